@@ -1,0 +1,68 @@
+"""Every error a user can cause, in one tree.
+
+    FoveolaError              catch this to catch them all; `exit_code` is what the command line ends with
+    ├── UsageError      2     an option, a name, a recipe or a run folder that can't be what was meant
+    │   └── DivergedError     the loss is not finite any more; names the setting that is likely to blame
+    ├── DataError       3     the data can't be used: missing, empty, one class, damaged archive...
+    │   └── ImageProblem      one file is not a usable picture; listed, counted, never fatal for the others
+    └── ResourceError   4     the machine can't: disk full, no such device, no network
+
+One text is one sentence that says what was asked, what was found, what is allowed and what to do. Anything else that
+escapes is a bug of ours.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FoveolaError(Exception):
+    """The root: every error that a user can cause and mend."""
+
+    exit_code = 1
+
+
+class UsageError(FoveolaError):
+    """What was asked for can't be: an unknown option or name, a wrong value, a folder that is not a run."""
+
+    exit_code = 2
+
+
+class DivergedError(UsageError):
+    """Training went astray: the loss is not a finite number. The text names the setting that is likely to blame."""
+
+
+class DataError(FoveolaError):
+    """The data can't be used as it is."""
+
+    exit_code = 3
+
+
+class ImageProblem(DataError):
+    """One file is not a usable picture; its text is the reason, without the file's name."""
+
+
+class ResourceError(FoveolaError):
+    """The machine can't do it: disk, memory, device or network."""
+
+    exit_code = 4
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """The sentence for an unknown name: what was asked, the closest known one, all that are allowed.
+
+    >>> unknown("model", "fst", ["fast", "vgg6"])
+    "unknown model 'fst' (did you mean 'fast'?); known: fast, vgg6"
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    return f"unknown {kind} '{name}'{hint}; known: {', '.join(names) or 'none'}"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun in the right form.
+
+    >>> count(1, "picture"), count(1200, "picture"), count(2, "class", "classes")
+    ('1 picture', '1,200 pictures', '2 classes')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -1,0 +1,51 @@
+"""A table of named things that users can add to: the one shape of every extension point."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from foveola.errors import UsageError, unknown
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """A mapping from name to thing that refuses a taken name and helps with an unknown one.
+
+    >>> FRUIT = Registry[str]("fruit", {"apple": "red"})
+    >>> FRUIT["aple"]
+    Traceback (most recent call last):
+    foveola.errors.UsageError: unknown fruit 'aple' (did you mean 'apple'?); known: apple
+    """
+
+    def __init__(self, kind: str, items: Mapping[str, T]) -> None:
+        self.kind = kind
+        self._items = dict(items)
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """A decorator that files its object under `name`. Raises UsageError when the name is taken."""
+
+        def add(item: T) -> T:
+            if name in self._items:
+                raise UsageError(f"{self.kind} '{name}' is registered already: choose another name")
+            self._items[name] = item
+            return item
+
+        return add
+
+    def __getitem__(self, name: str) -> T:
+        try:
+            return self._items[name]
+        except KeyError:
+            raise UsageError(unknown(self.kind, name, self._items)) from None
+
+    def get(self, name: str, default: Any = None) -> Any:  # Mapping's own would let our UsageError through
+        return self._items.get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._items
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)

@@ -1,0 +1,76 @@
+"""Settings: frozen dataclasses made from what a user wrote, with every mistake collected into one sentence.
+
+A room keeps its own spec (FitSpec beside the loop, SplitSpec beside the split); this module only turns mappings into
+them. Types are checked by pydantic; the sentences are ours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import tomllib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from foveola.errors import UsageError, unknown
+
+S = TypeVar("S")
+
+
+def build(spec: type[S], values: Mapping[str, object], *, where: str) -> S:
+    """Make a `spec` (a dataclass) from `values`.
+
+    Raises UsageError that names every unknown key with its nearest known one, and every wrong value with what is
+    allowed; `where` says in which place the user wrote them.
+    """
+    hints = get_type_hints(spec, include_extras=True)
+    known = {field.name: hints[field.name] for field in dataclasses.fields(spec)}  # type: ignore[arg-type]
+    return spec(**check(known, values, where=where))
+
+
+def check_options(function: Callable[..., object], options: Mapping[str, object], *, where: str) -> dict[str, Any]:
+    """Check keyword options against a factory's signature: the parameters that have a default are its options."""
+    hints = get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(function).parameters.values()
+    known = {p.name: hints.get(p.name, Any) for p in parameters if p.default is not p.empty}
+    return check(known, options, where=where)
+
+
+def check(known: Mapping[str, Any], values: Mapping[str, object], *, where: str) -> dict[str, Any]:
+    """Values checked against their types, or one UsageError with all that is wrong."""
+    good: dict[str, Any] = {}
+    wrong: list[str] = []
+    for key, value in values.items():
+        if key not in known:
+            wrong.append(unknown("option", key, known))
+            continue
+        try:
+            good[key] = _adapter(known[key]).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].replace("Input should be", "it must be")
+            wrong.append(f"{key} = {value!r} can't be used: {reason[0].lower()}{reason[1:]}")
+    if wrong:
+        raise UsageError(f"{where}: {'; '.join(wrong)}")
+    return good
+
+
+def parse_setting(text: str) -> tuple[str, object]:
+    """Read "key=value" from a command line; the value in TOML's notation, anything else is taken as plain text.
+
+    >>> parse_setting("fit.epochs=3"), parse_setting("head_batchnorm=true"), parse_setting("model.init=glorot_uniform")
+    (('fit.epochs', 3), ('head_batchnorm', True), ('model.init', 'glorot_uniform'))
+    """
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise UsageError(f"setting '{text}' is not KEY=VALUE: write for example fit.epochs=10")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    # Strict, because "8" for a number or 1 for true is more often a slip than a wish.
+    return TypeAdapter(hint, config=ConfigDict(strict=True))

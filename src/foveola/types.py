@@ -1,0 +1,71 @@
+"""The values that all rooms share: arrays of pictures, a size, an interval, a progress tick.
+
+No behaviour beyond what the values themselves need; nothing here touches a disk or a device.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveola.errors import UsageError
+
+Image: TypeAlias = NDArray[np.uint8]
+"""One picture: uint8 (height, width, 3), RGB, 0..255, upright."""
+
+Images: TypeAlias = NDArray[np.uint8]
+"""A stack of pictures: uint8 (n, height, width, 3), RGB, 0..255, upright."""
+
+Labels: TypeAlias = NDArray[np.int64]
+"""Class numbers: int64 (n,), 0..K-1."""
+
+Rows: TypeAlias = NDArray[np.int64]
+"""Positions in a data set: int64 (n,)."""
+
+Tick: TypeAlias = Callable[[str, int, int], None]
+"""Called with (what is being done, how much is done, how much there is); whoever draws a bar passes one in."""
+
+
+def no_tick(stage: str, done: int, total: int) -> None:
+    """The tick of those who watch nothing."""
+
+
+class Size(NamedTuple):
+    """A picture's size in pixels, always height first; Pillow's (width, height) is turned round in `images` only.
+
+    >>> Size.parse("224x160")
+    Size(height_px=224, width_px=160)
+    >>> str(Size(32, 32))
+    '32x32'
+    """
+
+    height_px: int
+    width_px: int
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        """Read "HEIGHTxWIDTH", or one number for a square; both sides 8..1024.
+
+        Raises UsageError for anything else.
+        """
+        match = re.fullmatch(r"\s*(\d{1,5})\s*(?:[x×]\s*(\d{1,5})\s*)?", text)
+        if match:
+            height, width = int(match[1]), int(match[2] or match[1])
+            if 8 <= height <= 1024 and 8 <= width <= 1024:
+                return cls(height, width)
+        raise UsageError(f"size '{text}' is not HEIGHTxWIDTH with sides of 8 to 1024 pixels: write for example 224x224")
+
+    def __str__(self) -> str:
+        return f"{self.height_px}x{self.width_px}"
+
+
+class Interval(NamedTuple):
+    """A range that holds the true value with probability `level` (0..1)."""
+
+    low: float
+    high: float
+    level: float

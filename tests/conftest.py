@@ -1,0 +1,91 @@
+"""What the tests share: a cache of their own, and small pictures made in code."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as pillow
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """An empty cache folder for every test, so that no test sees what another left, or the user's own."""
+    place = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("FOVEOLA_CACHE", str(place))
+    return place
+
+
+@pytest.fixture
+def ramp():
+    """A smooth picture without symmetry: red grows downwards, green to the right, blue falls along the diagonal."""
+
+    def make(height=24, width=36):
+        y, x = np.mgrid[0:height, 0:width]
+        red, green = y * 255 // max(1, height - 1), x * 255 // max(1, width - 1)
+        return np.stack([red, green, 255 - (red + green) // 2], axis=2).astype(np.uint8)
+
+    return make
+
+
+@pytest.fixture
+def noise():
+    """A picture of its own for every number: 16 x 12 pixels of noise."""
+
+    def make(number, height=16, width=12):
+        return np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
+
+    return make
+
+
+@pytest.fixture
+def encoded():
+    """The bytes of a file, encoded by Pillow."""
+
+    def make(image, format="PNG", **options):
+        picture = image if isinstance(image, pillow.Image) else pillow.fromarray(image)
+        out = io.BytesIO()
+        picture.save(out, format, **options)
+        return out.getvalue()
+
+    return make
+
+
+@pytest.fixture
+def plant(encoded):
+    """Write files below a folder: {"cats/1.png": array, bytes or text}; gives the folder back."""
+
+    def make(root: Path, files):
+        for name, content in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, np.ndarray):
+                content = encoded(content)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def two_classes(plant, noise, tmp_path):
+    """A folder "pets" of two classes with n pictures each, all different."""
+
+    def make(n=4, root=None):
+        names = [f"{kind}/{i}.png" for kind in ("cats", "dogs") for i in range(n)]
+        return plant(root or tmp_path / "pets", {name: noise(k) for k, name in enumerate(names)})
+
+    return make
+
+
+@pytest.fixture
+def age():
+    """Set the modification time of every file below a folder ten seconds back (the change time stays: nobody can)."""
+
+    def make(root: Path):
+        for path in root.rglob("*"):
+            status = path.lstat()
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 10_000_000_000), follow_symlinks=False)
+
+    return make

@@ -1,0 +1,60 @@
+import pytest
+
+from foveola.errors import UsageError
+from foveola.registry import Registry
+
+
+@pytest.fixture
+def fruit():
+    return Registry("fruit", {"apple": 1, "pear": 2})
+
+
+def test_an_unknown_name_gets_the_nearest_and_all_known(fruit):
+    with pytest.raises(UsageError) as caught:
+        fruit["peer"]
+    assert str(caught.value) == "unknown fruit 'peer' (did you mean 'pear'?); known: apple, pear"
+
+
+def test_a_far_name_gets_no_hint(fruit):
+    with pytest.raises(UsageError) as caught:
+        fruit["zzz"]
+    assert str(caught.value) == "unknown fruit 'zzz'; known: apple, pear"
+
+
+def test_an_empty_registry_says_none():
+    with pytest.raises(UsageError) as caught:
+        Registry("fruit", {})["fig"]
+    assert str(caught.value) == "unknown fruit 'fig'; known: none"
+
+
+def test_a_registered_thing_is_found_and_given_back(fruit):
+    @fruit.register("fig")
+    def fig():
+        return 3
+
+    assert fruit["fig"] is fig
+    assert fig() == 3
+    assert list(fruit) == ["apple", "pear", "fig"]
+    assert len(fruit) == 3
+
+
+def test_a_taken_name_is_refused_and_the_first_stays(fruit):
+    with pytest.raises(UsageError) as caught:
+        fruit.register("pear")(9)
+    assert str(caught.value) == "fruit 'pear' is registered already: choose another name"
+    assert fruit["pear"] == 2
+
+
+def test_asking_whether_a_name_is_there_raises_nothing(fruit):
+    assert "apple" in fruit
+    assert "fig" not in fruit
+    assert fruit.get("fig") is None
+    assert fruit.get("fig", 7) == 7
+    assert fruit.get("apple") == 1
+
+
+def test_later_changes_of_the_given_mapping_do_not_reach_the_registry():
+    items = {"apple": 1}
+    fruit = Registry("fruit", items)
+    items["pear"] = 2
+    assert "pear" not in fruit
