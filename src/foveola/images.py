@@ -1,0 +1,338 @@
+"""Bytes to picture and back: the only place that decodes, turns upright, converts to RGB, limits and resizes.
+
+Training, prediction and the report all come through `read`, so they see the same pixels. The rules (one each):
+
+- the format is told by content, never by the file's name; damaged or cut files are refused, never shown half;
+- size limits are checked from the header, before any pixel is decoded;
+- the EXIF orientation is applied; ICC profiles are ignored; of an animation the first frame is taken;
+- samples of 16 bit keep their high byte (v >> 8); 1-bit, palette and CMYK become RGB by Pillow's conversion;
+- transparency is laid on white; 32-bit samples are refused, for they have no fixed range.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Literal, TypeAlias
+
+import numpy as np
+from PIL import Image as pillow
+from PIL import ImageOps, UnidentifiedImageError
+
+from foveola.errors import ImageProblem
+from foveola.types import Image, Size
+
+MAX_PIXELS = 120_000_000
+MAX_SIDE_PX = 30_000
+MAX_BYTES = 256_000_000
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF")
+"""What Pillow may open. EPS, PDF and the like stay out: they start other programs."""
+
+Resize: TypeAlias = Literal["pad", "crop", "stretch"]
+"""How a picture gets to its size: pad with black (the course's way), crop the middle, or stretch."""
+
+_GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
+_ORIENTATION_TAG = 0x0112
+_TURNED_BY_DECODER = ("HEIC", "TIFF")  # Pillow turns TIFF in load_end, and its size is the upright one from the start
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture and what was found out on the way.
+
+    `image` is uint8 (h, w, 3), RGB, upright; `height_px` and `width_px` are those of the whole picture (upright);
+    `reduced` is True when a JPEG was decoded at 1/2, 1/4 or 1/8 because more was not needed; `notes` says what was
+    done to it ("transparency laid on white"); `content` is the SHA-256 of the decoded pixels, before any resizing.
+    """
+
+    image: Image
+    format: str
+    height_px: int
+    width_px: int
+    orientation: int
+    reduced: bool
+    notes: tuple[str, ...]
+    content: bytes = b""
+
+
+def decode(data: bytes, *, enough: Size | None = None) -> Decoded:
+    """Decode a picture from the bytes of a file.
+
+    With `enough`, a large JPEG is decoded at the smallest of 1/2, 1/4 or 1/8 that still has both sides at least that
+    long: libjpeg does it in the frequency domain, antialiased, in a fraction of the time.
+
+    Raises ImageProblem with the reason when this is not a usable picture.
+    """
+    if len(data) > MAX_BYTES:
+        raise ImageProblem(f"the file has {len(data):,} bytes, over the limit of {MAX_BYTES:,}")
+    with _opened(data) as opened:
+        width, height = opened.size
+        _check_limits(height, width)
+        name = opened.format or "?"
+        notes = _notes(opened, _orientation(opened))
+        orientation = 1 if name in _TURNED_BY_DECODER else _orientation(opened)
+        if orientation >= 5:
+            height, width = width, height
+        if enough is not None and name in ("JPEG", "MPO"):
+            want = (enough.height_px, enough.width_px) if orientation >= 5 else (enough.width_px, enough.height_px)
+            opened.draft(None, want)
+        reduced = opened.width * opened.height < width * height
+        image = _pixels(opened, orientation)
+    content = sha256(np.ascontiguousarray(image)).digest()
+    return Decoded(image, "JPEG" if name == "MPO" else name, height, width, orientation, reduced, notes, content)
+
+
+def size_of(data: bytes) -> tuple[int, int]:
+    """Upright height and width in pixels, from the header alone. Raises ImageProblem with the reason."""
+    with _opened(data) as opened:
+        width, height = opened.size
+        return (width, height) if _orientation(opened) >= 5 else (height, width)
+
+
+def read(data: bytes, size: Size, how: Resize = "pad") -> Decoded:
+    """Decode a file's bytes and resize to `size`; what training and prediction see of a file."""
+    decoded = decode(data, enough=Size(2 * size.height_px, 2 * size.width_px))
+    return replace(decoded, image=resize(decoded.image, size, how))
+
+
+def resize(image: Image, size: Size, how: Resize = "pad") -> Image:
+    """Resize a picture to exactly `size`, antialiased (Pillow's bicubic, whose support grows when shrinking).
+
+    "pad" keeps the proportions and fills the rest with black, centred; "crop" keeps them and cuts the middle; "stretch"
+    does not keep them. uint8 (h, w, 3) in, uint8 (size.height_px, size.width_px, 3) out.
+
+    >>> tall = np.full((40, 10, 3), 255, np.uint8)
+    >>> resize(tall, Size(8, 8))[4, :, 0].tolist()
+    [0, 0, 0, 255, 255, 0, 0, 0]
+    """
+    height, width = image.shape[:2]
+    target_h, target_w = size
+    if (height, width) == (target_h, target_w):
+        return image
+    source = pillow.fromarray(image)
+    if how == "stretch":
+        return np.asarray(source.resize((target_w, target_h), pillow.Resampling.BICUBIC))
+    if how == "crop":
+        return np.asarray(ImageOps.fit(source, (target_w, target_h), pillow.Resampling.BICUBIC))
+    scale = min(target_h / height, target_w / width)
+    inner_h, inner_w = (
+        min(max(1, round(side * scale)), limit) for side, limit in zip((height, width), size, strict=True)
+    )
+    out = np.zeros((target_h, target_w, 3), np.uint8)
+    top, left = (target_h - inner_h) // 2, (target_w - inner_w) // 2
+    out[top : top + inner_h, left : left + inner_w] = np.asarray(
+        source.resize((inner_w, inner_h), pillow.Resampling.BICUBIC)
+    )
+    return out
+
+
+def shrink(image: Image, longest_px: int) -> Image:
+    """The picture with its longer side at most `longest_px`, its proportions kept; never enlarged."""
+    scale = longest_px / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return np.asarray(pillow.fromarray(image).resize((width, height), pillow.Resampling.BICUBIC))
+
+
+def encode(image: Image, format: Literal["PNG", "JPEG"] = "PNG", *, quality: int = 88) -> bytes:
+    """The bytes of a PNG or JPEG file of the picture."""
+    out = io.BytesIO()
+    options = {"quality": quality} if format == "JPEG" else {"optimize": True}
+    pillow.fromarray(image).save(out, format, **options)
+    return out.getvalue()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Pillow's warnings (odd EXIF, large pictures) around many decodes: our own limits and notes say it.
+
+    Python's warning filters belong to the process, so enter this once, outside the threads that decode.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _opened(data: bytes) -> Iterator[pillow.Image]:
+    """The lazily opened picture; whatever goes wrong inside becomes an ImageProblem with its reason."""
+    if not data:
+        raise ImageProblem("empty file")
+    try:
+        with _open(data) as opened:
+            yield opened
+    except ImageProblem:
+        raise
+    except UnidentifiedImageError:
+        raise ImageProblem(what_is(data)) from None
+    except pillow.DecompressionBombError as error:
+        found = re.search(r"\d+", str(error))
+        pixels = f"{int(found[0]):,} pixels" if found else "too many pixels"
+        raise ImageProblem(f"{pixels}, over the limit of {MAX_PIXELS:,}") from None
+    except MemoryError:
+        raise ImageProblem("not enough memory to decode it") from None
+    except Exception as error:  # decoders raise almost anything on damaged bytes; the corpus test holds this net
+        raise ImageProblem(_damage(error)) from None
+
+
+def _open(data: bytes) -> pillow.Image:
+    try:
+        return pillow.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        if not _is_heic(data):
+            raise
+    try:
+        import pillow_heif
+    except ImportError:
+        raise ImageProblem('HEIC needs a package that is not installed: pip install "foveola[heic]"') from None
+    heif = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+    _check_limits(heif.size[1], heif.size[0])  # here already: the next line decodes
+    picture: pillow.Image = heif.to_pillow()
+    picture.format = "HEIC"
+    return picture
+
+
+def _is_heic(data: bytes) -> bool:
+    brands = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+    return data[4:8] == b"ftyp" and data[8:12] in brands
+
+
+def _check_limits(height: int, width: int) -> None:
+    if height < 1 or width < 1:
+        raise ImageProblem(f"its header says {height} rows of {width} pixels: there is no picture in it")
+    if height * width > MAX_PIXELS:
+        raise ImageProblem(f"{height * width:,} pixels, over the limit of {MAX_PIXELS:,}")
+    if max(height, width) > MAX_SIDE_PX:
+        raise ImageProblem(f"a side of {max(height, width):,} pixels, over the limit of {MAX_SIDE_PX:,}")
+
+
+def _orientation(opened: pillow.Image) -> int:
+    """The EXIF orientation 1..8; broken or missing EXIF counts as 1, upright."""
+    try:
+        value = opened.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # a looped or cut EXIF block is no reason to lose the picture
+        return 1
+    return int(value) if value in range(1, 9) else 1
+
+
+_TURNS = {
+    2: pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: pillow.Transpose.ROTATE_180,
+    4: pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: pillow.Transpose.TRANSPOSE,
+    6: pillow.Transpose.ROTATE_270,
+    7: pillow.Transpose.TRANSVERSE,
+    8: pillow.Transpose.ROTATE_90,
+}
+
+
+def _pixels(opened: pillow.Image, orientation: int) -> Image:
+    rgb = _to_rgb(opened)
+    if orientation != 1:
+        rgb = rgb.transpose(_TURNS[orientation])
+    return np.array(rgb)
+
+
+def _to_rgb(opened: pillow.Image) -> pillow.Image:
+    mode = opened.mode
+    if mode == "RGB" and "transparency" not in opened.info:
+        return opened.convert("RGB")
+    if mode in _GREY_16 or (mode == "I" and opened.format in ("PNG", "PPM")):
+        samples = np.asarray(opened).astype(np.int64)
+        grey = np.clip(samples >> 8, 0, 255).astype(np.uint8)
+        if "transparency" in opened.info:
+            grey[samples == opened.info["transparency"]] = 255
+        return pillow.fromarray(grey).convert("RGB")
+    if mode in ("I", "F"):
+        raise ImageProblem("32-bit samples have no fixed range of brightness: save it with 8 or 16 bit")
+    if _is_transparent(opened):
+        rgba = opened.convert("RGBA")
+        white = pillow.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return pillow.alpha_composite(white, rgba).convert("RGB")
+    return opened.convert("RGB")
+
+
+def _is_transparent(opened: pillow.Image) -> bool:
+    return opened.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in opened.info
+
+
+def _notes(opened: pillow.Image, orientation: int) -> tuple[str, ...]:
+    notes = []
+    if orientation != 1:
+        notes.append("turned upright by its EXIF orientation")
+    if opened.mode in _GREY_16 or opened.mode == "I":
+        notes.append("16-bit samples cut to their high byte")
+    if _is_transparent(opened):
+        notes.append("transparency laid on white")
+    if opened.mode == "CMYK":
+        notes.append("converted from CMYK")
+    if opened.format != "MPO" and getattr(opened, "is_animated", False):
+        notes.append("first of several frames or pages")
+    return tuple(notes)
+
+
+def _damage(error: Exception) -> str:
+    text = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
+    if re.search(r"truncat|not enough|incomplete|unexpected end|early end|cut", text, re.IGNORECASE):
+        return f"cut short ({text[:120]})"
+    return f"damaged ({text[:120]})"
+
+
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs", "a Git-LFS pointer, not the picture: run git lfs pull"),
+    (b"%PDF", "not an image: a PDF document"),
+    (b"%!PS", "not an image we open: PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "not an image we open: PostScript"),
+    (b"8BPS", "a Photoshop file: export it as PNG or JPEG"),
+    (b"PK\x03\x04", "not an image: a ZIP archive"),
+    (b"\x1f\x8b", "not an image: a gzip archive"),
+    (b"\x00\x00\x00\x0cjP  ", "JPEG 2000 is not supported: convert it to PNG or JPEG"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000 is not supported: convert it to PNG or JPEG"),
+    (b"\xff\x0a", "JPEG XL is not supported: convert it to PNG or JPEG"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL is not supported: convert it to PNG or JPEG"),
+    (b"\xff\xd8\xff", "a damaged JPEG: its header can't be read"),
+    (b"\x89PNG", "a damaged PNG: its header can't be read"),
+    (b"GIF8", "a damaged GIF: its header can't be read"),
+    (b"RIFF", "a damaged or unsupported RIFF file: its header can't be read as WebP"),
+    (b"II*\x00", "a damaged or unsupported TIFF (camera raw files are not supported)"),
+    (b"MM\x00*", "a damaged or unsupported TIFF (camera raw files are not supported)"),
+    (b"BM", "a damaged BMP: its header can't be read"),
+)
+
+
+def what_is(data: bytes) -> str:
+    """Say what a file that no decoder knows seems to be.
+
+    >>> what_is(b"<!DOCTYPE html><html>"), what_is(b"hello\\n")
+    ('not an image: looks like HTML', 'not an image: looks like text')
+    """
+    text = _is_text(data[:1024])
+    if len(data) < 16 and not text:
+        return f"cut short: only {len(data)} byte{'s' * (len(data) != 1)}"
+    for signature, meaning in _SIGNATURES:
+        if data.startswith(signature):
+            return meaning
+    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith((b"<!doctype html", b"<html")):
+        return "not an image: looks like HTML"
+    if head.startswith(b"<svg") or (head.startswith(b"<?xml") and b"<svg" in head):
+        return "SVG drawings are not supported: export it as PNG"
+    if data[4:8] == b"ftyp":
+        return "not an image we open: a video, or a picture of an unknown ISO kind"
+    return "not an image: looks like text" if text else "not an image: unknown content"
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        letters = codecs.getincrementaldecoder("utf-8")().decode(head)  # a letter cut at the end is no fault
+    except UnicodeDecodeError:
+        return False
+    return bool(letters) and all(letter.isprintable() or letter.isspace() or letter == "\ufeff" for letter in letters)
