@@ -1,0 +1,1 @@
+"""Material: data sets, their split, their pixels on the disk, their batches."""

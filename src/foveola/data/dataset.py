@@ -1,0 +1,249 @@
+"""What a data set is, wherever it comes from: ids, labels, class names, and a way to read picture i.
+
+No file layout is known here (see `folder`, `cifar10`, `arrays`); nobody here decodes all of it (see `prepare`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveola import images
+from foveola.errors import DataError, ImageProblem
+from foveola.images import Decoded, Resize
+from foveola.store import digest
+from foveola.types import Image, Images, Labels, Rows, Size
+
+Part: TypeAlias = Literal["train", "val", "test"]
+PARTS: tuple[Part, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that was found and is not used, and why."""
+
+    file: str
+    reason: str
+
+
+class Source(Protocol):
+    """Where the pictures of a data set come from."""
+
+    def read(self, i: int, size: Size, how: Resize) -> Decoded:
+        """Picture i at the given size. Raises ImageProblem with the reason."""
+
+    def full(self, i: int) -> Decoded:
+        """Picture i whole. Raises ImageProblem with the reason."""
+
+    def size(self, i: int) -> tuple[int, int]:
+        """Upright height and width of picture i, from its header. Raises ImageProblem with the reason."""
+
+    def take(self, rows: Rows) -> Source:
+        """The source of these pictures only, in this order."""
+
+    @property
+    def bytes_each(self) -> float:
+        """Mean size of a stored picture, for planning the work."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Pictures in files. `digests`, uint8 (n, 32), are the SHA-256 of their bytes when they were indexed."""
+
+    root: Path
+    ids: tuple[str, ...]
+    digests: NDArray[np.uint8]
+    bytes_each: float
+
+    def read(self, i: int, size: Size, how: Resize) -> Decoded:
+        return images.read(self._bytes(i), size, how)
+
+    def full(self, i: int) -> Decoded:
+        return images.decode(self._bytes(i))
+
+    def size(self, i: int) -> tuple[int, int]:
+        return images.size_of(read_file(f"{self.root}/{self.ids[i]}"))
+
+    def take(self, rows: Rows) -> Files:
+        return Files(self.root, tuple(self.ids[i] for i in rows), self.digests[rows], self.bytes_each)
+
+    def _bytes(self, i: int) -> bytes:
+        data = read_file(f"{self.root}/{self.ids[i]}")
+        if sha256(data).digest() != self.digests[i].tobytes():
+            raise ImageProblem("the file changed while it was being read: start again")
+        return data
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Pictures in memory, all of one size: uint8 (n, h, w, 3)."""
+
+    pixels: Images
+
+    def read(self, i: int, size: Size, how: Resize) -> Decoded:
+        whole = self.full(i)
+        return replace(whole, image=images.resize(whole.image, size, how))
+
+    def full(self, i: int) -> Decoded:
+        height, width = self.pixels.shape[1:3]
+        image = self.pixels[i]
+        return Decoded(image, "array", height, width, 1, False, (), sha256(np.ascontiguousarray(image)).digest())
+
+    def size(self, i: int) -> tuple[int, int]:
+        return int(self.pixels.shape[1]), int(self.pixels.shape[2])
+
+    def take(self, rows: Rows) -> Arrays:
+        return Arrays(self.pixels[rows])
+
+    @property
+    def bytes_each(self) -> float:
+        return float(np.prod(self.pixels.shape[1:]))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named set of labelled pictures.
+
+    class_names: K names in natural order ("2" before "10"); ids: n stable names ("cats/0007.jpg"); labels: int64 (n,);
+    parts: int64 (n,), 0 train, 1 val, 2 test as the data's makers gave them, -1 where we split; groups: int64 (n,),
+    pictures of one group stay on one side, None where every picture stands for itself; fingerprint: SHA-256 over ids,
+    labels, parts and the bytes of every file, so neither the path nor the date matters; problems: what was found and
+    left out; files_found = n + len(problems) + files_ignored; notes: what a reader should know.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    ids: tuple[str, ...]
+    labels: Labels
+    source: Source
+    fingerprint: str
+    parts: Rows | None = None
+    groups: Rows | None = None
+    problems: tuple[Problem, ...] = ()
+    files_found: int = 0
+    files_ignored: int = 0
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def read(self, i: int) -> Image:
+        """Picture i whole: uint8 (h, w, 3). Raises ImageProblem when it can't be decoded."""
+        return self.source.full(i).image
+
+    def take(self, rows: Rows, problems: Sequence[Problem] = ()) -> Dataset:
+        """The data set of these rows only; what was dropped is listed in `problems`."""
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in rows),
+            labels=self.labels[rows],
+            source=self.source.take(rows),
+            parts=None if self.parts is None else self.parts[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            problems=(*self.problems, *problems),
+        )
+
+    def counts(self) -> NDArray[np.int64]:
+        """Pictures of each class: int64 (K,)."""
+        return np.bincount(self.labels, minlength=len(self.class_names)).astype(np.int64)
+
+
+def probe_sizes(dataset: Dataset, most: int = 500) -> tuple[list[int], list[int]]:
+    """Heights and widths, upright, in pixels, of up to `most` pictures, evenly spread; read from the files' headers."""
+    heights, widths = [], []
+    with images.quiet():
+        for i in range(0, len(dataset), max(1, -(-len(dataset) // most))):
+            try:
+                height, width = dataset.source.size(i)
+            except ImageProblem:  # it will be listed when it is decoded
+                continue
+            heights.append(height)
+            widths.append(width)
+    return heights, widths
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of a file; a refusal of the disk becomes an ImageProblem, so that the others go on."""
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - half the time of Path.read_bytes on small files
+            size = os.fstat(file.fileno()).st_size
+            if size > images.MAX_BYTES:
+                raise ImageProblem(f"the file has {size:,} bytes, over the limit of {images.MAX_BYTES:,}")
+            return file.read()
+    except PermissionError:
+        raise ImageProblem("no permission to read it") from None
+    except FileNotFoundError:
+        raise ImageProblem("it vanished while the folder was being read") from None
+    except OSError as error:
+        raise ImageProblem(f"can't be read: {(error.strerror or str(error)).lower()}") from None
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key for class names: digits by value, the rest by letters; so 0, 1, 2, 10 and not 0, 1, 10, 2.
+
+    >>> sorted(["10", "2", "1", "b", "a"], key=natural_key)
+    ['1', '2', '10', 'a', 'b']
+    """
+    pieces = re.split(r"(\d+)", name)
+    key = [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces if p]
+    return (*key, (2, 0, name))
+
+
+def fingerprint_of(
+    ids: Sequence[str], class_names: Sequence[str], labels: Labels, parts: Rows | None, contents: bytes
+) -> str:
+    """SHA-256 of all that makes a data set what it is; `contents` are the pictures' own digests, in order."""
+    return digest(
+        "\0".join(ids),
+        "\0".join(class_names),
+        labels.astype("<i8").tobytes(),
+        b"" if parts is None else parts.astype("<i8").tobytes(),
+        contents,
+    )
+
+
+def require_classes(name: str, class_names: Sequence[str], labels: Labels) -> None:
+    """Refuse fewer than two classes, and classes without a picture. Raises DataError."""
+    counts = np.bincount(labels, minlength=len(class_names))
+    if len(class_names) < 2:
+        only = f"one class, '{class_names[0]}'" if class_names else "no class"
+        raise DataError(f"{name} holds {only}: a classifier needs at least two, each in a folder of its own")
+    empty = [printable(class_names[k]) for k in np.flatnonzero(counts == 0).tolist()]
+    if empty:
+        if len(empty) == 1:
+            raise DataError(
+                f"{name}: class {empty[0]} holds no usable picture: add pictures to it, or remove its folder"
+            )
+        raise DataError(
+            f"{name}: {len(empty):,} classes ({', '.join(empty)}) hold no usable picture: add pictures to them, "
+            "or remove their folders"
+        )
+
+
+def printable(text: str) -> str:
+    """A file's name fit for any screen or page: bytes that are no text and control characters are written as escapes.
+
+    >>> printable("a\\nb\\udcff.jpg")
+    'a\\\\nb\\\\xff.jpg'
+    """
+    out = []
+    for letter in text:
+        code = ord(letter)
+        if 0xDC80 <= code <= 0xDCFF:
+            out.append(f"\\x{code - 0xDC00:02x}")
+        elif code < 32 or code == 127 or 0xD800 <= code <= 0xDFFF or code in _DIRECTION_MARKS:
+            out.append(letter.encode("unicode_escape", "surrogatepass").decode("ascii"))
+        else:
+            out.append(letter)
+    return "".join(out)
+
+
+_DIRECTION_MARKS = frozenset((0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))

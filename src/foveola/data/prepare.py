@@ -1,0 +1,161 @@
+"""From files to one uint8 array on the disk: decode, turn upright, resize; once, in parallel, under a key of content.
+
+The key is made of the data set's fingerprint (content, not path), the size, the resize rule and VERSION. The second
+run maps the array and starts at once. A folder under its key is always complete (it is renamed into place), and its
+rows are spot-checked when it is opened; a damaged one is made again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveola.data.dataset import Arrays, Dataset, Problem, require_classes
+from foveola.data.split import number
+from foveola.errors import DataError, count
+from foveola.images import Resize
+from foveola.store import cache_root, digest, folder_atomic, reserve, write_atomic
+from foveola.types import Images, Rows, Size, Tick, no_tick
+
+VERSION = 1
+"""Raise it with every change that changes pixels: old caches are then not found any more."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set's usable pictures at one size.
+
+    dataset: the usable rows only, with every problem listed; pixels: uint8 (n, H, W, 3), mapped from the disk, not
+    writable; content: int64 (n,), equal where the decoded pictures were equal, whatever their files; sizes: int32
+    (n, 2), upright height and width of the originals; formats and notes: how many pictures of each.
+    """
+
+    dataset: Dataset
+    pixels: Images
+    content: Rows
+    sizes: NDArray[np.int32]
+    formats: dict[str, int]
+    notes: dict[str, int]
+    size: Size
+    how: Resize
+
+
+def prepare(dataset: Dataset, size: Size, how: Resize = "pad", *, tick: Tick = no_tick) -> Prepared:
+    """The data set's pictures at `size`, from the cache if they are there.
+
+    Pictures that can't be decoded are dropped, listed in `dataset.problems`, and never stop the others. Raises
+    DataError when a class has no usable picture left, ResourceError when the disk is too small for the array.
+    """
+    if isinstance(dataset.source, Arrays) and dataset.source.pixels.shape[1:3] == tuple(size):
+        return _in_memory(dataset, dataset.source.pixels, size, how)
+    place = cache_root() / "prepared" / digest(dataset.fingerprint, str(size), how, str(VERSION))[:32]
+    prepared = _open(place, dataset, size, how)
+    if prepared is None:
+        shutil.rmtree(place, ignore_errors=True)
+        _make(place, dataset, size, how, tick)
+        prepared = _open(place, dataset, size, how)
+    if prepared is None:
+        raise DataError(f"the cache {place} can't be read back: delete it, or set FOVEOLA_CACHE to another folder")
+    require_classes(dataset.name, dataset.class_names, prepared.dataset.labels)
+    return prepared
+
+
+def _in_memory(dataset: Dataset, pixels: Images, size: Size, how: Resize) -> Prepared:
+    content = number([sha256(np.ascontiguousarray(row)).digest() for row in pixels])
+    sizes = np.tile(np.array(size, np.int32), (len(pixels), 1))
+    return Prepared(dataset, pixels, content, sizes, {"array": len(pixels)}, {}, size, how)
+
+
+def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) -> None:
+    # Cold only: joblib costs 0.2 s to import, which a second run need not pay.
+    from foveola.data.decoding import decode_all, same_content
+
+    shape = (len(dataset), *size, 3)
+    with folder_atomic(place, int(np.prod(shape)) * 2) as folder:
+        target = folder / "pixels.npy"
+        np.lib.format.open_memmap(target, "w+", np.uint8, shape).flush()
+        reserve(target)
+        outcomes = decode_all(dataset.source, target, size, how, tick)
+        good = [o for o in outcomes if not o.reason]
+        kept = np.array([o.row for o in good], np.int64)
+        if len(good) < len(outcomes):
+            _compact(target, kept)
+        pixels = np.load(target, mmap_mode="r")
+        np.savez(
+            folder / "facts.npz",
+            kept=kept,
+            sizes=np.array([(o.height_px, o.width_px) for o in good], np.int32).reshape(-1, 2),
+            content=same_content(dataset.source, good, pixels),
+        )
+        facts = {
+            "problems": [[o.row, o.reason] for o in outcomes if o.reason],
+            "formats": Counter(o.format for o in good),
+            "notes": Counter(note for o in good for note in o.notes),
+            "checks": _checks(pixels),
+        }
+        write_atomic(folder / "facts.json", json.dumps({**facts, "digest": _digest_of(facts)}))
+
+
+def _digest_of(facts: dict[str, Any]) -> str:
+    return digest(json.dumps(facts, sort_keys=True))
+
+
+def _compact(path: Path, kept: Rows) -> None:
+    """Drop the rows of the pictures that could not be decoded."""
+    whole = np.load(path, mmap_mode="r")
+    fewer = path.with_name("fewer.npy")
+    out = np.lib.format.open_memmap(fewer, "w+", np.uint8, (len(kept), *whole.shape[1:]))
+    reserve(fewer)
+    for k in range(0, len(kept), 1024):
+        out[k : k + 1024] = whole[kept[k : k + 1024]]
+    out.flush()
+    del whole, out
+    fewer.replace(path)
+
+
+def _checks(pixels: Images) -> dict[str, str]:
+    rows = np.unique(np.linspace(0, len(pixels) - 1, min(64, len(pixels))).astype(np.int64))
+    return {str(i): sha256(np.ascontiguousarray(pixels[i])).hexdigest() for i in rows}
+
+
+def _open(place: Path, dataset: Dataset, size: Size, how: Resize) -> Prepared | None:
+    """The prepared array under its key, or None when it is not there or not whole."""
+    try:
+        facts = json.loads((place / "facts.json").read_text("utf-8"))
+        if facts.pop("digest") != _digest_of(facts):
+            return None
+        pixels = np.load(place / "pixels.npy", mmap_mode="r", allow_pickle=False)
+        with np.load(BytesIO((place / "facts.npz").read_bytes()), allow_pickle=False) as arrays:
+            kept, sizes, content = arrays["kept"], arrays["sizes"], arrays["content"]
+        whole = len(kept) == len(content) and len(kept) + len(facts["problems"]) == len(dataset)
+        fits = pixels.dtype == np.uint8 and pixels.shape == (len(kept), *size, 3)
+        if not whole or not fits or _checks(pixels) != facts["checks"]:
+            return None
+    except Exception:  # whatever is wrong with a cache, the answer is to make it again
+        return None
+    problems = [Problem(dataset.ids[row], reason) for row, reason in facts["problems"]]
+    usable = dataset.take(kept, problems) if problems else dataset
+    return Prepared(usable, pixels, content, sizes, facts["formats"], facts["notes"], size, how)
+
+
+def describe(prepared: Prepared) -> str:
+    """One line for the screen: how many pictures, classes and problems.
+
+    A run prints it before training: "400 pictures in 2 classes, 1 problem".
+    """
+    dataset = prepared.dataset
+    parts = [f"{count(len(dataset), 'picture')} in {count(len(dataset.class_names), 'class', 'classes')}"]
+    if dataset.problems:
+        parts.append(count(len(dataset.problems), "problem"))
+    if dataset.files_ignored:
+        parts.append(f"{dataset.files_ignored:,} ignored")
+    return ", ".join(parts)

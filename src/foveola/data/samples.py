@@ -1,0 +1,71 @@
+"""Data sets known by name: the small one that comes with scikit-learn, and the one that is downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from foveola import images
+from foveola.data.arrays import from_arrays
+from foveola.data.cifar10 import open_cifar10
+from foveola.data.dataset import Dataset
+from foveola.registry import Registry
+from foveola.store import new_folder, refusals_named
+from foveola.types import Tick, no_tick
+
+Opener: TypeAlias = Callable[[Tick], Dataset]
+"""Opens a data set by its name alone; the tick is called while it is fetched or read."""
+
+
+def open_digits() -> Dataset:
+    """The 1,797 hand-written digits of scikit-learn, 8x8 pixels, white on black, in classes "0" to "9".
+
+    Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (its test set). Values v of 0..16
+    become round(v * 255 / 16), so 0 -> 0, 8 -> 128, 16 -> 255; grey is repeated to three channels.
+
+    >>> digits = open_digits()
+    >>> len(digits), digits.labels[:4].tolist(), digits.read(0).shape
+    (1797, [0, 1, 2, 3], (8, 8, 3))
+    """
+    from sklearn.datasets import load_digits  # 1.5 s to import
+
+    bunch = load_digits()
+    pixels = np.rint(bunch.images * 255 / 16).astype(np.uint8)
+    return from_arrays(pixels, bunch.target, name="digits")
+
+
+def write_digits(folder: Path) -> Path:
+    """Write the digits as an ordinary image folder, `folder`/0/0000.png and so on, and return it.
+
+    The files are the same bytes each time (with the same Pillow), numbered within their class in scikit-learn's order.
+    Raises UsageError when the folder holds something already, ResourceError when the disk refuses.
+    """
+    digits = open_digits()
+    new_folder(folder)
+    for k, name in enumerate(digits.class_names):
+        place = folder / name
+        with refusals_named(place, 0):
+            place.mkdir()
+        for number, i in enumerate(np.flatnonzero(digits.labels == k)):
+            data = images.encode(digits.read(int(i)))
+            file = place / f"{number:04d}.png"
+            with refusals_named(file, len(data)):
+                file.write_bytes(data)
+    return folder
+
+
+def _cifar10(tick: Tick = no_tick) -> Dataset:
+    """60,000 colour pictures of 32x32 in 10 classes; 170 MB, downloaded once."""
+    return open_cifar10(None, tick=tick)
+
+
+def _digits(tick: Tick = no_tick) -> Dataset:
+    """1,797 hand-written digits of 8x8 in 10 classes; they come with scikit-learn."""
+    return open_digits()
+
+
+DATASETS: Registry[Opener] = Registry("data set", {"cifar10": _cifar10, "digits": _digits})
+"""The data sets that a recipe may name instead of a path."""

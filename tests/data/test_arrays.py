@@ -1,0 +1,344 @@
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from foveola.data import arrays
+from foveola.data.arrays import from_arrays, open_npz
+from foveola.errors import DataError, ResourceError
+
+
+def pixels(n, height=6, width=5, channels=3, seed=0):
+    shape = (n, height, width, channels) if channels else (n, height, width)
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def refusal(*args, **kwargs):
+    with pytest.raises(DataError) as caught:
+        from_arrays(*args, **kwargs)
+    return str(caught.value)
+
+
+def saved(path, **columns):
+    np.savez(path, **columns)
+    return path
+
+
+def npz_refusal(path):
+    with pytest.raises(DataError) as caught:
+        open_npz(path)
+    return str(caught.value)
+
+
+def test_pictures_and_labels_come_back_as_given():
+    images = pixels(4)
+    dataset = from_arrays(images, [1, 0, 2, 1])
+    assert dataset.class_names == ("0", "1", "2")
+    assert dataset.labels.tolist() == [1, 0, 2, 1] and dataset.labels.dtype == np.int64
+    assert all((dataset.read(i) == images[i]).all() for i in range(4))
+
+
+def test_without_parts_ids_are_numbers():
+    dataset = from_arrays(pixels(3), [0, 1, 0], name="mine")
+    assert dataset.ids == ("00000", "00001", "00002")
+    assert dataset.parts is None
+    assert (dataset.name, dataset.files_found, dataset.problems, dataset.notes) == ("mine", 3, (), ())
+
+
+def test_test_and_val_become_official_parts():
+    dataset = from_arrays(pixels(2), [0, 1], test=(pixels(3, seed=1), [1, 1, 0]), val=(pixels(1, seed=2), [0]))
+    assert dataset.parts.tolist() == [0, 0, 1, 2, 2, 2] and dataset.parts.dtype == np.int64
+    assert dataset.ids == ("train/00000", "train/00001", "val/00000", "test/00000", "test/00001", "test/00002")
+    assert dataset.labels.tolist() == [0, 1, 0, 1, 1, 0]
+
+
+def test_parts_keep_their_own_pixels():
+    train, test = pixels(2), pixels(2, seed=1)
+    dataset = from_arrays(train, [0, 1], test=(test, [1, 0]))
+    assert (dataset.source.pixels == np.concatenate([train, test])).all()
+
+
+@pytest.mark.parametrize("channels", [0, 1])
+def test_grey_is_repeated_to_three_channels(channels):
+    images = pixels(2, channels=channels)
+    dataset = from_arrays(images, [0, 1])
+    assert dataset.read(1).shape == (6, 5, 3)
+    assert all((dataset.read(1)[..., c] == images[1].reshape(6, 5)).all() for c in range(3))
+    assert dataset.notes == ("grey repeated to three channels",)
+
+
+def test_labels_in_a_column_are_flattened():
+    assert from_arrays(pixels(3), np.array([[1], [0], [1]], np.uint8)).labels.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("kind", [np.str_, object])
+def test_text_labels_become_classes_in_natural_order(kind):
+    dataset = from_arrays(pixels(4), np.array(["10", "2", "b", "2"], kind))
+    assert dataset.class_names == ("2", "10", "b")
+    assert dataset.labels.tolist() == [1, 0, 2, 0]
+
+
+def test_text_labels_of_all_parts_share_their_numbers():
+    dataset = from_arrays(pixels(2), ["dog", "cat"], test=(pixels(2), ["ant", "dog"]))
+    assert dataset.class_names == ("ant", "cat", "dog")
+    assert dataset.labels.tolist() == [2, 1, 0, 2]
+
+
+def test_class_names_name_numbers_and_order_text():
+    assert from_arrays(pixels(2), [1, 0], ["cat", "dog"]).class_names == ("cat", "dog")
+    dataset = from_arrays(pixels(2), ["cat", "dog"], ["dog", "cat"])
+    assert (dataset.class_names, dataset.labels.tolist()) == (("dog", "cat"), [1, 0])
+
+
+def test_the_callers_array_may_change_afterwards():
+    images = pixels(2)
+    before = images.copy()
+    dataset = from_arrays(images, [0, 1])
+    images[:] = 0
+    assert (dataset.source.pixels == before).all()
+    assert not dataset.source.pixels.flags.writeable
+
+
+def test_the_fingerprint_is_of_pixels_labels_and_parts():
+    base = from_arrays(pixels(4), [0, 1, 0, 1])
+    others = [
+        from_arrays(pixels(4, seed=1), [0, 1, 0, 1]),
+        from_arrays(pixels(4), [0, 1, 1, 0]),
+        from_arrays(pixels(4).reshape(4, 5, 6, 3), [0, 1, 0, 1]),
+        from_arrays(pixels(4)[:2], [0, 1], test=(pixels(4)[2:], [0, 1])),
+    ]
+    assert base.fingerprint == from_arrays(pixels(4), [0, 1, 0, 1], name="other").fingerprint
+    assert len({base.fingerprint, *(other.fingerprint for other in others)}) == 5
+
+
+def test_rows_can_be_taken():
+    images = pixels(4)
+    part = from_arrays(images, [0, 1, 0, 1]).take(np.array([3, 1]))
+    assert part.ids == ("00003", "00001")
+    assert (part.read(0) == images[3]).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (
+            np.linspace(0, 1, 60, dtype=np.float32).reshape(1, 4, 5, 3),
+            "are float32 from 0 to 1: give uint8 from 0 to 255, here np.rint(images * 255).astype(np.uint8)",
+        ),
+        (
+            np.linspace(-1, 1, 60).reshape(1, 4, 5, 3),
+            "are float64 from -1 to 1: give uint8 from 0 to 255, as they were before any scaling",
+        ),
+        (
+            np.full((1, 4, 5, 3), 300),
+            "are int64 from 300 to 300: give uint8 from 0 to 255, as they were before any scaling",
+        ),
+        (
+            np.zeros((1, 4, 5, 3), bool),
+            "are bool: give uint8 from 0 to 255, as they were before any scaling",
+        ),
+        (np.zeros((4, 5), np.uint8), "have the shape (4, 5): give (n, h, w), (n, h, w, 1) or (n, h, w, 3)"),
+        (np.zeros((2, 4, 5, 4), np.uint8), "have the shape (2, 4, 5, 4): give (n, h, w), (n, h, w, 1) or (n, h, w, 3)"),
+        (
+            np.zeros((2, 3, 4, 5), np.uint8),
+            "have the shape (2, 3, 4, 5): give (n, h, w), (n, h, w, 1) or (n, h, w, 3), "
+            "here np.moveaxis(images, 1, -1)",
+        ),
+        (
+            np.zeros((0, 4, 5, 3), np.uint8),
+            "have the shape (0, 4, 5, 3) and no pixel: give a picture of each class or more",
+        ),
+        ([[[1, 2]], [[1]]], "have several lengths or sizes: bring all to one"),
+    ],
+)
+def test_images_of_another_kind_are_refused(images, message):
+    assert refusal(images, [0]) == f"arrays: the images {message}"
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.eye(3), "have the shape (3, 3), a column for each class: give np.argmax(labels, axis=1)"),
+        (np.int64(1), "have the shape (): give one for each picture, as (n,) or (n, 1)"),
+        ([0.0, 1.0, 1.0], "are float64: give whole numbers from 0, or the names of the classes as text"),
+        ([True, False, True], "are bool: give whole numbers from 0, or the names of the classes as text"),
+        (["a", None, "b"], "are object: give whole numbers from 0, or the names of the classes as text"),
+        ([b"a", b"b", b"c"], "are |S1: give whole numbers from 0, or the names of the classes as text"),
+        ([0, -1, 1], "go down to -1: number the classes from 0"),
+    ],
+)
+def test_labels_of_another_kind_are_refused(labels, message):
+    assert refusal(pixels(3), labels) == f"arrays: the labels {message}"
+
+
+def test_each_picture_needs_a_label():
+    assert refusal(pixels(3), [0, 1]) == ("arrays: there are 3 images and 2 labels: give one label for each image")
+
+
+def test_each_test_picture_needs_a_label():
+    assert refusal(pixels(2), [0, 1], test=(pixels(1), [0, 1]), name="toys") == (
+        "toys: there are 1 test image and 2 test labels: give one label for each image"
+    )
+
+
+def test_a_part_is_named_in_its_refusals():
+    assert refusal(pixels(2), [0, 1], val=(pixels(1)[0, 0], [0])) == (
+        "arrays: the val images have the shape (5, 3): give (n, h, w), (n, h, w, 1) or (n, h, w, 3)"
+    )
+    assert refusal(pixels(2), [0, -1], val=(pixels(1), [0])) == (
+        "arrays: the train labels go down to -1: number the classes from 0"
+    )
+
+
+def test_test_pictures_have_the_size_of_the_others():
+    assert refusal(pixels(2), [0, 1], test=(pixels(1, height=7), [0])) == (
+        "arrays: the train images are 6x5 (height x width) and the test images 7x5: bring them to one size"
+    )
+
+
+def test_numbers_and_text_do_not_mix():
+    assert refusal(pixels(2), [0, 1], test=(pixels(1), ["cat"])) == (
+        "arrays: some labels are numbers and some are text: give all as numbers or all as text"
+    )
+
+
+def test_numbers_leave_no_gap():
+    assert refusal(pixels(3), [0, 4_000_000_000, 2]) == (
+        "arrays: the labels go up to 4,000,000,000 and none is 1: number the 3 classes from 0 without gaps"
+    )
+
+
+def test_a_number_beyond_the_class_names_is_refused():
+    assert refusal(pixels(3), [0, 1, 2], ["cat", "dog"]) == (
+        "arrays: label 2 is beyond the 2 class names (0 to 1): add its class to class_names, or mend the label"
+    )
+
+
+def test_a_text_beyond_the_class_names_is_refused():
+    assert refusal(pixels(3), ["cat", "cow", "dog"], ["cat", "dog"]) == (
+        "arrays: label 'cow' is beyond the 2 class names (cat, dog): add its class to class_names, or mend the label"
+    )
+
+
+def test_class_names_are_distinct():
+    assert refusal(pixels(2), [0, 1], ["cat", "cat"]) == (
+        "arrays: class_names has 'cat' twice: give each class a name of its own"
+    )
+
+
+def test_a_class_without_a_picture_is_refused():
+    assert refusal(pixels(2), [0, 1], ["cat", "dog", "cow"]).startswith("arrays: class cow holds no usable picture: ")
+
+
+def test_one_class_is_refused():
+    assert refusal(pixels(2), [0, 0]).startswith("arrays holds one class, '0': ")
+
+
+def test_an_npz_of_keras_has_its_parts(tmp_path):
+    columns = {"x_train": pixels(3, channels=0), "y_train": np.array([0, 1, 1], np.uint8)}
+    columns |= {"x_test": pixels(2, channels=0, seed=1), "y_test": np.array([1, 0], np.uint8)}
+    dataset = open_npz(saved(tmp_path / "mnist.npz", **columns))
+    assert (dataset.name, dataset.parts.tolist()) == ("mnist", [0, 0, 0, 2, 2])
+    assert (dataset.read(4)[..., 0] == columns["x_test"][1]).all()
+
+
+def test_an_npz_may_have_val(tmp_path):
+    parts = {f"x_{part}": pixels(2) for part in ("train", "test", "val")}
+    labels = {f"y_{part}": np.array([0, 1]) for part in ("train", "test", "val")}
+    assert open_npz(saved(tmp_path / "a.npz", **parts, **labels)).parts.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_an_npz_may_have_images_labels_and_class_names(tmp_path):
+    columns = {"images": pixels(2), "labels": np.array([1, 0]), "class_names": np.array(["cat", "dog"])}
+    dataset = open_npz(saved(tmp_path / "pets.npz", **columns, unused=np.zeros(3)))
+    assert (dataset.class_names, dataset.parts, len(dataset)) == (("cat", "dog"), None, 2)
+
+
+def test_an_npz_may_be_compressed(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", images=np.zeros((50, 32, 32, 3), np.uint8), labels=np.arange(50) % 2)
+    assert len(open_npz(tmp_path / "a.npz")) == 50
+
+
+def test_an_npz_without_its_keys_is_refused(tmp_path):
+    path = saved(tmp_path / "a.npz", x_train=pixels(2), y_train=np.array([0, 1]), x_test=pixels(2))
+    assert npz_refusal(path) == (
+        f"{path} lacks y_test, it holds x_test, x_train, y_train: save x_train, y_train, x_test and y_test (and x_val, "
+        "y_val if there are such), or images and labels, with or without class_names"
+    )
+
+
+def test_an_npz_of_something_else_is_refused(tmp_path):
+    path = saved(tmp_path / "a.npz", weights=np.zeros(3))
+    assert npz_refusal(path).startswith(f"{path} lacks x_train and y_train, it holds weights: save ")
+
+
+def test_an_npz_of_python_objects_is_refused_and_not_loaded(tmp_path):
+    path = saved(tmp_path / "a.npz", images=pixels(2), labels=np.array(["a", None], object))
+    assert npz_refusal(path) == (
+        f"{path}: labels holds Python objects, which are never loaded: save it as numbers or text"
+    )
+
+
+def test_an_npz_over_the_limit_is_refused_before_loading(tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.npz", images=pixels(2), labels=np.array([0, 1]))
+    monkeypatch.setattr(arrays, "MAX_UNPACKED_BYTES", 195)
+    monkeypatch.setattr(np, "load", lambda *args, **kwargs: pytest.fail("it was loaded"))
+    assert npz_refusal(path) == (
+        f"{path} unpacks to 196 bytes, over the limit of 195: "
+        "make the pictures smaller, or save them as a folder of images"
+    )
+
+
+def test_the_limit_is_eight_gibibytes():
+    assert arrays.MAX_UNPACKED_BYTES == 8_589_934_592
+
+
+def test_a_header_that_claims_more_than_there_is_reserves_no_memory(tmp_path):
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": (10**12, 32, 32, 3)})
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("images.npy", head.getvalue() + b"12345")
+        archive.writestr("labels.npy", b"")
+    assert npz_refusal(tmp_path / "a.npz") == (
+        f"{tmp_path / 'a.npz'} is damaged or no .npz file (the header of images says 3,072,000,000,000,000 bytes and 5 "
+        "follow): save it again with np.savez"
+    )
+
+
+def test_a_file_that_is_no_zip_is_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    path.write_bytes(b"hello")
+    assert npz_refusal(path) == (
+        f"{path} is damaged or no .npz file (File is not a zip file): save it again with np.savez"
+    )
+
+
+def test_a_missing_npz_is_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    assert npz_refusal(path) == f"{path} is not there: give the path of an .npz file"
+    assert npz_refusal(tmp_path) == f"{tmp_path} is a folder: give the path of an .npz file"
+
+
+def test_an_npz_damaged_anywhere_is_refused_or_read_whole(tmp_path):
+    path = saved(tmp_path / "a.npz", images=pixels(2), labels=np.array([0, 1]))
+    whole, good = path.read_bytes(), open_npz(path).fingerprint
+    refused = 0
+    for position in range(0, len(whole), 3):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x55]) + whole[position + 1 :])
+        try:
+            assert open_npz(path).fingerprint == good, position
+        except DataError:
+            refused += 1
+    assert refused > 100
+
+
+def test_too_little_memory_is_a_resource_error(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise MemoryError
+
+    path = saved(tmp_path / "a.npz", images=pixels(2), labels=np.array([0, 1]))
+    monkeypatch.setattr(np, "load", refuse)
+    with pytest.raises(ResourceError) as caught:
+        open_npz(path)
+    assert str(caught.value) == f"{path} does not fit into memory: save fewer or smaller pictures"

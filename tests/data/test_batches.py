@@ -1,0 +1,76 @@
+"""Batches: every picture once an epoch, drawn from the seed, shifted and mirrored as said."""
+
+import numpy as np
+import pytest
+import torch
+
+from foveola.data.batches import Batches, augment
+
+
+@pytest.fixture
+def numbered():
+    """30 pictures of 6x8, picture i filled with the value i; label i mod 3."""
+    pixels = np.tile(np.arange(30, dtype=np.uint8)[:, None, None, None], (1, 6, 8, 3))
+    return pixels, (np.arange(30) % 3).astype(np.int64)
+
+
+def values(batches):
+    return [images[:, 0, 0, 0].tolist() for images, _ in batches]
+
+
+def test_an_epoch_shows_every_picture_of_its_rows_once(numbered):
+    rows = np.arange(5, 28)
+    batches = Batches(*numbered, rows, 4, flip=True, translate_px=1, seed=3)
+    assert sorted(sum(values(batches.epoch(1)), [])) == rows.tolist()
+
+
+def test_no_batch_of_an_epoch_is_smaller_by_more_than_one(numbered):
+    sizes = [len(labels) for _, labels in Batches(*numbered, np.arange(25), 8).epoch(1)]
+    assert sizes == [7, 6, 6, 6]
+
+
+def test_labels_stay_with_their_pictures(numbered):
+    for images, labels in Batches(*numbered, np.arange(30), 7, seed=1).epoch(2):
+        assert (images[:, 0, 0, 0].long() % 3).tolist() == labels.tolist()
+
+
+def test_the_order_repeats_with_the_seed_and_changes_with_epoch_and_seed(numbered):
+    first = values(Batches(*numbered, np.arange(30), 10, seed=1).epoch(1))
+    assert first == values(Batches(*numbered, np.arange(30), 10, seed=1).epoch(1))
+    assert first != values(Batches(*numbered, np.arange(30), 10, seed=1).epoch(2))
+    assert first != values(Batches(*numbered, np.arange(30), 10, seed=2).epoch(1))
+
+
+def test_in_order_means_the_order_of_the_rows(numbered):
+    rows = np.array([9, 2, 7, 7, 0])
+    assert sum(values(Batches(*numbered, rows, 2).in_order()), []) == rows.tolist()
+
+
+def test_a_batch_is_channels_last_in_memory(numbered):
+    images, _ = next(iter(Batches(*numbered, np.arange(30), 10).epoch(1)))
+    assert images.shape == (10, 3, 6, 8)
+    assert images.dtype == torch.uint8
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_two_epochs_show_each_picture_both_ways():
+    pixels = np.zeros((20, 4, 6, 3), np.uint8)
+    pixels[:, :, 0, 0] = np.arange(1, 21)[:, None]  # the left edge carries the picture's number
+    batches = Batches(pixels, np.zeros(20, np.int64), np.arange(20), 5, flip=True, seed=4)
+    left = [{int(v) for images, _ in batches.epoch(e) for v in images[:, 0, 0, 0]} - {0} for e in (1, 2)]
+    assert left[0] | left[1] == set(range(1, 21))
+    assert not left[0] & left[1]
+
+
+def test_a_shift_moves_the_picture_and_mirrors_the_edge_in():
+    image = np.arange(12, dtype=np.uint8).reshape(1, 3, 4, 1).repeat(3, axis=3)
+    shifts = np.array([[0, 2]])  # reach 1: one row down (what was above comes in), one column to the left
+    out = augment(image, np.array([False]), shifts, 1)
+    assert out[0, :, :, 0].tolist() == [[5, 6, 7, 6], [1, 2, 3, 2], [5, 6, 7, 6]]
+
+
+def test_mirroring_swaps_left_and_right_of_the_marked_pictures_only():
+    images = np.arange(2 * 2 * 3 * 3, dtype=np.uint8).reshape(2, 2, 3, 3)
+    out = augment(images, np.array([True, False]), np.zeros((2, 2), np.int64), 0)
+    assert np.array_equal(out[0], images[0, :, ::-1])
+    assert np.array_equal(out[1], images[1])

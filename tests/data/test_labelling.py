@@ -1,0 +1,208 @@
+import pytest
+
+from foveola.data.labelling import by_folder, by_pattern, clashing_case, group_by_pattern, part_of
+from foveola.data.listing import list_folder
+from foveola.errors import DataError, UsageError
+
+
+def labelled(root, listing=None):
+    listing = listing or list_folder(root)
+    found = by_folder(listing)
+    return {
+        listing.ids[row]: (name, part) for row, name, part in zip(found.rows, found.names, found.parts, strict=True)
+    }
+
+
+def refusal(kind, function, *arguments):
+    with pytest.raises(kind) as caught:
+        function(*arguments)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        *(
+            (name, "train")
+            for name in ("train", "Train", "TRAINING", "trn", "train_set", "train-data", "training images")
+        ),
+        *((name, "val") for name in ("val", "valid", "validation", "dev", "ValSet", "dev_split")),
+        *((name, "test") for name in ("test", "testing", "tst", "test imgs", "TESTSET")),
+        *(
+            (name, None)
+            for name in ("", "cats", "trainer", "tests", "train2", "my train", "test__set", "train_", "trains")
+        ),
+    ],
+)
+def test_a_folders_name_stands_for_a_part(name, part):
+    assert part_of(name) == part
+
+
+def test_the_folders_below_the_root_are_the_classes(tmp_path, plant):
+    root = plant(tmp_path / "d", {"cats/1.jpg": b"", "dogs/2.jpg": b"", "dogs/3.jpg": b""})
+    assert labelled(root) == {"cats/1.jpg": ("cats", None), "dogs/2.jpg": ("dogs", None), "dogs/3.jpg": ("dogs", None)}
+
+
+def test_classes_are_in_natural_order(tmp_path, plant):
+    root = plant(tmp_path / "d", {f"{name}/x.jpg": b"" for name in ("10", "9", "1", "02", "b10", "b9", "a")})
+    assert by_folder(list_folder(root)).class_names == ("1", "02", "9", "10", "a", "b9", "b10")
+
+
+def test_deeper_folders_belong_to_the_class_at_the_top(tmp_path, plant):
+    root = plant(tmp_path / "d", {"apple/Imgs/1.jpg": b"", "apple/Imgs/Gala/2.jpg": b"", "pear/3.jpg": b""})
+    assert labelled(root) == {
+        "apple/Imgs/1.jpg": ("apple", None),
+        "apple/Imgs/Gala/2.jpg": ("apple", None),
+        "pear/3.jpg": ("pear", None),
+    }
+
+
+def test_stray_files_at_the_top_are_problems(tmp_path, plant):
+    root = plant(tmp_path / "d", {"cats/1.jpg": b"", "dogs/2.jpg": b"", "readme.txt": b""})
+    found = by_folder(list_folder(root))
+    assert [(p.file, p.reason) for p in found.problems] == [("readme.txt", "lies outside the class folders")]
+    assert len(found.rows) == 2
+
+
+def test_a_class_folder_without_files_stays_a_class(tmp_path, plant):
+    root = plant(tmp_path / "d", {"cats/1.jpg": b"", "dogs/2.jpg": b""})
+    (root / "emus").mkdir()
+    assert by_folder(list_folder(root)).class_names == ("cats", "dogs", "emus")
+
+
+def test_parts_are_used_as_the_folders_give_them(tmp_path, plant):
+    files = ("Training/cats/1", "Training/dogs/deep/2", "valid/dogs/3", "test_set/cats/4")
+    root = plant(tmp_path / "d", dict.fromkeys(files, b""))
+    assert labelled(root) == {
+        "Training/cats/1": ("cats", "train"),
+        "Training/dogs/deep/2": ("dogs", "train"),
+        "valid/dogs/3": ("dogs", "val"),
+        "test_set/cats/4": ("cats", "test"),
+    }
+    found = by_folder(list_folder(root))
+    assert found.notes == ("the parts train, val and test are used as the folders give them",)
+    assert found.class_names == ("cats", "dogs")
+
+
+def test_classes_are_matched_by_name_across_parts_not_by_order(tmp_path, plant):
+    files = ("train/a/1", "train/b/2", "train/c/3", "test/c/4", "test/b/5")
+    root = plant(tmp_path / "d", dict.fromkeys(files, b""))
+    assert labelled(root)["test/c/4"] == ("c", "test")
+    assert by_folder(list_folder(root)).class_names == ("a", "b", "c")
+
+
+def test_files_outside_the_parts_classes_are_problems(tmp_path, plant):
+    files = ("train/a/1", "train/b/2", "test/a/3", "test/stray.jpg", "extra/a/4", "top.txt")
+    found = by_folder(list_folder(plant(tmp_path / "d", dict.fromkeys(files, b""))))
+    assert [p.file for p in found.problems] == ["extra/a/4", "test/stray.jpg", "top.txt"]
+    assert {p.reason for p in found.problems} == {"lies outside the class folders of the parts"}
+
+
+def test_a_test_and_a_val_folder_alone_are_classes(tmp_path, plant):
+    root = plant(tmp_path / "d", {"test/1": b"", "val/2": b""})
+    assert labelled(root) == {"test/1": ("test", None), "val/2": ("val", None)}
+
+
+def test_a_class_that_train_lacks_is_refused_with_the_nearest(tmp_path, plant):
+    files = ("train/cats/1", "train/dogs/2", "test/cat/3", "test/dogs/4")
+    root = plant(tmp_path / "d", dict.fromkeys(files, b""))
+    assert refusal(DataError, by_folder, list_folder(root)) == (
+        f"{root}: the test part has class 'cat' that the train part lacks: unknown class 'cat' (did you mean 'cats'?); "
+        "known: cats, dogs; rename or remove it, for classes are matched by name"
+    )
+
+
+def test_several_classes_that_train_lacks_are_counted(tmp_path, plant):
+    files = ("train/cats/1", "train/dogs/2", "val/10/3", "val/9/4", "val/11/5")
+    root = plant(tmp_path / "d", dict.fromkeys(files, b""))
+    assert refusal(DataError, by_folder, list_folder(root)).startswith(
+        f"{root}: the val part has class '9' and 2 more classes that the train part lacks: unknown class '9'; known: "
+    )
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    assert refusal(DataError, by_folder, list_folder(tmp_path)) == (
+        f"the folder {tmp_path} is empty: put the pictures of each class in a folder of its own below it"
+    )
+
+
+def test_a_folder_without_class_folders_is_refused(tmp_path, plant):
+    root = plant(tmp_path / "d", {"1.jpg": b"", "2.jpg": b"", ".hidden": b""})
+    assert refusal(DataError, by_folder, list_folder(root)) == (
+        f"{root} holds 3 files but no class folders: put the pictures of each class in a folder of its own, "
+        "or tell the class by --labels TABLE.csv or --label-pattern"
+    )
+
+
+def test_one_class_is_refused(tmp_path, plant):
+    root = plant(tmp_path / "d", {"cats/1.jpg": b"", "cats/deep/2.jpg": b""})
+    assert refusal(DataError, by_folder, list_folder(root)) == (
+        f"{root} holds one class, 'cats': a classifier needs at least two, each in a folder of its own"
+    )
+
+
+def test_one_class_with_folders_inside_gets_a_hint(tmp_path, plant):
+    root = plant(tmp_path / "d", {"images/cats/1.jpg": b"", "images/dogs/2.jpg": b""})
+    assert refusal(DataError, by_folder, list_folder(root)) == (
+        f"{root} holds one class, 'images': a classifier needs at least two, each in a folder of its own; "
+        f"if the classes are the folders inside it, point at {root / 'images'}"
+    )
+
+
+def test_a_pattern_takes_its_first_group_or_the_one_called_label(tmp_path, plant):
+    root = plant(tmp_path / "d", {"x/cat_1.jpg": b"", "x/dog_2.jpg": b"", "x/readme": b""})
+    listing = list_folder(root)
+    for pattern in (r"([a-z]+)_\d", r"(x)/(?P<label>[a-z]+)_\d"):
+        found = by_pattern(listing, pattern)
+        assert (found.names, found.class_names) == (["cat", "dog"], ("cat", "dog"))
+        assert [(p.file, p.reason) for p in found.problems] == [
+            ("x/readme", "the label pattern does not match its name")
+        ]
+        assert found.notes == (f"the class is told from the file's name by the pattern {pattern}",)
+
+
+def test_a_pattern_whose_group_is_empty_does_not_match(tmp_path, plant):
+    listing = list_folder(plant(tmp_path / "d", {"cat_1.jpg": b"", "_2.jpg": b"", "3.jpg": b""}))
+    found = by_pattern(listing, r"^([a-z]*)_?\d")
+    assert found.names == ["cat"]
+    assert [p.file for p in found.problems] == ["3.jpg", "_2.jpg"]
+
+
+def test_a_pattern_without_a_group_is_refused(tmp_path):
+    assert refusal(UsageError, by_pattern, list_folder(tmp_path), "cat|dog") == (
+        "--label-pattern 'cat|dog' has no group: put the part that is the class in ( )"
+    )
+
+
+def test_a_pattern_that_is_none_is_refused(tmp_path):
+    assert refusal(UsageError, by_pattern, list_folder(tmp_path), "(cat") == (
+        "--label-pattern '(cat' is not a regular expression: missing ), unterminated subpattern at position 0"
+    )
+
+
+def test_a_pattern_that_matches_nothing_is_refused(tmp_path, plant):
+    root = plant(tmp_path / "d", {"a\n.jpg": b"", "b.jpg": b""})
+    assert refusal(DataError, by_pattern, list_folder(root), r"(\d+)") == (
+        rf"--label-pattern '(\d+)' matches none of the 2 files in {root}; the first is 'a\n.jpg': mend the pattern"
+    )
+
+
+def test_a_group_is_the_patterns_group_or_all_it_matches():
+    ids = ["p1_a.jpg", "p1_b.jpg", "p22_a.jpg"]
+    assert group_by_pattern(ids, r"p(\d+)_") == ["1", "1", "22"]
+    assert group_by_pattern(ids, r"p\d+") == ["p1", "p1", "p22"]
+
+
+@pytest.mark.parametrize("pattern", [r"p(\d+)_", r"(p\d+)?"])
+def test_a_file_without_a_group_is_refused(pattern):
+    assert refusal(UsageError, group_by_pattern, ["p1_a.jpg", "x\t.jpg", "y.jpg"], pattern) == (
+        f"--group-by '{pattern}' matches 1 of 3 files; the first without a match is 'x\\t.jpg': "
+        "mend the pattern so that every file has a group"
+    )
+
+
+def test_names_that_differ_in_case_only_stay_apart_and_are_said(tmp_path, plant):
+    root = plant(tmp_path / "d", {"Cat/1": b"", "cat/2": b"", "dog/3": b""})
+    assert by_folder(list_folder(root)).class_names == ("Cat", "cat", "dog")
+    assert clashing_case(("Cat", "cat", "dog")) == ("class names that differ in case only stay apart: cat",)
+    assert clashing_case(("cat", "dog")) == ()
