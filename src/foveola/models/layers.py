@@ -1,0 +1,107 @@
+"""Layers that torch lacks or defines otherwise: TensorFlow's "same" padding, Keras's batch norm, the pixels' scale.
+
+Networks take uint8 or float images (b, 3, H, W) with values 0..255 and give logits (b, K); `Normalise` is their first
+layer, so a network can't be fed with another scale than it was trained with.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Scale: TypeAlias = Literal["standard", "unit", "raw"]
+"""How pixels enter: "standard" (minus the training set's mean, by its deviation), "unit" (0..1), "raw" (0..255)."""
+
+Init: TypeAlias = Literal["glorot_uniform", "he_normal", "torch"]
+"""Weights at the start: Keras's default, He's for ReLU networks, or torch's own."""
+
+
+class Normalise(nn.Module):
+    """(images - mean) / deviation, channel by channel; the first layer of every network.
+
+    mean and deviation, float32 (1, 3, 1, 1), are buffers: they travel with the weights and are no parameters. With
+    scale "standard" they come from the training pictures (`initialise_from`).
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, scale: Scale = "standard") -> None:
+        super().__init__()
+        self.scale = scale
+        self.register_buffer("mean", torch.zeros(1, 3, 1, 1))
+        self.register_buffer("deviation", torch.full((1, 3, 1, 1), 255.0 if scale == "unit" else 1.0))
+
+    def initialise_from(self, images: Tensor) -> None:
+        """Take mean and deviation from pictures: uint8 (n, 3, H, W)."""
+        if self.scale != "standard":
+            return
+        values = images.to(torch.float32)
+        self.mean.copy_(values.mean(dim=(0, 2, 3), keepdim=True))
+        self.deviation.copy_(values.std(dim=(0, 2, 3), keepdim=True).clamp_min(1.0))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images.to(self.mean.dtype) - self.mean) / self.deviation
+
+
+def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's "same" padding of one side: ceil(side / stride) outputs, the odd pixel at the end.
+
+    Source: https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2
+
+    >>> same_padding(224, 11, 4), same_padding(56, 3, 2), same_padding(32, 3, 1)
+    ((3, 4), (0, 1), (1, 1))
+    """
+    total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+    return total // 2, total - total // 2
+
+
+class ConvSame(nn.Conv2d):
+    """A convolution with TensorFlow's "same" padding, also for strides above 1, where torch has none."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        top, bottom = same_padding(images.shape[-2], kernel, stride)
+        left, right = same_padding(images.shape[-1], kernel, stride)
+        if top == bottom and left == right:
+            return F.conv2d(images, self.weight, self.bias, self.stride, (top, left))
+        return F.conv2d(F.pad(images, (left, right, top, bottom)), self.weight, self.bias, self.stride)
+
+
+class MaxPoolSame(nn.Module):
+    """Max pooling with TensorFlow's "same" padding: padded pixels never win."""
+
+    def __init__(self, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+
+    def forward(self, images: Tensor) -> Tensor:
+        top, bottom = same_padding(images.shape[-2], self.kernel, self.stride)
+        left, right = same_padding(images.shape[-1], self.kernel, self.stride)
+        if top or bottom or left or right:
+            images = F.pad(images, (left, right, top, bottom), value=float("-inf"))
+        return F.max_pool2d(images, self.kernel, self.stride)
+
+    def extra_repr(self) -> str:
+        return f"kernel={self.kernel}, stride={self.stride}"
+
+
+def initialise(model: nn.Module, init: Init) -> None:
+    """Set the weights of all convolutions and dense layers, zero their biases.
+
+    "glorot_uniform": U(-a, a) with a = sqrt(6 / (fan_in + fan_out)), Keras's default (Glorot and Bengio 2010);
+    "he_normal": N(0, 2 / fan_in) (He et al. 2015); "torch": left as torch made them.
+    """
+    if init == "torch":
+        return
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            if init == "glorot_uniform":
+                nn.init.xavier_uniform_(layer.weight)
+            else:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -1,0 +1,165 @@
+"""MODELS: the table of networks, how one is built, and what a network costs, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from foveola.errors import UsageError
+from foveola.models.classic import alexnet_mini, vgg6
+from foveola.models.fast import fast
+from foveola.models.layers import Normalise
+from foveola.registry import Registry
+from foveola.specs import check_options
+from foveola.types import Size
+
+MODELS: Registry[Callable[..., nn.Module]] = Registry(
+    "model", {"alexnet_mini": alexnet_mini, "fast": fast, "vgg6": vgg6}
+)
+"""Name -> factory(*, size: Size, classes: int, **options) -> network; images (b, 3, H, W) to logits (b, classes).
+
+Add your own:
+
+    @fv.MODELS.register("tiny")
+    def tiny(*, size, classes, width: int = 16):
+        return nn.Sequential(nn.Conv2d(3, width, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(classes))
+
+A network without a `Normalise` layer gets one in front; a `stages` attribute names the layers with its feature maps.
+"""
+
+RECOMMENDED_FIT: Mapping[str, Mapping[str, object]] = {
+    "alexnet_mini": {"optimizer": "adam", "lr_peak": 1e-3, "batch_size": 32, "schedule": "cosine"},
+    "vgg6": {"optimizer": "adam", "lr_peak": 1e-3, "batch_size": 64, "schedule": "cosine"},
+    "fast": {
+        "optimizer": "sgd",
+        "lr_peak": 0.19,
+        "momentum": 0.85,
+        "norm_lr_scale": 64.0,
+        "batch_size": 128,
+        "schedule": "one-cycle",
+        "warmup_fraction": 0.23,
+        "weight_decay": 1.3e-3,
+        "label_smoothing": 0.2,
+        "translate_px": 2,
+    },
+}
+"""What each network of ours is trained with when the recipe is silent; others take FitSpec's own defaults."""
+
+
+def build(
+    name: str, size: Size, classes: int, options: Mapping[str, object] | None = None, *, seed: int = 0
+) -> nn.Module:
+    """Build a network of the table, its weights drawn from `seed`; torch's own random state is left as it was.
+
+    Raises UsageError for an unknown name, an unknown option or a wrong value.
+    """
+    factory = MODELS[name]
+    checked = check_options(factory, options or {}, where=f"model {name}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = factory(size=size, classes=classes, **checked)
+        if not any(isinstance(layer, Normalise) for layer in model.modules()):
+            model = Normalised(model)
+        _probe(name, model, size, classes)
+    return model
+
+
+class Normalised(nn.Sequential):
+    """A user's network with `Normalise` in front."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.normalise = Normalise("standard")
+        self.network = model
+        self.stages = tuple(f"network.{stage}" for stage in getattr(model, "stages", ()))
+
+    def initialise_from(self, images: Tensor) -> None:
+        """Take the pixels' scale from training pictures, then let the network itself take what it wants."""
+        self.normalise.initialise_from(images)
+        initialise_from(self.network, images)
+
+
+def initialise_from(model: nn.Module, images: Tensor) -> None:
+    """Let a network that wants to see training pictures before the first step (uint8 (n, 3, H, W)) see them."""
+    take = getattr(model, "initialise_from", None)
+    if callable(take):
+        with torch.no_grad():
+            take(images)
+
+
+class Row(NamedTuple):
+    """One layer of a summary: its name and kind, its output's shape without the batch, its parameters."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+
+
+class Summary(NamedTuple):
+    """A network's table. Parameters are counted as Keras counts: batch norm's running means and variances are among them."""
+
+    rows: tuple[Row, ...]
+    parameters: int
+    trainable: int
+
+
+def summary(model: nn.Module, size: Size) -> Summary:
+    """The table of a network's layers for pictures of this size; shapes are (height, width, channels) as in the course."""
+    shapes: dict[nn.Module, tuple[int, ...]] = {}
+
+    def note(layer: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            shapes[layer] = _keras_shape(output)
+
+    leaves = {layer: name for name, layer in model.named_modules() if not any(layer.children())}
+    hooks = [layer.register_forward_hook(note) for layer in leaves]
+    try:
+        _forward(model, size)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    rows = [
+        Row(name, type(layer).__name__, shapes[layer], _parameters(layer))
+        for layer, name in leaves.items()
+        if layer in shapes
+    ]
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return Summary(tuple(rows), sum(row.parameters for row in rows), trainable)
+
+
+def _parameters(layer: nn.Module) -> int:
+    own = sum(p.numel() for p in layer.parameters(recurse=False))
+    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        own += 2 * layer.num_features
+    return own
+
+
+def _keras_shape(output: Tensor) -> tuple[int, ...]:
+    shape = tuple(output.shape[1:])
+    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
+
+
+def _forward(model: nn.Module, size: Size) -> Tensor:
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            output: Tensor = model(torch.zeros((1, 3, *size), dtype=torch.uint8))
+    finally:
+        model.train(training)
+    return output
+
+
+def _probe(name: str, model: nn.Module, size: Size, classes: int) -> None:
+    """One forward pass of one black picture: a network that can't take the size says so now, not after the decoding."""
+    try:
+        shape = tuple(_forward(model, size).shape)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"model {name} can't take pictures of {size}: {reason}; choose a larger --size") from error
+    if shape != (1, classes):
+        raise UsageError(f"model {name} gives an output of shape {shape} for one picture: it must be (1, {classes})")

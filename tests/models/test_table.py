@@ -1,0 +1,158 @@
+"""The networks' tables against the numbers Keras prints for the course's, and the ways to add or misuse a network."""
+
+import pytest
+import torch
+from torch import nn
+
+from foveola.errors import UsageError
+from foveola.models.fast import Whitening
+from foveola.models.layers import Normalise
+from foveola.models.table import MODELS, build, initialise_from, summary
+from foveola.types import Size
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "classes", "options", "parameters", "trainable"),
+    [
+        ("alexnet_mini", 224, 2, {}, 635_170, 634_978),
+        ("vgg6", 32, 10, {}, 552_362, 551_466),
+        ("vgg6", 32, 10, {"head_batchnorm": True}, 552_874, 551_722),
+    ],
+)
+def test_the_courses_networks_have_keras_parameter_counts(name, side, classes, options, parameters, trainable):
+    size = Size(side, side)
+    found = summary(build(name, size, classes, options), size)
+    assert (found.parameters, found.trainable) == (parameters, trainable)
+
+
+def test_alexnet_minis_sides_shrink_as_tensorflows_do():
+    size = Size(224, 224)
+    shapes = {row.name: row.shape for row in summary(build("alexnet_mini", size, 2), size).rows}
+    assert [shapes[name] for name in ("conv1", "pool1", "pool2", "conv5")] == [
+        (56, 56, 32),
+        (28, 28, 32),
+        (14, 14, 64),
+        (14, 14, 32),
+    ]
+
+
+@pytest.mark.parametrize("name", ["alexnet_mini", "vgg6", "fast"])
+def test_every_network_takes_pictures_that_are_not_square(name):
+    size = Size(64, 40)
+    model = build(name, size, 3)
+    assert model(torch.zeros(2, 3, 64, 40, dtype=torch.uint8)).shape == (2, 3)
+    assert all(dict(model.named_modules())[stage] is not None for stage in model.stages)
+
+
+def test_one_seed_gives_the_same_weights_and_two_give_others():
+    first, again, other = (build("fast", Size(32, 32), 4, seed=s).state_dict() for s in (1, 1, 2))
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not torch.equal(first["head.weight"], other["head.weight"])
+
+
+def test_building_leaves_torchs_random_state_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    build("vgg6", Size(32, 32), 10)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_whitened_patches_are_uncorrelated_with_equal_variance():
+    torch.manual_seed(0)
+    smooth = nn.functional.avg_pool2d(torch.rand(200, 3, 34, 34), 3, stride=1)
+    layer = Whitening()
+    layer.initialise_from((smooth - smooth.mean()) / smooth.std())
+    out = layer((smooth - smooth.mean()) / smooth.std())[:, :12].transpose(0, 1).flatten(1)
+    covariance = torch.cov(out.detach())
+    assert torch.allclose(covariance - torch.diag(covariance.diag()), torch.zeros(12, 12), atol=1e-2)
+    # The source adds 5e-4 to every variance before dividing, so the smallest directions come out below 1.
+    assert covariance.diag()[:4] == pytest.approx(torch.ones(4), abs=0.02)
+
+
+def test_the_whitening_layer_does_not_learn_its_filters():
+    model = build("fast", Size(32, 32), 2)
+    assert not model.whitening.weight.requires_grad
+    assert model.whitening.bias.requires_grad
+
+
+@pytest.fixture
+def registered():
+    """Register a factory for one test."""
+    added = []
+
+    def add(name, factory):
+        added.append(name)
+        return MODELS.register(name)(factory)
+
+    yield add
+    for name in added:
+        MODELS._items.pop(name, None)
+
+
+def tiny(*, size: Size, classes: int, width: int = 4) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, width, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(classes))
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
+def test_a_users_plain_network_gets_the_pixels_normalised(registered):
+    registered("tiny", tiny)
+    model = build("tiny", Size(16, 16), 3, {"width": 5})
+    initialise_from(model, torch.randint(100, 200, (20, 3, 16, 16), dtype=torch.uint8))
+    assert isinstance(model[0], Normalise)
+    assert 140 < model[0].mean.mean() < 160
+    assert model(torch.zeros(2, 3, 16, 16, dtype=torch.uint8)).shape == (2, 3)
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
+def test_an_unknown_option_of_a_network_names_the_known_ones(registered):
+    registered("tiny", tiny)
+    with pytest.raises(UsageError) as refusal:
+        build("tiny", Size(16, 16), 3, {"widht": 5})
+    assert str(refusal.value) == "model tiny: unknown option 'widht' (did you mean 'width'?); known: width"
+
+
+def test_a_wrong_value_of_an_option_says_what_it_must_be():
+    with pytest.raises(UsageError) as refusal:
+        build("vgg6", Size(32, 32), 3, {"head_batchnorm": "yes", "bn_momentum": 2.0})
+    assert str(refusal.value) == (
+        "model vgg6: head_batchnorm = 'yes' can't be used: it must be a valid boolean; "
+        "bn_momentum = 2.0 can't be used: it must be less than 1"
+    )
+
+
+def test_an_unknown_network_is_named_with_its_nearest():
+    with pytest.raises(UsageError) as refusal:
+        build("vgg", Size(32, 32), 3)
+    assert str(refusal.value) == "unknown model 'vgg' (did you mean 'vgg6'?); known: alexnet_mini, fast, vgg6"
+
+
+def test_a_taken_name_is_refused():
+    with pytest.raises(UsageError) as refusal:
+        MODELS.register("fast")(tiny)
+    assert str(refusal.value) == "model 'fast' is registered already: choose another name"
+
+
+def test_a_network_that_cannot_take_the_size_says_so(registered):
+    registered("deep", lambda *, size, classes: nn.Sequential(nn.Conv2d(3, 2, 15), nn.MaxPool2d(4)))
+    with pytest.raises(UsageError, match=r"^model deep can't take pictures of 8x8: .*; choose a larger --size$"):
+        build("deep", Size(8, 8), 3)
+
+
+def test_a_network_with_another_number_of_outputs_is_refused(registered):
+    registered("wrong", lambda *, size, classes: nn.Sequential(nn.Flatten(), nn.Linear(192, 7)))
+    with pytest.raises(UsageError) as refusal:
+        build("wrong", Size(8, 8), 3)
+    assert str(refusal.value) == "model wrong gives an output of shape (1, 7) for one picture: it must be (1, 3)"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("fast", "fast halves the picture three times: 8x9 is too small, 10x10 is the least"),
+    ],
+)
+def test_a_size_below_a_networks_least_is_refused(name, text):
+    with pytest.raises(UsageError) as refusal:
+        build(name, Size(8, 9), 3)
+    assert str(refusal.value) == text
