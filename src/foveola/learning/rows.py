@@ -1,0 +1,30 @@
+"""The rows that training yields; plain values that a screen can show without importing torch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+
+class StepRow(NamedTuple):
+    """One step: where we are, and the batch's loss."""
+
+    epoch: int
+    step: int
+    total_steps: int
+    loss: float
+
+
+class EpochRow(NamedTuple):
+    """One epoch. Losses in nats per picture, accuracies 0..1; train's are means over the epoch as it learned."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+    seconds: float
+
+
+Row: TypeAlias = StepRow | EpochRow

@@ -1,0 +1,171 @@
+"""The loop: it learns, it repeats to the last bit, it stops at nonsense and says which setting is to blame."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from foveola.data.batches import Batches
+from foveola.errors import DivergedError, ResourceError, UsageError
+from foveola.learning import device as devices
+from foveola.learning.fit import FitSpec, fit, make_optimizer, schedule
+from foveola.learning.optimizers import Adam, Nesterov
+from foveola.learning.rows import EpochRow, StepRow
+from foveola.models.table import build, initialise_from
+from foveola.types import Size
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def stripes():
+    """120 pictures of 16x16: class 0 has horizontal stripes, class 1 vertical ones, both with noise."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 2
+    pixels = rng.integers(0, 120, (120, 16, 16, 3))
+    pixels[labels == 0, ::4] += 120
+    pixels[labels == 1, :, ::4] += 120
+    return pixels.astype(np.uint8), labels.astype(np.int64)
+
+
+def history(stripes, spec, seed=0, dtype=torch.float32):
+    pixels, labels = stripes
+    train = Batches(pixels, labels, np.arange(80), spec.batch_size, spec.flip, spec.translate_px, seed)
+    model = build("fast", Size(16, 16), 2, {"width1": 8, "width2": 16, "width3": 16}, seed=seed)
+    initialise_from(model, train.sample(80))
+    val = Batches(pixels, labels, np.arange(80, 120), 16)
+    return list(fit(model, train, val, spec, device=CPU, dtype=dtype, seed=seed)), model
+
+
+def epochs(rows):
+    return [row._replace(seconds=0.0) for row in rows if isinstance(row, EpochRow)]
+
+
+SPEC = FitSpec(epochs=3, batch_size=16, lr_peak=0.01, translate_px=1)
+
+
+def test_a_network_learns_to_tell_stripes_apart(stripes):
+    rows, _ = history(stripes, FitSpec(epochs=6, batch_size=16, lr_peak=0.01, flip=False))
+    assert epochs(rows)[-1].val_accuracy >= 0.95
+    assert epochs(rows)[-1].train_loss < epochs(rows)[0].train_loss
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_one_seed_gives_the_same_history_to_the_last_bit(stripes, dtype):
+    first, second = (history(stripes, SPEC, dtype=dtype) for _ in range(2))
+    assert epochs(first[0]) == epochs(second[0])
+    for mine, other in zip(first[1].parameters(), second[1].parameters(), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_another_seed_gives_another_history(stripes):
+    assert epochs(history(stripes, SPEC)[0]) != epochs(history(stripes, SPEC, seed=1)[0])
+
+
+def test_dropout_is_drawn_from_the_seed_and_leaves_torchs_random_state_alone(stripes):
+    pixels, labels = stripes
+    train = Batches(pixels, labels, np.arange(80), 16)
+    torch.manual_seed(11)
+    expected = torch.rand(4)
+    torch.manual_seed(11)
+    model = build("vgg6", Size(16, 16), 2)
+    rows = fit(model, train, train, FitSpec(epochs=1, batch_size=16), device=CPU, dtype=torch.float32, seed=0)
+    next(rows)
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_every_step_and_every_epoch_has_its_row(stripes):
+    rows, _ = history(stripes, SPEC)
+    steps = [row for row in rows if isinstance(row, StepRow)]
+    assert [row.step for row in steps] == list(range(1, 16))
+    assert {row.total_steps for row in steps} == {15}
+    assert [(row.epoch, row.step) for row in epochs(rows)] == [(1, 5), (2, 10), (3, 15)]
+
+
+def test_train_loss_is_the_mean_of_the_steps_losses(stripes):
+    rows, _ = history(stripes, SPEC)
+    losses = [row.loss for row in rows if isinstance(row, StepRow) and row.epoch == 2]
+    assert epochs(rows)[1].train_loss == pytest.approx(np.mean(losses))
+
+
+def test_losses_are_plain_cross_entropy_whatever_the_label_smoothing(stripes):
+    smooth = FitSpec(epochs=8, batch_size=16, lr_peak=0.01, flip=False, label_smoothing=0.3)
+    rows, _ = history(stripes, smooth)
+    # Smoothed targets alone have an entropy of 0.42 nats here: a smoothed loss could not fall below it.
+    assert epochs(rows)[-1].train_loss < 0.42
+
+
+def test_a_learning_rate_too_high_is_named_when_the_loss_is_lost(stripes):
+    with pytest.raises(DivergedError) as refusal:
+        history(stripes, FitSpec(epochs=3, batch_size=16, optimizer="sgd", lr_peak=1e30))
+    assert str(refusal.value) == (
+        "the loss became nan in epoch 1, step 2: fit.lr_peak = 1e+30 is likely to blame; try --lr 0.1"
+    )
+
+
+def test_a_usual_learning_rate_in_short_precision_puts_the_blame_on_the_precision(stripes):
+    class Broken(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, images):
+            return torch.full((len(images), 2), float("nan")) * self.weight
+
+    pixels, labels = stripes
+    train = Batches(pixels, labels, np.arange(80), 16)
+    with pytest.raises(DivergedError) as refusal:
+        list(fit(Broken(), train, train, FitSpec(epochs=1), device=CPU, dtype=torch.bfloat16, seed=0))
+    assert str(refusal.value) == (
+        "the loss became nan in epoch 1, step 1: fit.precision = 'auto' is likely to blame; try --precision float32"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "points"),
+    [
+        ("constant", [0.0, 0.5, 1.0, 1.0, 1.0]),
+        ("cosine", [0.0, 0.5, 1.0, 0.75, 0.25]),
+        ("one-cycle", [0.0, 0.5, 1.0, 2 / 3, 1 / 3]),
+    ],
+)
+def test_schedules_go_through_their_points(kind, points):
+    spec = FitSpec(schedule=kind, warmup_fraction=0.25)
+    found = [schedule(spec, done) for done in (0.0, 0.125, 0.25, 0.5, 0.75)]
+    assert found == pytest.approx(points)
+
+
+def test_batch_norms_parameters_have_their_own_rate_and_no_decay():
+    model = build("fast", Size(32, 32), 2)
+    optimizer = make_optimizer(model, FitSpec(optimizer="sgd", weight_decay=0.1, norm_lr_scale=64, momentum=0.8))
+    weights, norms = optimizer.groups
+    assert isinstance(optimizer, Nesterov)
+    assert (weights.weight_decay, weights.lr_scale, norms.weight_decay, norms.lr_scale) == (0.1, 1.0, 0.0, 64)
+    assert {tuple(p.shape) for p in norms.parameters} == {(32,), (128,)}
+
+
+def test_adamw_decouples_its_decay():
+    optimizer = make_optimizer(build("vgg6", Size(32, 32), 2), FitSpec(optimizer="adamw"))
+    assert isinstance(optimizer, Adam)
+    assert optimizer.decay == "decoupled"
+
+
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch):
+    monkeypatch.setattr(devices, "available_devices", lambda: ["cpu"])
+    with pytest.raises(ResourceError) as refusal:
+        devices.choose_device("cuda")
+    assert str(refusal.value) == "device 'cuda' is not on this machine: there is cpu; use --device auto"
+
+
+def test_a_device_that_is_none_is_refused():
+    with pytest.raises(UsageError) as refusal:
+        devices.choose_device("gpu")
+    assert str(refusal.value) == "device 'gpu' is none of auto, cpu, cuda, cuda:N, mps: choose one of them"
+
+
+def test_bfloat16_that_would_be_emulated_is_refused_and_auto_takes_float32(monkeypatch):
+    monkeypatch.setattr(devices, "has_bfloat16", lambda device: False)
+    with pytest.raises(ResourceError) as refusal:
+        devices.choose_precision("bfloat16", CPU)
+    assert str(refusal.value) == "cpu has no bfloat16 of its own on this machine: use --precision float32"
+    assert devices.choose_precision("auto", CPU) == torch.float32
