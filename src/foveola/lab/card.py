@@ -1,0 +1,141 @@
+"""The data's card: what a run's data is, in numbers and a few pictures, so that the report needs no data set any more."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveola import images
+from foveola.data.dataset import PARTS, Part, Problem
+from foveola.data.prepare import Prepared
+from foveola.data.split import Split
+from foveola.errors import ImageProblem
+from foveola.types import Image, Images, Rows
+
+SAMPLES_PER_CLASS = 6
+SAMPLE_PX = 160
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """What the data is.
+
+    counts: pictures of each class (in the order of class_names) by part; sizes: (height, width, how many), the most
+    frequent first; formats and notes: how many pictures of each; remarks: what a reader should know;
+    files_found = files_used + files_ignored + len(problems).
+    """
+
+    name: str
+    fingerprint: str
+    class_names: tuple[str, ...]
+    counts: dict[Part, tuple[int, ...]]
+    size: str
+    resize: str
+    sizes: tuple[tuple[int, int, int], ...]
+    formats: dict[str, int]
+    notes: dict[str, int]
+    remarks: tuple[str, ...]
+    split_rule: str
+    problems: tuple[Problem, ...]
+    files_found: int
+    files_used: int
+    files_ignored: int
+
+    def to_json(self) -> str:
+        """The card as JSON text."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> DataCard:
+        """The card from its JSON text."""
+        raw: dict[str, Any] = json.loads(text)
+        raw["problems"] = tuple(Problem(**problem) for problem in raw["problems"])
+        raw["sizes"] = tuple((h, w, n) for h, w, n in raw["sizes"])
+        raw["counts"] = {part: tuple(counts) for part, counts in raw["counts"].items()}
+        return cls(**{**raw, "class_names": tuple(raw["class_names"]), "remarks": tuple(raw["remarks"])})
+
+
+def make_card(prepared: Prepared, split: Split) -> DataCard:
+    """The card of prepared data under a split."""
+    dataset = prepared.dataset
+    k = len(dataset.class_names)
+    rows: dict[Part, Rows] = {"train": split.train, "val": split.val, "test": split.test}
+    sizes = Counter((int(h), int(w)) for h, w in prepared.sizes)
+    return DataCard(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        class_names=dataset.class_names,
+        counts={part: tuple(np.bincount(dataset.labels[rows[part]], minlength=k).tolist()) for part in PARTS},
+        size=str(prepared.size),
+        resize=prepared.how,
+        sizes=tuple((h, w, n) for (h, w), n in sizes.most_common()),
+        formats=dict(Counter(prepared.formats).most_common()),
+        notes=dict(Counter(prepared.notes).most_common()),
+        remarks=(*dataset.notes, *split.notes),
+        split_rule=split.rule,
+        problems=dataset.problems,
+        files_found=dataset.files_found,
+        files_used=len(dataset),
+        files_ignored=dataset.files_ignored,
+    )
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures kept for the report.
+
+    samples: (class number, id, uint8 (h, w, 3) with true proportions, longer side at most 160); rows: int64 (m,),
+    positions in the evaluation; prepared: uint8 (m, H, W, 3), those test pictures as the network saw them.
+    """
+
+    samples: tuple[tuple[int, str, Image], ...]
+    rows: Rows
+    prepared: Images
+
+    def of(self, row: int) -> Image:
+        """The test picture at this position of the evaluation, as the network saw it."""
+        return np.asarray(self.prepared[int(np.searchsorted(self.rows, row))])
+
+    def save(self, path: Path) -> None:
+        """Write them as an .npz file (arrays only)."""
+        arrays: dict[str, NDArray[Any]] = {"rows": self.rows, "prepared": self.prepared}
+        names = [[label, name] for label, name, _ in self.samples]
+        arrays["names"] = np.frombuffer(json.dumps(names).encode(), np.uint8)
+        arrays |= {f"sample_{i}": image for i, (_, _, image) in enumerate(self.samples)}
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path) -> Pictures:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as arrays:
+            names = json.loads(arrays["names"].tobytes())
+            samples = tuple((label, name, arrays[f"sample_{i}"]) for i, (label, name) in enumerate(names))
+            return cls(samples, arrays["rows"], arrays["prepared"])
+
+
+def pick_samples(prepared: Prepared, split: Split) -> tuple[tuple[int, str, Image], ...]:
+    """A few training pictures of each class, evenly spread, small, with their true proportions."""
+    dataset, out = prepared.dataset, []
+    each = SAMPLES_PER_CLASS if len(dataset.class_names) <= 20 else 3
+    for label in range(len(dataset.class_names)):
+        rows = split.train[dataset.labels[split.train] == label]
+        for row in rows[:: max(1, len(rows) // each)][:each]:
+            try:
+                with images.quiet():
+                    whole = dataset.read(int(row))
+            except ImageProblem:  # it was fine a minute ago; the prepared one will do
+                whole = prepared.pixels[row]
+            out.append((label, dataset.ids[row], images.shrink(whole, SAMPLE_PX)))
+    return tuple(out)
+
+
+def keep_pictures(prepared: Prepared, split: Split, rows: Rows) -> Pictures:
+    """The pictures a report shows: samples of the classes, and these positions of the test part."""
+    rows = np.unique(rows)
+    return Pictures(pick_samples(prepared, split), rows, np.array(prepared.pixels[split.test[rows]]))

@@ -1,0 +1,161 @@
+"""A trained network for use: weights and all they need from one file, files and folders in, labels and probabilities out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from foveola import images
+from foveola.data.dataset import Dataset, read_file
+from foveola.data.listing import list_folder
+from foveola.errors import ImageProblem, UsageError
+from foveola.images import Resize
+from foveola.lab.recipe import Recipe
+from foveola.lab.runs import open_run
+from foveola.learning.metrics import softmax
+from foveola.learning.predict import predict
+from foveola.models.table import build
+from foveola.store import write_atomic
+from foveola.types import Images, Size, Tick, no_tick
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network with what it must never be parted from: class names, size, resize rule."""
+
+    model: nn.Module
+    class_names: tuple[str, ...]
+    size: Size
+    resize: Resize
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one picture: class name and float64 (K,) probabilities; or why there is none (`problem`)."""
+
+    file: str
+    label: str
+    probabilities: NDArray[np.float64]
+    problem: str = ""
+
+    @property
+    def probability(self) -> float:
+        """The probability of the answer, 0..1; 0 when there is none."""
+        return float(self.probabilities.max(initial=0.0))
+
+
+def save_network(path: Path, model: nn.Module, recipe: Recipe, class_names: Sequence[str]) -> None:
+    """Write weights.safetensors: the tensors, and in its metadata model, options, class names, size and resize rule."""
+    metadata = {
+        "format": "foveola-1",
+        "model": recipe.model.name,
+        "options": json.dumps(dict(recipe.model.options)),
+        "class_names": json.dumps(list(class_names)),
+        "size": recipe.data.size,
+        "resize": recipe.data.resize,
+    }
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    write_atomic(path, save(tensors, metadata))
+
+
+def load_network(run: Path) -> Network:
+    """The network of a run. Raises UsageError when this is no finished run or its weights are damaged."""
+    path = open_run(run).path / "weights.safetensors"
+    try:
+        with safe_open(path, "pt") as file:
+            meta = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        size = Size.parse(meta["size"])
+        names = tuple(json.loads(meta["class_names"]))
+        model = build(meta["model"], size, len(names), json.loads(meta["options"]))
+        model.load_state_dict(tensors)
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, TypeError):
+        raise UsageError(f"the weights of the run {run} can't be read: the file is damaged; train again") from None
+    if any(not bool(torch.isfinite(value).all()) for value in tensors.values() if value.is_floating_point()):
+        raise UsageError(f"the weights of the run {run} are not finite numbers: train again")
+    return Network(model.eval().to(memory_format=torch.channels_last), names, size, meta["resize"])  # type: ignore[call-overload]
+
+
+def predict_paths(
+    run: Path, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, tick: Tick = no_tick
+) -> list[Prediction]:
+    """Predict files, and all pictures below folders, in the order given; what can't be read carries its reason.
+
+    Raises UsageError for a path that is not there and when there is nothing to predict.
+    """
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    files = list(_files([Path(p) for p in given]))
+    if not files:
+        raise UsageError("there is no picture to predict: name files, or folders that hold some")
+    network = load_network(run)
+    out: list[Prediction] = []
+    for start in range(0, len(files), 64):
+        out.extend(_predict_some(network, files[start : start + 64]))
+        tick("Predicting", len(out), len(files))
+    return out
+
+
+def _files(paths: list[Path]) -> Iterator[Path]:
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UsageError(f"there is no file {missing[0]}{more}: check the path")
+    for path in paths:
+        if path.is_dir():
+            yield from (path / name for name in list_folder(path).ids)
+        else:
+            yield path
+
+
+def _predict_some(network: Network, files: list[Path]) -> list[Prediction]:
+    pixels, problems = [], {}
+    with images.quiet():
+        for file in files:
+            try:
+                pixels.append(images.read(read_file(str(file)), network.size, network.resize).image)
+            except ImageProblem as problem:
+                problems[file] = str(problem)
+    answers = iter(probabilities(network, np.stack(pixels)) if pixels else np.zeros((0, 1)))
+    none = np.zeros(len(network.class_names))
+    out = []
+    for file in files:
+        if file in problems:
+            out.append(Prediction(str(file), "", none, problems[file]))
+        else:
+            chances = next(answers)
+            out.append(Prediction(str(file), network.class_names[int(chances.argmax())], chances))
+    return out
+
+
+def probabilities(network: Network, pixels: Images) -> NDArray[np.float64]:
+    """Softmax probabilities float64 (n, K) for prepared pictures uint8 (n, H, W, 3)."""
+    return softmax(logits(network, pixels))
+
+
+def logits(network: Network, pixels: Images, batch_size: int = 256) -> NDArray[np.float32]:
+    """Logits float32 (n, K) for prepared pictures uint8 (n, H, W, 3)."""
+    batches = (
+        (torch.from_numpy(np.ascontiguousarray(pixels[k : k + batch_size])).permute(0, 3, 1, 2), torch.empty(0))
+        for k in range(0, len(pixels), batch_size)
+    )
+    return predict(network.model, batches, torch.device("cpu"))
+
+
+def match_classes(dataset: Dataset, class_names: Sequence[str]) -> NDArray[np.int64]:
+    """The data set's labels as numbers of `class_names`, matched by name: int64 (n,). Raises UsageError for strangers."""
+    strangers = [name for name in dataset.class_names if name not in class_names]
+    if strangers:
+        raise UsageError(
+            f"{dataset.name} has class '{strangers[0]}', which the run does not know: it knows {', '.join(class_names)}"
+        )
+    return np.array([class_names.index(name) for name in dataset.class_names], np.int64)[dataset.labels]

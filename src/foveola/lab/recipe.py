@@ -1,0 +1,193 @@
+"""A recipe: all that decides what a run learns, except its seed. One flat TOML file; each table is a room's own spec.
+
+    title = "Faces, as the course trains it"
+    [data]     size = "224x224", resize = "pad"
+    [split]    test_fraction = 0.2
+    [model]    name = "alexnet_mini", and its options
+    [fit]      epochs = 40, ...
+
+What a recipe leaves out is chosen when the data is known (`complete`); the run folder holds the completed one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from foveola.data.split import SplitSpec
+from foveola.errors import UsageError, unknown
+from foveola.images import Resize
+from foveola.learning.fit import FitSpec
+from foveola.models.table import MODELS, RECOMMENDED_FIT
+from foveola.specs import build, check_options
+from foveola.store import digest
+from foveola.types import Size
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What to read and at which size.
+
+    source: a folder, a file or a data set's name; size: "HEIGHTxWIDTH" or "auto"; resize: pad (proportions kept, black
+    around), crop or stretch; labels, label_pattern, group_by: where classes and groups come from, if not from folders.
+    """
+
+    source: str = ""
+    size: str = "auto"
+    resize: Resize = "pad"
+    labels: str = ""
+    label_pattern: str = ""
+    group_by: str = ""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which network, and the options of its factory."""
+
+    name: str = "auto"
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The specs of the rooms, composed. Its fingerprint leaves out the title and where the data lies."""
+
+    title: str
+    data: DataSpec
+    split: SplitSpec
+    model: ModelSpec
+    fit: FitSpec
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the recipe decides; the same text whatever the order of the file."""
+        tables = self.tables()
+        del tables["title"]
+        tables["data"].pop("source", None)
+        return digest(tomli_w.dumps(_sorted(tables)))
+
+    def tables(self) -> dict[str, Any]:
+        """The recipe as nested tables, the model's options beside its name."""
+        model = {"name": self.model.name, **self.model.options}
+        return {
+            "title": self.title,
+            "data": {k: v for k, v in asdict(self.data).items() if v != ""},
+            "split": asdict(self.split),
+            "model": model,
+            "fit": asdict(self.fit),
+        }
+
+    def to_toml(self) -> str:
+        """The recipe as a file that `read_tables` and `compose` turn back into it."""
+        return tomli_w.dumps(self.tables())
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """The tables of a recipe file, unchecked. Raises UsageError when there is no such file or it is no TOML."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"there is no recipe {path}: check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the recipe {path} is not TOML: {error}") from None
+    except OSError as error:
+        raise UsageError(f"the recipe {path} can't be read: {(error.strerror or '').lower()}") from None
+
+
+def merge(tables: Mapping[str, Any], settings: Mapping[str, object], *, where: str = "the recipe") -> dict[str, Any]:
+    """The tables with dotted settings ("fit.epochs": 3) laid over them; None leaves a setting as it is."""
+    out: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in tables.items()}
+    for key, value in settings.items():
+        if value is None:
+            continue
+        table, dot, name = key.partition(".")
+        if key == "title":
+            out["title"] = value
+        elif not dot or table not in ("data", "split", "model", "fit"):
+            raise UsageError(
+                f"setting '{key}' has no place in a recipe: write title, or data., split., model. or fit. and the option"
+            )
+        elif not isinstance(out.setdefault(table, {}), dict):
+            raise UsageError(f"{where}: {table} must be a table: write [{table}] above its options")
+        else:
+            out[table][name] = value
+    return out
+
+
+def compose(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
+    """Check all tables and make the recipe; what is not said keeps "auto" or the network's recommended value.
+
+    Raises UsageError for unknown tables, options, models and wrong values.
+    """
+    known = ("title", "data", "split", "model", "fit")
+    for key, value in tables.items():
+        if key not in known:
+            raise UsageError(f"{where}: {unknown('table', key, known)}")
+        if key != "title" and not isinstance(value, Mapping):
+            raise UsageError(f"{where}: {key} must be a table: write [{key}] above its options")
+    model = dict(tables.get("model", {}))
+    name = model.pop("name", "auto")
+    recommended: Mapping[str, object] = {}
+    if name != "auto":
+        check_options(MODELS[name], model, where=f"{where}, model {name}")
+        recommended = RECOMMENDED_FIT.get(name, {})
+    data = build(DataSpec, tables.get("data", {}), where=f"{where}, [data]")
+    if data.size != "auto":
+        Size.parse(data.size)
+    return Recipe(
+        title=str(tables.get("title", "")),
+        data=data,
+        split=build(SplitSpec, tables.get("split", {}), where=f"{where}, [split]"),
+        model=ModelSpec(name, model),
+        fit=build(FitSpec, {**recommended, **tables.get("fit", {})}, where=f"{where}, [fit]"),
+    )
+
+
+def complete(tables: Mapping[str, Any], size: Size, n_train: int, title: str) -> Recipe:
+    """The recipe with every "auto" chosen: the size as given, the network by size, the epochs by the number of pictures."""
+    name = compose(tables).model.name
+    if name == "auto":
+        name = choose_model(size)
+    settings: dict[str, object] = {"model.name": name, "data.size": str(size)}
+    recipe = compose(merge(tables, settings))
+    if recipe.fit.epochs == "auto":
+        recipe = compose(merge(tables, {**settings, "fit.epochs": choose_epochs(n_train)}))
+    return recipe if recipe.title else compose(merge(recipe.tables(), {"title": title}))
+
+
+def choose_model(size: Size) -> str:
+    """`fast` for pictures below 96 px, `alexnet_mini` above."""
+    return "fast" if max(size) < 96 else "alexnet_mini"
+
+
+def choose_epochs(n_train: int) -> int:
+    """So many epochs that about 400,000 pictures are seen, but at least 8 and at most 40.
+
+    >>> choose_epochs(288), choose_epochs(20_000), choose_epochs(45_000)
+    (40, 20, 9)
+    """
+    return min(40, max(8, round(400_000 / max(1, n_train))))
+
+
+def choose_size(heights: list[int], widths: list[int]) -> Size:
+    """A square that suits the pictures: the median of their longer sides, rounded, between 32 and 224.
+
+    Below 96 px it is rounded to a multiple of 8, above to a multiple of 32; upright heights and widths in pixels.
+
+    >>> str(choose_size([32, 32], [32, 32])), str(choose_size([8], [8])), str(choose_size([3000], [4000]))
+    ('32x32', '32x32', '224x224')
+    """
+    longer = sorted(max(pair) for pair in zip(heights, widths, strict=True))
+    middle = longer[len(longer) // 2] if longer else 224
+    step = 8 if middle < 96 else 32
+    side = min(224, max(32, round(middle / step) * step))
+    return Size(side, side)
+
+
+def _sorted(value: Any) -> Any:
+    return {key: _sorted(value[key]) for key in sorted(value)} if isinstance(value, dict) else value

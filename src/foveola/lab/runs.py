@@ -1,0 +1,216 @@
+"""A run is a folder: written as it goes, opened again later, by whoever can read files.
+
+    recipe.toml          what was done            history.jsonl        one line an epoch
+    data.json            what the data is         weights.safetensors  the network (arrays only, nothing is pickled)
+    network.json         its layers               predictions.npz      logits and labels of the test part
+    environment.json     machine and versions     pictures.npz         what the report shows
+    report.html          the page                 result.json          the numbers; written last
+
+A folder without result.json is an unfinished run.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from foveola.data.dataset import printable
+from foveola.errors import UsageError
+from foveola.lab.card import DataCard, Pictures
+from foveola.lab.recipe import Recipe, compose, read_tables
+from foveola.learning.metrics import Evaluation
+from foveola.learning.rows import EpochRow
+from foveola.models.table import Row, Summary
+from foveola.store import write_atomic
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run; everything is read from its folder when it is asked for.
+
+    result holds the numbers of result.json (see docs/reference/json.md), `seed` among them.
+    """
+
+    path: Path
+    result: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """The seed of split, weights, order and augmentation."""
+        return int(self.result["seed"])
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The completed recipe."""
+        return compose(read_tables(self.path / "recipe.toml"), where=str(self.path / "recipe.toml"))
+
+    @cached_property
+    def history(self) -> tuple[EpochRow, ...]:
+        """One row an epoch."""
+        lines = (self.path / "history.jsonl").read_text("utf-8").splitlines()
+        return tuple(EpochRow(**json.loads(line)) for line in lines)
+
+    @cached_property
+    def card(self) -> DataCard:
+        """What the data is."""
+        return DataCard.from_json((self.path / "data.json").read_text("utf-8"))
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Machine, versions, device, precision."""
+        found: dict[str, Any] = json.loads((self.path / "environment.json").read_text("utf-8"))
+        return found
+
+    @cached_property
+    def network(self) -> Summary:
+        """The network's layers."""
+        raw = json.loads((self.path / "network.json").read_text("utf-8"))
+        rows = tuple(Row(name, kind, tuple(shape), n) for name, kind, shape, n in raw["rows"])
+        return Summary(rows, raw["parameters"], raw["trainable"])
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The answers to the test part."""
+        with np.load(self.path / "predictions.npz", allow_pickle=False) as arrays:
+            ids = tuple(json.loads(arrays["ids"].tobytes()))
+            return Evaluation(
+                arrays["logits"], arrays["labels"], ids, self.card.class_names, "test", int(arrays["majority"])
+            )
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """The pictures that the report shows."""
+        return Pictures.load(self.path / "pictures.npz")
+
+    @property
+    def report(self) -> Path:
+        """The report's path."""
+        return self.path / "report.html"
+
+    def predict(self, files: Any) -> Any:
+        """Label and probabilities for picture files or folders: see `foveola.predict`."""
+        from foveola.lab.inference import predict_paths
+
+        return predict_paths(self.path, files)
+
+    def __repr__(self) -> str:
+        return f"Run('{self.path}', {self.headline})"
+
+    @property
+    def headline(self) -> str:
+        """The main number in one line, with its interval and the baseline."""
+        return headline(self.result)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the headline and where the report is."""
+        path = html.escape(printable(str(self.report)))
+        return f"<p><b>foveola run</b>: {html.escape(self.headline)}<br>report: <code>{path}</code></p>"
+
+
+def headline(r: Mapping[str, Any]) -> str:
+    """The main number of a result in one line, with its interval and the baseline."""
+    return (
+        f"test accuracy {100 * r['test_accuracy']:.1f} % (95 % interval {100 * r['test_accuracy_low']:.1f} to "
+        f"{100 * r['test_accuracy_high']:.1f} %, n = {r['n_test']:,}; always answering the most frequent class: "
+        f"{100 * r['majority_accuracy']:.1f} %)"
+    )
+
+
+class RunLine(NamedTuple):
+    """One run in a listing; `accuracy` is None while it is unfinished."""
+
+    path: Path
+    status: str
+    data: str
+    model: str
+    accuracy: float | None
+    low: float | None
+    high: float | None
+    seconds: float | None
+
+
+def run_folder(base: Path, data_name: str, recipe: Recipe, fingerprint: str, seed: int) -> Path:
+    """A new path below `base` that tells data, model, recipe and seed; a second run of the same gets "-2" behind.
+
+    `runs/faces-alexnet_mini-3fa2c19b/seed-0003`
+    """
+    slug = re.sub(r"[^a-z0-9]+", "-", data_name.lower()).strip("-")[:40] or "data"
+    key = f"{slug}-{recipe.model.name}-{fingerprint[:8]}"
+    first = base / re.sub(r"[^A-Za-z0-9_.-]+", "-", key) / f"seed-{seed:04d}"
+    path, number = first, 1
+    while path.exists():
+        number += 1
+        path = first.with_name(f"{first.name}-{number}")
+    return path
+
+
+def open_run(path: Path) -> Run:
+    """Open a finished run. Raises UsageError when there is no folder, when it is no run, or not a finished one."""
+    advice = "foveola runs lists the runs"
+    if not path.is_dir():
+        raise UsageError(f"there is no run folder {path}: {advice}")
+    if not (path / "recipe.toml").is_file():
+        raise UsageError(f"{path} is not a run folder: it has no recipe.toml; {advice}")
+    if not (path / "result.json").is_file():
+        raise UsageError(f"the run {path} is not finished: it has no result.json; train again")
+    try:
+        result = json.loads((path / "result.json").read_text("utf-8"))
+    except ValueError:
+        raise UsageError(f"the run {path} is damaged: its result.json can't be read; train again") from None
+    return Run(path, result)
+
+
+def list_runs(base: Path) -> list[RunLine]:
+    """The runs below a folder, finished or not, by path."""
+    return [_line(recipe.parent) for recipe in sorted(base.glob("**/recipe.toml"))] if base.is_dir() else []
+
+
+def _line(path: Path) -> RunLine:
+    try:
+        result = open_run(path).result
+    except UsageError:
+        return RunLine(path, "unfinished", "", "", None, None, None, None)
+    numbers = (result.get(key) for key in ("test_accuracy", "test_accuracy_low", "test_accuracy_high", "seconds"))
+    return RunLine(path, "finished", result.get("data", ""), result.get("model", ""), *numbers)
+
+
+def write_evaluation(path: Path, evaluation: Evaluation) -> None:
+    """Keep logits, labels and ids; arrays only, so nothing is ever pickled."""
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        logits=evaluation.logits,
+        labels=evaluation.labels,
+        majority=np.int64(evaluation.majority),
+        ids=np.frombuffer(json.dumps(evaluation.ids).encode(), np.uint8),
+    )
+    write_atomic(path, buffer.getvalue())
+
+
+def write_network(path: Path, network: Summary) -> None:
+    """Keep the network's table."""
+    rows = [[row.name, row.kind, list(row.shape), row.parameters] for row in network.rows]
+    write_atomic(path, json.dumps({"rows": rows, "parameters": network.parameters, "trainable": network.trainable}))
+
+
+def numbers_of(evaluation: Evaluation) -> dict[str, Any]:
+    """The numbers of an evaluation under the names that every JSON output uses."""
+    low, high, _ = evaluation.interval
+    return {
+        "test_accuracy": evaluation.accuracy,
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "majority_accuracy": evaluation.majority_accuracy,
+        "test_loss": evaluation.loss,
+        "per_class": [{**row._asdict(), "name": printable(row.name)} for row in evaluation.per_class],
+        "confusion": evaluation.confusion.tolist(),
+    }

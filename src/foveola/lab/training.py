@@ -1,0 +1,144 @@
+"""One run: a recipe and a seed on prepared pictures become a folder with a trained, measured network."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+import torch
+from torch import nn
+
+from foveola.data.batches import Batches
+from foveola.data.prepare import Prepared
+from foveola.data.split import Split
+from foveola.lab.card import keep_pictures, make_card
+from foveola.lab.inference import save_network
+from foveola.lab.recipe import Recipe
+from foveola.lab.runs import write_evaluation, write_network
+from foveola.learning.device import choose_device, choose_precision
+from foveola.learning.fit import fit
+from foveola.learning.metrics import Evaluation
+from foveola.learning.predict import predict
+from foveola.learning.rows import EpochRow, Row
+from foveola.models.table import build, initialise_from, summary
+from foveola.store import refusals_named, write_atomic
+
+GRID, STRIP, WORST = 25, 8, 24
+"""How many test pictures the report shows: the 5x5 grid, the strip with probability bars, the worst mistakes."""
+
+_SEEN_BEFORE_THE_FIRST_STEP = 2_000
+
+
+@dataclass
+class Session:
+    """A run that is being trained: iterate `rows`, then `finish`.
+
+    The best weights on val are kept: highest accuracy, of equals the lowest loss.
+    """
+
+    prepared: Prepared
+    split: Split
+    recipe: Recipe
+    seed: int
+    folder: Path
+
+    def __post_init__(self) -> None:
+        fit_spec = self.recipe.fit
+        self.device = choose_device(fit_spec.device)
+        self.dtype = choose_precision(fit_spec.precision, self.device)
+        size, classes = self.prepared.size, len(self.prepared.dataset.class_names)
+        self.model = build(self.recipe.model.name, size, classes, self.recipe.model.options, seed=self.seed)
+        self.train = self._batches(
+            self.split.train, flip=fit_spec.flip, translate_px=fit_spec.translate_px, seed=self.seed
+        )
+        self.best: EpochRow | None = None
+        self._best_state: dict[str, torch.Tensor] = {}
+
+    def rows(self) -> Iterator[Row]:
+        """Train; write history.jsonl epoch by epoch; hand every row on."""
+        model, spec = self._ready(), self.recipe.fit
+        with refusals_named(self.folder / "history.jsonl", 4096), (self.folder / "history.jsonl").open("w") as history:
+            for row in fit(
+                model,
+                self.train,
+                self._batches(self.split.val),
+                spec,
+                device=self.device,
+                dtype=self.dtype,
+                seed=self.seed,
+            ):
+                if isinstance(row, EpochRow):
+                    history.write(json.dumps(row._asdict()) + "\n")
+                    history.flush()
+                    self._keep(row)
+                yield row
+                if isinstance(row, EpochRow) and self._had_enough(row):
+                    return
+
+    def finish(self) -> Evaluation:
+        """Take the best weights, open the test part once, write what the run has learned (all but report and result)."""
+        self.model.load_state_dict(self._best_state)
+        self.model.to("cpu")
+        dataset, test = self.prepared.dataset, self.split.test
+        answers = predict(self.model, self._batches(test).in_order(), torch.device("cpu"))
+        majority = int(np.bincount(dataset.labels[self.split.train]).argmax())
+        ids = tuple(dataset.ids[i] for i in test)
+        evaluation = Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", majority)
+        save_network(self.folder / "weights.safetensors", self.model, self.recipe, dataset.class_names)
+        write_evaluation(self.folder / "predictions.npz", evaluation)
+        shown = np.concatenate([grid_rows(len(evaluation)), evaluation.worst(WORST)])
+        with refusals_named(self.folder / "pictures.npz", 0):
+            keep_pictures(self.prepared, self.split, shown).save(self.folder / "pictures.npz")
+        return evaluation
+
+    def begin(self) -> None:
+        """Write what is known before the first step: recipe, data, network, environment."""
+        write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
+        write_atomic(self.folder / "data.json", make_card(self.prepared, self.split).to_json())
+        write_network(self.folder / "network.json", summary(self.model, self.prepared.size))
+        write_atomic(self.folder / "environment.json", json.dumps(self._environment(), indent=1))
+
+    def _ready(self) -> nn.Module:
+        initialise_from(self.model, self.train.sample(_SEEN_BEFORE_THE_FIRST_STEP))
+        return self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _batches(self, rows: np.ndarray[Any, np.dtype[np.int64]], **how: Any) -> Batches:
+        return Batches(self.prepared.pixels, self.prepared.dataset.labels, rows, self.recipe.fit.batch_size, **how)
+
+    def _keep(self, row: EpochRow) -> None:
+        if self.best is None or (row.val_accuracy, -row.val_loss) > (self.best.val_accuracy, -self.best.val_loss):
+            self.best = row
+            self._best_state = copy.deepcopy(self.model.state_dict())
+
+    def _had_enough(self, row: EpochRow) -> bool:
+        patience = self.recipe.fit.patience
+        return bool(patience and self.best and row.epoch - self.best.epoch >= patience)
+
+    def _environment(self) -> dict[str, Any]:
+        return {
+            "foveola": version("foveola"),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
+            "system": platform.platform(),
+            "processor": torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "device": str(self.device),
+            "precision": str(self.dtype).removeprefix("torch."),
+        }
+
+
+def grid_rows(n: int, most: int = GRID) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Which test pictures the report's grid shows: evenly spread over the test part, so that all classes come up."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))

@@ -1,0 +1,137 @@
+"""Recipes: what is said, what is chosen, what is refused, and that the file and the value are the same thing."""
+
+import pytest
+
+from foveola.errors import UsageError
+from foveola.lab.recipe import choose_epochs, choose_model, choose_size, complete, compose, merge, read_tables
+from foveola.types import Size
+
+
+def refusal(tables, where="the recipe"):
+    with pytest.raises(UsageError) as caught:
+        compose(tables, where=where)
+    return str(caught.value)
+
+
+def test_a_recipe_survives_its_file(tmp_path):
+    recipe = complete({"model": {"name": "vgg6", "head_batchnorm": True}}, Size(32, 48), 1000, "a title")
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml())
+    assert compose(read_tables(tmp_path / "recipe.toml")) == recipe
+
+
+def test_a_complete_recipe_leaves_nothing_to_choose():
+    recipe = complete({}, Size(32, 32), 45_000, "t")
+    assert (recipe.model.name, recipe.data.size, recipe.fit.epochs, recipe.title) == ("fast", "32x32", 9, "t")
+
+
+def test_the_networks_recommendations_give_way_to_what_is_said():
+    recipe = compose({"model": {"name": "fast"}, "fit": {"lr_peak": 0.05}})
+    assert (recipe.fit.lr_peak, recipe.fit.optimizer, recipe.fit.label_smoothing) == (0.05, "sgd", 0.2)
+
+
+def test_settings_go_before_the_file():
+    tables = merge({"fit": {"epochs": 3, "flip": False}}, {"fit.epochs": 5, "model.name": None})
+    assert tables == {"fit": {"epochs": 5, "flip": False}}
+
+
+def test_merging_changes_neither_of_its_arguments():
+    tables = {"fit": {"epochs": 3}}
+    merge(tables, {"fit.epochs": 5})
+    assert tables == {"fit": {"epochs": 3}}
+
+
+def test_the_fingerprint_ignores_title_and_place_and_sees_everything_else():
+    base = compose({"model": {"name": "vgg6"}, "data": {"source": "a"}, "title": "x"})
+    assert base.fingerprint == compose({"model": {"name": "vgg6"}, "data": {"source": "b"}}).fingerprint
+    assert base.fingerprint != compose({"model": {"name": "vgg6", "head_batchnorm": True}}).fingerprint
+    assert base.fingerprint != compose({"model": {"name": "vgg6"}, "fit": {"epochs": 7}}).fingerprint
+
+
+def test_an_unknown_option_is_named_with_its_nearest():
+    text = refusal({"fit": {"epoch": 3}}, "the recipe a.toml")
+    assert text == (
+        "the recipe a.toml, [fit]: unknown option 'epoch' (did you mean 'epochs'?); known: batch_size, device, epochs, "
+        "flip, label_smoothing, lr_peak, momentum, norm_lr_scale, optimizer, patience, precision, schedule, translate_px, "
+        "warmup_fraction, weight_decay"
+    )
+
+
+def test_all_mistakes_of_a_table_are_said_at_once():
+    assert refusal({"split": {"test_fraction": 2.0, "val_share": 0.1}}) == (
+        "the recipe, [split]: test_fraction = 2.0 can't be used: it must be less than 0.9; "
+        "unknown option 'val_share'; known: test_fraction, val_fraction"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tables", "text"),
+    [
+        ({"fits": {}}, "the recipe: unknown table 'fits' (did you mean 'fit'?); known: data, fit, model, split, title"),
+        ({"fit": 3}, "the recipe: fit must be a table: write [fit] above its options"),
+        (
+            {"model": {"name": "resnet"}},
+            "unknown model 'resnet'; known: alexnet_mini, fast, vgg6",
+        ),
+        (
+            {"fit": {"epochs": 0}},
+            "the recipe, [fit]: epochs = 0 can't be used: it must be greater than or equal to 1",
+        ),
+        (
+            {"data": {"size": "big"}},
+            "size 'big' is not HEIGHTxWIDTH with sides of 8 to 1024 pixels: write for example 224x224",
+        ),
+        (
+            {"data": {"resize": "squeeze"}},
+            "the recipe, [data]: resize = 'squeeze' can't be used: it must be 'pad', 'crop' or 'stretch'",
+        ),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused(tables, text):
+    assert refusal(tables) == text
+
+
+def test_a_setting_without_a_place_is_refused():
+    with pytest.raises(UsageError) as caught:
+        merge({}, {"epochs": 3})
+    assert str(caught.value) == (
+        "setting 'epochs' has no place in a recipe: write title, or data., split., model. or fit. and the option"
+    )
+
+
+def test_a_missing_recipe_is_refused(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        read_tables(tmp_path / "none.toml")
+    assert str(caught.value) == f"there is no recipe {tmp_path / 'none.toml'}: check the path"
+
+
+def test_a_recipe_that_is_no_toml_is_refused_with_line_and_column(tmp_path):
+    (tmp_path / "bad.toml").write_text("[fit]\nepochs =\n")
+    with pytest.raises(UsageError) as caught:
+        read_tables(tmp_path / "bad.toml")
+    assert str(caught.value) == f"the recipe {tmp_path / 'bad.toml'} is not TOML: Invalid value (at line 2, column 9)"
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [
+        ([(32, 32)], "32x32"),
+        ([(28, 28)], "32x32"),
+        ([(8, 8)], "32x32"),
+        ([(100, 100)] * 9 + [(3024, 3024)], "96x96"),
+        ([(128, 128)], "128x128"),
+        ([(60, 40)], "64x64"),
+        ([(480, 640)], "224x224"),
+        ([], "224x224"),
+    ],
+)
+def test_the_size_follows_the_median_longer_side(sides, expected):
+    assert str(choose_size([h for h, _ in sides], [w for _, w in sides])) == expected
+
+
+def test_small_pictures_take_the_fast_network():
+    assert (choose_model(Size(88, 88)), choose_model(Size(96, 96))) == ("fast", "alexnet_mini")
+
+
+@pytest.mark.parametrize(("n", "expected"), [(1, 40), (10_000, 40), (20_000, 20), (45_000, 9), (10**6, 8)])
+def test_more_pictures_take_fewer_epochs(n, expected):
+    assert choose_epochs(n) == expected
