@@ -1,0 +1,70 @@
+"""foveola: from a folder of pictures to an image classifier that is trained, measured honestly and reported.
+
+    import foveola as fv
+
+    run = fv.train("photos", epochs=20)
+    print(run.evaluation.accuracy, run.evaluation.interval)
+    run.predict(["new.jpg"])
+
+Names are resolved when they are first used, so `import foveola` costs nothing and imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from foveola.data.arrays import from_arrays as from_arrays
+    from foveola.data.samples import DATASETS as DATASETS
+    from foveola.errors import DataError as DataError
+    from foveola.errors import FoveolaError as FoveolaError
+    from foveola.errors import ResourceError as ResourceError
+    from foveola.errors import UsageError as UsageError
+    from foveola.lab.runs import Run as Run
+    from foveola.lab.runs import open_run as open_run
+    from foveola.models.table import MODELS as MODELS
+    from foveola.types import Size as Size
+    from foveola.workflows import demo as demo
+    from foveola.workflows import evaluate as evaluate
+    from foveola.workflows import predict as predict
+    from foveola.workflows import report as report
+    from foveola.workflows import runs as runs
+    from foveola.workflows import show as show
+    from foveola.workflows import train as train
+
+_WHERE = {
+    "DATASETS": "foveola.data.samples",
+    "DataError": "foveola.errors",
+    "FoveolaError": "foveola.errors",
+    "MODELS": "foveola.models.table",
+    "ResourceError": "foveola.errors",
+    "Run": "foveola.lab.runs",
+    "Size": "foveola.types",
+    "UsageError": "foveola.errors",
+    "demo": "foveola.workflows",
+    "evaluate": "foveola.workflows",
+    "from_arrays": "foveola.data.arrays",
+    "open_run": "foveola.lab.runs",
+    "predict": "foveola.workflows",
+    "report": "foveola.workflows",
+    "runs": "foveola.workflows",
+    "show": "foveola.workflows",
+    "train": "foveola.workflows",
+}
+
+__all__ = [*sorted(_WHERE), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'foveola' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

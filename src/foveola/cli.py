@@ -1,0 +1,309 @@
+"""The command line: one command a verb. Parse, call the verb, print what it gives.
+
+Exit codes: 0 done, 2 usage, 3 data, 4 resource, 130 interrupted. Results go to stdout, progress and errors to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from foveola import workflows
+from foveola.errors import FoveolaError, count
+from foveola.types import Size
+
+if TYPE_CHECKING:
+    from foveola.lab.inference import Prediction
+    from foveola.lab.runs import Run
+
+app = typer.Typer(
+    help="From a folder of pictures to an image classifier, measured honestly, on a laptop.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout; progress goes to stderr.")
+]
+RunPath: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
+Settings: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--set", "--option", metavar="KEY=VALUE", help="Any option by its name; may be given again."),
+]
+Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Decides split, first weights, order and augmentation.")]
+Out: TypeAlias = Annotated[Path | None, typer.Option(help="Make this new folder the run folder.")]
+
+
+@app.command()
+def train(
+    data: Annotated[
+        str | None, typer.Argument(help="A folder of class folders, an .npz file, cifar10 or digits.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A network: see `foveola list models`. [default: by size]")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training pictures. [default: by their number]")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH in pixels. [default: by the pictures]")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="A recipe file (TOML); the options here go before it.")] = None,
+    seed: Seed = 0,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
+    flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Mirror left-right while training.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="A CSV table of file and label.")] = None,
+    label_pattern: Annotated[str | None, typer.Option(help="A regular expression; its group is the class.")] = None,
+    group_by: Annotated[
+        str | None, typer.Option(help="Column or regular expression: what must stay on one side.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
+    set_: Settings = None,
+    out: Out = None,
+    runs: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+    json_: Json = False,
+) -> None:
+    """Train a classifier, measure it on pictures it never saw, write a report."""
+    from foveola.screen import Screen
+
+    settings: dict[str, object] = {
+        "fit.batch_size": batch_size,
+        "fit.lr_peak": lr,
+        "fit.flip": flip,
+        "fit.device": device,
+        "fit.precision": precision,
+        "data.labels": str(labels) if labels else None,
+        "data.label_pattern": label_pattern,
+        "data.group_by": group_by,
+        **_settings(set_),
+    }
+    with Screen() as screen:
+        run = workflows.train(
+            data, model=model, epochs=epochs, size=size, seed=seed, recipe=recipe, settings=settings, out=out, runs=runs,
+            watch=screen.watch,
+        )  # fmt: skip
+    _print_run(run, json_)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the pictures and the run go.")] = Path("demo"),
+    epochs: Annotated[int, typer.Option(help="Passes over the training pictures.")] = 12,
+    seed: Seed = 0,
+    out: Out = None,
+    json_: Json = False,
+) -> None:
+    """The main job on embedded data: 1,797 hand-written digits, written as an image folder, trained and reported."""
+    from foveola.screen import Screen
+
+    with Screen() as screen:
+        run = workflows.demo(folder, epochs=epochs, seed=seed, out=out, watch=screen.watch)
+    _print_run(run, json_)
+
+
+@app.command()
+def evaluate(
+    run: RunPath,
+    data: Annotated[str | None, typer.Argument(help="Other data to measure on. [default: the run's test part]")] = None,
+    json_: Json = False,
+) -> None:
+    """Measure a run: accuracy with its interval, loss, per-class numbers."""
+    from foveola.screen import Screen
+
+    with Screen() as screen:
+        found, dataset = workflows.evaluate(run, data, tick=screen.tick)
+    low, high, _ = found.interval
+    numbers = {
+        "run": str(run),
+        "n_test": len(found),
+        "test_accuracy": found.accuracy,
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "majority_accuracy": found.majority_accuracy,
+        "test_loss": found.loss,
+        "per_class": [row._asdict() for row in found.per_class],
+        "confusion": found.confusion.tolist(),
+        **(workflows.count_files(dataset) if dataset is not None else {}),
+    }
+    if json_:
+        _print_json(numbers)
+        return
+    _say(workflows.headline(numbers))
+    _say(f"loss {found.loss:.3f} nats per picture")
+    rows = [(r.name, f"{r.precision:.3f}", f"{r.recall:.3f}", f"{r.f1:.3f}", f"{r.support:,}") for r in found.per_class]
+    _table(("class", "precision", "recall", "F1", "pictures"), rows)
+
+
+@app.command()
+def predict(
+    run: RunPath,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE-OR-FOLDER...", help="Pictures, or folders of them.")],
+    csv_: Annotated[Path | None, typer.Option("--csv", help="Write label and all probabilities to this file.")] = None,
+    json_: Json = False,
+) -> None:
+    """Name the class of pictures, with probabilities."""
+    from foveola.screen import Screen
+
+    with Screen() as screen:
+        answers = workflows.predict(run, files, tick=screen.tick)
+    names = workflows.class_names(run)
+    if csv_ is not None:
+        workflows.write_predictions(csv_, answers, names)
+    if json_:
+        _print_json({"run": str(run), "class_names": names, "predictions": [_answer(a, names) for a in answers]})
+    else:
+        _table(("file", "label", "probability"), [_answer_row(a) for a in answers])
+    if all(answer.problem for answer in answers):
+        raise typer.Exit(3)
+
+
+@app.command()
+def report(run: RunPath, json_: Json = False) -> None:
+    """Write a run's report.html anew."""
+    path = workflows.report(run)
+    _print_json({"run": str(run), "report": str(path)}) if json_ else _say(f"report  {path}")
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(help="A network: see `foveola list models`.")],
+    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH in pixels.")] = "",
+    classes: Annotated[int, typer.Option(help="Number of classes.")] = 0,
+    set_: Settings = None,
+    json_: Json = False,
+) -> None:
+    """Print a network's layers, output shapes and parameters."""
+    default_size, default_classes = workflows.SHOW_DEFAULTS.get(model, ("32x32", 10))
+    shape = Size.parse(size or default_size)
+    options = {key.removeprefix("model."): value for key, value in _settings(set_).items()}
+    found = workflows.show(model, shape, classes or default_classes, options)
+    if json_:
+        rows = [
+            {"layer": r.name, "kind": r.kind, "output_shape": list(r.shape), "parameters": r.parameters}
+            for r in found.rows
+        ]
+        _print_json({
+            "model": model, "size": str(shape), "classes": classes or default_classes, "layers": rows,
+            "parameters": found.parameters, "trainable": found.trainable,
+        })  # fmt: skip
+        return
+    _say(f"{model}, pictures of {shape}, {count(classes or default_classes, 'class', 'classes')}")
+    _table(
+        ("layer", "kind", "output shape", "parameters"),
+        [(r.name, r.kind, " x ".join(map(str, r.shape)), f"{r.parameters:,}") for r in found.rows],
+    )
+    _say(f"parameters     {found.parameters:,}")
+    _say(f"trainable      {found.trainable:,}")
+    _say(f"not trainable  {found.parameters - found.trainable:,}")
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(help="models or datasets.")] = "models",
+    json_: Json = False,
+) -> None:
+    """List the networks or the data sets that are known by name."""
+    entries = workflows.listing(kind)
+    if json_:
+        _print_json({kind: [{"name": e.name, "options": list(e.options), "text": e.text} for e in entries]})
+        return
+    for entry in entries:
+        _say(f"{entry.name}: {entry.text}")
+        for option in entry.options:
+            _say(f"    {option}")
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Where to look.")] = Path("runs"),
+    json_: Json = False,
+) -> None:
+    """List the runs below a folder."""
+    found = workflows.runs(folder)
+    if json_:
+        _print_json({"runs": [{**line._asdict(), "path": str(line.path)} for line in found]})
+    elif not found:
+        _say(f"no runs below {folder}: foveola train makes one")
+    else:
+        rows = [(str(r.path), r.status, r.data, r.model, _interval(r), _seconds(r.seconds)) for r in found]
+        _table(("run", "status", "data", "model", "test accuracy", "time"), rows)
+
+
+def _settings(texts: list[str] | None) -> dict[str, object]:
+    from foveola.specs import parse_setting
+
+    return dict(parse_setting(text) for text in texts or [])
+
+
+def _print_run(run: Run, as_json: bool) -> None:
+    result = run.result
+    if as_json:
+        _print_json(result)
+        return
+    problems = result["problems"]
+    if problems:
+        _say(f"{count(len(problems), 'file')} of {result['files_found']:,} could not be used:")
+        for problem in problems[:5]:
+            _say(f"    {workflows.printable(problem['file'])}: {problem['reason']}")
+        if len(problems) > 5:
+            _say(f"    and {len(problems) - 5:,} more; the report lists them")
+    _say(run.headline)
+    _say(f"run     {result['run']}")
+    _say(f"report  {result['report']}")
+
+
+def _print_json(value: Mapping[str, Any]) -> None:
+    _say(json.dumps(value, indent=1))
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Columns under their heads; the first column to the left, numbers to the right."""
+    cells = [header, *[tuple(workflows.printable(cell) for cell in row) for row in rows]]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
+    right = [all(row[k][:1].isdigit() or not row[k] for row in cells[1:]) and k > 0 for k in range(len(header))]
+    for row in cells:
+        line = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)]
+        _say("  ".join(line).rstrip())
+
+
+def _answer(answer: Prediction, names: tuple[str, ...]) -> dict[str, Any]:
+    if answer.problem:
+        return {"file": answer.file, "problem": answer.problem}
+    chances = {name: float(p) for name, p in zip(names, answer.probabilities, strict=True)}
+    return {"file": answer.file, "label": answer.label, "probability": answer.probability, "probabilities": chances}
+
+
+def _answer_row(answer: Prediction) -> tuple[str, ...]:
+    if answer.problem:
+        return (answer.file, f"({answer.problem})", "")
+    return (answer.file, answer.label, f"{100 * answer.probability:.1f} %")
+
+
+def _interval(line: Any) -> str:
+    return "" if line.accuracy is None else f"{line.accuracy:.1%} ({line.low:.1%} to {line.high:.1%})"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.0f} s"
+
+
+def main() -> None:
+    """The entry point: every way a command can end, and its exit code."""
+    try:
+        app()
+    except FoveolaError as error:
+        print(f"foveola: {workflows.printable(str(error))}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except SystemExit as end:
+        if end.code == 130:
+            print("foveola: interrupted; what was written so far is an unfinished run", file=sys.stderr)
+        raise

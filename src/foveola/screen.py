@@ -1,0 +1,115 @@
+"""What the command line shows while it works: a live table with bars on a terminal, plain lines elsewhere; all on stderr.
+
+Results go to stdout, so `foveola train photos --json > result.json` holds the result and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from foveola.workflows import EpochRow, Plan, Row, StepRow, Watch
+
+SHOWN_ROWS = 12
+
+
+class Screen:
+    """Shows the progress of one command. Use as a context; `watch` is what the verbs take."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.live = self.console.is_terminal
+        self.bars = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(),
+            console=self.console, transient=True,
+        )  # fmt: skip
+        self.rows: list[EpochRow] = []
+        self._tasks: dict[str, TaskID] = {}
+        self._display: Live | None = None
+        self._last_line = 0.0
+
+    @property
+    def watch(self) -> Watch:
+        return Watch(tick=self.tick, plan=self.plan, row=self.row)
+
+    def __enter__(self) -> Screen:
+        if self.live:
+            self._display = Live(self._picture(), console=self.console, refresh_per_second=8, transient=False)
+            self._display.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._display is not None:
+            for task in self._tasks.values():
+                self.bars.remove_task(task)
+            self._display.update(self._picture(), refresh=True)
+            self._display.stop()
+
+    def tick(self, stage: str, done: int, total: int) -> None:
+        """A bar on a terminal; elsewhere a line at the end of a stage, and every ten seconds of a long one."""
+        if self._display is not None:
+            if stage not in self._tasks:
+                self._tasks[stage] = self.bars.add_task(stage, total=total)
+            self.bars.update(self._tasks[stage], completed=done, total=total, visible=done < total)
+            self._display.update(self._picture())
+        elif done == total or time.monotonic() - self._last_line > 10:
+            self._last_line = time.monotonic()
+            self._line(f"{stage}: {done:,} of {total:,}")
+
+    def plan(self, plan: Plan) -> None:
+        """What is about to be trained, before the first step."""
+        fit, parts = plan.recipe.fit, plan.parts
+        self._line(plan.data)
+        self._line(f"split: {parts['train']:,} train, {parts['val']:,} val, {parts['test']:,} test, seed {plan.seed}")
+        self._line(
+            f"{plan.recipe.model.name}, {plan.parameters:,} parameters, pictures of {plan.recipe.data.size}, "
+            f"{fit.epochs} epochs, on {plan.device} in {plan.precision}"
+        )
+        for remark in plan.remarks:
+            self._line(f"note: {remark}")
+
+    def row(self, row: Row) -> None:
+        """A step moves the bar; an epoch becomes a line of the table."""
+        if isinstance(row, StepRow):
+            if self._display is not None:
+                self.tick("Training", row.step, row.total_steps)
+            return
+        self.rows.append(row)
+        if self._display is not None:
+            self._display.update(self._picture())
+        else:
+            self._line(_sentence(row))
+
+    def _line(self, text: str) -> None:
+        self.console.print(Text(text))
+
+    def _picture(self) -> Group:
+        return Group(*([self._table()] if self.rows else []), self.bars)
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 2))
+        for name in ("epoch", "train loss", "train acc.", "val loss", "val acc.", "seconds"):
+            table.add_column(name, justify="right")
+        best = max(self.rows, key=lambda row: (row.val_accuracy, -row.val_loss))
+        if len(self.rows) > SHOWN_ROWS:
+            table.add_row("...")
+        for row in self.rows[-SHOWN_ROWS:]:
+            cells = (str(row.epoch), f"{row.train_loss:.3f}", _percent(row.train_accuracy), f"{row.val_loss:.3f}")
+            table.add_row(*cells, _percent(row.val_accuracy), f"{row.seconds:.1f}", style="bold" if row is best else "")
+        return table
+
+
+def _sentence(row: EpochRow) -> str:
+    return (
+        f"epoch {row.epoch:3d}: train loss {row.train_loss:.3f}, accuracy {_percent(row.train_accuracy)}; "
+        f"val loss {row.val_loss:.3f}, accuracy {_percent(row.val_accuracy)}; {row.seconds:.1f} s"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

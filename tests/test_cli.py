@@ -1,0 +1,227 @@
+"""The command line: what each command prints, where, and what it ends with; through a real process where that matters."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foveola import cli
+from foveola.errors import ResourceError
+
+ARGS = ["--model", "fast", "--epochs", "2", "--no-flip", "--set", "model.width1=8", "--set", "model.width2=8"]
+
+
+def foveola(*args, **environment):
+    command = [sys.executable, "-m", "foveola", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call the entry point in this process: gives exit code, stdout and stderr."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["foveola", *map(str, args)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return end.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A run that `foveola train --json` made in a process of its own, with what it printed."""
+    from foveola.images import encode
+
+    base = tmp_path_factory.mktemp("cli")
+    for k, name in enumerate(("dark", "light")):
+        (base / "shades" / name).mkdir(parents=True)
+        for i in range(20):
+            image = np.random.default_rng(100 * k + i).integers(150 * k, 150 * k + 60, (16, 16, 3)).astype(np.uint8)
+            (base / "shades" / name / f"{i}.png").write_bytes(encode(image))
+    (base / "shades" / "dark" / "note.txt").write_text("these are dark")
+    done = foveola("train", base / "shades", *ARGS, "--out", base / "run", "--json", FOVEOLA_CACHE=str(base / "cache"))
+    assert done.returncode == 0, done.stderr
+    return base, done
+
+
+def test_train_json_prints_one_object_and_keeps_progress_on_stderr(finished):
+    base, done = finished
+    result = json.loads(done.stdout)
+    assert result["run"] == str(base / "run")
+    assert "epoch   1: train loss" in done.stderr
+    assert "Decoding pictures: 41 of 41" in done.stderr
+
+
+def test_train_json_has_the_documented_shape(finished):
+    result = json.loads(finished[1].stdout)
+    kinds = {
+        "run": str,
+        "report": str,
+        "model": str,
+        **dict.fromkeys(("n_train", "n_val", "n_test", "files_found", "files_used", "files_ignored"), int),
+        **dict.fromkeys(("test_accuracy", "test_accuracy_low", "test_accuracy_high", "majority_accuracy"), float),
+        "problems": list,
+        "seconds": float,
+    }
+    assert {key: type(result[key]) for key in kinds} == kinds
+    assert result["problems"] == [{"file": "dark/note.txt", "reason": "not an image: looks like text"}]
+    assert result["files_found"] == result["files_used"] + result["files_ignored"] + len(result["problems"])
+
+
+def test_the_json_shape_is_the_one_the_docs_give(finished):
+    documented = (Path(__file__).parents[1] / "docs" / "reference" / "json.md").read_text("utf-8")
+    missing = [key for key in json.loads(finished[1].stdout) if f"`{key}`" not in documented]
+    assert missing == []
+
+
+def test_evaluate_prints_the_number_with_its_interval(finished, call):
+    code, out, _ = call("evaluate", finished[0] / "run")
+    result = json.loads(finished[1].stdout)
+    assert code == 0
+    assert out.startswith(f"test accuracy {100 * result['test_accuracy']:.1f} % (95 % interval ")
+    assert [line.split()[0] for line in out.splitlines()[2:]] == ["class", "dark", "light"]
+
+
+def test_evaluate_json_agrees_with_train_json(finished, call):
+    _, out, _ = call("evaluate", finished[0] / "run", "--json")
+    result, again = json.loads(finished[1].stdout), json.loads(out)
+    for key in ("test_accuracy", "test_accuracy_low", "test_accuracy_high", "majority_accuracy", "n_test", "test_loss"):
+        assert again[key] == result[key]
+
+
+def test_predict_names_each_file_once_and_writes_the_csv(finished, call, tmp_path):
+    base, _ = finished
+    code, out, _ = call("predict", base / "run", base / "shades" / "light", "--csv", tmp_path / "out.csv")
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert code == 0
+    assert lines[0] == "file,label,probability,dark,light,problem"
+    assert len(lines) == len(out.splitlines()) == 21
+    assert all(line.split(",")[1] in ("dark", "light") for line in lines[1:])
+
+
+def test_predict_json_gives_probabilities_that_sum_to_one(finished, call):
+    base, _ = finished
+    _, out, _ = call("predict", base / "run", base / "shades" / "light" / "3.png", "--json")
+    (answer,) = json.loads(out)["predictions"]
+    assert sum(answer["probabilities"].values()) == pytest.approx(1)
+    assert answer["probability"] == answer["probabilities"][answer["label"]]
+
+
+def test_predict_ends_with_3_when_no_file_is_a_picture(finished, call):
+    base, _ = finished
+    code, out, _ = call("predict", base / "run", base / "shades" / "dark" / "note.txt")
+    assert code == 3
+    assert "(not an image: looks like text)" in out
+
+
+def test_report_writes_the_same_page_again(finished, call):
+    page = finished[0] / "run" / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    code, out, _ = call("report", finished[0] / "run")
+    assert (code, out) == (0, f"report  {page}\n")
+    assert page.read_bytes() == before
+
+
+def test_runs_lists_the_run_with_its_accuracy(finished, call):
+    code, out, _ = call("runs", finished[0], "--json")
+    (line,) = json.loads(out)["runs"]
+    assert (code, line["status"], line["data"], line["model"]) == (0, "finished", "shades", "fast")
+    assert line["accuracy"] == json.loads(finished[1].stdout)["test_accuracy"]
+
+
+def test_runs_of_an_empty_place_says_what_makes_one(call, tmp_path):
+    assert call("runs", tmp_path)[:2] == (0, f"no runs below {tmp_path}: foveola train makes one\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "number"),
+    [
+        (["alexnet_mini", "--size", "224x224", "--classes", "2"], "635,170"),
+        (["vgg6", "--size", "32x32", "--classes", "10"], "552,362"),
+        (["vgg6", "--size", "32x32", "--classes", "10", "--set", "head_batchnorm=true"], "552,874"),
+    ],
+)
+def test_show_prints_the_courses_parameters(call, args, number):
+    code, out, _ = call("show", *args)
+    assert code == 0
+    assert f"parameters     {number}\n" in out
+
+
+def test_show_json_sums_to_its_total(call):
+    found = json.loads(call("show", "vgg6", "--json")[1])
+    assert sum(layer["parameters"] for layer in found["layers"]) == found["parameters"] == 552_362
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"), [("models", ["alexnet_mini", "fast", "vgg6"]), ("datasets", ["cifar10", "digits"])]
+)
+def test_list_names_what_there_is(call, kind, names):
+    code, out, _ = call("list", kind, "--json")
+    assert (code, [entry["name"] for entry in json.loads(out)[kind]]) == (0, names)
+
+
+def test_a_users_mistake_is_one_line_and_its_exit_code(call, tmp_path):
+    code, out, err = call("train", tmp_path / "none", "--out", tmp_path / "run")
+    assert (code, out) == (3, "")
+    assert err == f"foveola: there is no folder {tmp_path / 'none'}: check the path\n"
+
+
+def test_a_wrong_option_value_ends_with_2(call, tmp_path):
+    code, _, err = call("train", tmp_path, "--precision", "float8")
+    assert code == 2
+    assert err == (
+        "foveola: the settings, [fit]: precision = 'float8' can't be used: it must be 'auto', 'float32' or 'bfloat16'\n"
+    )
+
+
+def test_an_unknown_flag_ends_with_2(call):
+    code, _, err = call("train", "--epoch", "3")
+    assert code == 2
+    assert "No such option: --epoch" in err
+
+
+def test_a_resource_problem_ends_with_4(call, monkeypatch, tmp_path):
+    def full(*_, **__):
+        raise ResourceError("the disk is full")
+
+    monkeypatch.setattr(cli.workflows, "train", full)
+    assert call("train", tmp_path) == (4, "", "foveola: the disk is full\n")
+
+
+def test_an_interrupt_ends_with_130_and_says_what_is_left(call, monkeypatch, tmp_path):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.workflows, "train", interrupted)
+    code, _, err = call("train", tmp_path)
+    assert (code, err) == (130, "foveola: interrupted; what was written so far is an unfinished run\n")
+
+
+def test_demo_trains_on_a_folder_that_it_wrote(tmp_path):
+    done = foveola("demo", tmp_path / "demo", "--epochs", "1", "--json")
+    result = json.loads(done.stdout)
+    assert result["files_found"] == result["files_used"] == 1797
+    assert len(list((tmp_path / "demo" / "digits").glob("*/*.png"))) == 1797
+    assert Path(result["report"]).is_file()
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m foveola list models | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+def test_version_in_metadata_is_the_packages_own():
+    from importlib.metadata import version
+
+    import foveola
+
+    assert version("foveola") == foveola.__version__

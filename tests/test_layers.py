@@ -1,0 +1,41 @@
+"""The house's rules that a test can hold: nothing happens at import, and the doors start fast because torch stays out."""
+
+import subprocess
+import sys
+
+import pytest
+
+import foveola
+
+
+def python(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_importing_foveola_imports_no_room():
+    loaded = python("import sys, foveola; print(sorted(m for m in sys.modules if m.startswith('foveola')))")
+    assert loaded == "['foveola']"
+
+
+@pytest.mark.parametrize("module", ["foveola.cli", "foveola.workflows", "foveola.data.folder", "foveola.data.prepare"])
+def test_these_modules_do_not_import_torch_scipy_or_scikit_learn(module):
+    heavy = "{'torch', 'scipy', 'sklearn', 'joblib', 'pandas'}"
+    assert python(f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))") == "[]"
+
+
+def test_importing_the_rooms_changes_no_setting_of_torch():
+    state = "(torch.get_num_threads(), torch.initial_seed() == s, torch.is_grad_enabled(), torch.get_default_dtype())"
+    code = f"import torch; s = torch.initial_seed(); a = {state}; import foveola.lab.training, foveola.report.pages; print(a == {state})"
+    assert python(code) == "True"
+
+
+def test_every_public_name_resolves():
+    missing = [name for name in foveola.__all__ if not hasattr(foveola, name)]
+    assert missing == []
+    assert set(dir(foveola)) == set(foveola.__all__)
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match=r"^module 'foveola' has no attribute 'trian'$"):
+        foveola.trian  # noqa: B018

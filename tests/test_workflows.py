@@ -1,0 +1,381 @@
+"""The main job from end to end on small folders: what a user's folder goes through, and every way it is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import foveola as fv
+from foveola import workflows
+from foveola.errors import DataError, ImageProblem, UsageError
+from foveola.learning.rows import EpochRow
+
+FAST = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.flip": False, "fit.batch_size": 16}
+
+
+@pytest.fixture(scope="session")
+def stripes_folder(tmp_path_factory):
+    """Two classes of striped 16x16 pictures, 30 each, that a network tells apart at once; with things that are no pictures."""
+    from foveola.images import encode
+
+    root, rng = tmp_path_factory.mktemp("stripes") / "stripes", np.random.default_rng(0)
+    for k, name in enumerate(("across", "down")):
+        (root / name).mkdir(parents=True)
+        for i in range(30):
+            image = rng.integers(0, 100, (16, 16, 3)).astype(np.uint8)
+            image[(slice(None, None, 4), slice(None))[:: 1 - 2 * k]] += 130
+            (root / name / f"{i:02d}.png").write_bytes(encode(image))
+    (root / "across" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    (root / "down" / "page.jpg").write_text("<!DOCTYPE html><html></html>")
+    (root / "down" / "Thumbs.db").write_text("x")
+    (root / ".hidden").write_text("x")
+    return root
+
+
+def train(folder, out, **options):
+    options.setdefault("epochs", 3)
+    return fv.train(folder, model="fast", settings={**FAST, **options.pop("settings", {})}, out=out, **options)
+
+
+@pytest.fixture(scope="session")
+def run(stripes_folder, tmp_path_factory):
+    """A finished run on the stripes."""
+    base = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOVEOLA_CACHE", str(base / "cache"))
+        return train(stripes_folder, base / "run", epochs=6)
+
+
+def test_a_folder_becomes_a_network_that_was_measured(run):
+    assert run.evaluation.accuracy >= 0.9
+    assert run.result["test_accuracy"] == run.evaluation.accuracy
+    assert run.result["test_accuracy_low"] <= run.evaluation.accuracy <= run.result["test_accuracy_high"]
+    assert (run.result["n_train"], run.result["n_val"], run.result["n_test"]) == (44, 4, 12)
+
+
+def test_files_found_are_used_or_listed_or_ignored(run):
+    result = run.result
+    assert (result["files_found"], result["files_used"], result["files_ignored"]) == (64, 60, 2)
+    assert result["problems"] == [
+        {"file": "across/broken.jpg", "reason": "cut short (Truncated File Read)"},
+        {"file": "down/page.jpg", "reason": "not an image: looks like HTML"},
+    ]
+
+
+def test_the_run_folder_holds_everything_and_nothing_half(run):
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        "data.json",
+        "environment.json",
+        "history.jsonl",
+        "network.json",
+        "pictures.npz",
+        "predictions.npz",
+        "recipe.toml",
+        "report.html",
+        "result.json",
+        "weights.safetensors",
+    ]
+
+
+def test_a_run_opened_again_is_the_run_that_was_made(run):
+    again = fv.open_run(run.path)
+    assert again.result == run.result
+    assert np.array_equal(again.evaluation.logits, run.evaluation.logits)
+    assert again.recipe == run.recipe
+    assert again.history == run.history
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch(run):
+    best = max(run.history, key=lambda row: (row.val_accuracy, -row.val_loss))
+    assert run.result["best_epoch"] == best.epoch
+
+
+def test_prediction_from_files_gives_the_logits_of_the_evaluation(run, stripes_folder):
+    answers = run.predict([stripes_folder / name for name in run.evaluation.ids])
+    found = np.array([answer.probabilities for answer in answers])
+    assert np.abs(found - run.evaluation.probabilities).max() < 1e-5
+
+
+def test_a_bad_file_among_the_predicted_carries_its_reason(run, stripes_folder):
+    good, bad = run.predict([stripes_folder / "across" / "00.png", stripes_folder / "down" / "page.jpg"])
+    assert good.label == "across"
+    assert (bad.label, bad.problem) == ("", "not an image: looks like HTML")
+
+
+def test_evaluating_on_the_runs_own_data_asks_only_the_pictures_it_kept_aside(run, stripes_folder):
+    found, _ = workflows.evaluate(run.path, stripes_folder)
+    assert sorted(found.ids) == sorted(run.evaluation.ids)
+    assert found.accuracy == run.evaluation.accuracy
+
+
+def test_evaluating_on_other_data_matches_classes_by_name(run, stripes_folder, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(stripes_folder / "down", other / "down")
+    shutil.copytree(stripes_folder / "across", other / "across")
+    (other / "across" / "00.png").unlink()
+    found, dataset = workflows.evaluate(run.path, other)
+    assert len(found) == len(dataset) == 59
+    assert found.accuracy >= 0.9
+
+
+def test_one_seed_repeats_the_history_and_another_does_not(stripes_folder, tmp_path):
+    runs = [train(stripes_folder, tmp_path / str(k), seed=seed) for k, seed in enumerate((0, 0, 1))]
+    first, again, other = ([row._replace(seconds=0) for row in run.history] for run in runs)
+    assert first == again
+    assert first != other
+    assert np.array_equal(runs[0].evaluation.logits, runs[1].evaluation.logits)
+
+
+def test_the_history_repeats_when_the_pictures_come_from_the_cache(stripes_folder, tmp_path, monkeypatch):
+    cold = train(stripes_folder, tmp_path / "cold")
+
+    def never(*_, **__):
+        raise AssertionError("the second run must not decode")
+
+    monkeypatch.setattr("foveola.data.decoding.decode_all", never)
+    warm = train(stripes_folder, tmp_path / "warm")
+    assert [r.train_loss for r in warm.history] == [r.train_loss for r in cold.history]
+
+
+def test_patience_stops_a_run_that_gets_no_better(stripes_folder, tmp_path):
+    run = train(stripes_folder, tmp_path / "run", epochs=40, settings={"fit.patience": 2})
+    assert run.result["epochs"] < 40
+    assert run.result["epochs"] - run.result["best_epoch"] == 2
+
+
+def test_a_recipe_file_and_the_run_it_made_agree(run, stripes_folder, tmp_path):
+    again = fv.train(stripes_folder, recipe=run.path / "recipe.toml", out=tmp_path / "again")
+    assert [r.train_loss for r in again.history] == [r.train_loss for r in run.history]
+
+
+def test_the_watch_sees_the_plan_before_the_first_row(stripes_folder, tmp_path):
+    seen = []
+    watch = workflows.Watch(plan=lambda plan: seen.append("plan"), row=lambda row: seen.append(type(row).__name__))
+    train(stripes_folder, tmp_path / "run", epochs=1, watch=watch)
+    assert (seen[0], seen[-1]) == ("plan", EpochRow.__name__)
+
+
+def test_runs_go_below_their_base_and_are_never_written_over(stripes_folder, tmp_path):
+    options = {"model": "fast", "epochs": 1, "settings": FAST, "runs": tmp_path / "runs"}
+    first, second = fv.train(stripes_folder, **options), fv.train(stripes_folder, **options)
+    assert first.path.parent == second.path.parent
+    assert (first.path.name, second.path.name) == ("seed-0000", "seed-0000-2")
+    assert [line.status for line in fv.runs(tmp_path / "runs")] == ["finished", "finished"]
+
+
+def test_arrays_train_as_folders_do(tmp_path):
+    rng = np.random.default_rng(1)
+    labels = np.arange(60) % 2
+    images = (rng.integers(0, 60, (60, 16, 16)) + 150 * labels[:, None, None]).astype(np.uint8)
+    run = train(fv.from_arrays(images, labels[:, None], ["dark", "bright"]), tmp_path / "run")
+    assert run.evaluation.class_names == ("dark", "bright")
+    assert run.evaluation.accuracy >= 0.9
+
+
+def test_an_npz_file_trains(tmp_path):
+    rng = np.random.default_rng(1)
+    y = (np.arange(60) % 2).astype(np.uint8)
+    x = (rng.integers(0, 60, (60, 16, 16, 3)) + 150 * y[:, None, None, None]).astype(np.uint8)
+    np.savez(tmp_path / "toy.npz", x_train=x[:40], y_train=y[:40], x_test=x[40:], y_test=y[40:])
+    run = train(tmp_path / "toy.npz", tmp_path / "run")
+    assert (run.result["n_train"] + run.result["n_val"], run.result["n_test"]) == (40, 20)
+
+
+def test_a_notebook_shows_the_number_and_the_report(run):
+    shown = run._repr_html_()
+    assert f"{100 * run.evaluation.accuracy:.1f} %" in shown
+    assert "report.html" in shown
+
+
+def test_csv_cells_that_would_run_as_formulas_are_made_harmless(tmp_path):
+    from foveola.lab.inference import Prediction
+
+    answers = [
+        Prediction("=1+1.png", "@home", np.array([0.25, 0.75])),
+        Prediction("b.png", "", np.zeros(2), "empty file"),
+    ]
+    workflows.write_predictions(tmp_path / "out.csv", answers, ("away", "@home"))
+    assert (tmp_path / "out.csv").read_text().splitlines() == [
+        "file,label,probability,away,'@home,problem",
+        "'=1+1.png,'@home,0.750000,0.250000,0.750000,",
+        "b.png,,,,,empty file",
+    ]
+
+
+def test_a_failed_training_leaves_an_unfinished_run_and_says_so(stripes_folder, tmp_path):
+    with pytest.raises(UsageError, match=r"^the loss became nan"):
+        train(stripes_folder, tmp_path / "run", settings={"fit.lr_peak": 1e30, "fit.warmup_fraction": 0.0})
+    with pytest.raises(UsageError) as refusal:
+        fv.open_run(tmp_path / "run")
+    assert str(refusal.value) == f"the run {tmp_path / 'run'} is not finished: it has no result.json; train again"
+
+
+# Bad input: the whole sentence, and that nothing was written.
+
+
+def refused(kind, folder, tmp_path, **options):
+    out = tmp_path / "out"
+    with pytest.raises(kind) as caught:
+        train(folder, out, **options)
+    assert not out.exists()
+    return str(caught.value)
+
+
+def test_a_missing_folder(tmp_path):
+    folder = tmp_path / "none"
+    assert refused(DataError, folder, tmp_path) == f"there is no folder {folder}: check the path"
+
+
+def test_an_empty_folder(tmp_path):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    assert refused(DataError, folder, tmp_path) == (
+        f"the folder {folder} is empty: put the pictures of each class in a folder of its own below it"
+    )
+
+
+def test_one_class(tmp_path, plant, noise):
+    folder = plant(tmp_path / "one", {f"cats/{i}.png": noise(i) for i in range(5)})
+    assert refused(DataError, folder, tmp_path) == (
+        f"{folder} holds one class, 'cats': a classifier needs at least two, each in a folder of its own"
+    )
+
+
+def test_an_empty_class(two_classes, tmp_path):
+    folder = two_classes()
+    (folder / "birds").mkdir()
+    assert refused(DataError, folder, tmp_path) == (
+        f"{folder}: class birds holds no usable picture: add pictures to it, or remove its folder"
+    )
+
+
+def test_a_class_whose_pictures_are_all_damaged(two_classes, plant, tmp_path):
+    folder = plant(two_classes(), {"birds/1.jpg": "no picture", "birds/2.jpg": "nor this"})
+    assert refused(DataError, folder, tmp_path) == (
+        f"{folder.name}: class birds holds no usable picture: add pictures to it, or remove its folder"
+    )
+
+
+def test_one_image_in_a_class(two_classes, plant, noise, tmp_path):
+    folder = plant(two_classes(), {"birds/1.png": noise(99)})
+    assert refused(DataError, folder, tmp_path) == (
+        "class 'birds' has 1 picture, 1 different picture: at least 3 are needed, one each for training, validation and "
+        "test; add pictures, or remove the class"
+    )
+
+
+def test_an_unreadable_file_is_listed_and_the_others_go_on(two_classes, tmp_path, monkeypatch):
+    from foveola.data import digests
+
+    folder, real = two_classes(10), digests.read_file
+
+    def read_file(path):
+        if path.endswith("cats/3.png"):
+            raise ImageProblem("no permission to read it")
+        return real(path)
+
+    monkeypatch.setattr(digests, "read_file", read_file)
+    run = train(folder, tmp_path / "out", epochs=1)
+    assert run.result["problems"] == [{"file": "cats/3.png", "reason": "no permission to read it"}]
+    assert (run.result["files_found"], run.result["files_used"]) == (20, 19)
+
+
+def test_an_unknown_model(two_classes, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        fv.train(two_classes(), model="fats", out=tmp_path / "out")
+    assert str(caught.value) == "unknown model 'fats' (did you mean 'fast'?); known: alexnet_mini, fast, vgg6"
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_option_in_a_recipe(two_classes, tmp_path):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text("[split]\ntest_share = 0.3\n")
+    assert refused(UsageError, two_classes(), tmp_path, recipe=recipe) == (
+        f"the recipe {recipe}, [split]: unknown option 'test_share' (did you mean 'test_fraction'?); "
+        "known: test_fraction, val_fraction"
+    )
+
+
+@pytest.mark.parametrize("verb", [workflows.report, workflows.evaluate, lambda run: workflows.predict(run, [run])])
+def test_a_run_folder_that_is_not_one(verb, tmp_path):
+    (tmp_path / "holiday.txt").write_text("x")
+    with pytest.raises(UsageError) as caught:
+        verb(tmp_path)
+    assert str(caught.value) == f"{tmp_path} is not a run folder: it has no recipe.toml; foveola runs lists the runs"
+
+
+def test_a_run_folder_that_is_not_there(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        fv.open_run(tmp_path / "none")
+    assert str(caught.value) == f"there is no run folder {tmp_path / 'none'}: foveola runs lists the runs"
+
+
+def test_an_output_folder_in_use_is_refused_before_the_data_is_read(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "precious.txt").write_text("mine")
+    with pytest.raises(UsageError) as caught:
+        fv.train(tmp_path / "no-data", out=out)
+    assert str(caught.value) == f"the output folder {out} holds files already: choose a new folder, or delete it first"
+    assert (out / "precious.txt").read_text() == "mine"
+
+
+def test_no_data_at_all(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        fv.train(out=tmp_path / "out")
+    assert str(caught.value) == (
+        "no data is named: give a folder of class folders, an .npz file, or one of cifar10, digits"
+    )
+
+
+def test_nothing_to_predict(run, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        run.predict([])
+    assert str(caught.value) == "there is no picture to predict: name files, or folders that hold some"
+
+
+def test_a_file_to_predict_that_is_not_there(run, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        run.predict(tmp_path / "none.jpg")
+    assert str(caught.value) == f"there is no file {tmp_path / 'none.jpg'}: check the path"
+
+
+def test_data_with_a_class_that_the_run_does_not_know(run, two_classes):
+    with pytest.raises(UsageError) as caught:
+        workflows.evaluate(run.path, two_classes())
+    assert str(caught.value) == "pets has class 'cats', which the run does not know: it knows across, down"
+
+
+def test_damaged_weights_are_refused(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    (copy / "weights.safetensors").write_bytes((run.path / "weights.safetensors").read_bytes()[:-100])
+    with pytest.raises(UsageError) as caught:
+        fv.predict(copy, [copy])
+    assert str(caught.value) == f"the weights of the run {copy} can't be read: the file is damaged; train again"
+
+
+def test_a_damaged_result_is_refused(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    (copy / "result.json").write_text("{")
+    with pytest.raises(UsageError) as caught:
+        fv.open_run(copy)
+    assert str(caught.value) == f"the run {copy} is damaged: its result.json can't be read; train again"
+
+
+def test_an_unknown_listing():
+    with pytest.raises(UsageError) as caught:
+        workflows.listing("model")
+    assert str(caught.value) == "unknown listing 'model' (did you mean 'models'?); known: datasets, models"
+
+
+def test_a_summary_for_one_class_is_refused():
+    with pytest.raises(UsageError) as caught:
+        workflows.show("fast", fv.Size(32, 32), 1)
+    assert str(caught.value) == "1 classes can't be told apart: give a number from 2 to 100,000"
+
+
+def test_a_result_is_json(run):
+    assert json.loads(json.dumps(run.result)) == run.result
