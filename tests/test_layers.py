@@ -26,8 +26,8 @@ def test_these_modules_do_not_import_torch_scipy_or_scikit_learn(module):
 
 def test_importing_the_rooms_changes_no_setting_of_torch():
     state = "(torch.get_num_threads(), torch.initial_seed() == s, torch.is_grad_enabled(), torch.get_default_dtype())"
-    code = f"import torch; s = torch.initial_seed(); a = {state}; import foveola.lab.training, foveola.report.pages; print(a == {state})"
-    assert python(code) == "True"
+    rooms = "import foveola.lab.training, foveola.report.pages"
+    assert python(f"import torch; s = torch.initial_seed(); a = {state}; {rooms}; print(a == {state})") == "True"
 
 
 def test_every_public_name_resolves():

@@ -16,7 +16,7 @@ FAST = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.flip": Fal
 
 @pytest.fixture(scope="session")
 def stripes_folder(tmp_path_factory):
-    """Two classes of striped 16x16 pictures, 30 each, that a network tells apart at once; with things that are no pictures."""
+    """Two classes of striped 16x16 pictures, 30 each, easy to tell apart; and things that are no pictures."""
     from foveola.images import encode
 
     root, rng = tmp_path_factory.mktemp("stripes") / "stripes", np.random.default_rng(0)
@@ -260,7 +260,7 @@ def test_a_class_whose_pictures_are_all_damaged(two_classes, plant, tmp_path):
 def test_one_image_in_a_class(two_classes, plant, noise, tmp_path):
     folder = plant(two_classes(), {"birds/1.png": noise(99)})
     assert refused(DataError, folder, tmp_path) == (
-        "class 'birds' has 1 picture, 1 different picture: at least 3 are needed, one each for training, validation and "
+        "class 'birds' has 1 picture: at least 3 are needed, one each for training, validation and "
         "test; add pictures, or remove the class"
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foveola import images, store
+from foveola import images
 from foveola.data import decoding
 from foveola.data import prepare as module
 from foveola.data.dataset import Arrays, Dataset

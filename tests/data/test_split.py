@@ -97,7 +97,7 @@ def test_pictures_under_two_labels_stay_in_train_and_are_said():
         made = cut(data(labels), content, seed=seed)
         assert {0, 1} <= set(made.train.tolist())
     assert made.notes == (
-        "1 picture repeat the content of another one; copies were kept on one side",
+        "1 picture with the same content as another one; copies were kept on one side",
         "2 pictures lie under two labels with the same content; they are kept in train",
     )
 
@@ -164,7 +164,7 @@ def test_three_pictures_give_one_to_each_part():
 
 def test_too_few_pictures_are_refused():
     assert refusal(data([0] * 2 + [1] * 30)) == (
-        "class 'c0' has 2 pictures, 2 different pictures: at least 3 are needed, one each for training, validation and "
+        "class 'c0' has 2 pictures: at least 3 are needed, one each for training, validation and "
         "test; add pictures, or remove the class"
     )
 
@@ -173,7 +173,7 @@ def test_copies_do_not_count_as_different_pictures():
     content = np.arange(40)
     content[:9] = 0
     assert refusal(data([0] * 10 + [1] * 30), number(content.tolist())) == (
-        "class 'c0' has 10 pictures, 2 different pictures: at least 3 are needed, one each for training, validation and "
+        "class 'c0' has 10 pictures, 2 different ones: at least 3 are needed, one each for training, validation and "
         "test; add pictures, or remove the class"
     )
 
@@ -190,7 +190,7 @@ def test_with_a_given_test_part_two_are_enough_and_one_is_refused():
     parts = [0] * 20 + [2] * 4
     cut(data([0] * 2 + [1] * 18 + [0, 1, 0, 1], parts=parts))
     assert refusal(data([0] + [1] * 19 + [0, 1, 0, 1], parts=parts)) == (
-        "class 'c0' has 1 picture, 1 different picture: at least 2 are needed, one each for training and the part that "
+        "class 'c0' has 1 picture: at least 2 are needed, one each for training and the part that "
         "is split off; add pictures, or remove the class"
     )
 

@@ -64,7 +64,9 @@ def _run(
 ) -> Iterable[list[Outcome]]:
     if manner == "processes":
         jobs = (joblib.delayed(_decode_chunk)(source.take(rows), rows, target, size, how) for rows in chunks)
-        pool = joblib.Parallel(n_jobs=os.cpu_count() or 1, return_as="generator", max_nbytes=None)
+        pool = joblib.Parallel(
+            n_jobs=os.cpu_count() or 1, return_as="generator", max_nbytes=None, idle_worker_timeout=2
+        )
         results: Iterator[list[Outcome]] = pool(jobs)
         yield from results
     elif manner == "threads":

@@ -78,7 +78,7 @@ def split(dataset: Dataset, content: Rows, spec: SplitSpec, seed: int) -> Split:
         said.append(f"{spec.val_fraction:.0%} of the rest val")
     _require_train(dataset, pool)
     rule = f"{', '.join(said)}; stratified by class, seed {seed}, same content on one side"
-    return Split(pool, val, test, seed, rule, _notes(dataset, units, content, pool, val, test))
+    return Split(pool, val, test, seed, rule, _notes(dataset, content, pool, val, test))
 
 
 def join(a: Rows, b: Rows) -> Rows:
@@ -142,10 +142,11 @@ class _Carver:
         units_of = self._units_of(pool)
         for k in np.flatnonzero(units_of < carves + 1):
             name, pictures = printable(self.dataset.class_names[k]), int((self.dataset.labels[pool] == k).sum())
-            what = "group" if self.dataset.groups is not None else "different picture"
+            what = "group" if self.dataset.groups is not None else "different one"
+            apart = f", {count(int(units_of[k]), what)}" if units_of[k] != pictures else ""
             where = "training, validation and test" if carves == 2 else "training and the part that is split off"
             raise DataError(
-                f"class '{name}' has {count(pictures, 'picture')}, {count(int(units_of[k]), what)}: at least "
+                f"class '{name}' has {count(pictures, 'picture')}{apart}: at least "
                 f"{carves + 1} are needed, one each for {where}; add pictures, or remove the class"
             )
 
@@ -223,11 +224,12 @@ class _Carver:
             )
 
 
-def _notes(dataset: Dataset, units: Rows, content: Rows, train: Rows, val: Rows, test: Rows) -> tuple[str, ...]:
+def _notes(dataset: Dataset, content: Rows, train: Rows, val: Rows, test: Rows) -> tuple[str, ...]:
     notes = []
     copies = len(content) - len(np.unique(content))
     if copies:
-        notes.append(f"{count(copies, 'picture')} repeat the content of another one; copies were kept on one side")
+        kept = "; copies were kept on one side" if dataset.parts is None else ""
+        notes.append(f"{count(copies, 'picture')} with the same content as another one{kept}")
     clash = int(contradictory(dataset.labels, content).sum())
     if clash:
         notes.append(f"{count(clash, 'picture')} lie under two labels with the same content; they are kept in train")
