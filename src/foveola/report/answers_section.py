@@ -1,0 +1,183 @@
+"""The report's sections on the answers: the numbers by class, the confusions, test pictures, the worst mistakes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from foveola.lab.card import Pictures
+from foveola.lab.training import STRIP, WORST, grid_rows
+from foveola.learning.metrics import Evaluation
+from foveola.report.figures import compact_matrix, probability_bar
+from foveola.report.thumbnails import Thumbnail, thumbnail
+from foveola.report.words import percent
+from foveola.types import Rows
+
+NUMBERED_CLASSES, CONFUSIONS, BARS = 25, 20, 5
+"""Up to 25 classes the confusion matrix has numbers; beyond, the 20 most frequent confusions; bars of the top 5 classes."""
+
+
+@dataclass(frozen=True)
+class ClassLine:
+    """One class in percent, its number of test pictures and its recall as a bar; "–" is a quotient of nothing."""
+
+    name: str
+    precision: str
+    recall: str
+    f1: str
+    support: int
+    bar: Markup
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the confusion matrix: how many, which share of its row (0..1), in words, and its CSS class."""
+
+    count: int
+    share: float
+    text: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A kind of mistake: pictures of `true` that were called `predicted`, and their share of all of `true`."""
+
+    true: str
+    predicted: str
+    count: int
+    share: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One class's probability; kind is right, wrong or other, sign says it without colour."""
+
+    name: str
+    probability: str
+    kind: str
+    sign: str
+    figure: Markup
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One test picture as the network saw it, and the answer it got; bars are those of the likeliest classes."""
+
+    picture: Thumbnail
+    name: str
+    true: str
+    predicted: str
+    right: bool
+    true_probability: str
+    predicted_probability: str
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True)
+class AnswersSection:
+    """Everything these sections show; either cells (few classes) or matrix and confusions (many)."""
+
+    lines: tuple[ClassLine, ...]
+    cells: tuple[tuple[Cell, ...], ...]
+    matrix: Markup | None
+    confusions: tuple[Confusion, ...]
+    wrong: int
+    grid: tuple[Answer, ...]
+    strip: tuple[Answer, ...]
+    worst: tuple[Answer, ...]
+
+
+def answers_section(evaluation: Evaluation, pictures: Pictures) -> AnswersSection:
+    """Collect the sections' values."""
+    few = len(evaluation.class_names) <= NUMBERED_CLASSES
+    shown = grid_rows(len(evaluation))
+
+    @cache  # the strip repeats pictures of the grid
+    def answer(row: int) -> Answer:
+        return _answer(evaluation, pictures, row)
+
+    def answers(rows: Rows) -> tuple[Answer, ...]:
+        return tuple(answer(int(row)) for row in rows)
+
+    return AnswersSection(
+        lines=class_lines(evaluation),
+        cells=confusion_cells(evaluation) if few else (),
+        matrix=None if few else compact_matrix(evaluation.confusion),
+        confusions=() if few else frequent_confusions(evaluation),
+        wrong=int((~evaluation.correct).sum()),
+        grid=answers(shown),
+        strip=answers(shown[grid_rows(len(shown), STRIP)]),
+        worst=answers(evaluation.worst(WORST)),
+    )
+
+
+def class_lines(evaluation: Evaluation) -> tuple[ClassLine, ...]:
+    """Precision, recall and F1 of each class in percent."""
+    called = evaluation.confusion.sum(axis=0)
+    out = []
+    for row, n_called in zip(evaluation.per_class, called, strict=True):
+        precision = percent(row.precision) if n_called else "–"
+        recall = percent(row.recall) if row.support else "–"
+        f1 = percent(row.f1) if row.support or n_called else "–"
+        out.append(ClassLine(row.name, precision, recall, f1, row.support, probability_bar(row.recall, "right")))
+    return tuple(out)
+
+
+def confusion_cells(evaluation: Evaluation) -> tuple[tuple[Cell, ...], ...]:
+    """The confusion matrix cell by cell, rows true, columns predicted."""
+    names, confusion = evaluation.class_names, evaluation.confusion
+
+    def cell(i: int, j: int) -> Cell:
+        n, of = int(confusion[i, j]), int(confusion[i].sum())
+        text = f"true {names[i]}, predicted {names[j]}: {n:,} of {of:,}" + (f" ({percent(n / of)})" if of else "")
+        return Cell(n, n / max(1, of), text, "none" if not n else "hit" if i == j else "miss")
+
+    return tuple(tuple(cell(i, j) for j in range(len(names))) for i in range(len(names)))
+
+
+def frequent_confusions(evaluation: Evaluation) -> tuple[Confusion, ...]:
+    """The most frequent mistakes, of equals the first in the order of the classes."""
+    names, mistakes = evaluation.class_names, evaluation.confusion.copy()
+    support = mistakes.sum(axis=1)
+    np.fill_diagonal(mistakes, 0)
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:CONFUSIONS]
+    pairs = [(i, j, int(mistakes[i, j])) for i, j in zip(*np.unravel_index(order, mistakes.shape), strict=True)]
+    return tuple(Confusion(names[i], names[j], n, percent(n / support[i])) for i, j, n in pairs if n)
+
+
+def _answer(evaluation: Evaluation, pictures: Pictures, row: int) -> Answer:
+    true, predicted = int(evaluation.labels[row]), int(evaluation.predicted[row])
+    probabilities = evaluation.probabilities[row]
+    return Answer(
+        picture=thumbnail(pictures.of(row)),
+        name=evaluation.ids[row],
+        true=evaluation.class_names[true],
+        predicted=evaluation.class_names[predicted],
+        right=true == predicted,
+        true_probability=percent(probabilities[true]),
+        predicted_probability=percent(probabilities[predicted]),
+        bars=tuple(_bar(evaluation, row, k) for k in bar_classes(probabilities, true)),
+    )
+
+
+def bar_classes(probabilities: NDArray[np.float64], true: int) -> list[int]:
+    """The classes that get a bar, likeliest first; the true one takes the last place when it is not among them.
+
+    >>> bar_classes(np.array([0.1, 0.4, 0.2, 0.15, 0.05, 0.06, 0.04]), 6)
+    [1, 2, 3, 0, 6]
+    """
+    top = [int(k) for k in np.argsort(-probabilities, kind="stable")[:BARS]]
+    return top if true in top else [*top[:-1], true]
+
+
+def _bar(evaluation: Evaluation, row: int, k: int) -> Bar:
+    true, predicted = int(evaluation.labels[row]), int(evaluation.predicted[row])
+    kind = "other" if k != predicted else "right" if k == true else "wrong"
+    sign = {"right": "✓ true", "wrong": "✗ predicted", "other": "◂ true" if k == true else ""}[kind]
+    share = float(evaluation.probabilities[row, k])
+    return Bar(evaluation.class_names[k], percent(share), kind, sign, probability_bar(share, kind))

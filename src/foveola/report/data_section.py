@@ -1,0 +1,117 @@
+"""The report's section on the data: counts, samples, the sum of the files, sizes, problems."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from itertools import groupby
+
+from markupsafe import Markup
+
+from foveola.data.dataset import PARTS
+from foveola.lab.card import DataCard, Pictures
+from foveola.report.figures import count_bar
+from foveola.report.thumbnails import Thumbnail, thumbnail
+from foveola.report.words import shape
+
+PROBLEMS_SHOWN = 200
+SAMPLED_CLASSES, MANY_CLASSES, SMALLER_PX = 100, 20, 96
+"""Pictures are the page's weight: above 20 classes samples are shrunk to 96 px, and at most 100 classes show any."""
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """One class's pictures: in train, val, test and all parts, and the same as a bar."""
+
+    name: str
+    counts: tuple[int, ...]
+    total: int
+    bar: Markup
+
+
+@dataclass(frozen=True)
+class ClassSamples:
+    """A few training pictures of one class, each with its id."""
+
+    name: str
+    total: int
+    pictures: tuple[tuple[str, Thumbnail], ...]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of the originals, height × width: by number of pixels the smallest, median and largest; the most frequent."""
+
+    smallest: str
+    median: str
+    largest: str
+    most_frequent: str
+    most_frequent_count: int
+    different: int
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """Everything the section shows beside the card itself; reasons: (reason, files), the most frequent first."""
+
+    classes: tuple[ClassCounts, ...]
+    totals: tuple[int, ...]
+    samples: tuple[ClassSamples, ...]
+    sizes: Sizes | None
+    split_rule: str
+    reasons: tuple[tuple[str, int], ...]
+    problems_shown: int = PROBLEMS_SHOWN
+
+
+def data_section(card: DataCard, pictures: Pictures) -> DataSection:
+    """Collect the section's values."""
+    return DataSection(
+        classes=_class_counts(card),
+        totals=tuple(sum(card.counts[part]) for part in PARTS),
+        samples=_samples(card, pictures),
+        sizes=sizes_of(card.sizes) if card.sizes else None,
+        split_rule=re.sub(r"(?<=\d)%", " %", card.split_rule),  # as all percents of the page are set
+        reasons=reasons_of([problem.reason for problem in card.problems]),
+    )
+
+
+def sizes_of(sizes: tuple[tuple[int, int, int], ...]) -> Sizes:
+    """The sizes in words, from (height, width, how many), the most frequent first."""
+    by_pixels = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    half, seen, median = sum(n for *_, n in sizes) / 2, 0, by_pixels[-1]
+    for size in by_pixels:
+        seen += size[2]
+        if seen >= half:
+            median = size
+            break
+    smallest, middle, largest, frequent = (shape(size[:2]) for size in (by_pixels[0], median, by_pixels[-1], sizes[0]))
+    return Sizes(smallest, middle, largest, frequent, sizes[0][2], len(sizes))
+
+
+def reasons_of(reasons: list[str]) -> tuple[tuple[str, int], ...]:
+    """How often each reason comes up; the detail in brackets differs from file to file and is left out.
+
+    >>> reasons_of(["cut short (7 bytes)", "empty file", "cut short (9 bytes)"])
+    (('cut short', 2), ('empty file', 1))
+    """
+    return tuple(Counter(reason.split(" (")[0] for reason in reasons).most_common())
+
+
+def _class_counts(card: DataCard) -> tuple[ClassCounts, ...]:
+    by_class = list(zip(*(card.counts[part] for part in PARTS), strict=True))
+    longest = max(sum(counts) for counts in by_class)
+    return tuple(
+        ClassCounts(name, counts, sum(counts), count_bar(list(zip(PARTS, counts, strict=True)), longest))
+        for name, counts in zip(card.class_names, by_class, strict=True)
+    )
+
+
+def _samples(card: DataCard, pictures: Pictures) -> tuple[ClassSamples, ...]:
+    longest = SMALLER_PX if len(card.class_names) > MANY_CLASSES else 160
+    out = []
+    for label, group in groupby(pictures.samples, key=lambda sample: sample[0]):
+        if label < SAMPLED_CLASSES:
+            shown = tuple((name, thumbnail(image, longest)) for _, name, image in group)
+            out.append(ClassSamples(card.class_names[label], sum(card.counts[part][label] for part in PARTS), shown))
+    return tuple(out)

@@ -1,0 +1,154 @@
+"""The report: one page that opens from the disk, needs nothing, and says what the run is worth.
+
+No JavaScript, no request, no font from elsewhere; every text that comes from the data is cleaned and escaped.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from functools import cache
+from pathlib import PurePath
+from typing import Any
+
+import tomli_w
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from foveola.errors import count
+from foveola.lab.recipe import read_tables
+from foveola.lab.runs import Run
+from foveola.learning.metrics import Evaluation
+from foveola.learning.rows import EpochRow
+from foveola.report import words
+from foveola.report.answers_section import answers_section
+from foveola.report.data_section import data_section
+from foveola.report.figures import Line, accuracy_axis, baseline_label, curves
+
+SECTIONS = (
+    ("data", "The data"),
+    ("learning", "Learning"),
+    ("numbers", "The numbers"),
+    ("pictures", "Test pictures"),
+    ("mistakes", "Worst mistakes"),
+    ("network", "The network"),
+    ("recipe", "The recipe"),
+)
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The main number and what it is to be measured by, in words; beats: whether the interval lies above the baseline."""
+
+    accuracy: str
+    low: str
+    high: str
+    n: int
+    right: int
+    majority: str
+    baseline: str
+    beats: bool
+    figure: Markup
+
+
+@dataclass(frozen=True)
+class Learning:
+    """The curves, all epochs, and the one that was kept."""
+
+    history: tuple[EpochRow, ...]
+    best: EpochRow
+    planned: int
+    smoothing: float
+    loss: Markup
+    accuracy: Markup
+
+
+def render(run: Run) -> str:
+    """The page of a finished run: HTML text that can always be written as UTF-8, the same for the same run."""
+    # The raw tables: a recipe may name a network of the user's own that this process does not know.
+    tables = read_tables(run.path / "recipe.toml")
+    if tables.get("data", {}).get("source"):  # a page is passed on: it need not tell where its maker's folders lie
+        tables["data"]["source"] = PurePath(tables["data"]["source"]).name
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            run=run,
+            card=run.card,
+            network=run.network,
+            evaluation=run.evaluation,
+            recipe=tables,
+            title=tables.get("title") or f"{run.card.name}, {run.result['model']}",
+            sections=SECTIONS,
+            headline=headline(run.evaluation),
+            data=data_section(run.card, run.pictures),
+            learning=learning(run, tables["fit"]),
+            answers=answers_section(run.evaluation, run.pictures),
+            command=command(tables, run.seed),
+            recipe_lines=tomli_w.dumps(tables).splitlines(),
+        )
+    )
+
+
+def headline(evaluation: Evaluation) -> Headline:
+    """The first sentence's numbers, from the evaluation and nowhere else."""
+    low, high, _ = evaluation.interval
+    name = evaluation.class_names[evaluation.majority]
+    majority = evaluation.majority_accuracy
+    return Headline(
+        accuracy=words.percent(evaluation.accuracy),
+        low=words.percent(low),
+        high=words.percent(high),
+        n=len(evaluation),
+        right=int(evaluation.correct.sum()),
+        majority=name,
+        baseline=words.percent(majority),
+        beats=low > majority,
+        figure=accuracy_axis(evaluation.accuracy, low, high, majority, baseline_label(name)),
+    )
+
+
+def learning(run: Run, fit: dict[str, Any]) -> Learning:
+    """The curves of the run's history."""
+    history = run.history
+    best = next(row for row in history if row.epoch == run.result["best_epoch"])
+    loss = [Line("train", [row.train_loss for row in history]), Line("val", [row.val_loss for row in history])]
+    shares = [
+        Line("train", [row.train_accuracy for row in history]),
+        Line("val", [row.val_accuracy for row in history]),
+    ]
+    return Learning(
+        history=history,
+        best=best,
+        planned=int(fit["epochs"]),
+        smoothing=float(fit.get("label_smoothing", 0)),
+        loss=curves("Loss", loss, best.epoch),
+        accuracy=curves("Accuracy", shares, best.epoch, as_percent=True),
+    )
+
+
+def command(tables: dict[str, Any], seed: int) -> str:
+    """The line that trains the same again, ready for a shell; DATA where the data came from no path."""
+    source = tables.get("data", {}).get("source")
+    return f"foveola train {shlex.quote(source) if source else 'DATA'} --recipe recipe.toml --seed {seed}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("foveola.report"),
+        autoescape=True,
+        finalize=words.clean,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": words.percent,
+        "thousands": words.thousands,
+        "shape": words.shape,
+        "duration": words.duration,
+        "shorten": words.shorten,
+        "counted": count,
+    }
+    return environment

@@ -1,0 +1,134 @@
+"""What the sections collect, against values worked out by hand."""
+
+import numpy as np
+import pytest
+
+from foveola.images import decode
+from foveola.learning.metrics import Evaluation
+from foveola.report.answers_section import answers_section, class_lines, confusion_cells, frequent_confusions
+from foveola.report.data_section import data_section, reasons_of, sizes_of
+from foveola.report.thumbnails import thumbnail
+
+
+def evaluation_of(labels, predicted, names):
+    logits = np.eye(len(names), dtype=np.float32)[predicted] * 3
+    ids = tuple(f"{i}.png" for i in range(len(labels)))
+    return Evaluation(logits, np.array(labels), ids, names, "test", 0)
+
+
+def test_the_median_size_counts_pictures_not_sizes():
+    sizes = sizes_of(((100, 200, 90), (10, 10, 5), (3000, 4000, 5)))
+    assert (sizes.smallest, sizes.median, sizes.largest) == ("10 × 10", "100 × 200", "3,000 × 4,000")
+
+
+def test_the_most_frequent_size_has_its_count():
+    sizes = sizes_of(((8, 9, 7), (1, 2, 3)))
+    assert (sizes.most_frequent, sizes.most_frequent_count, sizes.different) == ("8 × 9", 7, 2)
+
+
+def test_problems_are_grouped_by_reason_the_most_frequent_first():
+    reasons = ["empty file", "cut short (1 byte)", "cut short (2 bytes)"]
+    assert reasons_of(reasons) == (("cut short", 2), ("empty file", 1))
+
+
+def test_the_bars_of_the_classes_share_one_scale(make_run):
+    run = make_run()
+    section = data_section(run.card, run.pictures)
+    assert [line.total for line in section.classes] == [40, 40, 40]
+    # 24 of 40 in train
+    assert '<rect class="train" x="0%" width="60%"' in section.classes[0].bar
+
+
+def test_samples_keep_their_proportions(make_run):
+    run = make_run()
+    shown = [thumb for _, thumb in data_section(run.card, run.pictures).samples[0].pictures]
+    assert [(thumb.height_px, thumb.width_px) for thumb in shown] == [(80, 40), (80, 60)]
+
+
+def test_samples_of_many_classes_are_smaller(make_run):
+    rng = np.random.default_rng(0)
+    run = make_run(names=[str(i) for i in range(21)], each=2)
+    wide = rng.integers(0, 256, (120, 160, 3), np.uint8)
+    pictures = type(run.pictures)(((0, "a", wide),), run.pictures.rows, run.pictures.prepared)
+    (_, thumb), *_ = data_section(run.card, pictures).samples[0].pictures
+    assert (thumb.height_px, thumb.width_px) == (72, 96)
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [((8, 8), (96, 96)), ((28, 20), (84, 60)), ((32, 32), (96, 96)), ((60, 63), (120, 126))]
+)
+def test_small_pictures_are_enlarged_by_a_whole_factor(size, shown):
+    found = thumbnail(np.zeros((*size, 3), np.uint8))
+    assert ((found.height_px, found.width_px), found.pixelated) == (shown, True)
+
+
+def test_small_pictures_keep_every_pixel():
+    from base64 import b64decode
+
+    image = np.random.default_rng(1).integers(0, 256, (12, 9, 3), np.uint8)
+    data = b64decode(thumbnail(image).uri.removeprefix("data:image/png;base64,"))
+    assert np.array_equal(decode(data).image, image)
+
+
+def test_larger_pictures_become_jpegs_of_at_most_160_pixels():
+    found = thumbnail(np.zeros((200, 320, 3), np.uint8))
+    assert found.uri.startswith("data:image/jpeg;base64,")
+    assert (found.height_px, found.width_px, found.pixelated) == (100, 160, False)
+
+
+def test_a_quotient_of_nothing_is_a_dash():
+    # c is never predicted and has no test picture; b is never predicted
+    lines = class_lines(evaluation_of([0, 0, 1], [0, 0, 0], ("a", "b", "c")))
+    assert [(x.precision, x.recall, x.f1) for x in lines] == [
+        ("66.7 %", "100.0 %", "80.0 %"),
+        ("–", "0.0 %", "0.0 %"),
+        ("–", "–", "–"),
+    ]
+
+
+def test_confusion_cells_hold_counts_shares_and_words():
+    cells = confusion_cells(evaluation_of([0, 0, 0, 0, 1], [0, 0, 0, 1, 1], ("a", "b")))
+    assert [[cell.count for cell in row] for row in cells] == [[3, 1], [0, 1]]
+    assert (cells[0][1].share, cells[0][1].kind) == (0.25, "miss")
+    assert cells[0][1].text == "true a, predicted b: 1 of 4 (25.0 %)"
+
+
+def test_frequent_confusions_leave_out_right_answers_and_zeros():
+    found = frequent_confusions(evaluation_of([0, 0, 0, 1, 1, 2], [0, 1, 1, 0, 1, 2], ("a", "b", "c")))
+    assert [(c.true, c.predicted, c.count, c.share) for c in found] == [
+        ("a", "b", 2, "66.7 %"),
+        ("b", "a", 1, "50.0 %"),
+    ]
+
+
+def test_the_predicted_bar_of_a_wrong_answer_is_red_and_the_true_class_has_a_sign(make_run):
+    run = make_run()
+    wrong = next(a for a in answers_section(run.evaluation, run.pictures).grid if not a.right)
+    assert [(bar.name, bar.kind, bar.sign) for bar in wrong.bars[:2]] == [
+        (wrong.predicted, "wrong", "✗ predicted"),
+        (wrong.true, "other", "◂ true"),
+    ]
+
+
+def test_the_predicted_bar_of_a_right_answer_is_blue(make_run):
+    run = make_run(wrong_every=0)
+    first = answers_section(run.evaluation, run.pictures).strip[0]
+    assert (first.bars[0].name, first.bars[0].kind, first.bars[0].sign) == ("cat", "right", "✓ true")
+
+
+def test_the_grid_has_25_pictures_and_the_strip_8(make_run):
+    run = make_run(each=20)
+    section = answers_section(run.evaluation, run.pictures)
+    assert (len(section.grid), len(section.strip)) == (25, 8)
+
+
+def test_the_strip_is_spread_over_the_grid(make_run):
+    run = make_run(each=20)
+    section = answers_section(run.evaluation, run.pictures)
+    assert (section.strip[0], section.strip[-1]) == (section.grid[0], section.grid[-1])
+
+
+def test_answers_show_the_picture_of_their_own_row(make_run):
+    run = make_run()
+    row = int(run.evaluation.worst(1)[0])
+    assert answers_section(run.evaluation, run.pictures).worst[0].picture == thumbnail(run.pictures.of(row))
