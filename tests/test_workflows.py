@@ -1,6 +1,7 @@
 """The main job from end to end on small folders: what a user's folder goes through, and every way it is refused."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -379,3 +380,26 @@ def test_a_summary_for_one_class_is_refused():
 
 def test_a_result_is_json(run):
     assert json.loads(json.dumps(run.result)) == run.result
+
+
+def test_a_seed_out_of_range(two_classes, tmp_path):
+    assert refused(UsageError, two_classes(), tmp_path, seed=-1) == (
+        "seed -1 is out of range: give a whole number from 0 to 4,294,967,295"
+    )
+
+
+def test_names_that_are_no_text_train_and_are_shown_escaped(plant, noise, tmp_path):
+    strange = os.fsdecode(b"h\xe4nde")
+    files = {f"{kind}/{i}.png": noise(10 * k + i) for k, kind in enumerate((strange, "<b>")) for i in range(6)}
+    run = train(plant(tmp_path / os.fsdecode(b"f\xfcr"), files), tmp_path / "run", epochs=1)
+    assert set(run.evaluation.class_names) == {strange, "<b>"}
+    assert fv.open_run(run.path).recipe.title == "f\\xfcr, fast"
+    assert "h\\xe4nde" in run.report.read_text("utf-8")
+    assert run.predict(tmp_path / os.fsdecode(b"f\xfcr"))[0].label in run.evaluation.class_names
+
+
+def test_digits_are_not_mirrored_unless_the_user_wants_it(tmp_path):
+    widths = {key: value for key, value in FAST.items() if key != "fit.flip"}
+    for k, (said, flip) in enumerate((({}, False), ({"fit.flip": True}, True))):
+        run = fv.train("digits", model="fast", epochs=1, settings={**widths, **said}, out=tmp_path / str(k))
+        assert run.recipe.fit.flip is flip

@@ -37,7 +37,7 @@ Settings: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--set", "--option", metavar="KEY=VALUE", help="Any option by its name; may be given again."),
 ]
-Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Decides split, first weights, order and augmentation.")]
+Seed: TypeAlias = Annotated[int, typer.Option(help="Decides split, first weights, order and augmentation.")]
 Out: TypeAlias = Annotated[Path | None, typer.Option(help="Make this new folder the run folder.")]
 
 
@@ -253,8 +253,8 @@ def _print_run(run: Run, as_json: bool) -> None:
         if len(problems) > 5:
             _say(f"    and {len(problems) - 5:,} more; the report lists them")
     _say(run.headline)
-    _say(f"run     {result['run']}")
-    _say(f"report  {result['report']}")
+    _say(f"run     {workflows.printable(result['run'])}")
+    _say(f"report  {workflows.printable(result['report'])}")
 
 
 def _print_json(value: Mapping[str, Any]) -> None:

@@ -83,12 +83,14 @@ def train(
     """
     started = time.monotonic()
     watch = watch or Watch()
-    from foveola.lab.recipe import complete, compose, merge, read_tables
+    from foveola.lab.recipe import compose, merge, read_tables
     from foveola.lab.runs import run_folder
     from foveola.lab.training import Session
     from foveola.store import digest, new_folder
 
     imported = time.monotonic()
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed {seed} is out of range: give a whole number from 0 to {2**32 - 1:,}")
     tables = read_tables(Path(recipe)) if recipe is not None else {}
     where = f"the recipe {recipe}" if recipe is not None else "the settings"
     source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
@@ -98,7 +100,7 @@ def train(
     _refuse_taken(out)
     dataset = data if data is not None and source is None else open_data(early, watch.tick)
     prepared, split = _prepare(dataset, early, seed, watch.tick)  # type: ignore[arg-type]
-    done = complete(tables, prepared.size, len(split.train), f"{prepared.dataset.name}, {_model_name(early, prepared)}")
+    done = _complete(merge(tables, {"data.source": source and printable(source)}), prepared, len(split.train))
     fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
     folder = Path(out) if out is not None else run_folder(Path(runs), prepared.dataset.name, done, fingerprint, seed)
     session = Session(prepared, split, done, seed, folder)
@@ -139,10 +141,13 @@ def _prepare(dataset: Dataset, recipe: Recipe, seed: int, tick: Tick) -> tuple[P
     return prepared, split(prepared.dataset, prepared.content, recipe.split, seed)
 
 
-def _model_name(recipe: Recipe, prepared: Prepared) -> str:
-    from foveola.lab.recipe import choose_model
+def _complete(tables: Mapping[str, Any], prepared: Prepared, n_train: int) -> Recipe:
+    from foveola.lab.recipe import choose_model, complete
 
-    return recipe.model.name if recipe.model.name != "auto" else choose_model(prepared.size)
+    dataset = prepared.dataset
+    name = tables.get("model", {}).get("name", "auto")
+    title = f"{printable(dataset.name)}, {choose_model(prepared.size) if name == 'auto' else name}"
+    return complete(tables, prepared.size, n_train, title, mirror_safe=dataset.mirror_safe)
 
 
 def _plan(session: Any) -> Plan:

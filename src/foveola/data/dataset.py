@@ -116,7 +116,8 @@ class Dataset:
     parts: int64 (n,), 0 train, 1 val, 2 test as the data's makers gave them, -1 where we split; groups: int64 (n,),
     pictures of one group stay on one side, None where every picture stands for itself; fingerprint: SHA-256 over ids,
     labels, parts and the bytes of every file, so neither the path nor the date matters; problems: what was found and
-    left out; files_found = n + len(problems) + files_ignored; notes: what a reader should know.
+    left out; files_found = n + len(problems) + files_ignored; notes: what a reader should know; mirror_safe: whether a
+    mirrored picture is still one of its class (digits are not).
     """
 
     name: str
@@ -131,6 +132,7 @@ class Dataset:
     files_found: int = 0
     files_ignored: int = 0
     notes: tuple[str, ...] = ()
+    mirror_safe: bool = True
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -34,7 +35,7 @@ def open_digits() -> Dataset:
 
     bunch = load_digits()
     pixels = np.rint(bunch.images * 255 / 16).astype(np.uint8)
-    return from_arrays(pixels, bunch.target, name="digits")
+    return replace(from_arrays(pixels, bunch.target, name="digits"), mirror_safe=False)
 
 
 def write_digits(folder: Path) -> Path:

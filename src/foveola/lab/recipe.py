@@ -148,8 +148,13 @@ def compose(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
     )
 
 
-def complete(tables: Mapping[str, Any], size: Size, n_train: int, title: str) -> Recipe:
-    """The recipe with every "auto" chosen: the size as given, the network by size, the epochs by the number of pictures."""
+def complete(tables: Mapping[str, Any], size: Size, n_train: int, title: str, *, mirror_safe: bool = True) -> Recipe:
+    """The recipe with every "auto" chosen: the size as given, the network by size, the epochs by the number of pictures.
+
+    Where mirrored pictures would not be of their class any more, flips are off unless the tables say otherwise.
+    """
+    if not mirror_safe and "flip" not in tables.get("fit", {}):
+        tables = merge(tables, {"fit.flip": False})
     name = compose(tables).model.name
     if name == "auto":
         name = choose_model(size)

@@ -39,9 +39,10 @@ class FitSpec:
     epochs: passes over train ("auto": chosen by the number of pictures); batch_size: pictures a step; optimizer: adam,
     adamw (decoupled weight decay) or sgd (Nesterov momentum); lr_peak: the highest learning rate; schedule: constant,
     cosine (down to 0) or one-cycle (straight up, straight down to 0); warmup_fraction: share of the steps on the way
-    up; label_smoothing: share of the target spread over all classes; norm_lr_scale: learning rate of batch norm's own
-    parameters in lr_peaks; flip: mirror left-right; translate_px: shifts by up to this many pixels; patience: stop
-    after so many epochs without a better val accuracy (0: never).
+    up; weight_decay: per step, in units of the learning rate; momentum: sgd's; label_smoothing: share of the target
+    spread over all classes; norm_lr_scale: learning rate of batch norm's own parameters in lr_peaks; flip: mirror
+    left-right; translate_px: shifts by up to this many pixels; patience: stop after so many epochs without a better
+    val accuracy (0: never); precision: auto, float32 or bfloat16; device: auto, cpu, cuda, cuda:N or mps.
     """
 
     epochs: Count | Literal["auto"] = "auto"

@@ -58,7 +58,6 @@ class Learning:
     history: tuple[EpochRow, ...]
     best: EpochRow
     planned: int
-    smoothing: float
     loss: Markup
     accuracy: Markup
 
@@ -121,7 +120,6 @@ def learning(run: Run, fit: dict[str, Any]) -> Learning:
         history=history,
         best=best,
         planned=int(fit["epochs"]),
-        smoothing=float(fit.get("label_smoothing", 0)),
         loss=curves("Loss", loss, best.epoch),
         accuracy=curves("Accuracy", shares, best.epoch, as_percent=True),
     )

@@ -1,0 +1,49 @@
+"""The docs: links lead somewhere, every command and every option of a recipe is written about, the examples are true."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+import foveola as fv
+from foveola import cli
+from foveola.data.dataset import printable
+from foveola.learning.fit import FitSpec
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_within_the_project_lead_to_a_file(page):
+    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8"))
+    missing = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
+    assert missing == []
+
+
+def test_every_command_is_in_the_readme_or_the_docs():
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    names = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
+    assert len(names) == 8
+    assert [name for name in names if f"foveola {name}" not in text] == []
+
+
+@pytest.mark.parametrize("command", cli.app.registered_commands, ids=lambda c: c.name or c.callback.__name__)
+def test_every_command_says_what_it_does(command):
+    assert command.callback.__doc__.strip().endswith(".")
+
+
+def test_every_option_of_fit_is_explained_in_its_docstring():
+    assert [f.name for f in dataclasses.fields(FitSpec) if f.name not in FitSpec.__doc__] == []
+
+
+def test_every_public_name_has_a_docstring():
+    plain = [name for name in fv.__all__ if name not in ("__version__", "MODELS", "DATASETS")]
+    assert [name for name in plain if not (getattr(fv, name).__doc__ or "").strip()] == []
+
+
+def test_the_docs_name_no_path_of_a_machine():
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    assert re.findall(r"/(?:work|tmp|root|opt)/\S+", text) == []
+    assert printable(text.replace("\n", "")) == text.replace("\n", "")
