@@ -12,6 +12,7 @@ from PIL import Image as pillow
 
 from foveola import images
 from foveola.errors import ImageProblem
+from foveola.signatures import what_is
 from foveola.types import Size
 
 
@@ -496,7 +497,7 @@ def test_what_is_no_picture_is_named(data, reason):
     ],
 )
 def test_a_broken_header_is_named(start, reason):
-    assert images.what_is(start) == reason
+    assert what_is(start) == reason
 
 
 def test_a_header_without_pixels_is_refused():

@@ -5,6 +5,7 @@
     │   └── DivergedError     the loss is not finite any more; names the setting that is likely to blame
     ├── DataError       3     the data can't be used: missing, empty, one class, damaged archive...
     │   └── ImageProblem      one file is not a usable picture; listed, counted, never fatal for the others
+    │       └── PassingProblem    ...this time: the disk or the memory refused, another try may go well
     └── ResourceError   4     the machine can't: disk full, no such device, no network
 
 One text is one sentence that says what was asked, what was found, what is allowed and what to do. Anything else that
@@ -39,6 +40,10 @@ class DataError(FoveolaError):
 
 class ImageProblem(DataError):
     """One file is not a usable picture; its text is the reason, without the file's name."""
+
+
+class PassingProblem(ImageProblem):
+    """One file could not be read this time (no permission, a dropped mount, too little memory): not to be remembered."""
 
 
 class ResourceError(FoveolaError):

@@ -13,7 +13,7 @@ from foveola.data import prepare as module
 from foveola.data.dataset import Arrays, Dataset
 from foveola.data.folder import open_folder
 from foveola.data.prepare import describe, prepare
-from foveola.errors import DataError, ResourceError
+from foveola.errors import DataError, PassingProblem, ResourceError
 from foveola.types import Size
 
 SIZE = Size(8, 10)
@@ -275,7 +275,7 @@ def test_a_disk_fault_at_any_step_leaves_nothing_under_the_final_name(two_classe
 
 def test_a_cache_that_can_not_be_read_back_is_said(two_classes, cache, monkeypatch, decodes):
     dataset = open_folder(two_classes())
-    monkeypatch.setattr(module, "_open", lambda *arguments: None)
+    monkeypatch.setattr(module, "_open", lambda *arguments, **options: None)
     with pytest.raises(DataError) as caught:
         prepare(dataset, SIZE)
     assert str(caught.value) == (
@@ -343,3 +343,20 @@ def test_the_facts_hold_no_file_names(two_classes, plant, cache):
     prepare(dataset, SIZE)
     facts = json.loads((place_of(cache) / "facts.json").read_text())
     assert facts["problems"] == [[4, "empty file"]]
+
+
+def test_a_picture_that_could_not_be_read_this_time_is_tried_again_the_next(two_classes, monkeypatch):
+    folder = two_classes()
+    dataset = open_folder(folder)
+    with monkeypatch.context() as patch:
+        real = images.read
+
+        def read(data, size, how):
+            if data == (folder / "cats/1.png").read_bytes():
+                raise PassingProblem("not enough memory to decode it")
+            return real(data, size, how)
+
+        patch.setattr(images, "read", read)
+        first = prepare(dataset, SIZE)
+    assert [(p.file, p.reason) for p in first.dataset.problems] == [("cats/1.png", "not enough memory to decode it")]
+    assert prepare(dataset, SIZE).dataset.problems == ()

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola import images
-from foveola.errors import DataError, ImageProblem
+from foveola.errors import DataError, ImageProblem, PassingProblem
 from foveola.images import Decoded, Resize
 from foveola.store import digest
 from foveola.types import Image, Images, Labels, Rows, Size
@@ -78,7 +78,7 @@ class Files:
     def _bytes(self, i: int) -> bytes:
         data = read_file(f"{self.root}/{self.ids[i]}")
         if sha256(data).digest() != self.digests[i].tobytes():
-            raise ImageProblem("the file changed while it was being read: start again")
+            raise PassingProblem("the file changed while it was being read: start again")
         return data
 
 
@@ -181,11 +181,11 @@ def read_file(path: str) -> bytes:
                 raise ImageProblem(f"the file has {size:,} bytes, over the limit of {images.MAX_BYTES:,}")
             return file.read()
     except PermissionError:
-        raise ImageProblem("no permission to read it") from None
+        raise PassingProblem("no permission to read it") from None
     except FileNotFoundError:
-        raise ImageProblem("it vanished while the folder was being read") from None
+        raise PassingProblem("it vanished while the folder was being read") from None
     except OSError as error:
-        raise ImageProblem(f"can't be read: {(error.strerror or str(error)).lower()}") from None
+        raise PassingProblem(f"can't be read: {(error.strerror or str(error)).lower()}") from None
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from foveola import images
 from foveola.data.dataset import Source
 from foveola.data.split import join, number
-from foveola.errors import ImageProblem
+from foveola.errors import ImageProblem, PassingProblem
 from foveola.images import Decoded, Resize
 from foveola.types import Image, Images, Rows, Size, Tick
 
@@ -33,10 +33,11 @@ _CHUNK = {"threads": 4, "processes": 500, "here": 64}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one picture: `reason` is empty when it is in its row of the array."""
+    """What became of one picture: `reason` is empty when it is in its row of the array; passing: it may go well later."""
 
     row: int
     reason: str = ""
+    passing: bool = False
     format: str = ""
     height_px: int = 0
     width_px: int = 0
@@ -86,7 +87,7 @@ def _decode_chunk(source: Source, rows: Rows, target: Path, size: Size, how: Res
             try:
                 decoded = source.read(i, size, how)
             except ImageProblem as problem:
-                outcomes.append(Outcome(row, str(problem)))
+                outcomes.append(Outcome(row, str(problem), isinstance(problem, PassingProblem)))
                 continue
             pixels[row] = decoded.image
             outcomes.append(_outcome(row, decoded))
@@ -96,7 +97,7 @@ def _decode_chunk(source: Source, rows: Rows, target: Path, size: Size, how: Res
 def _outcome(row: int, decoded: Decoded) -> Outcome:
     kind = decoded.orientation if decoded.reduced else 0
     size = (decoded.height_px, decoded.width_px)
-    return Outcome(row, "", decoded.format, *size, kind, decoded.notes, decoded.content)
+    return Outcome(row, "", False, decoded.format, *size, kind, decoded.notes, decoded.content)
 
 
 def same_content(source: Source, outcomes: list[Outcome], pixels: Images) -> Rows:

@@ -62,7 +62,7 @@ def prepare(dataset: Dataset, size: Size, how: Resize = "pad", *, tick: Tick = n
     if prepared is None:
         shutil.rmtree(place, ignore_errors=True)
         _make(place, dataset, size, how, tick)
-        prepared = _open(place, dataset, size, how)
+        prepared = _open(place, dataset, size, how, just_made=True)
     if prepared is None:
         raise DataError(f"the cache {place} can't be read back: delete it, or set FOVEOLA_CACHE to another folder")
     require_classes(dataset.name, dataset.class_names, prepared.dataset.labels)
@@ -101,6 +101,7 @@ def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) ->
             "formats": Counter(o.format for o in good),
             "notes": Counter(note for o in good for note in o.notes),
             "checks": _checks(pixels),
+            "passing": any(o.passing for o in outcomes),
         }
         write_atomic(folder / "facts.json", json.dumps({**facts, "digest": _digest_of(facts)}))
 
@@ -127,11 +128,14 @@ def _checks(pixels: Images) -> dict[str, str]:
     return {str(i): sha256(np.ascontiguousarray(pixels[i])).hexdigest() for i in rows}
 
 
-def _open(place: Path, dataset: Dataset, size: Size, how: Resize) -> Prepared | None:
-    """The prepared array under its key, or None when it is not there or not whole."""
+def _open(place: Path, dataset: Dataset, size: Size, how: Resize, *, just_made: bool = False) -> Prepared | None:
+    """The prepared array under its key, or None when it is not there or not whole.
+
+    One that lacks pictures for a passing reason serves the run that made it, and is made again for the next.
+    """
     try:
         facts = json.loads((place / "facts.json").read_text("utf-8"))
-        if facts.pop("digest") != _digest_of(facts):
+        if facts.pop("digest") != _digest_of(facts) or (facts["passing"] and not just_made):
             return None
         pixels = np.load(place / "pixels.npy", mmap_mode="r", allow_pickle=False)
         with np.load(BytesIO((place / "facts.npz").read_bytes()), allow_pickle=False) as arrays:

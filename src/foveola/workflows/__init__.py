@@ -1,0 +1,36 @@
+"""The verbs: what the command line, the notebooks and the studio can ask for. They compose the rooms and know no screen.
+
+torch costs two seconds to import, so the rooms that need it are imported inside the verbs that do (docs/architecture.md).
+"""
+
+from foveola.learning.rows import EpochRow, Row, StepRow
+from foveola.workflows.answers import class_names, evaluate, headline, predict, report, write_predictions
+from foveola.workflows.listings import SHOW_DEFAULTS, Entry, listing, runs, show
+from foveola.workflows.material import Data, count_files, open_data, printable, suggest_size
+from foveola.workflows.training import Plan, Watch, demo, train
+
+__all__ = [
+    "SHOW_DEFAULTS",
+    "Data",
+    "Entry",
+    "EpochRow",
+    "Plan",
+    "Row",
+    "StepRow",
+    "Watch",
+    "class_names",
+    "count_files",
+    "demo",
+    "evaluate",
+    "headline",
+    "listing",
+    "open_data",
+    "predict",
+    "printable",
+    "report",
+    "runs",
+    "show",
+    "suggest_size",
+    "train",
+    "write_predictions",
+]

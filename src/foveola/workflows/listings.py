@@ -1,0 +1,65 @@
+"""What there is: networks, data sets, runs, and a network's table."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foveola.errors import UsageError, unknown
+from foveola.types import Size
+
+if TYPE_CHECKING:
+    from foveola.lab.runs import RunLine
+    from foveola.models.table import Summary
+
+
+SHOW_DEFAULTS: Mapping[str, tuple[str, int]] = {"alexnet_mini": ("224x224", 2)}
+"""Size and classes that `show` takes for a network when none are given: the course's; for the others 32x32 and 10."""
+
+
+def show(model: str, size: Size, classes: int, options: Mapping[str, object] | None = None) -> Summary:
+    """A network's table: layers, output shapes, parameters."""
+    from foveola.models.table import build, summary
+
+    if not 2 <= classes <= 100_000:
+        raise UsageError(f"{classes} classes can't be told apart: give a number from 2 to 100,000")
+    return summary(build(model, size, classes, options), size)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a listing: name, how it is called, what it is."""
+
+    name: str
+    signature: str
+    text: str
+    options: tuple[str, ...] = field(default=())
+
+
+def listing(kind: str) -> list[Entry]:
+    """What there is: kind "models" or "datasets". Raises UsageError for another kind."""
+    table: Mapping[str, Callable[..., Any]]
+    if kind == "models":
+        from foveola.models.table import MODELS as table
+    elif kind == "datasets":
+        from foveola.data.samples import DATASETS as table
+    else:
+        raise UsageError(unknown("listing", kind, ("models", "datasets")))
+    entries = []
+    for name, thing in sorted(table.items()):
+        parameters = inspect.signature(thing).parameters.values()
+        options = tuple(f"{p.name}={p.default!r}" for p in parameters if p.default is not p.empty)
+        text = (inspect.getdoc(thing) or "").splitlines()
+        entries.append(Entry(name, f"{name}({', '.join(options)})", text[0] if text else "", options))
+    return entries
+
+
+def runs(base: str | os.PathLike[str] = "runs") -> list[RunLine]:
+    """The runs below a folder, finished or not."""
+    from foveola.lab.runs import list_runs
+
+    return list_runs(Path(base))

@@ -1,0 +1,70 @@
+"""From what a user names to a data set, and how its files add up."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from foveola.errors import UsageError
+from foveola.types import Size, Tick, no_tick
+
+if TYPE_CHECKING:
+    from foveola.data.dataset import Dataset
+    from foveola.lab.recipe import Recipe
+
+Data: TypeAlias = "str | os.PathLike[str] | Dataset"
+"""What a verb takes as data: a folder, a file, a data set's name, or a Dataset."""
+
+
+def open_data(recipe: Recipe, tick: Tick = no_tick) -> Dataset:
+    """The data set that a recipe names: a path first, else a name. Raises DataError or UsageError."""
+    from foveola.data.arrays import open_npz
+    from foveola.data.cifar10 import cifar10_place, open_cifar10
+    from foveola.data.folder import open_folder
+    from foveola.data.samples import DATASETS
+
+    spec = recipe.data
+    if not spec.source:
+        raise UsageError(
+            f"no data is named: give a folder of class folders, an .npz file, or one of {', '.join(sorted(DATASETS))}"
+        )
+    path = Path(spec.source).expanduser()
+    if not path.exists() and spec.source in DATASETS:
+        return DATASETS[spec.source](tick)
+    if cifar10_place(path):
+        return open_cifar10(path, tick=tick)
+    if path.is_file() and path.suffix.lower() == ".npz":
+        return open_npz(path)
+    return open_folder(
+        path,
+        labels=Path(spec.labels) if spec.labels else None,
+        label_pattern=spec.label_pattern or None,
+        group_by=spec.group_by or None,
+        tick=tick,
+    )
+
+
+def suggest_size(dataset: Dataset) -> Size:
+    """The size that "auto" takes: by the median of up to 500 pictures' longer sides, read from their headers."""
+    from foveola.data.dataset import probe_sizes
+    from foveola.lab.recipe import choose_size
+
+    return choose_size(*probe_sizes(dataset))
+
+
+def count_files(dataset: Dataset) -> dict[str, Any]:
+    """How the files of a data set add up, under the names that every JSON output uses."""
+    return {
+        "files_found": dataset.files_found,
+        "files_used": len(dataset),
+        "files_ignored": dataset.files_ignored,
+        "problems": [{"file": p.file, "reason": p.reason} for p in dataset.problems],
+    }
+
+
+def printable(text: str) -> str:
+    """A name fit for any screen: bytes that are no text and control characters are written as escapes."""
+    from foveola.data.dataset import printable as escaped
+
+    return escaped(text)

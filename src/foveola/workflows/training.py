@@ -1,0 +1,240 @@
+"""The main job: data and a recipe become a run that is trained, measured and reported."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foveola.errors import UsageError
+from foveola.learning.rows import Row
+from foveola.types import Size, Tick, no_tick
+from foveola.workflows.material import Data, open_data, printable, suggest_size
+
+if TYPE_CHECKING:
+    from foveola.data.dataset import Dataset
+    from foveola.data.prepare import Prepared
+    from foveola.data.split import Split
+    from foveola.lab.recipe import Recipe
+    from foveola.lab.runs import Run
+    from foveola.lab.training import Session
+
+
+def _nothing(_: Any) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on: `tick(stage, done, total)` while data is read, `plan(Plan)` once, `row` for each row of training."""
+
+    tick: Tick = no_tick
+    plan: Callable[[Plan], None] = _nothing
+    row: Callable[[Row], None] = _nothing
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is about to be trained, said before the first step."""
+
+    data: str
+    recipe: Recipe
+    seed: int
+    parts: Mapping[str, int]
+    parameters: int
+    device: str
+    precision: str
+    folder: Path
+    remarks: tuple[str, ...]
+
+
+def train(
+    data: Data | None = None,
+    *,
+    model: str | None = None,
+    epochs: int | None = None,
+    size: str | None = None,
+    seed: int = 0,
+    recipe: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, object] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    runs: str | os.PathLike[str] = "runs",
+    watch: Watch | None = None,
+) -> Run:
+    """Train a classifier on `data`, measure it on a test part it never saw, write a report; give the Run.
+
+    data: a folder with one sub-folder a class (or with train/ and test/), an .npz file, "cifar10", "digits", or a
+    Dataset such as `from_arrays` gives. recipe: a TOML file; model, epochs, size and `settings` ({"fit.lr_peak": 0.01})
+    go before it. The run goes to the folder `out`, else to one below `runs`.
+
+    Raises UsageError, DataError or ResourceError, each with one sentence that says what to do.
+
+        run = fv.train("photos", epochs=20)
+        run.evaluation.accuracy, run.predict(["new.jpg"])
+    """
+    started = time.monotonic()
+    watch = watch or Watch()
+    from foveola.lab.recipe import compose, merge, read_tables
+    from foveola.lab.runs import run_folder
+    from foveola.lab.training import Session
+    from foveola.store import digest, new_folder
+
+    imported = time.monotonic()
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed {seed} is out of range: give a whole number from 0 to {2**32 - 1:,}")
+    tables = read_tables(Path(recipe)) if recipe is not None else {}
+    where = f"the recipe {recipe}" if recipe is not None else "the settings"
+    source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
+    given = {"data.source": source, "data.size": size, "model.name": model, "fit.epochs": epochs, **(settings or {})}
+    tables = merge(tables, given, where=where)
+    early = compose(tables, where=where)
+    _refuse_taken(out)
+    dataset = open_data(early, watch.tick) if data is None or isinstance(data, str | os.PathLike) else data
+    prepared, split = _prepare(dataset, early, seed, watch.tick)
+    done = _complete(merge(tables, {"data.source": source and printable(source)}), prepared, len(split.train))
+    fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
+    folder = Path(out) if out is not None else run_folder(Path(runs), prepared.dataset.name, done, fingerprint, seed)
+    session = Session(prepared, split, done, seed, folder)
+    new_folder(folder)
+    session.begin()
+    watch.plan(_plan(session))
+    first_step = 0.0
+    for row in session.rows():
+        first_step = first_step or time.monotonic()
+        watch.row(row)
+    session.finish()
+    return _conclude(session, Clock(started, imported, first_step))
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When a run began, when torch was there, when the first step was done; monotonic seconds."""
+
+    started: float
+    imported: float
+    first_step: float
+
+
+def _refuse_taken(out: str | os.PathLike[str] | None) -> None:
+    """Refuse an output folder in use before hours of work, not after; it is made only once the data is known good."""
+    if out is not None and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
+        from foveola.store import new_folder
+
+        new_folder(Path(out))
+
+
+def _prepare(dataset: Dataset, recipe: Recipe, seed: int, tick: Tick) -> tuple[Prepared, Split]:
+    from foveola.data.prepare import prepare
+    from foveola.data.split import split
+
+    size = Size.parse(recipe.data.size) if recipe.data.size != "auto" else suggest_size(dataset)
+    prepared = prepare(dataset, size, recipe.data.resize, tick=tick)
+    return prepared, split(prepared.dataset, prepared.content, recipe.split, seed)
+
+
+def _complete(tables: Mapping[str, Any], prepared: Prepared, n_train: int) -> Recipe:
+    from foveola.lab.recipe import choose_model, complete
+
+    dataset = prepared.dataset
+    name = tables.get("model", {}).get("name", "auto")
+    title = f"{printable(dataset.name)}, {choose_model(prepared.size) if name == 'auto' else name}"
+    return complete(tables, prepared.size, n_train, title, mirror_safe=dataset.mirror_safe)
+
+
+def _plan(session: Session) -> Plan:
+    from foveola.data.prepare import describe
+    from foveola.models.table import summary
+
+    split = session.split
+    return Plan(
+        data=f"{session.prepared.dataset.name}: {describe(session.prepared)}",
+        recipe=session.recipe,
+        seed=session.seed,
+        parts={"train": len(split.train), "val": len(split.val), "test": len(split.test)},
+        parameters=summary(session.model, session.prepared.size).parameters,
+        device=str(session.device),
+        precision=str(session.dtype).removeprefix("torch."),
+        folder=session.folder,
+        remarks=(*session.prepared.dataset.notes, *split.notes),
+    )
+
+
+def _conclude(session: Session, clock: Clock) -> Run:
+    """Report, then result.json: what makes the run finished."""
+    from foveola.lab.runs import Run, numbers_of
+    from foveola.report.pages import render
+    from foveola.store import write_atomic
+
+    run = Run(session.folder, {})
+    card, best = run.card, session.best
+    assert best is not None, "a run has at least one epoch"
+    result = {
+        "run": str(session.folder),
+        "report": str(run.report),
+        "data": card.name,
+        "model": session.recipe.model.name,
+        "seed": session.seed,
+        **{f"n_{part}": sum(counts) for part, counts in card.counts.items()},
+        **numbers_of(run.evaluation),
+        "best_epoch": best.epoch,
+        "epochs": run.history[-1].epoch,
+        "files_found": card.files_found,
+        "files_used": card.files_used,
+        "files_ignored": card.files_ignored,
+        "problems": [{"file": p.file, "reason": p.reason} for p in card.problems],
+        "seconds_before_first_step": clock.first_step - clock.started,
+        "seconds_importing": clock.imported - clock.started,
+        "peak_memory_mb": peak_memory_mb(),
+        "seconds": time.monotonic() - clock.started,
+    }
+    run = Run(session.folder, result)
+    write_atomic(run.report, render(run))
+    result["seconds"] = time.monotonic() - clock.started
+    write_atomic(session.folder / "result.json", json.dumps(result, indent=1))
+    return run
+
+
+def peak_memory_mb() -> float | None:
+    """The largest resident memory of this process so far, in megabytes (10^6 bytes); None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6, 1)
+
+
+def demo(
+    folder: str | os.PathLike[str] = "demo",
+    *,
+    epochs: int = 12,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    watch: Watch | None = None,
+) -> Run:
+    """The main job on embedded data: write the digits as an ordinary image folder, train on that folder.
+
+    Digits must not be mirrored, so flips are off.
+    """
+    from foveola.data.samples import write_digits
+    from foveola.store import folder_atomic
+
+    place = Path(folder)
+    if not (place / "digits").is_dir():
+        with folder_atomic(place / "digits", 2_000_000) as digits:
+            write_digits(digits)
+    return train(
+        place / "digits",
+        model="fast",
+        epochs=epochs,
+        seed=seed,
+        settings={"fit.flip": False, "title": "Hand-written digits, the demo"},
+        out=out,
+        runs=place / "runs",
+        watch=watch,
+    )
