@@ -247,14 +247,14 @@ def test_an_empty_class(two_classes, tmp_path):
     folder = two_classes()
     (folder / "birds").mkdir()
     assert refused(DataError, folder, tmp_path) == (
-        f"{folder}: class birds holds no usable picture: add pictures to it, or remove its folder"
+        f"{folder}: class 'birds' holds no usable picture: add pictures to it, or remove the class"
     )
 
 
 def test_a_class_whose_pictures_are_all_damaged(two_classes, plant, tmp_path):
     folder = plant(two_classes(), {"birds/1.jpg": "no picture", "birds/2.jpg": "nor this"})
     assert refused(DataError, folder, tmp_path) == (
-        f"{folder.name}: class birds holds no usable picture: add pictures to it, or remove its folder"
+        f"{folder.name}: class 'birds' holds no usable picture: add pictures to it, or remove the class"
     )
 
 

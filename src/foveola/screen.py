@@ -31,7 +31,7 @@ class Screen:
         self.rows: list[EpochRow] = []
         self._tasks: dict[str, TaskID] = {}
         self._display: Live | None = None
-        self._last_line = 0.0
+        self._last_line = time.monotonic()
 
     @property
     def watch(self) -> Watch:

@@ -108,7 +108,7 @@ def test_an_empty_class_is_refused(two_classes):
     root = two_classes()
     (root / "emus\n").mkdir()
     assert refusal(DataError, root) == (
-        f"{root}: class emus\\n holds no usable picture: add pictures to it, or remove its folder"
+        f"{root}: class 'emus\\n' holds no usable picture: add pictures to it, or remove the class"
     )
 
 
@@ -117,22 +117,20 @@ def test_several_empty_classes_are_named(two_classes):
     (root / "emus").mkdir()
     (root / "yaks").mkdir()
     assert refusal(DataError, root) == (
-        f"{root}: 2 classes (emus, yaks) hold no usable picture: add pictures to them, or remove their folders"
+        f"{root}: 2 classes (emus, yaks) hold no usable picture: add pictures to them, or remove them"
     )
 
 
 def test_one_class_by_a_pattern_is_refused(two_classes):
     root = two_classes()
     assert refusal(DataError, root, label_pattern="(cat)") == (
-        f"{root} holds one class, 'cat': a classifier needs at least two, each in a folder of its own"
+        f"{root} holds one class, 'cat': a classifier needs at least two"
     )
 
 
 def test_parts_without_class_folders_are_refused(tmp_path, plant, noise):
     root = plant(tmp_path / "d", {"train/1.png": noise(1), "test/2.png": noise(2)})
-    assert refusal(DataError, root) == (
-        f"{root} holds no class: a classifier needs at least two, each in a folder of its own"
-    )
+    assert refusal(DataError, root) == (f"{root} holds no class: a classifier needs at least two")
 
 
 def test_two_ways_to_tell_the_class_are_refused(two_classes, tmp_path):

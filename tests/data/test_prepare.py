@@ -196,7 +196,7 @@ def test_a_class_that_loses_all_its_pictures_is_refused(two_classes, plant):
         with pytest.raises(DataError) as caught:
             prepare(dataset, SIZE)
         assert str(caught.value) == (
-            "pets: class emus holds no usable picture: add pictures to it, or remove its folder"
+            "pets: class 'emus' holds no usable picture: add pictures to it, or remove the class"
         )
 
 

@@ -217,16 +217,16 @@ def require_classes(name: str, class_names: Sequence[str], labels: Labels) -> No
     counts = np.bincount(labels, minlength=len(class_names))
     if len(class_names) < 2:
         only = f"one class, '{class_names[0]}'" if class_names else "no class"
-        raise DataError(f"{name} holds {only}: a classifier needs at least two, each in a folder of its own")
+        raise DataError(f"{name} holds {only}: a classifier needs at least two")
     empty = [printable(class_names[k]) for k in np.flatnonzero(counts == 0).tolist()]
     if empty:
         if len(empty) == 1:
             raise DataError(
-                f"{name}: class {empty[0]} holds no usable picture: add pictures to it, or remove its folder"
+                f"{name}: class '{empty[0]}' holds no usable picture: add pictures to it, or remove the class"
             )
         raise DataError(
             f"{name}: {len(empty):,} classes ({', '.join(empty)}) hold no usable picture: add pictures to them, "
-            "or remove their folders"
+            "or remove them"
         )
 
 
