@@ -126,6 +126,8 @@ def test_one_seed_repeats_the_history_and_another_does_not(stripes_folder, tmp_p
     assert first == again
     assert first != other
     assert np.array_equal(runs[0].evaluation.logits, runs[1].evaluation.logits)
+    weights = [(run.path / "weights.safetensors").read_bytes() for run in runs]
+    assert weights[0] == weights[1]
 
 
 def test_the_history_repeats_when_the_pictures_come_from_the_cache(stripes_folder, tmp_path, monkeypatch):

@@ -55,15 +55,20 @@ class Prediction:
 
 
 def save_network(path: Path, model: nn.Module, recipe: Recipe, class_names: Sequence[str]) -> None:
-    """Write weights.safetensors: the tensors, and in its metadata model, options, class names, size and resize rule."""
-    metadata = {
-        "format": "foveola-1",
+    """Write weights.safetensors: the tensors, and in its metadata model, options, class names, size and resize rule.
+
+    The metadata is one entry of JSON: safetensors writes several in a random order, and then the same network would
+    be another file every time.
+    """
+    travelling = {
+        "format": 1,
         "model": recipe.model.name,
-        "options": json.dumps(dict(recipe.model.options)),
-        "class_names": json.dumps(list(class_names)),
+        "options": dict(recipe.model.options),
+        "class_names": list(class_names),
         "size": recipe.data.size,
         "resize": recipe.data.resize,
     }
+    metadata = {"foveola": json.dumps(travelling)}
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     write_atomic(path, save(tensors, metadata))
 
@@ -73,11 +78,11 @@ def load_network(run: Path) -> Network:
     path = open_run(run).path / "weights.safetensors"
     try:
         with safe_open(path, "pt") as file:
-            meta = file.metadata()
+            meta = json.loads(file.metadata()["foveola"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
         size = Size.parse(meta["size"])
-        names = tuple(json.loads(meta["class_names"]))
-        model = build(meta["model"], size, len(names), json.loads(meta["options"]))
+        names = tuple(meta["class_names"])
+        model = build(meta["model"], size, len(names), meta["options"])
         model.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, TypeError):
         raise UsageError(f"the weights of the run {run} can't be read: the file is damaged; train again") from None
