@@ -202,7 +202,7 @@ def test_an_interrupt_ends_with_130_and_says_what_is_left(call, monkeypatch, tmp
 
     monkeypatch.setattr(cli.workflows, "train", interrupted)
     code, _, err = call("train", tmp_path)
-    assert (code, err) == (130, "foveola: interrupted; what was written so far is an unfinished run\n")
+    assert (code, err) == (130, "foveola: interrupted; a run that had begun is left unfinished\n")
 
 
 def test_demo_trains_on_a_folder_that_it_wrote(tmp_path):

@@ -305,5 +305,5 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as end:
         if end.code == 130:
-            print("foveola: interrupted; what was written so far is an unfinished run", file=sys.stderr)
+            print("foveola: interrupted; a run that had begun is left unfinished", file=sys.stderr)
         raise
