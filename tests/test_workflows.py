@@ -400,7 +400,8 @@ def test_names_that_are_no_text_train_and_are_shown_escaped(plant, noise, tmp_pa
     assert run.predict(tmp_path / os.fsdecode(b"f\xfcr"))[0].label in run.evaluation.class_names
 
 
-def test_digits_are_not_mirrored_unless_the_user_wants_it(tmp_path):
+def test_digits_are_not_mirrored_unless_the_user_wants_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a folder named digits where the tests are started would be taken for the data
     widths = {key: value for key, value in FAST.items() if key != "fit.flip"}
     for k, (said, flip) in enumerate((({}, False), ({"fit.flip": True}, True))):
         run = fv.train("digits", model="fast", epochs=1, settings={**widths, **said}, out=tmp_path / str(k))
