@@ -177,8 +177,14 @@ def test_a_table_that_is_no_table_is_said(root, table):
 
 def test_a_missing_table_is_said(root, tmp_path):
     path = tmp_path / "gone.csv"
-    assert refusal(UsageError, root, path) == f"the label table {path} can't be read: no such file or directory"
-    assert refusal(UsageError, root, tmp_path) == f"the label table {tmp_path} can't be read: is a directory"
+    assert (
+        refusal(UsageError, root, path)
+        == f"the label table {path} can't be read: no such file or directory: check the path"
+    )
+    assert (
+        refusal(UsageError, root, tmp_path)
+        == f"the label table {tmp_path} can't be read: is a directory: check the path"
+    )
 
 
 def test_a_table_about_other_files_is_said(root, table):

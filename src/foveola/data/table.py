@@ -112,7 +112,9 @@ def _text(table: Path) -> str:
     except UnicodeDecodeError:
         raise DataError(f"{table} is not UTF-8 text: save it as CSV in UTF-8") from None
     except OSError as error:
-        raise UsageError(f"the label table {table} can't be read: {(error.strerror or '').lower()}") from None
+        raise UsageError(
+            f"the label table {table} can't be read: {(error.strerror or '').lower()}: check the path"
+        ) from None
 
 
 def _column(table: Path, header: list[str], names: tuple[str, ...], what: str) -> int:
