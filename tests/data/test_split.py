@@ -276,3 +276,14 @@ def test_the_data_set_is_left_as_it_was():
     cut(dataset)
     assert (dataset.labels == copy.labels).all()
     assert (dataset.groups == copy.groups).all()
+
+
+def test_the_quick_way_for_single_pictures_takes_the_same_ones_as_the_way_for_groups(monkeypatch):
+    labels = np.random.default_rng(0).choice(4, 300, p=[0.5, 0.3, 0.15, 0.05])
+    dataset, content = data(labels), np.random.default_rng(1).permutation(300)
+    quick = [split(dataset, content, SplitSpec(), seed) for seed in range(5)]
+    monkeypatch.setattr("foveola.data.split._all_single", lambda units: False)
+    slow = [split(dataset, content, SplitSpec(), seed) for seed in range(5)]
+    for one, other in zip(quick, slow, strict=True):
+        assert np.array_equal(one.test, other.test)
+        assert np.array_equal(one.val, other.val)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from foveola.data.dataset import Problem
 from foveola.errors import DataError
 
 IGNORED_NAMES = ("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "*~", "*.tmp", "*.part", "*.csv.xls")
+_USUAL = (".jpg", ".jpeg", ".JPG", ".JPEG", ".png", ".PNG")
+"""An ordinary file with one of these suffixes is kept without another look: a third of a listing's time."""
 IGNORED_FOLDERS = ("__macosx", "__pycache__", "$recycle.bin", "system volume information", "lost+found", "@eadir")
 
 
@@ -66,13 +67,7 @@ def is_ignored(name: str, *, folder: bool) -> bool:
     lower = name.lower()
     if name.startswith("."):
         return True
-    return lower in IGNORED_FOLDERS if folder else any(fnmatch.fnmatchcase(lower, p) for p in _unusual(lower))
-
-
-def _unusual(lower: str) -> Iterator[str]:
-    # Most names end in a picture's suffix: one look at the last letters spares nine pattern matches for each file.
-    if not lower.endswith((".jpg", ".jpeg", ".png")):
-        yield from IGNORED_NAMES
+    return lower in IGNORED_FOLDERS if folder else any(fnmatch.fnmatchcase(lower, p) for p in IGNORED_NAMES)
 
 
 class _Walk:
@@ -102,7 +97,10 @@ class _Walk:
             for entry in entries:
                 name = f"{relative}{entry.name}"
                 try:
-                    self._entry(entry, name)
+                    if name.endswith(_USUAL) and entry.name[0] != "." and entry.is_file(follow_symlinks=False):
+                        self._keep(name, entry.stat(follow_symlinks=False))
+                    else:
+                        self._entry(entry, name)
                 except OSError as error:
                     self.problems.append(Problem(name, _refusal(error, "it")))
 
@@ -125,10 +123,13 @@ class _Walk:
         if is_ignored(entry.name, folder=False):
             self.ignored += 1
         elif stat.S_ISREG(status.st_mode):
-            self.ids.append(name)
-            self.stamps.append((status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+            self._keep(name, status)
         else:
             self.problems.append(Problem(name, "not an ordinary file (a pipe, socket or device)"))
+
+    def _keep(self, name: str, status: os.stat_result) -> None:
+        self.ids.append(name)
+        self.stamps.append((status.st_size, status.st_mtime_ns, status.st_ctime_ns))
 
     def _link(self, entry: os.DirEntry[str], name: str) -> None:
         target = Path(os.path.realpath(entry.path))
