@@ -66,7 +66,6 @@ def make_card(prepared: Prepared, split: Split) -> DataCard:
     dataset = prepared.dataset
     k = len(dataset.class_names)
     rows: dict[Part, Rows] = {"train": split.train, "val": split.val, "test": split.test}
-    sizes = Counter((int(h), int(w)) for h, w in prepared.sizes)
     return DataCard(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -74,7 +73,7 @@ def make_card(prepared: Prepared, split: Split) -> DataCard:
         counts={part: tuple(np.bincount(dataset.labels[rows[part]], minlength=k).tolist()) for part in PARTS},
         size=str(prepared.size),
         resize=prepared.how,
-        sizes=tuple((h, w, n) for (h, w), n in sizes.most_common()),
+        sizes=_frequent(prepared.sizes),
         formats=dict(Counter(prepared.formats).most_common()),
         notes=dict(Counter(prepared.notes).most_common()),
         remarks=(*dataset.notes, *split.notes),
@@ -84,6 +83,13 @@ def make_card(prepared: Prepared, split: Split) -> DataCard:
         files_used=len(dataset),
         files_ignored=dataset.files_ignored,
     )
+
+
+def _frequent(sizes: NDArray[np.int32]) -> tuple[tuple[int, int, int], ...]:
+    """Distinct (height, width, how many) of int32 (n, 2), the most frequent first, of equals the smaller height first."""
+    keys, counts = np.unique(sizes.astype(np.int64) @ np.array([1 << 20, 1]), return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return tuple((int(keys[i] >> 20), int(keys[i] & 0xFFFFF), int(counts[i])) for i in order)
 
 
 @dataclass(frozen=True)
