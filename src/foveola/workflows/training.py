@@ -81,21 +81,20 @@ def train(
     """
     started = time.monotonic()
     watch = watch or Watch()
-    with _collector_paused():
-        session, imported = _begin(
-            data,
-            settings={
-                "data.size": size,
-                "model.name": model,
-                "fit.epochs": epochs,
-                **(settings or {}),
-            },
-            seed=seed,
-            recipe=recipe,
-            out=out,
-            runs=runs,
-            tick=watch.tick,
-        )
+    session, imported = _begin(
+        data,
+        settings={
+            "data.size": size,
+            "model.name": model,
+            "fit.epochs": epochs,
+            **(settings or {}),
+        },
+        seed=seed,
+        recipe=recipe,
+        out=out,
+        runs=runs,
+        tick=watch.tick,
+    )
     watch.plan(_plan(session))
     first_step = 0.0
     for row in session.rows():
@@ -110,6 +109,7 @@ def _collector_paused() -> Iterator[None]:
     """Pause Python's garbage collector while a million objects are made that all stay.
 
     It would look at them again and again: `import torch` takes 0.93 s without it and 1.12 s with it (medians of four).
+    Not for decoding: that makes garbage, and would hold it all.
     """
     running = gc.isenabled()
     gc.disable()
@@ -131,10 +131,11 @@ def _begin(
     tick: Tick,
 ) -> tuple[Session, float]:
     """All that comes before the first step: read, decode, split, build, make the folder; and when torch was there."""
-    from foveola.lab.recipe import compose, merge, read_tables
-    from foveola.lab.runs import run_folder
-    from foveola.lab.training import Session
-    from foveola.store import digest, new_folder
+    with _collector_paused():
+        from foveola.lab.recipe import compose, merge, read_tables
+        from foveola.lab.runs import run_folder
+        from foveola.lab.training import Session
+        from foveola.store import digest, new_folder
 
     imported = time.monotonic()
     if not 0 <= seed < 2**32:
@@ -145,7 +146,8 @@ def _begin(
     tables = merge(tables, {"data.source": source, **settings}, where=where)
     early = compose(tables, where=where)
     _refuse_taken(out)
-    dataset = open_data(early, tick) if data is None or isinstance(data, str | os.PathLike) else data
+    with _collector_paused():
+        dataset = open_data(early, tick) if data is None or isinstance(data, str | os.PathLike) else data
     prepared, split = _prepare(dataset, early, seed, tick)
     done = _complete(merge(tables, {"data.source": source and printable(source)}), prepared, len(split.train))
     fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
