@@ -1,6 +1,6 @@
 """Walk a folder: every file below it ends as a candidate, as ignored, or as a problem with its reason.
 
-Nothing is opened here, so a pipe or a device named x.jpg can't hang us. 60,000 files take about 0.5 s.
+Nothing is opened here, so a pipe or a device named x.jpg can't hang us. 60,000 files take 0.3 to 0.5 s.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ class _Carver:
     def _singles(self, rows: Rows, wanted: NDArray[np.float64]) -> Rows:
         """The first `wanted` pictures of each class in a random order: what the way for groups comes to without groups.
 
-        It takes a tenth of the time, for 50,000 pictures 0.02 s against 0.2 s.
+        A split of 50,000 pictures takes 0.16 s this way and 0.34 s the other (medians of five).
         """
         by_unit = rows[np.argsort(self.units[rows], kind="stable")]
         shuffled = by_unit[self.rng.permutation(len(by_unit))]
