@@ -21,6 +21,9 @@ from foveola.types import Size
 
 Width = Annotated[int, Ge(8), Le(1024)]
 
+LEAST_PX = 10
+"""The smallest side: a pixel less, and the third halving leaves nothing."""
+
 
 class Whitening(nn.Conv2d):
     """A convolution whose filters are the eigenvectors of the training set's 2x2 patches, scaled to variance 1.
@@ -72,6 +75,7 @@ class Fast(nn.Module):
         self.block3 = Block(widths[1], widths[2])
         self.head = nn.Linear(widths[2], classes, bias=False)
         self.stages = ("whitening", "block1", "block2", "block3")
+        self.least_px = LEAST_PX
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d) and layer is not self.whitening:
                 _dirac(layer.weight)
@@ -90,8 +94,10 @@ class Fast(nn.Module):
 
 def fast(*, size: Size, classes: int, width1: Width = 32, width2: Width = 128, width3: Width = 128) -> Fast:
     """A modern small network for small pictures: few epochs, about half a million parameters."""
-    if min(size) < 10:
-        raise UsageError(f"fast halves the picture three times: {size} is too small, 10x10 is the least")
+    if min(size) < LEAST_PX:
+        raise UsageError(
+            f"fast halves the picture three times: {size} is too small, {Size(LEAST_PX, LEAST_PX)} is the least"
+        )
     return Fast((width1, width2, width3), classes)
 
 

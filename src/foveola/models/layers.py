@@ -12,8 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Scale: TypeAlias = Literal["standard", "unit", "raw"]
-"""How pixels enter: "standard" (minus the training set's mean, by its deviation), "unit" (0..1), "raw" (0..255)."""
+Scale: TypeAlias = Literal["standard", "unit", "raw", "half"]
+"""How pixels enter: "standard" (minus the training set's mean, by its deviation), "unit" (0..1), "raw" (0..255), or
+"half" (mean 127, deviation 128, whatever the pictures: about -1..1, what EfficientNet-Lite's weights were made with)."""
+
+_FIXED: dict[Scale, tuple[float, float]] = {"standard": (0, 1), "unit": (0, 255), "raw": (0, 1), "half": (127, 128)}
+"""Mean and deviation before any picture was seen; only "standard" changes them."""
 
 Init: TypeAlias = Literal["glorot_uniform", "he_normal", "torch"]
 """Weights at the start: Keras's default, He's for ReLU networks, or torch's own."""
@@ -23,7 +27,7 @@ class Normalise(nn.Module):
     """(images - mean) / deviation, channel by channel; the first layer of every network.
 
     mean and deviation, float32 (1, 3, 1, 1), are buffers: they travel with the weights and are no parameters. With
-    scale "standard" they come from the training pictures (`initialise_from`).
+    scale "standard" they come from the training pictures (`initialise_from`), with the others they are fixed.
     """
 
     mean: Tensor
@@ -32,8 +36,9 @@ class Normalise(nn.Module):
     def __init__(self, scale: Scale = "standard") -> None:
         super().__init__()
         self.scale = scale
-        self.register_buffer("mean", torch.zeros(1, 3, 1, 1))
-        self.register_buffer("deviation", torch.full((1, 3, 1, 1), 255.0 if scale == "unit" else 1.0))
+        mean, deviation = _FIXED[scale]
+        self.register_buffer("mean", torch.full((1, 3, 1, 1), float(mean)))
+        self.register_buffer("deviation", torch.full((1, 3, 1, 1), float(deviation)))
 
     def initialise_from(self, images: Tensor) -> None:
         """Take mean and deviation from pictures: uint8 (n, 3, H, W)."""
@@ -60,15 +65,16 @@ def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 class ConvSame(nn.Conv2d):
-    """A convolution with TensorFlow's "same" padding, also for strides above 1, where torch has none."""
+    """A convolution with TensorFlow's "same" padding, also for strides above 1, where torch has none; square kernels."""
 
     def forward(self, images: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
         top, bottom = same_padding(images.shape[-2], kernel, stride)
         left, right = same_padding(images.shape[-1], kernel, stride)
         if top == bottom and left == right:
-            return F.conv2d(images, self.weight, self.bias, self.stride, (top, left))
-        return F.conv2d(F.pad(images, (left, right, top, bottom)), self.weight, self.bias, self.stride)
+            return F.conv2d(images, self.weight, self.bias, self.stride, (top, left), groups=self.groups)
+        padded = F.pad(images, (left, right, top, bottom))
+        return F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
 
 
 class MaxPoolSame(nn.Module):

@@ -34,19 +34,23 @@ RECOMMENDED_FIT: Mapping[str, Mapping[str, object]] = {
     "alexnet_mini": {"optimizer": "adam", "lr_peak": 1e-3, "batch_size": 32, "schedule": "cosine"},
     "vgg6": {"optimizer": "adam", "lr_peak": 1e-3, "batch_size": 64, "schedule": "cosine"},
     "fast": {
-        "optimizer": "sgd",
-        "lr_peak": 0.19,
-        "momentum": 0.85,
-        "norm_lr_scale": 64.0,
-        "batch_size": 128,
+        "optimizer": "muon",
+        "lr_peak": 0.24,
+        "momentum": 0.6,
+        "norm_lr_scale": 50.0,
+        "batch_size": 250,
+        "micro_batch_size": 125,
         "schedule": "one-cycle",
-        "warmup_fraction": 0.23,
         "weight_decay": 1.3e-3,
         "label_smoothing": 0.2,
         "translate_px": 2,
+        "start_scale": 0.5,
     },
 }
 """What each network of ours is trained with when the recipe is silent; others take FitSpec's own defaults."""
+
+AVERAGES_FLIPS = frozenset({"fast"})
+"""Networks that answer with the mean of both mirrorings when the recipe is silent."""
 
 
 def build(
