@@ -9,7 +9,7 @@ import pytest
 import foveola as fv
 from foveola import cli
 from foveola.data.dataset import printable
-from foveola.learning.fit import FitSpec
+from foveola.learning.fit_spec import FitSpec
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
-from foveola.workflows import EpochRow, Plan, Row, StepRow, Watch
+from foveola.workflows import EpochRow, HeadRow, Plan, Row, StepRow, Watch
 
 SHOWN_ROWS = 12
 
@@ -28,7 +28,7 @@ class Screen:
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(),
             console=self.console, transient=True,
         )  # fmt: skip
-        self.rows: list[EpochRow] = []
+        self.rows: list[EpochRow | HeadRow] = []
         self._tasks: dict[str, TaskID] = {}
         self._display: Live | None = None
         self._last_line = time.monotonic()
@@ -93,20 +93,23 @@ class Screen:
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2))
-        for name in ("epoch", "train loss", "train acc.", "val loss", "val acc.", "seconds"):
+        first = "epoch" if isinstance(self.rows[-1], EpochRow) else "penalty"
+        for name in (first, "train loss", "train acc.", "val loss", "val acc.", "seconds"):
             table.add_column(name, justify="right")
         best = max(self.rows, key=lambda row: (row.val_accuracy, -row.val_loss))
         if len(self.rows) > SHOWN_ROWS:
             table.add_row("...")
         for row in self.rows[-SHOWN_ROWS:]:
-            cells = (str(row.epoch), f"{row.train_loss:.3f}", _percent(row.train_accuracy), f"{row.val_loss:.3f}")
+            number = str(row.epoch) if isinstance(row, EpochRow) else f"{row.strength:.2g}"
+            cells = (number, f"{row.train_loss:.3f}", _percent(row.train_accuracy), f"{row.val_loss:.3f}")
             table.add_row(*cells, _percent(row.val_accuracy), f"{row.seconds:.1f}", style="bold" if row is best else "")
         return table
 
 
-def _sentence(row: EpochRow) -> str:
+def _sentence(row: EpochRow | HeadRow) -> str:
+    what = f"epoch {row.epoch:3d}" if isinstance(row, EpochRow) else f"head, penalty {row.strength:.2g}"
     return (
-        f"epoch {row.epoch:3d}: train loss {row.train_loss:.3f}, accuracy {_percent(row.train_accuracy)}; "
+        f"{what}: train loss {row.train_loss:.3f}, accuracy {_percent(row.train_accuracy)}; "
         f"val loss {row.val_loss:.3f}, accuracy {_percent(row.val_accuracy)}; {row.seconds:.1f} s"
     )
 

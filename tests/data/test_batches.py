@@ -76,3 +76,30 @@ def test_mirroring_swaps_left_and_right_of_the_marked_pictures_only():
     out = augment(images, np.array([True, False]), np.zeros((2, 2), np.int64), 0)
     assert np.array_equal(out[0], images[0, :, ::-1])
     assert np.array_equal(out[1], images[1])
+
+
+def test_cutout_covers_one_square_of_every_picture_with_the_mean_colour():
+    pixels = np.zeros((40, 12, 9, 3), np.uint8)
+    pixels[::2] = (200, 100, 50)
+    batches = Batches(pixels, np.zeros(40, np.int64), np.arange(40), 40, cutout_px=4)
+    ((images, _),) = batches.epoch(1)
+    covered = (images == torch.tensor([100, 50, 25], dtype=torch.uint8).view(1, 3, 1, 1)).all(dim=1)
+    assert (covered.sum(dim=(1, 2)) == 16).all()
+    rows, columns = covered.any(dim=2), covered.any(dim=1)
+    assert (rows.sum(dim=1) == 4).all() and (columns.sum(dim=1) == 4).all()
+    assert len({tuple(row.nonzero()[0].tolist()) for row in rows}) > 1
+
+
+def test_cutout_larger_than_the_picture_covers_it_all():
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), dtype=np.uint8)
+    ((images, _),) = Batches(pixels, np.zeros(4, np.int64), np.arange(4), 4, cutout_px=9).epoch(1)
+    assert len(images.flatten(2).unique(dim=2)[0, 0]) == 1
+
+
+def test_without_cutout_order_and_shifts_are_what_they_were():
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), dtype=np.uint8)
+    plain = Batches(pixels, np.arange(30), np.arange(30), 7, flip=True, translate_px=2, seed=3)
+    cut = Batches(pixels, np.arange(30), np.arange(30), 7, flip=True, translate_px=2, cutout_px=3, seed=3)
+    for (first, labels), (second, others) in zip(plain.epoch(1), cut.epoch(1), strict=True):
+        assert torch.equal(labels, others)
+        assert ((first != second).any(dim=1).sum(dim=(1, 2)) <= 9).all()

@@ -26,7 +26,7 @@ def test_a_complete_recipe_leaves_nothing_to_choose():
 
 def test_the_networks_recommendations_give_way_to_what_is_said():
     recipe = compose({"model": {"name": "fast"}, "fit": {"lr_peak": 0.05}})
-    assert (recipe.fit.lr_peak, recipe.fit.optimizer, recipe.fit.label_smoothing) == (0.05, "sgd", 0.2)
+    assert (recipe.fit.lr_peak, recipe.fit.optimizer, recipe.fit.label_smoothing) == (0.05, "muon", 0.2)
 
 
 def test_settings_go_before_the_file():
@@ -50,9 +50,9 @@ def test_the_fingerprint_ignores_title_and_place_and_sees_everything_else():
 def test_an_unknown_option_is_named_with_its_nearest():
     text = refusal({"fit": {"epoch": 3}}, "the recipe a.toml")
     assert text == (
-        "the recipe a.toml, [fit]: unknown option 'epoch' (did you mean 'epochs'?); known: batch_size, device, epochs, "
-        "flip, label_smoothing, lr_peak, momentum, norm_lr_scale, optimizer, patience, precision, schedule, translate_px, "
-        "warmup_fraction, weight_decay"
+        "the recipe a.toml, [fit]: unknown option 'epoch' (did you mean 'epochs'?); known: batch_size, cutout_px, device, "
+        "epochs, flip, label_smoothing, lr_peak, micro_batch_size, momentum, norm_lr_scale, optimizer, patience, precision, "
+        "schedule, start_scale, translate_px, warmup_fraction, weight_decay"
     )
 
 
@@ -135,3 +135,21 @@ def test_small_pictures_take_the_fast_network():
 @pytest.mark.parametrize(("n", "expected"), [(1, 40), (10_000, 40), (20_000, 20), (45_000, 9), (10**6, 8)])
 def test_more_pictures_take_fewer_epochs(n, expected):
     assert choose_epochs(n) == expected
+
+
+def test_flips_are_averaged_where_they_were_trained_on_and_where_it_pays():
+    for name, flip, wanted in (("fast", True, True), ("fast", False, False), ("vgg6", True, False)):
+        recipe = complete({"model": {"name": name}, "fit": {"flip": flip}}, Size(32, 32), 1000, "t")
+        assert recipe.model.average_flips is wanted
+
+
+def test_averaging_flips_is_a_wish_that_counts():
+    recipe = complete({"model": {"name": "vgg6", "average_flips": True}}, Size(32, 32), 1000, "t")
+    assert recipe.model.average_flips is True
+    assert compose(recipe.tables()).fingerprint == recipe.fingerprint
+
+
+def test_averaging_flips_takes_yes_no_or_auto():
+    with pytest.raises(UsageError) as caught:
+        compose({"model": {"name": "fast", "average_flips": "both"}})
+    assert "average_flips = 'both' can't be used" in str(caught.value)

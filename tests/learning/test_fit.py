@@ -3,15 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from foveola.data.batches import Batches
 from foveola.errors import DivergedError, ResourceError, UsageError
 from foveola.learning import device as devices
-from foveola.learning.fit import FitSpec, fit, make_optimizer, schedule
+from foveola.learning.fit import _forward_backward, fit, resized
+from foveola.learning.fit_spec import FitSpec, schedule
+from foveola.learning.groups import make_optimizer
 from foveola.learning.optimizers import Adam, Nesterov
+from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, StepRow
-from foveola.models.table import build, initialise_from
+from foveola.models.table import RECOMMENDED_FIT, build, initialise_from
 from foveola.types import Size
 
 CPU = torch.device("cpu")
@@ -169,3 +173,80 @@ def test_bfloat16_that_would_be_emulated_is_refused_and_auto_takes_float32(monke
         devices.choose_precision("bfloat16", CPU)
     assert str(refusal.value) == "cpu has no bfloat16 of its own on this machine: use --precision float32"
     assert devices.choose_precision("auto", CPU) == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_recommended_recipe_repeats_to_the_last_bit(stripes, dtype):
+    spec = FitSpec(**{**RECOMMENDED_FIT["fast"], "epochs": 4, "batch_size": 16, "micro_batch_size": 8, "cutout_px": 4})
+    first, second = (history(stripes, spec, dtype=dtype) for _ in range(2))
+    assert epochs(first[0]) == epochs(second[0])
+    for mine, other in zip(first[1].parameters(), second[1].parameters(), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_micro_batches_add_up_to_the_gradient_of_the_batch(stripes):
+    # alexnet_mini has no batch norm and, in eval mode, no dropout: the mean of the parts must be the whole.
+    pixels, labels = stripes
+    images, wanted = torch.from_numpy(pixels[:10]).permute(0, 3, 1, 2), torch.from_numpy(labels[:10])
+    gradients = []
+    for micro in (0, 3, 10, 64):
+        model = build("alexnet_mini", Size(64, 64), 2).eval()
+        bigger = torch.nn.functional.interpolate(images, (64, 64))
+        _, logits = _forward_backward(model, bigger, wanted, FitSpec(micro_batch_size=micro), torch.float32)
+        assert logits.shape == (10, 2)
+        gradients.append([p.grad for p in model.parameters()])
+    for other in gradients[1:]:
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(gradients[0], other, strict=True))
+
+
+def test_pictures_begin_small_and_end_whole(stripes):
+    seen = []
+    pixels, labels = stripes
+    model = build("fast", Size(32, 24), 2, {"width1": 8, "width2": 8, "width3": 8})
+    model.register_forward_pre_hook(lambda m, inputs: seen.append(tuple(inputs[0].shape[2:])) if m.training else None)
+    large = np.zeros((120, 32, 24, 3), np.uint8)
+    large[:, :16, :16] = pixels
+    train = Batches(large, labels, np.arange(100), 10)
+    spec = FitSpec(epochs=1, batch_size=10, start_scale=0.5)
+    list(fit(model, train, train, spec, device=CPU, dtype=torch.float32, seed=0))
+    assert seen == [(16, 12)] * 4 + [(24, 18)] * 3 + [(32, 24)] * 3
+
+
+def test_no_side_shrinks_below_what_the_network_takes():
+    images = torch.zeros((2, 3, 24, 12), dtype=torch.uint8)
+    assert resized(images, 0.5, 10).shape == (2, 3, 12, 10)
+    assert resized(images, 0.5, 40).shape == (2, 3, 24, 12)
+
+
+def test_shrinking_is_antialiased_against_pillow():
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    mine = resized(torch.from_numpy(pixels[None]).permute(0, 3, 1, 2), 0.5, 1)[0].permute(1, 2, 0).numpy()
+    pillow = np.asarray(Image.fromarray(pixels).resize((8, 8), Image.Resampling.BILINEAR))
+    assert np.abs(mine.astype(int) - pillow).max() <= 1
+
+
+def test_a_network_of_one_size_refuses_small_beginnings(stripes):
+    pixels, labels = stripes
+    train = Batches(pixels, labels, np.arange(80), 16)
+    rows = fit(
+        build("vgg6", Size(16, 16), 2),
+        train,
+        train,
+        FitSpec(epochs=1, start_scale=0.5),
+        device=CPU,
+        dtype=torch.float32,
+        seed=0,
+    )
+    with pytest.raises(UsageError) as caught:
+        next(rows)
+    assert str(caught.value) == (
+        "fit.start_scale = 0.5 begins with smaller pictures, and this network takes one size only: set it to 1"
+    )
+
+
+def test_flips_at_test_time_are_the_mean_of_both_mirrorings(stripes):
+    pixels, labels = stripes
+    model = build("fast", Size(16, 16), 2)
+    plain, mirrored = (Batches(p, labels, np.arange(20), 8) for p in (pixels, pixels[:, :, ::-1].copy()))
+    mean = (predict(model, plain.in_order(), CPU) + predict(model, mirrored.in_order(), CPU)) / 2
+    assert np.allclose(predict(model, plain.in_order(), CPU, flips=True), mean, atol=1e-6)

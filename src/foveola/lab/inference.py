@@ -31,12 +31,13 @@ from foveola.types import Images, Size, Tick, no_tick
 
 @dataclass(frozen=True)
 class Network:
-    """A trained network with what it must never be parted from: class names, size, resize rule."""
+    """A trained network with what it must never be parted from: class names, size, resize rule, flips at test time."""
 
     model: nn.Module
     class_names: tuple[str, ...]
     size: Size
     resize: Resize
+    average_flips: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def save_network(path: Path, model: nn.Module, recipe: Recipe, class_names: Sequ
         "class_names": list(class_names),
         "size": recipe.data.size,
         "resize": recipe.data.resize,
+        "average_flips": recipe.model.average_flips is True,
     }
     metadata = {"foveola": json.dumps(travelling)}
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
@@ -88,7 +90,8 @@ def load_network(run: Path) -> Network:
         raise UsageError(f"the weights of the run {run} can't be read: the file is damaged; train again") from None
     if any(not bool(torch.isfinite(value).all()) for value in tensors.values() if value.is_floating_point()):
         raise UsageError(f"the weights of the run {run} are not finite numbers: train again")
-    return Network(model.eval().to(memory_format=torch.channels_last), names, size, meta["resize"])  # type: ignore[call-overload]
+    model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Network(model, names, size, meta["resize"], meta.get("average_flips") is True)
 
 
 def predict_paths(
@@ -153,7 +156,7 @@ def logits(network: Network, pixels: Images, batch_size: int = 256) -> NDArray[n
         (torch.from_numpy(np.ascontiguousarray(pixels[k : k + batch_size])).permute(0, 3, 1, 2), torch.empty(0))
         for k in range(0, len(pixels), batch_size)
     )
-    return predict(network.model, batches, torch.device("cpu"))
+    return predict(network.model, batches, torch.device("cpu"), flips=network.average_flips)
 
 
 def match_classes(dataset: Dataset, class_names: Sequence[str]) -> NDArray[np.int64]:

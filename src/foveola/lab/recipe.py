@@ -15,15 +15,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tomli_w
 
 from foveola.data.split import SplitSpec
 from foveola.errors import UsageError, unknown
 from foveola.images import Resize
-from foveola.learning.fit import FitSpec
-from foveola.models.table import MODELS, RECOMMENDED_FIT
+from foveola.learning.fit_spec import FitSpec
+from foveola.models.table import AVERAGES_FLIPS, MODELS, RECOMMENDED_FIT
 from foveola.specs import build, check_options
 from foveola.store import digest
 from foveola.types import Size
@@ -47,9 +47,14 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Which network, and the options of its factory."""
+    """Which network, and the options of its factory.
+
+    average_flips: answer with the mean of a picture's and its mirror image's logits, for twice the time ("auto": for
+    networks of ours that gain by it, when they were trained on mirrored pictures too).
+    """
 
     name: str = "auto"
+    average_flips: bool | Literal["auto"] = "auto"
     options: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -73,7 +78,7 @@ class Recipe:
 
     def tables(self) -> dict[str, Any]:
         """The recipe as nested tables, the model's options beside its name."""
-        model = {"name": self.model.name, **self.model.options}
+        model = {"name": self.model.name, "average_flips": self.model.average_flips, **self.model.options}
         return {
             "title": self.title,
             "data": {k: v for k, v in asdict(self.data).items() if v != ""},
@@ -131,7 +136,8 @@ def compose(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
         if key != "title" and not isinstance(value, Mapping):
             raise UsageError(f"{where}: {key} must be a table: write [{key}] above its options")
     model = dict(tables.get("model", {}))
-    name = model.pop("name", "auto")
+    own = {key: model.pop(key) for key in ("name", "average_flips") if key in model}
+    name = build(ModelSpec, own, where=f"{where}, [model]").name
     recommended: Mapping[str, object] = {}
     if name != "auto":
         check_options(MODELS[name], model, where=f"{where}, model {name}")
@@ -143,7 +149,7 @@ def compose(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
         title=str(tables.get("title", "")),
         data=data,
         split=build(SplitSpec, tables.get("split", {}), where=f"{where}, [split]"),
-        model=ModelSpec(name, model),
+        model=build(ModelSpec, {**own, "options": model}, where=f"{where}, [model]"),
         fit=build(FitSpec, {**recommended, **tables.get("fit", {})}, where=f"{where}, [fit]"),
     )
 
@@ -161,7 +167,10 @@ def complete(tables: Mapping[str, Any], size: Size, n_train: int, title: str, *,
     settings: dict[str, object] = {"model.name": name, "data.size": str(size)}
     recipe = compose(merge(tables, settings))
     if recipe.fit.epochs == "auto":
-        recipe = compose(merge(tables, {**settings, "fit.epochs": choose_epochs(n_train)}))
+        settings["fit.epochs"] = choose_epochs(n_train)
+    if recipe.model.average_flips == "auto":
+        settings["model.average_flips"] = name in AVERAGES_FLIPS and recipe.fit.flip
+    recipe = compose(merge(tables, settings))
     return recipe if recipe.title else compose(merge(recipe.tables(), {"title": title}))
 
 

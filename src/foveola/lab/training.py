@@ -58,7 +58,11 @@ class Session:
         size, classes = self.prepared.size, len(self.prepared.dataset.class_names)
         self.model = build(self.recipe.model.name, size, classes, self.recipe.model.options, seed=self.seed)
         self.train = self._batches(
-            self.split.train, flip=fit_spec.flip, translate_px=fit_spec.translate_px, seed=self.seed
+            self.split.train,
+            flip=fit_spec.flip,
+            translate_px=fit_spec.translate_px,
+            cutout_px=fit_spec.cutout_px,
+            seed=self.seed,
         )
         self.best: EpochRow | None = None
         self._best_state: dict[str, torch.Tensor] = {}
@@ -89,7 +93,8 @@ class Session:
         self.model.load_state_dict(self._best_state)
         self.model.to("cpu")
         dataset, test = self.prepared.dataset, self.split.test
-        answers = predict(self.model, self._batches(test).in_order(), torch.device("cpu"))
+        flips = self.recipe.model.average_flips is True
+        answers = predict(self.model, self._batches(test).in_order(), torch.device("cpu"), flips=flips)
         majority = int(np.bincount(dataset.labels[self.split.train]).argmax())
         ids = tuple(dataset.ids[i] for i in test)
         evaluation = Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", majority)

@@ -13,53 +13,18 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveola.data.batches import Batches
-from foveola.errors import DivergedError
-from foveola.learning.device import Precision, mixed
-from foveola.learning.optimizers import Adam, Group, Nesterov, Optimizer
+from foveola.errors import DivergedError, UsageError
+from foveola.learning.device import mixed
+from foveola.learning.fit_spec import FitSpec, scale, schedule
+from foveola.learning.groups import make_optimizer
 from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, Row, StepRow
-
-Count = Annotated[int, Ge(1), Le(1_000_000)]
-Share = Annotated[float, Ge(0), Lt(1)]
-
-
-@dataclass(frozen=True)
-class FitSpec:
-    """How to train.
-
-    epochs: passes over train ("auto": chosen by the number of pictures); batch_size: pictures a step; optimizer: adam,
-    adamw (decoupled weight decay) or sgd (Nesterov momentum); lr_peak: the highest learning rate; schedule: constant,
-    cosine (down to 0) or one-cycle (straight up, straight down to 0); warmup_fraction: share of the steps on the way
-    up; weight_decay: per step, in units of the learning rate; momentum: sgd's; label_smoothing: share of the target
-    spread over all classes; norm_lr_scale: learning rate of batch norm's own parameters in lr_peaks; flip: mirror
-    left-right; translate_px: shifts by up to this many pixels; patience: stop after so many epochs without a better
-    val accuracy (0: never); precision: auto, float32 or bfloat16; device: auto, cpu, cuda, cuda:N or mps.
-    """
-
-    epochs: Count | Literal["auto"] = "auto"
-    batch_size: Count = 64
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    lr_peak: Annotated[float, Gt(0)] = 1e-3
-    schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
-    warmup_fraction: Share = 0.0
-    weight_decay: Annotated[float, Ge(0)] = 0.0
-    momentum: Share = 0.9
-    label_smoothing: Share = 0.0
-    norm_lr_scale: Annotated[float, Gt(0)] = 1.0
-    flip: bool = True
-    translate_px: Annotated[int, Ge(0), Le(64)] = 0
-    patience: Annotated[int, Ge(0)] = 0
-    precision: Precision = "auto"
-    device: str = "auto"
 
 
 def fit(
@@ -78,7 +43,8 @@ def fit(
     """
     assert isinstance(spec.epochs, int), "the recipe's 'auto' is resolved before training"
     total = spec.epochs * len(train)
-    optimizer = make_optimizer(model, spec)
+    least_px = takes_from(model, spec)
+    optimizer = make_optimizer(model, spec, dtype)
     step = 0
     for epoch in range(1, spec.epochs + 1):
         started = time.monotonic()
@@ -87,7 +53,9 @@ def fit(
         model.train()
         for number, (images, labels) in enumerate(train.epoch(epoch)):
             step += 1
-            lr = spec.lr_peak * schedule(spec, (step - 1) / total)
+            done = (step - 1) / total
+            lr = spec.lr_peak * schedule(spec, done)
+            images = resized(images, scale(spec, done), least_px)
             with _seeded(device, (seed, epoch, number)):
                 loss, logits = _forward_backward(model, images.to(device), labels.to(device), spec, dtype)
             value = float(loss)
@@ -105,16 +73,20 @@ def fit(
 def _forward_backward(
     model: nn.Module, images: Tensor, labels: Tensor, spec: FitSpec, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and logits of a batch; the gradients are left at the parameters.
+    """Mean cross-entropy and logits of a batch; the gradients are left at the parameters.
 
     The cross-entropy that is handed out is the plain one, so that train and val can be compared in one figure.
     """
-    with mixed(images.device, dtype):
-        logits = model(images)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=spec.label_smoothing)
-    loss.backward()
-    logits = logits.detach().float()
-    return F.cross_entropy(logits, labels) if spec.label_smoothing else loss.detach(), logits
+    answers = []
+    parts = -(-len(images) // (spec.micro_batch_size or len(images)))
+    for some, their_labels in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+        with mixed(images.device, dtype):
+            logits = model(some)
+        loss = F.cross_entropy(logits.float(), their_labels, label_smoothing=spec.label_smoothing)
+        (loss * (len(some) / len(images)) if parts > 1 else loss).backward()
+        answers.append(logits.detach().float())
+    logits = torch.cat(answers)
+    return F.cross_entropy(logits, labels), logits
 
 
 def _measure(model: nn.Module, val: Batches, device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
@@ -124,32 +96,26 @@ def _measure(model: nn.Module, val: Batches, device: torch.device, dtype: torch.
     return float(F.cross_entropy(logits, labels)), float((logits.argmax(dim=1) == labels).double().mean())
 
 
-def make_optimizer(model: nn.Module, spec: FitSpec) -> Optimizer:
-    """The optimizer of the spec. Batch norm's parameters have no weight decay, and a learning rate of their own."""
-    norms = [p for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for p in m.parameters()]
-    norm_ids = {id(p) for p in norms}
-    others = [p for p in model.parameters() if p.requires_grad and id(p) not in norm_ids]
-    learning_norms: list[Tensor] = [p for p in norms if p.requires_grad]
-    groups = [Group(list(others), spec.weight_decay), Group(learning_norms, 0.0, spec.norm_lr_scale)]
-    if spec.optimizer == "sgd":
-        return Nesterov(groups, spec.momentum)
-    return Adam(groups, "gradient" if spec.optimizer == "adam" else "decoupled")
+def resized(images: Tensor, share: float, least_px: int) -> Tensor:
+    """The batch at this share of its size, antialiased, uint8 (b, 3, H', W'), no side below `least_px`."""
+    if share == 1:
+        return images
+    height, width = (max(min(side, least_px), round(side * share)) for side in images.shape[2:])
+    return F.interpolate(images, (height, width), mode="bilinear", antialias=True)
 
 
-def schedule(spec: FitSpec, done: float) -> float:
-    """The learning rate at a point of the run, in lr_peaks; `done` is the share of the steps taken, 0..1.
+def takes_from(model: nn.Module, spec: FitSpec) -> int:
+    """The smallest side that the network takes, in pixels; its attribute `least_px` says that it takes every size above.
 
-    >>> cosine = FitSpec(schedule="cosine", warmup_fraction=0.5)
-    >>> [round(schedule(cosine, done), 2) for done in (0.0, 0.25, 0.5, 0.75)]
-    [0.0, 0.5, 1.0, 0.5]
+    Raises UsageError when smaller pictures are asked for and the network is made for one size.
     """
-    warmup = spec.warmup_fraction
-    if done < warmup:
-        return done / warmup
-    rest = (done - warmup) / (1 - warmup)
-    if spec.schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * rest))
-    return 1 - rest if spec.schedule == "one-cycle" else 1.0
+    least = getattr(model, "least_px", None)
+    if least is None and spec.start_scale < 1:
+        raise UsageError(
+            f"fit.start_scale = {spec.start_scale:g} begins with smaller pictures, and this network takes one size only: "
+            "set it to 1"
+        )
+    return least or 1
 
 
 @contextlib.contextmanager
@@ -167,7 +133,7 @@ def _seeded(device: torch.device, key: tuple[int, int, int]) -> Iterator[None]:
         yield
 
 
-_USUAL_LR = {"adam": 0.01, "adamw": 0.01, "sgd": 1.0}
+_USUAL_LR = {"adam": 0.01, "adamw": 0.01, "sgd": 1.0, "muon": 1.0}
 
 
 def _blame(spec: FitSpec, dtype: torch.dtype, value: float, epoch: int, step: int) -> str:

@@ -27,4 +27,21 @@ class EpochRow(NamedTuple):
     seconds: float
 
 
-Row: TypeAlias = StepRow | EpochRow
+class HeadRow(NamedTuple):
+    """One solution of a linear head on fixed features, the `number`-th (from 1) of at most `total`.
+
+    strength: of the l2 penalty; losses in nats per picture, without the penalty; accuracies 0..1; seconds since the
+    fitting began.
+    """
+
+    number: int
+    total: int
+    strength: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+
+Row: TypeAlias = StepRow | EpochRow | HeadRow

@@ -3,7 +3,7 @@
 torch costs two seconds to import, so the rooms that need it are imported inside the verbs that do (docs/architecture.md).
 """
 
-from foveola.learning.rows import EpochRow, Row, StepRow
+from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow
 from foveola.workflows.answers import class_names, evaluate, headline, predict, report, write_predictions
 from foveola.workflows.listings import SHOW_DEFAULTS, Entry, listing, runs, show
 from foveola.workflows.material import Data, count_files, open_data, printable, suggest_size
@@ -14,6 +14,7 @@ __all__ = [
     "Data",
     "Entry",
     "EpochRow",
+    "HeadRow",
     "Plan",
     "Row",
     "StepRow",

@@ -1,0 +1,65 @@
+"""Muon: convolution weights take steps that are orthogonal matrices, all other parameters take Nesterov's.
+
+Source: K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024,
+https://kellerjordan.github.io/posts/muon/), with the weights' own scale fixed as in his CIFAR-10 recipe
+(https://github.com/KellerJordan/cifar10-airbench, airbench94_muon).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from foveola.learning.optimizers import Nesterov
+
+ITERATIONS = 3
+"""Newton-Schulz iterations a step: three are enough for a step that is orthogonal in rough, and five learned no better."""
+
+
+@dataclass
+class Muon:
+    """For each convolution weight W (out, in, k, k), seen as a matrix of `out` rows:
+
+    v = momentum * v + g;  W *= sqrt(out) / |W|;  W -= lr * orthogonal(g + momentum * v)
+
+    The length of W is fixed, since a batch norm behind it cancels it anyway; so there is no weight decay on it. `rest`
+    takes its step at the same learning rate. dtype: what the matrix products compute in.
+    """
+
+    weights: list[Tensor]
+    rest: Nesterov
+    momentum: float = 0.6
+    dtype: torch.dtype = torch.float32
+    velocities: list[Tensor] = field(default_factory=list)
+
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        """One step at this learning rate, then the gradients are forgotten."""
+        self.velocities = self.velocities or [torch.zeros_like(weight) for weight in self.weights]
+        for weight, velocity in zip(self.weights, self.velocities, strict=True):
+            if weight.grad is None:
+                continue
+            velocity.mul_(self.momentum).add_(weight.grad)
+            wanted = weight.grad.add_(velocity, alpha=self.momentum)
+            weight.mul_(len(weight) ** 0.5 / weight.norm().clamp_min(1e-12))
+            change = orthogonal(wanted.flatten(1), self.dtype).view_as(weight)
+            weight.add_(change, alpha=-lr)
+            weight.grad = None
+        self.rest.step(lr)
+
+
+def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.float32, iterations: int = ITERATIONS) -> Tensor:
+    """Roughly U V^T of the matrix U S V^T, float32 (rows, columns): its singular values pushed towards 1.
+
+    The quintic Newton-Schulz iteration X <- a X + (b A + c A^2) X with A = X X^T and the coefficients of the source,
+    chosen for a steep start: the singular values end near 1, not at it.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    wide = matrix if len(matrix) <= matrix.shape[1] else matrix.T
+    x: Tensor = (wide / wide.norm().clamp_min(1e-7)).to(dtype)
+    for _ in range(iterations):
+        square = x @ x.T
+        x = a * x + (b * square + c * (square @ square)) @ x
+    return (x if len(matrix) <= matrix.shape[1] else x.T).to(torch.float32)
