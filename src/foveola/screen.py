@@ -5,6 +5,7 @@ Results go to stdout, so `foveola train photos --json > result.json` holds the r
 
 from __future__ import annotations
 
+import functools
 import time
 
 from rich.console import Console, Group
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
-from foveola.workflows import EpochRow, HeadRow, Plan, Row, StepRow, Watch
+from foveola.workflows import EpochRow, HeadRow, Plan, Row, StepRow, Watch, better
 
 SHOWN_ROWS = 12
 
@@ -96,7 +97,7 @@ class Screen:
         first = "epoch" if isinstance(self.rows[-1], EpochRow) else "penalty"
         for name in (first, "train loss", "train acc.", "val loss", "val acc.", "seconds"):
             table.add_column(name, justify="right")
-        best = max(self.rows, key=lambda row: (row.val_accuracy, -row.val_loss))
+        best = functools.reduce(lambda kept, row: row if better(row, kept) else kept, self.rows)
         if len(self.rows) > SHOWN_ROWS:
             table.add_row("...")
         for row in self.rows[-SHOWN_ROWS:]:

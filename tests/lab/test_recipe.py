@@ -3,7 +3,9 @@
 import pytest
 
 from foveola.errors import UsageError
-from foveola.lab.recipe import choose_epochs, choose_model, choose_size, complete, compose, merge, read_tables
+from foveola.lab import choices
+from foveola.lab.choices import choose_epochs, choose_model, choose_size
+from foveola.lab.recipe import complete, compose, merge, read_tables
 from foveola.types import Size
 
 
@@ -70,11 +72,11 @@ def test_all_mistakes_of_a_table_are_said_at_once():
         ({"fit": 3}, "the recipe: fit must be a table: write [fit] above its options"),
         (
             {"model": {"name": "resnet"}},
-            "unknown model 'resnet'; known: alexnet_mini, fast, vgg6",
+            "unknown model 'resnet'; known: alexnet_mini, fast, transfer, vgg6",
         ),
         (
-            {"fit": {"epochs": 0}},
-            "the recipe, [fit]: epochs = 0 can't be used: it must be greater than or equal to 1",
+            {"fit": {"epochs": -1}},
+            "the recipe, [fit]: epochs = -1 can't be used: it must be greater than or equal to 0",
         ),
         (
             {"data": {"size": "big"}},
@@ -129,7 +131,13 @@ def test_the_size_follows_the_median_longer_side(sides, expected):
 
 
 def test_small_pictures_take_the_fast_network():
-    assert (choose_model(Size(88, 88)), choose_model(Size(96, 96))) == ("fast", "alexnet_mini")
+    assert choose_model(Size(88, 88), 1000).name == "fast"
+
+
+def test_photos_take_transfer_where_its_weights_are_there(monkeypatch):
+    assert choose_model(Size(96, 96), 1000).name == "transfer"
+    monkeypatch.setattr(choices, "weights_there", lambda: False)
+    assert choose_model(Size(96, 96), 1000).name == "alexnet_mini"
 
 
 @pytest.mark.parametrize(("n", "expected"), [(1, 40), (10_000, 40), (20_000, 20), (45_000, 9), (10**6, 8)])

@@ -196,7 +196,7 @@ def test_micro_batches_add_up_to_the_gradient_of_the_batch(stripes):
         assert logits.shape == (10, 2)
         gradients.append([p.grad for p in model.parameters()])
     for other in gradients[1:]:
-        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(gradients[0], other, strict=True))
+        assert all(torch.allclose(a, b, atol=1e-4, rtol=1e-4) for a, b in zip(gradients[0], other, strict=True))
 
 
 def test_pictures_begin_small_and_end_whole(stripes):

@@ -36,7 +36,8 @@ class Prepared:
 
     dataset: the usable rows only, with every problem listed; pixels: uint8 (n, H, W, 3), mapped from the disk, not
     writable; content: int64 (n,), equal where the decoded pictures were equal, whatever their files; sizes: int32
-    (n, 2), upright height and width of the originals; formats and notes: how many pictures of each.
+    (n, 2), upright height and width of the originals; formats and notes: how many pictures of each; key: what the
+    pixels were made of, for those who keep what they make of the pixels.
     """
 
     dataset: Dataset
@@ -47,6 +48,7 @@ class Prepared:
     notes: dict[str, int]
     size: Size
     how: Resize
+    key: str
 
 
 def prepare(dataset: Dataset, size: Size, how: Resize = "pad", *, tick: Tick = no_tick) -> Prepared:
@@ -57,7 +59,7 @@ def prepare(dataset: Dataset, size: Size, how: Resize = "pad", *, tick: Tick = n
     """
     if isinstance(dataset.source, Arrays) and dataset.source.pixels.shape[1:3] == tuple(size):
         return _in_memory(dataset, dataset.source.pixels, size, how)
-    place = cache_root() / "prepared" / digest(dataset.fingerprint, str(size), how, str(VERSION))[:32]
+    place = cache_root() / "prepared" / _key(dataset, size, how)[:32]
     prepared = _open(place, dataset, size, how)
     if prepared is None:
         shutil.rmtree(place, ignore_errors=True)
@@ -69,10 +71,14 @@ def prepare(dataset: Dataset, size: Size, how: Resize = "pad", *, tick: Tick = n
     return prepared
 
 
+def _key(dataset: Dataset, size: Size, how: Resize) -> str:
+    return digest(dataset.fingerprint, str(size), how, str(VERSION))
+
+
 def _in_memory(dataset: Dataset, pixels: Images, size: Size, how: Resize) -> Prepared:
     content = number([sha256(np.ascontiguousarray(row)).digest() for row in pixels])
     sizes = np.tile(np.array(size, np.int32), (len(pixels), 1))
-    return Prepared(dataset, pixels, content, sizes, {"array": len(pixels)}, {}, size, how)
+    return Prepared(dataset, pixels, content, sizes, {"array": len(pixels)}, {}, size, how, _key(dataset, size, how))
 
 
 def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) -> None:
@@ -148,7 +154,8 @@ def _open(place: Path, dataset: Dataset, size: Size, how: Resize, *, just_made: 
         return None
     problems = [Problem(dataset.ids[row], reason) for row, reason in facts["problems"]]
     usable = dataset.take(kept, problems) if problems else dataset
-    return Prepared(usable, pixels, content, sizes, facts["formats"], facts["notes"], size, how)
+    key = digest(_key(dataset, size, how), *facts["checks"].values())
+    return Prepared(usable, pixels, content, sizes, facts["formats"], facts["notes"], size, how, key)
 
 
 def describe(prepared: Prepared) -> str:

@@ -22,6 +22,7 @@ import tomli_w
 from foveola.data.split import SplitSpec
 from foveola.errors import UsageError, unknown
 from foveola.images import Resize
+from foveola.lab.choices import choose_epochs, choose_model
 from foveola.learning.fit_spec import FitSpec
 from foveola.models.table import AVERAGES_FLIPS, MODELS, RECOMMENDED_FIT
 from foveola.specs import build, check_options
@@ -163,7 +164,7 @@ def complete(tables: Mapping[str, Any], size: Size, n_train: int, title: str, *,
         tables = merge(tables, {"fit.flip": False})
     name = compose(tables).model.name
     if name == "auto":
-        name = choose_model(size)
+        name = choose_model(size, n_train).name
     settings: dict[str, object] = {"model.name": name, "data.size": str(size)}
     recipe = compose(merge(tables, settings))
     if recipe.fit.epochs == "auto":
@@ -172,35 +173,6 @@ def complete(tables: Mapping[str, Any], size: Size, n_train: int, title: str, *,
         settings["model.average_flips"] = name in AVERAGES_FLIPS and recipe.fit.flip
     recipe = compose(merge(tables, settings))
     return recipe if recipe.title else compose(merge(recipe.tables(), {"title": title}))
-
-
-def choose_model(size: Size) -> str:
-    """`fast` for pictures below 96 px, `alexnet_mini` above."""
-    return "fast" if max(size) < 96 else "alexnet_mini"
-
-
-def choose_epochs(n_train: int) -> int:
-    """So many epochs that about 400,000 pictures are seen, but at least 8 and at most 40.
-
-    >>> choose_epochs(288), choose_epochs(20_000), choose_epochs(45_000)
-    (40, 20, 9)
-    """
-    return min(40, max(8, round(400_000 / max(1, n_train))))
-
-
-def choose_size(heights: list[int], widths: list[int]) -> Size:
-    """A square that suits the pictures: the median of their longer sides, rounded, between 32 and 224.
-
-    Below 96 px it is rounded to a multiple of 8, above to a multiple of 32; upright heights and widths in pixels.
-
-    >>> str(choose_size([32, 32], [32, 32])), str(choose_size([8], [8])), str(choose_size([3000], [4000]))
-    ('32x32', '32x32', '224x224')
-    """
-    longer = sorted(max(pair) for pair in zip(heights, widths, strict=True))
-    middle = longer[len(longer) // 2] if longer else 224
-    step = 8 if middle < 96 else 32
-    side = min(224, max(32, round(middle / step) * step))
-    return Size(side, side)
 
 
 def _sorted(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """A run is a folder: written as it goes, opened again later, by whoever can read files.
 
-    recipe.toml          what was done            history.jsonl        one line an epoch
+    recipe.toml          what was done            history.jsonl        one line an epoch (head.jsonl: one a penalty)
     data.json            what the data is         weights.safetensors  the network (arrays only, nothing is pickled)
     network.json         its layers               predictions.npz      logits and labels of the test part
     environment.json     machine and versions     pictures.npz         what the report shows
@@ -28,7 +28,7 @@ from foveola.errors import UsageError
 from foveola.lab.card import DataCard, Pictures
 from foveola.lab.recipe import Recipe, compose, read_tables
 from foveola.learning.metrics import Evaluation
-from foveola.learning.rows import EpochRow
+from foveola.learning.rows import EpochRow, HeadRow
 from foveola.models.table import Row, Summary
 from foveola.store import write_atomic
 
@@ -55,9 +55,21 @@ class Run:
 
     @cached_property
     def history(self) -> tuple[EpochRow, ...]:
-        """One row an epoch."""
-        lines = (self.path / "history.jsonl").read_text("utf-8").splitlines()
-        return tuple(EpochRow(**json.loads(line)) for line in lines)
+        """One row an epoch; none when only a head was fitted."""
+        return tuple(EpochRow(**row) for row in self._lines("history.jsonl"))
+
+    @cached_property
+    def head(self) -> tuple[HeadRow, ...]:
+        """One row a penalty that the head of a network with ready features was fitted with; else none."""
+        return tuple(HeadRow(**row) for row in self._lines("head.jsonl")) if (self.path / "head.jsonl").exists() else ()
+
+    @property
+    def kept_head(self) -> HeadRow | None:
+        """The head with the lowest loss on val; None where no head was fitted."""
+        return min(self.head, key=lambda row: row.val_loss, default=None)
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.path / name).read_text("utf-8").splitlines()]
 
     @cached_property
     def card(self) -> DataCard:

@@ -20,17 +20,21 @@ from torch import nn
 from foveola.data.batches import Batches
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
+from foveola.errors import UsageError
 from foveola.lab.card import keep_pictures, make_card
+from foveola.lab.features import has_features, keep_features
 from foveola.lab.inference import save_network
 from foveola.lab.recipe import Recipe
 from foveola.lab.runs import write_evaluation, write_network
 from foveola.learning.device import choose_device, choose_precision
 from foveola.learning.fit import fit
+from foveola.learning.linear import Features, fit_head
 from foveola.learning.metrics import Evaluation
 from foveola.learning.predict import predict
-from foveola.learning.rows import EpochRow, Row
+from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
 from foveola.models.table import build, initialise_from, summary
 from foveola.store import refusals_named, write_atomic
+from foveola.types import Tick, no_tick
 
 GRID, STRIP, WORST = 25, 8, 24
 """How many test pictures the report shows: the 5x5 grid, the strip with probability bars, the worst mistakes."""
@@ -42,7 +46,7 @@ _SEEN_BEFORE_THE_FIRST_STEP = 2_000
 class Session:
     """A run that is being trained: iterate `rows`, then `finish`.
 
-    The best weights on val are kept: highest accuracy, of equals the lowest loss.
+    The best weights on val are kept: see `better`.
     """
 
     prepared: Prepared
@@ -50,6 +54,8 @@ class Session:
     recipe: Recipe
     seed: int
     folder: Path
+    tick: Tick = no_tick
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         fit_spec = self.recipe.fit
@@ -64,29 +70,51 @@ class Session:
             cutout_px=fit_spec.cutout_px,
             seed=self.seed,
         )
-        self.best: EpochRow | None = None
+        if not fit_spec.epochs:
+            _freeze(self.model, self.recipe.model.name)
+        self.best: EpochRow | HeadRow | None = None
         self._best_state: dict[str, torch.Tensor] = {}
 
     def rows(self) -> Iterator[Row]:
-        """Train; write history.jsonl epoch by epoch; hand every row on."""
-        model, spec = self._ready(), self.recipe.fit
-        with refusals_named(self.folder / "history.jsonl", 4096), (self.folder / "history.jsonl").open("w") as history:
-            for row in fit(
-                model,
-                self.train,
-                self._batches(self.split.val),
-                spec,
-                device=self.device,
-                dtype=self.dtype,
-                seed=self.seed,
-            ):
-                if isinstance(row, EpochRow):
-                    history.write(json.dumps(row._asdict()) + "\n")
-                    history.flush()
+        """Train; write history.jsonl epoch by epoch; hand every row on.
+
+        A network with ready features has its head fitted first (head.jsonl, one line a penalty). The epochs, if there are
+        any, go on from the best head.
+        """
+        model = self._ready()
+        if has_features(model):
+            yield from self._kept(self._head(model), "head.jsonl")
+            model.load_state_dict(self._best_state)
+        epochs = self._epochs(model) if self.recipe.fit.epochs else iter(())
+        yield from self._kept(epochs, "history.jsonl")
+
+    def _head(self, model: nn.Module) -> Iterator[Row]:
+        plain, mirrored = keep_features(self.prepared, model, self.device, self.dtype, tick=self.tick)
+        labels, flips = self.prepared.dataset.labels, self.recipe.model.average_flips is True
+        train, val = self.split.train, self.split.val
+        parts = [plain, mirrored] if self.recipe.fit.flip else [plain]
+        values = np.concatenate([part[train] for part in parts])
+        measured = (plain[val] + mirrored[val]) * np.float32(0.5) if flips else plain[val]
+        head: nn.Linear = model.head  # type: ignore[assignment]
+        yield from fit_head(head, Features(values, np.tile(labels[train], len(parts))), Features(measured, labels[val]))
+
+    def _epochs(self, model: nn.Module) -> Iterator[Row]:
+        val = self._batches(self.split.val)
+        spec = self.recipe.fit
+        for row in fit(model, self.train, val, spec, device=self.device, dtype=self.dtype, seed=self.seed):
+            yield row
+            if isinstance(row, EpochRow) and self._had_enough(row):
+                return
+
+    def _kept(self, rows: Iterator[Row], name: str) -> Iterator[Row]:
+        path = self.folder / name
+        with refusals_named(path, 4096), path.open("w") as file:
+            for row in rows:
+                if not isinstance(row, StepRow):
+                    file.write(json.dumps(row._asdict()) + "\n")
+                    file.flush()
                     self._keep(row)
                 yield row
-                if isinstance(row, EpochRow) and self._had_enough(row):
-                    return
 
     def finish(self) -> Evaluation:
         """Take the best weights, open the test part once, write what the run has learned (all but report and result)."""
@@ -119,14 +147,15 @@ class Session:
     def _batches(self, rows: np.ndarray[Any, np.dtype[np.int64]], **how: Any) -> Batches:
         return Batches(self.prepared.pixels, self.prepared.dataset.labels, rows, self.recipe.fit.batch_size, **how)
 
-    def _keep(self, row: EpochRow) -> None:
-        if self.best is None or (row.val_accuracy, -row.val_loss) > (self.best.val_accuracy, -self.best.val_loss):
+    def _keep(self, row: EpochRow | HeadRow) -> None:
+        if self.best is None or better(row, self.best):
             self.best = row
             self._best_state = copy.deepcopy(self.model.state_dict())
 
     def _had_enough(self, row: EpochRow) -> bool:
         patience = self.recipe.fit.patience
-        return bool(patience and self.best and row.epoch - self.best.epoch >= patience)
+        best = self.best.epoch if isinstance(self.best, EpochRow) else 0
+        return bool(patience and row.epoch - best >= patience)
 
     def _environment(self) -> dict[str, Any]:
         return {
@@ -142,6 +171,14 @@ class Session:
             "device": str(self.device),
             "precision": str(self.dtype).removeprefix("torch."),
         }
+
+
+def _freeze(model: nn.Module, name: str) -> None:
+    """Let only the head learn; the network's table then says so."""
+    if not has_features(model):
+        raise UsageError(f"fit.epochs = 0 fits a head on ready features, and {name} has none: give 1 or more epochs")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("head."))
 
 
 def grid_rows(n: int, most: int = GRID) -> np.ndarray[Any, np.dtype[np.int64]]:

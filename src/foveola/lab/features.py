@@ -1,0 +1,100 @@
+"""The features of a data set's pictures under a frozen trunk: computed once, kept on the disk under the data's key."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from foveola.data.batches import Batches
+from foveola.data.prepare import Prepared
+from foveola.learning.predict import outputs
+from foveola.store import cache_root, digest, folder_atomic, write_atomic
+from foveola.types import Tick, no_tick
+
+VERSION = 1
+"""Raise it with every change that changes features: old ones are then not found any more."""
+
+BATCH = 32
+
+Floats: TypeAlias = NDArray[np.float32]
+
+
+class Trunk(Protocol):
+    """A network whose features can be kept."""
+
+    features_key: str
+    """What decides the features besides the pictures: the weights' digest."""
+
+    def features(self, images: Tensor) -> Tensor:
+        """Pictures (b, 3, H, W) to float32 (b, F)."""
+
+
+def has_features(model: nn.Module) -> bool:
+    """Whether a network has what `Trunk` asks for, and a linear head to be fitted on it."""
+    return hasattr(model, "features_key") and isinstance(getattr(model, "head", None), nn.Linear)
+
+
+def keep_features(
+    prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype, *, tick: Tick = no_tick
+) -> tuple[Floats, Floats]:
+    """Features of all prepared pictures as they are and mirrored, each float32 (n, F), mapped from the disk.
+
+    Their key is made of the pictures' key, the weights, the precision and VERSION; a damaged copy is made again. Raises
+    ResourceError when the disk is full.
+    """
+    trunk: Trunk = model  # type: ignore[assignment]
+    key = digest(prepared.key, trunk.features_key, str(dtype), device.type, str(VERSION))
+    place = cache_root() / "features" / key[:32]
+    found = _open(place, len(prepared.pixels))
+    if found is None:
+        shutil.rmtree(place, ignore_errors=True)
+        _make(place, prepared, model, device, dtype, tick)
+        found = _open(place, len(prepared.pixels))
+    assert found is not None, f"what was just written to {place} can be read"
+    return found
+
+
+def _make(
+    place: Path, prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype, tick: Tick
+) -> None:
+    n, features = len(prepared.pixels), model.head.in_features  # type: ignore[union-attr]
+    rows = np.arange(n)
+    batches = Batches(prepared.pixels, prepared.dataset.labels, rows, BATCH)
+    read = model.features
+    with folder_atomic(place, 2 * n * int(features) * 4 + 4096) as folder:  # type: ignore[arg-type]
+        for name in ("plain", "mirrored"):
+            out = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, (n, features))  # type: ignore[arg-type]
+            done = 0
+            for some in outputs(model, read, batches.in_order(), device, dtype, mirrored=name == "mirrored"):  # type: ignore[arg-type]
+                out[done : done + len(some)] = some
+                done += len(some)
+                tick("Features", done + (n if name == "mirrored" else 0), 2 * n)
+            out.flush()
+        write_atomic(folder / "facts.json", json.dumps({name: _digest(folder, name) for name in ("plain", "mirrored")}))
+
+
+def _open(place: Path, n: int) -> tuple[Floats, Floats] | None:
+    try:
+        facts = json.loads((place / "facts.json").read_text("utf-8"))
+        if facts != {name: _digest(place, name) for name in ("plain", "mirrored")}:
+            return None
+        plain, mirrored = (np.load(place / f"{name}.npy", mmap_mode="r") for name in ("plain", "mirrored"))
+    except Exception:  # whatever is wrong with a cache, the answer is to make it again
+        return None
+    return (plain, mirrored) if len(plain) == len(mirrored) == n else None
+
+
+def _digest(folder: Path, name: str) -> str:
+    with (folder / f"{name}.npy").open("rb") as file:
+        found = sha256()
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()

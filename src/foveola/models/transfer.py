@@ -1,0 +1,52 @@
+"""transfer: what EfficientNet-Lite0 learned from ImageNet's photos, and a new head for one's own classes.
+
+A network that has `features` and a `head` is trained in two steps: first the head alone, on features that are computed
+once (`learning/linear.py`); then, if the recipe asks for epochs, the last stages and the head together.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor
+
+from foveola.errors import UsageError
+from foveola.models.efficientnet import EfficientNetLite0
+from foveola.models.pretrained import SHA256, lite0_weights
+from foveola.types import Size
+
+LEAST_PX = 32
+"""The smallest side: the stages halve it five times."""
+
+
+class Transfer(EfficientNetLite0):
+    """EfficientNet-Lite0 whose last `finetune_stages` stages learn; a head that starts at zero."""
+
+    features_key = SHA256
+    """What, besides the pictures, decides the features of a network fresh from `initialise_from`."""
+
+    def __init__(self, classes: int, finetune_stages: int) -> None:
+        super().__init__(classes)
+        self.least_px = LEAST_PX
+        learning = self.stages[len(self.stages) - finetune_stages :]
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name.partition(".")[0] in (*learning, "head"))
+        with torch.no_grad():
+            self.head.weight.zero_()
+            self.head.bias.zero_()
+
+    def initialise_from(self, images: Tensor) -> None:
+        """Take the ImageNet weights, whatever the pictures; the head stays at zero. Raises ResourceError without them."""
+        trunk = {name: value for name, value in lite0_weights().items() if not name.startswith("head.")}
+        self.load_state_dict(trunk, strict=False)
+
+
+def transfer(*, size: Size, classes: int, finetune_stages: Annotated[int, Ge(0), Le(9)] = 3) -> Transfer:
+    """EfficientNet-Lite0 as trained on ImageNet, with a head of your own: for photos, above all when there are few."""
+    if min(size) < LEAST_PX:
+        raise UsageError(
+            f"transfer halves the picture five times: {size} is too small, {Size(LEAST_PX, LEAST_PX)} is the least"
+        )
+    return Transfer(classes, finetune_stages)

