@@ -4,7 +4,7 @@ import pytest
 
 from foveola.errors import UsageError
 from foveola.lab import choices
-from foveola.lab.choices import choose_epochs, choose_model, choose_size
+from foveola.lab.choices import choose_epochs, choose_model, choose_size, most_px
 from foveola.lab.recipe import complete, compose, merge, read_tables
 from foveola.types import Size
 
@@ -128,6 +128,13 @@ def test_a_recipe_that_is_no_toml_is_refused_with_line_and_column(tmp_path):
 )
 def test_the_size_follows_the_median_longer_side(sides, expected):
     assert str(choose_size([h for h, _ in sides], [w for _, w in sides])) == expected
+
+
+def test_photos_are_larger_for_transfer(monkeypatch):
+    assert [most_px(name) for name in ("transfer", "auto", "vgg6")] == [256, 256, 224]
+    assert str(choose_size([480], [640], most_px("transfer"))) == "256x256"
+    monkeypatch.setattr(choices, "weights_there", lambda: False)
+    assert most_px("auto") == 224
 
 
 def test_small_pictures_take_the_fast_network():

@@ -34,7 +34,7 @@ from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
 from foveola.models.table import build, initialise_from, summary
 from foveola.store import refusals_named, write_atomic
-from foveola.types import Tick, no_tick
+from foveola.types import Rows, Tick, no_tick
 
 GRID, STRIP, WORST = 25, 8, 24
 """How many test pictures the report shows: the 5x5 grid, the strip with probability bars, the worst mistakes."""
@@ -63,6 +63,7 @@ class Session:
         self.dtype = choose_precision(fit_spec.precision, self.device)
         size, classes = self.prepared.size, len(self.prepared.dataset.class_names)
         self.model = build(self.recipe.model.name, size, classes, self.recipe.model.options, seed=self.seed)
+        self.flips = self.recipe.model.average_flips is True
         self.train = self._batches(
             self.split.train,
             flip=fit_spec.flip,
@@ -85,18 +86,36 @@ class Session:
         if has_features(model):
             yield from self._kept(self._head(model), "head.jsonl")
             model.load_state_dict(self._best_state)
+            if not self.recipe.fit.epochs:
+                self._refit(model)
         epochs = self._epochs(model) if self.recipe.fit.epochs else iter(())
         yield from self._kept(epochs, "history.jsonl")
 
     def _head(self, model: nn.Module) -> Iterator[Row]:
         plain, mirrored = keep_features(self.prepared, model, self.device, self.dtype, tick=self.tick)
-        labels, flips = self.prepared.dataset.labels, self.recipe.model.average_flips is True
-        train, val = self.split.train, self.split.val
-        parts = [plain, mirrored] if self.recipe.fit.flip else [plain]
-        values = np.concatenate([part[train] for part in parts])
-        measured = (plain[val] + mirrored[val]) * np.float32(0.5) if flips else plain[val]
+        labels, rows = self.prepared.dataset.labels, self.split.val
+        measured = (plain[rows] + mirrored[rows]) * np.float32(0.5) if self.flips else plain[rows]
         head: nn.Linear = model.head  # type: ignore[assignment]
-        yield from fit_head(head, Features(values, np.tile(labels[train], len(parts))), Features(measured, labels[val]))
+        yield from fit_head(head, self._features(model, self.split.train), Features(measured, labels[rows]))
+
+    def _refit(self, model: nn.Module) -> None:
+        """Fit the head once more with the penalty that val has chosen, on train and val together: val has no other use now.
+
+        It is a tenth more to learn from, which a small set can well use.
+        """
+        assert isinstance(self.best, HeadRow)
+        both = self._features(model, np.sort(np.concatenate([self.split.train, self.split.val])))
+        head: nn.Linear = model.head  # type: ignore[assignment]
+        for _ in fit_head(head, both, both, [self.best.strength]):
+            pass
+        self._best_state = copy.deepcopy(model.state_dict())
+
+    def _features(self, model: nn.Module, rows: Rows) -> Features:
+        """What a head is fitted on: the rows' features, and those of their mirror images where flips are allowed."""
+        plain, mirrored = keep_features(self.prepared, model, self.device, self.dtype)
+        parts = [plain, mirrored] if self.recipe.fit.flip else [plain]
+        labels = np.tile(self.prepared.dataset.labels[rows], len(parts))
+        return Features(np.concatenate([part[rows] for part in parts]), labels)
 
     def _epochs(self, model: nn.Module) -> Iterator[Row]:
         val = self._batches(self.split.val)
@@ -121,8 +140,7 @@ class Session:
         self.model.load_state_dict(self._best_state)
         self.model.to("cpu")
         dataset, test = self.prepared.dataset, self.split.test
-        flips = self.recipe.model.average_flips is True
-        answers = predict(self.model, self._batches(test).in_order(), torch.device("cpu"), flips=flips)
+        answers = predict(self.model, self._batches(test).in_order(), torch.device("cpu"), flips=self.flips)
         majority = int(np.bincount(dataset.labels[self.split.train]).argmax())
         ids = tuple(dataset.ids[i] for i in test)
         evaluation = Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", majority)

@@ -45,12 +45,12 @@ def open_data(recipe: Recipe, tick: Tick = no_tick) -> Dataset:
     )
 
 
-def suggest_size(dataset: Dataset) -> Size:
+def suggest_size(dataset: Dataset, model: str = "auto") -> Size:
     """The size that "auto" takes: by the median of up to 500 pictures' longer sides, read from their headers."""
     from foveola.data.dataset import probe_sizes
-    from foveola.lab.choices import choose_size
+    from foveola.lab.choices import choose_size, most_px
 
-    return choose_size(*probe_sizes(dataset))
+    return choose_size(*probe_sizes(dataset), most_px(model))
 
 
 def count_files(dataset: Dataset) -> dict[str, Any]:

@@ -182,7 +182,8 @@ def _prepare(dataset: Dataset, recipe: Recipe, seed: int, tick: Tick) -> tuple[P
     from foveola.data.prepare import prepare
     from foveola.data.split import split
 
-    size = Size.parse(recipe.data.size) if recipe.data.size != "auto" else suggest_size(dataset)
+    given = recipe.data.size
+    size = Size.parse(given) if given != "auto" else suggest_size(dataset, recipe.model.name)
     prepared = prepare(dataset, size, recipe.data.resize, tick=tick)
     return prepared, split(prepared.dataset, prepared.content, recipe.split, seed)
 
