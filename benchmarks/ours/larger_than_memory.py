@@ -1,0 +1,124 @@
+"""Train on pictures in a sparse memory map larger than the memory that is allowed; watch the memory by /proc.
+
+The map is made with holes (zeros that take no room on the disk). So many rows, spread evenly over all of it, are trained on
+for one epoch; a quarter of each is noise, since pictures that are all alike have no variance to be normalised by.
+--source memory takes as many pictures from the memory instead: the rate to compare with.
+
+The limit is watched and not enforced: what counts is the largest resident memory that /proc/self/status showed, looked at
+50 times a second; pages of the map that the system holds for us are in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ours.events import say, versions
+
+NOISE_SHARE = 4
+"""One in so many bytes of a picture in the map is noise, the rest is a hole."""
+
+
+class Watch(threading.Thread):
+    """Looks at this process's resident memory: the largest whole, and the largest part that is no page of a file."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.whole_mb = self.own_mb = 0.0
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.wait(0.02):
+            self.look()
+
+    def look(self) -> None:
+        """Read /proc once; its numbers are in KiB."""
+        fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text("utf-8").splitlines())
+        kib = {name: int(fields.get(name, "0 kB").split()[0]) for name in ("VmRSS", "RssAnon")}
+        self.whole_mb = max(self.whole_mb, kib["VmRSS"] * 1024 / 1e6)
+        self.own_mb = max(self.own_mb, kib["RssAnon"] * 1024 / 1e6)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", choices=["map", "memory"], default="map")
+    parser.add_argument("--gigabytes", type=float, default=20.0, help="size of the map, 10^9 bytes")
+    parser.add_argument("--limit-megabytes", type=float, default=2_000.0)
+    parser.add_argument("--rows", type=int, default=65_536, help="pictures trained on")
+    parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, required=True, help="a folder for the map, which is removed at the end")
+    args = parser.parse_args()
+    watch = Watch()
+    watch.start()
+    args.work.mkdir(parents=True, exist_ok=True)
+    place = args.work / "sparse.npy"
+    try:
+        _train(args, watch, place)
+    finally:
+        place.unlink(missing_ok=True)
+
+
+def _train(args: Any, watch: Watch, place: Path) -> None:
+    import numpy as np
+    import torch
+
+    from foveola.data.batches import Batches
+    from foveola.lab.recipe import complete
+    from foveola.learning.device import choose_precision
+    from foveola.learning.fit import fit
+    from foveola.models.table import build, initialise_from
+    from foveola.types import Size
+
+    rng = np.random.default_rng(args.seed)
+    row_bytes = args.side**2 * 3
+    many = int(args.gigabytes * 1e9 / row_bytes) if args.source == "map" else min(args.rows, 20_000)
+    shape = (many, args.side, args.side, 3)
+    rows = np.linspace(0, many - 1, args.rows).astype(np.int64)
+    if args.source == "map":
+        np.lib.format.open_memmap(place, "w+", np.uint8, shape)
+        start = place.stat().st_size - many * row_bytes
+        # Written through the file: what goes through a map counts as this process's memory.
+        with place.open("r+b") as file:
+            for row in rows:
+                file.seek(start + int(row) * row_bytes)
+                file.write(rng.bytes(row_bytes // NOISE_SHARE))
+        pixels = np.load(place, mmap_mode="r")
+    else:
+        pixels = np.frombuffer(rng.bytes(many * row_bytes), np.uint8).reshape(shape)
+    labels = np.arange(many, dtype=np.int64) % 10
+    size = Size(args.side, args.side)
+    spec = complete({"model": {"name": "fast"}, "fit": {"epochs": 1}}, size, args.rows, "larger than memory").fit
+    model = build("fast", size, 10, {"width1": 8, "width2": 8, "width3": 8}, seed=args.seed)
+    train = Batches(pixels, labels, rows, spec.batch_size, flip=True, translate_px=2, seed=args.seed)
+    val = Batches(pixels, labels, rows[:512], spec.batch_size)
+    initialise_from(model, train.sample(512))
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    say("start", versions=versions("foveola", "torch"), threads=torch.get_num_threads())
+
+    device = torch.device("cpu")
+    started = time.monotonic()
+    for _ in fit(model, train, val, spec, device=device, dtype=choose_precision("auto", device), seed=args.seed):
+        pass
+    seconds = time.monotonic() - started
+    watch.over.set()
+    watch.look()
+    within = int(watch.whole_mb <= args.limit_megabytes)
+    say(
+        "end",
+        seconds=seconds,
+        epochs=1,
+        n_train=args.rows,
+        data_gigabytes=many * row_bytes / 1e9,
+        touched_gigabytes=len(np.unique(rows)) * row_bytes / 1e9,
+        peak_memory_mb=watch.whole_mb,
+        own_memory_mb=watch.own_mb,
+        within_limit=within,
+    )
+
+
+if __name__ == "__main__":
+    main()

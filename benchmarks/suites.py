@@ -1,0 +1,147 @@
+"""The table of suites: which contestants answer which question, and with which commands.
+
+Seeds are the numbers of the runs. Peers get the same pictures, the same number of threads, and nothing else of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.contestants import Contestant, Suite
+from benchmarks.material import WORK, Material
+
+FOVEOLA = ("-m", "foveola")
+RUN = ("--seed", "{seed}", "--json", "--out", "{out}")
+PEER = ("--seed", "{seed}", "--threads", "{threads}")
+KERAS = "benchmarks/peers/keras/keras_course.py"
+VGG6 = ("--recipe", "examples/course_cifar10.toml", "--set", "split.val_fraction=0.02")
+
+FAST = (
+    ("fast, 2 epochs", ("--epochs", "2")),
+    ("fast, 4 epochs", ("--epochs", "4")),
+    ("fast, 8 epochs", ("--epochs", "8")),
+)
+"""The settings of `fast` that stand against the peers: (name, flags of foveola train)."""
+
+TRAINING = (
+    ("test accuracy", "accuracy", "percent"),
+    ("training, s", "seconds", "seconds"),
+    ("whole command, s", "wall_seconds", "seconds"),
+    ("pictures a second", "pictures_per_second", "whole"),
+    ("peak memory, MB", "peak_memory_mb", "whole"),
+)
+
+
+def cifar(material: Material) -> Suite:
+    """Accuracy against seconds on CIFAR-10."""
+    quick, data = material.quick, (("cifar", material.cifar),)
+    epochs = ("--epochs", "2", "--evaluate", "each")
+    ours = []
+    for name, flags in FAST:
+        words = (*FOVEOLA, "train", "{cifar}", "--model", "fast", *(("--epochs", "1") if quick else flags), *RUN)
+        ours.append(Contestant(f"foveola {name}", words, data, reads="run", curve="foveola fast"))
+    peers = [
+        _peer("Keras float32", "keras", KERAS, data, *epochs, estimates=True),
+        _peer("Keras mixed_bfloat16", "keras", KERAS, data, "--mixed", *epochs, estimates=True),
+        _peer("torch loop", "torch", "benchmarks/peers/torch/torch_loop.py", data, *epochs, estimates=True),
+        _peer("fastai Learner", "fastai", "benchmarks/peers/fastai/fastai_learner.py", data, *epochs, estimates=True),
+    ]
+    columns = (*TRAINING, ("14 epochs, s (estimated)", "estimated_seconds", "seconds"))
+    return Suite("cifar", "How soon is which accuracy reached on CIFAR-10?", (*ours, *peers), columns)
+
+
+def vgg6(material: Material) -> Suite:
+    """The course's own network: seconds an epoch, and the same accuracy within noise."""
+    data, repeats = (("cifar", material.cifar),), 5
+    ours = Contestant(
+        "foveola vgg6", (*FOVEOLA, "train", "{cifar}", *VGG6, "--epochs", "2", *RUN), data, reads="run", repeats=repeats,
+        note="2 % of the training pictures choose the epoch; measuring them is in the time",
+    )  # fmt: skip
+    keras = _peer("Keras float32", "keras", KERAS, data, "--epochs", "2", repeats=repeats)
+    columns = (*TRAINING, ("50,000 pictures, s", "seconds_per_50000", "seconds"))
+    return Suite("vgg6", "What does an epoch of the course's network cost?", (ours, keras), columns)
+
+
+def faces(material: Material) -> Suite:
+    """From a folder of photos, nothing cached, to a test accuracy."""
+    quick, data = material.quick, (("faces", material.faces),)
+    ours = Contestant(
+        "foveola, no option", (*FOVEOLA, "train", "{faces}", *(("--epochs", "1") if quick else ()), *RUN), data,
+        reads="run", fresh_cache=True, repeats=10,
+    )  # fmt: skip
+    program, epochs = "benchmarks/peers/keras/keras_faces.py", "1" if quick else "40"
+    keras = _peer("Keras, the course's network", "keras", program, data, "--epochs", epochs, repeats=10)
+    columns = tuple(column for column in TRAINING if column[1] != "pictures_per_second")
+    return Suite("faces", "What does one command make of 400 photos, nothing cached?", (ours, keras), columns)
+
+
+def reading(material: Material) -> Suite:
+    """Files to arrays: large photos, and many small files cold and warm."""
+    photos, small = (("faces", material.faces),), (("cifar10", material.cifar_files),)
+    ours, theirs = ("-m", "benchmarks.ours.reading"), "benchmarks/peers/keras/tf_reading.py"
+    at32: dict[str, Any] = {"places": small, "fresh_cache": True}
+    contestants = (
+        Contestant("photos: foveola, cold", (*ours, "--data", "{faces}"), photos, fresh_cache=True),
+        _peer("photos: TensorFlow", "keras", theirs, photos, place="faces", seed=False),
+        Contestant("small files: foveola, cold", (*ours, "--data", "{cifar10}", "--size", "32x32"), **at32),
+        Contestant("small files: foveola, warm", (*ours, "--data", "{cifar10}", "--size", "32x32", "--fill"), **at32),
+        _peer("small files: TensorFlow", "keras", theirs, small, "--size", "32", place="cifar10", seed=False),
+    )
+    columns = (("seconds", "seconds", "seconds"), ("pictures", "pictures", "whole"))
+    return Suite("reading", "How long do files take to become arrays?", contestants, columns)
+
+
+def inference(material: Material) -> Suite:
+    """Pictures a second, and milliseconds for one."""
+    seconds = "0.2" if material.quick else "5"
+    program = ("-m", "benchmarks.ours.inference", "--seconds", seconds)
+    contestants = tuple(
+        Contestant(f"{model}, {size}", (*program, "--model", model, "--size", size))
+        for model, size in (("fast", "32x32"), ("vgg6", "32x32"), ("alexnet_mini", "224x224"))
+    )
+    columns = (
+        ("pictures a second, batch 256", "pictures_per_second_at_batch", "whole"),
+        ("one picture, ms", "milliseconds_for_one", "seconds"),
+    )
+    return Suite("inference", "How fast are answers?", contestants, columns)
+
+
+def scale(material: Material) -> Suite:
+    """Time and memory against n, and a data set larger than the memory allowed."""
+    sizes = (500, 1_000, 2_000) if material.quick else (1_000, 10_000, 100_000, 1_000_000)
+    program = ("-m", "benchmarks.ours.scale", "--seed", "{seed}", "--out", "{out}")
+    line = [Contestant(f"n = {n:,}", (*program, "--n", str(n)), curve="foveola", x=n) for n in sizes]
+    large = ("-m", "benchmarks.ours.larger_than_memory", "--work", "{work}", "--seed", "{seed}")
+    small = ("--gigabytes", "0.2", "--rows", "1024") if material.quick else ()
+    work = (("work", WORK / "larger"),)
+    line += [
+        Contestant("20 GB memory map", (*large, *small, "--source", "map"), work),
+        Contestant("as many pictures in memory", (*large, *small, "--source", "memory"), work),
+    ]
+    columns = (
+        ("one epoch, s", "seconds", "seconds"),
+        ("all, s", "whole_seconds", "seconds"),
+        ("pictures a second", "pictures_per_second", "whole"),
+        ("peak memory, MB", "peak_memory_mb", "whole"),
+        ("of it no page of a file, MB", "own_memory_mb", "whole"),
+    )
+    return Suite("scale", "Do time and memory grow in a straight line with n?", tuple(line), columns)
+
+
+def _peer(
+    name: str, peer: str, program: str, places: Any, *flags: str, place: str = "", seed: bool = True, **more: Any
+) -> Contestant:
+    data = ("--data", "{" + (place or places[0][0]) + "}")
+    return Contestant(name, (program, *data, *flags, *(PEER if seed else PEER[2:])), places, peer=peer, **more)
+
+
+SUITES: dict[str, Callable[[Material], Suite]] = {
+    "cifar": cifar,
+    "vgg6": vgg6,
+    "faces": faces,
+    "reading": reading,
+    "inference": inference,
+    "scale": scale,
+}
+"""Name -> the suite on some material; its question is the function's first line."""

@@ -1,0 +1,186 @@
+"""The benchmarks' machinery: numbers by hand, the order of the runs, and that an interrupted benchmark goes on."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is no part of the package
+
+from benchmarks import measure as bench
+from benchmarks import page, plots
+from benchmarks.contestants import Contestant, Suite, numbers_of, read_events
+from benchmarks.environments import Environment, key_of, last_line
+from benchmarks.summary import spread, straight_line, total_of
+
+from foveola.errors import UsageError
+
+COUNTS = """
+import json, pathlib, sys
+log = pathlib.Path(sys.argv[1])
+log.write_text(log.read_text() + sys.argv[2] if log.exists() else sys.argv[2])
+if sys.argv[2] == sys.argv[3]:
+    sys.exit("it broke")
+print("a library's own line")
+print(json.dumps({"event": "start", "versions": {"thing": "1.0"}}))
+print(json.dumps({"event": "end", "seconds": 2.0 + int(sys.argv[2])}))
+"""
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """Two contestants of two runs each, which note their runs in a file; run `breaks` of both fails."""
+
+    def make(breaks="", flag=""):
+        program = tmp_path / "program.py"
+        program.write_text(COUNTS)
+        places = (("program", program), ("log", tmp_path / "log"))
+        words = ("{program}", "{log}", "{seed}", breaks or "none", *flag.split())
+        both = tuple(Contestant(name, words, places, repeats=2) for name in ("a", "b"))
+        return Suite("trial", "Which?", both, (("seconds", "seconds", "seconds"),))
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch):
+    """Every contestant runs with this Python."""
+    monkeypatch.setattr(bench, "environment", lambda peer: Environment(Path(sys.executable)))
+
+
+def test_median_and_spread_of_an_odd_and_an_even_number_by_hand():
+    assert spread([5.0, 1.0, 2.0]) == (3, 2.0, 1.0, 5.0)
+    assert spread([4, 1, 2, 10]) == (4, 3.0, 1, 10)
+
+
+def test_a_straight_line_through_points_on_it_is_that_line():
+    line = straight_line([1, 10, 1000], [5, 23, 2003])
+    assert line == pytest.approx((3, 2, 0))
+
+
+def test_a_straight_line_by_hand_where_no_line_goes_through():
+    # y = (1, 2, 1), weights (1, 1/4, 1): x and y mean of the symmetric points are 1 and 10/9, the slope is 0.
+    line = straight_line([0, 1, 2], [1, 2, 1])
+    assert line == pytest.approx((10 / 9, 0, (2 - 10 / 9) / 2))
+
+
+def test_an_estimate_counts_the_first_epoch_once():
+    assert total_of([20.0, 30.0], 14) == 20 + 13 * 10
+    assert total_of([20.0, 30.0, 46.0], 3) == 46
+
+
+def test_an_estimate_from_one_epoch_is_refused():
+    with pytest.raises(ValueError, match="at least two full epochs"):
+        total_of([20.0], 14)
+
+
+def test_runs_are_interleaved_and_those_with_fewer_repeats_drop_out():
+    some = [Contestant("a", (), repeats=3), Contestant("b", (), repeats=1), Contestant("c", (), repeats=2)]
+    assert [(c.name, n) for c, n in bench.interleaved(some)] == [
+        ("a", 0),
+        ("b", 0),
+        ("c", 0),
+        ("a", 1),
+        ("c", 1),
+        ("a", 2),
+    ]
+
+
+def test_a_suite_is_measured_and_summed_up(suite, tmp_path):
+    bench.measure(suite(), tmp_path / "trial.json", 1)
+    found = json.loads((tmp_path / "trial.json").read_text())
+    assert found["summary"]["a"]["seconds"] == {"n": 2, "median": 2.5, "low": 2.0, "high": 3.0}
+    assert [(run["contestant"], run["repeat"]) for run in found["runs"]] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+    assert (tmp_path / "log").read_text() == "0011"
+
+
+def test_an_interrupted_benchmark_keeps_what_it_has_and_goes_on(suite, tmp_path):
+    path = tmp_path / "trial.json"
+    bench.measure(suite(), path, 1)
+    half = json.loads(path.read_text())
+    half["runs"] = half["runs"][:3]
+    path.write_text(json.dumps(half))
+    bench.measure(suite(), path, 1)
+    found = json.loads(path.read_text())
+    assert found["runs"][:3] == half["runs"]
+    assert (tmp_path / "log").read_text() == "00111"
+
+
+def test_again_measures_everything_anew(suite, tmp_path):
+    for again in (False, True):
+        bench.measure(suite(), tmp_path / "trial.json", 1, again=again)
+    assert (tmp_path / "log").read_text() == "00110011"
+
+
+def test_a_changed_command_is_measured_anew(suite, tmp_path):
+    bench.measure(suite(), tmp_path / "trial.json", 1)
+    results = bench.measure(suite(flag="--more"), tmp_path / "trial.json", 1)
+    assert [run["command"].endswith("--more") for run in results.runs] == [True] * 4
+
+
+def test_a_failed_run_is_kept_with_its_reason_and_left_out_of_the_summary(suite, tmp_path):
+    bench.measure(suite(breaks="1"), tmp_path / "trial.json", 1)
+    found = json.loads((tmp_path / "trial.json").read_text())
+    assert [run["error"] for run in found["runs"]] == [None, None, "exit code 1: it broke", "exit code 1: it broke"]
+    assert found["summary"]["a"]["seconds"]["n"] == 1
+
+
+def test_a_peer_that_is_not_there_is_recorded_and_not_run(suite, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "environment", lambda peer: Environment(Path(sys.executable), "no such wheel"))
+    bench.measure(suite(), tmp_path / "trial.json", 1)
+    found = json.loads((tmp_path / "trial.json").read_text())
+    assert found["absent"] == {"a": "no such wheel", "b": "no such wheel"}
+    assert found["runs"] == []
+
+
+def test_results_of_another_machine_are_not_continued(suite, tmp_path):
+    path = tmp_path / "trial.json"
+    bench.measure(suite(), path, 1)
+    found = json.loads(path.read_text())
+    found["machine"]["processor"] = "Z80"
+    path.write_text(json.dumps(found))
+    with pytest.raises(UsageError, match=r"^trial\.json was measured with processor = Z80 and here it is .*--again"):
+        bench.measure(suite(), path, 1)
+
+
+def test_the_shown_command_has_no_path_of_the_machine(tmp_path):
+    words = ("-m", "foveola", "train", "{data}", "--seed", "{seed}", "--out", "{out}")
+    contestant = Contestant("a", words, (("data", tmp_path),))
+    assert contestant.shown == "foveola train DATA --seed SEED --out RUN"
+    run = contestant.command(Path("py"), seed=3, out=Path("r"), threads=2)
+    assert run == ["py", "-m", "foveola", "train", str(tmp_path), "--seed", "3", "--out", "r"]
+
+
+def test_lines_that_are_no_events_are_passed_over():
+    assert read_events('Epoch 1/2\n{"a": 1}\n{"event": "end"}\n[1]\n', Path()) == [{"event": "end"}]
+
+
+def test_pictures_a_second_count_every_epoch():
+    end = {"event": "end", "seconds": 4.0, "n_train": 100, "epochs": 2}
+    run = {"events": [end], "wall_seconds": 5.0, "peak_memory_mb": 7.0}
+    assert numbers_of(run, Contestant("a", ()))["pictures_per_second"] == 50
+
+
+def test_an_environment_is_known_by_its_requirements():
+    assert key_of(b"torch==1\n") == key_of(b"torch==1\n") != key_of(b"torch==2\n")
+
+
+def test_a_reason_has_no_path_and_no_address():
+    assert last_line("ERROR: not at https://host.example/simple/x nor /srv/wheels/x.whl") == (
+        "ERROR: not at (address) nor (path)"
+    )
+
+
+def test_a_logarithmic_axis_places_powers_evenly():
+    axis = plots.Axis("x", 1, 1000, log=True)
+    assert [axis.share(v) for v in (1, 10, 100, 1000)] == pytest.approx([0, 1 / 3, 2 / 3, 1])
+
+
+def test_the_page_writes_medians_with_their_spread(suite, tmp_path):
+    bench.measure(suite(), tmp_path / "scale.json", 1)
+    page.write(tmp_path, tmp_path / "out")
+    text = (tmp_path / "out" / "results.md").read_text("utf-8")
+    assert "| a | 2 | 2.50 (2.00 to 3.00) |" in text
+    assert "| a | `python PROGRAM LOG SEED none` | thing 1.0 |" in text
+    assert str(tmp_path) not in text
