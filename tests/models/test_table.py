@@ -156,3 +156,25 @@ def test_a_size_below_a_networks_least_is_refused(name, text):
     with pytest.raises(UsageError) as refusal:
         build(name, Size(8, 9), 3)
     assert str(refusal.value) == text
+
+
+def test_grey_pictures_whiten_as_well_in_bfloat16_as_in_float32():
+    grey = torch.randint(0, 256, (64, 1, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    images = grey.expand(-1, 3, -1, -1)
+    model = build("fast", Size(16, 16), 2)
+    initialise_from(model, images)
+    pixels = model.normalise(images)
+    exact = model.whitening(pixels)
+    short = model.whitening.to(torch.bfloat16)(pixels.to(torch.bfloat16)).float()
+    assert (exact.std(dim=(0, 2, 3)) > 0.5).all()
+    assert (short - exact).norm() < 0.02 * exact.norm()
+
+
+def test_pictures_of_one_colour_give_finite_answers_in_training():
+    images = torch.full((8, 3, 16, 16), 7, dtype=torch.uint8)
+    model = build("fast", Size(16, 16), 2).train()
+    initialise_from(model, images)
+    logits = model(images)
+    logits.sum().backward()
+    assert logits.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

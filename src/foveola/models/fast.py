@@ -41,7 +41,11 @@ class Whitening(nn.Conv2d):
         patches = F.unfold(images, 2).transpose(1, 2).reshape(-1, 12)
         patches -= patches.mean(dim=0)
         values, vectors = torch.linalg.eigh((patches.T @ patches / len(patches)).to(torch.float64))
-        filters = (vectors / (values + 5e-4).sqrt()).T.flip(0).reshape(12, 3, 2, 2)
+        # Directions in which the pictures do not vary (the colours of grey ones) would only amplify rounding: bfloat16
+        # then made noise of them, and `fast` learned nothing from 28 grey digits. They repeat the directions that vary.
+        varying = max(1, int((values > 1e-5 * values.max()).sum()))
+        taken = 11 - torch.arange(12) % varying  # eigh sorts upwards
+        filters = (vectors / (values + 5e-4).sqrt()).T[taken].reshape(12, 3, 2, 2)
         with torch.no_grad():
             self.weight.copy_(torch.cat([filters, -filters]).to(self.weight.dtype))
             assert self.bias is not None
@@ -103,8 +107,9 @@ def fast(*, size: Size, classes: int, width1: Width = 32, width2: Width = 128, w
 
 def _norm(width: int) -> nn.BatchNorm2d:
     # The scale is fixed at 1: only the bias learns, as in the source. Momentum 0.4 (torch's counting), since a run of
-    # few epochs has few steps to average over.
-    norm = nn.BatchNorm2d(width, eps=1e-12, momentum=0.4)
+    # few epochs has few steps to average over. eps is torch's, not the source's 1e-12: a channel that is constant in a
+    # batch (black borders, a tiny set) would be blown up a million times, and the loss becomes nan.
+    norm = nn.BatchNorm2d(width, eps=1e-5, momentum=0.4)
     norm.weight.requires_grad_(False)
     return norm
 
