@@ -13,12 +13,12 @@ from foveola.workflows import Watch
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """60 pictures of 96x96: warm and cold gradients with noise."""
+    """60 pictures of 128x128: warm and cold gradients with noise."""
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 2
-    ramp = np.linspace(0, 160, 96)[None, :, None] * np.ones((96, 1, 3))
+    ramp = np.linspace(0, 160, 128)[None, :, None] * np.ones((128, 1, 3))
     ramp = ramp * np.where(labels == 0, 1.0, 0.5)[:, None, None, None] * [[[[1, 0.7, 0.4]]]]
-    pixels = (ramp + rng.integers(0, 90, (60, 96, 96, 3))).clip(0, 255).astype(np.uint8)
+    pixels = (ramp + rng.integers(0, 90, (60, 128, 128, 3))).clip(0, 255).astype(np.uint8)
     return fv.from_arrays(pixels, labels, class_names=["warm", "cold"])
 
 
@@ -31,7 +31,7 @@ def test_photos_take_transfer_and_the_plan_says_why(photos, tmp_path):
     plans = []
     fv.train(photos, out=tmp_path / "r", watch=Watch(plan=plans.append))
     assert plans[0].remarks[0] == (
-        "model auto is transfer: 44 pictures of 96x96 to learn from: photos need what ImageNet's million has already taught"
+        "model auto is transfer: 44 pictures of 128x128 to learn from: photos need what ImageNet's million has already taught"
     )
 
 

@@ -23,7 +23,7 @@ def test_a_recipe_survives_its_file(tmp_path):
 
 def test_a_complete_recipe_leaves_nothing_to_choose():
     recipe = complete({}, Size(32, 32), 45_000, "t")
-    assert (recipe.model.name, recipe.data.size, recipe.fit.epochs, recipe.title) == ("fast", "32x32", 9, "t")
+    assert (recipe.model.name, recipe.data.size, recipe.fit.epochs, recipe.title) == ("fast", "32x32", 8, "t")
 
 
 def test_the_networks_recommendations_give_way_to_what_is_said():
@@ -138,13 +138,13 @@ def test_photos_are_larger_for_transfer(monkeypatch):
 
 
 def test_small_pictures_take_the_fast_network():
-    assert choose_model(Size(88, 88), 1000).name == "fast"
+    assert choose_model(Size(96, 96), 1000).name == "fast"
 
 
 def test_photos_take_transfer_where_its_weights_are_there(monkeypatch):
-    assert choose_model(Size(96, 96), 1000).name == "transfer"
+    assert choose_model(Size(128, 128), 1000).name == "transfer"
     monkeypatch.setattr(choices, "weights_there", lambda: False)
-    assert choose_model(Size(96, 96), 1000).name == "alexnet_mini"
+    assert choose_model(Size(128, 128), 1000).name == "alexnet_mini"
 
 
 @pytest.mark.parametrize(("n", "expected"), [(1, 40), (10_000, 40), (20_000, 20), (45_000, 9), (10**6, 8)])

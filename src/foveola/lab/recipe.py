@@ -168,7 +168,7 @@ def complete(tables: Mapping[str, Any], size: Size, n_train: int, title: str, *,
     settings: dict[str, object] = {"model.name": name, "data.size": str(size)}
     recipe = compose(merge(tables, settings))
     if recipe.fit.epochs == "auto":
-        settings["fit.epochs"] = choose_epochs(n_train)
+        settings["fit.epochs"] = choose_epochs(n_train, size if name == "fast" else None)
     if recipe.model.average_flips == "auto":
         settings["model.average_flips"] = name in AVERAGES_FLIPS and recipe.fit.flip
     recipe = compose(merge(tables, settings))

@@ -252,7 +252,6 @@ def _conclude(session: Session, clock: Clock) -> Run:
     }
     run = Run(session.folder, result)
     write_atomic(run.report, render(run))
-    result["seconds"] = time.monotonic() - clock.started
     write_atomic(session.folder / "result.json", json.dumps(result, indent=1))
     return run
 
