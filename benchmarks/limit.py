@@ -163,3 +163,7 @@ def timed(call: Callable[[], object], repeats: int) -> float:
 def rate(flops: float, seconds: float) -> str:
     """In GFLOP/s; "-" where nothing is to be computed."""
     return f"{flops / seconds / 1e9:.0f} GFLOP/s" if flops and seconds else "-"
+
+
+if __name__ == "__main__":
+    main()
