@@ -92,11 +92,12 @@ class Session:
         yield from self._kept(epochs, "history.jsonl")
 
     def _head(self, model: nn.Module) -> Iterator[Row]:
-        plain, mirrored = keep_features(self.prepared, model, self.device, self.dtype, tick=self.tick)
+        kept = keep_features(self.prepared, model, self.device, self.dtype, tick=self.tick)
+        plain, mirrored = self._kept_features = kept
         labels, rows = self.prepared.dataset.labels, self.split.val
         measured = (plain[rows] + mirrored[rows]) * np.float32(0.5) if self.flips else plain[rows]
         head: nn.Linear = model.head  # type: ignore[assignment]
-        yield from fit_head(head, self._features(model, self.split.train), Features(measured, labels[rows]))
+        yield from fit_head(head, self._features(self.split.train), Features(measured, labels[rows]))
 
     def _refit(self, model: nn.Module) -> None:
         """Fit the head once more with the penalty that val has chosen, on train and val together: val has no other use now.
@@ -104,15 +105,15 @@ class Session:
         It is a tenth more to learn from, which a small set can well use.
         """
         assert isinstance(self.best, HeadRow)
-        both = self._features(model, np.sort(np.concatenate([self.split.train, self.split.val])))
+        both = self._features(np.sort(np.concatenate([self.split.train, self.split.val])))
         head: nn.Linear = model.head  # type: ignore[assignment]
         for _ in fit_head(head, both, both, [self.best.strength]):
             pass
         self._best_state = copy.deepcopy(model.state_dict())
 
-    def _features(self, model: nn.Module, rows: Rows) -> Features:
+    def _features(self, rows: Rows) -> Features:
         """What a head is fitted on: the rows' features, and those of their mirror images where flips are allowed."""
-        plain, mirrored = keep_features(self.prepared, model, self.device, self.dtype)
+        plain, mirrored = self._kept_features
         parts = [plain, mirrored] if self.recipe.fit.flip else [plain]
         labels = np.tile(self.prepared.dataset.labels[rows], len(parts))
         return Features(np.concatenate([part[rows] for part in parts]), labels)
