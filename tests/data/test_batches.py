@@ -103,3 +103,20 @@ def test_without_cutout_order_and_shifts_are_what_they_were():
     for (first, labels), (second, others) in zip(plain.epoch(1), cut.epoch(1), strict=True):
         assert torch.equal(labels, others)
         assert ((first != second).any(dim=1).sum(dim=(1, 2)) <= 9).all()
+
+
+@pytest.mark.parametrize("epoch_pictures", [7, 30, 44, 90])
+def test_epochs_of_any_length_cut_the_same_row_of_passes(numbered, epoch_pictures):
+    how = {"flip": True, "translate_px": 1, "cutout_px": 2, "seed": 5}
+    passes = Batches(*numbered, np.arange(30), 5, **how)
+    windows = Batches(*numbered, np.arange(30), 5, **how, epoch_pictures=epoch_pictures)
+    whole = torch.cat([images for number in (1, 2, 3, 4, 5, 6) for images, _ in passes.epoch(number)])
+    cut = [torch.cat([images for images, _ in windows.epoch(number)]) for number in (1, 2)]
+    assert [len(part) for part in cut] == [epoch_pictures] * 2
+    assert torch.equal(torch.cat(cut), whole[: 2 * epoch_pictures])
+
+
+def test_the_number_of_batches_follows_the_length_of_an_epoch(numbered):
+    batches = Batches(*numbered, np.arange(30), 8, epoch_pictures=45)
+    assert len(batches) == len(list(batches.epoch(1))) == 6
+    assert len(list(batches.in_order())) == 4

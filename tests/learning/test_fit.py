@@ -34,7 +34,8 @@ def stripes():
 
 def history(stripes, spec, seed=0, dtype=torch.float32):
     pixels, labels = stripes
-    train = Batches(pixels, labels, np.arange(80), spec.batch_size, spec.flip, spec.translate_px, seed)
+    how = {"flip": spec.flip, "translate_px": spec.translate_px, "epoch_pictures": spec.epoch_pictures, "seed": seed}
+    train = Batches(pixels, labels, np.arange(80), spec.batch_size, **how)
     model = build("fast", Size(16, 16), 2, {"width1": 8, "width2": 16, "width3": 16}, seed=seed)
     initialise_from(model, train.sample(80))
     val = Batches(pixels, labels, np.arange(80, 120), 16)
@@ -90,6 +91,14 @@ def test_train_loss_is_the_mean_of_the_steps_losses(stripes):
     rows, _ = history(stripes, SPEC)
     losses = [row.loss for row in rows if isinstance(row, StepRow) and row.epoch == 2]
     assert epochs(rows)[1].train_loss == pytest.approx(np.mean(losses))
+
+
+def test_shares_are_of_the_epochs_pictures_when_an_epoch_is_no_pass(stripes):
+    rows, _ = history(stripes, FitSpec(epochs=2, batch_size=16, lr_peak=0.01, epoch_pictures=100))
+    assert [row.step for row in epochs(rows)] == [7, 14]
+    for row in epochs(rows):
+        assert 0 < row.train_accuracy <= 1
+        assert row.train_accuracy * 100 == pytest.approx(round(row.train_accuracy * 100))
 
 
 def test_losses_are_plain_cross_entropy_whatever_the_label_smoothing(stripes):

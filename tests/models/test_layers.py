@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from foveola.models.layers import ConvSame, MaxPoolSame, Normalise, initialise, same_padding
+from foveola.models.layers import ConvSame, Dropout, MaxPoolSame, Normalise, initialise, same_padding
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,52 @@ def test_he_normal_has_the_deviation_of_its_formula():
     layer = nn.Linear(400, 300)
     initialise(layer, "he_normal")
     assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / 400), rel=0.02)
+
+
+def ones(shape=(16, 32, 10, 10)):
+    return torch.ones(shape).contiguous(memory_format=torch.channels_last)
+
+
+def test_dropout_drops_its_share_and_scales_the_rest_by_the_exact_share_kept():
+    out = Dropout(0.3)(ones())
+    dropped = round(0.3 * 65536) / 65536
+    assert out.unique().tolist() == pytest.approx([0.0, 1 / (1 - dropped)], rel=1e-6)
+    n = out.numel()  # 51,200 draws: five standard deviations to each side
+    assert abs(int((out == 0).sum()) - n * dropped) < 5 * math.sqrt(n * dropped * (1 - dropped))
+
+
+def test_dropout_draws_channels_and_pixels_apart():
+    kept = (Dropout(0.5)(ones()) > 0).double()
+    for dimension in range(4):
+        there, next_to_it = kept.narrow(dimension, 0, kept.shape[dimension] - 1), kept.roll(-1, dimension)
+        next_to_it = next_to_it.narrow(dimension, 0, kept.shape[dimension] - 1)
+        agree = float((there == next_to_it).double().mean())
+        assert abs(agree - 0.5) < 5 * 0.5 / math.sqrt(there.numel())
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 3, 3), (7, 5)], ids=["maps", "rows"])
+def test_dropout_passes_the_gradient_where_it_passed_the_value(shape):
+    images = torch.ones(shape, requires_grad=True)
+    out = Dropout(0.5)(images)
+    out.sum().backward()
+    assert torch.equal(images.grad, out.detach())
+
+
+def test_dropout_follows_torchs_seed():
+    torch.manual_seed(4)
+    first, second = Dropout(0.5)(ones()), Dropout(0.5)(ones())
+    torch.manual_seed(4)
+    assert torch.equal(Dropout(0.5)(ones()), first)
+    assert not torch.equal(first, second)
+
+
+def test_dropout_does_nothing_outside_training_or_at_zero():
+    images = ones()
+    assert Dropout(0.5).eval()(images) is images or torch.equal(Dropout(0.5).eval()(images), images)
+    assert torch.equal(Dropout(0.0)(images), images)
+
+
+def test_dropout_of_nearly_everything_still_keeps_a_share():
+    images = torch.ones(2_000_000)
+    out = Dropout(0.9999999)(images)
+    assert torch.isfinite(out).all() and out.max() in (0, 65536)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ class Batches:
 
     pixels: uint8 (n, H, W, 3); labels: int64 (n,); rows: int64 (m,), which of them, in order. A batch is (uint8 tensor
     (b, 3, H, W) channels-last, int64 tensor (b,)). The batches of an epoch differ in size by one at most, so no batch
-    of a single picture meets a batch norm.
+    of a single picture meets a batch norm. epoch_pictures: how many pictures make an epoch (0: all of `rows`).
     """
 
     pixels: Images
@@ -35,41 +36,54 @@ class Batches:
     flip: bool = False
     translate_px: int = 0
     cutout_px: int = 0
+    epoch_pictures: int = 0
     seed: int = 0
 
     def __len__(self) -> int:
-        return math.ceil(len(self.rows) / self.batch_size)
+        return math.ceil(self.epoch_size / self.batch_size)
+
+    @property
+    def epoch_size(self) -> int:
+        """How many pictures an epoch shows."""
+        return self.epoch_pictures or len(self.rows)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """All pictures as they are, in the order of `rows`."""
-        for places in np.array_split(np.arange(len(self.rows)), max(1, len(self))):
-            yield self._batch(self.rows[places])
+        for rows in np.array_split(self.rows, max(1, math.ceil(len(self.rows) / self.batch_size))):
+            yield self._batch(rows)
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """All pictures once, in an order, flipped and shifted as seed and epoch number (from 1) say.
+        """An epoch's pictures, in an order, flipped and shifted as seed and epoch number (from 1) say.
 
-        Flips alternate: who is mirrored in one epoch is not in the next (K. Jordan, arXiv:2404.00498, section 3.6), so
-        every two epochs show each picture both ways. Shifts are whole pixels, drawn anew, edges mirrored. Cutout covers
-        a square of each picture (T. DeVries and G. Taylor, 2017, arXiv:1708.04552), whole here: none sticks out.
+        Pass after pass shows all pictures once, each in an order of its own; an epoch is a window of `epoch_size` of
+        this endless row, one pass unless said otherwise. Flips alternate: who is mirrored in one pass is not in the next
+        (K. Jordan, arXiv:2404.00498, section 3.6), so every two passes show each picture both ways. Shifts are whole
+        pixels, drawn anew, edges mirrored. Cutout covers a square of each picture (T. DeVries and G. Taylor, 2017,
+        arXiv:1708.04552), whole here: none sticks out.
         """
-        rng = np.random.default_rng([self.seed, number])
-        order = rng.permutation(len(self.rows))
-        mirrored = np.zeros(len(self.rows), bool)
-        if self.flip:
-            mirrored = np.random.default_rng([self.seed, 0xF11B]).random(len(self.rows)) < 0.5
-            mirrored ^= number % 2 == 0
-        shifts = rng.integers(0, 2 * self.translate_px + 1, (len(self.rows), 2))
-        corners = self._corners(rng)
-        for places in np.array_split(order, max(1, len(self))):
+        drawn = [np.concatenate(parts) for parts in zip(*self._draws(number), strict=True)]
+        for some in np.array_split(np.arange(self.epoch_size), max(1, len(self))):
+            places, mirrored, shifts, corners = (part[some] for part in drawn)
             images, labels = self._arrays(self.rows[places])
-            images = augment(images, mirrored[places], shifts[places], self.translate_px)
+            images = augment(images, mirrored, shifts, self.translate_px)
             if self.cutout_px:
-                cover(images, corners[places], self.cutout_px, self._mean_colour)
+                cover(images, corners, self.cutout_px, self._mean_colour)
             yield _tensor(images), torch.from_numpy(labels)
 
-    def _corners(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        room = np.maximum(np.array(self.pixels.shape[1:3]) - self.cutout_px + 1, 1)
-        return rng.integers(0, room, (len(self.rows), 2)) if self.cutout_px else np.zeros((0, 2), np.int64)
+    def _draws(self, number: int) -> Iterator[tuple[NDArray[Any], ...]]:
+        """For each pass that an epoch touches: places in `rows`, whether mirrored, shift and corner of cutout."""
+        n, begin = len(self.rows), (number - 1) * self.epoch_size
+        end = begin + self.epoch_size
+        mirrored = np.random.default_rng([self.seed, 0xF11B]).random(n) < 0.5
+        for turn in range(begin // n, -(-end // n)):
+            rng = np.random.default_rng([self.seed, turn + 1])
+            order = rng.permutation(n)[max(0, begin - turn * n) : end - turn * n]
+            shifts = rng.integers(0, 2 * self.translate_px + 1, (n, 2))
+            corners = np.zeros((n, 2), np.int64)
+            if self.cutout_px:
+                room = np.maximum(np.array(self.pixels.shape[1:3]) - self.cutout_px + 1, 1)
+                corners = rng.integers(0, room, (n, 2))
+            yield order, (mirrored[order] ^ (turn % 2 == 1)) & self.flip, shifts[order], corners[order]
 
     @cached_property
     def _mean_colour(self) -> NDArray[np.uint8]:

@@ -69,6 +69,7 @@ class Session:
             flip=fit_spec.flip,
             translate_px=fit_spec.translate_px,
             cutout_px=fit_spec.cutout_px,
+            epoch_pictures=fit_spec.epoch_pictures,
             seed=self.seed,
         )
         takes_from(self.model, fit_spec)  # refuses now, before a folder is made

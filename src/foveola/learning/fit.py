@@ -66,7 +66,7 @@ def fit(
             right += (logits.argmax(dim=1).cpu() == labels).sum()
             yield StepRow(epoch, step, total, value)
         val_loss, val_accuracy = _measure(model, val, device, dtype)
-        n, seconds = len(train.rows), time.monotonic() - started
+        n, seconds = train.epoch_size, time.monotonic() - started
         yield EpochRow(epoch, step, float(loss_sum) / n, int(right) / n, val_loss, val_accuracy, lr, seconds)
 
 

@@ -19,7 +19,7 @@ class FitSpec:
     """How to train.
 
     epochs: passes over train ("auto": chosen by the number of pictures; 0: only the head of a network with ready
-    features is fitted); batch_size: pictures a step;
+    features is fitted); epoch_pictures: how many pictures count as an epoch (0: all of train); batch_size: pictures a step;
     micro_batch_size: pictures that go through the network at once, their gradients added up until the step (0: all of
     the batch; batch norm sees a micro-batch); optimizer: adam, adamw (decoupled weight decay), sgd (Nesterov momentum)
     or muon (orthogonal steps for convolutions, sgd for the rest); lr_peak: the highest learning rate; schedule:
@@ -33,6 +33,7 @@ class FitSpec:
     """
 
     epochs: Annotated[int, Ge(0), Le(1_000_000)] | Literal["auto"] = "auto"
+    epoch_pictures: Annotated[int, Ge(0)] = 0
     batch_size: Count = 64
     micro_batch_size: Annotated[int, Ge(0)] = 0
     optimizer: Literal["adam", "adamw", "sgd", "muon"] = "adam"

@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from foveola.errors import UsageError
-from foveola.models.layers import ConvSame, Init, MaxPoolSame, Normalise, Scale, initialise
+from foveola.models.layers import ConvSame, Dropout, Init, MaxPoolSame, Normalise, Scale, initialise
 from foveola.types import Size
 
 Share = Annotated[float, Ge(0), Lt(1)]
@@ -65,7 +65,7 @@ def alexnet_mini(
     for number, inputs in enumerate((channels * sides[0] * sides[1], 64), start=1):
         layers[f"dense{number}"] = nn.Linear(inputs, 64)
         layers[f"dense_relu{number}"] = nn.ReLU()
-        layers[f"dropout{number}"] = nn.Dropout(dropout)
+        layers[f"dropout{number}"] = Dropout(dropout)
     layers["output"] = nn.Linear(64, classes)
     model = Classic(layers, tuple(f"relu{number}" for number in range(1, 6)))
     initialise(model, init)
@@ -99,13 +99,13 @@ def vgg6(
             layers[f"norm{number}"] = nn.BatchNorm2d(width, bn_eps, 1 - bn_momentum)
             channels = width
         layers[f"pool{block}"] = nn.MaxPool2d(2)
-        layers[f"dropout{block}"] = nn.Dropout(drop)
+        layers[f"dropout{block}"] = Dropout(drop)
     layers["flatten"] = nn.Flatten()
     layers["dense"] = nn.Linear(channels * (size[0] // 8) * (size[1] // 8), 128)
     layers["dense_relu"] = nn.ReLU()
     if head_batchnorm:
         layers["dense_norm"] = nn.BatchNorm1d(128, bn_eps, 1 - bn_momentum)
-    layers["dropout4"] = nn.Dropout(0.5)
+    layers["dropout4"] = Dropout(0.5)
     layers["output"] = nn.Linear(128, classes)
     model = Classic(layers, tuple(f"norm{k}" for k in range(1, 7)))
     initialise(model, init)

