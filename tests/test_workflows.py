@@ -287,7 +287,10 @@ def test_an_unreadable_file_is_listed_and_the_others_go_on(two_classes, tmp_path
 def test_an_unknown_model(two_classes, tmp_path):
     with pytest.raises(UsageError) as caught:
         fv.train(two_classes(), model="fats", out=tmp_path / "out")
-    assert str(caught.value) == "unknown model 'fats' (did you mean 'fast'?); known: alexnet_mini, fast, transfer, vgg6"
+    assert (
+        str(caught.value)
+        == "unknown model 'fats' (did you mean 'fast'?); known: alexnet_mini, fast, fast_l, fast_m, transfer, vgg6"
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -51,6 +51,10 @@ def train(
         int | None, typer.Option(help="Passes over the training pictures. [default: by their number]")
     ] = None,
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH in pixels. [default: by the pictures]")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="How long it may take, such as 5m, in place of epochs: network and epochs to fill it."),
+    ] = None,
     recipe: Annotated[Path | None, typer.Option(help="A recipe file (TOML); the options here go before it.")] = None,
     seed: Seed = 0,
     batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
@@ -84,8 +88,8 @@ def train(
     }
     with Screen() as screen:
         run = workflows.train(
-            data, model=model, epochs=epochs, size=size, seed=seed, recipe=recipe, settings=settings, out=out, runs=runs,
-            watch=screen.watch,
+            data, model=model, epochs=epochs, size=size, budget=budget, seed=seed, recipe=recipe, settings=settings, out=out,
+            runs=runs, watch=screen.watch,
         )  # fmt: skip
     _print_run(run, json_)
 

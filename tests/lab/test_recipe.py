@@ -53,7 +53,7 @@ def test_an_unknown_option_is_named_with_its_nearest():
     text = refusal({"fit": {"epoch": 3}}, "the recipe a.toml")
     assert text == (
         "the recipe a.toml, [fit]: unknown option 'epoch' (did you mean 'epochs'?); known: batch_size, cutout_px, device, "
-        "epochs, flip, label_smoothing, lr_peak, micro_batch_size, momentum, norm_lr_scale, optimizer, patience, precision, "
+        "epoch_pictures, epochs, flip, label_smoothing, lr_peak, micro_batch_size, momentum, norm_lr_scale, optimizer, patience, precision, "
         "schedule, start_scale, translate_px, warmup_fraction, weight_decay"
     )
 
@@ -72,7 +72,7 @@ def test_all_mistakes_of_a_table_are_said_at_once():
         ({"fit": 3}, "the recipe: fit must be a table: write [fit] above its options"),
         (
             {"model": {"name": "resnet"}},
-            "unknown model 'resnet'; known: alexnet_mini, fast, transfer, vgg6",
+            "unknown model 'resnet'; known: alexnet_mini, fast, fast_l, fast_m, transfer, vgg6",
         ),
         (
             {"fit": {"epochs": -1}},

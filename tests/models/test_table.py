@@ -124,7 +124,10 @@ def test_a_wrong_value_of_an_option_says_what_it_must_be():
 def test_an_unknown_network_is_named_with_its_nearest():
     with pytest.raises(UsageError) as refusal:
         build("vgg", Size(32, 32), 3)
-    assert str(refusal.value) == "unknown model 'vgg' (did you mean 'vgg6'?); known: alexnet_mini, fast, transfer, vgg6"
+    assert (
+        str(refusal.value)
+        == "unknown model 'vgg' (did you mean 'vgg6'?); known: alexnet_mini, fast, fast_l, fast_m, transfer, vgg6"
+    )
 
 
 def test_a_taken_name_is_refused():

@@ -15,6 +15,10 @@ flowers of 128x128: `transfer` 74.4 % in 41 s, `alexnet_mini` 69.4 % in 179 s. O
 """
 
 
+FAST_SIZES = ("fast", "fast_m", "fast_l")
+"""The sizes of `fast`, from small to large."""
+
+
 class Choice(NamedTuple):
     """A network's name, and the reason in half a sentence."""
 
@@ -35,7 +39,7 @@ def choose_model(size: Size, n_train: int) -> Choice:
 def choose_epochs(n_train: int, size: Size | None = None) -> int:
     """So many epochs that about 400,000 pictures are seen, but at least 8 and at most 40.
 
-    With a size, for `fast`: so many that their pixels are those of 200,000 pictures of 32x32.
+    With a size, for `fast` and its larger sisters: so many that their pixels are those of 200,000 pictures of 32x32.
 
     >>> choose_epochs(288), choose_epochs(20_000), choose_epochs(45_000), choose_epochs(1_480, Size(96, 96))
     (40, 20, 9, 15)

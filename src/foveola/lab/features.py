@@ -50,9 +50,7 @@ def keep_features(
     Their key is made of the pictures' key, the weights, the precision and VERSION; a damaged copy is made again. Raises
     ResourceError when the disk is full.
     """
-    trunk: Trunk = model  # type: ignore[assignment]
-    key = digest(prepared.key, trunk.features_key, str(dtype), device.type, str(VERSION))
-    place = cache_root() / "features" / key[:32]
+    place = _place(prepared, model, device, dtype)
     found = _open(place, len(prepared.pixels))
     if found is None:
         shutil.rmtree(place, ignore_errors=True)
@@ -60,6 +58,17 @@ def keep_features(
         found = _open(place, len(prepared.pixels))
     assert found is not None, f"what was just written to {place} can be read"
     return found
+
+
+def features_kept(prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether `keep_features` has been here; it may still find the copy damaged."""
+    return (_place(prepared, model, device, dtype) / "facts.json").is_file()
+
+
+def _place(prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype) -> Path:
+    trunk: Trunk = model  # type: ignore[assignment]
+    key = digest(prepared.key, trunk.features_key, str(dtype), device.type, str(VERSION))
+    return cache_root() / "features" / key[:32]
 
 
 def _make(

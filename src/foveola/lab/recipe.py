@@ -22,7 +22,7 @@ import tomli_w
 from foveola.data.split import SplitSpec
 from foveola.errors import UsageError, unknown
 from foveola.images import Resize
-from foveola.lab.choices import choose_epochs, choose_model
+from foveola.lab.choices import FAST_SIZES, choose_epochs, choose_model
 from foveola.learning.fit_spec import FitSpec
 from foveola.models.table import AVERAGES_FLIPS, MODELS, RECOMMENDED_FIT
 from foveola.specs import build, check_options
@@ -168,7 +168,7 @@ def complete(tables: Mapping[str, Any], size: Size, n_train: int, title: str, *,
     settings: dict[str, object] = {"model.name": name, "data.size": str(size)}
     recipe = compose(merge(tables, settings))
     if recipe.fit.epochs == "auto":
-        settings["fit.epochs"] = choose_epochs(n_train, size if name == "fast" else None)
+        settings["fit.epochs"] = choose_epochs(n_train, size if name in FAST_SIZES else None)
     if recipe.model.average_flips == "auto":
         settings["model.average_flips"] = name in AVERAGES_FLIPS and recipe.fit.flip
     recipe = compose(merge(tables, settings))

@@ -64,7 +64,7 @@ class Session:
         size, classes = self.prepared.size, len(self.prepared.dataset.class_names)
         self.model = build(self.recipe.model.name, size, classes, self.recipe.model.options, seed=self.seed)
         self.flips = self.recipe.model.average_flips is True
-        self.train = self._batches(
+        self.train = self.batches(
             self.split.train,
             flip=fit_spec.flip,
             translate_px=fit_spec.translate_px,
@@ -84,7 +84,7 @@ class Session:
         A network with ready features has its head fitted first (head.jsonl, one line a penalty). The epochs, if there are
         any, go on from the best head.
         """
-        model = self._ready()
+        model = self.ready()
         if has_features(model):
             yield from self._kept(self._head(model), "head.jsonl")
             model.load_state_dict(self._best_state)
@@ -121,7 +121,7 @@ class Session:
         return Features(np.concatenate([part[rows] for part in parts]), labels)
 
     def _epochs(self, model: nn.Module) -> Iterator[Row]:
-        val = self._batches(self.split.val)
+        val = self.batches(self.split.val)
         spec = self.recipe.fit
         for row in fit(model, self.train, val, spec, device=self.device, dtype=self.dtype, seed=self.seed):
             yield row
@@ -143,7 +143,7 @@ class Session:
         self.model.load_state_dict(self._best_state)
         self.model.to("cpu")
         dataset, test = self.prepared.dataset, self.split.test
-        answers = predict(self.model, self._batches(test).in_order(), torch.device("cpu"), flips=self.flips)
+        answers = predict(self.model, self.batches(test).in_order(), torch.device("cpu"), flips=self.flips)
         majority = int(np.bincount(dataset.labels[self.split.train]).argmax())
         ids = tuple(dataset.ids[i] for i in test)
         evaluation = Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", majority)
@@ -161,11 +161,13 @@ class Session:
         write_network(self.folder / "network.json", summary(self.model, self.prepared.size))
         write_atomic(self.folder / "environment.json", json.dumps(self._environment(), indent=1))
 
-    def _ready(self) -> nn.Module:
+    def ready(self) -> nn.Module:
+        """The network, having seen training pictures, on its device."""
         initialise_from(self.model, self.train.sample(_SEEN_BEFORE_THE_FIRST_STEP))
         return self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    def _batches(self, rows: np.ndarray[Any, np.dtype[np.int64]], **how: Any) -> Batches:
+    def batches(self, rows: Rows, **how: Any) -> Batches:
+        """Batches of some of the prepared pictures, as they are unless `how` says otherwise."""
         return Batches(self.prepared.pixels, self.prepared.dataset.labels, rows, self.recipe.fit.batch_size, **how)
 
     def _keep(self, row: EpochRow | HeadRow) -> None:

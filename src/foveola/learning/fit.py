@@ -23,6 +23,7 @@ from foveola.errors import DivergedError, UsageError
 from foveola.learning.device import mixed
 from foveola.learning.fit_spec import FitSpec, scale, schedule
 from foveola.learning.groups import make_optimizer
+from foveola.learning.optimizers import Optimizer
 from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, Row, StepRow
 
@@ -55,19 +56,35 @@ def fit(
             step += 1
             done = (step - 1) / total
             lr = spec.lr_peak * schedule(spec, done)
-            images = resized(images, scale(spec, done), least_px)
-            with _seeded(device, (seed, epoch, number)):
-                loss, logits = _forward_backward(model, images.to(device), labels.to(device), spec, dtype)
-            value = float(loss)
+            key, share = (seed, epoch, number), scale(spec, done)
+            value, logits = take_step(
+                model, optimizer, images, labels, spec, lr, share, least_px, key, device, dtype
+            )  # fmt: skip
             if not math.isfinite(value):
                 raise DivergedError(_blame(spec, dtype, value, epoch, step))
-            optimizer.step(lr)
             loss_sum += value * len(labels)
             right += (logits.argmax(dim=1).cpu() == labels).sum()
             yield StepRow(epoch, step, total, value)
         val_loss, val_accuracy = _measure(model, val, device, dtype)
         n, seconds = train.epoch_size, time.monotonic() - started
         yield EpochRow(epoch, step, float(loss_sum) / n, int(right) / n, val_loss, val_accuracy, lr, seconds)
+
+
+def take_step(
+    model: nn.Module, optimizer: Optimizer, images: Tensor, labels: Tensor, spec: FitSpec, lr: float, share: float,
+    least_px: int, key: tuple[int, int, int], device: torch.device, dtype: torch.dtype,
+) -> tuple[float, Tensor]:  # fmt: skip
+    """One step on a batch at this share of its size and this learning rate; the loss and the logits.
+
+    A loss that is not finite changes nothing: the step is not taken.
+    """
+    images = resized(images, share, least_px)
+    with _seeded(device, key):
+        loss, logits = _forward_backward(model, images.to(device), labels.to(device), spec, dtype)
+    value = float(loss)
+    if math.isfinite(value):
+        optimizer.step(lr)
+    return value, logits
 
 
 def _forward_backward(

@@ -105,6 +105,16 @@ def fast(*, size: Size, classes: int, width1: Width = 32, width2: Width = 128, w
     return Fast((width1, width2, width3), classes)
 
 
+def fast_m(*, size: Size, classes: int, width1: Width = 64, width2: Width = 256, width3: Width = 256) -> Fast:
+    """`fast` with twice the channels, for more minutes: about two million parameters, 3.6 times the work."""
+    return fast(size=size, classes=classes, width1=width1, width2=width2, width3=width3)
+
+
+def fast_l(*, size: Size, classes: int, width1: Width = 128, width2: Width = 384, width3: Width = 384) -> Fast:
+    """`fast` with three to four times the channels, for half an hour and more: about nine times the work."""
+    return fast(size=size, classes=classes, width1=width1, width2=width2, width3=width3)
+
+
 def _norm(width: int) -> nn.BatchNorm2d:
     # The scale is fixed at 1: only the bias learns, as in the source. Momentum 0.4 (torch's counting), since a run of
     # few epochs has few steps to average over. eps is torch's, not the source's 1e-12: a channel that is constant in a

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from foveola.errors import UsageError
 from foveola.models.classic import alexnet_mini, vgg6
-from foveola.models.fast import fast
+from foveola.models.fast import fast, fast_l, fast_m
 from foveola.models.layers import Normalise
 from foveola.models.pretrained import require_weights
 from foveola.models.transfer import transfer
@@ -19,7 +19,15 @@ from foveola.specs import check_options
 from foveola.types import Size
 
 MODELS: Registry[Callable[..., nn.Module]] = Registry(
-    "model", {"alexnet_mini": alexnet_mini, "fast": fast, "transfer": transfer, "vgg6": vgg6}
+    "model",
+    {
+        "alexnet_mini": alexnet_mini,
+        "fast": fast,
+        "fast_m": fast_m,
+        "fast_l": fast_l,
+        "transfer": transfer,
+        "vgg6": vgg6,
+    },
 )
 """Name -> factory(*, size: Size, classes: int, **options) -> network; images (b, 3, H, W) to logits (b, classes).
 
@@ -32,27 +40,31 @@ Add your own:
 A network without a `Normalise` layer gets one in front; a `stages` attribute names the layers with its feature maps.
 """
 
+_FAST: Mapping[str, object] = {
+    "optimizer": "muon",
+    "lr_peak": 0.24,
+    "momentum": 0.6,
+    "norm_lr_scale": 50.0,
+    "batch_size": 250,
+    "micro_batch_size": 125,
+    "schedule": "one-cycle",
+    "weight_decay": 1.3e-3,
+    "label_smoothing": 0.2,
+    "translate_px": 2,
+    "start_scale": 0.5,
+}
+
 RECOMMENDED_FIT: Mapping[str, Mapping[str, object]] = {
     "alexnet_mini": {"optimizer": "adam", "lr_peak": 1e-3, "batch_size": 32, "schedule": "cosine"},
     "vgg6": {"optimizer": "adam", "lr_peak": 1e-3, "batch_size": 64, "schedule": "cosine"},
-    "fast": {
-        "optimizer": "muon",
-        "lr_peak": 0.24,
-        "momentum": 0.6,
-        "norm_lr_scale": 50.0,
-        "batch_size": 250,
-        "micro_batch_size": 125,
-        "schedule": "one-cycle",
-        "weight_decay": 1.3e-3,
-        "label_smoothing": 0.2,
-        "translate_px": 2,
-        "start_scale": 0.5,
-    },
+    "fast": _FAST,
+    "fast_m": {**_FAST, "batch_size": 1000},
+    "fast_l": {**_FAST, "batch_size": 1000},
     "transfer": {"epochs": 0, "batch_size": 32, "lr_peak": 1e-4, "optimizer": "adamw", "schedule": "cosine"},
 }
 """What each network of ours is trained with when the recipe is silent; others take FitSpec's own defaults."""
 
-AVERAGES_FLIPS = frozenset({"fast", "transfer"})
+AVERAGES_FLIPS = frozenset({"fast", "fast_m", "fast_l", "transfer"})
 """Networks that answer with the mean of both mirrorings when the recipe is silent."""
 
 

@@ -6,7 +6,6 @@ import contextlib
 import gc
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -61,6 +60,7 @@ def train(
     model: str | None = None,
     epochs: int | None = None,
     size: str | None = None,
+    budget: str | float | None = None,
     seed: int = 0,
     recipe: str | os.PathLike[str] | None = None,
     settings: Mapping[str, object] | None = None,
@@ -72,7 +72,8 @@ def train(
 
     data: a folder with one sub-folder a class (or with train/ and test/), an .npz file, "cifar10", "digits", or a
     Dataset such as `from_arrays` gives. recipe: a TOML file; model, epochs, size and `settings` ({"fit.lr_peak": 0.01})
-    go before it. The run goes to the folder `out`, else to one below `runs`.
+    go before it. The run goes to the folder `out`, else to one below `runs`. budget: how long all of it may take, "5m" or
+    seconds, in place of epochs: a few steps are measured, then network and epochs are chosen so as to fill it.
 
     Raises UsageError, DataError or ResourceError, each with one sentence that says what to do.
 
@@ -81,7 +82,7 @@ def train(
     """
     started = time.monotonic()
     watch = watch or Watch()
-    session, imported = _begin(
+    session, clock = _begin(
         data,
         settings={
             "data.size": size,
@@ -94,14 +95,14 @@ def train(
         out=out,
         runs=runs,
         tick=watch.tick,
+        clock=Clock(started, budget=budget),
     )
     watch.plan(_plan(session))
-    first_step = 0.0
     for row in session.rows():
-        first_step = first_step or time.monotonic()
+        clock.first_step = clock.first_step or time.monotonic()
         watch.row(row)
     session.finish()
-    return _conclude(session, Clock(started, imported, first_step))
+    return _conclude(session, clock)
 
 
 @contextlib.contextmanager
@@ -129,16 +130,18 @@ def _begin(
     out: str | os.PathLike[str] | None,
     runs: str | os.PathLike[str],
     tick: Tick,
-) -> tuple[Session, float]:
-    """All that comes before the first step: read, decode, split, build, make the folder; and when torch was there."""
+    clock: Clock,
+) -> tuple[Session, Clock]:
+    """All that comes before the first step: read, decode, split, plan, build, make the folder."""
     with _collector_paused():
+        from foveola.lab.budget import parse_time, require_free
         from foveola.lab.recipe import compose, merge, read_tables
         from foveola.lab.runs import run_folder
         from foveola.lab.training import Session
         from foveola.models.table import require
         from foveola.store import digest, new_folder
 
-    imported = time.monotonic()
+    clock.imported = time.monotonic()
     if not 0 <= seed < 2**32:
         raise UsageError(f"seed {seed} is out of range: give a whole number from 0 to {2**32 - 1:,}")
     tables = read_tables(Path(recipe)) if recipe is not None else {}
@@ -147,27 +150,33 @@ def _begin(
     tables = merge(tables, {"data.source": source, **settings}, where=where)
     early = compose(tables, where=where)
     require(early.model.name)
+    if clock.budget is not None:
+        clock.budget = parse_time(clock.budget)
+        require_free(tables)
     _refuse_taken(out)
     with _collector_paused():
         dataset = open_data(early, tick) if data is None or isinstance(data, str | os.PathLike) else data
     prepared, split = _prepare(dataset, early, seed, tick)
     tables = merge(tables, {"data.source": source and printable(source)})
-    done, remark = _complete(tables, prepared, len(split.train))
+    done, remarks = _complete(tables, prepared, split, seed, clock)
     fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
     folder = Path(out) if out is not None else run_folder(Path(runs), prepared.dataset.name, done, fingerprint, seed)
-    session = Session(prepared, split, done, seed, folder, tick, (remark,) if remark else ())
+    session = Session(prepared, split, done, seed, folder, tick, remarks)
     new_folder(folder)
     session.begin()
-    return session, imported
+    return session, clock
 
 
-@dataclass(frozen=True)
+@dataclass
 class Clock:
-    """When a run began, when torch was there, when the first step was done; monotonic seconds."""
+    """When a run began, when torch was there, when the first step was done, in monotonic seconds; how long it may take
+    and is expected to take, in seconds, where a budget was given."""
 
     started: float
-    imported: float
-    first_step: float
+    imported: float = 0.0
+    first_step: float = 0.0
+    budget: str | float | None = None
+    predicted: float | None = None
 
 
 def _refuse_taken(out: str | os.PathLike[str] | None) -> None:
@@ -188,19 +197,28 @@ def _prepare(dataset: Dataset, recipe: Recipe, seed: int, tick: Tick) -> tuple[P
     return prepared, split(prepared.dataset, prepared.content, recipe.split, seed)
 
 
-def _complete(tables: Mapping[str, Any], prepared: Prepared, n_train: int) -> tuple[Recipe, str]:
-    """The recipe with nothing left open, and a remark on the network if it was chosen here."""
+def _complete(
+    tables: Mapping[str, Any], prepared: Prepared, split: Split, seed: int, clock: Clock
+) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with nothing left open, and remarks on what was chosen here: the network, and what fills the budget."""
+    from foveola.lab.budget import within
     from foveola.lab.choices import choose_model
     from foveola.lab.recipe import complete, merge
 
-    dataset = prepared.dataset
-    name, remark = tables.get("model", {}).get("name", "auto"), ""
-    if name == "auto":
+    dataset, n_train = prepared.dataset, len(split.train)
+    name = tables.get("model", {}).get("name", "auto")
+    chosen, remarks = name == "auto", tuple[str, ...]()
+    if chosen:
         choice = choose_model(prepared.size, n_train)
-        name, remark = choice.name, f"model auto is {choice.name}: {choice.why}"
+        name, remarks = choice.name, (f"model auto is {choice.name}: {choice.why}",)
+    tables = merge(tables, {"model.name": name})
+    if clock.budget is not None:
+        budget = float(clock.budget)
+        found = within(budget, clock.started, tables, prepared, split, seed, sizes=chosen and name == "fast")
+        clock.predicted = found.seconds
+        return found.recipe, (*remarks, found.sentence(budget))
     title = f"{printable(dataset.name)}, {name}"
-    done = complete(merge(tables, {"model.name": name}), prepared.size, n_train, title, mirror_safe=dataset.mirror_safe)
-    return done, remark
+    return complete(tables, prepared.size, n_train, title, mirror_safe=dataset.mirror_safe), remarks
 
 
 def _plan(session: Session) -> Plan:
@@ -224,6 +242,7 @@ def _plan(session: Session) -> Plan:
 def _conclude(session: Session, clock: Clock) -> Run:
     """Report, then result.json: what makes the run finished."""
     from foveola.lab.runs import Run, numbers_of
+    from foveola.learning.timing import peak_memory_mb
     from foveola.report.pages import render
     from foveola.store import write_atomic
 
@@ -248,22 +267,14 @@ def _conclude(session: Session, clock: Clock) -> Run:
         "seconds_before_first_step": clock.first_step - clock.started,
         "seconds_importing": clock.imported - clock.started,
         "peak_memory_mb": peak_memory_mb(),
+        "budget_seconds": clock.budget,
+        "predicted_seconds": clock.predicted,
         "seconds": time.monotonic() - clock.started,
     }
     run = Run(session.folder, result)
     write_atomic(run.report, render(run))
     write_atomic(session.folder / "result.json", json.dumps(result, indent=1))
     return run
-
-
-def peak_memory_mb() -> float | None:
-    """The largest resident memory of this process so far, in megabytes (10^6 bytes); None on Windows."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6, 1)
 
 
 def demo(

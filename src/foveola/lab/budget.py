@@ -1,0 +1,192 @@
+"""A budget of time becomes a recipe: a few steps are measured, and network and epochs chosen so that the run fills it.
+
+What is chosen stands in the recipe as numbers, so that the run can be repeated anywhere; the budget itself does not.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from foveola.data.prepare import Prepared
+from foveola.data.split import Split
+from foveola.errors import UsageError
+from foveola.lab.choices import FAST_SIZES
+from foveola.lab.features import features_kept, has_features
+from foveola.lab.recipe import Recipe, complete, compose, merge
+from foveola.lab.training import Session
+from foveola.learning.timing import answer_seconds, head_seconds, peak_memory_mb, step_seconds
+
+CPU, FLOAT32 = torch.device("cpu"), torch.float32
+
+AIM = 0.96
+"""What share of the budget the plan fills: what the machine does besides makes runs longer, hardly ever shorter."""
+
+CLOSING_SECONDS = 1.5
+"""Weights, report and result of a run."""
+
+LARGER_FROM = 7.0
+"""So many passes over train must fit before a larger network is taken."""
+
+MOST_EPOCHS = 100
+"""With more passes than that an epoch becomes several of them, lest measuring on val costs more than learning."""
+
+
+class Forecast(NamedTuple):
+    """What is planned, and what it should cost: seconds for the whole command, megabytes (10^6 bytes) at its peak."""
+
+    recipe: Recipe
+    passes: float
+    seconds: float
+    memory_mb: float | None
+
+    def sentence(self, budget: float) -> str:
+        """The plan's line about it."""
+        fit = self.recipe.fit
+        memory = f" and {self.memory_mb:,.0f} MB of memory" if self.memory_mb else ""
+        what = f"{self.recipe.model.name}, {self.passes:.1f} passes over train as {fit.epochs} epochs"
+        if not fit.epochs:
+            what = f"{self.recipe.model.name}, its head only: no epoch of fine-tuning fits in"
+        return f"budget {show_time(budget)}: {what}; expected are {show_time(self.seconds)} in all{memory}"
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds on this machine: of a pass over train and one over val, and of all that is not epochs."""
+
+    train: float
+    val: float
+    rest: float
+
+
+def parse_time(text: str | float) -> float:
+    """Seconds from "90s", "5m", "1h30m", or a number of seconds. Raises UsageError for anything else.
+
+    >>> parse_time("5m"), parse_time("1h30m"), parse_time("90"), parse_time(2.5)
+    (300.0, 5400.0, 90.0, 2.5)
+    """
+    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", str(text).strip().lower())
+    try:
+        hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    except ValueError:
+        hours = minutes = seconds = 0
+    total = 3600 * hours + 60 * minutes + seconds
+    if not 0 < total < 1e7:
+        raise UsageError(f"budget '{text}' is no length of time: write for example 90s, 5m or 1h30m")
+    return float(total)
+
+
+def show_time(seconds: float) -> str:
+    """Seconds in the form that `parse_time` reads.
+
+    >>> show_time(42.4), show_time(300), show_time(5460)
+    ('42s', '5m', '1h31m')
+    """
+    whole = round(seconds)
+    parts = ((whole // 3600, "h"), (whole % 3600 // 60, "m"), (whole % 60, "s"))
+    return "".join(f"{value}{unit}" for value, unit in parts if value) or "0s"
+
+
+def require_free(tables: Mapping[str, Any]) -> None:
+    """Refuse a budget beside a number of epochs: both say how long to train."""
+    fit = tables.get("fit", {})
+    for key in ("epochs", "epoch_pictures"):
+        if fit.get(key, "auto") not in ("auto", None):
+            raise UsageError(f"--budget and fit.{key} = {fit[key]} both say how long to train: give one of them")
+
+
+def within(
+    budget: float,
+    started: float,
+    tables: Mapping[str, Any],
+    prepared: Prepared,
+    split: Split,
+    seed: int,
+    *,
+    sizes: bool,
+) -> Forecast:
+    """The recipe that fills `budget` seconds, counted from `started` (time.monotonic()).
+
+    tables name the network; with `sizes` a larger one of its kind may be taken. Raises UsageError when not even one
+    epoch fits.
+    """
+    names = FAST_SIZES if sizes else (tables["model"]["name"],)
+    found = None
+    for name in names:
+        recipe = _recipe(merge(tables, {"model.name": name}), prepared, split)
+        costs = _measure(Session(prepared, split, recipe, seed, Path()))
+        forecast = _forecast(recipe, costs, len(split.train), budget, time.monotonic() - started)
+        if found is not None and forecast.passes < LARGER_FROM:
+            break
+        found = forecast, costs
+        # The next size costs about three times as much: it is not worth measuring where it can't fit.
+        if forecast.passes < 3 * LARGER_FROM:
+            break
+    assert found is not None, "there is at least one name"
+    forecast, costs = found
+    forecast = _forecast(forecast.recipe, costs, len(split.train), budget, time.monotonic() - started)
+    if forecast.passes < 1 and (forecast.recipe.fit.epochs or forecast.seconds > budget):
+        raise _too_small(forecast.recipe, costs, len(split.train), budget, time.monotonic() - started)
+    return forecast
+
+
+def _recipe(tables: Mapping[str, Any], prepared: Prepared, split: Split) -> Recipe:
+    title = f"{prepared.dataset.name}, {tables['model']['name']}"
+    one = merge(tables, {"fit.epochs": 1})
+    return complete(one, prepared.size, len(split.train), title, mirror_safe=prepared.dataset.mirror_safe)
+
+
+def _measure(session: Session) -> Costs:
+    model, device, dtype, spec = session.ready(), session.device, session.dtype, session.recipe.fit
+    n, split = len(session.prepared.pixels), session.split
+    step = step_seconds(model, session.train, spec, device, dtype)
+    answer = answer_seconds(model, model, session.batches(split.val).in_order(), device, dtype)
+    # The test part is answered on the processor in float32, mirrored too where both are averaged.
+    exact = answer_seconds(model.cpu(), model, session.batches(split.test).in_order(), CPU, FLOAT32)
+    rest = CLOSING_SECONDS + exact * len(split.test) * (2 if session.flips else 1)
+    if has_features(model):
+        read, head = model.features, model.head
+        if not features_kept(session.prepared, model, device, dtype):
+            batches = session.batches(split.train).in_order()
+            rest += 2 * n * answer_seconds(model, read, batches, device, dtype)  # type: ignore[arg-type]
+        rows = len(split.train) * (2 if spec.flip else 1)
+        rest += head_seconds(rows, head.in_features, head.out_features)  # type: ignore[union-attr, arg-type]
+    return Costs(step * len(session.train), answer * len(split.val), rest)
+
+
+def _forecast(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: float) -> Forecast:
+    free = AIM * budget - spent - costs.rest
+    epochs = min(MOST_EPOCHS, math.ceil(free / (costs.train + costs.val))) if free > 0 else 1
+    passes = (free - epochs * costs.val) / costs.train
+    seconds = spent + costs.rest + epochs * costs.val + passes * costs.train
+    if passes < 1:
+        # One epoch may just not fit with the margin, but without it.
+        epochs, passes = 1, (free + (1 - AIM) * budget - costs.val) / costs.train
+        passes = 1.0 if passes >= 1 else passes
+        seconds = spent + costs.rest + costs.val + passes * costs.train
+    settings: dict[str, object] = {
+        "fit.epochs": epochs,
+        "fit.epoch_pictures": round(max(1.0, passes) * n_train / epochs),
+    }
+    if passes < 1 and recipe.model.name == "transfer":
+        settings, seconds = {"fit.epochs": 0}, spent + costs.rest
+    return Forecast(compose(merge(recipe.tables(), settings)), passes, seconds, peak_memory_mb())
+
+
+def _too_small(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: float) -> UsageError:
+    epoch, around = costs.train + costs.val, spent + costs.rest
+    what = f"one epoch of {recipe.model.name} on {n_train:,} pictures takes {show_time(math.ceil(epoch))} here"
+    if not recipe.fit.epochs:
+        what, epoch = f"the head of {recipe.model.name} on {n_train:,} pictures is all that could fit", 0.0
+    least = 5 * math.ceil((around + epoch) / AIM / 5)
+    return UsageError(
+        f"a budget of {show_time(budget)} is too small: {what}, and reading, measuring and the report take "
+        f"{show_time(math.ceil(around))}: give --budget {show_time(least)} or more"
+    )

@@ -1,0 +1,93 @@
+"""What a step, an answer and a head cost on this machine: measured by doing a few, so that the rest can be foretold."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from foveola.data.batches import Batches
+from foveola.learning.device import mixed
+from foveola.learning.fit import take_step, takes_from
+from foveola.learning.fit_spec import FitSpec, scale
+from foveola.learning.groups import make_optimizer
+
+TIMED = 3
+"""Steps that are timed at each size of the pictures, after one that is not: the first one prepares the convolutions."""
+
+ENOUGH_SECONDS = 2.0
+"""So much timing of one size is enough, however few steps that was."""
+
+HEAD_EVALUATIONS = 440
+"""Evaluations of loss and slope along a whole path of penalties (436 on 3,600 rows: see `linear.fit_head`)."""
+
+
+def step_seconds(model: nn.Module, train: Batches, spec: FitSpec, device: torch.device, dtype: torch.dtype) -> float:
+    """Seconds a step takes on average over a run, pictures read and augmented. The network learns from it: throw it away.
+
+    A run that begins with smaller pictures is measured at each of its sizes (see `fit_spec.scale`).
+    """
+    optimizer, least_px = make_optimizer(model, spec, dtype), takes_from(model, spec)
+    batches = itertools.chain.from_iterable(train.epoch(number) for number in itertools.count(1))
+    model.train()
+    points = [scale(spec, (k + 0.5) / 20) for k in range(20)]
+
+    def step(share: float) -> None:
+        images, labels = next(batches)
+        take_step(model, optimizer, images, labels, spec, 0.0, share, least_px, (0, 0, 0), device, dtype)
+
+    cost = {share: _median(lambda share=share: step(share)) for share in dict.fromkeys(points)}  # type: ignore[misc]
+    return statistics.fmean(cost[share] for share in points)
+
+
+def answer_seconds(
+    model: nn.Module,
+    read: Callable[[Tensor], Tensor],
+    batches: Iterator[tuple[Tensor, Tensor]],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> float:
+    """Seconds a picture takes through `read` (the network or a method of it), as `predict.outputs` does it."""
+    images, _ = next(batches)
+    training = model.training
+    model.eval()
+
+    def answer() -> None:
+        with torch.inference_mode(), mixed(device, dtype):
+            read(images.to(device)).float().cpu()
+
+    seconds = _median(answer)
+    model.train(training)
+    return seconds / len(images)
+
+
+def head_seconds(rows: int, features: int, classes: int) -> float:
+    """Seconds to fit a head along the whole path of penalties, from the time that its matrix products take."""
+    values, weight = np.ones((rows, features)), np.ones((features, classes))
+    return HEAD_EVALUATIONS * _median(lambda: (values @ weight).T @ values)
+
+
+def _median(once: Callable[[], object]) -> float:
+    once()
+    seconds: list[float] = []
+    while len(seconds) < TIMED and sum(seconds) < ENOUGH_SECONDS:
+        started = time.perf_counter()
+        once()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def peak_memory_mb() -> float | None:
+    """The largest resident memory of this process so far, in megabytes (10^6 bytes); None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6, 1)

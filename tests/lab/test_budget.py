@@ -1,0 +1,127 @@
+"""A budget of time: how it is read, what it becomes, and when it is refused."""
+
+import numpy as np
+import pytest
+
+import foveola as fv
+from foveola.errors import UsageError
+from foveola.lab import budget as budgets
+from foveola.lab.budget import Costs, _forecast, parse_time, require_free, show_time
+from foveola.lab.recipe import compose
+from foveola.workflows import Watch
+
+RECIPE = compose({"model": {"name": "fast"}, "data": {"size": "32x32"}, "fit": {"epochs": 1}})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5m", 300), ("90s", 90), ("90", 90), ("1h30m", 5400), ("1H 0.5M".replace(" ", ""), 3630), (42, 42), (0.5, 0.5)],
+)
+def test_a_length_of_time_is_read(text, seconds):
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "5x", "m5", "-3m", "0", "1.2.3m", "5m5m", "1e99", "nan"])
+def test_what_is_no_length_of_time_is_refused(text):
+    with pytest.raises(UsageError) as refused:
+        parse_time(text)
+    assert str(refused.value) == f"budget '{text}' is no length of time: write for example 90s, 5m or 1h30m"
+
+
+@pytest.mark.parametrize("seconds", [1, 59, 60, 61, 3599, 3600, 3661, 86_399])
+def test_a_shown_time_reads_back_as_itself(seconds):
+    assert parse_time(show_time(seconds)) == seconds
+
+
+def test_a_budget_and_a_number_of_epochs_contradict_each_other():
+    with pytest.raises(UsageError) as refused:
+        require_free({"fit": {"epochs": 3}})
+    assert str(refused.value) == "--budget and fit.epochs = 3 both say how long to train: give one of them"
+    require_free({"fit": {"epochs": "auto"}})
+
+
+def test_the_forecast_fills_the_budget_up_to_its_margin():
+    # 96 s of 100 less 10 spent less 6 around: 80 for epochs; at 30 + 2 a pass three epochs, 74 s of them steps.
+    found = _forecast(RECIPE, Costs(train=30, val=2, rest=6), 900, 100, 10)
+    assert found.recipe.fit.epochs == 3
+    assert found.passes == pytest.approx(74 / 30)
+    assert found.recipe.fit.epoch_pictures == round(900 * 74 / 30 / 3)
+    assert found.seconds == pytest.approx(96)
+
+
+def test_one_epoch_may_use_the_margin_up():
+    found = _forecast(RECIPE, Costs(train=82, val=1, rest=6), 900, 100, 10)
+    assert (found.recipe.fit.epochs, found.recipe.fit.epoch_pictures, found.passes) == (1, 900, 1.0)
+    assert found.seconds == pytest.approx(99)
+
+
+def test_very_many_passes_become_a_hundred_longer_epochs():
+    found = _forecast(RECIPE, Costs(train=0.01, val=0.01, rest=0), 50, 100, 0)
+    assert found.recipe.fit.epochs == 100
+    assert found.recipe.fit.epoch_pictures == round(50 * (96 - 1) / 0.01 / 100)
+
+
+def test_transfer_keeps_to_its_head_when_no_epoch_fits():
+    recipe = compose({"model": {"name": "transfer"}, "data": {"size": "64x64"}, "fit": {"epochs": 1}})
+    found = _forecast(recipe, Costs(train=200, val=1, rest=20), 900, 100, 10)
+    assert (found.recipe.fit.epochs, found.seconds) == (0, 30)
+    assert found.sentence(100).startswith(
+        "budget 1m40s: transfer, its head only: no epoch of fine-tuning fits in; expected are 30s in all"
+    )
+
+
+@pytest.fixture
+def noise():
+    rng = np.random.default_rng(0)
+    return fv.from_arrays(rng.integers(0, 256, (60, 16, 16, 3), dtype=np.uint8), np.arange(60) % 2, ("a", "b"))
+
+
+def costs(monkeypatch, per_pass):
+    """Plant what the measuring finds: seconds a pass for each network."""
+    monkeypatch.setattr(
+        budgets, "_measure", lambda session: Costs(per_pass[session.recipe.model.name], val=0.001, rest=1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("per_pass", "chosen"),
+    [
+        ({"fast": 50, "fast_m": 1, "fast_l": 1}, "fast"),  # not even looked at: fast itself fits 18 times only
+        ({"fast": 10, "fast_m": 200, "fast_l": 1}, "fast"),
+        ({"fast": 10, "fast_m": 60, "fast_l": 1}, "fast_m"),
+        ({"fast": 1, "fast_m": 10, "fast_l": 100}, "fast_l"),
+    ],
+)
+def test_the_largest_network_that_passes_often_enough_is_taken(monkeypatch, noise, tmp_path, per_pass, chosen):
+    class Enough(Exception):
+        pass
+
+    def stop(plan):
+        raise Enough(plan.recipe.model.name, plan.remarks[1])
+
+    costs(monkeypatch, per_pass)
+    with pytest.raises(Enough) as seen:
+        fv.train(noise, budget="1000s", out=tmp_path / "run", watch=Watch(plan=stop))
+    assert seen.value.args[0] == chosen
+    assert seen.value.args[1].startswith(f"budget 16m40s: {chosen}, ")
+
+
+def test_a_budget_too_small_for_one_epoch_is_refused_before_a_folder_is_made(monkeypatch, noise, tmp_path):
+    costs(monkeypatch, {"fast": 50})
+    monkeypatch.setattr(budgets.time, "monotonic", lambda: 0.0)
+    with pytest.raises(UsageError) as refused:
+        fv.train(noise, budget=20, out=tmp_path / "run")
+    assert str(refused.value) == (
+        "a budget of 20s is too small: one epoch of fast on 44 pictures takes 51s here, and reading, measuring and the "
+        "report take 1s: give --budget 55s or more"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_within_a_budget_repeats_from_its_recipe_alone(noise, tmp_path):
+    first = fv.train(noise, model="fast", budget="4s", settings={"model.width1": 8}, out=tmp_path / "run")
+    again = fv.train(noise, recipe=first.path / "recipe.toml", out=tmp_path / "again")
+    assert first.result["budget_seconds"] == 4
+    assert first.result["predicted_seconds"] > 0
+    assert again.result["budget_seconds"] is None
+    assert [row._replace(seconds=0) for row in again.history] == [row._replace(seconds=0) for row in first.history]
