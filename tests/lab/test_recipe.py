@@ -53,8 +53,8 @@ def test_an_unknown_option_is_named_with_its_nearest():
     text = refusal({"fit": {"epoch": 3}}, "the recipe a.toml")
     assert text == (
         "the recipe a.toml, [fit]: unknown option 'epoch' (did you mean 'epochs'?); known: batch_size, cutout_px, device, "
-        "epoch_pictures, epochs, flip, label_smoothing, lr_peak, micro_batch_size, momentum, norm_lr_scale, optimizer, patience, precision, "
-        "schedule, start_scale, translate_px, warmup_fraction, weight_decay"
+        "epoch_pictures, epochs, flip, label_smoothing, lr_peak, micro_batch_size, momentum, norm_lr_scale, optimizer, "
+        "patience, precision, schedule, start_scale, translate_px, warmup_fraction, weight_decay, whole_from"
     )
 
 

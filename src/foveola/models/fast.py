@@ -105,8 +105,8 @@ def fast(*, size: Size, classes: int, width1: Width = 32, width2: Width = 128, w
     return Fast((width1, width2, width3), classes)
 
 
-def fast_m(*, size: Size, classes: int, width1: Width = 64, width2: Width = 256, width3: Width = 256) -> Fast:
-    """`fast` with twice the channels, for more minutes: about two million parameters, 3.6 times the work."""
+def fast_m(*, size: Size, classes: int, width1: Width = 48, width2: Width = 192, width3: Width = 192) -> Fast:
+    """`fast` with half as many channels more, for ten minutes: about 1.1 million parameters, 2.1 times the work."""
     return fast(size=size, classes=classes, width1=width1, width2=width2, width3=width3)
 
 
