@@ -13,7 +13,7 @@ from foveola.learning.fit import _forward_backward, fit, resized
 from foveola.learning.fit_spec import FitSpec, schedule
 from foveola.learning.groups import make_optimizer
 from foveola.learning.optimizers import Adam, Nesterov
-from foveola.learning.predict import predict
+from foveola.learning.predict import Views, predict
 from foveola.learning.rows import EpochRow, StepRow
 from foveola.models.table import RECOMMENDED_FIT, build, initialise_from
 from foveola.types import Size
@@ -258,4 +258,20 @@ def test_flips_at_test_time_are_the_mean_of_both_mirrorings(stripes):
     model = build("fast", Size(16, 16), 2)
     plain, mirrored = (Batches(p, labels, np.arange(20), 8) for p in (pixels, pixels[:, :, ::-1].copy()))
     mean = (predict(model, plain.in_order(), CPU) + predict(model, mirrored.in_order(), CPU)) / 2
-    assert np.allclose(predict(model, plain.in_order(), CPU, flips=True), mean, atol=1e-6)
+    assert np.allclose(predict(model, plain.in_order(), CPU, views=Views(flips=True)), mean, atol=1e-6)
+
+
+def test_views_average_the_picture_half_and_its_two_shifts_a_quarter_each(stripes):
+    pixels, labels = stripes
+    model = build("fast", Size(16, 16), 2, {"width1": 8, "width2": 16, "width3": 16}).eval()
+    padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+
+    def answers(some, **views):
+        batches = Batches(np.ascontiguousarray(some), labels, np.arange(120), 32)
+        return predict(model, batches.in_order(), CPU, views=Views(**views))
+
+    plain, up, down = answers(pixels), answers(padded[:, :16, :16]), answers(padded[:, 2:, 2:])
+    assert np.allclose(answers(pixels, shift_px=1), plain / 2 + up / 4 + down / 4, atol=1e-6)
+    mirrored = [answers(some[:, :, ::-1]) for some in (pixels, padded[:, :16, :16], padded[:, 2:, 2:])]
+    expected = (plain + mirrored[0]) / 4 + (up + mirrored[1]) / 8 + (down + mirrored[2]) / 8
+    assert np.allclose(answers(pixels, flips=True, shift_px=1), expected, atol=1e-6)

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from foveola.data.mapped import RowReader
 from foveola.types import Images, Labels, Rows
 
 
@@ -86,6 +87,10 @@ class Batches:
             yield order, (mirrored[order] ^ (turn % 2 == 1)) & self.flip, shifts[order], corners[order]
 
     @cached_property
+    def _reader(self) -> RowReader:
+        return RowReader(self.pixels)
+
+    @cached_property
     def _mean_colour(self) -> NDArray[np.uint8]:
         return self.sample(2_000).float().mean(dim=(0, 2, 3)).round().to(torch.uint8).numpy()
 
@@ -98,7 +103,7 @@ class Batches:
         return _tensor(images), torch.from_numpy(labels)
 
     def _arrays(self, rows: Rows) -> tuple[Images, Labels]:
-        return np.ascontiguousarray(self.pixels[rows]), np.ascontiguousarray(self.labels[rows])
+        return self._reader.read(rows), np.ascontiguousarray(self.labels[rows])
 
 
 def augment(images: Images, mirrored: NDArray[np.bool_], shifts: NDArray[np.int64], reach: int) -> Images:

@@ -22,6 +22,7 @@ from foveola.lab.choices import FAST_SIZES
 from foveola.lab.features import features_kept, has_features
 from foveola.lab.recipe import Recipe, complete, compose, merge
 from foveola.lab.training import Session
+from foveola.learning.predict import averaged
 from foveola.learning.timing import answer_seconds, head_seconds, peak_memory_mb, step_seconds
 
 CPU, FLOAT32 = torch.device("cpu"), torch.float32
@@ -148,9 +149,11 @@ def _measure(session: Session) -> Costs:
     n, split = len(session.prepared.pixels), session.split
     step = step_seconds(model, session.train, spec, device, dtype)
     answer = answer_seconds(model, model, session.batches(split.val).in_order(), device, dtype)
-    # The test part is answered on the processor in float32, mirrored too where both are averaged.
-    exact = answer_seconds(model.cpu(), model, session.batches(split.test).in_order(), CPU, FLOAT32)
-    rest = CLOSING_SECONDS + exact * len(split.test) * (2 if session.flips else 1)
+    # The test part is answered on the processor in float32, in all its views.
+    exact = answer_seconds(
+        model.cpu(), averaged(model, session.views), session.batches(split.test).in_order(), CPU, FLOAT32
+    )
+    rest = CLOSING_SECONDS + exact * len(split.test)
     if has_features(model):
         read, head = model.features, model.head
         if not features_kept(session.prepared, model, device, dtype):

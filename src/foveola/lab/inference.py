@@ -23,7 +23,7 @@ from foveola.images import Resize
 from foveola.lab.recipe import Recipe
 from foveola.lab.runs import open_run
 from foveola.learning.metrics import softmax
-from foveola.learning.predict import predict
+from foveola.learning.predict import ALONE, Views, predict
 from foveola.models.table import build
 from foveola.store import write_atomic
 from foveola.types import Images, Size, Tick, no_tick
@@ -31,13 +31,13 @@ from foveola.types import Images, Size, Tick, no_tick
 
 @dataclass(frozen=True)
 class Network:
-    """A trained network with what it must never be parted from: class names, size, resize rule, flips at test time."""
+    """A trained network with what it must never be parted from: class names, size, resize rule, views it averages."""
 
     model: nn.Module
     class_names: tuple[str, ...]
     size: Size
     resize: Resize
-    average_flips: bool = False
+    views: Views = ALONE
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def save_network(path: Path, model: nn.Module, recipe: Recipe, class_names: Sequ
         "class_names": list(class_names),
         "size": recipe.data.size,
         "resize": recipe.data.resize,
-        "average_flips": recipe.model.average_flips is True,
+        "average_flips": recipe.views.flips,
+        "average_shift_px": recipe.views.shift_px,
     }
     metadata = {"foveola": json.dumps(travelling)}
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
@@ -91,7 +92,8 @@ def load_network(run: Path) -> Network:
     if any(not bool(torch.isfinite(value).all()) for value in tensors.values() if value.is_floating_point()):
         raise UsageError(f"the weights of the run {run} are not finite numbers: train again")
     model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Network(model, names, size, meta["resize"], meta.get("average_flips") is True)
+    views = Views(meta.get("average_flips") is True, meta.get("average_shift_px", 0))
+    return Network(model, names, size, meta["resize"], views)
 
 
 def predict_paths(
@@ -156,7 +158,7 @@ def logits(network: Network, pixels: Images, batch_size: int = 256) -> NDArray[n
         (torch.from_numpy(np.ascontiguousarray(pixels[k : k + batch_size])).permute(0, 3, 1, 2), torch.empty(0))
         for k in range(0, len(pixels), batch_size)
     )
-    return predict(network.model, batches, torch.device("cpu"), flips=network.average_flips)
+    return predict(network.model, batches, torch.device("cpu"), views=network.views)
 
 
 def match_classes(dataset: Dataset, class_names: Sequence[str]) -> NDArray[np.int64]:

@@ -15,16 +15,18 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
+from annotated_types import Ge, Le
 
 from foveola.data.split import SplitSpec
 from foveola.errors import UsageError, unknown
 from foveola.images import Resize
 from foveola.lab.choices import FAST_SIZES, choose_epochs, choose_model
 from foveola.learning.fit_spec import FitSpec
-from foveola.models.table import AVERAGES_FLIPS, MODELS, RECOMMENDED_FIT
+from foveola.learning.predict import Views
+from foveola.models.table import AVERAGES_FLIPS, AVERAGES_SHIFTS, MODELS, RECOMMENDED_FIT
 from foveola.specs import build, check_options
 from foveola.store import digest
 from foveola.types import Size
@@ -51,12 +53,17 @@ class ModelSpec:
     """Which network, and the options of its factory.
 
     average_flips: answer with the mean of a picture's and its mirror image's logits, for twice the time ("auto": for
-    networks of ours that gain by it, when they were trained on mirrored pictures too).
+    networks of ours that gain by it, when they were trained on mirrored pictures too). average_shift_px: average over the
+    picture moved by so many pixels too, for three times the time ("auto": 1 for the large sizes of `fast`, 0 for others).
     """
 
     name: str = "auto"
     average_flips: bool | Literal["auto"] = "auto"
+    average_shift_px: Annotated[int, Ge(0), Le(8)] | Literal["auto"] = "auto"
     options: Mapping[str, object] = field(default_factory=dict)
+
+
+_OWN = ("name", "average_flips", "average_shift_px")
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,8 @@ class Recipe:
 
     def tables(self) -> dict[str, Any]:
         """The recipe as nested tables, the model's options beside its name."""
-        model = {"name": self.model.name, "average_flips": self.model.average_flips, **self.model.options}
+        own = {key: getattr(self.model, key) for key in _OWN}
+        model = {**own, **self.model.options}
         return {
             "title": self.title,
             "data": {k: v for k, v in asdict(self.data).items() if v != ""},
@@ -87,6 +95,12 @@ class Recipe:
             "model": model,
             "fit": asdict(self.fit),
         }
+
+    @property
+    def views(self) -> Views:
+        """What a completed recipe's network averages over when it answers."""
+        shift_px = self.model.average_shift_px
+        return Views(self.model.average_flips is True, 0 if shift_px == "auto" else shift_px)
 
     def to_toml(self) -> str:
         """The recipe as a file that `read_tables` and `compose` turn back into it."""
@@ -137,7 +151,7 @@ def compose(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
         if key != "title" and not isinstance(value, Mapping):
             raise UsageError(f"{where}: {key} must be a table: write [{key}] above its options")
     model = dict(tables.get("model", {}))
-    own = {key: model.pop(key) for key in ("name", "average_flips") if key in model}
+    own = {key: model.pop(key) for key in _OWN if key in model}
     name = build(ModelSpec, own, where=f"{where}, [model]").name
     recommended: Mapping[str, object] = {}
     if name != "auto":
@@ -171,6 +185,8 @@ def complete(tables: Mapping[str, Any], size: Size, n_train: int, title: str, *,
         settings["fit.epochs"] = choose_epochs(n_train, size if name in FAST_SIZES else None)
     if recipe.model.average_flips == "auto":
         settings["model.average_flips"] = name in AVERAGES_FLIPS and recipe.fit.flip
+    if recipe.model.average_shift_px == "auto":
+        settings["model.average_shift_px"] = AVERAGES_SHIFTS.get(name, 0)
     recipe = compose(merge(tables, settings))
     return recipe if recipe.title else compose(merge(recipe.tables(), {"title": title}))
 

@@ -63,7 +63,7 @@ class Session:
         self.dtype = choose_precision(fit_spec.precision, self.device)
         size, classes = self.prepared.size, len(self.prepared.dataset.class_names)
         self.model = build(self.recipe.model.name, size, classes, self.recipe.model.options, seed=self.seed)
-        self.flips = self.recipe.model.average_flips is True
+        self.views = self.recipe.views
         self.train = self.batches(
             self.split.train,
             flip=fit_spec.flip,
@@ -97,7 +97,7 @@ class Session:
         kept = keep_features(self.prepared, model, self.device, self.dtype, tick=self.tick)
         plain, mirrored = self._kept_features = kept
         labels, rows = self.prepared.dataset.labels, self.split.val
-        measured = (plain[rows] + mirrored[rows]) * np.float32(0.5) if self.flips else plain[rows]
+        measured = (plain[rows] + mirrored[rows]) * np.float32(0.5) if self.views.flips else plain[rows]
         head: nn.Linear = model.head  # type: ignore[assignment]
         yield from fit_head(head, self._features(self.split.train), Features(measured, labels[rows]))
 
@@ -143,7 +143,7 @@ class Session:
         self.model.load_state_dict(self._best_state)
         self.model.to("cpu")
         dataset, test = self.prepared.dataset, self.split.test
-        answers = predict(self.model, self.batches(test).in_order(), torch.device("cpu"), flips=self.flips)
+        answers = predict(self.model, self.batches(test).in_order(), torch.device("cpu"), views=self.views)
         majority = int(np.bincount(dataset.labels[self.split.train]).argmax())
         ids = tuple(dataset.ids[i] for i in test)
         evaluation = Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", majority)

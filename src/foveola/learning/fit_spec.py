@@ -28,7 +28,8 @@ class FitSpec:
     share of the target spread over all classes; norm_lr_scale: learning rate of batch norm's own parameters in
     lr_peaks; flip: mirror left-right; translate_px: shifts by up to this many pixels; cutout_px: a square of this side
     is covered at a random place of every picture (0: none); start_scale: the side of the pictures in the first steps,
-    as a share of the whole (see `scale`); whole_from: the share of the steps after which they are whole; patience: stop after so many epochs without a better val accuracy (0:
+    as a share of the whole (see `scale`); whole_from: the share of the steps after which they are whole;
+    patience: stop after so many epochs without a better val accuracy (0:
     never); precision: auto, float32 or bfloat16; device: auto, cpu, cuda, cuda:N or mps.
     """
 
@@ -73,9 +74,10 @@ def schedule(spec: FitSpec, done: float) -> float:
 def scale(spec: FitSpec, done: float) -> float:
     """The side of the training pictures at a point of the run, as a share of the whole; `done` as above.
 
-    start_scale for the first four sevenths of `whole_from`, half way between it and 1 for the other three, then 1: coarse
-    shapes are learned at a fraction of the cost. Method: progressive resizing, J. Howard, "Training Imagenet in 3 hours for $25"
-    (fast.ai, 2018); M. Tan and Q. Le, "EfficientNetV2" (2021, arXiv:2104.00298), section 4.
+    start_scale for the first four sevenths of `whole_from`, half way between it and 1 for the other three, then 1:
+    coarse shapes are learned at a fraction of the cost.
+
+    Method: progressive resizing, J. Howard, "Training Imagenet in 3 hours for $25" (fast.ai, 2018); M. Tan and Q. Le, "EfficientNetV2" (2021, arXiv:2104.00298), section 4.
 
     >>> [scale(FitSpec(start_scale=0.5), done) for done in (0.0, 0.4, 0.7)]
     [0.5, 0.75, 1.0]

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from foveola.learning.device import mixed
+
+
+class Views(NamedTuple):
+    """Which versions of a picture are answered and averaged; the picture alone by default.
+
+    flips: its mirror image too, for twice the time. shift_px: also the picture moved by so many pixels up and left, and
+    down and right, edges mirrored, for three times the time: half the weight for the picture in its place, half for the
+    two others (K. Jordan, arXiv:2404.00498, section 3.1 and its code).
+    """
+
+    flips: bool = False
+    shift_px: int = 0
+
+
+ALONE = Views()
+"""The picture alone."""
 
 
 def predict(
@@ -18,19 +36,32 @@ def predict(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     *,
-    flips: bool = False,
+    views: Views = ALONE,
 ) -> NDArray[np.float32]:
     """Logits float32 (n, K), in the order of the batches; the network is left in the mode it came in.
 
-    float32 by default: numbers that are reported shall not depend on a processor's short formats. With `flips` they are
-    the mean of the picture's and its mirror image's, for twice the time.
+    float32 by default: numbers that are reported shall not depend on a processor's short formats.
     """
+    return np.concatenate(list(outputs(model, averaged(model, views), batches, device, dtype)))
 
-    def both(images: Tensor) -> Tensor:
+
+def averaged(model: nn.Module, views: Views) -> Callable[[Tensor], Tensor]:
+    """The network's logits for uint8 pictures (b, 3, H, W), averaged over the views."""
+
+    def mirrored_too(images: Tensor) -> Tensor:
         one: Tensor = model(images).float()
-        return one.add(model(images.flip(3)).float()).div(2)
+        return one.add(model(images.flip(3)).float()).div(2) if views.flips else one
 
-    return np.concatenate(list(outputs(model, both if flips else model, batches, device, dtype)))
+    def moved_too(images: Tensor) -> Tensor:
+        reach, (height, width) = views.shift_px, images.shape[2:]
+        # Padding by reflection is not there for uint8; the numbers 0..255 are the same in float32.
+        wide = F.pad(images.float(), (reach,) * 4, mode="reflect").to(torch.uint8)
+        corners = (0, 2 * reach)
+        moved = [wide[:, :, k : k + height, k : k + width] for k in corners]
+        others = [mirrored_too(some.contiguous(memory_format=torch.channels_last)) for some in moved]
+        return mirrored_too(images).div(2).add(torch.stack(others).mean(dim=0).div(2))
+
+    return moved_too if views.shift_px else mirrored_too
 
 
 def outputs(

@@ -68,6 +68,14 @@ AVERAGES_FLIPS = frozenset({"fast", "fast_m", "fast_l", "transfer"})
 """Networks that answer with the mean of both mirrorings when the recipe is silent."""
 
 
+AVERAGES_SHIFTS: Mapping[str, int] = {"fast_m": 1, "fast_l": 1}
+"""Networks that answer with the mean over shifts by so many pixels too when the recipe is silent.
+
+CIFAR-10 (JPEG), 5,000 pictures of val, one run each, flips alone and with shifts: 48, 192, 192 channels 89.3 and 89.6 %,
+64, 256, 256 channels 89.1 and 89.4 %.
+"""
+
+
 def require(name: str) -> None:
     """Refuse a network that lacks what it starts from, before any picture is read. Raises ResourceError."""
     if name == "transfer":
