@@ -77,7 +77,8 @@ def scale(spec: FitSpec, done: float) -> float:
     start_scale for the first four sevenths of `whole_from`, half way between it and 1 for the other three, then 1:
     coarse shapes are learned at a fraction of the cost.
 
-    Method: progressive resizing, J. Howard, "Training Imagenet in 3 hours for $25" (fast.ai, 2018); M. Tan and Q. Le, "EfficientNetV2" (2021, arXiv:2104.00298), section 4.
+    Method: progressive resizing, J. Howard, "Training Imagenet in 3 hours for $25" (fast.ai, 2018);
+    M. Tan and Q. Le, "EfficientNetV2" (2021, arXiv:2104.00298), section 4.
 
     >>> [scale(FitSpec(start_scale=0.5), done) for done in (0.0, 0.4, 0.7)]
     [0.5, 0.75, 1.0]
