@@ -26,7 +26,7 @@ from foveola.images import Resize
 from foveola.lab.choices import FAST_SIZES, choose_epochs, choose_model
 from foveola.learning.fit_spec import FitSpec
 from foveola.learning.predict import Views
-from foveola.models.table import AVERAGES_FLIPS, AVERAGES_SHIFTS, MODELS, RECOMMENDED_FIT
+from foveola.models.table import AVERAGES_FLIPS, AVERAGES_SHIFTS, RECOMMENDED_FIT, find
 from foveola.specs import build, check_options
 from foveola.store import digest
 from foveola.types import Size
@@ -155,8 +155,8 @@ def compose(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
     name = build(ModelSpec, own, where=f"{where}, [model]").name
     recommended: Mapping[str, object] = {}
     if name != "auto":
-        check_options(MODELS[name], model, where=f"{where}, model {name}")
-        recommended = RECOMMENDED_FIT.get(name, {})
+        check_options(find(name), model, where=f"{where}, model {name}")
+        recommended = RECOMMENDED_FIT.get(name.partition(":")[0], {})
     data = build(DataSpec, tables.get("data", {}), where=f"{where}, [data]")
     if data.size != "auto":
         Size.parse(data.size)

@@ -13,6 +13,7 @@ from foveola.models.classic import alexnet_mini, vgg6
 from foveola.models.fast import fast, fast_l, fast_m
 from foveola.models.layers import Normalise
 from foveola.models.pretrained import require_weights
+from foveola.models.timm import PREFIX, timm_factory
 from foveola.models.transfer import transfer
 from foveola.registry import Registry
 from foveola.specs import check_options
@@ -60,6 +61,7 @@ RECOMMENDED_FIT: Mapping[str, Mapping[str, object]] = {
     "fast": _FAST,
     "fast_m": {**_FAST, "batch_size": 1000, "whole_from": 0.55},
     "fast_l": {**_FAST, "batch_size": 1000, "whole_from": 0.55},
+    "timm": {"optimizer": "adamw", "lr_peak": 1e-4, "batch_size": 32, "schedule": "cosine", "warmup_fraction": 0.1},
     "transfer": {"epochs": 0, "batch_size": 32, "lr_peak": 1e-4, "optimizer": "adamw", "schedule": "cosine"},
 }
 """What each network of ours is trained with when the recipe is silent; others take FitSpec's own defaults."""
@@ -76,6 +78,13 @@ CIFAR-10 (JPEG), 5,000 pictures of val, one run each, flips alone and with shift
 """
 
 
+def find(name: str) -> Callable[..., nn.Module]:
+    """The factory of a network of the table, or of timm's where the name begins with "timm:"."""
+    if name.startswith(PREFIX):
+        return timm_factory(name.removeprefix(PREFIX))
+    return MODELS[name]
+
+
 def require(name: str) -> None:
     """Refuse a network that lacks what it starts from, before any picture is read. Raises ResourceError."""
     if name == "transfer":
@@ -89,7 +98,7 @@ def build(
 
     Raises UsageError for an unknown name, an unknown option or a wrong value.
     """
-    factory = MODELS[name]
+    factory = find(name)
     checked = check_options(factory, options or {}, where=f"model {name}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
