@@ -51,6 +51,26 @@ def cifar(material: Material) -> Suite:
     return Suite("cifar", "How soon is which accuracy reached on CIFAR-10?", (*ours, *peers), columns)
 
 
+def long(material: Material) -> Suite:
+    """What ten minutes give on CIFAR-10, what thirty."""
+    data, shares = (("cifar", material.cifar),), ("--set", "split.val_fraction=0.02")
+    plain = ("width1=64", "width2=256", "width3=256")
+    whole = ("--set", "fit.start_scale=1", "--set", "fit.batch_size=2000")
+    airbench = (*(word for width in plain for word in ("--set", f"model.{width}")), *whole)
+    settings = (
+        ("fast_m, 13 epochs", ("--model", "fast_m", "--epochs", "13"), 5),
+        ("the plain airbench recipe, 8 epochs", ("--model", "fast_m", "--epochs", "8", *airbench), 3),
+        ("--budget 30m", ("--budget", "30m"), 3),
+    )
+    ours = []
+    for name, flags, repeats in settings:
+        if material.quick:
+            flags = ("--model", "fast", "--epochs", "1")
+        words = (*FOVEOLA, "train", "{cifar}", *flags, *shares, *RUN)
+        ours.append(Contestant(f"foveola {name}", words, data, reads="run", repeats=repeats))
+    return Suite("long", "What do ten minutes give on CIFAR-10, what thirty?", tuple(ours), TRAINING)
+
+
 def vgg6(material: Material) -> Suite:
     """The course's own network: seconds an epoch, and the same accuracy within noise."""
     data, repeats = (("cifar", material.cifar),), 5
@@ -138,6 +158,7 @@ def _peer(
 
 SUITES: dict[str, Callable[[Material], Suite]] = {
     "cifar": cifar,
+    "long": long,
     "vgg6": vgg6,
     "faces": faces,
     "reading": reading,
