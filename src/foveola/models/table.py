@@ -64,7 +64,9 @@ RECOMMENDED_FIT: Mapping[str, Mapping[str, object]] = {
     "timm": {"optimizer": "adamw", "lr_peak": 1e-4, "batch_size": 32, "schedule": "cosine", "warmup_fraction": 0.1},
     "transfer": {"epochs": 0, "batch_size": 32, "lr_peak": 1e-4, "optimizer": "adamw", "schedule": "cosine"},
 }
-"""What each network of ours is trained with when the recipe is silent; others take FitSpec's own defaults."""
+"""What each network of ours is trained with when the recipe is silent; others take FitSpec's own defaults.
+
+"timm" stands for every network of timm."""
 
 AVERAGES_FLIPS = frozenset({"fast", "fast_m", "fast_l", "transfer"})
 """Networks that answer with the mean of both mirrorings when the recipe is silent."""
