@@ -105,11 +105,10 @@ def test_dropout_follows_torchs_seed():
 
 def test_dropout_does_nothing_outside_training_or_at_zero():
     images = ones()
-    assert Dropout(0.5).eval()(images) is images or torch.equal(Dropout(0.5).eval()(images), images)
+    assert torch.equal(Dropout(0.5).eval()(images), images)
     assert torch.equal(Dropout(0.0)(images), images)
 
 
 def test_dropout_of_nearly_everything_still_keeps_a_share():
     images = torch.ones(2_000_000)
-    out = Dropout(0.9999999)(images)
-    assert torch.isfinite(out).all() and out.max() in (0, 65536)
+    assert Dropout(0.9999999)(images).unique().tolist() == [0, 65536]  # some 30 are kept: none, once in 10^13

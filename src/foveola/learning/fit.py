@@ -13,6 +13,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,6 @@ from foveola.errors import DivergedError, UsageError
 from foveola.learning.device import mixed
 from foveola.learning.fit_spec import FitSpec, scale, schedule
 from foveola.learning.groups import make_optimizer
-from foveola.learning.optimizers import Optimizer
 from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, Row, StepRow
 
@@ -44,8 +44,7 @@ def fit(
     """
     assert isinstance(spec.epochs, int), "the recipe's 'auto' is resolved before training"
     total = spec.epochs * len(train)
-    least_px = takes_from(model, spec)
-    optimizer = make_optimizer(model, spec, dtype)
+    stepper = Stepper(model, spec, device, dtype)
     step = 0
     for epoch in range(1, spec.epochs + 1):
         started = time.monotonic()
@@ -56,10 +55,7 @@ def fit(
             step += 1
             done = (step - 1) / total
             lr = spec.lr_peak * schedule(spec, done)
-            key, share = (seed, epoch, number), scale(spec, done)
-            value, logits = take_step(
-                model, optimizer, images, labels, spec, lr, share, least_px, key, device, dtype
-            )  # fmt: skip
+            value, logits = stepper.take(images, labels, lr, scale(spec, done), (seed, epoch, number))
             if not math.isfinite(value):
                 raise DivergedError(_blame(spec, dtype, value, epoch, step))
             loss_sum += value * len(labels)
@@ -70,21 +66,35 @@ def fit(
         yield EpochRow(epoch, step, float(loss_sum) / n, int(right) / n, val_loss, val_accuracy, lr, seconds)
 
 
-def take_step(
-    model: nn.Module, optimizer: Optimizer, images: Tensor, labels: Tensor, spec: FitSpec, lr: float, share: float,
-    least_px: int, key: tuple[int, int, int], device: torch.device, dtype: torch.dtype,
-) -> tuple[float, Tensor]:  # fmt: skip
-    """One step on a batch at this share of its size and this learning rate; the loss and the logits.
+@dataclass
+class Stepper:
+    """What takes the steps of a run: the network, how it is trained, and what the optimizer remembers."""
 
-    A loss that is not finite changes nothing: the step is not taken.
-    """
-    images = resized(images, share, least_px)
-    with _seeded(device, key):
-        loss, logits = _forward_backward(model, images.to(device), labels.to(device), spec, dtype)
-    value = float(loss)
-    if math.isfinite(value):
-        optimizer.step(lr)
-    return value, logits
+    model: nn.Module
+    spec: FitSpec
+    device: torch.device
+    dtype: torch.dtype
+
+    def __post_init__(self) -> None:
+        self._least_px = takes_from(self.model, self.spec)
+        self._optimizer = make_optimizer(self.model, self.spec, self.dtype)
+
+    def take(
+        self, images: Tensor, labels: Tensor, lr: float, share: float, key: tuple[int, int, int]
+    ) -> tuple[float, Tensor]:
+        """One step on a batch at this learning rate and share of the pictures' size, random numbers drawn from `key`.
+
+        Gives loss and logits. A loss that is not finite changes nothing: the step is not taken.
+        """
+        images = resized(images, share, self._least_px)
+        with _seeded(self.device, key):
+            loss, logits = _forward_backward(
+                self.model, images.to(self.device), labels.to(self.device), self.spec, self.dtype
+            )
+        value = float(loss)
+        if math.isfinite(value):
+            self._optimizer.step(lr)
+        return value, logits
 
 
 def _forward_backward(

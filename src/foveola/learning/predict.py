@@ -19,7 +19,7 @@ class Views(NamedTuple):
 
     flips: its mirror image too, for twice the time. shift_px: also the picture moved by so many pixels up and left, and
     down and right, edges mirrored, for three times the time: half the weight for the picture in its place, half for the
-    two others (K. Jordan, arXiv:2404.00498, section 3.1 and its code).
+    two others (K. Jordan, arXiv:2404.00498, "multi-crop evaluation", and its code).
     """
 
     flips: bool = False

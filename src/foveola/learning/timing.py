@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from foveola.data.batches import Batches
-from foveola.learning.device import mixed
-from foveola.learning.fit import take_step, takes_from
+from foveola.learning.fit import Stepper
 from foveola.learning.fit_spec import FitSpec, scale
-from foveola.learning.groups import make_optimizer
+from foveola.learning.predict import outputs
 
 TIMED = 3
 """Steps that are timed at each size of the pictures, after one that is not: the first one prepares the convolutions."""
@@ -33,14 +32,14 @@ def step_seconds(model: nn.Module, train: Batches, spec: FitSpec, device: torch.
 
     A run that begins with smaller pictures is measured at each of its sizes (see `fit_spec.scale`).
     """
-    optimizer, least_px = make_optimizer(model, spec, dtype), takes_from(model, spec)
+    stepper = Stepper(model, spec, device, dtype)
     batches = itertools.chain.from_iterable(train.epoch(number) for number in itertools.count(1))
     model.train()
     points = [scale(spec, (k + 0.5) / 20) for k in range(20)]
 
     def step(share: float) -> None:
         images, labels = next(batches)
-        take_step(model, optimizer, images, labels, spec, 0.0, share, least_px, (0, 0, 0), device, dtype)
+        stepper.take(images, labels, 0.0, share, (0, 0, 0))
 
     cost = {share: _median(lambda share=share: step(share)) for share in dict.fromkeys(points)}  # type: ignore[misc]
     return statistics.fmean(cost[share] for share in points)
@@ -54,17 +53,8 @@ def answer_seconds(
     dtype: torch.dtype,
 ) -> float:
     """Seconds a picture takes through `read` (the network or a method of it), as `predict.outputs` does it."""
-    images, _ = next(batches)
-    training = model.training
-    model.eval()
-
-    def answer() -> None:
-        with torch.inference_mode(), mixed(device, dtype):
-            read(images.to(device)).float().cpu()
-
-    seconds = _median(answer)
-    model.train(training)
-    return seconds / len(images)
+    batch = next(batches)
+    return _median(lambda: list(outputs(model, read, [batch], device, dtype))) / len(batch[0])
 
 
 def head_seconds(rows: int, features: int, classes: int) -> float:
