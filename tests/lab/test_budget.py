@@ -63,7 +63,7 @@ def test_very_many_passes_become_a_hundred_longer_epochs():
 
 def test_transfer_keeps_to_its_head_when_no_epoch_fits():
     recipe = compose({"model": {"name": "transfer"}, "data": {"size": "64x64"}, "fit": {"epochs": 1}})
-    found = _forecast(recipe, Costs(train=200, val=1, rest=20), 900, 100, 10)
+    found = _forecast(recipe, Costs(train=200, val=1, rest=20, has_head=True), 900, 100, 10)
     assert (found.recipe.fit.epochs, found.seconds) == (0, 30)
     assert found.sentence(100).startswith(
         "budget 1m40s: transfer, its head only: no epoch of fine-tuning fits in; expected are 30s in all"

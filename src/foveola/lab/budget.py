@@ -60,11 +60,15 @@ class Forecast(NamedTuple):
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds on this machine: of a pass over train and one over val, and of all that is not epochs."""
+    """Seconds on this machine: of a pass over train and one over val, and of all that is not epochs.
+
+    has_head: whether a head is fitted first, so that a run without epochs is one too.
+    """
 
     train: float
     val: float
     rest: float
+    has_head: bool = False
 
 
 def parse_time(text: str | float) -> float:
@@ -111,17 +115,21 @@ def within(
     split: Split,
     seed: int,
     *,
+    name: str,
     sizes: bool,
 ) -> Forecast:
     """The recipe that fills `budget` seconds, counted from `started` (time.monotonic()).
 
-    tables name the network; with `sizes` a larger one of its kind may be taken. Raises UsageError when not even one
-    epoch fits.
+    tables name the network; with `sizes` a larger one of its kind may be taken. name: what the data is called. Raises
+    UsageError when not even one epoch fits.
     """
     names = FAST_SIZES if sizes else (tables["model"]["name"],)
     found = None
-    for name in names:
-        recipe = _recipe(merge(tables, {"model.name": name}), prepared, split)
+    for model in names:
+        one = merge(tables, {"model.name": model, "fit.epochs": 1})
+        recipe = complete(
+            one, prepared.size, len(split.train), f"{name}, {model}", mirror_safe=prepared.dataset.mirror_safe
+        )
         costs = _measure(Session(prepared, split, recipe, seed, Path()))
         forecast = _forecast(recipe, costs, len(split.train), budget, time.monotonic() - started)
         if found is not None and forecast.passes < LARGER_FROM:
@@ -138,22 +146,12 @@ def within(
     return forecast
 
 
-def _recipe(tables: Mapping[str, Any], prepared: Prepared, split: Split) -> Recipe:
-    title = f"{prepared.dataset.name}, {tables['model']['name']}"
-    one = merge(tables, {"fit.epochs": 1})
-    return complete(one, prepared.size, len(split.train), title, mirror_safe=prepared.dataset.mirror_safe)
-
-
 def _measure(session: Session) -> Costs:
     model, device, dtype, spec = session.ready(), session.device, session.dtype, session.recipe.fit
     n, split = len(session.prepared.pixels), session.split
     step = step_seconds(model, session.train, spec, device, dtype)
     answer = answer_seconds(model, model, session.batches(split.val).in_order(), device, dtype)
-    # The test part is answered on the processor in float32, in all its views.
-    exact = answer_seconds(
-        model.cpu(), averaged(model, session.views), session.batches(split.test).in_order(), CPU, FLOAT32
-    )
-    rest = CLOSING_SECONDS + exact * len(split.test)
+    rest = CLOSING_SECONDS
     if has_features(model):
         read, head = model.features, model.head
         if not features_kept(session.prepared, model, device, dtype):
@@ -161,7 +159,11 @@ def _measure(session: Session) -> Costs:
             rest += 2 * n * answer_seconds(model, read, batches, device, dtype)  # type: ignore[arg-type]
         rows = len(split.train) * (2 if spec.flip else 1)
         rest += head_seconds(rows, head.in_features, head.out_features)  # type: ignore[union-attr, arg-type]
-    return Costs(step * len(session.train), answer * len(split.val), rest)
+    # The test part is answered on the processor in float32, in all its views. Last: it moves the network there.
+    read_all = averaged(model.cpu(), session.views)
+    exact = answer_seconds(model, read_all, session.batches(split.test).in_order(), CPU, FLOAT32)
+    rest += exact * len(split.test)
+    return Costs(step * len(session.train), answer * len(split.val), rest, has_features(model))
 
 
 def _forecast(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: float) -> Forecast:
@@ -178,7 +180,7 @@ def _forecast(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: 
         "fit.epochs": epochs,
         "fit.epoch_pictures": round(max(1.0, passes) * n_train / epochs),
     }
-    if passes < 1 and recipe.model.name == "transfer":
+    if passes < 1 and costs.has_head:
         settings, seconds = {"fit.epochs": 0}, spent + costs.rest
     return Forecast(compose(merge(recipe.tables(), settings)), passes, seconds, peak_memory_mb())
 

@@ -82,7 +82,8 @@ def train(
     """
     started = time.monotonic()
     watch = watch or Watch()
-    session, clock = _begin(
+    clock = Clock(started, budget=budget)
+    session = _begin(
         data,
         settings={
             "data.size": size,
@@ -95,7 +96,7 @@ def train(
         out=out,
         runs=runs,
         tick=watch.tick,
-        clock=Clock(started, budget=budget),
+        clock=clock,
     )
     watch.plan(_plan(session))
     for row in session.rows():
@@ -131,8 +132,8 @@ def _begin(
     runs: str | os.PathLike[str],
     tick: Tick,
     clock: Clock,
-) -> tuple[Session, Clock]:
-    """All that comes before the first step: read, decode, split, plan, build, make the folder."""
+) -> Session:
+    """All that comes before the first step: read, decode, split, plan, build, make the folder. Times go to `clock`."""
     with _collector_paused():
         from foveola.lab.budget import parse_time, require_free
         from foveola.lab.recipe import compose, merge, read_tables
@@ -164,7 +165,7 @@ def _begin(
     session = Session(prepared, split, done, seed, folder, tick, remarks)
     new_folder(folder)
     session.begin()
-    return session, clock
+    return session
 
 
 @dataclass
@@ -205,7 +206,7 @@ def _complete(
     from foveola.lab.choices import choose_model
     from foveola.lab.recipe import complete, merge
 
-    dataset, n_train = prepared.dataset, len(split.train)
+    dataset, n_train, called = prepared.dataset, len(split.train), printable(prepared.dataset.name)
     name = tables.get("model", {}).get("name", "auto")
     chosen, remarks = name == "auto", tuple[str, ...]()
     if chosen:
@@ -214,11 +215,11 @@ def _complete(
     tables = merge(tables, {"model.name": name})
     if clock.budget is not None:
         budget = float(clock.budget)
-        found = within(budget, clock.started, tables, prepared, split, seed, sizes=chosen and name == "fast")
+        sizes = chosen and name == "fast"
+        found = within(budget, clock.started, tables, prepared, split, seed, name=called, sizes=sizes)
         clock.predicted = found.seconds
         return found.recipe, (*remarks, found.sentence(budget))
-    title = f"{printable(dataset.name)}, {name}"
-    return complete(tables, prepared.size, n_train, title, mirror_safe=dataset.mirror_safe), remarks
+    return complete(tables, prepared.size, n_train, f"{called}, {name}", mirror_safe=dataset.mirror_safe), remarks
 
 
 def _plan(session: Session) -> Plan:
