@@ -1,12 +1,13 @@
 """How near a training step is to what the processor can do: `scripts/bench limit`.
 
-For `fast` and `vgg6`, at 32x32, each by its recommended recipe:
+For `fast` and `vgg6`, at 32x32, each by its recommended recipe, in rounds, since a shared machine's speed changes by the
+second and only what lies close together can be compared. A round is
 
-1. the step as `fit` takes it, timed from outside (median), then profiled: what share of its time lies in convolutions;
+1. the step as `fit` takes it, timed from outside, then profiled: what share of its time lies in convolutions;
 2. each convolution of the network alone, same shapes, same precision, same gradients: what the processor makes of it;
 3. the quotient of the two: the rate of the convolutions inside the step, as a share of the bare rate.
 
-A step can't be faster than 2.
+A step can't be faster than 2. The numbers are medians over the rounds, the quotients medians of each round's.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,9 +23,8 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from foveola.learning.device import choose_precision
-from foveola.learning.fit import _forward_backward
+from foveola.learning.fit import Stepper
 from foveola.learning.fit_spec import FitSpec
-from foveola.learning.groups import make_optimizer
 from foveola.models.table import RECOMMENDED_FIT, build, initialise_from
 from foveola.specs import build as build_spec
 from foveola.types import Size
@@ -34,13 +34,17 @@ CONVOLUTIONS = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten:
 """The profiler's names of the work inside convolutions: forward, and both gradients."""
 
 
+STEPS = 5
+"""Calls of each kind a round."""
+
+
 @dataclass(frozen=True)
 class Bare:
-    """One convolution alone: its shape in words, seconds of forward and backward, floating point operations of both."""
+    """One convolution alone: its shape in words, forward and backward to be called, floating point operations of both."""
 
     name: str
-    forward: float
-    backward: float
+    forward: Callable[[], object]
+    backward: Callable[[], object]
     forward_flops: float
     backward_flops: float
 
@@ -48,13 +52,13 @@ class Bare:
 def main(words: list[str] | None = None) -> None:
     """Measure and print, for both networks."""
     parser = argparse.ArgumentParser(prog="scripts/bench limit")
-    parser.add_argument("--quick", action="store_true", help="few repeats")
-    repeats = 3 if parser.parse_args(words).quick else 30
+    parser.add_argument("--quick", action="store_true", help="few rounds")
+    rounds = 2 if parser.parse_args(words).quick else 15
     for name in ("fast", "vgg6"):
-        report(name, repeats)
+        report(name, rounds)
 
 
-def report(name: str, repeats: int) -> None:
+def report(name: str, rounds: int) -> None:
     """Print one network's table and its two numbers."""
     spec = build_spec(FitSpec, {**RECOMMENDED_FIT[name], "epochs": 1}, where=name)
     dtype = choose_precision("auto", CPU)
@@ -65,38 +69,65 @@ def report(name: str, repeats: int) -> None:
     )
     labels = torch.randint(0, 10, (spec.batch_size,), generator=generator)
     initialise_from(model, images)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = make_optimizer(model, spec, dtype)
+    model = model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    stepper = Stepper(model, spec, CPU, dtype)
 
-    def step() -> None:
-        loss, _ = _forward_backward(model, images, labels, spec, dtype)
-        float(loss)
-        optimizer.step(1e-3)
+    def step() -> object:
+        return stepper.take(images, labels, 1e-3, 1.0, (0, 0, 0))
 
-    whole = timed(step, repeats)
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
-        for _ in range(repeats):
-            step()
-    # The profiler lengthens a step by a few microseconds an operation, and most operations are small: the seconds in
-    # convolutions (a handful of calls) are taken from it, the length of the step is not.
-    microseconds = sum(event.self_cpu_time_total for event in seen.key_averages() if event.key in CONVOLUTIONS)
-    within = 1e-6 * microseconds / repeats
     parts = -(-spec.batch_size // (spec.micro_batch_size or spec.batch_size))
-    bare = [measure(layer, shape, needs, dtype, repeats) for layer, shape, needs in shapes(model, images, parts)]
-    alone = parts * sum(one.forward + one.backward for one in bare)
+    bare = [alone(layer, shape, needs, dtype) for layer, shape, needs in shapes(model, images, parts)]
+    for call in (step, *(call for one in bare for call in (one.forward, one.backward))):
+        timed(call, 3)  # the first calls prepare the convolutions
+    whole, within, forward, backward = [], [], [], []
+    for _ in range(rounds):
+        whole.append(timed(step, STEPS))
+        within.append(in_convolutions(step, STEPS))
+        forward.append([timed(one.forward, STEPS) for one in bare])
+        backward.append([timed(one.backward, STEPS) for one in bare])
+    ideal = [parts * (sum(f) + sum(b)) for f, b in zip(forward, backward, strict=True)]
     dtype_name = str(dtype).removeprefix("torch.")
     print(f"\n{name}: batch {spec.batch_size} in {parts} part(s), {dtype_name}, {torch.get_num_threads()} threads")
-    for one in bare:
+    for one, f, b in zip(bare, zip(*forward, strict=True), zip(*backward, strict=True), strict=True):
+        there, back = statistics.median(f), statistics.median(b)
         print(
-            f"  {one.name:34} forward {1e3 * one.forward:7.2f} ms {rate(one.forward_flops, one.forward):>10}"
-            f"   backward {1e3 * one.backward:7.2f} ms {rate(one.backward_flops, one.backward):>10}"
+            f"  {one.name:34} forward {1e3 * there:7.2f} ms {rate(one.forward_flops, there):>10}"
+            f"   backward {1e3 * back:7.2f} ms {rate(one.backward_flops, back):>10}"
         )
-    print(f"  a step                              {1e3 * whole:7.1f} ms (median of {repeats})")
-    print(
-        f"  of it in convolutions               {1e3 * within:7.1f} ms, {100 * within / whole:.1f} % (wanted: 75 % or more)"
-    )
-    print(f"  the same convolutions alone         {1e3 * alone:7.1f} ms")
-    print(f"  their rate in the step              {100 * alone / within:7.1f} % of alone (wanted: 85 % or more)")
+    say_ms(f"a step (medians of {rounds} rounds)", whole)
+    say_ms("of it in convolutions", within, share_of=whole, wanted="75 % or more")
+    say_ms("the same convolutions alone", ideal)
+    say_ms("their rate in the step, of alone", (), share_of=within, shares=ideal, wanted="85 % or more")
+
+
+def say_ms(
+    what: str,
+    seconds: Sequence[float],
+    *,
+    share_of: Sequence[float] = (),
+    shares: Sequence[float] = (),
+    wanted: str = "",
+) -> None:
+    """Print a line: the median in ms, and what share of another row it is: median and range over the rounds."""
+    text = f"  {what:36}" + (f" {1e3 * statistics.median(seconds):7.1f} ms" if seconds else " " * 11)
+    if share_of:
+        found = sorted(100 * part / all_ for part, all_ in zip(shares or seconds, share_of, strict=True))
+        text += f" {statistics.median(found):6.1f} % ({found[0]:.0f} to {found[-1]:.0f}; wanted: {wanted})"
+    print(text)
+
+
+def in_convolutions(step: Callable[[], object], steps: int) -> float:
+    """Seconds of a step that lie in convolutions.
+
+    The profiler lengthens a step by a few microseconds an operation, and most operations are small: the seconds in
+    convolutions (a handful of calls) are taken from it, the length of the step is not.
+    """
+    found = []
+    for _ in range(steps):
+        with profile(activities=[ProfilerActivity.CPU]) as seen:
+            step()
+        found.append(sum(event.self_cpu_time_total for event in seen.key_averages() if event.key in CONVOLUTIONS))
+    return 1e-6 * statistics.median(found)
 
 
 def shapes(model: nn.Module, images: Tensor, parts: int) -> list[tuple[nn.Conv2d, Tensor, tuple[bool, bool, bool]]]:
@@ -115,9 +146,7 @@ def shapes(model: nn.Module, images: Tensor, parts: int) -> list[tuple[nn.Conv2d
     return found
 
 
-def measure(
-    layer: nn.Conv2d, example: Tensor, needs: tuple[bool, bool, bool], dtype: torch.dtype, repeats: int
-) -> Bare:
+def alone(layer: nn.Conv2d, example: Tensor, needs: tuple[bool, bool, bool], dtype: torch.dtype) -> Bare:
     """The layer's convolution with nothing around it."""
     x = torch.randn(example.shape).to(dtype).contiguous(memory_format=torch.channels_last)
     w = layer.weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
@@ -139,19 +168,16 @@ def measure(
     flops = 2.0 * w[0].numel() * gradient.numel()
     kernel = "x".join(map(str, layer.kernel_size))
     name = f"{x.shape[1]} to {w.shape[0]}, {kernel}, at {x.shape[2]}x{x.shape[3]}"
-    return Bare(
-        name,
-        timed(forward, repeats),
-        timed(backward, repeats) if any(needs) else 0.0,
-        flops,
-        flops * (needs[0] + needs[1]),
-    )
+    backward_flops = flops * (needs[0] + needs[1])
+    return Bare(name, forward, backward if any(needs) else nothing, flops, backward_flops)
+
+
+def nothing() -> None:
+    """What a layer whose input and weights need no gradient has to do on the way back."""
 
 
 def timed(call: Callable[[], object], repeats: int) -> float:
-    """Median seconds of a call, after three that don't count."""
-    for _ in range(3):
-        call()
+    """Median seconds of a call."""
     found = []
     for _ in range(repeats):
         started = time.perf_counter()

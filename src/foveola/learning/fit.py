@@ -24,6 +24,7 @@ from foveola.errors import DivergedError, UsageError
 from foveola.learning.device import mixed
 from foveola.learning.fit_spec import FitSpec, scale, schedule
 from foveola.learning.groups import make_optimizer
+from foveola.learning.memory import keep_freed_memory
 from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, Row, StepRow
 
@@ -76,6 +77,7 @@ class Stepper:
     dtype: torch.dtype
 
     def __post_init__(self) -> None:
+        keep_freed_memory()
         self._least_px = takes_from(self.model, self.spec)
         self._optimizer = make_optimizer(self.model, self.spec, self.dtype)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveola.learning.device import mixed
+from foveola.learning.memory import keep_freed_memory
 
 
 class Views(NamedTuple):
@@ -74,6 +75,7 @@ def outputs(
     mirrored: bool = False,
 ) -> Iterator[NDArray[np.float32]]:
     """What `read`, the network itself or a method of it, gives for each batch in eval mode: float32 (b, ...)."""
+    keep_freed_memory()
     training = model.training
     model.eval()
     try:
