@@ -59,7 +59,7 @@ RECOMMENDED_FIT: Mapping[str, Mapping[str, object]] = {
     "alexnet_mini": {"optimizer": "adam", "lr_peak": 1e-3, "batch_size": 32, "schedule": "cosine"},
     "vgg6": {"optimizer": "adam", "lr_peak": 1e-3, "batch_size": 64, "schedule": "cosine"},
     "fast": _FAST,
-    "fast_m": {**_FAST, "batch_size": 1000, "whole_from": 0.55},
+    "fast_m": {**_FAST, "batch_size": 1000, "micro_batch_size": 200, "whole_from": 0.55},
     "fast_l": {**_FAST, "batch_size": 1000, "whole_from": 0.55},
     "timm": {"optimizer": "adamw", "lr_peak": 1e-4, "batch_size": 32, "schedule": "cosine", "warmup_fraction": 0.1},
     "transfer": {"epochs": 0, "batch_size": 32, "lr_peak": 1e-4, "optimizer": "adamw", "schedule": "cosine"},
