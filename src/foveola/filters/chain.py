@@ -1,0 +1,187 @@
+"""Chains: filters one after the other, written as a sentence such as `blur(size=3)|canny(low=50, high=150)`.
+
+The sentence is a Python expression of names and calls with keyword options, joined by `|`. It is parsed, never evaluated.
+All checking happens while it is parsed; the filters then run without any.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, get_type_hints
+
+import numpy as np
+
+from foveola.errors import UsageError
+from foveola.filters.pictures import require_pictures, what
+from foveola.filters.table import FILTERS, Filter
+from foveola.specs import check
+from foveola.types import Image, Images
+
+MAX_LETTERS = 2_000
+
+_EXAMPLE = "write for example blur(size=3)|sharpen"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One filter of a chain and the options that differ from its own; `str` of it is how it is written."""
+
+    name: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{key}={_written(value)}" for key, value in self.options)
+        return f"{self.name}({inside})" if inside else self.name
+
+    def __call__(self, image: Image) -> Image:
+        """The filter's answer to one picture. Raises UsageError when a registered filter gives no picture."""
+        return self.bound(image)
+
+    @functools.cached_property
+    def bound(self) -> Callable[[Image], Image]:
+        """The filter with its options; of ours the bare function of one picture: calls are half of a small one's time."""
+        filter_, options = FILTERS[self.name], dict(self.options)
+        if _is_ours(filter_):
+            return functools.partial(inspect.unwrap(filter_), **options)
+
+        def checked(image: Image) -> Image:
+            out = filter_(image, **options)
+            if isinstance(out, np.ndarray) and out.dtype == np.uint8 and out.ndim == 3 and out.shape[-1] == 3:
+                return out
+            raise UsageError(f"filter '{self.name}' gave {what(out)}: it must give uint8 (height, width, 3)")
+
+        return checked
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Filters one after the other. A chain is called like a filter, and chains are added like sentences.
+
+    >>> chain = Chain.parse("blur(size=3) | sharpen()")
+    >>> str(chain), str(chain + Chain.parse("canny(high=200)"))
+    ('blur|sharpen', 'blur|sharpen|canny(high=200)')
+    >>> chain(np.zeros((2, 8, 8, 3), np.uint8)).shape
+    (2, 8, 8, 3)
+    """
+
+    steps: tuple[Step, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Chain:
+        """Read a sentence; an empty one is the chain that changes nothing.
+
+        Raises UsageError that names the position (from 1) of what can't be read, of an unknown filter or a wrong option.
+        """
+        if len(text) > MAX_LETTERS:
+            raise UsageError(f"the chain has {len(text):,} letters: {MAX_LETTERS:,} are allowed")
+        if not text.strip():
+            return cls()
+        source = text.strip()
+        try:
+            tree = ast.parse(source, mode="eval").body
+        except SyntaxError as error:
+            at = min(error.offset or len(source), len(source))
+            raise UsageError(f"chain '{source}', position {at}: this can't be read; {_EXAMPLE}") from None
+        except (ValueError, RecursionError, MemoryError):
+            raise UsageError(f"chain '{source[:40]}' can't be read; {_EXAMPLE}") from None
+        return cls(tuple(_step(node, source) for node in _operands(tree)))
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether all filters are foveola's own, which change with its version only; a user's may change at any time."""
+        return all(_is_ours(FILTERS[step.name]) for step in self.steps)
+
+    def __str__(self) -> str:
+        return "|".join(map(str, self.steps))
+
+    def __add__(self, other: Chain) -> Chain:
+        return Chain(self.steps + other.steps)
+
+    def __call__(self, images: Images) -> Images:
+        """uint8 (..., H, W, 3) through all steps, picture by picture."""
+        require_pictures(images)
+        calls = [step.bound for step in self.steps]
+        if images.ndim == 3:
+            return functools.reduce(lambda image, call: call(image), calls, images)
+        flat = images.reshape(-1, *images.shape[-3:])
+        if not len(flat) or not self.steps:
+            return images.copy()
+        first = self(flat[0])
+        out = np.empty((len(flat), *first.shape), np.uint8)
+        out[0] = first
+        for k in range(1, len(flat)):
+            image = flat[k]
+            for call in calls:
+                image = call(image)
+            out[k] = image
+        return out.reshape(*images.shape[:-3], *first.shape)
+
+
+UNCHANGED = Chain()
+"""The chain that changes nothing."""
+
+
+def _is_ours(filter_: Filter) -> bool:
+    return filter_.__module__.startswith("foveola.filters.")
+
+
+def options_of(filter_: Filter) -> Mapping[str, inspect.Parameter]:
+    """A filter's options: its parameters without the first, which is the picture."""
+    return dict(list(inspect.signature(filter_).parameters.items())[1:])
+
+
+def _written(value: Any) -> str:
+    """A value as a person writes it: 200 for 200.0, in lists too. It is read back as the same number."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else repr(value)
+
+
+def _operands(node: ast.expr) -> list[ast.expr]:
+    """The filters between the bars, from left to right."""
+    found: list[ast.expr] = []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        found.append(node.right)
+        node = node.left
+    return [node, *reversed(found)]
+
+
+def _step(node: ast.expr, text: str) -> Step:
+    def refuse(where: ast.AST, what: str) -> NoReturn:
+        raise UsageError(f"chain '{text}', position {_position(where, text)}: {what}")
+
+    call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
+    if not isinstance(call.func, ast.Name):
+        refuse(node, f"this is no filter; {_EXAMPLE}")
+    name = call.func.id
+    try:
+        filter_ = FILTERS[name]
+    except UsageError as error:
+        refuse(node, str(error))
+    known = options_of(filter_)
+    first = next(iter(known), "option")
+    if call.args or any(keyword.arg is None for keyword in call.keywords):
+        named = f"write {name}({first}=...)" if known else "it has none"
+        refuse(node, f"{name} takes its options by name: {named}")
+    values: dict[str, object] = {}
+    for keyword in call.keywords:
+        try:
+            values[str(keyword.arg)] = ast.literal_eval(keyword.value)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            refuse(keyword.value, f"{name}: {keyword.arg} must be a number or a list of numbers")
+    hints = get_type_hints(inspect.unwrap(filter_), include_extras=True)
+    types = {key: hints.get(key, Any) for key in known}
+    good = check(types, values, where=f"chain '{text}', position {_position(node, text)}, {name}")
+    missing = [key for key, p in known.items() if p.default is p.empty and key not in good]
+    if missing:
+        refuse(node, f"{name} needs {' and '.join(missing)}: write {name}({missing[0]}=...)")
+    return Step(name, tuple((key, good[key]) for key, p in known.items() if key in good and good[key] != p.default))
+
+
+def _position(node: ast.AST, text: str) -> int:
+    # ast counts bytes of UTF-8; a reader counts letters.
+    return len(text.encode()[: getattr(node, "col_offset", 0)].decode(errors="ignore")) + 1

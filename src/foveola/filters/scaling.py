@@ -1,0 +1,30 @@
+"""Filters that change how many pixels there are, for a while or for good."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import cv2
+from annotated_types import Ge, Le
+
+from foveola.filters.pictures import Mat, on_stacks
+from foveola.types import Image
+
+Factor = Annotated[int, Ge(1), Le(64)]
+
+
+@on_stacks
+def resize_down_up(image: Image, *, factor: Factor = 4) -> Mat:
+    """Pixelated: `cv2.resize` to 1/factor by the mean of each area, and back by repeating pixels."""
+    height, width = image.shape[:2]
+    small = cv2.resize(
+        image, (max(1, round(width / factor)), max(1, round(height / factor))), interpolation=cv2.INTER_AREA
+    )
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+@on_stacks
+def upscale(image: Image, *, factor: Annotated[int, Ge(1), Le(8)] = 2) -> Mat:
+    """`factor` times as many pixels each way, smoothly (Lanczos, 8x8 neighbours): `cv2.resize`; the one that resizes."""
+    height, width = image.shape[:2]
+    return cv2.resize(image, (factor * width, factor * height), interpolation=cv2.INTER_LANCZOS4)

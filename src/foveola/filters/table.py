@@ -1,0 +1,42 @@
+"""The filters that are known by name, one line each; users add their own with `FILTERS.register`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from foveola.filters.edges import canny, laplacian, scharr, sobel
+from foveola.filters.kernels import blur, box, emboss, kernel, sharpen, unsharp
+from foveola.filters.scaling import resize_down_up, upscale
+from foveola.filters.smoothing import bilateral, denoise, median
+from foveola.filters.tones import equalize, gamma, grayscale, invert
+from foveola.registry import Registry
+from foveola.types import Images
+
+Filter: TypeAlias = Callable[..., Images]
+"""uint8 (..., H, W, 3) and keyword options in, uint8 of the same shape out."""
+
+FILTERS = Registry[Filter](
+    "filter",
+    {
+        "bilateral": bilateral,
+        "blur": blur,
+        "box": box,
+        "canny": canny,
+        "denoise": denoise,
+        "emboss": emboss,
+        "equalize": equalize,
+        "gamma": gamma,
+        "grayscale": grayscale,
+        "invert": invert,
+        "kernel": kernel,
+        "laplacian": laplacian,
+        "median": median,
+        "resize_down_up": resize_down_up,
+        "scharr": scharr,
+        "sharpen": sharpen,
+        "sobel": sobel,
+        "unsharp": unsharp,
+        "upscale": upscale,
+    },
+)

@@ -1,0 +1,120 @@
+"""Pictures of filters: what a chain does step by step, and what a kernel is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from foveola.filters.chain import Chain, Step
+from foveola.filters.linear import kernels_of
+from foveola.plots.style import DIVERGING, FAINT, INK, Plot, bare, grid_shape, hide, plot, show, styled
+from foveola.types import Image
+
+IMPULSE_PX = 15
+"""Side of the grey picture with one bright pixel, whose answer is drawn."""
+
+FREQUENCIES = 65
+
+
+def steps(image: Image, chain: Chain) -> Plot:
+    """The picture and what it is after each step of the chain, side by side."""
+    seen, titles = [image], ["the picture"]
+    for step in chain.steps:
+        seen.append(step(seen[-1]))
+        titles.append(str(step))
+    rows, columns = grid_shape(len(seen), 4)
+    with styled():
+        share = max(one.shape[0] / one.shape[1] for one in seen)
+        figure = plot(rows * (6.3 / columns * share + 0.3))
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for number, (one, title, place) in enumerate(zip(seen, titles, axes, strict=False)):
+            show(place, one, _wrapped(title if number == 0 else f"{number}  {title}"))
+        hide(axes[len(seen) :])
+    return figure
+
+
+def kernel_view(image: Image, chain: Chain) -> Plot:
+    """Each step's kernel as numbers, its answer to one bright pixel, which frequencies it passes, and the picture after it.
+
+    A filter that is not linear has no kernel and no frequency response; that is said in their place.
+    """
+    with styled():
+        lines = [(step, kernels_of(step)) for step in chain.steps]
+        rows = sum(max(1, len(kernels)) for _, kernels in lines)
+        figure = plot(1.95 * rows + 0.1)
+        places = iter(figure.subplots(rows, 4, squeeze=False))
+        for step, kernels in lines:
+            image = step(image)
+            for number, (name, values) in enumerate(kernels.items() or [("", None)]):
+                _line(figure, next(places), step, name, values, image if number == 0 else None)
+    return figure
+
+
+def _line(
+    figure: Plot, places: Sequence[Axes], step: Step, name: str, values: NDArray[np.float64] | None, image: Image | None
+) -> None:
+    if values is None:
+        _say(places[0], "not linear:\nno kernel can\nwrite it down")
+        _say(places[2], "frequencies\nare mixed")
+    else:
+        _numbers(places[0], values, name)
+        _passed(figure, places[2], values)
+    if image is None:
+        hide((places[1], places[3]))
+        return
+    _impulse(places[1], step)
+    show(places[3], image, _wrapped(f"after {step}", 20))
+
+
+def _say(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=FAINT, transform=axes.transAxes)
+    bare(axes)
+
+
+def _numbers(axes: Axes, values: NDArray[np.float64], name: str) -> None:
+    side, top = len(values), float(np.abs(values).max()) or 1.0
+    axes.imshow(values, cmap=DIVERGING, vmin=-top, vmax=top)
+    size, digits = {1: (9, 3), 3: (8, 3), 5: (5.5, 2), 7: (4, 2)}.get(side, (0, 0))
+    for (row, column), value in np.ndenumerate(values):
+        if size:
+            colour = "white" if abs(value) > 0.7 * top else INK
+            axes.text(column, row, _number(value, digits), ha="center", va="center", fontsize=size, color=colour)
+    axes.set_title(f"{name}, sum {_number(values.sum())}")
+    bare(axes)
+
+
+def _impulse(axes: Axes, step: Step) -> None:
+    # On grey, so that what a kernel takes away is seen too; stretched, so that a wide blur is.
+    grey = np.full((IMPULSE_PX, IMPULSE_PX, 3), 64, np.uint8)
+    grey[IMPULSE_PX // 2, IMPULSE_PX // 2] = 192
+    show(axes, step(grey)[..., 0], "one bright pixel", cmap="gray")
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=FAINT)
+
+
+def _passed(figure: Plot, axes: Axes, values: NDArray[np.float64]) -> None:
+    """|H(u, v)| = |sum k(x, y) exp(-2 pi i (ux + vy))|, u and v in cycles a pixel, -1/2..1/2."""
+    gain = np.abs(np.fft.fftshift(np.fft.fft2(values, (FREQUENCIES, FREQUENCIES))))
+    drawn = axes.imshow(gain, extent=(-0.5, 0.5, -0.5, 0.5), vmin=0, vmax=max(1.0, float(gain.max())), cmap="viridis")
+    axes.set_title("frequencies passed")
+    axes.set_xticks([-0.5, 0, 0.5], ["-½", "0", "½"])
+    axes.set_yticks([-0.5, 0, 0.5], ["-½", "0", "½"])
+    axes.set_xlabel("cycles a pixel, across")
+    axes.set_ylabel("down")
+    figure.colorbar(drawn, ax=axes, label="times", shrink=0.9)
+
+
+def _number(value: float, digits: int = 3) -> str:
+    """So many digits, without a useless zero: .25, -1, .077."""
+    text = f"{value:.{digits}g}"
+    return text.replace("0.", ".", 1) if 0 < abs(value) < 1 else text
+
+
+def _wrapped(text: str, letters: int = 26) -> str:
+    if len(text) <= letters:
+        return text
+    head, sep, tail = text.partition("(")
+    return f"{head}{sep}\n{tail if len(tail) <= letters else tail[: letters - 1] + '…'}"

@@ -1,0 +1,129 @@
+"""The one style of all figures: sizes, letters, colours, and how a figure becomes a file.
+
+Figures are made without pyplot, so that nothing global is changed and no window is ever opened.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from foveola.errors import UsageError
+from foveola.store import write_atomic
+from foveola.types import Image
+
+COLUMN_INCHES = 6.3
+"""Width of a figure: a text column of A4. Letters of 8 to 10 points are then as large as the text around them."""
+
+INK, FAINT = "#222222", "#8a8a8a"
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+"""Told apart by colour-blind eyes too (M. Okabe and K. Ito, "Color Universal Design", 2008)."""
+
+SEQUENTIAL = "viridis"
+"""For amounts: even in lightness, readable in grey and to colour-blind eyes."""
+
+DIVERGING = "PuOr"
+"""For values that may be negative: zero is white."""
+
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "image.interpolation": "nearest",
+    "image.cmap": SEQUENTIAL,
+    "savefig.dpi": 160,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "foveola",
+}
+
+
+class Plot(Figure):
+    """A Matplotlib figure that notebooks show by itself; `write` makes it a PNG, SVG or PDF file."""
+
+    def _repr_png_(self) -> bytes:
+        return self.as_bytes("png")
+
+    def as_bytes(self, format: str) -> bytes:
+        """The figure as a file's bytes: the same figure gives the same bytes."""
+        out = io.BytesIO()
+        stamps = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+        with styled():
+            self.savefig(out, format=format, metadata=stamps[format])
+        return out.getvalue()
+
+    def write(self, path: Path) -> None:
+        """Write the figure; the file's ending says how. Raises UsageError for an ending that is none of png, svg, pdf."""
+        format = path.suffix.lower().removeprefix(".")
+        if format not in ("png", "svg", "pdf"):
+            raise UsageError(f"a figure can't be written as '{path.name}': end it in .png, .svg or .pdf")
+        write_atomic(path, self.as_bytes(format))
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Matplotlib's settings of a block are ours, whatever the user's own are; afterwards they are the user's again."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
+
+
+def plot(height_inches: float, width_inches: float = COLUMN_INCHES) -> Plot:
+    """An empty figure. Call within `styled`."""
+    return Plot(figsize=(width_inches, height_inches), layout="constrained")
+
+
+def grid_shape(n: int, columns: int) -> tuple[int, int]:
+    """Rows and columns for n pictures, at most so many columns.
+
+    >>> grid_shape(7, 4), grid_shape(2, 4)
+    ((2, 4), (1, 2))
+    """
+    columns = max(1, min(n, columns))
+    return math.ceil(n / columns), columns
+
+
+def show(axes: Axes, image: Image | np.ndarray, title: str = "", **how: Any) -> None:
+    """Draw a picture with its title and no axes; small ones with their pixels as squares, large ones smoothly reduced."""
+    smooth = max(image.shape[:2]) > 200
+    axes.imshow(image, interpolation="antialiased" if smooth else "nearest", **how)
+    axes.set_title(title)
+    bare(axes)
+
+
+def bare(axes: Axes) -> None:
+    """No ticks and no frame."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def hide(axes: Iterable[Axes]) -> None:
+    """Leave these places of a grid empty."""
+    for one in axes:
+        one.set_visible(False)

@@ -1,0 +1,66 @@
+"""The kernels that are drawn against the filters that run."""
+
+import cv2
+import numpy as np
+import pytest
+
+from foveola.filters.chain import Chain
+from foveola.filters.linear import kernels_of
+from foveola.filters.table import FILTERS
+
+
+def step(text):
+    return Chain.parse(text).steps[0]
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(2).integers(0, 256, (23, 19, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("text", "off_by"),
+    [
+        ("sharpen", 0),
+        ("emboss", 0),
+        ("kernel(values=[[0,1,0],[0,0,0],[0.25,0,0]])", 0),
+        ("box(size=5)", 0),
+        ("blur(size=7)", 1),  # OpenCV blurs 8-bit pictures with a kernel in fixed point
+        ("blur(size=5, sigma=2)", 1),
+        ("unsharp", 1),  # rounded after the blur and after the sum
+    ],
+)
+def test_a_linear_filter_is_its_kernel(text, off_by, image):
+    by_hand = cv2.filter2D(image.astype(np.float64), -1, kernels_of(step(text))["kernel"])
+    difference = np.clip(np.rint(by_hand), 0, 255) - step(text)(image)
+    assert np.abs(difference).max() <= off_by
+
+
+@pytest.mark.parametrize("text", ["sobel", "sobel(size=1)", "sobel(size=5)", "scharr"])
+def test_a_gradient_is_the_length_of_two_kernels(text, image):
+    kernels = kernels_of(step(text))
+    parts = [cv2.filter2D(image.astype(np.float64), -1, kernels[name]) for name in ("across", "down")]
+    by_hand = np.clip(np.rint(np.hypot(*parts)), 0, 255)
+    assert np.abs(by_hand - step(text)(image)).max() <= 1
+
+
+@pytest.mark.parametrize("text", ["laplacian", "laplacian(size=3)", "laplacian(size=5)"])
+def test_the_laplacian_is_the_absolute_value_of_its_kernel(text, image):
+    by_hand = np.abs(cv2.filter2D(image.astype(np.float64), -1, kernels_of(step(text))["kernel"]))
+    np.testing.assert_array_equal(np.clip(np.rint(by_hand), 0, 255), step(text)(image))
+
+
+def test_filters_that_are_not_linear_have_no_kernel():
+    others = {
+        "bilateral",
+        "canny",
+        "denoise",
+        "equalize",
+        "gamma",
+        "grayscale",
+        "invert",
+        "median",
+        "resize_down_up",
+        "upscale",
+    }
+    assert {name for name in FILTERS if name != "kernel" and not kernels_of(step(name))} == others

@@ -1,0 +1,117 @@
+"""The verb `filter`: files and folders through a chain, and every way it is refused."""
+
+import numpy as np
+import pytest
+
+import foveola as fv
+from foveola.errors import ImageProblem, UsageError
+from foveola.images import decode, encode
+from foveola.workflows.filtering import as_png
+
+
+@pytest.fixture
+def photo(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (21, 34, 3), np.uint8)
+    path = tmp_path / "photo.png"
+    path.write_bytes(encode(image))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, photo):
+    root = tmp_path / "photos"
+    (root / "deep").mkdir(parents=True)
+    (root / "a.png").write_bytes(photo.read_bytes())
+    (root / "deep" / "b.png").write_bytes(encode(np.full((9, 9, 3), 7, np.uint8)))
+    (root / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    (root / "tiny.png").write_bytes(encode(np.zeros((2, 2, 3), np.uint8)))
+    return root
+
+
+def pixels(path):
+    return decode(path.read_bytes()).image
+
+
+def test_a_picture_goes_through_the_chain_at_full_size(photo, tmp_path):
+    done = fv.filter(photo, tmp_path / "out.png", "blur(size=5)|sharpen")
+    assert done.written == (tmp_path / "out.png",)
+    np.testing.assert_array_equal(pixels(tmp_path / "out.png"), fv.Chain.parse("blur(size=5)|sharpen")(pixels(photo)))
+
+
+def test_the_ending_decides_the_format(photo, tmp_path):
+    fv.filter(photo, tmp_path / "out.JPG", "invert")
+    assert decode((tmp_path / "out.JPG").read_bytes()).format == "JPEG"
+
+
+def test_a_folder_becomes_a_folder_and_what_cant_be_done_is_listed(folder, tmp_path):
+    seen = []
+    done = fv.filter(folder, tmp_path / "out", "sharpen", tick=lambda *tick: seen.append(tick))
+    assert {path.relative_to(tmp_path / "out").as_posix() for path in done.written} == {"a.png", "deep/b.png"}
+    assert dict(done.problems) == {
+        "broken.jpg": "cut short (Truncated File Read)",
+        "tiny.png": "sharpen has a kernel of 3x3: this picture of 2x2 is too small for it",
+    }
+    np.testing.assert_array_equal(pixels(tmp_path / "out/a.png"), fv.Chain.parse("sharpen")(pixels(folder / "a.png")))
+    assert seen[-1] == ("Filtering pictures", 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["cat.jpg", "cat.bmp", "dog.jpg"], ["cat.jpg.png", "cat.bmp.png", "dog.png"]),
+        (["Cat.jpg", "cat.png"], ["Cat.jpg.png", "cat.png.png"]),
+        (["cat.jpg", "cat.bmp", "cat.jpg.png"], ["cat.jpg.png", "cat.bmp.png", "cat.jpg.png.png"]),
+    ],
+)
+def test_no_two_pictures_get_one_name(names, expected):
+    assert as_png(names) == expected
+
+
+@pytest.mark.parametrize("drawing", ["steps", "kernel-view"])
+@pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_a_figure_is_the_same_file_every_time(photo, tmp_path, drawing, ending, start):
+    files = [tmp_path / f"{k}.{ending}" for k in range(2)]
+    for file in files:
+        fv.filter(photo, file, "blur|median", drawing=drawing)
+    first, second = (file.read_bytes() for file in files)
+    assert first.startswith(start)
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "options", "said"),
+    [
+        ("photo.png", "out.png", {"chain": " "}, "the chain is empty: write for example blur(size=3)|sharpen"),
+        ("none.png", "out.png", {}, "there is no file {0}/none.png: check the path"),
+        ("photo.png", "photo.png", {}, "{0}/photo.png is there already: choose another name, or delete it first"),
+        ("photo.png", "out.gif", {}, "a picture can't be written as 'out.gif': end it in .png or .jpg"),
+        (
+            "photo.png",
+            "out.jpg",
+            {"drawing": "steps"},
+            "a figure can't be written as 'out.jpg': end it in .png, .svg or .pdf",
+        ),
+        (
+            "photos",
+            "out.png",
+            {"drawing": "steps"},
+            "{0}/photos is a folder, and --steps draws one picture: name a file",
+        ),
+        ("photos", "photos/out", {}, "the output folder {0}/photos/out lies in {0}/photos: choose one outside of it"),
+        ("empty", "out", {}, "{0}/empty holds no picture: name a folder that holds some"),
+    ],
+)
+def test_what_is_refused(folder, tmp_path, source, out, options, said):
+    (tmp_path / "empty").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError) as error:
+        fv.filter(tmp_path / source, tmp_path / out, **{"chain": "sharpen", **options})
+    assert str(error.value) == said.format(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_picture_that_cant_be_read(folder, tmp_path):
+    with pytest.raises(ImageProblem) as error:
+        fv.filter(folder / "broken.jpg", tmp_path / "out.png", "sharpen")
+    assert str(error.value) == f"{folder}/broken.jpg can't be read: cut short (Truncated File Read)"
+    assert not (tmp_path / "out.png").exists()
