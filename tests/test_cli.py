@@ -169,6 +169,39 @@ def test_list_names_what_there_is(call, kind, names):
     assert (code, [entry["name"] for entry in json.loads(out)[kind]]) == (0, names)
 
 
+def test_list_filters_shows_options_and_a_line_for_each(call):
+    code, out, _ = call("list", "filters")
+    assert code == 0
+    assert "blur: A Gaussian mean of the neighbours" in out
+    assert "    size=3\n    sigma=0.0\n" in out
+    assert "    values=...\n" in out
+
+
+def test_filter_writes_a_picture(call, tmp_path):
+    from foveola.images import decode, encode
+
+    image = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
+    (tmp_path / "in.png").write_bytes(encode(image))
+    code, out, _ = call("filter", tmp_path / "in.png", tmp_path / "out.png", "--chain", "invert")
+    assert (code, out) == (0, f"wrote {tmp_path / 'out.png'}\n")
+    np.testing.assert_array_equal(decode((tmp_path / "out.png").read_bytes()).image, 255 - image)
+
+
+def test_filter_of_a_folder_without_one_good_picture_ends_with_3(call, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_text("no picture")
+    code, out, _ = call("filter", tmp_path / "in", tmp_path / "out", "--chain", "invert")
+    assert code == 3
+    assert out == (
+        f"1 file of 1 could not be used:\n    a.jpg: not an image: looks like text\n0 pictures in {tmp_path / 'out'}\n"
+    )
+
+
+def test_filter_draws_one_figure_at_a_time(call, tmp_path):
+    code, _, err = call("filter", tmp_path, tmp_path / "o", "--chain", "invert", "--steps", "--kernel-view")
+    assert (code, err) == (2, "foveola: --steps and --kernel-view are two figures: ask for one at a time\n")
+
+
 def test_a_users_mistake_is_one_line_and_its_exit_code(call, tmp_path):
     code, out, err = call("train", tmp_path / "none", "--out", tmp_path / "run")
     assert (code, out) == (3, "")

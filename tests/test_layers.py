@@ -18,9 +18,9 @@ def test_importing_foveola_imports_no_room():
     assert loaded == "['foveola']"
 
 
-@pytest.mark.parametrize("module", ["foveola.cli", "foveola.workflows", "foveola.data.folder", "foveola.data.prepare"])
+@pytest.mark.parametrize("module", ["foveola.cli", "foveola.workflows", "foveola.data.folder", "foveola.data.filtered"])
 def test_these_modules_do_not_import_torch_scipy_or_scikit_learn(module):
-    heavy = "{'torch', 'scipy', 'sklearn', 'joblib', 'pandas'}"
+    heavy = "{'torch', 'scipy', 'sklearn', 'joblib', 'pandas', 'matplotlib'}"
     assert python(f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))") == "[]"
 
 

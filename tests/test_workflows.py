@@ -374,7 +374,10 @@ def test_a_damaged_result_is_refused(run, tmp_path):
 def test_an_unknown_listing():
     with pytest.raises(UsageError) as caught:
         workflows.listing("model")
-    assert str(caught.value) == "unknown listing 'model' (did you mean 'models'?); known: datasets, models"
+    assert (
+        str(caught.value)
+        == "unknown listing 'model' (did you mean 'models'?); known: datasets, explanations, filters, models"
+    )
 
 
 def test_a_summary_for_one_class_is_refused():
@@ -409,3 +412,52 @@ def test_digits_are_not_mirrored_unless_the_user_wants_it(tmp_path, monkeypatch)
     for k, (said, flip) in enumerate((({}, False), ({"fit.flip": True}, True))):
         run = fv.train("digits", model="fast", epochs=1, settings={**widths, **said}, out=tmp_path / str(k))
         assert run.recipe.fit.flip is flip
+
+
+@pytest.fixture(scope="session")
+def sharpened(stripes_folder, tmp_path_factory):
+    """A finished run on the stripes, every picture through a chain."""
+    base = tmp_path_factory.mktemp("sharpened")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOVEOLA_CACHE", str(base / "cache"))
+        return train(stripes_folder, base / "run", chain=" blur(size=3) | sharpen()", epochs=2)
+
+
+def test_a_chain_is_kept_in_the_recipe_in_its_one_form(sharpened):
+    assert sharpened.recipe.data.chain == "blur|sharpen"
+
+
+def test_prediction_sends_pictures_through_the_chain_too(sharpened, stripes_folder):
+    from foveola.learning.metrics import softmax
+
+    answers = fv.predict(sharpened.path, [stripes_folder / name for name in sharpened.evaluation.ids])
+    found = np.array([answer.probabilities for answer in answers])
+    np.testing.assert_allclose(found, softmax(sharpened.evaluation.logits), atol=1e-5)
+
+
+def test_other_data_is_evaluated_through_the_chain(sharpened, stripes_folder):
+    found, _ = workflows.evaluate(sharpened.path, stripes_folder)
+    np.testing.assert_allclose(found.logits, sharpened.evaluation.logits, atol=1e-4)
+
+
+def test_the_network_was_trained_on_filtered_pictures(run, sharpened, stripes_folder):
+    """Without its chain the same network answers differently: the chain is not an ornament of the recipe."""
+    from dataclasses import replace
+
+    from foveola.filters.chain import Chain
+    from foveola.lab.inference import load_network, probabilities
+
+    network = load_network(sharpened.path)
+    data = (stripes_folder / sharpened.evaluation.ids[0]).read_bytes()
+    with_it, without = (one.see(data)[None] for one in (network, replace(network, chain=Chain())))
+    assert np.abs(probabilities(network, with_it) - probabilities(network, without)).max() > 1e-3
+
+
+def test_a_chain_changes_nothing_in_the_split(run, sharpened):
+    assert sharpened.evaluation.ids == run.evaluation.ids
+
+
+def test_a_typo_in_a_chain_is_told_before_any_work(stripes_folder, tmp_path):
+    with pytest.raises(UsageError, match=r"^chain 'blur\|sharpn', position 6: unknown filter 'sharpn'"):
+        train(stripes_folder, tmp_path / "run", chain="blur|sharpn")
+    assert not (tmp_path / "run").exists()

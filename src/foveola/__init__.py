@@ -23,12 +23,17 @@ if TYPE_CHECKING:
     from foveola.errors import FoveolaError as FoveolaError
     from foveola.errors import ResourceError as ResourceError
     from foveola.errors import UsageError as UsageError
+    from foveola.explanations.table import EXPLANATIONS as EXPLANATIONS
+    from foveola.filters.chain import Chain as Chain
+    from foveola.filters.table import FILTERS as FILTERS
     from foveola.lab.runs import Run as Run
     from foveola.lab.runs import open_run as open_run
     from foveola.models.table import MODELS as MODELS
     from foveola.types import Size as Size
     from foveola.workflows import demo as demo
     from foveola.workflows import evaluate as evaluate
+    from foveola.workflows import explain as explain
+    from foveola.workflows import filter as filter
     from foveola.workflows import predict as predict
     from foveola.workflows import report as report
     from foveola.workflows import runs as runs
@@ -36,8 +41,11 @@ if TYPE_CHECKING:
     from foveola.workflows import train as train
 
 _WHERE = {
+    "Chain": "foveola.filters.chain",
     "DATASETS": "foveola.data.samples",
     "DataError": "foveola.errors",
+    "EXPLANATIONS": "foveola.explanations.table",
+    "FILTERS": "foveola.filters.table",
     "FoveolaError": "foveola.errors",
     "MODELS": "foveola.models.table",
     "ResourceError": "foveola.errors",
@@ -46,6 +54,8 @@ _WHERE = {
     "UsageError": "foveola.errors",
     "demo": "foveola.workflows",
     "evaluate": "foveola.workflows",
+    "explain": "foveola.workflows",
+    "filter": "foveola.workflows",
     "from_arrays": "foveola.data.arrays",
     "open_run": "foveola.lab.runs",
     "predict": "foveola.workflows",

@@ -51,6 +51,10 @@ def train(
         int | None, typer.Option(help="Passes over the training pictures. [default: by their number]")
     ] = None,
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH in pixels. [default: by the pictures]")] = None,
+    chain: Annotated[
+        str | None,
+        typer.Option(help='Filters for every picture: "blur(size=3)|sharpen"; see `foveola list filters`.'),
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(help="How long it may take, such as 5m, in place of epochs: network and epochs to fill it."),
@@ -88,8 +92,8 @@ def train(
     }
     with Screen() as screen:
         run = workflows.train(
-            data, model=model, epochs=epochs, size=size, budget=budget, seed=seed, recipe=recipe, settings=settings, out=out,
-            runs=runs, watch=screen.watch,
+            data, model=model, epochs=epochs, size=size, chain=chain, budget=budget, seed=seed, recipe=recipe,
+            settings=settings, out=out, runs=runs, watch=screen.watch,
         )  # fmt: skip
     _print_run(run, json_)
 
@@ -167,6 +171,74 @@ def predict(
 
 
 @app.command()
+def explain(
+    run: RunPath,
+    picture: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="A picture; for max_activating and embedding data; - for kernels.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The new figure (.png, .svg, .pdf), or folder of figures.")
+    ],
+    method: Annotated[str, typer.Option(help="See `foveola list explanations`.")] = "gradcam",
+    stage: Annotated[str, typer.Option(help="A layer by its name. [default: the last; feature_maps: all]")] = "",
+    class_: Annotated[str | None, typer.Option("--class", help="Which class. [default: the network's answer]")] = None,
+    place: Annotated[
+        tuple[int, int, int] | None, typer.Option(help="CHANNEL ROW COLUMN, for one_pixel. [default: the greatest]")
+    ] = None,
+    how: Annotated[str, typer.Option(help="For embedding: tsne or pca.")] = "tsne",
+    json_: Json = False,
+) -> None:
+    """Draw what a run's network sees: heat maps, feature maps, kernels, one pixel's arithmetic, the test part laid out."""
+    from foveola.screen import Screen
+
+    with Screen() as screen:
+        found = workflows.explain(
+            run, picture, out, method, stage=stage, label=class_, place=place, how=how, tick=screen.tick
+        )
+    if json_:
+        _print_json({
+            "run": str(run), "method": method, "written": [str(path) for path in found.written],
+            "label": found.label, "probability": found.probability,
+        })  # fmt: skip
+        return
+    if found.label:
+        _say(f"{found.label}, {100 * found.probability:.1f} %")
+    for path in found.written:
+        _say(f"wrote {path}")
+
+
+@app.command()
+def filter(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A picture, or a folder of pictures.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The new file (.png, .jpg) or folder.")],
+    chain: Annotated[str, typer.Option(help='Filters, such as "blur(size=3)|sharpen": see `foveola list filters`.')],
+    steps: Annotated[bool, typer.Option("--steps", help="Draw the picture after each step instead.")] = False,
+    kernel_view: Annotated[
+        bool, typer.Option("--kernel-view", help="Draw each kernel's numbers and what it does instead.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Send pictures through a chain of image kernels and other filters."""
+    from foveola.errors import UsageError
+    from foveola.screen import Screen
+
+    if steps and kernel_view:
+        raise UsageError("--steps and --kernel-view are two figures: ask for one at a time")
+    with Screen() as screen:
+        found = workflows.filter(
+            source, out, chain, drawing="steps" if steps else "kernel-view" if kernel_view else None, tick=screen.tick
+        )
+    if json_:
+        problems = [{"file": file, "reason": reason} for file, reason in found.problems]
+        _print_json({"written": [str(path) for path in found.written], "problems": problems})
+    else:
+        _say_problems(found.problems, len(found.written) + len(found.problems))
+        _say(f"{count(len(found.written), 'picture')} in {out}" if source.is_dir() else f"wrote {out}")
+    if not found.written:
+        raise typer.Exit(3)
+
+
+@app.command()
 def report(run: RunPath, json_: Json = False) -> None:
     """Write a run's report.html anew."""
     path = workflows.report(run)
@@ -208,10 +280,10 @@ def show(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="models or datasets.")] = "models",
+    kind: Annotated[str, typer.Argument(help="models, datasets, filters or explanations.")] = "models",
     json_: Json = False,
 ) -> None:
-    """List the networks or the data sets that are known by name."""
+    """List the networks, data sets, filters or explanations that are known by name."""
     entries = workflows.listing(kind)
     if json_:
         _print_json({kind: [{"name": e.name, "options": list(e.options), "text": e.text} for e in entries]})
@@ -249,16 +321,21 @@ def _print_run(run: Run, as_json: bool) -> None:
     if as_json:
         _print_json(result)
         return
-    problems = result["problems"]
-    if problems:
-        _say(f"{count(len(problems), 'file')} of {result['files_found']:,} could not be used:")
-        for problem in problems[:5]:
-            _say(f"    {workflows.printable(problem['file'])}: {problem['reason']}")
-        if len(problems) > 5:
-            _say(f"    and {len(problems) - 5:,} more; the report lists them")
+    problems = [(problem["file"], problem["reason"]) for problem in result["problems"]]
+    _say_problems(problems, result["files_found"], "; the report lists them")
     _say(run.headline)
     _say(f"run     {workflows.printable(result['run'])}")
     _say(f"report  {workflows.printable(result['report'])}")
+
+
+def _say_problems(problems: Sequence[tuple[str, str]], files: int, more: str = "") -> None:
+    if not problems:
+        return
+    _say(f"{count(len(problems), 'file')} of {files:,} could not be used:")
+    for file, reason in problems[:5]:
+        _say(f"    {workflows.printable(file)}: {reason}")
+    if len(problems) > 5:
+        _say(f"    and {len(problems) - 5:,} more{more}")
 
 
 def _print_json(value: Mapping[str, Any]) -> None:

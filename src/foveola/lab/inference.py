@@ -19,6 +19,7 @@ from foveola import images
 from foveola.data.dataset import Dataset, read_file
 from foveola.data.listing import list_folder
 from foveola.errors import ImageProblem, UsageError
+from foveola.filters.chain import UNCHANGED, Chain
 from foveola.images import Resize
 from foveola.lab.recipe import Recipe
 from foveola.lab.runs import open_run
@@ -26,18 +27,26 @@ from foveola.learning.metrics import softmax
 from foveola.learning.predict import ALONE, Views, predict
 from foveola.models.table import build
 from foveola.store import write_atomic
-from foveola.types import Images, Size, Tick, no_tick
+from foveola.types import Image, Images, Size, Tick, no_tick
 
 
 @dataclass(frozen=True)
 class Network:
-    """A trained network with what it must never be parted from: class names, size, resize rule, views it averages."""
+    """A trained network with what it must never be parted from.
+
+    That is class names, size, resize rule, the views it averages, and the chain that pictures go through after resizing.
+    """
 
     model: nn.Module
     class_names: tuple[str, ...]
     size: Size
     resize: Resize
     views: Views = ALONE
+    chain: Chain = UNCHANGED
+
+    def see(self, data: bytes) -> Image:
+        """What the network sees of a picture file's bytes: uint8 (H, W, 3). Raises ImageProblem with the reason."""
+        return self.chain(images.read(data, self.size, self.resize).image)
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Prediction:
 
 
 def save_network(path: Path, model: nn.Module, recipe: Recipe, class_names: Sequence[str]) -> None:
-    """Write weights.safetensors: the tensors, and in its metadata model, options, class names, size and resize rule.
+    """Write weights.safetensors: the tensors, and in its metadata model, options, class names, size, resize rule and chain.
 
     The metadata is one entry of JSON: safetensors writes several in a random order, and then the same network would
     be another file every time.
@@ -68,6 +77,7 @@ def save_network(path: Path, model: nn.Module, recipe: Recipe, class_names: Sequ
         "class_names": list(class_names),
         "size": recipe.data.size,
         "resize": recipe.data.resize,
+        "chain": recipe.data.chain,
         "average_flips": recipe.views.flips,
         "average_shift_px": recipe.views.shift_px,
     }
@@ -93,7 +103,7 @@ def load_network(run: Path) -> Network:
         raise UsageError(f"the weights of the run {run} are not finite numbers: train again")
     model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     views = Views(meta.get("average_flips") is True, meta.get("average_shift_px", 0))
-    return Network(model, names, size, meta["resize"], views)
+    return Network(model, names, size, meta["resize"], views, Chain.parse(meta.get("chain", "")))
 
 
 def predict_paths(
@@ -132,7 +142,7 @@ def _predict_some(network: Network, files: list[Path]) -> list[Prediction]:
     with images.quiet():
         for file in files:
             try:
-                pixels.append(images.read(read_file(str(file)), network.size, network.resize).image)
+                pixels.append(network.see(read_file(str(file))))
             except ImageProblem as problem:
                 problems[file] = str(problem)
     answers = iter(probabilities(network, np.stack(pixels)) if pixels else np.zeros((0, 1)))

@@ -1,7 +1,7 @@
 """A recipe: all that decides what a run learns, except its seed. One flat TOML file; each table is a room's own spec.
 
     title = "Faces, as the course trains it"
-    [data]     size = "224x224", resize = "pad"
+    [data]     size = "224x224", resize = "pad", chain = "sharpen"
     [split]    test_fraction = 0.2
     [model]    name = "alexnet_mini", and its options
     [fit]      epochs = 40, ...
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,7 @@ from annotated_types import Ge, Le
 
 from foveola.data.split import SplitSpec
 from foveola.errors import UsageError, unknown
+from foveola.filters.chain import Chain
 from foveola.images import Resize
 from foveola.lab.choices import FAST_SIZES, choose_epochs, choose_model
 from foveola.learning.fit_spec import FitSpec
@@ -37,12 +38,14 @@ class DataSpec:
     """What to read and at which size.
 
     source: a folder, a file or a data set's name; size: "HEIGHTxWIDTH" or "auto"; resize: pad (proportions kept, black
-    around), crop or stretch; labels, label_pattern, group_by: where classes and groups come from, if not from folders.
+    around), crop or stretch; chain: filters that every picture goes through at that size, such as "blur(size=3)|sharpen";
+    labels, label_pattern, group_by: where classes and groups come from, if not from folders.
     """
 
     source: str = ""
     size: str = "auto"
     resize: Resize = "pad"
+    chain: str = ""
     labels: str = ""
     label_pattern: str = ""
     group_by: str = ""
@@ -160,6 +163,7 @@ def compose(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
     data = build(DataSpec, tables.get("data", {}), where=f"{where}, [data]")
     if data.size != "auto":
         Size.parse(data.size)
+    data = replace(data, chain=str(Chain.parse(data.chain)))
     return Recipe(
         title=str(tables.get("title", "")),
         data=data,

@@ -5,6 +5,8 @@ torch costs two seconds to import, so the rooms that need it are imported inside
 
 from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
 from foveola.workflows.answers import class_names, evaluate, headline, predict, report, write_predictions
+from foveola.workflows.explaining import Explained, explain
+from foveola.workflows.filtering import Filtered, filter
 from foveola.workflows.listings import SHOW_DEFAULTS, Entry, listing, runs, show
 from foveola.workflows.material import Data, count_files, open_data, printable, suggest_size
 from foveola.workflows.training import Plan, Watch, demo, train
@@ -14,6 +16,8 @@ __all__ = [
     "Data",
     "Entry",
     "EpochRow",
+    "Explained",
+    "Filtered",
     "HeadRow",
     "Plan",
     "Row",
@@ -24,6 +28,8 @@ __all__ = [
     "count_files",
     "demo",
     "evaluate",
+    "explain",
+    "filter",
     "headline",
     "listing",
     "open_data",

@@ -41,6 +41,7 @@ def evaluate(
     opened = open_run(Path(run))
     if data is None:
         return opened.evaluation, None
+    from foveola.data.filtered import filtered
     from foveola.data.prepare import prepare
     from foveola.lab.inference import load_network, logits, match_classes
     from foveola.lab.recipe import compose
@@ -50,16 +51,16 @@ def evaluate(
     if isinstance(data, str | os.PathLike):
         data = open_data(compose({"data": {"source": os.fspath(data)}}), tick)
     match_classes(data, network.class_names)  # strangers are refused before minutes of decoding
-    prepared = prepare(data, network.size, network.resize, tick=tick)
+    prepared = filtered(prepare(data, network.size, network.resize, tick=tick), network.chain, tick=tick)
     labels = match_classes(prepared.dataset, network.class_names)
-    rows = _unseen(opened, prepared.dataset)
+    rows = unseen(opened, prepared.dataset)
     ids = tuple(prepared.dataset.ids[i] for i in rows)
     answers = logits(network, prepared.pixels[rows])
     majority = opened.evaluation.majority
     return Evaluation(answers, labels[rows], ids, network.class_names, "test", majority), prepared.dataset
 
 
-def _unseen(run: Run, dataset: Dataset) -> Any:
+def unseen(run: Run, dataset: Dataset) -> Any:
     """The rows to measure on: of the run's own data the test part that it kept aside, of other data its test part or all."""
     import numpy as np
 

@@ -41,18 +41,27 @@ class Entry:
 
 
 def listing(kind: str) -> list[Entry]:
-    """What there is: kind "models" or "datasets". Raises UsageError for another kind."""
+    """What there is: kind "models", "datasets", "filters" or "explanations". Raises UsageError for another kind."""
     table: Mapping[str, Callable[..., Any]]
     if kind == "models":
         from foveola.models.table import MODELS as table
     elif kind == "datasets":
         from foveola.data.samples import DATASETS as table
+    elif kind == "filters":
+        from foveola.filters.table import FILTERS as table
+    elif kind == "explanations":
+        from foveola.explanations.table import EXPLANATIONS as table
     else:
-        raise UsageError(unknown("listing", kind, ("models", "datasets")))
+        raise UsageError(unknown("listing", kind, ("models", "datasets", "filters", "explanations")))
     entries = []
     for name, thing in sorted(table.items()):
-        parameters = inspect.signature(thing).parameters.values()
-        options = tuple(f"{p.name}={p.default!r}" for p in parameters if p.default is not p.empty)
+        parameters = list(inspect.signature(thing).parameters.values())
+        if kind == "filters":  # the picture is given by whoever calls; an option without a default must be said
+            options = tuple(
+                f"{p.name}=..." if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters[1:]
+            )
+        else:
+            options = tuple(f"{p.name}={p.default!r}" for p in parameters if p.default is not p.empty)
         text = (inspect.getdoc(thing) or "").splitlines()
         entries.append(Entry(name, f"{name}({', '.join(options)})", text[0] if text else "", options))
     return entries

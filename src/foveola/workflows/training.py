@@ -60,6 +60,7 @@ def train(
     model: str | None = None,
     epochs: int | None = None,
     size: str | None = None,
+    chain: str | None = None,
     budget: str | float | None = None,
     seed: int = 0,
     recipe: str | os.PathLike[str] | None = None,
@@ -71,9 +72,11 @@ def train(
     """Train a classifier on `data`, measure it on a test part it never saw, write a report; give the Run.
 
     data: a folder with one sub-folder a class (or with train/ and test/), an .npz file, "cifar10", "digits", or a
-    Dataset such as `from_arrays` gives. recipe: a TOML file; model, epochs, size and `settings` ({"fit.lr_peak": 0.01})
-    go before it. The run goes to the folder `out`, else to one below `runs`. budget: how long all of it may take, "5m" or
-    seconds, in place of epochs: a few steps are measured, then network and epochs are chosen so as to fill it.
+    Dataset such as `from_arrays` gives. chain: filters that all pictures go through once they have their size, here and
+    whenever the network is used, such as "blur(size=3)|sharpen". recipe: a TOML file; model, epochs, size, chain and
+    `settings` ({"fit.lr_peak": 0.01}) go before it. The run goes to the folder `out`, else to one below `runs`. budget:
+    how long all of it may take, "5m" or seconds, in place of epochs: a few steps are measured, then network and epochs
+    are chosen so as to fill it.
 
     Raises UsageError, DataError or ResourceError, each with one sentence that says what to do.
 
@@ -87,6 +90,7 @@ def train(
         data,
         settings={
             "data.size": size,
+            "data.chain": chain,
             "model.name": model,
             "fit.epochs": epochs,
             **(settings or {}),
@@ -189,12 +193,15 @@ def _refuse_taken(out: str | os.PathLike[str] | None) -> None:
 
 
 def _prepare(dataset: Dataset, recipe: Recipe, seed: int, tick: Tick) -> tuple[Prepared, Split]:
+    from foveola.data.filtered import filtered
     from foveola.data.prepare import prepare
     from foveola.data.split import split
+    from foveola.filters.chain import Chain
 
     given = recipe.data.size
     size = Size.parse(given) if given != "auto" else suggest_size(dataset, recipe.model.name)
     prepared = prepare(dataset, size, recipe.data.resize, tick=tick)
+    prepared = filtered(prepared, Chain.parse(recipe.data.chain), tick=tick)
     return prepared, split(prepared.dataset, prepared.content, recipe.split, seed)
 
 

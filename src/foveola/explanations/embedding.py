@@ -1,0 +1,64 @@
+"""Many pictures in two dimensions, by what the network's last layer sees of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from foveola.errors import UsageError
+from foveola.explanations.stages import as_batch, evaluating
+from foveola.types import Images, Tick, no_tick
+
+How = Literal["pca", "tsne"]
+
+_AT_ONCE, _BEFORE_TSNE = 64, 50
+
+
+def last_features(model: nn.Module, images: Images, *, tick: Tick = no_tick) -> NDArray[np.float32]:
+    """What goes into the network's last dense layer for pictures uint8 (n, H, W, 3): float32 (n, F).
+
+    Raises UsageError for a network without a dense layer.
+    """
+    dense = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    if not dense:
+        raise UsageError("this network has no dense layer: there is nothing before it to draw")
+    seen: list[Tensor] = []
+    out = []
+    hook = dense[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    try:
+        with evaluating(model), torch.inference_mode():
+            for start in range(0, len(images), _AT_ONCE):
+                seen.clear()
+                model(as_batch(images[start : start + _AT_ONCE]))
+                out.append(seen[0].float().flatten(1).numpy().copy())
+                tick("Looking at pictures", min(start + _AT_ONCE, len(images)), len(images))
+    finally:
+        hook.remove()
+    return np.concatenate(out)
+
+
+def in_two_dimensions(features: NDArray[np.float32], how: How, *, seed: int = 0) -> NDArray[np.float32]:
+    """float32 (n, F) as float32 (n, 2): principal components, or t-SNE of the first 50 of them (scikit-learn).
+
+    t-SNE (L. van der Maaten and G. Hinton, JMLR 2008) keeps neighbours together; distances between groups mean nothing in it.
+    Raises UsageError for fewer than four pictures.
+    """
+    if len(features) < 4:
+        raise UsageError(f"{len(features)} pictures are too few to be laid out: give four or more")
+    from sklearn.decomposition import PCA
+
+    fewer = PCA(min(_BEFORE_TSNE, *features.shape), random_state=seed).fit_transform(features)
+    if how == "pca":
+        return np.asarray(fewer[:, :2], np.float32)
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    layout: Callable[..., NDArray[np.float32]] = TSNE(
+        2, perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed
+    ).fit_transform
+    return np.asarray(layout(fewer), np.float32)

@@ -1,0 +1,147 @@
+"""Heat maps: which parts of a picture speak for a class. The methods are Captum's.
+
+- Grad-CAM: relu(sum_c mean(dy/dA_c) A_c) of one stage's maps A. R. Selvaraju et al., "Grad-CAM: Visual Explanations from
+  Deep Networks via Gradient-Based Localization", ICCV 2017.
+- HiResCAM: relu(sum_c dy/dA_c A_c), place by place. It marks only what a network whose last layers are linear did use, where
+  Grad-CAM can mark other places too. R. Draelos and L. Carin, "Use HiResCAM instead of Grad-CAM", 2020 (arXiv:2011.08891).
+- Occlusion: how far the class's log-probability falls when a square is covered in the picture's mean colour. M. Zeiler and
+  R. Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014.
+- Integrated gradients, from the mean colour to the picture. M. Sundararajan, A. Taly, Q. Yan, "Axiomatic Attribution for
+  Deep Networks", ICML 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foveola.errors import UsageError
+from foveola.explanations.stages import as_batch, evaluating, require_stage, stages_of
+from foveola.types import Image
+
+STEPS = 32
+"""Points between mean colour and picture at which the gradient is taken."""
+
+AT_ONCE = 32
+"""Pictures that go through the network together."""
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Where a class is seen.
+
+    values: float32 (H, W); what speaks against the class is negative where the method tells (occlusion, integrated
+    gradients). stage: the layer that was looked at, "" where the method needs none. probability: the class's, 0..1.
+    """
+
+    method: str
+    target: int
+    probability: float
+    values: NDArray[np.float32]
+    stage: str = ""
+
+    @property
+    def heat(self) -> NDArray[np.float32]:
+        """The positive values, scaled to 0..1; all 0 when there is none."""
+        positive = np.maximum(self.values, 0)
+        top = float(positive.max())
+        return np.asarray(positive / top if top > 0 else positive, np.float32)
+
+
+def gradcam(model: nn.Module, image: Image, target: int, stage: str = "") -> Heatmap:
+    """Grad-CAM at a stage, the last one when none is named."""
+    from captum.attr import LayerGradCam
+
+    return _at_stage(
+        model, image, target, stage, "gradcam", lambda layer, x: LayerGradCam(model, layer).attribute(x, target)
+    )
+
+
+def hirescam(model: nn.Module, image: Image, target: int, stage: str = "") -> Heatmap:
+    """HiResCAM at a stage, the last one when none is named."""
+    from captum.attr import LayerGradientXActivation
+
+    return _at_stage(
+        model,
+        image,
+        target,
+        stage,
+        "hirescam",
+        lambda layer, x: LayerGradientXActivation(model, layer).attribute(x, target).sum(dim=1, keepdim=True),
+    )
+
+
+def occlusion(model: nn.Module, image: Image, target: int) -> Heatmap:
+    """Occlusion by squares of an eighth of the shorter side, moved by half of theirs; in nats of log-probability."""
+    from captum.attr import Occlusion
+
+    x = as_batch(image[None])
+    window = max(1, min(image.shape[:2]) // 8)
+
+    def score(images: Tensor) -> Tensor:
+        return F.log_softmax(model(images).float(), dim=1)[:, target]
+
+    with evaluating(model), torch.inference_mode():
+        values = Occlusion(score).attribute(
+            x,
+            sliding_window_shapes=(3, window, window),
+            strides=(3, max(1, window // 2), max(1, window // 2)),
+            baselines=_mean_colour(x),
+            perturbations_per_eval=AT_ONCE,
+        )
+        probability = _probability(model, x, target)
+    return Heatmap("occlusion", target, probability, values[0, 0].float().numpy())
+
+
+def integrated_gradients(model: nn.Module, image: Image, target: int) -> Heatmap:
+    """Integrated gradients, summed over the three colours; they add up to the logit's change from the mean colour."""
+    from captum.attr import IntegratedGradients
+
+    x = as_batch(image[None])
+    with evaluating(model):
+        values = IntegratedGradients(model).attribute(
+            x, baselines=_mean_colour(x), target=target, n_steps=STEPS, internal_batch_size=AT_ONCE
+        )
+        probability = _probability(model, x, target)
+    return Heatmap("integrated_gradients", target, probability, values[0].sum(dim=0).detach().float().numpy())
+
+
+def require_class(target: int, classes: int) -> None:
+    """Raise UsageError when the network has no class of this number."""
+    if not 0 <= target < classes:
+        raise UsageError(f"class {target} is not there: the network knows 0 to {classes - 1}")
+
+
+def _at_stage(
+    model: nn.Module,
+    image: Image,
+    target: int,
+    stage: str,
+    method: str,
+    attribute: Callable[[nn.Module, Tensor], Tensor],
+) -> Heatmap:
+    stage = stage or stages_of(model)[-1]
+    layer = require_stage(model, stage)
+    x = as_batch(image[None]).requires_grad_()
+    with evaluating(model), torch.enable_grad():
+        coarse = attribute(layer, x).detach().float()
+        probability = _probability(model, x, target)
+    if coarse.ndim != 4:
+        raise UsageError(f"stage '{stage}' gives no maps of height and width: choose another")
+    fine = F.interpolate(F.relu(coarse), image.shape[:2], mode="bilinear", align_corners=False)
+    return Heatmap(method, target, probability, fine[0, 0].numpy(), stage)
+
+
+def _mean_colour(x: Tensor) -> Tensor:
+    return x.mean(dim=(2, 3), keepdim=True).expand_as(x).contiguous()
+
+
+def _probability(model: nn.Module, x: Tensor, target: int) -> float:
+    with torch.no_grad():
+        return float(model(x).float().softmax(dim=1)[0, target])

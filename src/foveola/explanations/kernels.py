@@ -1,0 +1,121 @@
+"""What a network has learned: its kernels, and the patches of a data set that excite a channel most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from foveola.errors import UsageError, unknown
+from foveola.explanations.stages import as_batch, convolutions_of, evaluating, require_stage, stages_of, watched
+from foveola.types import Image, Images, Rows, Tick, no_tick
+
+_PROBES, _AT_ONCE = 4, 64
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """A convolution's weights: float32 (outputs, inputs, kh, kw)."""
+
+    layer: str
+    values: NDArray[np.float32]
+
+    @property
+    def pictures(self) -> Images | None:
+        """Kernels over three colours as pictures uint8 (outputs, kh, kw, 3), zero grey, one scale for all; else None."""
+        if self.values.shape[1] != 3:
+            return None
+        top = float(np.abs(self.values).max()) or 1.0
+        return np.asarray(np.rint(127.5 + 127.5 * self.values.transpose(0, 2, 3, 1) / top), np.uint8)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A part of a picture that excites a channel: where (row of the data set, top, left, in pixels), how much, its pixels."""
+
+    row: int
+    top: int
+    left: int
+    value: float
+    image: Image
+
+
+def kernels(model: nn.Module, layer: str = "") -> Kernels:
+    """The learned kernels of a convolution, the first one when none is named. Raises UsageError for another layer."""
+    known = convolutions_of(model)
+    if not known:
+        raise UsageError("this network has no convolution: there are no kernels to show")
+    layer = layer or known[0]
+    if layer not in known:
+        raise UsageError(unknown("convolution", layer, known))
+    weight = model.get_submodule(layer).weight
+    assert isinstance(weight, torch.Tensor)
+    return Kernels(layer, weight.detach().float().cpu().numpy())
+
+
+def max_activating(
+    model: nn.Module, images: Images, stage: str = "", *, each: int = 9, tick: Tick = no_tick
+) -> dict[int, list[Patch]]:
+    """For every channel of a stage (the last when none is named) the `each` pictures' patches that excite it most.
+
+    images: uint8 (n, H, W, 3); of a picture its best place counts. A patch is what the place in the stage can see of its
+    picture, cut at the border.
+    """
+    stage = stage or stages_of(model)[-1]
+    require_stage(model, stage)
+    highs: list[NDArray[np.float32]] = []
+    places: list[NDArray[np.int64]] = []
+    with evaluating(model), torch.inference_mode(), watched(model, (stage,)) as seen:
+        for start in range(0, len(images), _AT_ONCE):
+            model(as_batch(images[start : start + _AT_ONCE]))
+            maps = seen[stage]
+            if maps.ndim != 4:
+                raise UsageError(f"stage '{stage}' gives no maps of height and width: choose another")
+            high, place = maps.float().flatten(2).max(dim=2)
+            highs.append(high.numpy())
+            places.append(place.numpy())
+            tick("Looking for patches", min(start + _AT_ONCE, len(images)), len(images))
+        width = maps.shape[3]
+    value, place_ = np.concatenate(highs), np.concatenate(places)
+    views: dict[int, tuple[int, int, int, int]] = {}
+    found: dict[int, list[Patch]] = {}
+    for channel in range(value.shape[1]):
+        order: Rows = np.argsort(-value[:, channel], kind="stable")[:each]
+        found[channel] = []
+        for row in order.tolist():
+            at = int(place_[row, channel])
+            if at not in views:
+                views[at] = receptive_field(model, stage, images.shape[1:3], *divmod(at, width))
+            top, left, bottom, right = views[at]
+            patch = np.asarray(images[row, top:bottom, left:right])
+            found[channel].append(Patch(row, top, left, float(value[row, channel]), patch))
+    return found
+
+
+def receptive_field(
+    model: nn.Module, stage: str, size: tuple[int, int], row: int, column: int
+) -> tuple[int, int, int, int]:
+    """What a place of a stage sees of a picture: top, left, bottom, right in pixels, the last two not included.
+
+    Found by asking: the pixels whose change changes the place, in the sum of its channels, for any of four random pictures
+    (a ReLU or a maximum hides some of them in one). That is the field a network really has, whatever its architecture.
+    """
+    generator = torch.Generator().manual_seed(0)
+    images = 255 * torch.rand((_PROBES, 3, *size), generator=generator)
+    layer, caught = require_stage(model, stage), []
+    hook = layer.register_forward_hook(lambda _, inputs, output: caught.append(output))
+    try:
+        with evaluating(model), torch.enable_grad():
+            images.requires_grad_()
+            model(images)
+            (slope,) = torch.autograd.grad(caught[0][:, :, row, column].abs().sum(), images)
+    finally:
+        hook.remove()
+    touched = slope.abs().amax(dim=(0, 1)) > 0
+    rows, columns = touched.any(dim=1).nonzero().ravel(), touched.any(dim=0).nonzero().ravel()
+    if not len(rows):
+        return 0, 0, *size
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

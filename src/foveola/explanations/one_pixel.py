@@ -1,0 +1,101 @@
+"""The arithmetic of one output pixel of one convolution, number by number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foveola.errors import UsageError, unknown
+from foveola.explanations.stages import as_batch, convolutions_of, evaluating
+from foveola.models.layers import ConvSame, same_padding
+from foveola.types import Image
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OnePixel:
+    """sum(patch * kernel) + bias = value, for one channel and place of a convolution's output.
+
+    patch, kernel: float64 (C, kh, kw), the patch with its padding of zeros; value: what the network's own layer gave there,
+    float32 as it computes.
+    """
+
+    layer: str
+    channel: int
+    row: int
+    column: int
+    patch: Numbers
+    kernel: Numbers
+    bias: float
+    value: float
+
+    @property
+    def products(self) -> Numbers:
+        """Number by number: float64 (C, kh, kw)."""
+        return self.patch * self.kernel
+
+    @property
+    def total(self) -> float:
+        """The sum of all products and the bias."""
+        return float(self.products.sum() + self.bias)
+
+    @property
+    def after_relu(self) -> float:
+        """What a ReLU makes of it: negative values become 0."""
+        return max(0.0, self.total)
+
+
+def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int, column: int) -> OnePixel:
+    """The arithmetic behind one number of a convolution's output for a picture uint8 (H, W, 3).
+
+    Raises UsageError for a layer that is no convolution, a channel or a place that its output does not have.
+    """
+    known = convolutions_of(model)
+    if layer not in known:
+        raise UsageError(unknown("convolution", layer, known))
+    conv = model.get_submodule(layer)
+    assert isinstance(conv, nn.Conv2d)
+    seen: list[Tensor] = []
+    hook = conv.register_forward_hook(lambda _, inputs, output: seen.extend((inputs[0].clone(), output.clone())))
+    try:
+        with evaluating(model), torch.inference_mode():
+            model(as_batch(image[None]))
+    finally:
+        hook.remove()
+    given, out = seen[0], seen[1]
+    for what, index, limit in zip(("channel", "row", "column"), (channel, row, column), out.shape[1:], strict=True):
+        if not 0 <= index < limit:
+            raise UsageError(f"{what} {index} is not in the output of '{layer}': it has 0 to {limit - 1}")
+    kernel = conv.weight[channel].detach().double().numpy()
+    patch = _patch(conv, given[0].double(), channel, row, column)
+    bias = 0.0 if conv.bias is None else float(conv.bias[channel].detach())
+    return OnePixel(layer, channel, row, column, patch, kernel, bias, float(out[0, channel, row, column]))
+
+
+def _patch(conv: nn.Conv2d, given: Tensor, channel: int, row: int, column: int) -> Numbers:
+    """The part of the padded input that the kernel lies on: float64 (C, kh, kw)."""
+    size, step, spread = conv.kernel_size, conv.stride, conv.dilation
+    if isinstance(conv, ConvSame):
+        pads = [same_padding(side, size[0], step[0]) for side in given.shape[1:]]
+    elif conv.padding == "same":
+        total = [d * (k - 1) for d, k in zip(spread, size, strict=True)]
+        pads = [(t // 2, t - t // 2) for t in total]
+    else:
+        pads = [(0, 0), (0, 0)] if conv.padding == "valid" else [(int(p), int(p)) for p in conv.padding]
+    mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
+    wide = F.pad(given[None], (*pads[1], *pads[0]), mode=mode)[0]
+    each = conv.in_channels // conv.groups
+    first = channel // (conv.out_channels // conv.groups) * each
+    top, left = row * step[0], column * step[1]
+    cut = wide[
+        first : first + each,
+        top : top + spread[0] * (size[0] - 1) + 1 : spread[0],
+        left : left + spread[1] * (size[1] - 1) + 1 : spread[1],
+    ]
+    return cut.numpy()

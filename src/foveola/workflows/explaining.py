@@ -1,0 +1,207 @@
+"""The verb `explain`: what is inside a run's network, and why it answers as it does, as figures."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foveola.errors import ImageProblem, UsageError, unknown
+from foveola.types import Tick, no_tick
+from foveola.workflows.answers import unseen
+from foveola.workflows.material import open_data
+
+if TYPE_CHECKING:
+    from foveola.data.prepare import Prepared
+    from foveola.lab.inference import Network
+    from foveola.lab.runs import Run
+    from foveola.plots.style import Plot
+    from foveola.types import Image
+
+OF_DATA = ("max_activating", "embedding")
+"""Methods that look at a data set instead of one picture."""
+
+MOST_EMBEDDED = 2_000
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What `explain` wrote, and the class that was asked about with its probability, "" and 0 where none was."""
+
+    written: tuple[Path, ...]
+    label: str = ""
+    probability: float = 0.0
+
+
+def explain(
+    run: str | os.PathLike[str],
+    picture: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    method: str = "gradcam",
+    *,
+    stage: str = "",
+    label: str | None = None,
+    place: tuple[int, int, int] | None = None,
+    how: str = "tsne",
+    tick: Tick = no_tick,
+) -> Explained:
+    """Draw what a run's network sees in a picture; the figure goes to the new file `out` (.png, .svg or .pdf).
+
+    method: one of `EXPLANATIONS`. "gradcam", "hirescam", "occlusion" and "integrated_gradients" lay a heat map over the
+    picture, for the class `label` (the network's answer when none is named). "feature_maps" draws every channel of a
+    stage, and without `stage` every stage into the new folder `out`. "kernels" draws the learned kernels of a
+    convolution. "one_pixel" draws the arithmetic of one number of a convolution, at `place` (channel, row, column; the
+    greatest when none is given). "max_activating" draws the patches that excite a stage's channels most, and "embedding"
+    the test part in two dimensions (`how`: "tsne" or "pca"): for these two `picture` is a folder of class folders or a
+    data set's name.
+
+    Raises UsageError for a run, method, stage, class or `out` that can't be, ImageProblem for a picture that can't be read.
+
+        fv.explain("run", "cat.jpg", "why.png", "gradcam")
+    """
+    from foveola.explanations.table import EXPLANATIONS
+    from foveola.lab.inference import load_network
+    from foveola.lab.runs import open_run
+
+    out = Path(out)
+    EXPLANATIONS[method]  # an unknown one is told first
+    if how not in ("tsne", "pca"):
+        raise UsageError(unknown("layout", how, ("tsne", "pca")))
+    to_folder = method == "feature_maps" and not stage
+    if not to_folder and out.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise UsageError(f"a figure can't be written as '{out.name}': end it in .png, .svg or .pdf")
+    if (out.exists() and not to_folder) or out.is_file():
+        raise UsageError(f"{out} is there already: choose another name, or delete it first")
+    opened = open_run(Path(run))
+    network = load_network(opened.path)
+    if label is not None and label not in network.class_names:
+        raise UsageError(unknown("class", label, network.class_names))
+    if method == "kernels":
+        return _write(_kernels(network, stage), out)
+    if method in OF_DATA:
+        return _write(_of_data(opened, network, os.fspath(picture), method, stage, how, tick), out)
+    image = _see(network, Path(picture))
+    if to_folder:
+        return _all_stages(network, image, out)
+    if method == "feature_maps":
+        return _write(_one_stage(network, image, stage), out)
+    if method == "one_pixel":
+        return _write(_one_pixel(network, image, stage, place), out)
+    return _heatmap(network, image, method, stage, label, out)
+
+
+def _write(figure: Plot, out: Path) -> Explained:
+    figure.write(out)
+    return Explained((out,))
+
+
+def _see(network: Network, path: Path) -> Image:
+    from foveola import images
+    from foveola.data.dataset import read_file
+
+    if not path.exists():
+        raise UsageError(f"there is no file {path}: check the path")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, and this method looks at one picture: name a file")
+    with images.quiet():
+        try:
+            return network.see(read_file(str(path)))
+        except ImageProblem as problem:
+            raise ImageProblem(f"{path} can't be read: {problem}") from None
+
+
+def _heatmap(network: Network, image: Image, method: str, stage: str, label: str | None, out: Path) -> Explained:
+    from foveola.explanations.table import EXPLANATIONS
+    from foveola.lab.inference import probabilities
+    from foveola.plots.explanations import heatmaps
+
+    answer = int(probabilities(network, image[None])[0].argmax())
+    target = answer if label is None else network.class_names.index(label)
+    at = {"stage": stage} if stage else {}
+    if stage and method in ("occlusion", "integrated_gradients"):
+        raise UsageError(f"{method} looks at the picture itself and takes no stage: leave --stage out")
+    found = EXPLANATIONS[method](network.model, image, target, **at)
+    heatmaps(image, [found], network.class_names).write(out)
+    return Explained((out,), network.class_names[target], found.probability)
+
+
+def _all_stages(network: Network, image: Image, out: Path) -> Explained:
+    from foveola.explanations.stages import feature_maps
+    from foveola.plots import explanations as plots
+    from foveola.store import new_folder
+
+    found = feature_maps(network.model, image)
+    new_folder(out)
+    written = []
+    for number, one in enumerate(found, start=1):
+        path = out / f"{number:02d}-{one.stage}.png"
+        plots.feature_maps(one).write(path)
+        written.append(path)
+    return Explained(tuple(written))
+
+
+def _one_stage(network: Network, image: Image, stage: str) -> Plot:
+    from foveola.explanations.stages import feature_maps
+    from foveola.plots import explanations as plots
+
+    return plots.feature_maps(feature_maps(network.model, image, [stage])[0])
+
+
+def _kernels(network: Network, layer: str) -> Plot:
+    from foveola.explanations.kernels import kernels
+    from foveola.plots import explanations as plots
+
+    return plots.kernels(kernels(network.model, layer))
+
+
+def _one_pixel(network: Network, image: Image, layer: str, place: tuple[int, int, int] | None) -> Plot:
+    import numpy as np
+
+    from foveola.explanations.one_pixel import one_pixel
+    from foveola.explanations.stages import convolutions_of, feature_maps
+    from foveola.plots import explanations as plots
+
+    layer = layer or next(iter(convolutions_of(network.model)), "")
+    if place is None and layer in convolutions_of(network.model):
+        maps = feature_maps(network.model, image, [layer])[0].values
+        channel, row, column = (int(k) for k in np.unravel_index(maps.argmax(), maps.shape))
+        place = (channel, row, column)
+    return plots.one_pixel(one_pixel(network.model, image, layer, *(place or (0, 0, 0))), image)
+
+
+def _of_data(run: Run, network: Network, source: str, method: str, stage: str, how: str, tick: Tick) -> Plot:
+    import numpy as np
+
+    from foveola.plots import explanations as plots
+
+    prepared, labels = _prepared(network, source, tick)
+    rows = unseen(run, prepared.dataset)
+    if len(rows) > MOST_EMBEDDED:
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, MOST_EMBEDDED).round().astype(np.int64))]
+    pixels = prepared.pixels[rows]
+    if method == "max_activating":
+        from foveola.explanations.kernels import max_activating
+        from foveola.explanations.stages import stages_of
+
+        stage = stage or stages_of(network.model)[-1]
+        return plots.patches(max_activating(network.model, pixels, stage, tick=tick), stage)
+    from foveola.explanations.embedding import in_two_dimensions, last_features
+    from foveola.lab.inference import logits
+
+    places = in_two_dimensions(last_features(network.model, pixels, tick=tick), how)  # type: ignore[arg-type]
+    answers = logits(network, pixels).argmax(axis=1)
+    names = {"tsne": "t-SNE", "pca": "principal components"}
+    return plots.layout(places, labels[rows], answers, network.class_names, pixels, names[how])
+
+
+def _prepared(network: Network, source: str, tick: Tick) -> tuple[Prepared, Any]:
+    from foveola.data.filtered import filtered
+    from foveola.data.prepare import prepare
+    from foveola.lab.inference import match_classes
+    from foveola.lab.recipe import compose
+
+    dataset = open_data(compose({"data": {"source": source}}), tick)
+    match_classes(dataset, network.class_names)
+    prepared = filtered(prepare(dataset, network.size, network.resize, tick=tick), network.chain, tick=tick)
+    return prepared, match_classes(prepared.dataset, network.class_names)

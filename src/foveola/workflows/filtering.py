@@ -1,0 +1,137 @@
+"""The verb `filter`: a chain on a picture or a folder of pictures, and figures of what it does."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+from foveola.errors import ImageProblem, UsageError
+from foveola.types import Tick, no_tick
+
+if TYPE_CHECKING:
+    from foveola.filters.chain import Chain
+    from foveola.plots.style import Plot
+    from foveola.types import Image
+
+Drawing = Literal["steps", "kernel-view"]
+
+_WRITABLE: dict[str, Literal["PNG", "JPEG"]] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """What `filter` wrote: the files, and what could not be read: (file, reason)."""
+
+    written: tuple[Path, ...]
+    problems: tuple[tuple[str, str], ...] = ()
+
+
+def filter(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    chain: str,
+    *,
+    drawing: Drawing | None = None,
+    tick: Tick = no_tick,
+) -> Filtered:
+    """Send a picture, or every picture of a folder, through a chain such as "blur(size=3)|sharpen"; at full size.
+
+    A picture becomes the file `out` (.png, without loss, or .jpg); a folder becomes the new folder `out` of the same names,
+    all as .png. drawing: in place of that draw a figure (.png, .svg or .pdf) of a picture: "steps" shows it after each step,
+    "kernel-view" each kernel's numbers, its answer to one bright pixel, the frequencies it passes, and the picture after it.
+    What can't be read is listed and never stops the rest.
+
+    Raises UsageError for a chain that can't be read or an `out` that is there already, ImageProblem for a single picture
+    that can't be read.
+
+        fv.filter("photo.jpg", "edges.png", "blur(size=3)|canny(low=50, high=150)")
+    """
+    from foveola import images
+    from foveola.filters.chain import Chain
+    from foveola.store import write_atomic
+
+    source, out, parsed = Path(source), Path(out), Chain.parse(chain)
+    if not parsed.steps:
+        raise UsageError("the chain is empty: write for example blur(size=3)|sharpen")
+    if not source.exists():
+        raise UsageError(f"there is no file {source}: check the path")
+    if source.is_dir():
+        if drawing:
+            raise UsageError(f"{source} is a folder, and --{drawing} draws one picture: name a file")
+        return _folder(source, out, parsed, tick)
+    if out.exists() or out.is_symlink():
+        raise UsageError(f"{out} is there already: choose another name, or delete it first")
+    if drawing is None and out.suffix.lower() not in _WRITABLE:
+        raise UsageError(f"a picture can't be written as '{out.name}': end it in .png or .jpg")
+    with images.quiet():
+        try:
+            image = _read(source)
+        except ImageProblem as problem:
+            raise ImageProblem(f"{source} can't be read: {problem}") from None
+    if drawing:
+        _draw(image, parsed, drawing).write(out)
+    else:
+        write_atomic(out, images.encode(parsed(image), _WRITABLE[out.suffix.lower()], quality=95))
+    return Filtered((out,))
+
+
+def _draw(image: Image, chain: Chain, drawing: Drawing) -> Plot:
+    from foveola.plots.filters import kernel_view, steps
+
+    return steps(image, chain) if drawing == "steps" else kernel_view(image, chain)
+
+
+def _read(path: Path) -> Image:
+    from foveola import images
+    from foveola.data.dataset import read_file
+
+    return images.decode(read_file(str(path))).image
+
+
+def _folder(source: Path, out: Path, chain: Chain, tick: Tick) -> Filtered:
+    from foveola import images
+    from foveola.data.listing import list_folder
+    from foveola.store import new_folder, write_atomic
+
+    listing = list_folder(source)
+    if not listing.ids:
+        raise UsageError(f"{source} holds no picture: name a folder that holds some")
+    if out.resolve().is_relative_to(source.resolve()):
+        raise UsageError(f"the output folder {out} lies in {source}: choose one outside of it")
+    new_folder(out)
+
+    def one(name: str, target: str) -> str:
+        try:
+            write_atomic(out / target, images.encode(chain(_read(source / name))))
+        except (ImageProblem, UsageError) as problem:  # UsageError: this one is too small for a kernel
+            return str(problem)
+        return ""
+
+    written, problems = [], [(problem.file, problem.reason) for problem in listing.problems]
+    targets = as_png(listing.ids)
+    with images.quiet(), ThreadPoolExecutor(os.cpu_count()) as threads:
+        answers = threads.map(one, listing.ids, targets)
+        for k, (name, target, reason) in enumerate(zip(listing.ids, targets, answers, strict=True), start=1):
+            if reason:
+                problems.append((name, reason))
+            else:
+                written.append(out / target)
+            tick("Filtering pictures", k, len(targets))
+    return Filtered(tuple(written), tuple(problems))
+
+
+def as_png(names: Sequence[str]) -> list[str]:
+    """The names with .png at their end; where two would be one (cat.jpg, cat.bmp), both keep their own ending before it.
+
+    >>> as_png(("a/cat.jpg", "a/cat.bmp", "a/dog.jpg"))
+    ['a/cat.jpg.png', 'a/cat.bmp.png', 'a/dog.png']
+    """
+    short = [str(PurePosixPath(name).with_suffix(".png")) for name in names]
+    many = Counter(map(str.lower, short))  # on some disks Cat.png and cat.png are one
+    found = [name + ".png" if many[png.lower()] > 1 else png for name, png in zip(names, short, strict=True)]
+    return found if len({name.lower() for name in found}) == len(names) else [name + ".png" for name in names]

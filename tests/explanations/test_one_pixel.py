@@ -1,0 +1,90 @@
+"""One pixel's arithmetic adds up to what the layer gave, for every kind of convolution."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from foveola.errors import UsageError
+from foveola.explanations.one_pixel import one_pixel
+from foveola.models.layers import ConvSame
+from foveola.models.table import build
+from foveola.types import Size
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (19, 23, 3), np.uint8)
+
+
+def ones():
+    conv = nn.Conv2d(3, 1, 3, padding=1)
+    with torch.no_grad():
+        conv.weight.fill_(1)
+        conv.bias.fill_(5)
+    return nn.Sequential(conv)
+
+
+@pytest.mark.parametrize(("row", "column", "total"), [(4, 4, 27 + 5), (0, 4, 18 + 5), (0, 0, 12 + 5)])
+def test_by_hand(row, column, total):
+    found = one_pixel(ones(), np.ones((9, 9, 3), np.uint8), "0", 0, row, column)
+    assert found.total == total
+    assert found.value == total
+    assert found.products.shape == (3, 3, 3)
+
+
+def test_a_relu_makes_nothing_of_a_negative_value():
+    model = ones()
+    model[0].bias.data.fill_(-30)
+    found = one_pixel(model, np.ones((9, 9, 3), np.uint8), "0", 0, 4, 4)
+    assert (found.total, found.after_relu) == (-3, 0)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        ConvSame(3, 4, 11, 4),
+        ConvSame(3, 4, 5, 1),
+        nn.Conv2d(3, 4, 3, padding="same", dilation=2),
+        pytest.param(
+            nn.Conv2d(3, 4, 4, padding="same"), marks=pytest.mark.filterwarnings("ignore:Using padding='same'")
+        ),
+        nn.Conv2d(3, 4, (3, 5), stride=(2, 1), padding=(1, 2)),
+        nn.Conv2d(3, 6, 3, groups=3, bias=False),
+        nn.Conv2d(3, 4, 3, padding="valid"),
+        nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
+    ],
+    ids=str,
+)
+def test_it_adds_up_to_what_the_layer_gave(conv):
+    model = nn.Sequential(conv)
+    with torch.no_grad():
+        channels, rows, columns = model(torch.zeros(1, 3, 19, 23)).shape[1:]
+    for channel, row, column in [(0, 0, 0), (channels - 1, rows - 1, columns - 1), (1, rows // 2, columns // 2)]:
+        found = one_pixel(model, IMAGE, "0", channel, row, column)
+        assert found.total == pytest.approx(found.value, rel=1e-4, abs=1e-2)
+
+
+def test_a_deep_layer_of_a_network():
+    found = one_pixel(
+        build("alexnet_mini", Size(64, 64), 2, seed=0),
+        IMAGE[:, :19].repeat(4, 0)[:64].repeat(4, 1)[:, :64],
+        "conv3",
+        5,
+        1,
+        2,
+    )
+    assert found.patch.shape == (64, 3, 3)
+    assert found.total == pytest.approx(found.value, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("layer", "place", "said"),
+    [
+        ("1", (0, 0, 0), "unknown convolution '1'; known: 0"),
+        ("0", (1, 0, 0), "channel 1 is not in the output of '0': it has 0 to 0"),
+        ("0", (0, 19, 0), "row 19 is not in the output of '0': it has 0 to 18"),
+        ("0", (0, 0, -1), "column -1 is not in the output of '0': it has 0 to 22"),
+    ],
+)
+def test_what_is_not_there(layer, place, said):
+    with pytest.raises(UsageError) as error:
+        one_pixel(ones(), IMAGE, layer, *place)
+    assert str(error.value) == said

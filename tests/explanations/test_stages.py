@@ -1,0 +1,78 @@
+"""Feature maps: what the layers give, also of networks that declare nothing or overwrite their layers' outputs."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from foveola.errors import UsageError
+from foveola.explanations.stages import FeatureMaps, feature_maps, stages_of
+from foveola.models.table import build
+from foveola.types import Size
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+
+
+def batch(image):
+    return torch.tensor(image, dtype=torch.float32).permute(2, 0, 1)[None]
+
+
+def test_feature_maps_are_what_the_stages_give():
+    model = build("vgg6", Size(32, 32), 10).eval()
+    found = feature_maps(model, IMAGE)
+    assert [one.stage for one in found] == ["norm1", "norm2", "norm3", "norm4", "norm5", "norm6"]
+    with torch.no_grad():
+        by_hand = model.norm1(model.relu1(model.conv1(model.normalise(batch(IMAGE)))))
+    np.testing.assert_allclose(found[0].values, by_hand[0].numpy(), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("relu1", (32, 56, 56)), ("relu5", (32, 14, 14)), ("conv3", (128, 14, 14))]
+)
+def test_the_courses_maps_have_the_courses_sizes(name, shape):
+    image = np.zeros((224, 224, 3), np.uint8)
+    (found,) = feature_maps(build("alexnet_mini", Size(224, 224), 2), image, [name])
+    assert found.values.shape == shape
+
+
+def test_a_network_that_declares_no_stages_shows_its_convolutions():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 5, 3), nn.Flatten(), nn.LazyLinear(2))
+    model(batch(IMAGE))
+    assert stages_of(model) == ("0", "2")
+    first = feature_maps(model, IMAGE)[0].values
+    assert first.min() < 0  # before the ReLU that stands behind it and works in place
+    assert model[1].inplace
+
+
+def test_dead_channels_are_those_that_show_nothing():
+    values = np.zeros((4, 3, 3), np.float32)
+    values[1, 0, 0], values[2] = 2.0, 7.0  # the second shows a point; the third is 7 everywhere
+    assert FeatureMaps("s", values).dead == 3
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_network_is_left_in_its_mode(training):
+    model = build("fast", Size(32, 32), 10).train(training)
+    feature_maps(model, IMAGE)
+    assert model.training is training
+
+
+def test_an_unknown_stage():
+    with pytest.raises(UsageError) as error:
+        feature_maps(build("fast", Size(32, 32), 10), IMAGE, ["block4"])
+    known = "block1, block1.conv1, block1.conv2, block2, block2.conv1, block2.conv2, block3, block3.conv1, block3.conv2"
+    assert str(error.value) == f"unknown stage 'block4' (did you mean 'block3'?); known: {known}, whitening"
+
+
+def test_a_network_without_convolutions():
+    with pytest.raises(UsageError) as error:
+        stages_of(nn.Linear(3, 3))
+    assert str(error.value) == "this network has no stages and no convolutions: there are no feature maps to show"
+
+
+def test_a_stage_without_height_and_width():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
+    model(batch(IMAGE))
+    model.stages = ("1",)
+    with pytest.raises(UsageError, match=r"^stage '1' gives \(3600,\), no maps of height and width: choose another$"):
+        feature_maps(model, IMAGE)
