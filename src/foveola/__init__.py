@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from foveola.workflows import report as report
     from foveola.workflows import runs as runs
     from foveola.workflows import show as show
+    from foveola.workflows import show_data as show_data
     from foveola.workflows import train as train
 
 _WHERE = {
@@ -62,6 +63,7 @@ _WHERE = {
     "report": "foveola.workflows",
     "runs": "foveola.workflows",
     "show": "foveola.workflows",
+    "show_data": "foveola.workflows",
     "train": "foveola.workflows",
 }
 

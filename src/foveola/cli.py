@@ -278,6 +278,27 @@ def show(
     _say(f"not trainable  {found.parameters - found.trainable:,}")
 
 
+@app.command("show-data")
+def show_data(
+    data: Annotated[str, typer.Argument(help="A folder of class folders, an .npz file, cifar10 or digits.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The new folder for the figures.")],
+    n: Annotated[int, typer.Option("--n", help="Pictures of each class.")] = 6,
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH in pixels. [default: by the pictures]")] = None,
+    chain: Annotated[str, typer.Option(help="Draw pictures before and after these filters, too.")] = "",
+    json_: Json = False,
+) -> None:
+    """Draw what a data set looks like: classes, sizes, samples raw and prepared, mean pictures, colours."""
+    from foveola.screen import Screen
+
+    with Screen() as screen:
+        written = workflows.show_data(data, out, n=n, size=size, chain=chain, tick=screen.tick)
+    if json_:
+        _print_json({"written": [str(path) for path in written]})
+        return
+    for path in written:
+        _say(f"wrote {path}")
+
+
 @app.command("list")
 def list_(
     kind: Annotated[str, typer.Argument(help="models, datasets, filters or explanations.")] = "models",

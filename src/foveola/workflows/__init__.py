@@ -9,6 +9,7 @@ from foveola.workflows.explaining import Explained, explain
 from foveola.workflows.filtering import Filtered, filter
 from foveola.workflows.listings import SHOW_DEFAULTS, Entry, listing, runs, show
 from foveola.workflows.material import Data, count_files, open_data, printable, suggest_size
+from foveola.workflows.showing import show_data
 from foveola.workflows.training import Plan, Watch, demo, train
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "report",
     "runs",
     "show",
+    "show_data",
     "suggest_size",
     "train",
     "write_predictions",

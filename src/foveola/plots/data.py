@@ -1,0 +1,145 @@
+"""Pictures of data: raw and prepared, before and after a chain, its colours, its sizes, its classes, their means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from numpy.typing import NDArray
+
+from foveola.errors import count
+from foveola.plots.style import COLOURS, COLUMN_INCHES, FAINT, Plot, grid_shape, hide, plot, show, styled
+from foveola.types import Image, Images, Labels
+
+MOST_CLASSES = 20
+"""Classes that get a place of their own in a figure; of more the first are drawn, and it is said."""
+
+
+def before_after(before: Sequence[Image], after: Sequence[Image], what: str) -> Plot:
+    """Pairs of pictures below each other: as they were, and after `what`."""
+    n = len(before)
+    with styled():
+        figure = plot(2 * COLUMN_INCHES / max(n, 3) + 0.5)
+        places = figure.subplots(2, n, squeeze=False)
+        for column, (one, other) in enumerate(zip(before, after, strict=True)):
+            show(places[0, column], one, "before" if column == 0 else "")
+            show(places[1, column], other, f"after {what}" if column == 0 else "")
+            for place in places[:, column]:
+                place.title.set_ha("left")
+                place.title.set_x(0.0)
+    return figure
+
+
+def samples(pictures: Sequence[Sequence[Image]], class_names: Sequence[str], what: str) -> Plot:
+    """The first pictures of each class, a row a class, with their sizes when these differ."""
+    chosen = pictures[:MOST_CLASSES]
+    columns = max(map(len, chosen))
+    one_size = len({image.shape for row in chosen for image in row}) == 1
+    with styled():
+        figure = plot(len(chosen) * (COLUMN_INCHES / (columns + 1) + (0.0 if one_size else 0.2)) + 0.35)
+        more = f" (the first {MOST_CLASSES} of {len(pictures)} classes)" if len(pictures) > MOST_CLASSES else ""
+        figure.suptitle(f"{what}{more}", fontsize=9)
+        places = figure.subplots(len(chosen), columns, squeeze=False)
+        for line, row, name in zip(places, chosen, class_names, strict=False):
+            for place, image in zip(line, row, strict=False):
+                show(place, image, "" if one_size else f"{image.shape[0]}x{image.shape[1]}")
+                place.title.set_fontsize(7)
+            hide(line[len(row) :])
+            line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    return figure
+
+
+def channels(image: Image) -> Plot:
+    """A picture and its red, green and blue parts, each in its own colour: black is 0, the full colour 255."""
+    with styled():
+        figure = plot(COLUMN_INCHES / 4 * image.shape[0] / image.shape[1] + 0.4)
+        places = figure.subplots(1, 4)
+        show(places[0], image, "the picture")
+        for place, name, k in zip(places[1:], ("red", "green", "blue"), range(3), strict=True):
+            colours = LinearSegmentedColormap.from_list(name, ["#000000", ("#ff0000", "#00ff00", "#0000ff")[k]])
+            show(place, image[..., k], f"{name}, mean {image[..., k].mean():.0f}", cmap=colours, vmin=0, vmax=255)
+    return figure
+
+
+def sizes(heights: NDArray[np.int32], widths: NDArray[np.int32]) -> Plot:
+    """How large the pictures are: every one's width and height as a point, and histograms of both."""
+    with styled():
+        figure = plot(2.6)
+        left, right = figure.subplots(1, 2)
+        pairs, times = np.unique(np.stack([widths, heights]), axis=1, return_counts=True)
+        left.scatter(*pairs, s=8 + 40 * np.sqrt(times / times.max()), color=COLOURS[0], alpha=0.6, linewidths=0)
+        left.set(xlabel="width, pixels", ylabel="height, pixels", xlim=(0, None), ylim=(0, None))
+        left.set_title(f"{count(len(widths), 'picture')}, {count(pairs.shape[1], 'size')}")
+        top = max(int(widths.max()), int(heights.max()))
+        edges = np.linspace(0, top * 1.02, 26)
+        right.hist(widths, edges, color=COLOURS[0], alpha=0.75, label="width")
+        right.hist(heights, edges, histtype="step", color=COLOURS[1], linewidth=1.4, label="height")
+        right.set(xlabel="pixels", ylabel="pictures")
+        right.set_title(f"medians {np.median(widths):.0f} wide, {np.median(heights):.0f} high")
+        right.legend(frameon=False)
+    return figure
+
+
+def class_counts(counts: NDArray[np.int64], class_names: Sequence[str]) -> Plot:
+    """How many pictures each class has, in the classes' order."""
+    with styled():
+        figure = plot(0.22 * len(counts) + 0.7)
+        axes = figure.add_subplot()
+        bars = axes.barh(range(len(counts)), counts, color=COLOURS[0], height=0.7)
+        axes.bar_label(bars, [f"{n:,}" for n in counts], padding=3, fontsize=8)
+        axes.set_yticks(range(len(counts)), class_names)
+        axes.invert_yaxis()
+        axes.set_xlabel("pictures")
+        axes.set_title(f"{count(int(counts.sum()), 'picture')} in {count(len(counts), 'class', 'classes')}")
+        axes.margins(x=0.1)
+    return figure
+
+
+def class_means(pixels: Images, labels: Labels, class_names: Sequence[str]) -> Plot:
+    """The mean picture of each class: what its pictures have in common, place by place."""
+    means = mean_pictures(pixels, labels, len(class_names))[:MOST_CLASSES]
+    rows, columns = grid_shape(len(means), 5)
+    with styled():
+        figure = plot(rows * (COLUMN_INCHES / max(columns, 3) * pixels.shape[1] / pixels.shape[2] + 0.3))
+        places = figure.subplots(rows, columns, squeeze=False).ravel()
+        for place, mean, name in zip(places, means, class_names, strict=False):
+            show(place, mean, name)
+        hide(places[len(means) :])
+    return figure
+
+
+def mean_pictures(pixels: Images, labels: Labels, classes: int) -> Images:
+    """The mean picture of each class, rounded: uint8 (K, H, W, 3); black for a class without a picture.
+
+    Added up a thousand pictures at a time: a set larger than memory is no trouble.
+    """
+    total = np.zeros((classes, *pixels.shape[1:]), np.float64)
+    for start in range(0, len(pixels), 1_000):
+        some, theirs = pixels[start : start + 1_000], labels[start : start + 1_000]
+        for label in np.unique(theirs):
+            total[label] += some[theirs == label].sum(axis=0, dtype=np.float64)
+    each = np.maximum(np.bincount(labels, minlength=classes), 1)
+    return np.asarray(np.rint(total / each[:, None, None, None]), np.uint8)
+
+
+def tones(pixels: Images) -> Plot:
+    """How often each value from 0 to 255 occurs in red, green and blue, over all pictures."""
+    found = np.zeros((3, 256))
+    for start in range(0, len(pixels), 1_000):
+        some = pixels[start : start + 1_000]
+        for k in range(3):
+            found[k] += np.bincount(some[..., k].ravel(), minlength=256)
+    with styled():
+        figure = plot(2.2)
+        axes = figure.add_subplot()
+        marks = zip(
+            ("red", "green", "blue"), (COLOURS[1], COLOURS[2], COLOURS[0]), ("-", "--", ":"), found, strict=True
+        )
+        for name, colour, dashes, values in marks:
+            axes.plot(values / values.sum() * 100, color=colour, linestyle=dashes, label=name)
+        axes.set(xlabel="value", ylabel="% of the pixels", xlim=(0, 255), ylim=(0, None))
+        axes.axvline(127.5, color=FAINT, linewidth=0.5)
+        axes.set_title("how often each value occurs")
+        axes.legend(frameon=False)
+    return figure

@@ -1,0 +1,99 @@
+"""The verb `show_data`: what a data set looks like, as figures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foveola.errors import ImageProblem, UsageError
+from foveola.types import Size, Tick, no_tick
+from foveola.workflows.material import Data, open_data, suggest_size
+
+if TYPE_CHECKING:
+    from foveola.data.dataset import Dataset
+    from foveola.plots.style import Plot
+    from foveola.types import Image, Rows
+
+MOST_RAW_PX = 600
+
+
+def show_data(
+    data: Data,
+    out: str | os.PathLike[str],
+    *,
+    n: int = 6,
+    size: str | None = None,
+    chain: str = "",
+    tick: Tick = no_tick,
+) -> tuple[Path, ...]:
+    """Draw a data set into the new folder `out`; the figures' paths.
+
+    classes.png (pictures a class), sizes.png, raw.png and prepared.png (the first `n` of each class, as they are and at the
+    size that a network sees), means.png (each class's mean picture), tones.png (how often each value occurs), channels.png
+    (one picture's red, green and blue), and with a chain before-after.png. data: as for `train`; size: "HEIGHTxWIDTH", else
+    the one that `train` would take.
+
+    Raises UsageError, DataError or ResourceError.
+
+        fv.show_data("photos", "figures", chain="sharpen")
+    """
+    from foveola.data.filtered import filtered
+    from foveola.data.prepare import prepare
+    from foveola.filters.chain import Chain
+    from foveola.lab.recipe import compose
+    from foveola.plots import data as plots
+    from foveola.store import new_folder
+
+    if not 1 <= n <= 20:
+        raise UsageError(f"{n} pictures a class can't be drawn: give 1 to 20")
+    out, parsed = Path(out), Chain.parse(chain)
+    shape = Size.parse(size) if size else None
+    if out.exists():
+        new_folder(out)  # refused now, not after minutes of decoding
+    if isinstance(data, str | os.PathLike):
+        data = open_data(compose({"data": {"source": os.fspath(data)}}), tick)
+    prepared = prepare(data, shape or suggest_size(data), tick=tick)
+    dataset, pixels = prepared.dataset, prepared.pixels
+    rows = _first_of_each(dataset, n)
+    everyone = [row for some in rows for row in some]
+    figures: dict[str, Plot] = {
+        "classes": plots.class_counts(dataset.counts(), dataset.class_names),
+        "sizes": plots.sizes(prepared.sizes[:, 0], prepared.sizes[:, 1]),
+        "raw": plots.samples([_raw(dataset, some) for some in rows], dataset.class_names, "as they are"),
+        "prepared": plots.samples(
+            [[pixels[row] for row in some] for some in rows], dataset.class_names, f"prepared at {prepared.size}"
+        ),
+        "means": plots.class_means(pixels, dataset.labels, dataset.class_names),
+        "tones": plots.tones(pixels),
+        "channels": plots.channels(pixels[everyone[0]]),
+    }
+    if parsed.steps:
+        after = filtered(prepared, parsed, tick=tick).pixels
+        some = everyone[:: max(1, len(everyone) // 5)][:5]
+        figures["before-after"] = plots.before_after(
+            [pixels[row] for row in some], [after[row] for row in some], str(parsed)
+        )
+    new_folder(out)
+    for name, figure in figures.items():
+        figure.write(out / f"{name}.png")
+    return tuple(out / f"{name}.png" for name in figures)
+
+
+def _first_of_each(dataset: Dataset, n: int) -> list[Rows]:
+    import numpy as np
+
+    return [np.flatnonzero(dataset.labels == label)[:n] for label in range(len(dataset.class_names))]
+
+
+def _raw(dataset: Dataset, rows: Rows) -> list[Image]:
+    from foveola import images
+
+    found = []
+    with images.quiet():
+        for row in rows.tolist():
+            try:
+                found.append(images.shrink(dataset.read(row), MOST_RAW_PX))
+            except ImageProblem:  # it could be read a moment ago; the disk may have changed
+                continue
+    return found

@@ -1,0 +1,135 @@
+"""The verbs `explain` and `show_data`: every method on every network, and every way they are refused."""
+
+import numpy as np
+import pytest
+import torch
+
+import foveola as fv
+from foveola.errors import UsageError
+from foveola.images import encode
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two classes of 32x32 pictures: bright above, bright below."""
+    root, rng = tmp_path_factory.mktemp("explain") / "halves", np.random.default_rng(0)
+    for name, rows in (("above", slice(0, 16)), ("below", slice(16, 32))):
+        (root / name).mkdir(parents=True)
+        for i in range(15):
+            image = rng.integers(0, 100, (32, 32, 3)).astype(np.uint8)
+            image[rows] += 120
+            (root / name / f"{i:02d}.png").write_bytes(encode(image))
+    return root
+
+
+class Plain(torch.nn.Module):
+    """A network that declares no stages and works in place."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.second = torch.nn.Conv2d(8, 8, 3, padding=1, stride=2)
+        self.relu = torch.nn.ReLU(inplace=True)
+        self.head = torch.nn.Linear(8, classes)
+
+    def forward(self, images):
+        return self.head(self.relu(self.second(self.relu(self.first(images)))).mean(dim=(2, 3)))
+
+
+def trained(name, folder, base):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOVEOLA_CACHE", str(base / "cache"))
+        settings = {"fit.batch_size": 16, "fit.flip": False}
+        return fv.train(folder, model=name, epochs=1, settings=settings, out=base / "run")
+
+
+@pytest.fixture(scope="module", params=["alexnet_mini", "vgg6", "fast", "plain"])
+def run(request, folder, tmp_path_factory):
+    """A finished run of each network; "plain" is registered here."""
+    if request.param == "plain":
+        fv.MODELS.register("plain")(lambda *, size, classes: Plain(classes))
+    yield trained(request.param, folder, tmp_path_factory.mktemp(request.param))
+    fv.MODELS._items.pop("plain", None)
+
+
+@pytest.mark.parametrize("method", sorted(fv.EXPLANATIONS))
+def test_every_method_draws_every_network(run, folder, tmp_path, method):
+    of_data = method in ("max_activating", "embedding")
+    picture = folder if of_data else folder / "above" / "00.png"
+    out = tmp_path / ("maps" if method == "feature_maps" else "figure.png")
+    options = {"how": "pca"} if method == "embedding" else {}
+    found = fv.explain(run.path, picture, out, method, **options)
+    assert found.written
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in found.written)
+
+
+def test_the_answer_is_explained_unless_another_class_is_named(run, folder, tmp_path):
+    (answer,) = fv.predict(run.path, [folder / "below" / "03.png"])
+    own = fv.explain(run.path, folder / "below" / "03.png", tmp_path / "own.png")
+    assert (own.label, own.probability) == (answer.label, pytest.approx(answer.probability, abs=1e-4))
+    other = fv.explain(run.path, folder / "below" / "03.png", tmp_path / "other.png", label="above")
+    assert other.label == "above"
+
+
+@pytest.fixture(scope="module")
+def one(folder, tmp_path_factory):
+    """One finished run."""
+    return trained("fast", folder, tmp_path_factory.mktemp("one"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"method": "gradcm"}, "unknown method 'gradcm' (did you mean 'gradcam'?); known: "),
+        ({"stage": "block9"}, "unknown stage 'block9' (did you mean 'block3'?); known: "),
+        ({"label": "abov"}, "unknown class 'abov' (did you mean 'above'?); known: above, below"),
+        ({"out": "a.gif"}, "a figure can't be written as 'a.gif': end it in .png, .svg or .pdf"),
+        ({"picture": "none.png"}, "there is no file {0}/none.png: check the path"),
+        ({"picture": "above"}, "{0}/above is a folder, and this method looks at one picture: name a file"),
+        ({"method": "embedding", "how": "umap"}, "unknown layout 'umap'; known: pca, tsne"),
+        (
+            {"method": "occlusion", "stage": "block1"},
+            "occlusion looks at the picture itself and takes no stage: leave --stage out",
+        ),
+        ({"method": "one_pixel", "stage": "conv"}, "unknown convolution 'conv'"),
+    ],
+)
+def test_what_is_refused(one, folder, tmp_path, options, said):
+    options = {"picture": "above/00.png", "out": "out.png", **options}
+    picture, out = folder / options.pop("picture"), tmp_path / options.pop("out")
+    with pytest.raises(UsageError) as error:
+        fv.explain(one.path, picture, out, **options)
+    assert str(error.value).startswith(said.format(folder))
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_written_over(one, folder, tmp_path):
+    (tmp_path / "there.png").write_text("mine")
+    with pytest.raises(UsageError) as error:
+        fv.explain(one.path, folder / "above" / "00.png", tmp_path / "there.png")
+    assert str(error.value) == f"{tmp_path}/there.png is there already: choose another name, or delete it first"
+    assert (tmp_path / "there.png").read_text() == "mine"
+
+
+def test_show_data_draws_a_data_set(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("FOVEOLA_CACHE", str(tmp_path / "cache"))
+    found = fv.show_data(folder, tmp_path / "out", n=3, chain="sharpen")
+    assert sorted(path.name for path in found) == [
+        "before-after.png", "channels.png", "classes.png", "means.png", "prepared.png", "raw.png", "sizes.png", "tones.png",
+    ]  # fmt: skip
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in found)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"n": 0}, "0 pictures a class can't be drawn: give 1 to 20"),
+        ({"chain": "sharpn"}, "chain 'sharpn', position 1: unknown filter 'sharpn' (did you mean 'sharpen'?); known: "),
+        ({"size": "4"}, "size '4' is not HEIGHTxWIDTH with sides of 8 to 1024 pixels: write for example 224x224"),
+    ],
+)
+def test_show_data_refuses(folder, tmp_path, options, said):
+    with pytest.raises(UsageError) as error:
+        fv.show_data(folder, tmp_path / "out", **options)
+    assert str(error.value).startswith(said)
+    assert not (tmp_path / "out").exists()
