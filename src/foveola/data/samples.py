@@ -58,6 +58,36 @@ def write_digits(folder: Path) -> Path:
     return folder
 
 
+def write_photo_pieces(folder: Path, each: int = 200, seed: int = 0) -> Path:
+    """Cut `each` pieces of many sizes (60 to 320 px) out of each of scikit-learn's two photos; write them as an image folder.
+
+    The classes are "flower" and "temple": folder/flower/0000.jpg and so on. A stand-in for photos of one's own, of different
+    sizes and shapes, where there are none. Pieces overlap, so one of test has often been half seen in train: what is
+    measured on them says nothing about photos. The photos, under CC BY 2.0:
+    https://www.flickr.com/photos/danielbuechele/6061409035 and https://www.flickr.com/photos/vultilion/6056698931
+
+    Raises UsageError when the folder holds something already, ResourceError when the disk refuses.
+    """
+    from sklearn.datasets import load_sample_image
+
+    rng = np.random.default_rng(seed)
+    new_folder(folder)
+    for name, photo in (("flower", "flower.jpg"), ("temple", "china.jpg")):
+        whole = load_sample_image(photo)
+        place = folder / name
+        with refusals_named(place, 0):
+            place.mkdir()
+        for number in range(each):
+            height, width = rng.integers(60, 321, 2)
+            top, left = rng.integers(0, whole.shape[0] - height), rng.integers(0, whole.shape[1] - width)
+            piece = np.ascontiguousarray(whole[top : top + height, left : left + width])
+            data = images.encode(piece, "JPEG")
+            file = place / f"{number:04d}.jpg"
+            with refusals_named(file, len(data)):
+                file.write_bytes(data)
+    return folder
+
+
 def _cifar10(tick: Tick = no_tick) -> Dataset:
     """60,000 colour pictures of 32x32 in 10 classes; 170 MB, downloaded once."""
     return open_cifar10(None, tick=tick)

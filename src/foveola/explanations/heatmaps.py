@@ -12,8 +12,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,31 +58,30 @@ class Heatmap:
 
 def gradcam(model: nn.Module, image: Image, target: int, stage: str = "") -> Heatmap:
     """Grad-CAM at a stage, the last one when none is named."""
-    from captum.attr import LayerGradCam
-
     return _at_stage(
-        model, image, target, stage, "gradcam", lambda layer, x: LayerGradCam(model, layer).attribute(x, target)
+        model,
+        image,
+        target,
+        stage,
+        "gradcam",
+        lambda layer, x: _captum().LayerGradCam(model, layer).attribute(x, target),
     )
 
 
 def hirescam(model: nn.Module, image: Image, target: int, stage: str = "") -> Heatmap:
     """HiResCAM at a stage, the last one when none is named."""
-    from captum.attr import LayerGradientXActivation
-
     return _at_stage(
         model,
         image,
         target,
         stage,
         "hirescam",
-        lambda layer, x: LayerGradientXActivation(model, layer).attribute(x, target).sum(dim=1, keepdim=True),
+        lambda layer, x: _captum().LayerGradientXActivation(model, layer).attribute(x, target).sum(dim=1, keepdim=True),
     )
 
 
 def occlusion(model: nn.Module, image: Image, target: int) -> Heatmap:
     """Occlusion by squares of an eighth of the shorter side, moved by half of theirs; in nats of log-probability."""
-    from captum.attr import Occlusion
-
     x = as_batch(image[None])
     window = max(1, min(image.shape[:2]) // 8)
 
@@ -88,12 +89,16 @@ def occlusion(model: nn.Module, image: Image, target: int) -> Heatmap:
         return F.log_softmax(model(images).float(), dim=1)[:, target]
 
     with evaluating(model), torch.inference_mode():
-        values = Occlusion(score).attribute(
-            x,
-            sliding_window_shapes=(3, window, window),
-            strides=(3, max(1, window // 2), max(1, window // 2)),
-            baselines=_mean_colour(x),
-            perturbations_per_eval=AT_ONCE,
+        values = (
+            _captum()
+            .Occlusion(score)
+            .attribute(
+                x,
+                sliding_window_shapes=(3, window, window),
+                strides=(3, max(1, window // 2), max(1, window // 2)),
+                baselines=_mean_colour(x),
+                perturbations_per_eval=AT_ONCE,
+            )
         )
         probability = _probability(model, x, target)
     return Heatmap("occlusion", target, probability, values[0, 0].float().numpy())
@@ -101,21 +106,23 @@ def occlusion(model: nn.Module, image: Image, target: int) -> Heatmap:
 
 def integrated_gradients(model: nn.Module, image: Image, target: int) -> Heatmap:
     """Integrated gradients, summed over the three colours; they add up to the logit's change from the mean colour."""
-    from captum.attr import IntegratedGradients
-
     x = as_batch(image[None])
     with evaluating(model):
-        values = IntegratedGradients(model).attribute(
-            x, baselines=_mean_colour(x), target=target, n_steps=STEPS, internal_batch_size=AT_ONCE
+        values = (
+            _captum()
+            .IntegratedGradients(model)
+            .attribute(x, baselines=_mean_colour(x), target=target, n_steps=STEPS, internal_batch_size=AT_ONCE)
         )
         probability = _probability(model, x, target)
     return Heatmap("integrated_gradients", target, probability, values[0].sum(dim=0).detach().float().numpy())
 
 
-def require_class(target: int, classes: int) -> None:
-    """Raise UsageError when the network has no class of this number."""
-    if not 0 <= target < classes:
-        raise UsageError(f"class {target} is not there: the network knows 0 to {classes - 1}")
+def _captum() -> Any:
+    """Captum's methods. Its progress bar warns in notebooks without widgets; no bar is ever shown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import captum.attr
+    return captum.attr
 
 
 def _at_stage(

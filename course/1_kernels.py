@@ -1,0 +1,180 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 1. Pictures and kernels
+#
+# A picture on a computer is a table of numbers. This notebook changes such tables by very small programs called
+# *kernels*: it sharpens, blurs and finds edges. Kernels matter for a second reason. The networks of the later
+# notebooks are built of nothing else; there, the numbers in the kernels are not chosen by people but learned.
+#
+# You need no photo of your own: the picture used here comes with the package scikit-learn. To use yours, put its
+# path into the environment variable `FOVEOLA_COURSE_PHOTO`.
+
+# %%
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+from sklearn.datasets import load_sample_image
+
+import foveola as fv
+from foveola import images
+from foveola.plots.data import channels
+from foveola.plots.filters import kernel_view, steps
+
+path = os.environ.get("FOVEOLA_COURSE_PHOTO")
+photo = images.decode(Path(path).read_bytes()).image if path else load_sample_image("flower.jpg")
+print("your photo" if path else "the embedded picture 'flower.jpg'", photo.shape, photo.dtype)
+
+# %% [markdown]
+# `shape` says height, width and the number of colours; `uint8` says that every number is a whole number from 0 to
+# 255. Three numbers, one each for red, green and blue, make the colour of one point. The point in the upper left
+# corner:
+
+# %%
+photo[0, 0]
+
+# %% [markdown]
+# The three colours can be looked at one at a time. Where a colour's picture is bright, there is much of that
+# colour.
+
+# %%
+channels(photo)
+
+# %% [markdown]
+# ## Smaller, by area
+#
+# We go on with a picture of 100 by 100 points, so that single points can be seen. To make a picture smaller, many
+# points must become one. The honest way is to take the mean over the *area* that each new point covers. Taking
+# just every sixth point would be faster and wrong: fine stripes would turn into coarse ones that were never
+# there.
+
+# %%
+small = cv2.resize(photo, (100, 100), interpolation=cv2.INTER_AREA)
+print(small.shape)
+
+# %% [markdown]
+# ## A kernel, by hand
+#
+# A kernel is a small table, here 3 by 3. Lay it over a point and its eight neighbours, multiply what lies on top
+# of each other, and add the nine products up. The sum is the new point. Then move the kernel one point on. That
+# is all.
+#
+# The kernel below counts the point itself five times and takes its four nearest neighbours away. If all five are
+# equal, the sum is 5 - 4 = 1 times the point: nothing changes. If the point is brighter than its neighbours, it
+# becomes brighter still. The picture is *sharpened*.
+
+# %%
+sharpen = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]])
+
+row, column = 40, 50
+patch = small[row - 1 : row + 2, column - 1 : column + 2, 1].astype(int)  # the green values of nine points
+print(patch)
+print("products\n", patch * sharpen)
+print("sum", (patch * sharpen).sum())
+
+# %% [markdown]
+# A sum may be below 0 or above 255. No screen can show that, so it is clipped: below 0 becomes 0, above 255
+# becomes 255. At the border some neighbours are missing; they are taken from the mirror image of the picture.
+# OpenCV does all of it for every point and colour. Our sum agrees with it:
+
+# %%
+by_opencv = cv2.filter2D(small, -1, sharpen)
+by_hand = np.clip((patch * sharpen).sum(), 0, 255)
+assert by_opencv[row, column, 1] == by_hand
+by_opencv[row, column, 1], by_hand
+
+# %% [markdown]
+# ## Chains
+#
+# foveola gives the usual kernels names. A *chain* is a sentence of such names, joined by `|`, and `steps` draws
+# the picture after each of them. Every name stands for one documented OpenCV call, with the same result to the
+# last bit.
+
+# %%
+steps(small, fv.Chain.parse("sharpen"))
+
+# %% [markdown]
+# **Blur.** A mean over neighbours takes small differences away. The Gaussian blur weighs near neighbours more
+# than far ones; the larger its size, the more is lost.
+
+# %%
+steps(small, fv.Chain.parse("blur(size=3)"))
+
+# %%
+steps(small, fv.Chain.parse("blur(size=9)"))
+
+# %% [markdown]
+# **Edges.** Canny's method looks for places where brightness changes fast. It needs two limits: what changes
+# faster than `high` is an edge; what changes faster than `low` is one only if it touches an edge. Noise changes
+# fast, too, so it is blurred away first. Compare: without blur (above) and with (below).
+
+# %%
+steps(small, fv.Chain.parse("canny(low=50, high=150)"))
+
+# %%
+steps(small, fv.Chain.parse("blur(size=3)|canny(low=50, high=150)"))
+
+# %% [markdown]
+# **Blur, then sharpen.** One might think that they cancel out. They do not: what the blur has taken away is gone,
+# and no kernel can know what it was. The order matters as well. Look at the numbers, not only at the pictures:
+
+# %%
+there = fv.Chain.parse("blur(size=3)|sharpen")(small)
+back = fv.Chain.parse("sharpen|blur(size=3)")(small)
+print("mean difference to the picture, blur then sharpen:", np.abs(there.astype(int) - small).mean().round(2))
+print("mean difference to the picture, sharpen then blur:", np.abs(back.astype(int) - small).mean().round(2))
+print("mean difference between the two:                  ", np.abs(there.astype(int) - back).mean().round(2))
+
+# %%
+steps(small, fv.Chain.parse("blur(size=3)|sharpen"))
+
+# %% [markdown]
+# ## What a kernel does, in three pictures
+#
+# `kernel_view` draws a kernel's numbers; what becomes of a single bright point; and which *frequencies* pass. A
+# frequency is how often light and dark alternate. In the third picture the middle stands for even areas, the rim
+# for the finest stripes. A blur lets the middle pass and holds the rim back. Sharpening is the reverse: even
+# areas stay as they are (1 times), the finest stripes become up to 9 times as strong. That is why noise grows
+# when a picture is sharpened.
+
+# %%
+kernel_view(small, fv.Chain.parse("blur(size=5)|sharpen"))
+
+# %% [markdown]
+# ## Your own kernel
+#
+# Any table of 3 by 3, 5 by 5 or 7 by 7 numbers will do. This one compares a point's left side with its right
+# side, and so finds upright edges. A negative sum is clipped to 0, so only edges that become brighter to the
+# right are seen. Change the numbers!
+
+# %%
+mine = fv.Chain.parse("kernel(values=[[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])")
+steps(small, mine)
+
+# %%
+kernel_view(small, mine)
+
+# %% [markdown]
+# ## In one command each
+#
+# ```
+# foveola filter photo.jpg sharp.png --chain sharpen
+# foveola filter photo.jpg edges.png --chain "blur(size=3)|canny(low=50, high=150)"
+# foveola filter photo.jpg steps.png --chain "blur(size=3)|sharpen" --steps
+# foveola filter photo.jpg kernel.png --chain sharpen --kernel-view
+# ```
+#
+# **To think about.** What does a kernel of nine times 1/9 do? What does one do whose numbers sum to 0 to an even
+# area? Is there a kernel that moves the picture one point to the left? Try it.

@@ -1,0 +1,137 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 2. A folder of pictures
+#
+# Before a network can learn anything, there must be data: pictures, and for each one the right answer. Here the
+# data is a folder with one sub-folder for each class. The names of the sub-folders are the classes.
+#
+# The course was made with 400 photos of faces in two classes. Put the path of that folder, or of any folder of
+# your own, into the environment variable `FOVEOLA_COURSE_FACES`. Without it this notebook cuts pieces of many
+# sizes out of two photos that come with scikit-learn, and the classes are "flower" and "temple". The steps are
+# the same; the numbers are not.
+
+# %%
+import os
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+
+import foveola as fv
+from foveola.data.folder import open_folder
+from foveola.data.prepare import prepare
+from foveola.data.samples import write_photo_pieces
+from foveola.data.split import SplitSpec, split
+from foveola.images import resize
+from foveola.plots import data as plots
+
+small = os.environ.get("FOVEOLA_COURSE") == "small"  # the tests run this notebook on few pictures
+given = os.environ.get("FOVEOLA_COURSE_FACES")
+folder = Path(given) if given else write_photo_pieces(Path(mkdtemp()) / "pieces", each=20 if small else 200)
+dataset = open_folder(folder)
+print("your folder" if given else "embedded pieces of two photos:", len(dataset), "pictures,", dataset.class_names)
+
+# %% [markdown]
+# ## Two classes of people: a word before we begin
+#
+# The original data shows faces, and its two classes sort people by their looks. A program can learn to repeat
+# such labels. It can't find out who somebody is. A face does not tell a person's gender, origin, honesty or
+# health; what the program learns is how *these* photos were sorted by *that* collector, with light, hair and
+# make-up among the reasons. Where such a program decides about people, it is wrong most often for those who were
+# rare in its data, and nobody notices, because its numbers were measured on more of the same.
+#
+# Whoever collects photos of people needs their consent, for this use; photos found on the internet have authors,
+# licences and people in them who were never asked. Two questions before every collection: *May I?* and *What
+# happens to those whom it gets wrong?* For learning how networks work, flowers and temples do as well.
+
+# %% [markdown]
+# ## Raw pictures
+#
+# Photos come in all sizes and shapes:
+
+# %%
+first = [np.flatnonzero(dataset.labels == label)[:5] for label in range(len(dataset.class_names))]
+plots.samples([[dataset.read(i) for i in rows] for rows in first], dataset.class_names, "as they are")
+
+# %%
+prepared = prepare(dataset, fv.Size(224, 224))
+plots.sizes(prepared.sizes[:, 0], prepared.sizes[:, 1])
+
+# %% [markdown]
+# A network wants all of one size, here 224 by 224 points. There are three ways to get there. To *stretch* a
+# picture changes its proportions. To *crop* it cuts something off. To *pad* it keeps everything and fills the
+# rest with black; that is the course's way.
+
+# %%
+tall = dataset.read(int(np.argmax(prepared.sizes[:, 0] / prepared.sizes[:, 1])))
+ways = [resize(tall, fv.Size(224, 224), how) for how in ("stretch", "crop", "pad")]
+plots.samples([ways], ["stretch, crop, pad"], "three ways to one size")
+
+# %%
+plots.samples([[prepared.pixels[i] for i in rows] for rows in first], dataset.class_names, "padded to 224 x 224")
+
+# %% [markdown]
+# Each picture is now a block of 224 x 224 x 3 numbers. Its three colours:
+
+# %%
+plots.channels(prepared.pixels[0])
+
+# %% [markdown]
+# ## Look at the data before the network does
+#
+# How many pictures has each class? If one class has nine tenths of them, a program that always answers with it is
+# right in nine of ten cases, and has learned nothing.
+
+# %%
+plots.class_counts(prepared.dataset.counts(), prepared.dataset.class_names)
+
+# %% [markdown]
+# The mean picture of a class shows what its pictures have in common, place by place. If the means differ a lot
+# (in brightness, in a border, in a background), a network will use that, whether or not it has to do with the
+# class.
+
+# %%
+plots.class_means(prepared.pixels, prepared.dataset.labels, prepared.dataset.class_names)
+
+# %% [markdown]
+# ## Train, validation, test
+#
+# We want to know how often the network is right on pictures *it has never seen*. So the pictures are divided, by
+# lot:
+#
+# - from **train** it learns;
+# - **val** (validation) is looked at while we make choices: how long to train, which network to keep;
+# - **test** is opened once, at the very end.
+#
+# Why not choose by test? Because the best of many tries on the same pictures is partly luck. Whoever chooses by
+# test reports the luck along with the skill, and will be disappointed later. The more choices, the greater the
+# disappointment.
+
+# %%
+parts = split(prepared.dataset, prepared.content, SplitSpec(), seed=0)
+print("train", len(parts.train), " val", len(parts.val), " test", len(parts.test))
+print(parts.rule)
+assert not set(parts.train) & set(parts.test)
+
+# %% [markdown]
+# Two things are easily forgotten. The same picture, saved twice under two names, must not be in train *and* in
+# test: foveola compares the pictures' content, and keeps equal ones on one side. And pictures of the same person,
+# plant or film must stay together as well; that it can't know, so you tell it (`--group-by`).
+#
+# ## In one command each
+#
+# ```
+# foveola show-data faces figures          # all the figures of this notebook
+# foveola train faces --size 224x224       # prepares, splits, trains, measures
+# ```

@@ -1,0 +1,153 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 3. A first deep network
+#
+# AlexNet won the ImageNet contest of 2012 and began what is now called deep learning. It had 60 million numbers
+# to learn. The course's network is AlexNet made a hundred times smaller: five convolutions, two dense layers,
+# 635,170 numbers. This notebook builds it, counts it, trains it and measures it.
+#
+# As in the notebook before, `FOVEOLA_COURSE_FACES` names your folder; without it, pieces of two photos are used,
+# and the numbers below say nothing about photos in general.
+
+# %%
+import os
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+
+import foveola as fv
+from foveola.data.samples import write_photo_pieces
+from foveola.plots import runs as plots
+
+small = os.environ.get("FOVEOLA_COURSE") == "small"
+given = os.environ.get("FOVEOLA_COURSE_FACES")
+work = Path(mkdtemp())
+folder = Path(given) if given else write_photo_pieces(work / "pieces", each=20 if small else 200)
+size, epochs = ("64x64", 2) if small else ("224x224", 40)
+print("your folder" if given else "embedded pieces of two photos", "at", size, "for", epochs, "epochs")
+
+# %% [markdown]
+# ## The layers
+#
+# A **convolution** is a set of kernels, as in the first notebook; only that each one looks at *all* channels of
+# the layer before, and that its numbers will be learned. **ReLU** turns negative values into 0: without it, ten
+# layers would be no more than one. **Pooling** keeps the greatest of several neighbours and makes the maps
+# smaller. **Batch norm** brings every channel to mean 0 and deviation 1 over the pictures of a step, which makes
+# learning steadier. A **dense** layer joins everything with everything. **Dropout** forgets half of the values at
+# random while learning, so that no layer can lean on a single one.
+
+# %%
+table = fv.show("alexnet_mini", fv.Size(224, 224), 2)
+print(f"{'layer':12} {'kind':14} {'output shape':16} {'parameters':>10}")
+for row in table.rows:
+    print(f"{row.name:12} {row.kind:14} {' x '.join(map(str, row.shape)):16} {row.parameters:10,}")
+print(f"{'all':44} {table.parameters:10,}")
+
+# %% [markdown]
+# **What does a layer cost?** The first convolution has 32 kernels of 11 x 11 over 3 colours, and a bias for each:
+# 32 x 11 x 11 x 3 + 32 = 11,648 parameters. Each kernel is laid over 56 x 56 places, so a picture costs 56 x 56 x
+# 32 x 11 x 11 x 3 = about 36 million multiplications. The first dense layer is the opposite: many parameters,
+# each used once.
+
+# %%
+assert 32 * 11 * 11 * 3 + 32 == 11_648
+multiplications = {
+    row.name: int(np.prod(row.shape[1:])) * row.parameters for row in table.rows if row.name.startswith("conv")
+}
+{name: f"{number / 1e6:.0f} million" for name, number in multiplications.items()}
+
+# %% [markdown]
+# ## Training
+#
+# One *epoch* is one pass over the training pictures. After each, val is measured. The network of the epoch that
+# was best on val is kept; the test part is opened once, at the end. All of it is one call:
+
+# %%
+settings = {"fit.batch_size": 8} if small else {}
+run = fv.train(folder, model="alexnet_mini", size=size, epochs=epochs, settings=settings, out=work / "run", seed=0)
+print(run.headline)
+
+# %% [markdown]
+# ## The curves
+#
+# Left the *loss*: how surprised the network is by the right answers, in nats; 0 would be no surprise at all, and
+# ln 2 = 0.69 is guessing between two. Right the accuracy. As long as both curves go the same way, the network
+# learns something that holds for new pictures, too. Where train goes on getting better and val does not, it has
+# begun to learn the training pictures by heart. That is **overfitting**.
+
+# %%
+plots.curves(run)
+
+# %% [markdown]
+# ## What the test says, and what it can't
+#
+# The accuracy is a share of the test pictures, and the test pictures are a sample. Another sample would have
+# given another share. The 95 % interval says which true accuracies would make such a result likely.
+
+# %%
+found = run.evaluation
+low, high, _ = found.interval
+print(f"{found.accuracy:.1%} of {len(found)} pictures; 95 % interval {low:.1%} to {high:.1%}")
+print(f"always answering the more frequent class: {found.majority_accuracy:.1%}")
+
+# %% [markdown]
+# The course's result was 82 % of 160 pictures. Its interval:
+
+# %%
+from scipy.stats import binomtest  # noqa: E402
+
+course = binomtest(131, 160).proportion_ci(0.95, method="wilson")
+print(f"131 of 160: {131 / 160:.1%}, interval {course.low:.1%} to {course.high:.1%}")
+
+# %% [markdown]
+# So "82 %" means: somewhere between 75 and 87. Two networks of 80 and 84 % on these 160 pictures can't be told
+# apart. To know an accuracy to one percentage point either way takes about 6,000 test pictures: the interval's
+# width falls with the square root of their number only.
+#
+# And there is more chance than that of the test sample. The split, the first weights and the order of the
+# pictures are drawn by lot, too. Another seed gives another network. Look at three:
+
+# %%
+accuracies = [found.accuracy]
+for seed in (1, 2):
+    other = fv.train(
+        folder, model="alexnet_mini", size=size, epochs=epochs, settings=settings, out=work / f"run{seed}", seed=seed
+    )
+    accuracies.append(other.evaluation.accuracy)
+print(", ".join(f"{accuracy:.1%}" for accuracy in accuracies))
+
+# %% [markdown]
+# ## Right and wrong
+#
+# Rows are the true classes, columns the answers.
+
+# %%
+plots.confusion(found)
+
+# %%
+plots.predictions(run)
+
+# %% [markdown]
+# ## In one command each
+#
+# ```
+# foveola show alexnet_mini --size 224x224 --classes 2
+# foveola train faces --recipe examples/course_faces.toml
+# foveola evaluate runs/...
+# ```
+#
+# The report that `train` writes shows the same figures, with the worst mistakes. For photos there is a better way
+# than to begin with nothing: `foveola train faces` takes a network that has already seen a million pictures, and
+# needs half a minute.

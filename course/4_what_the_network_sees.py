@@ -1,0 +1,165 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 4. What the network sees
+#
+# A trained network is a long row of kernels that nobody has chosen. What do they react to? This notebook looks
+# inside: at the maps that the five convolutions of the course's network make of one picture, at the kernels
+# themselves, at a single number on its way through, and at heat maps that show which part of a picture speaks for
+# its class.
+#
+# `FOVEOLA_COURSE_FACES` names your folder; without it, pieces of two photos are used.
+
+# %%
+import os
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+
+import foveola as fv
+from foveola.data.samples import write_photo_pieces
+from foveola.explanations.stages import stages_of
+from foveola.lab.inference import load_network
+from foveola.plots import explanations as plots
+
+small = os.environ.get("FOVEOLA_COURSE") == "small"
+given = os.environ.get("FOVEOLA_COURSE_FACES")
+work = Path(mkdtemp())
+folder = Path(given) if given else write_photo_pieces(work / "pieces", each=20 if small else 200)
+size, epochs = ("64x64", 2) if small else ("224x224", 40)
+settings = {"fit.batch_size": 8} if small else {}
+print("your folder" if given else "embedded pieces of two photos", "at", size, "for", epochs, "epochs")
+
+run = fv.train(folder, model="alexnet_mini", size=size, epochs=epochs, settings=settings, out=work / "run", seed=0)
+print(run.headline)
+
+# %% [markdown]
+# We take the test picture that the network is most certain about, and rightly so.
+
+# %%
+found = run.evaluation
+certain = int(np.where(found.correct, found.probabilities.max(axis=1), 0).argmax())
+path = folder / found.ids[certain]
+network = load_network(run.path)
+picture = network.see(path.read_bytes())
+target = int(found.predicted[certain])
+print(found.ids[certain], "is", found.class_names[target], f"({found.probabilities[certain, target]:.1%})")
+
+# %% [markdown]
+# ## Feature maps
+#
+# Each kernel of a convolution gives one map: bright where the kernel found what it reacts to. The first layer has
+# 32 of them, at a quarter of the picture's size. Every map has its own scale, from its least to its greatest
+# value. Maps in grey show nothing at all for this picture.
+
+# %%
+maps = {name: fv.EXPLANATIONS["feature_maps"](network.model, picture, [name])[0] for name in stages_of(network.model)}
+for name, one in maps.items():
+    print(f"{name}: {len(one.values)} channels of {one.values.shape[1]}x{one.values.shape[2]}, {one.dead} show nothing")
+
+# %%
+plots.feature_maps(maps["relu1"])
+
+# %% [markdown]
+# In the first layer the picture can still be recognised: these are edges, colours, brightness, much like the
+# kernels of the first notebook.
+
+# %%
+plots.feature_maps(maps["relu2"])
+
+# %%
+plots.feature_maps(maps["relu3"])
+
+# %%
+plots.feature_maps(maps["relu4"])
+
+# %%
+plots.feature_maps(maps["relu5"])
+
+# %% [markdown]
+# The deeper the layer, the smaller the maps and the less they look like a picture. A bright point in the last one
+# says: *something of a certain kind is about here*. What kind, the network has worked out for itself.
+#
+# ## The kernels themselves
+#
+# Only the first layer's kernels lie over colours, so only they can be drawn as pictures. Grey is zero.
+
+# %%
+plots.kernels(fv.EXPLANATIONS["kernels"](network.model))
+
+# %% [markdown]
+# Clear stripes and spots of colour are the sign of a network that has seen many pictures. Kernels that look like
+# noise have hardly moved from where they began: a few hundred pictures are not enough for the layer to take
+# shape. Compare with a network that has seen a million: train with `--model transfer` and draw its kernels.
+#
+# ## One number on its way
+#
+# There is no secret in a layer. Here is one number of the first convolution, the greatest one: the patch of the
+# (normalised) picture, the kernel, their products, the sum, the bias, and what ReLU makes of it.
+
+# %%
+first = fv.EXPLANATIONS["feature_maps"](network.model, picture, ["conv1"])[0].values
+place = [int(k) for k in np.unravel_index(first.argmax(), first.shape)]
+pixel = fv.EXPLANATIONS["one_pixel"](network.model, picture, "conv1", *place)
+assert abs(pixel.total - pixel.value) < 1e-3
+print(f"{pixel.products.size} products and a bias make {pixel.total:.4f}; the network itself says {pixel.value:.4f}")
+
+# %%
+third = fv.EXPLANATIONS["one_pixel"](network.model, picture, "conv3", 0, 3, 3)
+plots.one_pixel(third, picture)
+
+# %% [markdown]
+# ## Where it looks
+#
+# Four methods, one question: which part of the picture speaks for the class? **Grad-CAM** weighs the last maps by
+# how much each one matters for the class. **HiResCAM** does it place by place. **Occlusion** is the simplest to
+# understand: cover a square, and see how far the probability falls. **Integrated gradients** add up what every
+# single pixel contributes on the way from an even grey to the picture.
+
+# %%
+methods = ("gradcam", "hirescam", "occlusion", "integrated_gradients")
+heat = [fv.EXPLANATIONS[method](network.model, picture, target) for method in methods]
+plots.heatmaps(picture, heat, found.class_names)
+
+# %% [markdown]
+# The same for the other class. If both maps light up in the same place, the place matters, but says little about
+# *why*.
+
+# %%
+other = (target + 1) % len(found.class_names)
+plots.heatmaps(
+    picture, [fv.EXPLANATIONS[method](network.model, picture, other) for method in methods], found.class_names
+)
+
+# %% [markdown]
+# **Be careful with heat maps.** They show where the answer is sensitive. They do not show a reason, and not that
+# the answer is right; and a nice map can be found for a wrong answer as well. A simple test: a network with
+# random weights should give *another* map. It does:
+
+# %%
+from foveola.models.table import build  # noqa: E402
+
+untrained = build("alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=1)
+drawn = [heat[0], fv.EXPLANATIONS["gradcam"](untrained, picture, target)]
+plots.heatmaps(picture, drawn, found.class_names)
+
+# %% [markdown]
+# ## In one command each
+#
+# ```
+# foveola explain runs/... photo.jpg maps --method feature_maps
+# foveola explain runs/... - kernels.png --method kernels
+# foveola explain runs/... photo.jpg pixel.png --method one_pixel --stage conv1
+# foveola explain runs/... photo.jpg why.png --method gradcam
+# ```

@@ -1,0 +1,138 @@
+"""What `scripts/docs` does: pages, notebooks and reference into one folder, MkDocs over it, then a look at every link."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+ROOT = Path(__file__).parents[1]
+PAGES, SITE = ROOT / "build" / "pages", ROOT / "site"
+
+
+def main() -> None:
+    """Build, check, say what was made."""
+    parser = argparse.ArgumentParser(prog="scripts/docs")
+    parser.add_argument("--small", action="store_true", help="run the notebooks on few pictures")
+    small = parser.parse_args().small
+    shutil.rmtree(PAGES, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", PAGES)
+    shutil.copy(ROOT / "CHANGELOG.md", PAGES / "changelog.md")
+    render_course(small)
+    write_reference()
+    subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--clean"], cwd=ROOT, check=True)
+    wrong = broken_links(SITE)
+    for line in wrong:
+        print(f"docs: {line}", file=sys.stderr)
+    if wrong:
+        sys.exit(1)
+    print(f"docs: {len(list(SITE.rglob('*.html')))} pages in {SITE.relative_to(ROOT)}/, all links lead somewhere")
+
+
+def render_course(small: bool) -> None:
+    """Run every notebook in a kernel of its own and write it as a page with its figures."""
+    import jupytext
+    from nbclient import NotebookClient
+    from nbconvert import MarkdownExporter
+
+    (PAGES / "course").mkdir(exist_ok=True)
+    if small:
+        os.environ["FOVEOLA_COURSE"] = "small"
+    for source in sorted((ROOT / "course").glob("[0-9]*.py")):
+        started = time.monotonic()
+        notebook = jupytext.read(source)
+        NotebookClient(notebook, timeout=3600, kernel_name="python3").execute(cwd=str(ROOT))
+        text, resources = MarkdownExporter().from_notebook_node(notebook)
+        for name, data in resources["outputs"].items():
+            (PAGES / "course" / f"{source.stem}-{name}").write_bytes(data)
+            text = text.replace(f"({name})", f"({source.stem}-{name})")
+        (PAGES / "course" / f"{source.stem}.md").write_text(text, "utf-8")
+        print(f"docs: {source.name} ran in {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def write_reference() -> None:
+    """Pages made from the code: the commands' help, the tables of things known by name, the Python interface."""
+    place = PAGES / "reference"
+    help_ = subprocess.run(
+        [sys.executable, "-m", "typer", "foveola.cli", "utils", "docs", "--name", "foveola", "--title", "Commands"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    (place / "commands.md").write_text(help_, "utf-8")
+    (place / "names.md").write_text(_names(), "utf-8")
+    import foveola
+
+    kinds = ("MODELS", "FILTERS", "DATASETS", "EXPLANATIONS", "__version__")
+    blocks = [f"::: foveola.{_home(name)}\n" for name in sorted(foveola.__all__, key=str.lower) if name not in kinds]
+    (place / "python.md").write_text("# Python\n\n" + "\n".join(blocks), "utf-8")
+
+
+def _home(name: str) -> str:
+    import foveola
+
+    return f"{foveola._WHERE[name].removeprefix('foveola.')}.{name}"
+
+
+def _names() -> str:
+    from foveola.workflows import listing
+
+    parts = ["# Known by name\n\nMade from the code; the same as `foveola list`.\n"]
+    for kind in ("filters", "models", "explanations", "datasets"):
+        parts.append(f"\n## {kind.capitalize()}\n\n| name and options | what it is |\n|---|---|\n")
+        parts += [f"| `{entry.signature.replace('|', chr(92) + '|')}` | {entry.text} |\n" for entry in listing(kind)]
+    return "".join(parts)
+
+
+class _Links(HTMLParser):
+    """All that a page refers to, and the anchors it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.loads: list[str] = []
+        self.anchors: set[str] = set()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = {key: value for key, value in attributes if value}
+        self.anchors |= {found[key] for key in ("id", "name") if key in found}
+        if tag == "a" and "href" in found:
+            self.links.append(found["href"])
+        elif tag == "link" and found.get("rel") in ("stylesheet", "icon", "preload"):
+            self.loads.append(found["href"])
+        elif "src" in found:
+            self.loads.append(found["src"])
+
+
+def broken_links(site: Path) -> list[str]:
+    """Links that lead nowhere, and files that would have to come from the internet."""
+    pages = {}
+    for path in site.rglob("*.html"):
+        pages[path.resolve()] = parsed = _Links()
+        parsed.feed(path.read_text("utf-8"))
+    wrong = []
+    for path, page in pages.items():
+        shown = path.relative_to(site.resolve())
+        wrong += [f"{shown} loads {url}" for url in page.loads if re.match(r"(https?:)?//", url)]
+        for url in (*page.links, *page.loads):
+            parts = urlsplit(url)
+            if parts.scheme or parts.netloc or shown.name == "404.html":
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target = target / "index.html" if target.is_dir() else target
+            if not target.exists():
+                wrong.append(f"{shown} links to {url}, which is not there")
+            elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors:
+                wrong.append(f"{shown} links to {url}: the page has no such place")
+    return wrong
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Pictures of a run: its curves, its confusion matrix, its answers with their probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from foveola.errors import UsageError
+from foveola.lab.runs import Run
+from foveola.lab.training import grid_rows
+from foveola.learning.metrics import Evaluation
+from foveola.plots.style import COLOURS, COLUMN_INCHES, FAINT, INK, Plot, grid_shape, hide, plot, show, styled
+
+
+def curves(run: Run) -> Plot:
+    """Loss and accuracy on train and val, epoch by epoch; a line marks the epoch whose weights were kept.
+
+    Raises UsageError for a run that had no epochs (only a head was fitted).
+    """
+    history = run.history
+    if not history:
+        raise UsageError(f"the run {run.path} had no epochs, so it has no curves: its head was fitted at once")
+    epochs = [row.epoch for row in history]
+    best = int(run.result["best_epoch"])
+    with styled():
+        figure = plot(2.6)
+        loss, accuracy = figure.subplots(1, 2)
+        for part, colour, dashes in (("train", COLOURS[0], "--"), ("val", COLOURS[1], "-")):
+            marker = "o" if len(epochs) == 1 else ""
+            loss.plot(
+                epochs, [getattr(r, f"{part}_loss") for r in history], dashes, marker=marker, color=colour, label=part
+            )
+            accuracy.plot(
+                epochs,
+                [getattr(r, f"{part}_accuracy") for r in history],
+                dashes,
+                marker=marker,
+                color=colour,
+                label=part,
+            )
+        loss.set(xlabel="epoch", ylabel="loss, nats", ylim=(0, None))
+        accuracy.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
+        accuracy.yaxis.set_major_formatter(PercentFormatter(1, 0))
+        for axes in (loss, accuracy):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+            if best:
+                axes.axvline(best, color=FAINT, linewidth=0.8, linestyle=":")
+        if best:
+            accuracy.text(
+                best, 0.02, f" kept: epoch {best} ", fontsize=8, color=FAINT, ha="right" if best > 1 else "left"
+            )
+        loss.legend(frameon=False)
+    return figure
+
+
+def confusion(found: Evaluation) -> Plot:
+    """How many pictures of each true class (rows) got which answer (columns), coloured by the row's share."""
+    counts = found.confusion
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    n, names = len(counts), found.class_names
+    side = min(COLUMN_INCHES, 1.6 + 0.45 * n)
+    with styled():
+        figure = plot(side, side + 0.7)
+        axes = figure.add_subplot()
+        drawn = axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
+        if n <= 20:
+            for (row, column), number in np.ndenumerate(counts):
+                colour = "white" if share[row, column] > 0.55 else INK
+                axes.text(
+                    column, row, f"{number:,}", ha="center", va="center", fontsize=8 if n <= 10 else 6, color=colour
+                )
+            axes.set_xticks(range(n), names, rotation=45, ha="right", rotation_mode="anchor")
+            axes.set_yticks(range(n), names)
+        axes.set(xlabel="answer", ylabel="true class")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        bar = figure.colorbar(drawn, ax=axes, shrink=0.7, label="share of the true class")
+        bar.ax.yaxis.set_major_formatter(PercentFormatter(1, 0))
+    return figure
+
+
+def predictions(run: Run, columns: int = 5) -> Plot:
+    """Test pictures, evenly chosen, five by five: the answer below each; a wrong one with the true class."""
+    found, pictures = run.evaluation, run.pictures
+    rows = grid_rows(len(found))
+    lines, columns = grid_shape(len(rows), columns)
+    with styled():
+        figure = plot(lines * (COLUMN_INCHES / columns + 0.3))
+        places = figure.subplots(lines, columns, squeeze=False).ravel()
+        for place, row in zip(places, rows.tolist(), strict=False):
+            show(place, pictures.of(row))
+            right = bool(found.correct[row])
+            answer, truth = found.class_names[found.predicted[row]], found.class_names[found.labels[row]]
+            place.set_xlabel(
+                answer if right else f"{answer}\nis {truth}", color=COLOURS[0] if right else COLOURS[1], labelpad=2
+            )
+            place.xaxis.label.set_fontsize(8)
+        hide(places[len(rows) :])
+    return figure
+
+
+def probabilities(run: Run, n: int = 8, most: int = 10) -> Plot:
+    """Test pictures, evenly chosen, each with the probability of every class (the `most` likely ones) as bars."""
+    found, pictures = run.evaluation, run.pictures
+    kept = grid_rows(len(found))  # of these the run has the pictures
+    rows = kept[grid_rows(len(kept), n)]
+    with styled():
+        figure = plot(len(rows) * 1.25)
+        places = figure.subplots(len(rows), 2, squeeze=False, width_ratios=(1, 3))
+        for (left, right), row in zip(places, rows.tolist(), strict=True):
+            show(left, pictures.of(row))
+            _bars(right, found, row, most)
+    return figure
+
+
+def _bars(axes: Axes, found: Evaluation, row: int, most: int) -> None:
+    chances = found.probabilities[row]
+    shown = np.sort(np.argsort(-chances, kind="stable")[:most])
+    answer, truth = int(found.predicted[row]), int(found.labels[row])
+    colours = [COLOURS[0] if k == truth else COLOURS[1] if k == answer else FAINT for k in shown]
+    axes.bar(range(len(shown)), chances[shown], color=colours, width=0.7)
+    axes.set(ylim=(0, 1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
+    axes.set_xticks(range(len(shown)), [found.class_names[k] for k in shown], fontsize=7)
+    word = "right" if answer == truth else f"wrong: it is {found.class_names[truth]}"
+    axes.set_title(f"{found.class_names[answer]}, {chances[answer]:.0%}, {word}", fontsize=8, loc="left")
