@@ -99,7 +99,7 @@ def test_links_of_the_contents_lead_somewhere(page):
     found = Page(page)
     ids = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
     links = [link["href"][1:] for link in found.all("a")]
-    assert len(links) == 8 and set(links) <= set(ids)
+    assert len(links) == 9 and set(links) <= set(ids)
     assert len(ids) == len(set(ids))
 
 

@@ -3,7 +3,7 @@
     recipe.toml          what was done            history.jsonl        one line an epoch (head.jsonl: one a penalty)
     data.json            what the data is         weights.safetensors  the network (arrays only, nothing is pickled)
     network.json         its layers               predictions.npz      logits and labels of the test part
-    environment.json     machine and versions     pictures.npz         what the report shows
+    environment.json     machine and versions     pictures.npz         what the report shows (and insides.npz)
     report.html          the page                 result.json          the numbers; written last
 
 A folder without result.json is an unfinished run.
@@ -26,6 +26,7 @@ import numpy as np
 from foveola.data.dataset import printable
 from foveola.errors import UsageError
 from foveola.lab.card import DataCard, Pictures
+from foveola.lab.insides import Insides
 from foveola.lab.recipe import Recipe, compose, read_tables
 from foveola.learning.metrics import Evaluation
 from foveola.learning.rows import EpochRow, HeadRow
@@ -102,6 +103,11 @@ class Run:
     def pictures(self) -> Pictures:
         """The pictures that the report shows."""
         return Pictures.load(self.path / "pictures.npz")
+
+    @cached_property
+    def insides(self) -> Insides:
+        """What the report shows of the network's inside."""
+        return Insides.load(self.path / "insides.npz")
 
     @property
     def report(self) -> Path:

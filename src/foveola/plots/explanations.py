@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from foveola.errors import count
 from foveola.explanations.heatmaps import Heatmap
 from foveola.explanations.kernels import Kernels, Patch
+from foveola.explanations.mosaic import mosaic
 from foveola.explanations.one_pixel import OnePixel
 from foveola.explanations.stages import FeatureMaps
 from foveola.plots.style import (
@@ -29,9 +30,6 @@ from foveola.plots.style import (
 )
 from foveola.types import Image, Images, Labels
 
-GAP = 1
-"""Pixels between two tiles of a mosaic."""
-
 MOST_CHANNELS = 256
 
 _TITLES = {
@@ -49,13 +47,13 @@ def feature_maps(found: FeatureMaps, columns: int = 16) -> Plot:
     low, high = maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True)
     tiles = np.where(high > low, (maps - low) / np.where(high > low, high - low, 1), np.nan)
     columns = min(columns, channels)
-    mosaic = _mosaic(tiles, columns)
+    whole = mosaic(tiles, columns, np.nan)
     shown = "" if len(found.values) == channels else f", the first {channels} of {len(found.values)}"
     dead = f"; {found.dead} show nothing (grey)" if found.dead else ""
     with styled():
-        figure = plot(COLUMN_INCHES * mosaic.shape[0] / mosaic.shape[1] + 0.35)
+        figure = plot(COLUMN_INCHES * whole.shape[0] / whole.shape[1] + 0.35)
         axes = figure.add_subplot()
-        axes.imshow(np.ma.masked_invalid(mosaic), cmap=_with_grey(SEQUENTIAL), vmin=0, vmax=1)
+        axes.imshow(np.ma.masked_invalid(whole), cmap=_with_grey(SEQUENTIAL), vmin=0, vmax=1)
         axes.set_title(f"{found.stage}: {count(channels, 'channel')} of {height}x{width}{shown}{dead}")
         bare(axes)
     return figure
@@ -70,7 +68,7 @@ def kernels(found: Kernels, columns: int = 16) -> Plot:
     with styled():
         if pictures is not None:
             n = len(pictures)
-            coloured = _mosaic_of_pictures(pictures, min(columns, n))
+            coloured = mosaic(pictures, columns, 255)
             figure = plot(COLUMN_INCHES * coloured.shape[0] / coloured.shape[1] + 0.35)
             axes = figure.add_subplot()
             axes.imshow(coloured)
@@ -82,11 +80,11 @@ def kernels(found: Kernels, columns: int = 16) -> Plot:
         outputs, inputs, height, width = found.values.shape
         rows, across = min(outputs, columns), min(inputs, columns)
         tiles = found.values[:rows, :across].reshape(-1, height, width)
-        mosaic = _mosaic(tiles, across)
+        whole = mosaic(tiles, across, np.nan)
         top = float(np.abs(tiles).max()) or 1.0
-        figure = plot(COLUMN_INCHES * 0.9 * mosaic.shape[0] / mosaic.shape[1] + 0.5)
+        figure = plot(COLUMN_INCHES * 0.9 * whole.shape[0] / whole.shape[1] + 0.5)
         axes = figure.add_subplot()
-        drawn = axes.imshow(np.ma.masked_invalid(mosaic), cmap=_with_grey(DIVERGING), vmin=-top, vmax=top)
+        drawn = axes.imshow(np.ma.masked_invalid(whole), cmap=_with_grey(DIVERGING), vmin=-top, vmax=top)
         axes.set_title(f"{found.layer}: {rows} of {outputs} outputs (rows), {across} of {inputs} inputs (columns)")
         figure.colorbar(drawn, ax=axes, label="weight", shrink=0.8)
         bare(axes)
@@ -104,7 +102,7 @@ def heatmaps(image: Image, found: Sequence[Heatmap], class_names: Sequence[str])
         for place, one in zip(axes[1:], found, strict=False):
             name = _TITLES.get(one.method, one.method)
             at = f" at {one.stage}" if one.stage else ""
-            show(place, grey, f"{name}{at}\n{class_names[one.target]}, {one.probability:.1%}")
+            show(place, grey, f"{name}{at}\n{class_names[one.target]}, {100 * one.probability:.1f} %")
             place.imshow(one.heat, cmap="inferno", alpha=0.15 + 0.7 * one.heat, vmin=0, vmax=1)
         hide(axes[len(found) + 1 :])
     return figure
@@ -226,19 +224,3 @@ def _with_grey(name: str):  # type: ignore[no-untyped-def]
     import matplotlib as mpl
 
     return mpl.colormaps[name].with_extremes(bad="#d9d9d9")
-
-
-def _mosaic(tiles: NDArray[np.floating], columns: int) -> NDArray[np.floating]:
-    """float (n, h, w) as one picture of so many columns; gaps and empty places are nan."""
-    n, height, width = tiles.shape
-    rows, columns = grid_shape(n, columns)
-    out = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP), np.nan)
-    for k, tile in enumerate(tiles):
-        top, left = k // columns * (height + GAP), k % columns * (width + GAP)
-        out[top : top + height, left : left + width] = tile
-    return out
-
-
-def _mosaic_of_pictures(pictures: Images, columns: int) -> Images:
-    colours = [_mosaic(pictures[..., k].astype(float), columns) for k in range(3)]
-    return np.nan_to_num(np.stack(colours, axis=2), nan=255).astype(np.uint8)

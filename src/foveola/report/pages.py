@@ -24,6 +24,7 @@ from foveola.report import words
 from foveola.report.answers_section import answers_section
 from foveola.report.data_section import data_section
 from foveola.report.figures import Line, accuracy_axis, baseline_label, curves
+from foveola.report.inside_section import inside_section
 
 SECTIONS = (
     ("data", "The data"),
@@ -31,6 +32,7 @@ SECTIONS = (
     ("numbers", "The numbers"),
     ("pictures", "Test pictures"),
     ("mistakes", "Worst mistakes"),
+    ("inside", "What the network sees"),
     ("network", "The network"),
     ("recipe", "The recipe"),
 )
@@ -93,6 +95,7 @@ def render(run: Run) -> str:
             data=data_section(run.card, run.pictures),
             learning=learning(run, tables["fit"]),
             answers=answers_section(run.evaluation, run.pictures),
+            inside=inside_section(run.insides, run.evaluation),
             command=command(tables, run.seed),
             recipe_lines=tomli_w.dumps(tables).splitlines(),
         )

@@ -35,5 +35,12 @@ def thumbnail(image: Image, longest_px: int = LONGEST_PX) -> Thumbnail:
     return Thumbnail(_uri(encode(small, "JPEG"), "jpeg"), small.shape[1], small.shape[0], False)
 
 
+def exact(image: Image, widest_px: int) -> Thumbnail:
+    """A picture whose every pixel counts, as PNG, shown larger by a whole factor, up to about `widest_px` wide."""
+    height, width = image.shape[:2]
+    factor = max(1, widest_px // width)
+    return Thumbnail(_uri(encode(image), "png"), width * factor, height * factor, True)
+
+
 def _uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{b64encode(data).decode()}"

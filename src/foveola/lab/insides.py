@@ -1,0 +1,112 @@
+"""What a run keeps of its network's inside, so that the report needs no network any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
+
+from foveola.errors import UsageError
+from foveola.explanations.heatmaps import gradcam
+from foveola.explanations.kernels import kernels
+from foveola.explanations.stages import FeatureMaps, feature_maps, stages_of
+from foveola.learning.metrics import Evaluation
+from foveola.types import Images, Rows
+
+EACH = 3
+"""Heat maps of so many right and so many wrong answers, the most certain ones."""
+
+STAGES, CHANNELS, MAP_PX, KERNELS = 9, 32, 28, 64
+"""So many stages at most, evenly chosen; of each so many channels, no side longer; so many kernels."""
+
+
+@dataclass(frozen=True)
+class Insides:
+    """A network's inside in pictures; empty where it could not be looked into, for the `reason`.
+
+    kernels: the first convolution's as pictures uint8 (n, kh, kw, 3), none if it does not lie over colours; stages: names;
+    maps: for each stage uint8 (c, h, w), every channel from its least (0) to its greatest value (255); row: whose maps, a
+    position in the evaluation; rows: int64 (m,), whose heat maps; heat: uint8 (m, H, W); pictures: uint8 (m + 1, H, W, 3),
+    that of `row` first; heat_stage: where Grad-CAM was taken.
+    """
+
+    kernels: Images = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
+    stages: tuple[str, ...] = ()
+    maps: tuple[NDArray[np.uint8], ...] = ()
+    row: int = -1
+    rows: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    heat: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 1, 1), np.uint8))
+    pictures: Images = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
+    heat_stage: str = ""
+    reason: str = ""
+
+    def save(self, path: Path) -> None:
+        """Write it as an .npz file (arrays only)."""
+        arrays: dict[str, NDArray[Any]] = {f"map_{k}": one for k, one in enumerate(self.maps)}
+        names = "\n".join((self.heat_stage, self.reason.replace("\n", " "), *self.stages))
+        arrays["names"] = np.frombuffer(names.encode(), np.uint8)
+        arrays |= {"kernels": self.kernels, "row": np.array(self.row), "rows": self.rows, "heat": self.heat}
+        arrays["pictures"] = self.pictures
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path) -> Insides:
+        """Read what `save` wrote; a run from before this was kept has none."""
+        if not path.exists():
+            return cls(reason="the run was made before this was kept")
+        with np.load(path, allow_pickle=False) as arrays:
+            heat_stage, reason, *stages = arrays["names"].tobytes().decode().split("\n")
+            maps = tuple(arrays[f"map_{k}"] for k in range(len(stages)))
+            return cls(
+                arrays["kernels"], tuple(stages), maps, int(arrays["row"]), arrays["rows"], arrays["heat"],
+                arrays["pictures"], heat_stage, reason,
+            )  # fmt: skip
+
+
+def look_inside(model: nn.Module, evaluation: Evaluation, pixels: Images, test: Rows) -> Insides:
+    """Kernels, one picture's maps at each stage, and heat maps of the most certain right and wrong answers.
+
+    model: on the processor; pixels: the prepared data, `test` its rows in the evaluation's order. A network that can't be
+    looked into (no convolution, no gradient) gives an empty one: a run is not lost for a picture of it.
+    """
+    certain = evaluation.probabilities.max(axis=1)
+    right = np.argsort(np.where(evaluation.correct, -certain, 1), kind="stable")[
+        : min(EACH, int(evaluation.correct.sum()))
+    ]
+    wrong = np.argsort(np.where(evaluation.correct, 1, -certain), kind="stable")[
+        : min(EACH, int((~evaluation.correct).sum()))
+    ]
+    rows = np.concatenate([right, wrong]).astype(np.int64)
+    row = int(rows[0])
+    pictures = np.array(pixels[test[np.concatenate([[row], rows])]])
+    try:
+        stages = _some(stages_of(model))
+        maps = tuple(_scaled(one) for one in feature_maps(model, pictures[0], stages))
+        found = [
+            gradcam(model, image, int(evaluation.predicted[r])) for image, r in zip(pictures[1:], rows, strict=True)
+        ]
+        heat = np.stack([np.rint(255 * one.heat).astype(np.uint8) for one in found])
+        first = kernels(model).pictures
+    except (UsageError, RuntimeError, AssertionError) as problem:
+        return Insides(reason=str(problem).partition("\n")[0])
+    empty = np.zeros((0, 1, 1, 3), np.uint8)
+    return Insides(empty if first is None else first[:KERNELS], stages, maps, row, rows, heat, pictures, found[0].stage)
+
+
+def _some(stages: tuple[str, ...]) -> tuple[str, ...]:
+    chosen = np.unique(np.linspace(0, len(stages) - 1, min(len(stages), STAGES)).round().astype(int))
+    return tuple(stages[k] for k in chosen)
+
+
+def _scaled(one: FeatureMaps) -> NDArray[np.uint8]:
+    values = torch.from_numpy(one.values[:CHANNELS])
+    height, width = (min(side, MAP_PX) for side in values.shape[1:])
+    values = F.adaptive_avg_pool2d(values[None], (height, width))[0]
+    low, high = values.amin(dim=(1, 2), keepdim=True), values.amax(dim=(1, 2), keepdim=True)
+    return (255 * (values - low) / (high - low).clamp_min(1e-12)).round().to(torch.uint8).numpy()

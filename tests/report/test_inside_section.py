@@ -1,0 +1,55 @@
+"""The report's section on the network's inside."""
+
+import numpy as np
+
+from foveola.lab.insides import Insides
+from foveola.report.inside_section import HEAT, inside_section, laid_over
+from foveola.report.pages import render
+
+
+def insides():
+    rng = np.random.default_rng(0)
+    return Insides(
+        kernels=rng.integers(0, 256, (5, 3, 3, 3), np.uint8),
+        stages=("conv1", "<b>conv2"),
+        maps=(rng.integers(0, 256, (20, 8, 8), np.uint8), rng.integers(0, 256, (4, 2, 3), np.uint8)),
+        row=2,
+        rows=np.array([2, 1]),
+        heat=rng.integers(0, 256, (2, 24, 32), np.uint8),
+        pictures=rng.integers(0, 256, (3, 24, 32, 3), np.uint8),
+        heat_stage="conv2",
+    )
+
+
+def test_without_heat_a_picture_is_grey_and_with_it_takes_its_colour():
+    image = np.full((1, 2, 3), (30, 60, 90), np.uint8)
+    out = laid_over(image, np.array([[0, 255]], np.uint8))
+    assert out[0, 0].tolist() == [60, 60, 60]
+    assert out[0, 1].tolist() == np.rint(0.2 * 60 + 0.8 * HEAT).tolist()
+
+
+def test_the_section_says_whose_maps_and_what_was_answered(make_run):
+    run = make_run()
+    section = inside_section(insides(), run.evaluation)
+    names = run.evaluation.class_names
+    assert section.true == names[run.evaluation.labels[2]]
+    assert [(one.name, one.size, one.channels) for one in section.stages] == [
+        ("conv1", "8 × 8", 20),
+        ("<b>conv2", "2 × 3", 4),
+    ]
+    assert [one.right for one in section.heated] == [True, False]  # row 1 is wrong in this run
+    assert section.heated[1].predicted == names[run.evaluation.predicted[1]]
+
+
+def test_the_page_shows_kernels_maps_and_heat(make_run):
+    run = make_run()
+    insides().save(run.path / "insides.npz")
+    page = render(run)
+    assert "the learned kernels of the first convolution" in page
+    assert page.count('alt="feature maps of stage') == 2
+    assert page.count('alt="heat map of') == 2
+    assert "<b>conv2" not in page  # a name is text, never markup
+
+
+def test_the_page_of_a_run_without_says_why(make_run):
+    assert "Nothing to show: the run was made before this was kept." in render(make_run())
