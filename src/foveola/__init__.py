@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from foveola.lab.runs import open_run as open_run
     from foveola.models.table import MODELS as MODELS
     from foveola.types import Size as Size
+    from foveola.workflows import compare as compare
     from foveola.workflows import demo as demo
     from foveola.workflows import evaluate as evaluate
     from foveola.workflows import explain as explain
@@ -53,6 +54,7 @@ _WHERE = {
     "Run": "foveola.lab.runs",
     "Size": "foveola.types",
     "UsageError": "foveola.errors",
+    "compare": "foveola.workflows",
     "demo": "foveola.workflows",
     "evaluate": "foveola.workflows",
     "explain": "foveola.workflows",

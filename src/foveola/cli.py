@@ -278,6 +278,54 @@ def show(
     _say(f"not trainable  {found.parameters - found.trainable:,}")
 
 
+@app.command()
+def compare(
+    data: Annotated[str, typer.Argument(help="A folder of class folders, an .npz file, cifar10 or digits.")],
+    arm: Annotated[
+        list[str],
+        typer.Option(help='"plain", or "sharpened: chain=sharpen"; twice or more, the first is the baseline.'),
+    ],
+    seeds: Annotated[str, typer.Option(help="How many (from 0), a range 0-9, or a list 1,4,7.")] = "10",
+    model: Annotated[str | None, typer.Option(help="The network of all arms.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of all arms.")] = None,
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of all arms.")] = None,
+    question: Annotated[list[str] | None, typer.Option(help="What may differ, such as data.chain.")] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option(help="What may differ besides; every result carries a warning.")
+    ] = None,
+    margin: Annotated[float, typer.Option(help="The difference, in points, below which nobody cares.")] = 0.5,
+    precision: Annotated[
+        float | None, typer.Option(help="Wanted half-width in points: says how many seeds it takes.")
+    ] = None,
+    budget: Annotated[str | None, typer.Option(help="How long all may take, such as 30m.")] = None,
+    set_: Settings = None,
+    runs: Annotated[Path, typer.Option(help="Where run folders go, and are looked for.")] = Path("runs"),
+    json_: Json = False,
+) -> None:
+    """Does it help, or was it luck? Train arms that differ in one thing, over the same seeds, and say what was shown."""
+    common = {"model.name": model, "fit.epochs": epochs, "data.size": size, **_settings(set_)}
+    found = workflows.compare(
+        data, arm, seeds=seeds, settings={key: value for key, value in common.items() if value is not None},
+        question=question or (), allow=allow or (), margin=margin, precision=precision, budget=budget, runs=runs,
+        tell=lambda line: typer.echo(line, err=True),
+    )  # fmt: skip
+    if json_:
+        _print_json(found.to_json())
+        return
+    rows = [
+        (
+            arm.name,
+            f"{100 * row.mean():.2f} %",
+            f"{100 * row.min():.2f} to {100 * row.max():.2f} %",
+            count(len(row), "seed"),
+        )
+        for arm, row in zip(found.arms, found.accuracy, strict=True)
+    ]
+    _table(("arm", "mean accuracy", "least to greatest", "seeds"), rows)
+    for one in found.against_baseline():
+        _say(one.sentence)
+
+
 @app.command("show-data")
 def show_data(
     data: Annotated[str, typer.Argument(help="A folder of class folders, an .npz file, cifar10 or digits.")],

@@ -142,10 +142,10 @@ def shrink(image: Image, longest_px: int) -> Image:
     return np.asarray(pillow.fromarray(image).resize((width, height), pillow.Resampling.BICUBIC))
 
 
-def encode(image: Image, format: Literal["PNG", "JPEG"] = "PNG", *, quality: int = 88) -> bytes:
-    """The bytes of a PNG or JPEG file of the picture."""
+def encode(image: Image, format: Literal["PNG", "JPEG"] = "PNG", *, quality: int = 88, smallest: bool = True) -> bytes:
+    """The bytes of a PNG or JPEG file of the picture. smallest: take time for a smaller PNG; for photos it is much time."""
     out = io.BytesIO()
-    options = {"quality": quality} if format == "JPEG" else {"optimize": True}
+    options = {"quality": quality} if format == "JPEG" else {"optimize": True} if smallest else {"compress_level": 3}
     pillow.fromarray(image).save(out, format, **options)
     return out.getvalue()
 

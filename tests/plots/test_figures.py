@@ -81,7 +81,7 @@ def test_deeper_kernels_are_outputs_by_inputs():
 def test_heat_is_laid_over_the_picture_in_grey():
     heat = Heatmap("gradcam", 1, 0.873, np.eye(12, 16, dtype=np.float32) * 5, "relu5")
     figure = explanations.heatmaps(IMAGE, [heat], ["cat", "dog"])
-    assert titles(figure) == ["the picture", "Grad-CAM at relu5\ndog, 87.3%"]
+    assert titles(figure) == ["the picture", "Grad-CAM at relu5\ndog, 87.3 %"]
     over = figure.axes[1]
     np.testing.assert_allclose(np.asarray(over.images[1].get_array()), np.eye(12, 16))
     grey = np.asarray(over.images[0].get_array())

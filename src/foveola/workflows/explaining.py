@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,12 +116,12 @@ def _heatmap(network: Network, image: Image, method: str, stage: str, label: str
     from foveola.lab.inference import probabilities
     from foveola.plots.explanations import heatmaps
 
-    answer = int(probabilities(network, image[None])[0].argmax())
-    target = answer if label is None else network.class_names.index(label)
+    chances = probabilities(network, image[None])[0]  # averaged over the network's views, as `predict` answers
+    target = int(chances.argmax()) if label is None else network.class_names.index(label)
     at = {"stage": stage} if stage else {}
     if stage and method in ("occlusion", "integrated_gradients"):
         raise UsageError(f"{method} looks at the picture itself and takes no stage: leave --stage out")
-    found = EXPLANATIONS[method](network.model, image, target, **at)
+    found = replace(EXPLANATIONS[method](network.model, image, target, **at), probability=float(chances[target]))
     heatmaps(image, [found], network.class_names).write(out)
     return Explained((out,), network.class_names[target], found.probability)
 

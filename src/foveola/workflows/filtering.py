@@ -76,7 +76,7 @@ def filter(
     if drawing:
         _draw(image, parsed, drawing).write(out)
     else:
-        write_atomic(out, images.encode(parsed(image), _WRITABLE[out.suffix.lower()], quality=95))
+        write_atomic(out, images.encode(parsed(image), _WRITABLE[out.suffix.lower()], quality=95, smallest=False))
     return Filtered((out,))
 
 
@@ -107,7 +107,7 @@ def _folder(source: Path, out: Path, chain: Chain, tick: Tick) -> Filtered:
 
     def one(name: str, target: str) -> str:
         try:
-            write_atomic(out / target, images.encode(chain(_read(source / name))))
+            write_atomic(out / target, images.encode(chain(_read(source / name)), smallest=False))
         except (ImageProblem, UsageError) as problem:  # UsageError: this one is too small for a kernel
             return str(problem)
         return ""

@@ -86,7 +86,7 @@ def train(
     started = time.monotonic()
     watch = watch or Watch()
     clock = Clock(started, budget=budget)
-    session = _begin(
+    session = plan_run(
         data,
         settings={
             "data.size": size,
@@ -102,6 +102,15 @@ def train(
         tick=watch.tick,
         clock=clock,
     )
+    return run_session(session, clock, watch)
+
+
+def run_session(session: Session, clock: Clock, watch: Watch) -> Run:
+    """Make the run's folder, train, measure, report."""
+    from foveola.store import new_folder
+
+    new_folder(session.folder)
+    session.begin()
     watch.plan(_plan(session))
     for row in session.rows():
         clock.first_step = clock.first_step or time.monotonic()
@@ -126,7 +135,7 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _begin(
+def plan_run(
     data: Data | None,
     *,
     settings: Mapping[str, object],
@@ -137,14 +146,14 @@ def _begin(
     tick: Tick,
     clock: Clock,
 ) -> Session:
-    """All that comes before the first step: read, decode, split, plan, build, make the folder. Times go to `clock`."""
+    """All that comes before the first step: read, decode, split, plan, build; nothing is written but caches."""
     with _collector_paused():
         from foveola.lab.budget import parse_time, require_free
         from foveola.lab.recipe import compose, merge, read_tables
         from foveola.lab.runs import run_folder
         from foveola.lab.training import Session
         from foveola.models.table import require
-        from foveola.store import digest, new_folder
+        from foveola.store import digest
 
     clock.imported = time.monotonic()
     if not 0 <= seed < 2**32:
@@ -166,10 +175,7 @@ def _begin(
     done, remarks = _complete(tables, prepared, split, seed, clock)
     fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
     folder = Path(out) if out is not None else run_folder(Path(runs), prepared.dataset.name, done, fingerprint, seed)
-    session = Session(prepared, split, done, seed, folder, tick, remarks)
-    new_folder(folder)
-    session.begin()
-    return session
+    return Session(prepared, split, done, seed, folder, tick, remarks)
 
 
 @dataclass
