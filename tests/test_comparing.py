@@ -169,3 +169,14 @@ def test_a_budget_ends_after_the_pairs_that_fit(folder, tmp_path, monkeypatch):
     )
     assert found.seeds == (0, 1)
     assert told[-1] == "the budget ends here: 2 of 50 seeds; what takes more of them is not known"
+
+
+def test_the_figure_has_a_line_for_each_seed_and_an_interval_for_each_arm(compared):
+    from foveola.plots.comparisons import paired
+
+    found = compared[0]
+    left, right = paired(found).axes
+    assert [line.get_ydata().tolist() for line in left.lines] == (100 * found.accuracy.T).tolist()
+    low, high, _ = found.against_baseline()[1].difference.interval
+    assert list(right.lines[-1].get_xdata()) == [low, high]
+    assert [label.get_text() for label in right.get_yticklabels()] == ["blurred", "inverted"]

@@ -69,6 +69,7 @@ def test_the_run_folder_holds_everything_and_nothing_half(run):
         "data.json",
         "environment.json",
         "history.jsonl",
+        "insides.npz",
         "network.json",
         "pictures.npz",
         "predictions.npz",

@@ -39,7 +39,8 @@ def paired_difference(
 
     test_to_train: n_test / n_train where every seed has a split of its own. The training sets then overlap, the differences
     are not independent, and the plain interval is too narrow; the variance is multiplied by (1/n + n_test/n_train) in place
-    of 1/n (C. Nadeau and Y. Bengio, "Inference for the generalization error", Machine Learning 52, 2003). 0: one split for all.
+    of 1/n (C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003). 0: one split
+    for all.
 
     One difference alone has no scatter: its interval is infinite and p is 1. Where all are equal the interval is a point.
 
