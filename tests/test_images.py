@@ -316,10 +316,24 @@ def test_broken_exif_is_ignored(ramp, encoded, exif):
 
 def test_a_reduced_jpeg_is_turned_too(ramp, encoded):
     whole = images.decode(tagged(encoded, ramp(160, 240), "JPEG", 6))
-    reduced = images.decode(tagged(encoded, ramp(160, 240), "JPEG", 6), enough=Size(60, 40))
+    reduced = images.decode(tagged(encoded, ramp(160, 240), "JPEG", 6), enough=lambda *_: Size(60, 40))
     assert (reduced.height_px, reduced.width_px, reduced.orientation) == (240, 160, 6)
     assert reduced.image.shape == (60, 40, 3)
     assert np.abs(images.resize(whole.image, Size(60, 40)).astype(int) - reduced.image).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("how", "reduced"),
+    [
+        ("pad", True),  # 160x640 is padded from 16x64: 40x160 has one and a half times that
+        ("crop", False),  # cut from 64x256, and 80x320 has less than 96x384
+        ("stretch", False),  # 64x64, and 80x320 is too low
+    ],
+)
+def test_a_jpeg_is_reduced_for_the_size_it_is_scaled_to(ramp, encoded, how, reduced):
+    decoded = images.read(encoded(ramp(160, 640), "JPEG"), Size(64, 64), how)
+    assert decoded.reduced == reduced
+    assert decoded.image.shape == (64, 64, 3)
 
 
 # Damage
@@ -590,9 +604,9 @@ def test_a_large_jpeg_is_decoded_reduced_and_looks_the_same(ramp, encoded):
 
 def test_a_reduced_jpeg_keeps_at_least_what_is_enough(ramp, encoded):
     data = encoded(ramp(400, 300), "JPEG")
-    assert images.decode(data, enough=Size(200, 150)).image.shape == (200, 150, 3)
-    assert images.decode(data, enough=Size(201, 150)).image.shape == (400, 300, 3)
-    assert images.decode(data, enough=Size(10, 10)).image.shape == (50, 38, 3)
+    assert images.decode(data, enough=lambda *_: Size(200, 150)).image.shape == (200, 150, 3)
+    assert images.decode(data, enough=lambda *_: Size(201, 150)).image.shape == (400, 300, 3)
+    assert images.decode(data, enough=lambda *_: Size(10, 10)).image.shape == (50, 38, 3)
 
 
 def test_a_small_jpeg_is_not_reduced(ramp, encoded):

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal, TypeAlias
@@ -62,11 +63,12 @@ class Decoded:
     content: bytes = b""
 
 
-def decode(data: bytes, *, enough: Size | None = None) -> Decoded:
+def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> Decoded:
     """Decode a picture from the bytes of a file.
 
-    With `enough`, a large JPEG is decoded at the smallest of 1/2, 1/4 or 1/8 that still has both sides at least that
-    long: libjpeg does it in the frequency domain, antialiased, in a fraction of the time.
+    With `enough`, a large JPEG is decoded at the smallest of 1/2, 1/4 or 1/8 that still has both sides at least as long
+    as what `enough` says for its upright height and width: libjpeg does it in the frequency domain, antialiased, in a
+    fraction of the time.
 
     Raises ImageProblem with the reason when this is not a usable picture.
     """
@@ -81,7 +83,8 @@ def decode(data: bytes, *, enough: Size | None = None) -> Decoded:
         if orientation >= 5:
             height, width = width, height
         if enough is not None and name in ("JPEG", "MPO"):
-            want = (enough.height_px, enough.width_px) if orientation >= 5 else (enough.width_px, enough.height_px)
+            least = enough(height, width)
+            want = (least.height_px, least.width_px) if orientation >= 5 else (least.width_px, least.height_px)
             opened.draft(None, want)
         reduced = opened.width * opened.height < width * height
         image = _pixels(opened, orientation)
@@ -96,10 +99,33 @@ def size_of(data: bytes) -> tuple[int, int]:
         return (width, height) if _orientation(opened) >= 5 else (height, width)
 
 
+_SPARE = 1.5
+"""A JPEG is decoded with sides this many times those it is resized to, or larger: libjpeg's own reduction is a box, which
+the bicubic after it then hides. 400 photos to 224x224, mean difference from the whole picture resized: 0.3 grey levels
+at 2, 0.5 at 1.5, 1.1 at 1; time 100, 97 and 92 %."""
+
+
 def read(data: bytes, size: Size, how: Resize = "pad") -> Decoded:
     """Decode a file's bytes and resize to `size`; what training and prediction see of a file."""
-    decoded = decode(data, enough=Size(2 * size.height_px, 2 * size.width_px))
+
+    def enough(height: int, width: int) -> Size:
+        return Size(*(math.ceil(_SPARE * side) for side in _scaled(height, width, size, how)))
+
+    decoded = decode(data, enough=enough)
     return replace(decoded, image=resize(decoded.image, size, how))
+
+
+def _scaled(height: int, width: int, size: Size, how: Resize) -> Size:
+    """The size a picture of this height and width is scaled to before it is padded to `size` or cut to it."""
+    if how == "stretch":
+        return size
+    scales = size.height_px / height, size.width_px / width
+    if how == "crop":
+        scale = max(scales)
+        return Size(max(size.height_px, round(height * scale)), max(size.width_px, round(width * scale)))
+    scale = min(scales)
+    inner = (min(max(1, round(side * scale)), limit) for side, limit in zip((height, width), size, strict=True))
+    return Size(*inner)
 
 
 def resize(image: Image, size: Size, how: Resize = "pad") -> Image:
@@ -121,10 +147,7 @@ def resize(image: Image, size: Size, how: Resize = "pad") -> Image:
         return np.asarray(source.resize((target_w, target_h), pillow.Resampling.BICUBIC))
     if how == "crop":
         return np.asarray(ImageOps.fit(source, (target_w, target_h), pillow.Resampling.BICUBIC))
-    scale = min(target_h / height, target_w / width)
-    inner_h, inner_w = (
-        min(max(1, round(side * scale)), limit) for side, limit in zip((height, width), size, strict=True)
-    )
+    inner_h, inner_w = _scaled(height, width, size, how)
     out = np.zeros((target_h, target_w, 3), np.uint8)
     top, left = (target_h - inner_h) // 2, (target_w - inner_w) // 2
     out[top : top + inner_h, left : left + inner_w] = np.asarray(
