@@ -75,7 +75,7 @@ def report(name: str, rounds: int) -> None:
     def step() -> object:
         return stepper.take(images, labels, 1e-3, 1.0, (0, 0, 0))
 
-    parts = -(-spec.batch_size // (spec.micro_batch_size or spec.batch_size))
+    parts = spec.parts(spec.batch_size)
     bare = [alone(layer, shape, needs, dtype) for layer, shape, needs in shapes(model, images, parts)]
     for call in (step, *(call for one in bare for call in (one.forward, one.backward))):
         timed(call, 3)  # the first calls prepare the convolutions

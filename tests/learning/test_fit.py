@@ -198,14 +198,27 @@ def test_micro_batches_add_up_to_the_gradient_of_the_batch(stripes):
     pixels, labels = stripes
     images, wanted = torch.from_numpy(pixels[:10]).permute(0, 3, 1, 2), torch.from_numpy(labels[:10])
     gradients = []
-    for micro in (0, 3, 10, 64):
+    for parts in (1, 4, 2, 10):
         model = build("alexnet_mini", Size(64, 64), 2).eval()
         bigger = torch.nn.functional.interpolate(images, (64, 64))
-        _, logits = _forward_backward(model, bigger, wanted, FitSpec(micro_batch_size=micro), torch.float32)
+        _, logits = _forward_backward(model, bigger, wanted, FitSpec(), torch.float32, parts)
         assert logits.shape == (10, 2)
         gradients.append([p.grad for p in model.parameters()])
     for other in gradients[1:]:
         assert all(torch.allclose(a, b, atol=1e-4, rtol=1e-4) for a, b in zip(gradients[0], other, strict=True))
+
+
+def test_small_pictures_go_through_in_as_few_parts_as_their_pixels_allow(stripes):
+    seen = []
+    pixels, labels = stripes
+    model = build("fast", Size(32, 32), 2, {"width1": 8, "width2": 8, "width3": 8})
+    model.register_forward_pre_hook(lambda m, inputs: seen.append(tuple(inputs[0].shape[::3])) if m.training else None)
+    spec = FitSpec(epochs=1, batch_size=16, micro_batch_size=4, start_scale=0.5, whole_from=0.7, lr_peak=0.01)
+    larger, labels = pixels[:64].repeat(2, axis=1).repeat(2, axis=2), labels[:64]
+    train, val = (Batches(larger, labels, np.arange(n), 16) for n in (64, 4))
+    list(fit(model, train, val, spec, device=CPU, dtype=torch.float32, seed=0))
+    # 4 whole pictures at a time: as many pixels as 16 of a quarter's area, or 7 of nine sixteenths'.
+    assert seen == [(16, 16), (16, 16), (6, 24), (5, 24), (5, 24), (4, 32), (4, 32), (4, 32), (4, 32)]
 
 
 def test_pictures_begin_small_and_end_whole(stripes):

@@ -70,10 +70,13 @@ def test_whitened_patches_are_uncorrelated_with_equal_variance():
     assert covariance.diag()[:4] == pytest.approx(torch.ones(4), abs=0.02)
 
 
-def test_the_whitening_layer_does_not_learn_its_filters():
+def test_the_whitening_layer_does_not_learn_and_nothing_goes_back_through_it():
     model = build("fast", Size(32, 32), 2)
-    assert not model.whitening.weight.requires_grad
-    assert model.whitening.bias.requires_grad
+    went_in = []
+    model.block1.register_forward_pre_hook(lambda _, inputs: went_in.extend(inputs))
+    model(torch.zeros((1, 3, 32, 32), dtype=torch.uint8)).sum().backward()
+    assert [part.grad for part in model.whitening.parameters()] == [None, None]
+    assert not went_in[0].requires_grad
 
 
 @pytest.fixture

@@ -88,10 +88,12 @@ class Stepper:
 
         Gives loss and logits. A loss that is not finite changes nothing: the step is not taken.
         """
+        whole_px = images.shape[2] * images.shape[3]
         images = resized(images, share, self._least_px)
+        parts = self.spec.parts(len(images), images.shape[2] * images.shape[3] / whole_px)
         with _seeded(self.device, key):
             loss, logits = _forward_backward(
-                self.model, images.to(self.device), labels.to(self.device), self.spec, self.dtype
+                self.model, images.to(self.device), labels.to(self.device), self.spec, self.dtype, parts
             )
         value = float(loss)
         if math.isfinite(value):
@@ -100,14 +102,13 @@ class Stepper:
 
 
 def _forward_backward(
-    model: nn.Module, images: Tensor, labels: Tensor, spec: FitSpec, dtype: torch.dtype
+    model: nn.Module, images: Tensor, labels: Tensor, spec: FitSpec, dtype: torch.dtype, parts: int
 ) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy and logits of a batch; the gradients are left at the parameters.
+    """Mean cross-entropy and logits of a batch, part by part; the gradients are left at the parameters.
 
     The cross-entropy that is handed out is the plain one, so that train and val can be compared in one figure.
     """
     answers = []
-    parts = -(-len(images) // (spec.micro_batch_size or len(images)))
     for some, their_labels in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
         with mixed(images.device, dtype):
             logits = model(some)

@@ -29,13 +29,15 @@ LEAST_PX = 10
 class Whitening(nn.Conv2d):
     """A convolution whose filters are the eigenvectors of the training set's 2x2 patches, scaled to variance 1.
 
-    24 outputs: the 12 eigenvectors of the 2x2x3 patches and their negatives, so that the activation loses nothing. The
-    weights are fixed after `initialise_from`; only the bias learns. Method: T. Tysanny and K. Jordan, in the source above.
+    24 outputs: the 12 eigenvectors of the 2x2x3 patches and their negatives, so that the activation loses nothing. All is
+    fixed after `initialise_from`. Method: T. Tysanny and K. Jordan, in the source above, where the bias learns in the first
+    third of the run. Here it never does: then no gradient goes back to the largest feature map, a tenth of a step, and
+    nothing is lost (docs/why/speed.md). It stays for the sake of the weights of older runs, where it had learned.
     """
 
     def __init__(self) -> None:
         super().__init__(3, 24, 2, bias=True)
-        self.weight.requires_grad_(False)
+        self.requires_grad_(False)
 
     def initialise_from(self, images: Tensor) -> None:
         """Set the filters from normalised pictures: float (n, 3, H, W)."""
