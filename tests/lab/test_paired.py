@@ -8,9 +8,12 @@ from scipy import stats
 
 from foveola.lab.paired import (
     Difference,
+    _redrawn,
     bootstrap_difference,
+    flip_deviation,
     holm,
     mcnemar,
+    narrowest,
     paired_difference,
     seeds_needed,
     verdict,
@@ -43,12 +46,37 @@ def test_equal_differences_are_a_point(value, p):
     assert paired_difference([value] * 5) == Difference(value, Interval(value, value, 0.95), p, 5)
 
 
+def rate_may_be(most, of=1_000):
+    """More than that many of 1,000 would be chance once in a hundred, if the rate is `most`."""
+    return int(stats.binom.ppf(0.99, of, most))
+
+
 @pytest.mark.parametrize("n", [5, 10])
 def test_without_a_difference_false_alarms_are_as_rare_as_stated(n):
-    """1,000 comparisons of a method with itself: 5 % may cry; more than 6.4 % would be chance one time in forty."""
+    """1,000 comparisons of a method with itself."""
     rng = np.random.default_rng(1)
     said = [verdict(paired_difference(rng.normal(0, 0.4, n)), 0.5) for _ in range(1_000)]
-    assert sum(word in ("helps", "hurts") for word in said) <= 64
+    assert sum(word in ("helps", "hurts") for word in said) <= rate_may_be(0.05)
+
+
+def families(arms, n, runs=1_000):
+    """For 1,000 comparisons of a baseline with arms that do the same: whether any arm is said to help or hurt, and
+    whether one would be without the correction for their number."""
+    rng, corrected, plain = np.random.default_rng(4), 0, 0
+    for _ in range(runs):
+        accuracy = rng.normal(80, 0.4, (arms + 1, n))
+        found = [paired_difference(row - accuracy[0]) for row in accuracy[1:]]
+        p_values = holm([one.p_value for one in found])
+        loud = ("helps", "hurts")
+        corrected += any(verdict(one, 0.5, p) in loud for one, p in zip(found, p_values, strict=True))
+        plain += any(verdict(one, 0.5) in loud for one in found)
+    return corrected, plain
+
+
+def test_of_four_arms_that_do_nothing_any_one_is_said_to_work_no_more_often_than_stated():
+    corrected, plain = families(4, 6)
+    assert corrected <= rate_may_be(0.05)
+    assert plain > 2 * rate_may_be(0.05)  # or the simulation could not tell a correction from none
 
 
 @pytest.mark.parametrize(("n", "level"), [(5, 0.95), (10, 0.9)])
@@ -59,27 +87,104 @@ def test_intervals_hold_the_known_difference_as_often_as_they_say(n, level):
     assert stats.binomtest(covered, 1_000, level).pvalue > 0.01
 
 
-def simulated(rng, seeds, pictures, gain):
-    """Right or wrong for two methods: pictures are easy or hard, runs good or bad, and `other` is better by `gain`."""
-    hardness, luck = rng.normal(0, 1, pictures), rng.normal(0, 0.1, (2, seeds, 1))
-    noise = rng.normal(0, 0.5, (2, seeds, pictures))
-    edge = 1.0 + luck + noise - hardness
-    return edge[0] > 0, edge[1] + gain > 0
+def resampled(rng, sets, splits, noise):
+    """Differences in points of two learners over random splits, float64 (sets, splits), n_test / n_train = 1/4.
+
+    A set has 100 pictures, a split is 80 to learn from and 20 to judge by, as `foveola compare` draws one for each seed. Each
+    learner sees one number of a picture, its class plus noise, and puts its border half way between the two classes' means.
+    The second one's number has `noise` times as much of it: at 1 they are equally good.
+    """
+    n, n_test = 100, 20
+    labels = np.arange(n) % 2
+    values = labels + rng.normal(0, 1, (2, sets, n)) * np.array([1.0, noise])[:, None, None]
+    order = rng.permuted(np.broadcast_to(np.arange(n), (sets, splits, n)), axis=2)
+    drawn = np.take_along_axis(values[:, :, None, :], order[None], axis=3)
+    train, test = drawn[..., n_test:], drawn[..., :n_test]
+    is_one = labels[order]
+    ones = is_one[..., n_test:]
+    means = [(train * side).sum(axis=3) / side.sum(axis=2) for side in (ones, 1 - ones)]
+    right = (test > (means[0] + means[1])[..., None] / 2) == is_one[..., :n_test]
+    accuracy = right.mean(axis=3)
+    return 100 * (accuracy[1] - accuracy[0])
 
 
-def test_the_bootstrap_over_seeds_and_pictures_covers_at_least_at_its_level():
+def test_with_splits_by_seed_false_alarms_are_rare_by_the_correction_and_frequent_without():
+    gaps = resampled(np.random.default_rng(5), 1_000, 10, 1.0)
+    corrected = sum(paired_difference(row, test_to_train=0.25).p_value < 0.05 for row in gaps)
+    plain = sum(paired_difference(row).p_value < 0.05 for row in gaps)
+    assert corrected <= rate_may_be(0.05)
+    assert plain > 3 * rate_may_be(0.05)
+
+
+def test_with_splits_by_seed_the_corrected_intervals_hold_the_known_difference():
+    truth = resampled(np.random.default_rng(6), 20_000, 1, 1.3).mean()
+    assert truth < -3  # there is one
+    gaps = resampled(np.random.default_rng(7), 1_000, 10, 1.3)
+    found = [paired_difference(row, test_to_train=0.25).interval for row in gaps]
+    missed = sum(not low <= truth <= high for low, high, _ in found)
+    assert missed <= rate_may_be(0.05)
+
+
+def simulated(rng, seeds, pictures, gain, luck, noise, varied):
+    """Right or wrong for two methods, bool (seeds, pictures) each: a picture is hard or easy, a run good or bad by luck, an
+    answer noisy; `other` is better by `gain`, more so (varied) on some pictures than on others."""
+    hardness, gains = rng.normal(0, 1, pictures), gain + varied * rng.normal(0, 1, pictures)
+    edge = 1.0 + luck * rng.normal(0, 1, (2, seeds, 1)) + noise * rng.normal(0, 1, (2, seeds, pictures)) - hardness
+    return edge[0] > 0, edge[1] + gains > 0
+
+
+KINDS = {"seeds": (0.15, 0.2, 0.0), "pictures": (0.02, 0.1, 0.7), "answers": (0.0, 0.7, 0.0)}
+"""Where chance comes from: luck, noise, varied."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("gain", [0.0, 0.1])
+def test_the_bootstrap_over_seeds_and_pictures_misses_no_more_often_than_stated(kind, gain):
+    """1,000 comparisons of five seeds, whatever chance comes from; `gain` 0 is no difference, its misses false alarms."""
     rng = np.random.default_rng(3)
-    many = [simulated(rng, 400, 2_000, 0.1) for _ in range(5)]
+    many = [simulated(rng, 100, 4_000, gain, *KINDS[kind]) for _ in range(20)]
     truth = 100 * np.mean([other.mean() - one.mean() for one, other in many])
-    covered = 0
-    for _ in range(200):
-        low, high, _ = bootstrap_difference(*simulated(rng, 8, 400, 0.1), repeats=300)
-        covered += low <= truth <= high
-    assert covered >= 183  # 95 % of 200 are 190; fewer than 183 would be chance once in a hundred
+    missed = 0
+    for _ in range(1_000):
+        low, high, _ = bootstrap_difference(*simulated(rng, 5, 100, gain, *KINDS[kind]), repeats=60)
+        missed += not low <= truth <= high
+    assert missed <= rate_may_be(0.05)
+
+
+def test_an_interval_over_seeds_alone_does_not_know_of_new_pictures():
+    """What the bootstrap is for: where pictures differ, the t interval misses far too often."""
+    rng, truth, missed = np.random.default_rng(3), 0.0, 0
+    for _ in range(300):
+        one, other = simulated(rng, 5, 100, 0.0, *KINDS["pictures"])
+        low, high, _ = paired_difference(100 * (other.mean(axis=1) - one.mean(axis=1))).interval
+        missed += not low <= truth <= high
+    assert missed > 3 * rate_may_be(0.05, 300)
+
+
+def test_where_pictures_add_nothing_the_bootstrap_interval_is_the_paired_t():
+    """All pictures alike: each run is right on all or on none."""
+    one = np.repeat([[True], [False], [True], [False], [True]], 40, axis=1)
+    other = np.repeat([[True], [True], [True], [False], [True]], 40, axis=1)
+    found = bootstrap_difference(one, other, repeats=2_000)
+    expected = paired_difference(100 * (other.mean(axis=1) - one.mean(axis=1))).interval
+    assert found == pytest.approx(expected)
+
+
+def test_one_seed_has_no_interval_for_new_pictures():
+    assert bootstrap_difference(np.ones((1, 9), bool), np.zeros((1, 9), bool)) == Interval(-math.inf, math.inf, 0.95)
+
+
+def test_the_redrawn_means_are_those_of_the_drawn_tables():
+    """By hand: one picture and one seed drawn again is that one; the mean over many draws is the table's own."""
+    gain = np.random.default_rng(0).normal(3, 1, (6, 50))
+    means = _redrawn(gain, 4_000, np.random.default_rng(1))
+    assert means.shape == (4_000,)
+    assert means.mean() == pytest.approx(gain.mean(), abs=0.02)
+    assert _redrawn(np.array([[7.0]]), 3, np.random.default_rng(1)).tolist() == [7.0] * 3
 
 
 def test_the_bootstrap_is_the_same_every_time():
-    data = simulated(np.random.default_rng(0), 5, 100, 0.0)
+    data = simulated(np.random.default_rng(0), 5, 100, 0.0, *KINDS["answers"])
     assert bootstrap_difference(*data, repeats=100) == bootstrap_difference(*data, repeats=100)
 
 
@@ -118,6 +223,15 @@ def test_the_verdict_is_what_the_interval_shows(low, high, n, word):
     assert verdict(Difference((low + high) / 2, Interval(low, high, 0.95), 0.5, n), 0.5) == word
 
 
+@pytest.mark.parametrize(("p", "word"), [(0.05, "helps"), (0.06, "not_enough_evidence")])
+def test_among_several_arms_the_corrected_p_must_be_small_too(p, word):
+    assert verdict(Difference(0.5, Interval(0.1, 0.9, 0.95), 0.02, 5), 0.5, p) == word
+
+
+def test_a_small_difference_that_does_not_survive_the_correction_can_still_be_within_the_margin():
+    assert verdict(Difference(0.2, Interval(0.1, 0.3, 0.95), 0.03, 5), 0.5, 0.09) == "no_difference"
+
+
 def test_the_seeds_that_were_planned_reach_the_width():
     pilot = [0.2, 0.8]
     n, deviation = seeds_needed(pilot, 0.25), np.std(pilot, ddof=1)
@@ -127,3 +241,24 @@ def test_the_seeds_that_were_planned_reach_the_width():
 
 def test_a_width_below_what_overlapping_splits_allow_is_never_reached():
     assert seeds_needed([0.0, 1.0], 0.1, test_to_train=0.25) is None
+
+
+def test_no_number_of_seeds_gets_below_the_narrowest():
+    pilot = [0.0, 1.0]
+    reach = narrowest(pilot, test_to_train=0.25)
+    assert reach == pytest.approx(stats.norm.ppf(0.975) * math.sqrt(0.5) * 0.5)
+    assert seeds_needed(pilot, 0.99 * reach, test_to_train=0.25, most=5_000) is None
+    assert seeds_needed(pilot, 1.02 * reach, test_to_train=0.25) is not None
+    assert narrowest(pilot) == 0.0
+
+
+def test_two_differences_that_happen_to_be_alike_do_not_promise_five_seeds():
+    assert seeds_needed([0.3, 0.31], 0.2) == 5
+    assert seeds_needed([0.3, 0.31], 0.2, least_deviation=0.5) == seeds_needed([0.0, math.sqrt(0.5)], 0.2) > 20
+
+
+def test_the_deviation_of_flips_by_hand():
+    """4 of 100 pictures flip: each is +1 or -1 by a coin, variance 4, deviation 2 pictures or 2 points."""
+    one, other = np.ones(100, bool), np.ones(100, bool)
+    one[:2], other[2:4] = False, False
+    assert flip_deviation(one, other) == pytest.approx(2.0)
