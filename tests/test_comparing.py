@@ -1,12 +1,26 @@
 """The verb `compare`: arms over the same seeds, continued where it was, and every way it is refused."""
 
+import itertools
+import json
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import tomli_w
+import torch
 
 import foveola as fv
 from foveola.errors import UsageError
 from foveola.images import encode
+from foveola.lab.arms import parse_arm
+from foveola.lab.budget import show_time
+from foveola.lab.recipe import compose
+from foveola.workflows import open_data
+from foveola.workflows.trials import Trials
 
+ARMS = ["plain", "blurred: chain=blur(size=5)", "inverted: chain=invert"]
 SMALL = {
     "model.name": "fast",
     "model.width1": 8,
@@ -36,7 +50,9 @@ def compared(folder, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOVEOLA_CACHE", str(base / "cache"))
         arms = ["plain", "blurred: chain=blur(size=5)", {"name": "inverted", "chain": "invert"}]
-        found = fv.compare(folder, arms, seeds=5, settings=SMALL, precision=10, runs=base / "runs", tell=told.append)
+        found = fv.compare(
+            folder, arms, seeds=5, settings=SMALL, precision=10, runs=base / "runs", jobs=1, tell=told.append
+        )
         return found, told, base / "runs"
 
 
@@ -71,12 +87,12 @@ def test_the_differences_are_those_of_the_runs(compared):
 def test_progress_and_outlook_are_told(compared):
     _, told, _ = compared
     assert sum(line.startswith("seed 3, blurred: ") for line in told) == 1
-    assert any(line.startswith("after 2 seeds: an interval of ±10 points takes ") for line in told)
+    assert told[6].startswith("after 2 seeds: an interval of ±10 points ")
 
 
 def test_runs_that_are_there_are_not_repeated(compared, folder, monkeypatch):
     found, _, runs = compared
-    monkeypatch.setattr("foveola.workflows.comparing.run_session", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("foveola.workflows.trials.run_session", lambda *_: pytest.fail("trained again"))
     told = []
     arms = ["plain", "blurred: chain=blur(size=5)"]
     again = fv.compare(folder, arms, seeds=5, settings=SMALL, runs=runs, tell=told.append)
@@ -99,9 +115,12 @@ def test_an_unfinished_run_is_trained_again(compared, folder):
 def test_the_json_has_arms_and_differences(compared):
     told = compared[0].to_json()
     assert [arm["name"] for arm in told["arms"]] == ["plain", "blurred", "inverted"]
-    assert set(told["differences"][0]) == {
+    assert {"name", "mean_accuracy", "seconds"} < set(told["arms"][0])
+    assert set(told["differences"][0]) > {
         "arm", "baseline", "mean_points", "low_points", "high_points", "p_value", "n_seeds", "verdict",
     }  # fmt: skip
+    assert told["differences"][0]["verdict"] in ("helps", "hurts", "no_difference", "not_enough_evidence")
+    assert (told["question"], told["arms"][1]["changes"]) == (["data.chain"], {"data.chain": "blur(size=5)"})
 
 
 @pytest.mark.parametrize(
@@ -129,6 +148,40 @@ def test_the_json_has_arms_and_differences(compared):
         (["plain", "x:"], {}, "arm 'x:' names nothing behind the colon: write for example sharpened: chain=sharpen"),
         (["plain", "chain=sharpen"], {}, "arm 'chain=sharpen' has no name: write for example sharpened: chain=sharpen"),
         (
+            ["plain", "sharp: chain=sharpen; epochs=2"],
+            {"question": ["chain"]},
+            "the arms differ in fit.epochs too, and the question is data.chain: make them equal, or allow it with --allow "
+            "fit.epochs",
+        ),
+        (
+            ["plain", "x: chain=blur"],
+            {"question": ["chian"]},
+            "--question chian: unknown setting 'chian' (did you mean 'data.chain'?); known: ",
+        ),
+        (
+            ["plain", "x: chain=blur"],
+            {"allow": ["fit.epoch"]},
+            "--allow fit.epoch: unknown setting 'fit.epoch' (did you mean 'fit.epochs'?); known: ",
+        ),
+        (
+            ["plain", "x: split.test_fraction=0.4"],
+            {},
+            "with seed 0 arms 'plain' and 'x' are measured on different test pictures (12 and 24), so no pair can be made: "
+            "give all arms the same data and split",
+        ),
+        (
+            ["plain", "x: data.group_by=(.)"],
+            {},
+            "the arms differ in data.group_by, so they are about different data: give all the same",
+        ),
+        (["plain", "x: chain=blur"], {"margin": -1}, "margin -1 is no distance in points: give 0 or more, such as 0.5"),
+        (
+            ["plain", "x: chain=blur"],
+            {"precision": 0},
+            "precision 0 is no half-width in points: give more than 0, such as 0.5",
+        ),
+        (["plain", "x: chain=blur"], {"jobs": -1}, "-1 jobs can't be: give 1 or more, or 0 to have it chosen"),
+        (
             ["plain", "x: chain=blur"],
             {"seeds": "0-x"},
             "seeds '0-x' can't be read: write a number (10), a range (0-9) or a list (1,4,7)",
@@ -155,20 +208,277 @@ def test_a_difference_that_was_allowed_is_told(folder, tmp_path, monkeypatch):
     assert found.against_baseline()[0].verdict == "not_enough_evidence"
 
 
-def test_a_budget_ends_after_the_pairs_that_fit(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("FOVEOLA_CACHE", str(tmp_path / "cache"))
+def test_fewer_than_five_seeds_are_warned_of_before_they_are_trained(compared, folder):
+    told = []
+    found = fv.compare(folder, ARMS[:2], seeds=2, settings=SMALL, runs=compared[2], tell=told.append)
+    assert told[0] == (
+        "warning: 2 seeds will be trained and a verdict takes 5: the differences come without one; give --seeds 5 or more"
+    )
+    assert found.against_baseline()[0].sentence.endswith("2 seeds; a verdict takes 5 seeds")
+
+
+def test_one_seed_gives_json_that_is_json(compared, folder):
+    found = fv.compare(folder, ARMS[:2], seeds=1, settings=SMALL, runs=compared[2])
+    one = json.loads(json.dumps(found.to_json(), allow_nan=False))["differences"][0]
+    assert (one["low_points"], one["high_points"], one["p_value"]) == (None, None, 1.0)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that passes only when the test says so."""
+    now = [1000.0]
+    monkeypatch.setattr("foveola.workflows.comparing.monotonic", lambda: now[0])
+    monkeypatch.setattr("foveola.workflows.pacing.monotonic", lambda: now[0])
+    return now
+
+
+def test_a_budget_too_small_for_one_pair_is_refused_before_training(folder, tmp_path, monkeypatch, clock):
+    monkeypatch.setattr("foveola.lab.budget.expected_seconds", lambda _: 30.0)
+    with pytest.raises(UsageError) as error:
+        fv.compare(folder, ARMS[:2], settings=SMALL, budget="50s", runs=tmp_path / "runs")
+    assert str(error.value) == (
+        "a budget of 50s is too small for one pair: training 2 arms once takes about 1m here: give --budget 1m6s or more, "
+        "and 5m30s for the 5 seeds that a verdict takes"
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_real_measurement_refuses_a_hundredth_of_a_second(folder, tmp_path):
+    with pytest.raises(
+        UsageError, match=r"a budget of 0s is too small for one pair: training 2 arms once takes about \d+s"
+    ):
+        fv.compare(folder, ARMS[:2], settings=SMALL, budget=0.01, runs=tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("budget", "n", "unknown"),
+    [
+        ("100s", 3, "whether the difference is real: a verdict takes 5 seeds"),
+        ("3m20s", 6, "what more seeds would show: the interval is as narrow as these allow"),
+    ],
+)
+def test_a_budget_ends_after_the_pairs_that_fit(folder, compared, tmp_path, monkeypatch, clock, budget, n, unknown):
+    """Every run takes 15 seconds by the clock, so every pair 30."""
+
+    def trained(*_):
+        clock[0] += 15
+        return compared[0].runs[0][0]
+
+    monkeypatch.setattr("foveola.lab.budget.expected_seconds", lambda _: 10.0)
+    monkeypatch.setattr("foveola.workflows.trials.run_session", trained)
     told = []
     found = fv.compare(
-        folder,
-        ["plain", "x: chain=blur"],
-        seeds=50,
-        settings=SMALL,
-        budget=0.01,
-        runs=tmp_path / "runs",
-        tell=told.append,
+        folder, ARMS[:2], seeds=20, settings=SMALL, budget=budget, runs=tmp_path / "runs", jobs=1, tell=told.append
     )
-    assert found.seeds == (0, 1)
-    assert told[-1] == "the budget ends here: 2 of 50 seeds; what takes more of them is not known"
+    assert len(found.seeds) == n
+    assert told[-1] == (
+        f"the budget of {budget.replace('100s', '1m40s')} ends after {n} of 20 seeds; not known is {unknown}; the "
+        f"others take about {show_time((20 - n) * 30)}"
+    )
+    assert found.notes == (told[-1],)
+
+
+def test_recipes_are_arms_and_name_their_data(folder, compared, tmp_path):
+    _, _, runs = compared
+    paths = recipes(tmp_path, folder, {}, {"data": {"chain": "blur(size=5)"}})
+    told = []
+    found = fv.compare(None, paths, seeds="0-4", runs=runs, tell=told.append)
+    assert [arm.name for arm in found.arms] == ["one", "two"]
+    assert all(line.endswith("(was there)") for line in told)  # the same as the inline arms
+    assert found.question == ("data.chain",)
+    np.testing.assert_array_equal(found.accuracy, compared[0].accuracy[:2])
+
+
+def test_recipes_that_differ_in_more_are_refused_with_the_list(folder, tmp_path):
+    paths = recipes(tmp_path, folder, {}, {"data": {"chain": "blur(size=5)"}, "fit": {"epochs": 2}})
+    with pytest.raises(UsageError) as error:
+        fv.compare(None, paths, runs=tmp_path / "runs")
+    assert str(error.value) == (
+        "the recipes differ in data.chain, fit.epochs, and a comparison is about one of them: say which, such as --question "
+        "data.chain, and make the others equal or allow them with --allow"
+    )
+    with pytest.raises(UsageError) as error:
+        fv.compare(None, paths, question=["chain"], runs=tmp_path / "runs")
+    assert str(error.value).startswith("the arms differ in fit.epochs too, and the question is data.chain: ")
+
+
+def test_recipes_of_different_data_are_refused(folder, tmp_path):
+    paths = recipes(tmp_path, folder, {}, {"data": {"source": "digits"}})
+    with pytest.raises(UsageError) as error:
+        fv.compare(None, paths)
+    assert str(error.value) == (
+        f"recipe one reads {folder} and recipe two reads digits: a comparison is about one data set: name it before the "
+        "recipes"
+    )
+
+
+def recipes(place, folder, *changes):
+    """Recipe files "one" and "two": the small one with changes laid over its tables."""
+    base = {"data": {"source": str(folder)}, "model": {}, "fit": {}}
+    for key, value in SMALL.items():
+        table, name = key.split(".")
+        base[table][name] = value
+    paths = []
+    for name, change in zip(("one", "two"), changes, strict=True):
+        tables = {table: {**values, **change.get(table, {})} for table, values in base.items()}
+        (place / f"{name}.toml").write_text(tomli_w.dumps(tables))
+        paths.append(place / f"{name}.toml")
+    return paths
+
+
+def test_a_folder_with_a_comparison_of_other_data_is_refused(compared, folder, plant, noise, tmp_path):
+    found = compared[0]
+    other = plant(
+        tmp_path / "other", {f"{kind}/{i}.png": noise(40 * k + i) for k, kind in enumerate("ab") for i in range(20)}
+    )
+    with pytest.raises(UsageError) as error:
+        fv.compare(other, ARMS, settings=SMALL, out=found.path, runs=tmp_path / "runs")
+    mine, theirs = fingerprint(found), open_data(compose({"data": {"source": str(other)}})).fingerprint
+    assert str(error.value) == (
+        f"{found.path} holds a comparison of other data (noisy, fingerprint {mine[:8]}; given is other, {theirs[:8]}), and "
+        "runs of different data can't be paired: choose another --out, or give the data as it was"
+    )
+
+
+def fingerprint(found):
+    return found.runs[0][0].card.fingerprint
+
+
+def test_a_folder_with_another_comparison_is_refused(compared, folder, tmp_path):
+    found = compared[0]
+    with pytest.raises(UsageError) as error:
+        fv.compare(folder, ["plain", "x: chain=sharpen"], settings=SMALL, out=found.path, runs=tmp_path / "runs")
+    assert str(error.value) == (
+        f"{found.path} holds another comparison (plain, blurred, inverted): choose another --out, or ask for the same arms "
+        "and options to go on with it"
+    )
+
+
+def test_a_folder_with_anything_else_is_refused(folder, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("dear")
+    with pytest.raises(UsageError, match="holds files already"):
+        fv.compare(folder, ARMS, settings=SMALL, out=tmp_path / "full", runs=tmp_path / "runs")
+
+
+def sessions(folder, tmp_path, arms, seed=3):
+    """Planned runs of these arms with one seed."""
+    trials = Trials.open(folder, [parse_arm(arm) for arm in arms], SMALL, tmp_path / "runs", 1, lambda *_: None)
+    return [trials.session(arm, seed)[0] for arm in trials.arms]
+
+
+def test_arms_of_a_seed_start_from_the_same_weights_to_the_last_bit(folder, tmp_path):
+    plain, blurred, slow = sessions(folder, tmp_path, [*ARMS[:2], "slow: fit.lr_peak=0.001"])
+    for other in (blurred, slow):
+        assert weights(plain) == weights(other)
+    plain.ready(), slow.ready()  # the same pictures: the same even after the network has seen some
+    assert weights(plain) == weights(slow)
+
+
+def weights(session):
+    return {name: value.numpy().tobytes() for name, value in session.model.state_dict().items()}
+
+
+def test_another_seed_starts_from_other_weights(folder, tmp_path):
+    one, other = (sessions(folder, tmp_path, ["plain"], seed)[0] for seed in (3, 4))
+    assert weights(one) != weights(other)
+
+
+def test_arms_of_a_seed_see_the_same_pictures_in_the_same_order_flipped_and_shifted_alike(folder, tmp_path):
+    """Inverting commutes with flips and shifts: the inverted arm's batches are the plain ones inverted, byte by byte."""
+    arms = ["plain", "inverted: chain=invert", "slow: fit.lr_peak=0.001"]
+    plain, inverted, slow = sessions(folder, tmp_path, arms)
+    assert plain.recipe.fit.flip and plain.recipe.fit.translate_px  # there is something to draw
+    for epoch in (1, 2):
+        for one, other, same in zip(*(s.train.epoch(epoch) for s in (plain, inverted, slow)), strict=True):
+            assert one[0].numpy().tobytes() == (255 - other[0]).numpy().tobytes() == same[0].numpy().tobytes()
+            assert one[1].tolist() == other[1].tolist() == same[1].tolist()
+
+
+def test_arms_of_a_seed_have_the_same_split(folder, tmp_path):
+    plain, blurred = sessions(folder, tmp_path, ARMS[:2])
+    for part in ("train", "val", "test"):
+        np.testing.assert_array_equal(getattr(plain.split, part), getattr(blurred.split, part))
+
+
+def test_a_run_of_another_version_is_not_taken_for_one_of_this(compared, folder, tmp_path):
+    """Arms made by different versions differ in more than the question."""
+    found, _, runs = compared
+    path = found.runs[0][4].path / "environment.json"
+    before = path.read_text()
+    path.write_text(json.dumps({**json.loads(before), "torch": "1.0"}))
+    try:
+        again = fv.compare(folder, ARMS[:2], seeds=5, settings=SMALL, runs=runs, jobs=1)
+    finally:
+        path.write_text(before)
+    assert again.runs[0][4].path != found.runs[0][4].path
+    assert again.runs[1][4].path == found.runs[1][4].path
+
+
+INTERRUPTED = """
+import sys, time
+from pathlib import Path
+import foveola as fv
+from foveola.lab import training
+
+finished, finish = [], training.Session.finish
+
+def stuck(self):
+    if len(finished) == 3:
+        print("in the middle", flush=True)
+        time.sleep(600)
+    finished.append(self)
+    return finish(self)
+
+training.Session.finish = stuck
+folder, runs = sys.argv[1:]
+fv.compare(folder, {arms!r}, seeds=3, settings={small!r}, runs=runs, jobs=1)
+"""
+
+
+def test_a_killed_comparison_goes_on_and_repeats_nothing(folder, tmp_path, cache):
+    """Killed with the fourth of six runs trained and not yet written down."""
+    runs, script = tmp_path / "runs", INTERRUPTED.format(arms=ARMS[:2], small=SMALL)
+    with subprocess.Popen([sys.executable, "-c", script, str(folder), str(runs)], stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline().strip() == b"in the middle"
+        child.kill()  # SIGKILL: nothing can be tidied up
+    finished = {path: path.stat().st_mtime_ns for path in runs.glob("*/seed-*/result.json")}
+    assert len(finished) == 3
+    told = []
+    found = fv.compare(folder, ARMS[:2], seeds=3, settings=SMALL, runs=runs, jobs=1, tell=told.append)
+    assert ["was there" in line for line in told[1:]] == [True, True, True, False, False, False]
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert found.accuracy.shape == (2, 3)
+    assert found.page.is_file()
+
+
+def test_runs_side_by_side_are_those_of_one_after_the_other(folder, tmp_path, cache):
+    """The same runs in processes of their own; with one thread each they are the same to the last bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    try:
+        one = fv.compare(folder, ARMS[:2], seeds=2, settings=SMALL, runs=tmp_path / "one", jobs=1)
+    finally:
+        torch.set_num_threads(threads)
+    other = fv.compare(folder, ARMS[:2], seeds=2, settings=SMALL, runs=tmp_path / "other", jobs=2)
+    assert [[run.seed for run in row] for row in other.runs] == [[0, 1], [0, 1]]
+    for mine, theirs in zip(itertools.chain(*one.runs), itertools.chain(*other.runs), strict=True):
+        np.testing.assert_array_equal(mine.evaluation.logits, theirs.evaluation.logits)
+
+
+def test_a_network_of_the_users_own_does_not_go_to_other_processes(folder, tmp_path, monkeypatch):
+    def mine(size, classes):
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size.height_px * size.width_px * 3, classes))
+
+    monkeypatch.setitem(fv.MODELS._items, "mine", mine)
+    with pytest.raises(UsageError) as error:
+        fv.compare(
+            folder, ["plain", "x: chain=invert"], settings={"model.name": "mine"}, runs=tmp_path / "runs", jobs=2
+        )
+    assert str(error.value) == (
+        "--jobs 2 trains in processes of their own, which don't know the network or filter of arm 'plain': it was registered "
+        "in this one only; say --jobs 1"
+    )
 
 
 def test_the_figure_has_a_line_for_each_seed_and_an_interval_for_each_arm(compared):

@@ -18,6 +18,7 @@ from foveola.errors import FoveolaError, count
 from foveola.types import Size
 
 if TYPE_CHECKING:
+    from foveola.lab.comparison import Comparison
     from foveola.lab.inference import Prediction
     from foveola.lab.runs import Run
 
@@ -280,50 +281,62 @@ def show(
 
 @app.command()
 def compare(
-    data: Annotated[str, typer.Argument(help="A folder of class folders, an .npz file, cifar10 or digits.")],
+    given: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DATA] [RECIPE.toml]...", help="The data as for train; recipes to compare."),
+    ] = None,
     arm: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(help='"plain", or "sharpened: chain=sharpen"; twice or more, the first is the baseline.'),
-    ],
+    ] = None,
     seeds: Annotated[str, typer.Option(help="How many (from 0), a range 0-9, or a list 1,4,7.")] = "10",
     model: Annotated[str | None, typer.Option(help="The network of all arms.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of all arms.")] = None,
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of all arms.")] = None,
-    question: Annotated[list[str] | None, typer.Option(help="What may differ, such as data.chain.")] = None,
+    question: Annotated[list[str] | None, typer.Option(help="What may differ, such as chain or fit.lr_peak.")] = None,
     allow: Annotated[
         list[str] | None, typer.Option(help="What may differ besides; every result carries a warning.")
     ] = None,
     margin: Annotated[float, typer.Option(help="The difference, in points, below which nobody cares.")] = 0.5,
     precision: Annotated[
-        float | None, typer.Option(help="Wanted half-width in points: says how many seeds it takes.")
+        float | None, typer.Option(help="Wanted half-width in points: says after two seeds how many it takes.")
     ] = None,
     budget: Annotated[str | None, typer.Option(help="How long all may take, such as 30m.")] = None,
+    jobs: Annotated[int, typer.Option(help="How many runs side by side. [default: two, where that pays]")] = 0,
     set_: Settings = None,
     runs: Annotated[Path, typer.Option(help="Where run folders go, and are looked for.")] = Path("runs"),
+    out: Annotated[Path | None, typer.Option(help="The folder of the page. [default: one below RUNS]")] = None,
     json_: Json = False,
 ) -> None:
     """Does it help, or was it luck? Train arms that differ in one thing, over the same seeds, and say what was shown."""
     common = {"model.name": model, "fit.epochs": epochs, "data.size": size, **_settings(set_)}
+    data, recipes = workflows.data_and_recipes(given or [])
     found = workflows.compare(
-        data, arm, seeds=seeds, settings={key: value for key, value in common.items() if value is not None},
-        question=question or (), allow=allow or (), margin=margin, precision=precision, budget=budget, runs=runs,
+        data, [*recipes, *(arm or [])], seeds=seeds,
+        settings={key: value for key, value in common.items() if value is not None}, question=question or (),
+        allow=allow or (), margin=margin, precision=precision, budget=budget, runs=runs, out=out, jobs=jobs,
         tell=lambda line: typer.echo(line, err=True),
     )  # fmt: skip
     if json_:
-        _print_json(found.to_json())
+        _print_json({"page": str(found.page), **found.to_json()})
         return
-    rows = [
-        (
-            arm.name,
-            f"{100 * row.mean():.2f} %",
-            f"{100 * row.min():.2f} to {100 * row.max():.2f} %",
-            count(len(row), "seed"),
-        )
-        for arm, row in zip(found.arms, found.accuracy, strict=True)
-    ]
-    _table(("arm", "mean accuracy", "least to greatest", "seeds"), rows)
-    for one in found.against_baseline():
+    for warning in found.warnings:
+        _say(f"warning: {warning}")
+    _table(
+        ("arm", "mean accuracy", "least to greatest", "a run", "seeds"),
+        [_arm_row(found, k) for k in range(len(found.arms))],
+    )
+    for k, one in enumerate(found.against_baseline()):
         _say(one.sentence)
+        for line in found.changes_in_words(k + 1):
+            _say(f"    {line}")
+    _say(f"page    {workflows.printable(str(found.page))}")
+
+
+def _arm_row(found: Comparison, k: int) -> tuple[str, ...]:
+    row = 100 * found.accuracy[k]
+    seconds = f"{found.seconds(k):.0f} s"
+    return found.arms[k].name, f"{row.mean():.2f} %", f"{row.min():.2f} to {row.max():.2f} %", seconds, str(len(row))
 
 
 @app.command("show-data")

@@ -146,6 +146,14 @@ def within(
     return forecast
 
 
+def expected_seconds(session: Session) -> float:
+    """What a planned run should take in all, by a few steps of a network like its own."""
+    like = Session(session.prepared, session.split, session.recipe, session.seed, Path())
+    costs, fit = _measure(like), session.recipe.fit
+    assert isinstance(fit.epochs, int), "a planned run has a number of epochs"
+    return costs.rest + fit.epochs * (costs.train + costs.val)
+
+
 def _measure(session: Session) -> Costs:
     model, device, dtype, spec = session.ready(), session.device, session.dtype, session.recipe.fit
     n, split = len(session.prepared.pixels), session.split

@@ -1,18 +1,19 @@
-"""Comparisons: arms that differ in what the question is about and in nothing else, over the same seeds.
-
-An arm is what it changes in a common recipe. A comparison is what the finished runs say, paired by seed.
-"""
+"""Comparisons: what the finished runs of several arms over the same seeds say, paired by seed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.errors import UsageError
+from foveola.errors import UsageError, count
+from foveola.lab.arms import Arm, Change, changes
 from foveola.lab.paired import (
     LEAST_SEEDS,
     Difference,
@@ -23,34 +24,16 @@ from foveola.lab.paired import (
     paired_difference,
     verdict,
 )
-from foveola.lab.recipe import Recipe
 from foveola.lab.runs import Run
-from foveola.specs import parse_setting
 from foveola.types import Interval
-
-SHORT = {
-    "chain": "data.chain",
-    "size": "data.size",
-    "resize": "data.resize",
-    "model": "model.name",
-    "epochs": "fit.epochs",
-}
-"""What may be written without its table."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One side of a comparison: its name, and the dotted settings that it lays over the common recipe."""
-
-    name: str
-    settings: Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class Paired:
     """One arm against the baseline: the difference in points, p corrected for the number of arms, the verdict.
 
-    with_pictures: the interval that knows of the test pictures' chance too; mcnemar: one p a seed.
+    with_pictures: the interval that knows of the test pictures' chance too, None where every seed has a test part of its
+    own (there the first one knows of it); mcnemar: one p a seed; margin: in points.
     """
 
     arm: str
@@ -60,104 +43,40 @@ class Paired:
     with_pictures: Interval | None
     mcnemar: tuple[float, ...]
     verdict: Verdict
+    margin: float
 
     @property
     def sentence(self) -> str:
         """The verdict in words, with its numbers."""
         low, high, level = self.difference.interval
-        found = f"{self.difference.mean:+.2f} points ({100 * level:.0f} % interval {low:+.2f} to {high:+.2f})"
-        said = {
-            "helps": "helps",
-            "hurts": "hurts",
-            "no_difference": "makes no difference larger than the margin",
+        n = self.difference.n
+        found = f"{self.difference.mean:+.2f} points"
+        if math.isfinite(low):
+            found += f" ({100 * level:.0f} % interval {low:+.2f} to {high:+.2f})"
+        few = f"; a verdict takes {LEAST_SEEDS} seeds" if n < LEAST_SEEDS else ""
+        return f"{self.arm} against {self.baseline}: {self.said}: {found}, {count(n, 'seed')}{few}"
+
+    @property
+    def said(self) -> str:
+        """The verdict in words."""
+        small = -self.margin < self.difference.interval.low and self.difference.interval.high < self.margin
+        less = f", by less than {self.margin:g} points" if small else ""
+        return {
+            "helps": f"helps{less}",
+            "hurts": f"hurts{less}",
+            "no_difference": f"no difference larger than {self.margin:g} points",
             "not_enough_evidence": "not enough evidence",
         }[self.verdict]
-        few = f"; a verdict takes {LEAST_SEEDS} seeds" if self.difference.n < LEAST_SEEDS else ""
-        seeds = f"{self.difference.n} seed{'s' * (self.difference.n != 1)}"
-        return f"{self.arm} against {self.baseline}: {said}: {found}, {seeds}{few}"
-
-
-def parse_arm(text: str) -> Arm:
-    """Read "sharpened: chain=sharpen; fit.epochs=4"; a name alone changes nothing.
-
-    >>> parse_arm("blurred: chain=blur(size=3)|sharpen")
-    Arm(name='blurred', settings={'data.chain': 'blur(size=3)|sharpen'})
-    >>> parse_arm("plain").settings
-    {}
-    """
-    name, colon, rest = text.partition(":")
-    name = name.strip()
-    if not name or "=" in name:
-        raise UsageError(f"arm '{text}' has no name: write for example sharpened: chain=sharpen")
-    settings: dict[str, object] = {}
-    for part in filter(None, (piece.strip() for piece in rest.split(";"))):
-        key, value = parse_setting(part)
-        settings[SHORT.get(key, key)] = value
-    if colon and not settings:
-        raise UsageError(f"arm '{text}' names nothing behind the colon: write for example sharpened: chain=sharpen")
-    return Arm(name, settings)
-
-
-def require_fair(
-    arms: Sequence[Arm], recipes: Sequence[Recipe], question: Sequence[str], allowed: Sequence[str]
-) -> tuple[str, ...]:
-    """What the arms differ in beyond the question, if that is allowed; the dotted names.
-
-    question: the dotted settings that may differ; empty: whatever the arms themselves name. Raises UsageError for one arm,
-    for two alike, for a name that is there twice, and for differences that nobody asked about.
-    """
-    if len(arms) < 2:
-        raise UsageError(
-            f"{len(arms)} arm is no comparison: give --arm twice or more, such as --arm plain --arm 'x: chain=sharpen'"
-        )
-    names = [arm.name for arm in arms]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(f"two arms are called '{twice}': give every arm a name of its own")
-    prints = [recipe.fingerprint for recipe in recipes]
-    for k, one in enumerate(prints):
-        if one in prints[:k]:
-            raise UsageError(
-                f"arms '{names[prints.index(one)]}' and '{names[k]}' do the same: let them differ in something"
-            )
-    asked = set(question) or {key for arm in arms for key in arm.settings}
-    extra = [key for key in differences(recipes) if key not in asked]
-    refused = [key for key in extra if key not in allowed]
-    if refused:
-        raise UsageError(
-            f"the arms differ in {', '.join(refused)} too, and the question is {', '.join(sorted(asked))}: make them equal, "
-            f"or allow it with {' '.join(f'--allow {key}' for key in refused)}"
-        )
-    return tuple(extra)
-
-
-def differences(recipes: Sequence[Recipe]) -> list[str]:
-    """The dotted settings in which recipes differ, in the recipe's order; title and the data's place are none."""
-    flat = [_flat(recipe.tables()) for recipe in recipes]
-    keys = dict.fromkeys(key for one in flat for key in one)
-    return [
-        key
-        for key in keys
-        if key not in ("title", "data.source") and any(one.get(key) != flat[0].get(key) for one in flat[1:])
-    ]
-
-
-def _flat(tables: Mapping[str, Any]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, value in tables.items():
-        if isinstance(value, Mapping):
-            out |= {f"{name}.{key}": inner for key, inner in value.items()}
-        else:
-            out[name] = value
-    return out
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What the finished runs of all arms over the same seeds say; the first arm is the baseline.
 
-    runs: one row an arm, in the order of the seeds. test_to_train: n_test / n_train where each seed has a split of its own,
-    0 where the test part is the same for all.
+    runs: one row an arm, in the order of the seeds; margin: the difference in points below which nobody cares; question,
+    allowed: the settings that differ by intention, and those that differ besides; notes: what a reader should know, such as
+    that a budget ended it; path: the folder of the page. Raises UsageError where two runs of a seed were measured on
+    different pictures.
     """
 
     arms: tuple[Arm, ...]
@@ -165,66 +84,139 @@ class Comparison:
     runs: tuple[tuple[Run, ...], ...]
     margin: float = 0.5
     level: float = 0.95
+    question: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        for seed, pair in zip(self.seeds, zip(*self.runs, strict=True), strict=True):
+            for arm, run in zip(self.arms[1:], pair[1:], strict=True):
+                require_same_test(self.arms[0].name, pair[0].evaluation.ids, arm.name, run.evaluation.ids, seed)
 
     @property
+    def page(self) -> Path | None:
+        """The page, where one was written."""
+        return self.path / "comparison.html" if self.path else None
+
+    @cached_property
     def accuracy(self) -> NDArray[np.float64]:
         """float64 (arms, seeds), 0..1."""
         return np.array([[run.result["test_accuracy"] for run in row] for row in self.runs])
 
-    @property
+    @cached_property
     def one_test_part(self) -> bool:
         """Whether all runs were measured on the same pictures."""
         return len({run.evaluation.ids for row in self.runs for run in row}) == 1
 
     @property
     def test_to_train(self) -> float:
-        """n_test / n_train where every seed has a split of its own, else 0: see `paired.paired_difference`."""
+        """n_test / n_train where every seed has a split of its own, else 0: see `paired.paired_difference`.
+
+        Val counts as train: its pictures had a part in the choice of the weights.
+        """
         if self.one_test_part:
             return 0.0
         result = self.runs[0][0].result
         return float(result["n_test"] / (result["n_train"] + result["n_val"]))
 
+    @cached_property
+    def correct(self) -> tuple[tuple[NDArray[np.bool_], ...], ...]:
+        """For every arm and seed which test pictures were named right: bool (n,) each, in the order of the run's ids."""
+        return tuple(tuple(run.evaluation.correct for run in row) for row in self.runs)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What stands beside every result: differences that were allowed."""
+        return tuple(
+            f"the arms differ in {key} too, which was allowed: a difference may come from it" for key in self.allowed
+        )
+
+    def changes(self, k: int) -> list[Change]:
+        """What arm k does otherwise than the baseline."""
+        return changes(self.runs[0][0].recipe, self.runs[k][0].recipe)
+
+    def changes_in_words(self, k: int) -> list[str]:
+        """The same as sentences: "data.chain = sharpen (plain: none)"."""
+        base = self.arms[0].name
+        return [f"{c.setting} = {_shown(c.arm)} ({base}: {_shown(c.baseline)})" for c in self.changes(k)]
+
+    def seconds(self, k: int) -> float:
+        """What a run of arm k took, on average."""
+        return float(np.mean([run.result["seconds"] for run in self.runs[k]]))
+
     def against_baseline(self) -> list[Paired]:
         """Every other arm against the first."""
-        accuracy, factor = self.accuracy, self.test_to_train
-        found = [
-            paired_difference(100 * (row - accuracy[0]), level=self.level, test_to_train=factor) for row in accuracy[1:]
-        ]
+        return list(self._against)
+
+    @cached_property
+    def _against(self) -> tuple[Paired, ...]:
+        gaps = 100 * (self.accuracy[1:] - self.accuracy[0])
+        found = [paired_difference(row, level=self.level, test_to_train=self.test_to_train) for row in gaps]
         corrected = holm([one.p_value for one in found])
-        base = [run.evaluation.correct for run in self.runs[0]]
-        out = []
-        for arm, runs, one, p in zip(self.arms[1:], self.runs[1:], found, corrected, strict=True):
-            right = [run.evaluation.correct for run in runs]
-            wide = (
-                bootstrap_difference(np.stack(base), np.stack(right), level=self.level) if self.one_test_part else None
-            )
-            tests = tuple(mcnemar(b, r) for b, r in zip(base, right, strict=True))
-            out.append(Paired(arm.name, self.arms[0].name, one, p, wide, tests, verdict(one, self.margin)))
-        return out
+        return tuple(self._paired(k + 1, one, p) for k, (one, p) in enumerate(zip(found, corrected, strict=True)))
+
+    def _paired(self, k: int, one: Difference, p: float) -> Paired:
+        base, other = self.correct[0], self.correct[k]
+        wide = None
+        if self.one_test_part:
+            wide = bootstrap_difference(np.stack(base), np.stack(other), level=self.level)
+        tests = tuple(mcnemar(b, r) for b, r in zip(base, other, strict=True))
+        word = verdict(one, self.margin, p)
+        return Paired(self.arms[k].name, self.arms[0].name, one, p, wide, tests, word, self.margin)
 
     def to_json(self) -> dict[str, Any]:
-        """The numbers under the names of docs/reference/json.md."""
+        """The numbers under the names of docs/reference/json.md; a number that is not finite is None."""
         return {
-            "arms": [
-                {
-                    "name": arm.name,
-                    "mean_accuracy": float(row.mean()),
-                    "accuracies": row.tolist(),
-                    "seconds": float(np.mean([run.result["seconds"] for run in runs])),
-                }
-                for arm, row, runs in zip(self.arms, self.accuracy, self.runs, strict=True)
-            ],
-            "differences": [
-                {
-                    "arm": one.arm,
-                    "baseline": one.baseline,
-                    "mean_points": one.difference.mean,
-                    "low_points": one.difference.interval.low,
-                    "high_points": one.difference.interval.high,
-                    "p_value": one.corrected_p,
-                    "n_seeds": one.difference.n,
-                    "verdict": one.verdict,
-                }
-                for one in self.against_baseline()
-            ],
+            "arms": [self._arm_json(k) for k in range(len(self.arms))],
+            "differences": [_difference_json(one) for one in self._against],
+            "seeds": list(self.seeds),
+            "question": list(self.question),
+            "warnings": list(self.warnings),
+            "notes": list(self.notes),
         }
+
+    def _arm_json(self, k: int) -> dict[str, Any]:
+        row = self.accuracy[k]
+        return {
+            "name": self.arms[k].name,
+            "mean_accuracy": float(row.mean()),
+            "accuracies": row.tolist(),
+            "seconds": self.seconds(k),
+            "changes": {change.setting: change.arm for change in self.changes(k)},
+        }
+
+
+def require_same_test(baseline: str, one: Sequence[str], arm: str, other: Sequence[str], seed: int) -> None:
+    """Refuse a pair of runs that is measured on different pictures. Raises UsageError."""
+    if tuple(one) != tuple(other):
+        raise UsageError(
+            f"with seed {seed} arms '{baseline}' and '{arm}' are measured on different test pictures ({len(one):,} and "
+            f"{len(other):,}), so no pair can be made: give all arms the same data and split"
+        )
+
+
+def _difference_json(one: Paired) -> dict[str, Any]:
+    low, high, _ = one.difference.interval
+    wide = one.with_pictures
+    return {
+        "arm": one.arm,
+        "baseline": one.baseline,
+        "mean_points": one.difference.mean,
+        "low_points": _finite(low),
+        "high_points": _finite(high),
+        "p_value": one.corrected_p,
+        "n_seeds": one.difference.n,
+        "verdict": one.verdict,
+        "low_points_new_pictures": _finite(wide.low) if wide else None,
+        "high_points_new_pictures": _finite(wide.high) if wide else None,
+        "mcnemar_p_values": list(one.mcnemar),
+    }
+
+
+def _shown(value: object) -> str:
+    return "none" if value in (None, "") else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -182,6 +182,12 @@ class Session:
         best = self.best.epoch if isinstance(self.best, EpochRow) else 0
         return bool(patience and row.epoch - best >= patience)
 
+    @property
+    def versions(self) -> dict[str, Any]:
+        """What decides a run's numbers beside recipe, data and seed, under the names of environment.json."""
+        found = self._environment()
+        return {key: found[key] for key in ("foveola", "torch", "device", "precision")}
+
     def _environment(self) -> dict[str, Any]:
         return {
             "foveola": version("foveola"),

@@ -67,7 +67,7 @@ def curves(title: str, lines: Sequence[Line], best: int, *, as_percent: bool = F
     if best:
         body += [_kept(plot, best, unit), *(_dot(plot, line, best) for line in lines)]
     text = f"{title} by {unit}; at {'the kept' if best else 'the last'} {unit} {shown}: {said}"
-    return _svg(f'class="curves" viewBox="0 0 {WIDTH} {HEIGHT}"', text, "".join(body))
+    return svg(f'class="curves" viewBox="0 0 {WIDTH} {HEIGHT}"', text, "".join(body))
 
 
 def accuracy_axis(accuracy: float, low: float, high: float, baseline: float, baseline_name: str) -> Markup:
@@ -84,14 +84,14 @@ def accuracy_axis(accuracy: float, low: float, high: float, baseline: float, bas
         f'<text class="strong" {_flush(accuracy, low, high)} y="17">{percent(accuracy)}'
         f'<tspan class="muted" dx="8">{interval}</tspan></text>'
     )
-    return _svg('class="accuracy" width="100%" height="98"', text, body)
+    return svg('class="accuracy" width="100%" height="98"', text, body)
 
 
 def probability_bar(share: float, kind: str) -> Markup:
     """One bar of length `share` (0..1) in its track; kind, the CSS class, is right, wrong or other."""
     track = '<rect class="track" width="100%" height="6" rx="1"/>'
     bar = f'<rect class="{kind}" width="{_share(share)}" height="6" rx="1"/>'
-    return _svg('class="bar" width="100%" height="6"', percent(share), track + bar)
+    return svg('class="bar" width="100%" height="6"', percent(share), track + bar)
 
 
 def count_bar(counts: Sequence[tuple[str, int]], longest: int) -> Markup:
@@ -101,7 +101,7 @@ def count_bar(counts: Sequence[tuple[str, int]], longest: int) -> Markup:
         rects.append(f'<rect class="{name}" x="{_share(x * scale)}" width="{_share(n * scale)}" height="10"/>')
         x += n
     text = ", ".join(f"{n:,} {name}" for name, n in counts)
-    return _svg('class="bar" width="100%" height="10"', text, "".join(rects))
+    return svg('class="bar" width="100%" height="10"', text, "".join(rects))
 
 
 def compact_matrix(confusion: NDArray[np.int64]) -> Markup:
@@ -116,7 +116,7 @@ def compact_matrix(confusion: NDArray[np.int64]) -> Markup:
             paths += [f'<path class="{kind} level-{level}" d="{cells}"/>'] if cells else []
     frame = f'<rect class="frame" width="{k}" height="{k}"/>'
     text = f"Confusion matrix of {k} classes, rows true, columns predicted, darker where more"
-    return _svg(f'class="matrix" viewBox="0 0 {k} {k}"', text, "".join(paths) + frame)
+    return svg(f'class="matrix" viewBox="0 0 {k} {k}"', text, "".join(paths) + frame)
 
 
 class _Plot(NamedTuple):
@@ -199,7 +199,8 @@ def _beside(share: float) -> str:
     return 'text-anchor="start" dx="7"' if share < 0.5 else 'text-anchor="end" dx="-7"'
 
 
-def _svg(attributes: str, text: str, body: str) -> Markup:
+def svg(attributes: str, text: str, body: str) -> Markup:
+    """An SVG element that says in words what it shows."""
     label = escape(printable(text))
     return Markup(f'<svg {attributes} role="img" aria-label="{label}"><title>{label}</title>{body}</svg>')
 

@@ -81,7 +81,7 @@ def render(run: Run) -> str:
     if tables.get("data", {}).get("source"):  # a page is passed on: it need not tell where its maker's folders lie
         tables["data"]["source"] = PurePath(tables["data"]["source"]).name
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             run=run,
@@ -153,7 +153,8 @@ def command(tables: dict[str, Any], seed: int) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates, with what they may call."""
     environment = Environment(
         loader=PackageLoader("foveola.report"),
         autoescape=True,

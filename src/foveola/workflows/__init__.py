@@ -5,7 +5,7 @@ torch costs two seconds to import, so the rooms that need it are imported inside
 
 from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
 from foveola.workflows.answers import class_names, evaluate, headline, predict, report, write_predictions
-from foveola.workflows.comparing import compare
+from foveola.workflows.comparing import compare, data_and_recipes
 from foveola.workflows.explaining import Explained, explain
 from foveola.workflows.filtering import Filtered, filter
 from foveola.workflows.listings import SHOW_DEFAULTS, Entry, listing, runs, show
@@ -29,6 +29,7 @@ __all__ = [
     "class_names",
     "compare",
     "count_files",
+    "data_and_recipes",
     "demo",
     "evaluate",
     "explain",

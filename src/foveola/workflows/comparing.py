@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import UsageError, count
 from foveola.types import Tick, no_tick
-from foveola.workflows.material import Data, open_data
-from foveola.workflows.training import Clock, Watch, plan_run, run_session
+from foveola.workflows.material import Data
+from foveola.workflows.pacing import Pace, outlook
+from foveola.workflows.trials import Done, Trials
 
 if TYPE_CHECKING:
-    from foveola.lab.comparison import Arm, Comparison
+    from foveola.lab.arms import Arm
+    from foveola.lab.comparison import Comparison
+    from foveola.lab.recipe import Recipe
     from foveola.lab.runs import Run
-    from foveola.lab.training import Session
 
 Tell = Callable[[str], None]
 """Takes a line about how the comparison goes."""
 
 PILOT = 2
+"""So many seeds go first; then it is said what the question takes."""
 
 
 def _quiet(line: str) -> None:
@@ -31,7 +36,7 @@ def _quiet(line: str) -> None:
 
 def compare(
     data: Data | None,
-    arms: Sequence[str | Mapping[str, object]],
+    arms: Sequence[str | os.PathLike[str] | Mapping[str, object]],
     *,
     seeds: int | str | Sequence[int] = 10,
     settings: Mapping[str, object] | None = None,
@@ -41,61 +46,74 @@ def compare(
     precision: float | None = None,
     budget: str | float | None = None,
     runs: str | os.PathLike[str] = "runs",
+    out: str | os.PathLike[str] | None = None,
+    jobs: int = 0,
     tell: Tell = _quiet,
     tick: Tick = no_tick,
 ) -> Comparison:
-    """Train every arm with every seed and say what their differences show; the first arm is the baseline.
+    """Train every arm with every seed, say what their differences show, write a page; the first arm is the baseline.
 
-    arms: "plain", "sharpened: chain=sharpen", or settings with a "name"; what they do not name is common to all, from
-    `settings` ({"model.name": "fast"}) and the choices that `train` makes. seeds: how many (from 0), "0-9", or a list: the
-    same for each arm, so that split, first weights, order and augmentation are the same pair by pair. question: the
-    settings that may differ (what the arms name); allow: what may differ besides. margin: the difference, in points, below
-    which nobody cares. precision: the half-width that is wanted, in points: after two seeds it is said how many that takes.
-    budget: how long all may take; it ends after the last pair that fits, with two seeds at least.
+    arms: "plain", "sharpened: chain=sharpen", settings with a "name", or a recipe file ("a.toml"); what they do not name is
+    common to all, from `settings` ({"model.name": "fast"}) and the choices that `train` makes. data: as `train` takes it;
+    None: what the recipes name. seeds: how many (from 0), "0-9", or a list: the same for each arm, so that split, first
+    weights, order and augmentation are the same pair by pair. question: the settings that may differ (what the arms name);
+    allow: what may differ besides. margin: the difference, in points, below which nobody cares. precision: the half-width
+    that is wanted, in points: after two seeds it is said how many that takes. budget: how long all may take; it ends after
+    the last pair that fits. jobs: how many runs go side by side, each with its share of the cores (0: two, where that pays).
 
-    Runs that are there already, finished, under `runs` are not repeated, so an interrupted comparison goes on.
-    Raises UsageError for arms that can't be compared.
+    Runs that are there already, finished, under `runs` are not repeated, so an interrupted comparison goes on. The page and
+    its numbers go to the folder `out`, else to one below `runs`. Raises UsageError for arms that can't be compared.
 
         found = fv.compare("photos", ["plain", "sharpened: chain=sharpen"], seeds=5)
-        print(found.against_baseline()[0].sentence)
+        print(found.against_baseline()[0].sentence, found.page)
     """
-    from foveola.lab.budget import parse_time
-    from foveola.lab.comparison import Comparison, require_fair
-    from foveola.lab.recipe import compose, merge
+    from foveola.lab.arms import require_arms, require_fair
+    from foveola.lab.comparison import Comparison
+    from foveola.lab.paired import LEAST_SEEDS
 
-    started = time.monotonic()
+    started = monotonic()
     parsed, wanted = [_arm(arm) for arm in arms], parse_seeds(seeds)
-    common = dict(settings or {})
-    if isinstance(data, str | os.PathLike):
-        data = open_data(compose(merge({}, {"data.source": os.fspath(data)})), tick)
-
-    def session(arm: Arm, seed: int) -> tuple[Session, Clock]:
-        clock = Clock(time.monotonic())
-        both = {**common, **arm.settings}
-        planned = plan_run(data, settings=both, seed=seed, recipe=None, out=None, runs=runs, tick=tick, clock=clock)
-        return planned, clock
-
-    first = [session(arm, wanted[0])[0].recipe for arm in parsed]
-    for key in require_fair(parsed, first, question, allow):
+    _require_points(margin, precision)
+    require_arms(parsed)
+    trials = Trials.open(data, parsed, settings or {}, Path(runs), jobs, tick)
+    recipes = trials.recipes(wanted[0])
+    fair = require_fair(parsed, recipes, question, allow)
+    folder, about = _folder(trials, recipes, Path(runs), out)
+    pace = Pace.of(budget, started, trials, wanted[0])
+    trials.settle(len(wanted))
+    for key in fair.allowed:
         tell(f"warning: the arms differ in {key} too, which was allowed: a difference may come from it")
-    limit = None if budget is None else parse_time(budget)
-    done: list[list[Run]] = [[] for _ in parsed]
-    for number, seed in enumerate(wanted):
-        if limit is not None and number >= PILOT:
-            spent = time.monotonic() - started
-            if spent * (number + 1) / number > limit:
-                tell(f"the budget ends here: {number} of {len(wanted)} seeds; what takes more of them is not known")
-                break
-        for arm, row in zip(parsed, done, strict=True):
-            planned, clock = session(arm, seed)
-            there = finished_like(planned, Path(runs))
-            row.append(there or run_session(planned, clock, Watch(tick=tick)))
-            accuracy = row[-1].result["test_accuracy"]
-            tell(f"seed {seed}, {arm.name}: {100 * accuracy:.2f} %{' (was there)' if there else ''}")
-        if number + 1 == PILOT and precision is not None:
-            tell(_outlook(done, precision, time.monotonic() - started))
-    used = tuple(wanted[: len(done[0])])
-    return Comparison(tuple(parsed), used, tuple(tuple(row) for row in done), margin)
+    if len(wanted) < LEAST_SEEDS:
+        tell(
+            f"warning: {count(len(wanted), 'seed')} will be trained and a verdict takes {LEAST_SEEDS}: the differences come "
+            f"without one; give --seeds {LEAST_SEEDS} or more"
+        )
+    rows: list[tuple[Run, ...]] = []
+    notes: list[str] = []
+
+    def note(line: str) -> None:
+        notes.append(line)
+        tell(line)
+
+    def found() -> Comparison:
+        return Comparison(
+            tuple(parsed), tuple(wanted[: len(rows)]), tuple(zip(*rows, strict=True)), margin, question=fair.question,
+            allowed=fair.allowed, notes=tuple(notes), path=folder,
+        )  # fmt: skip
+
+    while len(rows) < len(wanted):
+        some = wanted[len(rows) :][: trials.group]
+        if rows and not pace.allows(len(some)):
+            note(pace.ended(len(rows), len(wanted)))
+            break
+        with pace.measured():
+            for seed, row in zip(some, trials.rows(some), strict=True):
+                rows.append(tuple(_told(row, parsed, seed, tell)))
+        if precision is not None and len(rows) - len(some) < PILOT <= len(rows):
+            note(outlook(found(), precision, pace.pair_seconds, len(wanted)))
+    done = found()
+    _write(done, trials, about)
+    return done
 
 
 def parse_seeds(seeds: int | str | Sequence[int]) -> list[int]:
@@ -123,44 +141,118 @@ def parse_seeds(seeds: int | str | Sequence[int]) -> list[int]:
     return found
 
 
-def finished_like(planned: Session, runs: Path) -> Run | None:
-    """A finished run of the same recipe, data and seed below `runs`, or None."""
-    from foveola.lab.runs import open_run
+def data_and_recipes(given: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Which of the words of a command line are recipes (.toml), and the one that is data. Raises UsageError for several.
 
-    parent, name = planned.folder.parent, f"seed-{planned.seed:04d}"
-    for path in sorted(parent.glob(f"{name}*")):
-        try:
-            run = open_run(path)
-            same = run.recipe.fingerprint == planned.recipe.fingerprint
-            if same and run.card.fingerprint == planned.prepared.dataset.fingerprint and run.seed == planned.seed:
-                return run
-        except (UsageError, OSError, ValueError):  # unfinished, or damaged: it is trained again, beside it
-            continue
-    return None
+    >>> data_and_recipes(["photos", "a.toml", "b.toml"])
+    ('photos', ['a.toml', 'b.toml'])
+    """
+    recipes = [word for word in given if word.endswith(".toml")]
+    data = [word for word in given if word not in recipes]
+    if len(data) > 1:
+        raise UsageError(
+            f"{' and '.join(data)} are {len(data)} data sets: a comparison is about one; arms go behind --arm"
+        )
+    return (data[0] if data else None), recipes
 
 
-def _arm(given: str | Mapping[str, object]) -> Arm:
-    from foveola.lab.comparison import SHORT, Arm, parse_arm
+def _require_points(margin: float, precision: float | None) -> None:
+    if not 0 <= margin < math.inf:
+        raise UsageError(f"margin {margin:g} is no distance in points: give 0 or more, such as 0.5")
+    if precision is not None and not 0 < precision < math.inf:
+        raise UsageError(f"precision {precision:g} is no half-width in points: give more than 0, such as 0.5")
 
-    if isinstance(given, str):
-        return parse_arm(given)
+
+def _arm(given: str | os.PathLike[str] | Mapping[str, object]) -> Arm:
+    from foveola.lab.arms import SHORT, Arm, parse_arm
+
+    if not isinstance(given, Mapping):
+        return parse_arm(os.fspath(given))
     settings = {SHORT.get(key, key): value for key, value in given.items() if key != "name"}
     return Arm(str(given.get("name") or ", ".join(f"{k}={v}" for k, v in settings.items()) or "plain"), settings)
 
 
-def _outlook(done: Sequence[Sequence[Any]], precision: float, seconds: float) -> str:
-    """How many seeds and minutes the question needs, from the pilot."""
-    import numpy as np
+def _told(row: Sequence[Done], arms: Sequence[Arm], seed: int, tell: Tell) -> Iterator[Run]:
+    for arm, (run, there) in zip(arms, row, strict=True):
+        how = "was there" if there else f"{run.result['seconds']:.0f} s"
+        tell(f"seed {seed}, {arm.name}: {100 * run.result['test_accuracy']:.2f} % ({how})")
+        yield run
 
-    from foveola.lab.paired import seeds_needed
 
-    accuracy = 100 * np.array([[run.result["test_accuracy"] for run in row] for row in done])
-    counts = [seeds_needed(row - accuracy[0], precision) for row in accuracy[1:]]
-    if any(n is None for n in counts):
-        return f"after {PILOT} seeds: an interval of ±{precision:g} points takes more than a thousand seeds"
-    most = max(n for n in counts if n is not None)
-    minutes = math.ceil(seconds / PILOT * most / 60)
-    return (
-        f"after {PILOT} seeds: an interval of ±{precision:g} points takes about {count(most, 'seed')}, "
-        f"{count(minutes, 'minute')} in all"
-    )
+def _folder(
+    trials: Trials, recipes: Sequence[Recipe], runs: Path, out: str | os.PathLike[str] | None
+) -> tuple[Path, dict[str, Any]]:
+    """Where the page goes, and what stands in its comparison.json from the beginning.
+
+    Raises UsageError for a folder with the comparison of other data or other arms, or with something else.
+    """
+    from foveola.store import digest, new_folder
+
+    dataset = trials.dataset
+    about = {
+        "data": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "recipes": {arm.name: recipe.fingerprint for arm, recipe in zip(trials.arms, recipes, strict=True)},
+    }
+    key = digest(json.dumps(about))[:8]
+    slug = "".join(letter if letter.isalnum() else "-" for letter in dataset.name.lower()).strip("-")[:40] or "data"
+    folder = Path(out) if out is not None else runs / "comparisons" / f"{slug}-{key}"
+    if not (folder / "comparison.json").is_file():
+        if out is not None and folder.exists():
+            new_folder(folder)
+        return folder, about
+    there = _read(folder / "comparison.json")
+    if there.get("fingerprint") != dataset.fingerprint:
+        raise UsageError(
+            f"{folder} holds a comparison of other data ({there.get('data')}, fingerprint "
+            f"{str(there.get('fingerprint'))[:8]}; given is {dataset.name}, {dataset.fingerprint[:8]}), and runs of "
+            "different data can't be paired: choose another --out, or give the data as it was"
+        )
+    if there.get("recipes") != about["recipes"]:
+        raise UsageError(
+            f"{folder} holds another comparison ({', '.join(there.get('recipes', {}))}): choose another --out, or ask for "
+            "the same arms and options to go on with it"
+        )
+    return folder, about
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise UsageError(f"{path} can't be read: choose another --out, or delete the folder") from None
+    return found
+
+
+def _write(found: Comparison, trials: Trials, about: Mapping[str, Any]) -> None:
+    """The page and its numbers."""
+    from foveola.report.comparison_page import render
+    from foveola.store import write_atomic
+
+    assert found.path is not None and found.page is not None
+    write_atomic(found.page, render(found, trials.picture, command=_command(found, trials)))
+    write_atomic(found.path / "comparison.json", json.dumps({**about, **found.to_json()}, indent=1))
+
+
+def _command(found: Comparison, trials: Trials) -> str:
+    """The line that asks the same again, ready for a shell; DATA where the data came from no path."""
+    words = ["foveola", "compare", Path(trials.source).name if trials.source else "DATA"]
+    words += [arm.recipe.name for arm in trials.arms if arm.recipe]
+    for arm in trials.arms:
+        if not arm.recipe:
+            told = "; ".join(f"{key}={_toml(value)}" for key, value in arm.settings.items())
+            words += ["--arm", f"{arm.name}: {told}" if told else arm.name]
+    first, last = found.seeds[0], found.seeds[-1]
+    row = list(found.seeds) == list(range(first, last + 1))
+    words += ["--seeds", f"{first}-{last}" if row else ",".join(map(str, found.seeds))]
+    for key, value in trials.common.items():
+        words += ["--set", f"{key}={_toml(value)}"]
+    for key in found.question if any(arm.recipe for arm in trials.arms) else ():
+        words += ["--question", key]
+    for key in found.allowed:
+        words += ["--allow", key]
+    return shlex.join([*words, "--margin", f"{found.margin:g}"])
+
+
+def _toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

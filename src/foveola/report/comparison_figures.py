@@ -1,0 +1,244 @@
+"""Figures of a comparison as SVG text: intervals against zero, paired dots, curves with bands. Values in, text out.
+
+As in `figures`: colours come from the page by class (arm-0 is the baseline), lengths are in percent where letters must keep
+their size. Arms differ in colour, place and name, never in colour alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup, escape
+
+from foveola.data.dataset import printable
+from foveola.report.figures import epoch_ticks, svg, ticks
+from foveola.report.words import percent, shorten
+
+ARM_COLOURS = 6
+"""So many colours can be told apart; from the seventh arm on they begin again."""
+
+MARGIN_LEFT, MARGIN_RIGHT = 3.0, 97.0  # of the width in percent: half a label must find room at both ends
+ROW_PX, AXIS_PX = 68, 34
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 250, 48, 408, 14, 208
+
+
+class Against(NamedTuple):
+    """One arm against the baseline, in points: each seed's difference, their mean, its interval (inf: none), and the one
+    for new pictures too."""
+
+    name: str
+    colour: str
+    points: Sequence[float]
+    mean: float
+    low: float
+    high: float
+    wide: tuple[float, float] | None
+
+
+class Band(NamedTuple):
+    """One arm's curve: mean, least and greatest of the seeds, a value an epoch."""
+
+    colour: str
+    name: str
+    mean: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+def colour(k: int) -> str:
+    """The CSS class of arm k."""
+    return f"arm-{k % ARM_COLOURS if k < ARM_COLOURS else 1 + (k - 1) % (ARM_COLOURS - 1)}"
+
+
+def against_zero(rows: Sequence[Against], margin: float, baseline: str) -> Markup:
+    """Each arm's mean difference with its interval on one axis of points, around zero and the margin."""
+    values = [value for row in rows for value in (*row.points, row.mean, row.low, row.high, *(row.wide or ()))]
+    axis = _Axis.around([0.0, -margin, margin, *values])
+    bottom = ROW_PX * len(rows) + 6
+    said = "; ".join(f"{row.name} {signed(row.mean)}{_between(row.low, row.high)}" for row in rows)
+    left, right = axis.x(-margin), axis.x(margin)
+    body = [
+        f'<rect class="margin" x="{_p(left)}" width="{_p(right - left)}" y="0" height="{bottom}"/>' if margin else "",
+        f'<line class="zero" x1="{_p(axis.x(0))}" x2="{_p(axis.x(0))}" y1="0" y2="{bottom}"/>',
+        axis.drawn(bottom, signed_tick),
+        *(_against(axis, row, ROW_PX * k) for k, row in enumerate(rows)),
+    ]
+    text = f"Differences to {baseline} in points: {said}; grey: less than {margin:g} either way"
+    return svg(f'class="points-axis" width="100%" height="{bottom + AXIS_PX}"', text, "".join(body))
+
+
+def _against(axis: _Axis, row: Against, top: int) -> str:
+    low, high = row.low, row.high
+    numbers = f"{signed(row.mean)}{_between(low, high)}"
+    out = [
+        f'<text class="label" x="0" y="{top + 15}"><tspan class="strong">{_name(row.name)}</tspan>'
+        f'<tspan class="muted" dx="8">{numbers}</tspan></text>'
+    ]
+    for value, aside in _spread(row.points):
+        x, y = _p(axis.x(value)), _n(top + 32 + 3.5 * aside)
+        out.append(f'<circle class="seed {row.colour}" cx="{x}" cy="{y}" r="3.5"/>')
+    y = str(top + 50)
+    if row.wide and math.isfinite(row.wide[0]):
+        ends = [_p(axis.x(value)) for value in row.wide]
+        out.append(f'<line class="whisker {row.colour}" x1="{ends[0]}" x2="{ends[1]}" y1="{y}" y2="{y}"/>')
+    if math.isfinite(low):
+        x, width = _p(axis.x(low)), _p(max(0.3, axis.x(high) - axis.x(low)))
+        out.append(f'<rect class="interval {row.colour}" x="{x}" width="{width}" y="{top + 45}" height="10" rx="2"/>')
+    out.append(f'<circle class="mean {row.colour}" cx="{_p(axis.x(row.mean))}" cy="{y}" r="6"/>')
+    return "".join(out)
+
+
+def _spread(values: Sequence[float]) -> list[tuple[float, int]]:
+    """Each value with a step aside (0, -1, 1, -2, ...) where others are the same to two decimals: all dots are seen.
+
+    >>> _spread([0.5, 0.2, 0.5, 0.5])
+    [(0.5, 0), (0.2, 0), (0.5, -1), (0.5, 1)]
+    """
+    seen: dict[float, int] = {}
+    out = []
+    for value in values:
+        k = seen[round(value, 2)] = seen.get(round(value, 2), -1) + 1
+        out.append((value, (k + 1) // 2 * (-1 if k % 2 else 1)))
+    return out
+
+
+def paired_dots(names: Sequence[str], accuracy: Sequence[Sequence[float]]) -> Markup:
+    """A row of dots an arm, one a seed, the dots of a seed joined; a stroke at each mean. accuracy: 0..1, by arm and seed."""
+    shares = [[100 * value for value in row] for row in accuracy]
+    axis = _Axis.around([value for row in shares for value in row])
+    row_px, bottom = 62, 62 * len(names) + 6
+    means = [sum(row) / len(row) for row in shares]
+    y = [row_px * k + 36 for k in range(len(names))]
+    lines = [
+        f'<line class="pair" x1="{_p(axis.x(a))}" x2="{_p(axis.x(b))}" y1="{y[k]}" y2="{y[k + 1]}"/>'
+        for k in range(len(names) - 1)
+        for a, b in zip(shares[k], shares[k + 1], strict=True)
+    ]
+    body = [axis.drawn(bottom, lambda tick: f"{tick:g} %"), *lines]
+    for k, (name, row) in enumerate(zip(names, shares, strict=True)):
+        x = _p(axis.x(means[k]))
+        body += [f'<circle class="seed {colour(k)}" cx="{_p(axis.x(v))}" cy="{y[k]}" r="4.5"/>' for v in row]
+        body.append(f'<line class="mean-stroke" x1="{x}" x2="{x}" y1="{y[k] - 12}" y2="{y[k] + 12}"/>')
+        body.append(
+            f'<text class="label" x="0" y="{row_px * k + 15}"><tspan class="strong">{_name(name)}</tspan>'
+            f'<tspan class="muted" dx="8">mean {means[k]:.2f} %</tspan></text>'
+        )
+    said = ", ".join(f"{name} {mean:.2f} %" for name, mean in zip(names, means, strict=True))
+    text = f"Test accuracies, one dot a seed, the same seeds joined; means: {said}"
+    return svg(f'class="points-axis" width="100%" height="{bottom + AXIS_PX}"', text, "".join(body))
+
+
+def banded(title: str, bands: Sequence[Band], *, as_percent: bool = False) -> Markup:
+    """Curves over the epochs, the mean of the seeds as a line, from their least to their greatest as a band."""
+    factor = 100.0 if as_percent else 1.0
+    finite = [factor * v for band in bands for v in (*band.low, *band.high) if math.isfinite(v)]
+    marks = ticks(min(finite, default=0.0), max(finite, default=1.0), 4)
+    epochs = max(len(band.mean) for band in bands)
+
+    def x(epoch: float) -> float:
+        return LEFT + ((epoch - 1) / (epochs - 1) if epochs > 1 else 0.5) * (RIGHT - LEFT)
+
+    def y(value: float) -> float:
+        return BOTTOM - (factor * value - marks[0]) / ((marks[-1] - marks[0]) or 1) * (BOTTOM - TOP)
+
+    body = []
+    for mark in marks:
+        at = _n(y(mark / factor))
+        label = f"{mark:g} %" if as_percent else f"{mark:g}"
+        body.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{at}" y2="{at}"/>')
+        body.append(f'<text class="muted" x="{LEFT - 8}" y="{at}" dy="4" text-anchor="end">{label}</text>')
+    for tick in epoch_ticks(epochs):
+        body.append(f'<text class="muted" x="{_n(x(tick))}" y="{BOTTOM + 18}" text-anchor="middle">{tick}</text>')
+    middle = _n((LEFT + RIGHT) / 2)
+    body.append(f'<text class="muted" x="{middle}" y="{BOTTOM + 37}" text-anchor="middle">epoch</text>')
+    for band in bands:
+        edge = [*enumerate(band.high, start=1), *reversed([*enumerate(band.low, start=1)])]
+        shape = " ".join(f"{_n(x(e))},{_n(y(v))}" for e, v in edge if math.isfinite(v))
+        body.append(f'<polygon class="band {band.colour}" points="{shape}"/>')
+    for band in bands:
+        path = "L".join(f"{_n(x(e))} {_n(y(v))}" for e, v in enumerate(band.mean, start=1) if math.isfinite(v))
+        dots = [
+            f'<circle class="end {band.colour}" cx="{_n(x(len(band.mean)))}" cy="{_n(y(band.mean[-1]))}" r="4"/>'
+            if math.isfinite(band.mean[-1])
+            else ""
+        ]
+        body += [f'<path class="mean-line {band.colour}" d="M{path}"/>' if path else "", *dots]
+    last = ", ".join(f"{b.name} {percent(b.mean[-1]) if as_percent else f'{b.mean[-1]:.3f}'}" for b in bands)
+    return svg(
+        f'class="curves" viewBox="0 0 {WIDTH} {HEIGHT}"', f"{title} by epoch; at the last: {last}", "".join(body)
+    )
+
+
+def small_interval(mean: float, low: float, high: float, reach: float, kind: str) -> Markup:
+    """One interval around a zero in the middle, for a cell of a table; the cell shows -reach..reach points."""
+
+    def x(value: float) -> float:
+        return 50 + 48 * max(-1.0, min(1.0, value / reach))
+
+    body = '<line class="zero" x1="50%" x2="50%" y1="0" y2="14"/>'
+    if math.isfinite(low):
+        body += (
+            f'<rect class="{kind}" x="{_p(x(low))}" width="{_p(max(0.5, x(high) - x(low)))}" y="4" height="6" rx="1"/>'
+        )
+    body += f'<circle class="{kind}" cx="{_p(x(mean))}" cy="7" r="4"/>'
+    return svg('class="small-interval" width="100%" height="14"', f"{signed(mean)}{_between(low, high)}", body)
+
+
+class _Axis(NamedTuple):
+    marks: list[float]
+
+    @classmethod
+    def around(cls, values: Sequence[float]) -> _Axis:
+        finite = [value for value in values if math.isfinite(value)]
+        low, high = min(finite), max(finite)
+        return cls(ticks(low - 0.5, high + 0.5, 5) if low == high else ticks(low, high, 5))
+
+    def x(self, value: float) -> float:
+        """Where a value lies, in percent of the width."""
+        share = (value - self.marks[0]) / (self.marks[-1] - self.marks[0])
+        return MARGIN_LEFT + share * (MARGIN_RIGHT - MARGIN_LEFT)
+
+    def drawn(self, bottom: int, said: Callable[[float], str]) -> str:
+        out = [f'<line class="axis" x1="{MARGIN_LEFT}%" x2="{MARGIN_RIGHT}%" y1="{bottom}" y2="{bottom}"/>']
+        for mark in self.marks:
+            x = _p(self.x(mark))
+            out.append(f'<line class="axis" x1="{x}" x2="{x}" y1="{bottom}" y2="{bottom + 5}"/>')
+            out.append(f'<text class="muted" x="{x}" y="{bottom + 21}" text-anchor="middle">{said(mark)}</text>')
+        return "".join(out)
+
+
+def signed(points: float) -> str:
+    """A difference with its sign, as type sets it.
+
+    >>> signed(0.5), signed(-1.254), signed(0.001)
+    ('+0.50', '−1.25', '0.00')
+    """
+    text = f"{abs(points):.2f}"
+    return text if float(text) == 0 else f"{'+' if points > 0 else '−'}{text}"
+
+
+def signed_tick(points: float) -> str:
+    """The same for an axis, without needless zeros.
+
+    >>> signed_tick(-0.5), signed_tick(0), signed_tick(1)
+    ('−0.5', '0', '+1')
+    """
+    return "0" if points == 0 else f"{'+' if points > 0 else '−'}{abs(points):g}"
+
+
+def _between(low: float, high: float) -> str:
+    return f" ({signed(low)} to {signed(high)})" if math.isfinite(low) else ""
+
+
+def _name(name: str) -> Markup:
+    return escape(shorten(printable(name), 32))
+
+
+def _p(value: float) -> str:
+    return f"{_n(value)}%"
+
+
+def _n(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".") if value else "0"

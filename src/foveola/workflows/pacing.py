@@ -1,0 +1,111 @@
+"""How long a comparison takes: what a pair costs, whether one more fits in the budget, and how many the question needs."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from foveola.errors import UsageError, count
+from foveola.workflows.trials import Trials
+
+if TYPE_CHECKING:
+    from foveola.lab.comparison import Comparison
+
+
+@dataclass
+class Pace:
+    """Seconds: when the comparison began, how long it may take, and what its pairs (all arms once) took so far."""
+
+    trials: Trials
+    started: float
+    limit: float = math.inf
+    expected: float = 0.0
+    _spent: float = 0.0
+    _trained: int = 0
+
+    @classmethod
+    def of(cls, budget: str | float | None, started: float, trials: Trials, seed: int) -> Pace:
+        """Raises UsageError when not even one pair fits."""
+        from foveola.lab.budget import parse_time, show_time
+        from foveola.lab.paired import LEAST_SEEDS
+
+        if budget is None:
+            return cls(trials, started)
+        limit = parse_time(budget)
+        pair = trials.expected_seconds(seed)
+        spent = monotonic() - started
+        if spent + pair > limit:
+            least, five = (show_time(math.ceil(1.1 * (spent + k * pair))) for k in (1, LEAST_SEEDS))
+            raise UsageError(
+                f"a budget of {show_time(limit)} is too small for one pair: training {count(len(trials.arms), 'arm')} once "
+                f"takes about {show_time(math.ceil(spent + pair))} here: give --budget {least} or more, and {five} for the "
+                f"{LEAST_SEEDS} seeds that a verdict takes"
+            )
+        return cls(trials, started, limit, pair)
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """Counts what is trained within, and how long it takes."""
+        began, before = monotonic(), self.trials.trained
+        yield
+        if self.trials.trained > before:
+            self._spent += monotonic() - began
+            self._trained += self.trials.trained - before
+
+    @property
+    def pair_seconds(self) -> float:
+        """What a pair takes: by those trained here, else as it was expected."""
+        return self._spent / self._trained * len(self.trials.arms) if self._trained else self.expected
+
+    def allows(self, pairs: int) -> bool:
+        """Whether so many more pairs fit in, if they take as long as those before on average."""
+        return monotonic() - self.started + pairs * self.pair_seconds <= self.limit
+
+    def ended(self, done: int, wanted: int) -> str:
+        """What the end of the budget leaves unknown."""
+        from foveola.lab.budget import show_time
+        from foveola.lab.paired import LEAST_SEEDS
+
+        more = show_time(math.ceil((wanted - done) * self.pair_seconds))
+        unknown = "whether the difference is real: a verdict takes 5 seeds"
+        if done >= LEAST_SEEDS:
+            unknown = "what more seeds would show: the interval is as narrow as these allow"
+        return (
+            f"the budget of {show_time(self.limit)} ends after {done} of {count(wanted, 'seed')}; not known is {unknown}; "
+            f"the others take about {more}"
+        )
+
+
+def outlook(found: Comparison, precision: float, pair_seconds: float, asked: int) -> str:
+    """How many seeds and minutes the question needs, from the pilot."""
+    import numpy as np
+
+    from foveola.lab.paired import flip_deviation, narrowest, seeds_needed
+
+    n = len(found.seeds)
+    needed: list[int | None] = []
+    floor = 0.0
+    for k in range(1, len(found.arms)):
+        pairs = zip(found.correct[0], found.correct[k], strict=True)
+        least = float(np.mean([flip_deviation(one, other) for one, other in pairs]))
+        gaps, factor = 100 * (found.accuracy[k] - found.accuracy[0]), found.test_to_train
+        needed.append(seeds_needed(gaps, precision, test_to_train=factor, least_deviation=least))
+        floor = max(floor, narrowest(gaps, test_to_train=factor, least_deviation=least))
+    begin = f"after {n} seeds: an interval of ±{precision:g} points"
+    if floor >= precision:
+        return (
+            f"{begin} can't be reached by more seeds: every seed has a split of its own, their training sets overlap, and it "
+            f"stays above ±{floor:.2g} points; more pictures would help"
+        )
+    if None in needed:
+        return f"{begin} takes more than a thousand seeds"
+    most = max(one for one in needed if one is not None)
+    # Where all runs of the pilot were there already, nothing was timed but the runs themselves.
+    pair_seconds = pair_seconds or sum(run.result["seconds"] for row in found.runs for run in row) / n
+    minutes = math.ceil(pair_seconds * max(0, most - n) / 60)
+    more = f"; {count(asked, 'seed')} are asked for" if most > asked else ""
+    return f"{begin} takes about {count(most, 'seed')}, {count(minutes, 'more minute')}{more}"
