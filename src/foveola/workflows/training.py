@@ -181,13 +181,14 @@ def plan_run(
 @dataclass
 class Clock:
     """When a run began, when torch was there, when the first step was done, in monotonic seconds; how long it may take
-    and is expected to take, in seconds, where a budget was given."""
+    and is expected to take, in seconds, where a budget was given; whether the memory's peak is this run's own."""
 
     started: float
     imported: float = 0.0
     first_step: float = 0.0
     budget: str | float | None = None
     predicted: float | None = None
+    own_memory: bool = True
 
 
 def _refuse_taken(out: str | os.PathLike[str] | None) -> None:
@@ -280,7 +281,7 @@ def _conclude(session: Session, clock: Clock) -> Run:
         "problems": [{"file": p.file, "reason": p.reason} for p in card.problems],
         "seconds_before_first_step": clock.first_step - clock.started,
         "seconds_importing": clock.imported - clock.started,
-        "peak_memory_mb": peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb() if clock.own_memory else None,
         "budget_seconds": clock.budget,
         "predicted_seconds": clock.predicted,
         "seconds": time.monotonic() - clock.started,

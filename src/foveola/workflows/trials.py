@@ -137,7 +137,7 @@ class Trials:
         session, clock = self.session(arm, seed)
         there = finished_like(session)
         self.trained += there is None
-        return Done(there or run_session(session, clock, Watch(tick=self.tick)), there is not None)
+        return Done(there or _train(session, clock, self.tick), there is not None)
 
     def _side_by_side(self, seeds: Sequence[int]) -> Iterator[list[Done]]:
         """The same in processes, each with its share of the threads."""
@@ -236,7 +236,14 @@ def _train_apart(
         told = {key: value for key, value in {**common, **arm.settings}.items() if key.startswith("data.")}
         data = _opened(source, arm.recipe, json.dumps(told))
     session, clock = Trials(data, source, [arm], common, runs).session(arm, seed)
-    return str(run_session(session, clock, Watch()).path)
+    return str(_train(session, clock, no_tick).path)
+
+
+def _train(session: Session, clock: Clock, tick: Tick) -> Run:
+    from foveola.learning.timing import forget_peak
+
+    clock.own_memory = forget_peak()  # or the largest run's memory would be told of all that follow it
+    return run_session(session, clock, Watch(tick=tick))
 
 
 @lru_cache(maxsize=1)

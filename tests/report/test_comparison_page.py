@@ -1,0 +1,243 @@
+"""The page of a comparison: whole, closed and safe, and it says the comparison's own numbers."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from foveola.lab.arms import Arm
+from foveola.lab.comparison import Comparison
+from foveola.lab.runs import Run, numbers_of, write_evaluation
+from foveola.learning.metrics import Evaluation
+from foveola.report.comparison_figures import Against, against_zero, banded, colour, paired_dots
+from foveola.report.comparison_page import SHOWN_FLIPS, render
+from foveola.report.figures import ticks
+
+NAMES = ("cat", "dog", "owl")
+HOSTILE = ("<script>alert(1)</script>", 'a"onerror="alert(2)', "line\nbreak\udcff")
+
+
+@pytest.fixture(scope="module")
+def make(make_run):
+    """A comparison of runs that were right so often: by arm, the number of wrong answers with each seed, of 60.
+
+    own_split: every seed has other test pictures. The arms differ in the chain.
+    """
+
+    def run(arm, seed, wrong, own_split, classes):
+        one = make_run(names=classes, each=60 // len(classes))
+        n = len(one.evaluation)
+        labels = one.evaluation.labels
+        # Arm k errs from place 5k on: which pictures flip is known.
+        wrong_rows = (np.arange(wrong) + 5 * arm) % n
+        predicted = labels.copy()
+        predicted[wrong_rows] = (labels[wrong_rows] + 1) % len(classes)
+        ids = tuple(f"test/{seed if own_split else 0}-{i:03d}.png" for i in range(n))
+        logits = np.eye(len(classes), dtype=np.float32)[predicted]
+        evaluation = Evaluation(logits, labels, ids, tuple(classes), "test", 0)
+        write_evaluation(one.path / "predictions.npz", evaluation)
+        recipe = one.path / "recipe.toml"
+        chain = ("", "sharpen", "blur(size=3)")[arm]
+        if chain:
+            recipe.write_text(recipe.read_text("utf-8").replace("[data]", f'[data]\nchain = "{chain}"'), "utf-8")
+        sizes = {"n_test": n, "n_train": 3 * n, "n_val": n}
+        return Run(one.path, {**one.result, **numbers_of(evaluation), **sizes, "seed": seed, "seconds": 10.0 + arm})
+
+    def make_(counts, own_split=False, classes=NAMES, **more):
+        rows = tuple(tuple(run(k, s, w, own_split, classes) for s, w in enumerate(row)) for k, row in enumerate(counts))
+        arms = tuple(Arm(name, {}) for name in ("plain", "sharpened", "blurred")[: len(counts)])
+        return Comparison(arms, tuple(range(len(counts[0]))), rows, question=("data.chain",), **more)
+
+    return make_
+
+
+WORSE = ([6, 7, 6, 8, 6], [14, 15, 13, 16, 15])
+
+
+def look(k, name):
+    """A picture that tells its arm."""
+    return np.full((16, 16, 3), 40 * k, np.uint8)
+
+
+class Page(HTMLParser):
+    """Open elements, wrong nesting, all elements, and the text that is seen."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.wrong, self.elements, self.seen = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in ("meta", "link", "img", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append((tag, self.getpos()))
+
+    def handle_data(self, data):
+        if not {"style", "title"} & set(self.open):
+            self.seen.append(data)
+
+    @property
+    def text(self):
+        return " ".join("".join(self.seen).split())
+
+
+@pytest.fixture(scope="module", params=["usual", "three", "own split", "one seed", "hostile", "equal"])
+def page(request, make):
+    found = {
+        "usual": lambda: make(WORSE),
+        "three": lambda: make((*WORSE, [6, 6, 7, 8, 6])),
+        "own split": lambda: make(WORSE, own_split=True, allowed=("fit.epochs",)),
+        "one seed": lambda: make(([6], [9])),
+        "hostile": lambda: replace(
+            make((*WORSE, [6, 6, 7, 8, 6]), classes=HOSTILE), arms=tuple(Arm(name, {}) for name in HOSTILE)
+        ),
+        "equal": lambda: make(([6] * 5, [6] * 5)),
+    }[request.param]()
+    return render(found, look, command="foveola compare DATA")
+
+
+def test_it_is_whole_closed_and_safe(page):
+    found = Page(page)
+    assert (found.wrong, found.open) == ([], [])
+    assert not re.search(r"https?://|@import|url\(", page)
+    assert not [tag for tag, a in found.elements if tag == "script" or any(key.startswith("on") for key in a)]
+    addresses = [a[key] for _, a in found.elements for key in ("src", "href") if key in a]
+    assert addresses and all(address.startswith(("data:", "#")) for address in addresses)
+    assert page.encode()
+
+
+def test_pictures_and_figures_have_texts_and_links_lead_somewhere(page):
+    elements = Page(page).elements
+    assert all(a["alt"].strip() for tag, a in elements if tag == "img")
+    assert all(a["role"] == "img" and a["aria-label"] for tag, a in elements if tag == "svg")
+    ids = {a["id"] for _, a in elements if "id" in a}
+    assert {a["href"][1:] for tag, a in elements if tag == "a"} <= ids
+
+
+def test_the_policy_is_the_reports(make):
+    policies = [a["content"] for tag, a in Page(render(make(WORSE), look)).elements if "http-equiv" in a]
+    assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_the_first_words_are_the_verdict_with_its_numbers(make):
+    """By hand: 8, 8, 7, 8 and 9 more wrong of 60: a mean of 8, or -13.33 points; deviation 1.18, t 2.776, n 5."""
+    found = make(WORSE)
+    low, high = -13.333 - 2.7764 * 1.1785 / 5**0.5, -13.333 + 2.7764 * 1.1785 / 5**0.5
+    text = Page(render(found, look)).text
+    assert f"sharpened: hurts −13.33 points (95 % interval −{-low:.2f} to −{-high:.2f})" in text
+
+
+def test_fewer_than_five_seeds_say_that_there_is_no_verdict(make):
+    text = Page(render(make(([6, 7], [14, 15])), look)).text
+    assert "No verdict. 2 seeds were trained, and a verdict takes 5: give --seeds 5 or more" in text
+    assert "sharpened: not enough evidence" in text
+
+
+def test_a_difference_that_was_allowed_is_warned_of_beside_every_table(make):
+    found = make(WORSE, allowed=("fit.epochs",))
+    page = render(found, look)
+    warning = "Not one thing only. The arms differ in fit.epochs too, which was allowed: a difference may come from it."
+    tables = sum(tag == "table" for tag, _ in Page(page).elements)
+    assert tables == 5
+    assert Page(page).text.count(warning) == tables + 1  # and once at the top
+    assert "Not one thing only" not in render(make(WORSE), look)
+
+
+def test_what_differs_is_told_with_both_values(make):
+    assert re.search(r"sharpened ?data\.chain ?sharpen ?none", Page(render(make(WORSE), look)).text)
+
+
+def test_every_seed_has_its_accuracies_and_difference(make):
+    text = Page(render(make(WORSE), look)).text
+    assert re.search(r"3 ?86\.67 % ?73\.33 % ?−13\.33", text)  # 8 and 16 wrong of 60
+
+
+def test_the_methods_are_those_that_were_used(make):
+    fixed, own = (Page(render(make(WORSE, own_split=own), look)).text for own in (False, True))
+    assert "pigeonhole bootstrap" in fixed and "Nadeau" not in fixed
+    assert "pigeonhole bootstrap" not in own and "Nadeau" in own
+    assert "here 0.450 in place of 0.200" in own  # 1/5 + 60/240
+
+
+def test_the_pictures_that_flip_are_shown_as_both_arms_see_them(make):
+    """Baseline wrong at 0..5, arm at 5..17: 0 to 4 are gained, 6 and later lost."""
+    page = render(make(([6] * 5, [13] * 5)), look)
+    text = Page(page).text
+    assert "sharpened against plain: 5 gained, 12 lost, of 60 test pictures" in text
+    assert re.search(r"cat, mistaken for dog ?plain ?0 of 5 right ?sharpened ?5 of 5 right ?test/0-004\.png", text)
+    alts = [a["alt"] for tag, a in Page(page).elements if tag == "img"]
+    assert alts.count("test/0-004.png as plain sees it") == alts.count("and as sharpened does") - 16 == 1
+
+
+def test_of_many_flips_the_clearest_are_shown_and_all_are_counted(make):
+    text = Page(render(make(([0] * 5, [30] * 5)), look)).text
+    assert "0 gained, 30 lost" in text
+    assert f"The clearest {SHOWN_FLIPS} of 30 pictures." in text
+
+
+def test_the_cost_of_an_arm_is_told_and_compared(make):
+    assert re.search(r"sharpened ?11\.0 s ?11\.0 to 11\.0 s ?1\.10", Page(render(make(WORSE), look)).text)
+
+
+def test_notes_are_shown(make):
+    text = Page(render(make(WORSE, notes=("the budget of 5m ends here",)), look)).text
+    assert "The budget of 5m ends here." in text
+
+
+def test_the_same_comparison_gives_the_same_page(make):
+    found = make(WORSE)
+    assert render(found, look) == render(replace(found), look)
+
+
+def place(figure, kind):
+    """Where the elements of a class lie, in percent of the width."""
+    return [float(x) for x in re.findall(rf'class="{kind}[^"]*" (?:cx|x|x1)="([\d.]+)%"', figure)]
+
+
+def test_interval_mean_zero_and_margin_lie_where_the_axis_says():
+    figure = against_zero([Against("x", "arm-1", [0.5, 1.5], 1.0, 0.5, 1.5, (0.25, 1.75))], 0.5, "plain")
+    marks = ticks(-0.5, 1.75)
+
+    def x(value):
+        return pytest.approx(3 + 94 * (value - marks[0]) / (marks[-1] - marks[0]), abs=0.01)
+
+    assert place(figure, "zero") == [x(0)]
+    assert place(figure, "margin") == [x(-0.5)]
+    assert place(figure, "mean") == [x(1.0)]
+    assert place(figure, "interval") == [x(0.5)]
+    assert place(figure, "whisker") == [x(0.25)]
+    assert place(figure, "seed") == [x(0.5), x(1.5)]
+
+
+def test_an_infinite_interval_is_not_drawn():
+    figure = against_zero([Against("x", "arm-1", [1.0], 1.0, -np.inf, np.inf, None)], 0.0, "plain")
+    assert place(figure, "interval") == [] and "inf" not in figure.replace("interval", "")
+
+
+def test_every_run_is_a_dot_and_every_pair_a_line():
+    figure = paired_dots(["a", "b", "c"], [[0.8, 0.9], [0.7, 0.9], [0.6, 0.5]])
+    assert len(place(figure, "seed")) == 6
+    assert len(place(figure, "pair")) == 4
+    assert len(place(figure, "mean-stroke")) == 3
+
+
+def test_arms_have_colours_of_their_own_and_only_the_baseline_has_its():
+    assert len({colour(k) for k in range(6)}) == 6
+    assert colour(6) == "arm-1" and "arm-0" not in {colour(k) for k in range(1, 30)}
+
+
+def test_bands_of_values_that_are_not_numbers_leave_no_nan_in_the_figure():
+    from foveola.report.comparison_figures import Band
+
+    nan = float("nan")
+    figure = banded("Loss", [Band("arm-1", "x", [nan, 1.0], [nan, 0.5], [nan, 2.0])])
+    assert "nan" not in figure.split("</title>")[1]
