@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -352,6 +353,21 @@ def test_a_folder_with_another_comparison_is_refused(compared, folder, tmp_path)
         f"{found.path} holds another comparison (plain, blurred, inverted): choose another --out, or ask for the same arms "
         "and options to go on with it"
     )
+
+
+def test_data_that_changed_since_is_told(compared, folder, tmp_path, plant, noise):
+    """The same folder with one picture more: no old run is taken, and it is said why."""
+    found, _, runs = compared
+    more = tmp_path / "noisy"
+    shutil.copytree(folder, more)
+    plant(more, {"dark/more.png": noise(1, 16, 16)})
+    told = []
+    again = fv.compare(more, ARMS, seeds=1, settings=SMALL, runs=runs, tell=told.append)
+    assert told[1] == (
+        f"warning: {found.path} asked the same of noisy as it was before (fingerprint {fingerprint(found)[:8]}, now "
+        f"{fingerprint(again)[:8]}): its runs can't be paired with new ones, so all are trained anew"
+    )
+    assert not any("was there" in line for line in told)
 
 
 def test_a_folder_with_anything_else_is_refused(folder, tmp_path):

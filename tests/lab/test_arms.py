@@ -54,6 +54,14 @@ def test_recipes_that_differ_in_one_thing_ask_about_it():
     assert require_fair(arms((), ()), [SHARP, LONG], (), ()) == Fair(("fit.epochs",), ())
 
 
+def test_a_question_that_no_arm_answers_is_refused():
+    with pytest.raises(UsageError) as error:
+        require_fair(arms((), ()), [SHARP, LONG], ["chain"], ["epochs"])
+    assert str(error.value) == (
+        "all arms have the same data.chain, which is the question: let them differ in it, or ask about fit.epochs"
+    )
+
+
 def test_another_network_has_other_options_of_its_own_but_must_be_trained_alike():
     other = compose({"model": {"name": "fast", "width1": 16}, "fit": {"epochs": 2}})
     assert require_fair(arms((), ("model.name",)), [PLAIN, other], (), ()).question == ("model.width1",)

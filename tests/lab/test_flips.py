@@ -60,6 +60,14 @@ def test_the_clearest_flips_come_first():
     assert [one.id for one in flips(comparison(base, other), 1).gained] == ["1.png", "0.png", "2.png"]
 
 
+def test_of_equal_flips_the_surer_one_comes_first():
+    labels = [0, 0]
+    base = [run(labels, [1, 1])]
+    other = [run(labels, [0, 0])]
+    other[0].evaluation.logits[1] *= 5
+    assert [one.id for one in flips(comparison(base, other), 1).gained] == ["1.png", "0.png"]
+
+
 def test_where_every_seed_has_a_test_part_of_its_own_a_picture_counts_as_often_as_it_was_asked():
     base = [run([0, 1], [1, 1], ["x", "y"]), run([0, 2], [1, 2], ["x", "z"])]
     other = [run([0, 1], [0, 1], ["x", "y"]), run([0, 2], [0, 0], ["x", "z"])]

@@ -113,6 +113,11 @@ def require_fair(
         asked = set(found)
     if "model.name" in asked:
         asked.add("model")  # another network has other options
+    if question and not any(_names(asked, key) for key in found):
+        raise UsageError(
+            f"all arms have the same {', '.join(sorted(asked))}, which is the question: let them differ in it, or ask about "
+            f"{', '.join(found)}"
+        )
     extra = [key for key in found if not _names(asked, key)]
     passes = _known(allowed, recipes, "allow")
     refused = [key for key in extra if not _names(passes, key)]

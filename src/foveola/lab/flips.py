@@ -29,7 +29,10 @@ class Flip(NamedTuple):
 
 
 class Flips(NamedTuple):
-    """The pictures that an arm gains and loses against the baseline, the clearest first, of `asked` pictures in all."""
+    """The pictures that an arm gains and loses against the baseline, the clearest first, of `asked` pictures in all.
+
+    Clearest: by the difference in seeds that were right, of equals by that in the probability of the true class.
+    """
 
     gained: tuple[Flip, ...]
     lost: tuple[Flip, ...]
@@ -54,7 +57,7 @@ def flips(found: Comparison, k: int) -> Flips:
     tally = _tally(found, k)
     asked, base, arm = tally.asked, tally.right[0], tally.right[1]
     wins, loses = 2 * arm > asked, 2 * base > asked
-    order = np.lexsort((np.arange(len(asked)), -asked, -np.abs(arm - base)))
+    order = np.lexsort((-np.abs(tally.gain), -np.abs(arm - base)))
 
     def of(rows: NDArray[np.bool_], loser: int) -> tuple[Flip, ...]:
         return tuple(tally.flip(int(i), loser) for i in order if rows[i])
@@ -65,7 +68,8 @@ def flips(found: Comparison, k: int) -> Flips:
 class _Tally(NamedTuple):
     """What the two sides answered to each test picture over the seeds.
 
-    asked: int64 (n,); right: int64 (2, n); wrong: int64 (2, n, K), how often each wrong class was given.
+    asked: int64 (n,); right: int64 (2, n); gain: float64 (n,), the true class's probability with the arm minus that with
+    the baseline, summed over the seeds; wrong: by side and picture how often each class was given, int64 (K,).
     """
 
     ids: Sequence[str]
@@ -73,6 +77,7 @@ class _Tally(NamedTuple):
     class_names: Sequence[str]
     asked: NDArray[np.int64]
     right: NDArray[np.int64]
+    gain: NDArray[np.float64]
     wrong: dict[tuple[int, int], NDArray[np.int64]]
 
     def flip(self, i: int, loser: int) -> Flip:
@@ -88,7 +93,7 @@ def _tally(found: Comparison, k: int) -> _Tally:
             places.setdefault(name, len(places))
     n = len(places)
     names = found.runs[0][0].evaluation.class_names
-    asked, right, labels = np.zeros(n, np.int64), np.zeros((2, n), np.int64), np.zeros(n, np.int64)
+    asked, right, labels, gain = np.zeros(n, np.int64), np.zeros((2, n), np.int64), np.zeros(n, np.int64), np.zeros(n)
     wrong: dict[tuple[int, int], NDArray[np.int64]] = {}
     for side, row in enumerate((found.runs[0], found.runs[k])):
         for run in row:
@@ -97,10 +102,11 @@ def _tally(found: Comparison, k: int) -> _Tally:
             labels[rows] = answers.labels
             asked[rows] += side == 0
             right[side, rows] += answers.correct
+            gain[rows] += (2 * side - 1) * answers.probabilities[np.arange(len(rows)), answers.labels]
             for i in np.flatnonzero(~answers.correct):
                 counts = wrong.setdefault((side, int(rows[i])), np.zeros(len(names), np.int64))
                 counts[answers.predicted[i]] += 1
-    return _Tally(list(places), labels, names, asked, right, wrong)
+    return _Tally(list(places), labels, names, asked, right, gain, wrong)
 
 
 def class_differences(found: Comparison, k: int) -> list[ClassDifference]:

@@ -18,7 +18,7 @@ from foveola.workflows.pacing import Pace, outlook
 from foveola.workflows.trials import Done, Trials
 
 if TYPE_CHECKING:
-    from foveola.lab.arms import Arm
+    from foveola.lab.arms import Arm, Fair
     from foveola.lab.comparison import Comparison
     from foveola.lab.recipe import Recipe
     from foveola.lab.runs import Run
@@ -69,7 +69,6 @@ def compare(
     """
     from foveola.lab.arms import require_arms, require_fair
     from foveola.lab.comparison import Comparison
-    from foveola.lab.paired import LEAST_SEEDS
 
     started = monotonic()
     parsed, wanted = [_arm(arm) for arm in arms], parse_seeds(seeds)
@@ -81,13 +80,8 @@ def compare(
     folder, about = _folder(trials, recipes, Path(runs), out)
     pace = Pace.of(budget, started, trials, wanted[0])
     trials.settle(len(wanted))
-    for key in fair.allowed:
-        tell(f"warning: the arms differ in {key} too, which was allowed: a difference may come from it")
-    if len(wanted) < LEAST_SEEDS:
-        tell(
-            f"warning: {count(len(wanted), 'seed')} will be trained and a verdict takes {LEAST_SEEDS}: the differences come "
-            f"without one; give --seeds {LEAST_SEEDS} or more"
-        )
+    for line in (*_warnings(fair, len(wanted)), *_changed(about, folder, Path(runs))):
+        tell(f"warning: {line}")
     rows: list[tuple[Run, ...]] = []
     notes: list[str] = []
 
@@ -110,10 +104,36 @@ def compare(
             for seed, row in zip(some, trials.rows(some), strict=True):
                 rows.append(tuple(_told(row, parsed, seed, tell)))
         if precision is not None and len(rows) - len(some) < PILOT <= len(rows):
-            note(outlook(found(), precision, pace.pair_seconds, len(wanted)))
+            note(outlook(found(), precision, pace, len(wanted)))
     done = found()
     _write(done, trials, about)
     return done
+
+
+def _warnings(fair: Fair, seeds: int) -> Iterator[str]:
+    """What is said before the first run."""
+    from foveola.lab.paired import LEAST_SEEDS
+
+    for key in fair.allowed:
+        yield f"the arms differ in {key} too, which was allowed: a difference may come from it"
+    if seeds < LEAST_SEEDS:
+        yield (
+            f"{count(seeds, 'seed')} will be trained and a verdict takes {LEAST_SEEDS}: the differences come without one; "
+            f"give --seeds {LEAST_SEEDS} or more"
+        )
+
+
+def _changed(about: Mapping[str, Any], folder: Path, runs: Path) -> Iterator[str]:
+    """Whether the same was asked of the same data before it changed: those runs can't be paired with new ones."""
+    for path in sorted((runs / "comparisons").glob("*/comparison.json")):
+        there = _read(path)
+        same = all(there.get(key) == about[key] for key in ("data", "recipes"))
+        if same and there.get("fingerprint") != about["fingerprint"] and path.parent != folder:
+            yield (
+                f"{path.parent} asked the same of {about['data']} as it was before (fingerprint "
+                f"{str(there.get('fingerprint'))[:8]}, now {about['fingerprint'][:8]}): its runs can't be paired with new "
+                "ones, so all are trained anew"
+            )
 
 
 def parse_seeds(seeds: int | str | Sequence[int]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from foveola.workflows.trials import Trials
 
 if TYPE_CHECKING:
     from foveola.lab.comparison import Comparison
+    from foveola.lab.runs import Run
 
 
 @dataclass
@@ -56,21 +57,23 @@ class Pace:
             self._spent += monotonic() - began
             self._trained += self.trials.trained - before
 
-    @property
-    def pair_seconds(self) -> float:
-        """What a pair takes: by those trained here, else as it was expected."""
-        return self._spent / self._trained * len(self.trials.arms) if self._trained else self.expected
+    def pair_seconds(self, runs: Sequence[Sequence[Run]] = ((),)) -> float:
+        """What a pair takes: by those trained here, else as it was expected, else by what these runs (by arm) took."""
+        if self._trained:
+            return self._spent / self._trained * len(self.trials.arms)
+        theirs = sum(run.result["seconds"] for row in runs for run in row) / max(1, len(runs[0]))
+        return self.expected or theirs / max(1, self.trials.jobs)
 
     def allows(self, pairs: int) -> bool:
         """Whether so many more pairs fit in, if they take as long as those before on average."""
-        return monotonic() - self.started + pairs * self.pair_seconds <= self.limit
+        return monotonic() - self.started + pairs * self.pair_seconds() <= self.limit
 
     def ended(self, done: int, wanted: int) -> str:
         """What the end of the budget leaves unknown."""
         from foveola.lab.budget import show_time
         from foveola.lab.paired import LEAST_SEEDS
 
-        more = show_time(math.ceil((wanted - done) * self.pair_seconds))
+        more = show_time(math.ceil((wanted - done) * self.pair_seconds()))
         unknown = "whether the difference is real: a verdict takes 5 seeds"
         if done >= LEAST_SEEDS:
             unknown = "what more seeds would show: the interval is as narrow as these allow"
@@ -80,7 +83,7 @@ class Pace:
         )
 
 
-def outlook(found: Comparison, precision: float, pair_seconds: float, asked: int) -> str:
+def outlook(found: Comparison, precision: float, pace: Pace, asked: int) -> str:
     """How many seeds and minutes the question needs, from the pilot."""
     import numpy as np
 
@@ -104,8 +107,6 @@ def outlook(found: Comparison, precision: float, pair_seconds: float, asked: int
     if None in needed:
         return f"{begin} takes more than a thousand seeds"
     most = max(one for one in needed if one is not None)
-    # Where all runs of the pilot were there already, nothing was timed but the runs themselves.
-    pair_seconds = pair_seconds or sum(run.result["seconds"] for row in found.runs for run in row) / n
-    minutes = math.ceil(pair_seconds * max(0, most - n) / 60)
+    minutes = math.ceil(pace.pair_seconds(found.runs) * max(0, most - n) / 60)
     more = f"; {count(asked, 'seed')} are asked for" if most > asked else ""
     return f"{begin} takes about {count(most, 'seed')}, {count(minutes, 'more minute')}{more}"
