@@ -1,11 +1,15 @@
 """The verb `compare`: arms over the same seeds, continued where it was, and every way it is refused."""
 
+import html
 import itertools
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +17,13 @@ import tomli_w
 import torch
 
 import foveola as fv
+from foveola import cli
 from foveola.errors import UsageError
 from foveola.images import encode
 from foveola.lab.arms import parse_arm
 from foveola.lab.budget import show_time
 from foveola.lab.recipe import compose
+from foveola.specs import parse_setting
 from foveola.workflows import open_data
 from foveola.workflows.trials import Trials
 
@@ -429,6 +435,74 @@ def test_a_run_of_another_version_is_not_taken_for_one_of_this(compared, folder,
         path.write_text(before)
     assert again.runs[0][4].path != found.runs[0][4].path
     assert again.runs[1][4].path == found.runs[1][4].path
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call the entry point: gives exit code, stdout and stderr."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["foveola", "compare", *map(str, args)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+def test_recipes_on_the_command_line_and_json_on_stdout_alone(compared, folder, tmp_path, call):
+    paths = recipes(tmp_path, "elsewhere", {}, {"data": {"chain": "blur(size=5)"}})
+    code, out, err = call(folder, *paths, "--seeds", "0-4", "--question", "chain", "--runs", compared[2], "--json")
+    assert (code, err.count("(was there)")) == (0, 10)
+    told = json.loads(out)
+    assert [(one["arm"], one["baseline"], one["n_seeds"]) for one in told["differences"]] == [("two", "one", 5)]
+    assert Path(told["page"]).is_file()
+
+
+def test_the_screen_says_the_numbers_the_verdict_and_what_differs(compared, folder, call):
+    found, _, runs = compared
+    small = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    arms = [word for arm in ARMS[:2] for word in ("--arm", arm)]
+    code, out, _ = call(folder, *arms, *small, "--seeds", 5, "--runs", runs)
+    assert code == 0
+    lines = out.splitlines()
+    assert re.fullmatch(r"blurred +\d+\.\d\d % +\d+\.\d\d to \d+\.\d\d % +\d+ s +5", lines[2])
+    assert lines[3].startswith("blurred against plain: ")
+    assert lines[4] == "    data.chain = blur(size=5) (plain: none)"
+    assert lines[5].startswith("page    ")
+
+
+def test_an_allowed_difference_stands_above_the_table(compared, folder, tmp_path, call):
+    paths = recipes(tmp_path, folder, {}, {"data": {"chain": "blur(size=5)"}, "fit": {"lr_peak": 0.1}})
+    options = ["--seeds", 1, "--question", "chain", "--allow", "fit.lr_peak", "--runs", compared[2]]
+    code, out, _ = call(*paths, *options)
+    assert code == 0
+    assert out.startswith(
+        "warning: the arms differ in fit.lr_peak too, which was allowed: a difference may come from it\n"
+    )
+
+
+def test_two_data_sets_are_refused(call):
+    code, _, err = call("photos", "others", "--arm", "plain")
+    assert (code, err) == (
+        2,
+        "foveola: photos and others are 2 data sets: a comparison is about one; arms go behind --arm\n",
+    )
+
+
+def test_the_command_on_the_page_asks_the_same_again(compared, folder):
+    """Read back as a shell would, it has the same arms, seeds and options."""
+    found = compared[0]
+    command = html.unescape(re.search(r"<code>(foveola compare .*?)</code>", found.page.read_text("utf-8"))[1])
+    words = shlex.split(command)
+    assert [words[i + 1] for i, word in enumerate(words) if word == "--arm"] == [
+        "plain",
+        "blurred: data.chain=blur(size=5)",
+        "inverted: data.chain=invert",
+    ]
+    assert words[words.index("--seeds") + 1] == "0-4"
+    settings = dict(parse_setting(words[i + 1]) for i, word in enumerate(words) if word == "--set")
+    assert settings == SMALL
 
 
 INTERRUPTED = """
