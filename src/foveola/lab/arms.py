@@ -76,7 +76,8 @@ def require_arms(arms: Sequence[Arm]) -> None:
     """Refuse one arm, and two of the same name. Raises UsageError."""
     if len(arms) < 2:
         raise UsageError(
-            f"{len(arms)} arm is no comparison: give --arm twice or more, such as --arm plain --arm 'x: chain=sharpen'"
+            f"{len(arms) or 'no'} arm is no comparison: give --arm twice or more, such as --arm plain "
+            "--arm 'x: chain=sharpen'"
         )
     names = [arm.name for arm in arms]
     twice = next((name for name in names if names.count(name) > 1), None)

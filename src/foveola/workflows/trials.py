@@ -115,8 +115,8 @@ class Trials:
             raise UsageError(f"{self.jobs} jobs can't be: give 1 or more, or 0 to have it chosen")
         cores = os.cpu_count() or 1
         if not self.jobs:
-            worth = cores > 1 and len(self.arms) * seeds >= WORTH_PROCESSES and all(map(_is_ours, self._first))
-            self.jobs = 2 if worth else 1
+            able = cores > 1 and all(_is_ours(one) and one.device.type == "cpu" for one in self._first)
+            self.jobs = 2 if able and len(self.arms) * seeds >= WORTH_PROCESSES else 1
         elif self.jobs > 1:
             for arm, session in zip(self.arms, self._first, strict=True):
                 if not _is_ours(session):
