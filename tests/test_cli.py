@@ -86,7 +86,9 @@ def test_evaluate_prints_the_number_with_its_interval(finished, call):
     result = json.loads(finished[1].stdout)
     assert code == 0
     assert out.startswith(f"test accuracy {100 * result['test_accuracy']:.1f} % (95 % interval ")
-    assert [line.split()[0] for line in out.splitlines()[2:]] == ["class", "dark", "light"]
+    assert [line.split()[0] for line in out.splitlines()[3:6]] == ["class", "dark", "light"]
+    assert out.splitlines()[2].startswith("probabilities calibrated on 4 pictures, temperature ")
+    assert "the run's test part has been opened " in out.splitlines()[6]
 
 
 def test_evaluate_json_agrees_with_train_json(finished, call):
@@ -112,6 +114,57 @@ def test_predict_json_gives_probabilities_that_sum_to_one(finished, call):
     (answer,) = json.loads(out)["predictions"]
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
     assert answer["probability"] == answer["probabilities"][answer["label"]]
+
+
+def test_predict_abstain_refuses_in_one_sentence(finished, call):
+    base, _ = finished
+    code, _, err = call("predict", base / "run", base / "shades", "--abstain", "1.5")
+    assert (code, err) == (
+        2,
+        "foveola: abstain 1.5 is no error rate: give a number above 0 and below 1, such as 0.05 for at most one wrong answer "
+        "in 20 pictures\n",
+    )
+    code, _, err = call("predict", base / "run", base / "shades", "--abstain", "0.05")
+    assert (code, err) == (
+        2,
+        "foveola: abstain 0.05 takes 19 calibration pictures or more, and the run has 4: give 0.2 or more, or train with "
+        "more val pictures (split.val_fraction)\n",
+    )
+
+
+def test_predict_abstain_says_what_is_stated_and_what_was_measured(finished, call, tmp_path):
+    base, _ = finished
+    where = (base / "run", base / "shades" / "light", "--abstain", "0.2")
+    code, out, _ = call("predict", *where, "--csv", tmp_path / "out.csv")
+    assert code == 0
+    assert "; at most 20 % of pictures like the run's get a wrong answer; on its test part " in out.splitlines()[-1]
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines[0] == "file,label,probability,dark,light,problem,label_set"
+    found = json.loads(call("predict", *where, "--json")[1])
+    assert found["abstain"] == json.loads((base / "run" / "result.json").read_text())["abstain"][0]
+    for answer, line in zip(found["predictions"], lines[1:], strict=True):
+        assert answer["label"] == (answer["label_set"][0] if len(answer["label_set"]) == 1 else "")
+        assert line.split(",")[1] == answer["label"] and line.split(",")[-1] == "|".join(answer["label_set"])
+
+
+def test_predict_prints_don_t_know_with_the_classes_that_are_left():
+    from foveola.lab.inference import Prediction
+
+    both = Prediction("a.png", "", np.array([0.5, 0.5]), label_set=("dark", "light"))
+    none = Prediction("b.png", "", np.array([0.5, 0.5]), label_set=())
+    one = Prediction("c.png", "dark", np.array([0.9, 0.1]), label_set=("dark",))
+    assert [cli._answer_row(answer) for answer in (both, none, one)] == [
+        ("a.png", "don't know (dark or light)", ""),
+        ("b.png", "don't know (like none of the classes)", ""),
+        ("c.png", "dark", "90.0 %"),
+    ]
+
+
+def test_the_screen_tells_val_accuracies_with_their_interval(finished):
+    # 4 val pictures: Wilson 51.0 to 100 % when all are right
+    lines = [line for line in finished[1].stderr.splitlines() if line.startswith("epoch")]
+    assert len(lines) == 2
+    assert all("; val loss " in line and " to " in line.rsplit("accuracy", 1)[1] for line in lines)
 
 
 def test_predict_ends_with_3_when_no_file_is_a_picture(finished, call):

@@ -43,6 +43,17 @@ def test_the_head_alone_tells_them_apart(run):
     assert run.result["head_penalty"] == best.strength
 
 
+def test_the_head_is_calibrated_on_what_it_had_not_seen_of_train_and_val(run):
+    calibration = run.calibration
+    assert (calibration.how, len(calibration)) == ("cross-fit", run.result["n_train"] + run.result["n_val"])
+    assert run.result["calibration_part"] == "cross-fit"
+
+
+def test_with_views_that_no_features_are_kept_of_val_answers_before_it_is_learned_from(photos, tmp_path):
+    run = fv.train(photos, settings={"model.average_shift_px": 1}, out=tmp_path / "r")
+    assert (run.calibration.how, len(run.calibration)) == ("val", run.result["n_val"])
+
+
 def test_only_the_head_counts_as_trainable(run):
     assert run.network.trainable == 2 * 1280 + 2
 
@@ -73,6 +84,7 @@ def test_epochs_train_the_last_stages_from_the_best_head(photos, tmp_path):
     assert len(run.head) >= 2
     page = run.report.read_text("utf-8")
     assert "penalties as a table" in page and "1 epoch as a table" in page
+    assert run.calibration.how == "val"  # the epoch that was kept has not learned from it
     kept = json.loads((run.path / "result.json").read_text())["best_epoch"]
     assert kept in (0, 1)
 

@@ -66,6 +66,7 @@ def test_files_found_are_used_or_listed_or_ignored(run):
 
 def test_the_run_folder_holds_everything_and_nothing_half(run):
     assert sorted(path.name for path in run.path.iterdir()) == [
+        "calibration.npz",
         "data.json",
         "environment.json",
         "history.jsonl",
@@ -429,11 +430,9 @@ def test_a_chain_is_kept_in_the_recipe_in_its_one_form(sharpened):
 
 
 def test_prediction_sends_pictures_through_the_chain_too(sharpened, stripes_folder):
-    from foveola.learning.metrics import softmax
-
     answers = fv.predict(sharpened.path, [stripes_folder / name for name in sharpened.evaluation.ids])
     found = np.array([answer.probabilities for answer in answers])
-    np.testing.assert_allclose(found, softmax(sharpened.evaluation.logits), atol=1e-5)
+    np.testing.assert_allclose(found, sharpened.evaluation.probabilities, atol=1e-5)
 
 
 def test_other_data_is_evaluated_through_the_chain(sharpened, stripes_folder):

@@ -137,6 +137,8 @@ def evaluate(
         "test_loss": found.loss,
         "per_class": [row._asdict() for row in found.per_class],
         "confusion": found.confusion.tolist(),
+        **workflows.confidence(run, found),
+        "test_opened": workflows.openings(run),
         **(workflows.count_files(dataset) if dataset is not None else {}),
     }
     if json_:
@@ -144,29 +146,52 @@ def evaluate(
         return
     _say(workflows.headline(numbers))
     _say(f"loss {found.loss:.3f} nats per picture")
-    rows = [(r.name, f"{r.precision:.3f}", f"{r.recall:.3f}", f"{r.f1:.3f}", f"{r.support:,}") for r in found.per_class]
-    _table(("class", "precision", "recall", "F1", "pictures"), rows)
+    _say(_calibrated(numbers))
+    rows = [
+        (
+            r.name,
+            f"{r.precision:.3f}",
+            f"{r.recall:.3f} ({r.recall_low:.3f} to {r.recall_high:.3f})",
+            f"{r.f1:.3f}",
+            f"{r.support:,}",
+        )
+        for r in found.per_class
+    ]
+    _table(("class", "precision", "recall (95 % interval)", "F1", "pictures"), rows)
+    if numbers["test_opened"] > 1:
+        _say(
+            f"the run's test part has been opened {numbers['test_opened']:,} times: what is chosen by it makes its number "
+            "say less about new pictures"
+        )
 
 
 @app.command()
 def predict(
     run: RunPath,
     files: Annotated[list[Path], typer.Argument(metavar="FILE-OR-FOLDER...", help="Pictures, or folders of them.")],
+    abstain: Annotated[
+        float | None,
+        typer.Option(help='The share of wrong answers that is allowed, such as 0.05; else it says "don\'t know".'),
+    ] = None,
     csv_: Annotated[Path | None, typer.Option("--csv", help="Write label and all probabilities to this file.")] = None,
     json_: Json = False,
 ) -> None:
-    """Name the class of pictures, with probabilities."""
+    """Name the class of pictures, with calibrated probabilities."""
     from foveola.screen import Screen
 
     with Screen() as screen:
-        answers = workflows.predict(run, files, tick=screen.tick)
+        answers = workflows.predict(run, files, abstain=abstain, tick=screen.tick)
     names = workflows.class_names(run)
+    measured = None if abstain is None else workflows.abstained(run, abstain)
     if csv_ is not None:
         workflows.write_predictions(csv_, answers, names)
     if json_:
-        _print_json({"run": str(run), "class_names": names, "predictions": [_answer(a, names) for a in answers]})
+        said = {"run": str(run), "class_names": names, "predictions": [_answer(a, names) for a in answers]}
+        _print_json(said if measured is None else {**said, "abstain": measured})
     else:
         _table(("file", "label", "probability"), [_answer_row(a) for a in answers])
+        if measured is not None:
+            _say(_abstention(answers, measured))
     if all(answer.problem for answer in answers):
         raise typer.Exit(3)
 
@@ -442,13 +467,43 @@ def _answer(answer: Prediction, names: tuple[str, ...]) -> dict[str, Any]:
     if answer.problem:
         return {"file": answer.file, "problem": answer.problem}
     chances = {name: float(p) for name, p in zip(names, answer.probabilities, strict=True)}
-    return {"file": answer.file, "label": answer.label, "probability": answer.probability, "probabilities": chances}
+    out = {"file": answer.file, "label": answer.label, "probability": answer.probability, "probabilities": chances}
+    return out if answer.label_set is None else {**out, "label_set": answer.label_set}
 
 
 def _answer_row(answer: Prediction) -> tuple[str, ...]:
     if answer.problem:
         return (answer.file, f"({answer.problem})", "")
+    if answer.label_set is not None and not answer.label:
+        return (answer.file, f"don't know ({' or '.join(answer.label_set) or 'like none of the classes'})", "")
     return (answer.file, answer.label, f"{100 * answer.probability:.1f} %")
+
+
+def _calibrated(numbers: Mapping[str, Any]) -> str:
+    """What the probabilities are worth, in one line."""
+    if not numbers["n_calibration"]:
+        how = "probabilities as the network gave them: the run was made before they were calibrated"
+    else:
+        on = count(numbers["n_calibration"], "picture")
+        how = f"probabilities calibrated on {on}, temperature {numbers['temperature']:.2f}"
+    return (
+        f"{how}; expected calibration error {100 * numbers['ece']:.1f} % (95 % interval {100 * numbers['ece_low']:.1f} to "
+        f"{100 * numbers['ece_high']:.1f} %, {100 * numbers['ece_by_chance']:.1f} % by chance alone)"
+    )
+
+
+def _abstention(answers: Sequence[Prediction], measured: Mapping[str, Any]) -> str:
+    """How many were answered, what is stated, and what was measured."""
+    asked = [answer for answer in answers if not answer.problem]
+    given = sum(bool(answer.label) for answer in asked)
+    stated = f"at most {100 * measured['error']:g} % of pictures like the run's get a wrong answer"
+    found = f"on its test part {_share(measured, 'wrong')} did, and {_share(measured, 'answered')} were answered"
+    return f"answered {given:,} of {count(len(asked), 'picture')}; {stated}; {found}"
+
+
+def _share(numbers: Mapping[str, Any], name: str) -> str:
+    low, high = numbers[f"{name}_low"], numbers[f"{name}_high"]
+    return f"{100 * numbers[name]:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
 
 
 def _interval(line: Any) -> str:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
-from foveola.workflows import EpochRow, HeadRow, Plan, Row, StepRow, Watch, better
+from foveola.workflows import EpochRow, HeadRow, Plan, Row, StepRow, Watch, better, wilson
 
 SHOWN_ROWS = 12
 
@@ -30,6 +30,7 @@ class Screen:
             console=self.console, transient=True,
         )  # fmt: skip
         self.rows: list[EpochRow | HeadRow] = []
+        self.n_val = 0
         self._tasks: dict[str, TaskID] = {}
         self._display: Live | None = None
         self._last_line = time.monotonic()
@@ -65,6 +66,7 @@ class Screen:
     def plan(self, plan: Plan) -> None:
         """What is about to be trained, before the first step."""
         fit, parts = plan.recipe.fit, plan.parts
+        self.n_val = parts["val"]
         self._line(plan.data)
         self._line(f"split: {parts['train']:,} train, {parts['val']:,} val, {parts['test']:,} test, seed {plan.seed}")
         self._line(
@@ -84,7 +86,7 @@ class Screen:
         if self._display is not None:
             self._display.update(self._picture())
         else:
-            self._line(_sentence(row))
+            self._line(_sentence(row, self.n_val))
 
     def _line(self, text: str) -> None:
         self.console.print(Text(text))
@@ -95,7 +97,7 @@ class Screen:
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2))
         first = "epoch" if isinstance(self.rows[-1], EpochRow) else "penalty"
-        for name in (first, "train loss", "train acc.", "val loss", "val acc.", "seconds"):
+        for name in (first, "train loss", "train acc.", "val loss", "val acc. (95 %)", "seconds"):
             table.add_column(name, justify="right")
         best = functools.reduce(lambda kept, row: row if better(row, kept) else kept, self.rows)
         if len(self.rows) > SHOWN_ROWS:
@@ -103,16 +105,25 @@ class Screen:
         for row in self.rows[-SHOWN_ROWS:]:
             number = str(row.epoch) if isinstance(row, EpochRow) else f"{row.strength:.2g}"
             cells = (number, f"{row.train_loss:.3f}", _percent(row.train_accuracy), f"{row.val_loss:.3f}")
-            table.add_row(*cells, _percent(row.val_accuracy), f"{row.seconds:.1f}", style="bold" if row is best else "")
+            val = _with_interval(row.val_accuracy, self.n_val)
+            table.add_row(*cells, val, f"{row.seconds:.1f}", style="bold" if row is best else "")
         return table
 
 
-def _sentence(row: EpochRow | HeadRow) -> str:
+def _sentence(row: EpochRow | HeadRow, n_val: int) -> str:
     what = f"epoch {row.epoch:3d}" if isinstance(row, EpochRow) else f"head, penalty {row.strength:.2g}"
     return (
         f"{what}: train loss {row.train_loss:.3f}, accuracy {_percent(row.train_accuracy)}; "
-        f"val loss {row.val_loss:.3f}, accuracy {_percent(row.val_accuracy)}; {row.seconds:.1f} s"
+        f"val loss {row.val_loss:.3f}, accuracy {_with_interval(row.val_accuracy, n_val)}; {row.seconds:.1f} s"
     )
+
+
+def _with_interval(share: float, n: int) -> str:
+    """A val accuracy with its 95 % interval; train's has none: it is of the very pictures that were learned from."""
+    if not n:
+        return _percent(share)
+    low, high, _ = wilson(round(share * n), n)
+    return f"{_percent(share)} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _percent(share: float) -> str:

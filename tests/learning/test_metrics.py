@@ -1,5 +1,7 @@
 """Every number against scikit-learn, SciPy or a count by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import softmax as scipy_softmax
@@ -35,14 +37,19 @@ def test_the_confusion_matrix_has_true_classes_as_rows(random_evaluation):
 def test_per_class_numbers_agree_with_scikit_learn(random_evaluation):
     e = random_evaluation
     expected = precision_recall_fscore_support(e.labels, e.predicted)
-    found = np.array([row[1:] for row in e.per_class]).T
+    found = np.array([row[1:5] for row in e.per_class]).T
     assert found == pytest.approx(np.array(expected))
 
 
 def test_a_class_that_is_never_called_nor_there_has_zeros():
     rows = evaluation([[1, 0, 0], [0, 1, 0]], [0, 0]).per_class
-    assert rows[2] == ("c", 0.0, 0.0, 0.0, 0)
-    assert rows[1] == ("b", 0.0, 0.0, 0.0, 0)
+    assert rows[2] == ("c", 0.0, 0.0, 0.0, 0, 0.0, 1.0)
+    assert rows[1] == ("b", 0.0, 0.0, 0.0, 0, 0.0, 1.0)
+
+
+def test_recall_has_the_wilson_interval_of_its_class():
+    row = evaluation([[1, 0, 0], [0, 1, 0], [1, 0, 0]], [0, 0, 0]).per_class[0]
+    assert (row.recall_low, row.recall_high) == wilson(2, 3)[:2]
 
 
 def test_the_wilson_interval_is_scipys_and_its_formula_s():
@@ -50,8 +57,22 @@ def test_the_wilson_interval_is_scipys_and_its_formula_s():
     expected = binomtest(132, 160).proportion_ci(0.95, method="wilson")
     z, n, p = 1.959963984540054, 160, 132 / 160
     middle, half = (p + z * z / (2 * n)), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    assert (low, high, level) == (expected.low, expected.high, 0.95)
+    assert (low, high, level) == pytest.approx((expected.low, expected.high, 0.95), rel=1e-12)
     assert (low, high) == pytest.approx(((middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)))
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 7), (7, 7), (1, 1), (0, 1), (3, 10_000)])
+@pytest.mark.parametrize("level", [0.9, 0.99])
+def test_the_wilson_interval_is_scipys_at_the_ends_and_other_levels(right, n, level):
+    expected = binomtest(right, n).proportion_ci(level, method="wilson")
+    assert wilson(right, n, level)[:2] == pytest.approx((expected.low, expected.high), rel=1e-9, abs=1e-15)
+
+
+def test_the_temperature_scales_probabilities_and_loss_and_no_answer(random_evaluation):
+    cold = replace(random_evaluation, temperature=2.5)
+    assert cold.probabilities == pytest.approx(softmax(random_evaluation.logits / np.float32(2.5)), abs=1e-6)
+    assert cold.loss == pytest.approx(log_loss(cold.labels, cold.probabilities), rel=1e-9)
+    assert np.array_equal(cold.predicted, random_evaluation.predicted)
 
 
 def test_the_interval_of_a_perfect_score_does_not_reach_below_what_n_allows():

@@ -18,12 +18,13 @@ import torch
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import UsageError
+from foveola.lab.calibration import ENOUGH, FOLDS, MOST
 from foveola.lab.choices import FAST_SIZES
 from foveola.lab.features import features_kept, has_features
 from foveola.lab.recipe import Recipe, complete, compose, merge
 from foveola.lab.training import Session
 from foveola.learning.predict import averaged
-from foveola.learning.timing import answer_seconds, head_seconds, peak_memory_mb, step_seconds
+from foveola.learning.timing import CROSS_EVALUATIONS, answer_seconds, head_seconds, peak_memory_mb, step_seconds
 
 CPU, FLOAT32 = torch.device("cpu"), torch.float32
 
@@ -166,11 +167,14 @@ def _measure(session: Session) -> Costs:
             batches = session.batches(split.train).in_order()
             rest += 2 * n * answer_seconds(model, read, batches, device, dtype)  # type: ignore[arg-type]
         rows = len(split.train) * (2 if spec.flip else 1)
-        rest += head_seconds(rows, head.in_features, head.out_features)  # type: ignore[union-attr, arg-type]
-    # The test part is answered on the processor in float32, in all its views. Last: it moves the network there.
+        features, classes = int(head.in_features), int(head.out_features)  # type: ignore[union-attr, arg-type]
+        rest += head_seconds(rows, features, classes)
+        if len(split.val) < ENOUGH:
+            rest += head_seconds(rows, features, FOLDS * classes, CROSS_EVALUATIONS)
+    # Test, and val for calibration, are answered on the processor in float32, in all views. Last: it moves the network there.
     read_all = averaged(model.cpu(), session.views)
     exact = answer_seconds(model, read_all, session.batches(split.test).in_order(), CPU, FLOAT32)
-    rest += exact * len(split.test)
+    rest += exact * (len(split.test) + min(len(split.val), MOST))
     return Costs(step * len(session.train), answer * len(split.val), rest, has_features(model))
 
 

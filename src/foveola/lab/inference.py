@@ -21,8 +21,10 @@ from foveola.data.listing import list_folder
 from foveola.errors import ImageProblem, UsageError
 from foveola.filters.chain import UNCHANGED, Chain
 from foveola.images import Resize
+from foveola.lab.calibration import require_rate
 from foveola.lab.recipe import Recipe
-from foveola.lab.runs import open_run
+from foveola.lab.runs import Run, open_run
+from foveola.learning.conformal import label_sets
 from foveola.learning.metrics import softmax
 from foveola.learning.predict import ALONE, Views, predict
 from foveola.models.table import build
@@ -34,7 +36,8 @@ from foveola.types import Image, Images, Size, Tick, no_tick
 class Network:
     """A trained network with what it must never be parted from.
 
-    That is class names, size, resize rule, the views it averages, and the chain that pictures go through after resizing.
+    That is class names, size, resize rule, the views it averages, the chain that pictures go through after resizing, and the
+    temperature that its logits are divided by.
     """
 
     model: nn.Module
@@ -43,6 +46,7 @@ class Network:
     resize: Resize
     views: Views = ALONE
     chain: Chain = UNCHANGED
+    temperature: float = 1.0
 
     def see(self, data: bytes) -> Image:
         """What the network sees of a picture file's bytes: uint8 (H, W, 3). Raises ImageProblem with the reason."""
@@ -51,12 +55,17 @@ class Network:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one picture: class name and float64 (K,) probabilities; or why there is none (`problem`)."""
+    """The answer for one picture: class name and float64 (K,) probabilities; or why there is none (`problem`).
+
+    label_set: when abstaining was asked for, the classes that can't be ruled out at the stated error rate, likeliest first.
+    Then `label` is "" (don't know) unless there is exactly one of them.
+    """
 
     file: str
     label: str
     probabilities: NDArray[np.float64]
     problem: str = ""
+    label_set: tuple[str, ...] | None = None
 
     @property
     def probability(self) -> float:
@@ -64,8 +73,10 @@ class Prediction:
         return float(self.probabilities.max(initial=0.0))
 
 
-def save_network(path: Path, model: nn.Module, recipe: Recipe, class_names: Sequence[str]) -> None:
-    """Write weights.safetensors: the tensors, and in its metadata model, options, class names, size, resize rule and chain.
+def save_network(
+    path: Path, model: nn.Module, recipe: Recipe, class_names: Sequence[str], temperature: float = 1.0
+) -> None:
+    """Write weights.safetensors: the tensors, and in its metadata all else that a `Network` holds.
 
     The metadata is one entry of JSON: safetensors writes several in a random order, and then the same network would
     be another file every time.
@@ -80,6 +91,7 @@ def save_network(path: Path, model: nn.Module, recipe: Recipe, class_names: Sequ
         "chain": recipe.data.chain,
         "average_flips": recipe.views.flips,
         "average_shift_px": recipe.views.shift_px,
+        "temperature": temperature,
     }
     metadata = {"foveola": json.dumps(travelling)}
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
@@ -95,6 +107,9 @@ def load_network(run: Path) -> Network:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
         size = Size.parse(meta["size"])
         names = tuple(meta["class_names"])
+        temperature = float(meta.get("temperature", 1.0))  # 1 in runs from before there was one
+        if not 0 < temperature < float("inf"):
+            raise ValueError(temperature)
         model = build(meta["model"], size, len(names), meta["options"])
         model.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, TypeError):
@@ -103,16 +118,24 @@ def load_network(run: Path) -> Network:
         raise UsageError(f"the weights of the run {run} are not finite numbers: train again")
     model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     views = Views(meta.get("average_flips") is True, meta.get("average_shift_px", 0))
-    return Network(model, names, size, meta["resize"], views, Chain.parse(meta.get("chain", "")))
+    return Network(model, names, size, meta["resize"], views, Chain.parse(meta.get("chain", "")), temperature)
 
 
 def predict_paths(
-    run: Path, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, tick: Tick = no_tick
+    run: Path,
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    abstain: float | None = None,
+    tick: Tick = no_tick,
 ) -> list[Prediction]:
     """Predict files, and all pictures below folders, in the order given; what can't be read carries its reason.
 
-    Raises UsageError for a path that is not there and when there is nothing to predict.
+    abstain: an error rate, 0..1; pictures drawn as the run's were then get a wrong answer at most so often, and "don't
+    know" where the network can't tell (see `learning.conformal`).
+
+    Raises UsageError for a path that is not there, when there is nothing to predict, and for an error rate that can't be.
     """
+    limit = None if abstain is None else abstention_limit(open_run(run), abstain)
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     files = list(_files([Path(p) for p in given]))
     if not files:
@@ -120,7 +143,7 @@ def predict_paths(
     network = load_network(run)
     out: list[Prediction] = []
     for start in range(0, len(files), 64):
-        out.extend(_predict_some(network, files[start : start + 64]))
+        out.extend(_predict_some(network, files[start : start + 64], limit))
         tick("Predicting", len(out), len(files))
     return out
 
@@ -137,7 +160,21 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def _predict_some(network: Network, files: list[Path]) -> list[Prediction]:
+def abstention_limit(run: Run, error: float) -> float:
+    """The score up to which a class belongs to a picture's set: see `Calibration.limit`, which raises UsageError.
+
+    So does this, for a run from before calibration was kept.
+    """
+    require_rate(error)
+    if run.calibration is None:
+        raise UsageError(
+            f"the run {run.path} was made before calibration pictures were kept, so nothing is known about its error rates: "
+            "train again, or leave abstain out"
+        )
+    return run.calibration.limit(error)
+
+
+def _predict_some(network: Network, files: list[Path], limit: float | None) -> list[Prediction]:
     pixels, problems = [], {}
     with images.quiet():
         for file in files:
@@ -152,14 +189,21 @@ def _predict_some(network: Network, files: list[Path]) -> list[Prediction]:
         if file in problems:
             out.append(Prediction(str(file), "", none, problems[file]))
         else:
-            chances = next(answers)
-            out.append(Prediction(str(file), network.class_names[int(chances.argmax())], chances))
+            out.append(_answer(str(file), next(answers), network.class_names, limit))
     return out
 
 
+def _answer(file: str, chances: NDArray[np.float64], names: Sequence[str], limit: float | None) -> Prediction:
+    if limit is None:
+        return Prediction(file, names[int(chances.argmax())], chances)
+    inside = label_sets(chances, limit)
+    found = tuple(names[k] for k in np.argsort(-chances, kind="stable") if inside[k])
+    return Prediction(file, found[0] if len(found) == 1 else "", chances, label_set=found)
+
+
 def probabilities(network: Network, pixels: Images) -> NDArray[np.float64]:
-    """Softmax probabilities float64 (n, K) for prepared pictures uint8 (n, H, W, 3)."""
-    return softmax(logits(network, pixels))
+    """Calibrated probabilities float64 (n, K) for prepared pictures uint8 (n, H, W, 3)."""
+    return softmax(logits(network, pixels), network.temperature)
 
 
 def logits(network: Network, pixels: Images, batch_size: int = 256) -> NDArray[np.float32]:

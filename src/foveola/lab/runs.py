@@ -4,6 +4,7 @@
     data.json            what the data is         weights.safetensors  the network (arrays only, nothing is pickled)
     network.json         its layers               predictions.npz      logits and labels of the test part
     environment.json     machine and versions     pictures.npz         what the report shows (and insides.npz)
+    calibration.npz      held-out logits          test_opened_again.jsonl  one line an opening after the first
     report.html          the page                 result.json          the numbers; written last
 
 A folder without result.json is an unfinished run.
@@ -25,8 +26,11 @@ import numpy as np
 
 from foveola.data.dataset import printable
 from foveola.errors import UsageError
+from foveola.lab.calibration import Calibration
 from foveola.lab.card import DataCard, Pictures
+from foveola.lab.confidence import Confidence
 from foveola.lab.insides import Insides
+from foveola.lab.openings import openings
 from foveola.lab.recipe import Recipe, compose, read_tables
 from foveola.learning.metrics import Evaluation
 from foveola.learning.rows import EpochRow, HeadRow
@@ -95,9 +99,21 @@ class Run:
         """The answers to the test part."""
         with np.load(self.path / "predictions.npz", allow_pickle=False) as arrays:
             ids = tuple(json.loads(arrays["ids"].tobytes()))
+            temperature = 1.0 if self.calibration is None else self.calibration.temperature
             return Evaluation(
-                arrays["logits"], arrays["labels"], ids, self.card.class_names, "test", int(arrays["majority"])
+                arrays["logits"],
+                arrays["labels"],
+                ids,
+                self.card.class_names,
+                "test",
+                int(arrays["majority"]),
+                temperature,
             )
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """The held-out answers that temperature and abstention come from; None for a run from before they were kept."""
+        return Calibration.load(self.path / "calibration.npz")
 
     @cached_property
     def pictures(self) -> Pictures:
@@ -109,16 +125,26 @@ class Run:
         """What the report shows of the network's inside."""
         return Insides.load(self.path / "insides.npz")
 
+    @cached_property
+    def confidence(self) -> Confidence:
+        """How sure the answers to the test part are, and how right."""
+        return Confidence(self.evaluation, self.calibration)
+
+    @property
+    def test_opened(self) -> int:
+        """How often the test part was opened by now: 1 after training."""
+        return openings(self.path)
+
     @property
     def report(self) -> Path:
         """The report's path."""
         return self.path / "report.html"
 
-    def predict(self, files: Any) -> Any:
+    def predict(self, files: Any, *, abstain: float | None = None) -> Any:
         """Label and probabilities for picture files or folders: see `foveola.predict`."""
         from foveola.lab.inference import predict_paths
 
-        return predict_paths(self.path, files)
+        return predict_paths(self.path, files, abstain=abstain)
 
     def __repr__(self) -> str:
         return f"Run('{self.path}', {self.headline})"

@@ -19,14 +19,16 @@ from torch import nn
 
 from foveola.data.batches import Batches
 from foveola.data.prepare import Prepared
-from foveola.data.split import Split
+from foveola.data.split import Split, contradictory, join
 from foveola.errors import UsageError
+from foveola.lab.calibration import ENOUGH, Calibration, folds_of, some_of
 from foveola.lab.card import keep_pictures, make_card
 from foveola.lab.features import has_features, keep_features
 from foveola.lab.inference import save_network
 from foveola.lab.insides import look_inside
 from foveola.lab.recipe import Recipe
 from foveola.lab.runs import write_evaluation, write_network
+from foveola.learning.cross_fit import cross_fit
 from foveola.learning.device import choose_device, choose_precision
 from foveola.learning.fit import fit, takes_from
 from foveola.learning.linear import Features, fit_head
@@ -78,6 +80,7 @@ class Session:
             _freeze(self.model, self.recipe.model.name)
         self.best: EpochRow | HeadRow | None = None
         self._best_state: dict[str, torch.Tensor] = {}
+        self._calibration: Calibration | None = None
 
     def rows(self) -> Iterator[Row]:
         """Train; write history.jsonl epoch by epoch; hand every row on.
@@ -90,17 +93,43 @@ class Session:
             yield from self._kept(self._head(model), "head.jsonl")
             model.load_state_dict(self._best_state)
             if not self.recipe.fit.epochs:
+                self._calibration = self._before_refit()
                 self._refit(model)
         epochs = self._epochs(model) if self.recipe.fit.epochs else iter(())
         yield from self._kept(epochs, "history.jsonl")
 
     def _head(self, model: nn.Module) -> Iterator[Row]:
         kept = keep_features(self.prepared, model, self.device, self.dtype, tick=self.tick)
-        plain, mirrored = self._kept_features = kept
-        labels, rows = self.prepared.dataset.labels, self.split.val
-        measured = (plain[rows] + mirrored[rows]) * np.float32(0.5) if self.views.flips else plain[rows]
+        self._kept_features = kept
         head: nn.Linear = model.head  # type: ignore[assignment]
-        yield from fit_head(head, self._features(self.split.train), Features(measured, labels[rows]))
+        yield from fit_head(head, self._features(self.split.train), self._answering(self.split.val))
+
+    def _before_refit(self) -> Calibration:
+        """Answers to pictures that the head has not learned from, while there are any: val is learned from next.
+
+        A small val part says little, so that heads like the final one answer for train and val together.
+        """
+        assert isinstance(self.best, HeadRow)
+        if len(self.split.val) >= ENOUGH or self.views.shift_px:  # features are kept of pictures in their place only
+            return self._on_val(self.device)
+        dataset = self.prepared.dataset
+        rows = self._both()
+        content = self.prepared.content[rows]
+        rows = rows[~contradictory(dataset.labels[rows], content)]  # test has none of them either
+        units = self.prepared.content[rows]
+        if dataset.groups is not None:
+            units = join(units, dataset.groups[rows])
+        answering = self._answering(rows)
+        folds = folds_of(units, answering.labels, self.seed)
+        classes = len(dataset.class_names)
+        found = cross_fit(self._features(rows), folds, answering, self.best.strength, classes)
+        return Calibration.of(found, answering.labels, "cross-fit")
+
+    def _on_val(self, device: torch.device) -> Calibration:
+        """Val answered once more, in float32 and all views, as test and new pictures are; before test is opened."""
+        rows = some_of(self.split.val, self.seed)
+        answers = predict(self.model, self.batches(rows).in_order(), device, views=self.views)
+        return Calibration.of(answers, self.prepared.dataset.labels[rows], "val")
 
     def _refit(self, model: nn.Module) -> None:
         """Fit the head once more with the penalty that val has chosen, on train and val together: val has no other use now.
@@ -108,11 +137,20 @@ class Session:
         It is a tenth more to learn from, which a small set can well use.
         """
         assert isinstance(self.best, HeadRow)
-        both = self._features(np.sort(np.concatenate([self.split.train, self.split.val])))
+        both = self._features(self._both())
         head: nn.Linear = model.head  # type: ignore[assignment]
         for _ in fit_head(head, both, both, [self.best.strength]):
             pass
         self._best_state = copy.deepcopy(model.state_dict())
+
+    def _both(self) -> Rows:
+        return np.sort(np.concatenate([self.split.train, self.split.val]))
+
+    def _answering(self, rows: Rows) -> Features:
+        """What pictures are answered with: the rows' features, averaged with their mirror images' where answers are."""
+        plain, mirrored = self._kept_features
+        values = (plain[rows] + mirrored[rows]) * np.float32(0.5) if self.views.flips else plain[rows]
+        return Features(values, self.prepared.dataset.labels[rows])
 
     def _features(self, rows: Rows) -> Features:
         """What a head is fitted on: the rows' features, and those of their mirror images where flips are allowed."""
@@ -140,15 +178,18 @@ class Session:
                 yield row
 
     def finish(self) -> Evaluation:
-        """Take the best weights, open the test part once, write what the run has learned (all but report and result)."""
+        """Take the best weights, calibrate, open test once, write what the run has learned (all but report and result)."""
         self.model.load_state_dict(self._best_state)
         self.model.to("cpu")
+        calibration = self._calibration or self._on_val(torch.device("cpu"))
+        calibration.save(self.folder / "calibration.npz")
+        temperature = calibration.temperature
         dataset, test = self.prepared.dataset, self.split.test
         answers = predict(self.model, self.batches(test).in_order(), torch.device("cpu"), views=self.views)
         majority = int(np.bincount(dataset.labels[self.split.train]).argmax())
         ids = tuple(dataset.ids[i] for i in test)
-        evaluation = Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", majority)
-        save_network(self.folder / "weights.safetensors", self.model, self.recipe, dataset.class_names)
+        evaluation = Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", majority, temperature)
+        save_network(self.folder / "weights.safetensors", self.model, self.recipe, dataset.class_names, temperature)
         write_evaluation(self.folder / "predictions.npz", evaluation)
         shown = np.concatenate([grid_rows(len(evaluation)), evaluation.worst(WORST)])
         with refusals_named(self.folder / "pictures.npz", 0):

@@ -40,7 +40,7 @@ _MEMORY = 20  # steps that L-BFGS remembers
 
 # The bias has no penalty, so that its slope must be small however strong the others' is: without this limit
 # probabilities differed from scikit-learn's by up to 0.002 at strength 1 (150 rows, 3 classes).
-_FIRM = 0.1
+FIRM = 0.1
 
 
 class Features(NamedTuple):
@@ -77,11 +77,11 @@ def fit_head(
     started = time.monotonic()
     for part, features in (("train", train), ("val", val)):
         _check(part, features)
-    values, mean, deviation = _standardised(train.values)
-    problem = _Problem(values, train.labels, head.out_features)
+    values, mean, deviation = standardised(train.values)
+    problem = Problem(values, train.labels, head.out_features)
     solution, lowest = problem.start(), np.inf
     for number, strength in enumerate(strengths, start=1):
-        solution = problem.solve(strength, solution, tolerance * min(strength, _FIRM))
+        solution = problem.solve(strength, solution, tolerance * min(strength, FIRM))
         weight = solution[:, :-1] / deviation
         bias = solution[:, -1] - weight @ mean
         with torch.no_grad():
@@ -94,7 +94,7 @@ def fit_head(
             return
 
 
-class _Problem:
+class Problem:
     """Multinomial logistic regression on standardised features: float64 (n, F).
 
     A solution is float64 (K, F + 1), the last column the bias. Products are float64: 384 evaluations on 45,000 synthetic
@@ -155,7 +155,7 @@ def _check(part: str, features: Features) -> None:
         )
 
 
-def _standardised(values: NDArray[np.float32]) -> tuple[Floats, Floats, Floats]:
+def standardised(values: NDArray[np.float32]) -> tuple[Floats, Floats, Floats]:
     """values minus mean by deviation, float64 (n, F); the mean and the (floored) deviation, float64 (F,)."""
     mean = values.mean(axis=0, dtype=np.float64)
     constant = values.min(axis=0) == values.max(axis=0)

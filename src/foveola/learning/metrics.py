@@ -5,8 +5,10 @@ Everything is derived from logits and labels; nothing is stored twice. Needs no 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -19,13 +21,18 @@ Floats = NDArray[np.float64]
 
 
 class ClassNumbers(NamedTuple):
-    """One class: of those called so, how many are (precision); of those that are, how many were found (recall)."""
+    """One class: of those called so, how many are (precision); of those that are, how many were found (recall).
+
+    recall_low, recall_high: its 95 % Wilson interval, 0 to 1 where there is no picture.
+    """
 
     name: str
     precision: float
     recall: float
     f1: float
     support: int
+    recall_low: float
+    recall_high: float
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,8 @@ class Evaluation:
     """The answers of a network to one part of the data.
 
     logits: float32 (n, K); labels: int64 (n,); ids: n names; class_names: K; part: which part was asked; majority: the
-    number of the class that is most frequent in train, the answer of one who never looks.
+    number of the class that is most frequent in train, the answer of one who never looks; temperature: what logits are
+    divided by before they become probabilities (see `calibration.fit_temperature`).
     """
 
     logits: NDArray[np.float32]
@@ -42,14 +50,20 @@ class Evaluation:
     class_names: tuple[str, ...]
     part: Part
     majority: int
+    temperature: float = 1.0
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @cached_property
     def probabilities(self) -> Floats:
-        """Softmax of the logits: float64 (n, K), rows sum to 1."""
-        return softmax(self.logits)
+        """Softmax of logits / temperature: float64 (n, K), rows sum to 1."""
+        return softmax(self.logits, self.temperature)
+
+    @property
+    def confidence(self) -> Floats:
+        """The probability of each answer: float64 (n,), 1/K..1."""
+        return np.asarray(self.probabilities.max(axis=1), np.float64)
 
     @cached_property
     def predicted(self) -> Labels:
@@ -78,11 +92,8 @@ class Evaluation:
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy in nats per picture."""
-        logits = self.logits.astype(np.float64)
-        peak = logits.max(axis=1)
-        log_sum = peak + np.log(np.exp(logits - peak[:, None]).sum(axis=1))
-        return float((log_sum - logits[np.arange(len(self)), self.labels]).mean())
+        """Mean cross-entropy of the probabilities, in nats per picture."""
+        return mean_loss(self.logits, self.labels, self.temperature)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
@@ -97,10 +108,12 @@ class Evaluation:
         called, are = self.confusion.sum(axis=0), self.confusion.sum(axis=1)
         precision, recall = _ratio(hits, called), _ratio(hits, are)
         f1 = _ratio(2 * hits, called + are)
-        return tuple(
-            ClassNumbers(name, float(p), float(r), float(f), int(n))
-            for name, p, r, f, n in zip(self.class_names, precision, recall, f1, are, strict=True)
-        )
+        out = []
+        for k, name in enumerate(self.class_names):
+            n = int(are[k])
+            low, high, _ = wilson(int(hits[k]), n) if n else (0.0, 1.0, 0.95)
+            out.append(ClassNumbers(name, float(precision[k]), float(recall[k]), float(f1[k]), n, low, high))
+        return tuple(out)
 
     def worst(self, most: int) -> Rows:
         """The wrong answers that were given with the least probability for the true class, worst first: int64 (m,)."""
@@ -110,22 +123,34 @@ class Evaluation:
 
 
 def wilson(right: int, n: int, level: float = 0.95) -> Interval:
-    """The interval of a share by Wilson (1927), J. Amer. Stat. Assoc. 22, 209-212; as SciPy computes it.
+    """The interval of a share by Wilson (1927), J. Amer. Stat. Assoc. 22, 209-212.
+
+    By its formula and not by SciPy's statistics, which take a second to import: the screen says it after every epoch.
 
     >>> low, high, level = wilson(132, 160)
     >>> round(low, 3), round(high, 3)
     (0.759, 0.876)
     """
-    # SciPy's statistics take a second to import and are needed once, at the end: nobody should wait for them at the start.
-    from scipy.stats import binomtest
+    z, p = NormalDist().inv_cdf((1 + level) / 2), right / n
+    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    whole = 1 + z * z / n
+    # At none and at all right one end is 0 or 1 exactly, which rounding would miss.
+    low = 0.0 if right == 0 else (middle - half) / whole
+    high = 1.0 if right == n else (middle + half) / whole
+    return Interval(low, high, level)
 
-    found = binomtest(right, n).proportion_ci(level, method="wilson")
-    return Interval(float(found.low), float(found.high), level)
+
+def mean_loss(logits: NDArray[np.float32], labels: Labels, temperature: float = 1.0) -> float:
+    """Mean cross-entropy in nats of softmax(logits / temperature), also where a probability underflows."""
+    scaled = logits.astype(np.float64) / temperature
+    peak = scaled.max(axis=1)
+    log_sum = peak + np.log(np.exp(scaled - peak[:, None]).sum(axis=1))
+    return float((log_sum - scaled[np.arange(len(labels)), labels]).mean())
 
 
-def softmax(logits: NDArray[np.float32]) -> Floats:
-    """exp(logit) over their sum, in float64: (n, K) in, (n, K) out."""
-    powers: Floats = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> Floats:
+    """exp(logit / temperature) over their sum, in float64: (n, K) in, (n, K) out."""
+    powers: Floats = np.exp((logits.astype(np.float64) - logits.max(axis=1, keepdims=True)) / temperature)
     powers /= powers.sum(axis=1, keepdims=True)
     return powers
 

@@ -23,11 +23,12 @@ NUMBERED_CLASSES, CONFUSIONS, BARS = 25, 20, 5
 
 @dataclass(frozen=True)
 class ClassLine:
-    """One class in percent, its number of test pictures and its recall as a bar; "–" is a quotient of nothing."""
+    """One class in percent, its recall's 95 % interval and bar, its number of test pictures; "–" is a quotient of nothing."""
 
     name: str
     precision: str
     recall: str
+    interval: str
     f1: str
     support: int
     bar: Markup
@@ -124,7 +125,9 @@ def class_lines(evaluation: Evaluation) -> tuple[ClassLine, ...]:
         precision = percent(row.precision) if n_called else "–"
         recall = percent(row.recall) if row.support else "–"
         f1 = percent(row.f1) if row.support or n_called else "–"
-        out.append(ClassLine(row.name, precision, recall, f1, row.support, probability_bar(row.recall, "right")))
+        interval = f"{100 * row.recall_low:.1f} to {100 * row.recall_high:.1f}" if row.support else "–"
+        bar = probability_bar(row.recall, "right")
+        out.append(ClassLine(row.name, precision, recall, interval, f1, row.support, bar))
     return tuple(out)
 
 

@@ -74,12 +74,12 @@ def accuracy_axis(accuracy: float, low: float, high: float, baseline: float, bas
     """The accuracy with its interval, and the baseline, on one axis from 0 to 100 % (all given as shares 0..1)."""
     interval = f"{100 * low:.1f} to {percent(high)}"
     text = f"Accuracy {percent(accuracy)}, 95 % interval {interval}; {baseline_name}: {percent(baseline)}"
-    at, base = _share(accuracy), _share(baseline)
+    at, base = share_of_box(accuracy), share_of_box(baseline)
     body = (
         f'<line class="axis" x1="0%" x2="100%" y1="74" y2="74"/>{"".join(_axis_tick(t) for t in range(0, 101, 20))}'
         f'<line class="baseline" x1="{base}" x2="{base}" y1="30" y2="74"/>'
         f'<text class="muted" x="{base}" y="62" {_beside(baseline)}>{escape(baseline_name)}: {percent(baseline)}</text>'
-        f'<rect class="interval" x="{_share(low)}" width="{_share(high - low)}" y="30" height="12" rx="2"/>'
+        f'<rect class="interval" x="{share_of_box(low)}" width="{share_of_box(high - low)}" y="30" height="12" rx="2"/>'
         f'<circle class="point" cx="{at}" cy="36" r="6"/>'
         f'<text class="strong" {_flush(accuracy, low, high)} y="17">{percent(accuracy)}'
         f'<tspan class="muted" dx="8">{interval}</tspan></text>'
@@ -90,7 +90,7 @@ def accuracy_axis(accuracy: float, low: float, high: float, baseline: float, bas
 def probability_bar(share: float, kind: str) -> Markup:
     """One bar of length `share` (0..1) in its track; kind, the CSS class, is right, wrong or other."""
     track = '<rect class="track" width="100%" height="6" rx="1"/>'
-    bar = f'<rect class="{kind}" width="{_share(share)}" height="6" rx="1"/>'
+    bar = f'<rect class="{kind}" width="{share_of_box(share)}" height="6" rx="1"/>'
     return svg('class="bar" width="100%" height="6"', percent(share), track + bar)
 
 
@@ -98,7 +98,9 @@ def count_bar(counts: Sequence[tuple[str, int]], longest: int) -> Markup:
     """The parts (name, pictures) of one class end to end; a class with `longest` pictures fills the width."""
     scale, x, rects = 1 / max(1, longest), 0, []
     for name, n in counts:
-        rects.append(f'<rect class="{name}" x="{_share(x * scale)}" width="{_share(n * scale)}" height="10"/>')
+        rects.append(
+            f'<rect class="{name}" x="{share_of_box(x * scale)}" width="{share_of_box(n * scale)}" height="10"/>'
+        )
         x += n
     text = ", ".join(f"{n:,} {name}" for name, n in counts)
     return svg('class="bar" width="100%" height="10"', text, "".join(rects))
@@ -134,18 +136,20 @@ class _Plot(NamedTuple):
 def _grid(plot: _Plot, marks: Sequence[float], as_percent: bool, unit: str) -> str:
     out = []
     for mark in marks:
-        y = _n(plot.y(mark))
+        y = short_number(plot.y(mark))
         label = f"{mark:.0%}".replace("%", " %") if as_percent else f"{mark:g}"
         out.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y}" y2="{y}"/>')
         out.append(f'<text class="muted" x="{LEFT - 8}" y="{y}" dy="4" text-anchor="end">{label}</text>')
     for tick in epoch_ticks(plot.epochs):
-        out.append(f'<text class="muted" x="{_n(plot.x(tick))}" y="{BOTTOM + 18}" text-anchor="middle">{tick}</text>')
-    middle = _n((LEFT + RIGHT) / 2)
+        out.append(
+            f'<text class="muted" x="{short_number(plot.x(tick))}" y="{BOTTOM + 18}" text-anchor="middle">{tick}</text>'
+        )
+    middle = short_number((LEFT + RIGHT) / 2)
     return "".join(out) + f'<text class="muted" x="{middle}" y="{BOTTOM + 37}" text-anchor="middle">{unit}</text>'
 
 
 def _kept(plot: _Plot, best: int, unit: str) -> str:
-    x = _n(plot.x(best))
+    x = short_number(plot.x(best))
     anchor = "end" if plot.x(best) > (LEFT + RIGHT) / 2 else "start"
     return (
         f'<line class="kept" x1="{x}" x2="{x}" y1="{TOP - 8}" y2="{BOTTOM}"/>'
@@ -158,7 +162,7 @@ def _curve(plot: _Plot, line: Line) -> str:
     out, pen = "", "M"
     for epoch, value in enumerate(line.values, start=1):
         if math.isfinite(value):
-            out += f"{pen}{_n(plot.x(epoch))} {_n(plot.y(value))}"
+            out += f"{pen}{short_number(plot.x(epoch))} {short_number(plot.y(value))}"
         pen = "L" if math.isfinite(value) else "M"
     return f'<path class="line {line.name}" d="{out}"/>' if out else ""
 
@@ -167,7 +171,9 @@ def _dot(plot: _Plot, line: Line, best: int) -> str:
     value = line.values[best - 1]
     if not math.isfinite(value):
         return ""
-    return f'<circle class="dot {line.name}" cx="{_n(plot.x(best))}" cy="{_n(plot.y(value))}" r="4"/>'
+    return (
+        f'<circle class="dot {line.name}" cx="{short_number(plot.x(best))}" cy="{short_number(plot.y(value))}" r="4"/>'
+    )
 
 
 def _names(plot: _Plot, lines: Sequence[Line]) -> str:
@@ -176,8 +182,8 @@ def _names(plot: _Plot, lines: Sequence[Line]) -> str:
     if len(ends) == 2 and ends[1][0] - ends[0][0] < LABEL_GAP:
         middle = (ends[0][0] + ends[1][0]) / 2
         ends = [(middle - LABEL_GAP / 2, ends[0][1]), (middle + LABEL_GAP / 2, ends[1][1])]
-    x = _n(plot.x(plot.epochs) + 9)
-    return "".join(f'<text class="name {name}" x="{x}" y="{_n(y)}" dy="4">{name}</text>' for y, name in ends)
+    x = short_number(plot.x(plot.epochs) + 9)
+    return "".join(f'<text class="name {name}" x="{x}" y="{short_number(y)}" dy="4">{name}</text>' for y, name in ends)
 
 
 def _axis_tick(tick: int) -> str:
@@ -189,10 +195,10 @@ def _axis_tick(tick: int) -> str:
 def _flush(accuracy: float, low: float, high: float) -> str:
     """Where the label hangs so that it stays inside: flush with the interval's outer end, in the middle over the point."""
     if accuracy < 0.3:
-        return f'text-anchor="start" x="{_share(low)}"'
+        return f'text-anchor="start" x="{share_of_box(low)}"'
     if accuracy > 0.7:
-        return f'text-anchor="end" x="{_share(high)}"'
-    return f'text-anchor="middle" x="{_share(accuracy)}"'
+        return f'text-anchor="end" x="{share_of_box(high)}"'
+    return f'text-anchor="middle" x="{share_of_box(accuracy)}"'
 
 
 def _beside(share: float) -> str:
@@ -209,11 +215,11 @@ def _value(value: float, as_percent: bool) -> str:
     return percent(value) if as_percent else f"{value:.3f}"
 
 
-def _share(share: float) -> str:
-    return f"{_n(100 * share)}%"
+def share_of_box(share: float) -> str:
+    return f"{short_number(100 * share)}%"
 
 
-def _n(value: float) -> str:
+def short_number(value: float) -> str:
     """A coordinate with at most two decimals."""
     return f"{value:.2f}".rstrip("0").rstrip(".") if value else "0"
 

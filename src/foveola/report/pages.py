@@ -22,6 +22,7 @@ from foveola.learning.metrics import Evaluation
 from foveola.learning.rows import EpochRow, HeadRow
 from foveola.report import words
 from foveola.report.answers_section import answers_section
+from foveola.report.confidence_section import confidence_section
 from foveola.report.data_section import data_section
 from foveola.report.figures import Line, accuracy_axis, baseline_label, curves
 from foveola.report.inside_section import inside_section
@@ -30,6 +31,7 @@ SECTIONS = (
     ("data", "The data"),
     ("learning", "Learning"),
     ("numbers", "The numbers"),
+    ("confidence", "Confidence"),
     ("pictures", "Test pictures"),
     ("mistakes", "Worst mistakes"),
     ("inside", "What the network sees"),
@@ -95,6 +97,7 @@ def render(run: Run) -> str:
             data=data_section(run.card, run.pictures),
             learning=learning(run, tables["fit"]),
             answers=answers_section(run.evaluation, run.pictures),
+            confidence=confidence_section(run.confidence),
             inside=inside_section(run.insides, run.evaluation),
             command=command(tables, run.seed),
             recipe_lines=tomli_w.dumps(tables).splitlines(),
@@ -165,6 +168,7 @@ def environment() -> Environment:
     )
     environment.filters |= {
         "percent": words.percent,
+        "with_interval": words.with_interval,
         "thousands": words.thousands,
         "shape": words.shape,
         "duration": words.duration,

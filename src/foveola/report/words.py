@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from foveola.data.dataset import printable
+from foveola.learning.metrics import wilson
 
 
 def clean(value: Any) -> Any:
@@ -26,6 +27,16 @@ def percent(share: float) -> str:
     ('81.0 %', '100.0 %')
     """
     return f"{100 * share:.1f} %"
+
+
+def with_interval(share: float, n: int) -> str:
+    """A share 0..1 of n with its 95 % Wilson interval.
+
+    >>> with_interval(0.825, 160)
+    '82.5 % (75.9 to 87.6)'
+    """
+    low, high, _ = wilson(round(share * n), n)
+    return f"{percent(share)} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def thousands(number: int) -> str:

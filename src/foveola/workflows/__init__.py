@@ -3,8 +3,19 @@
 torch costs two seconds to import, so the rooms that need it are imported inside the verbs that do (docs/architecture.md).
 """
 
+from foveola.learning.metrics import wilson
 from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
-from foveola.workflows.answers import class_names, evaluate, headline, predict, report, write_predictions
+from foveola.workflows.answers import (
+    abstained,
+    class_names,
+    confidence,
+    evaluate,
+    headline,
+    openings,
+    predict,
+    report,
+    write_predictions,
+)
 from foveola.workflows.comparing import compare, data_and_recipes
 from foveola.workflows.explaining import Explained, explain
 from foveola.workflows.filtering import Filtered, filter
@@ -25,9 +36,11 @@ __all__ = [
     "Row",
     "StepRow",
     "Watch",
+    "abstained",
     "better",
     "class_names",
     "compare",
+    "confidence",
     "count_files",
     "data_and_recipes",
     "demo",
@@ -37,6 +50,7 @@ __all__ = [
     "headline",
     "listing",
     "open_data",
+    "openings",
     "predict",
     "printable",
     "report",
@@ -45,5 +59,6 @@ __all__ = [
     "show_data",
     "suggest_size",
     "train",
+    "wilson",
     "write_predictions",
 ]

@@ -20,12 +20,31 @@ if TYPE_CHECKING:
 
 
 def predict(
-    run: str | os.PathLike[str], paths: Iterable[str | os.PathLike[str]], *, tick: Tick = no_tick
+    run: str | os.PathLike[str],
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    abstain: float | None = None,
+    tick: Tick = no_tick,
 ) -> list[Prediction]:
-    """Label and probabilities for files and folders of pictures, by a finished run."""
+    """Label and calibrated probabilities for files and folders of pictures, by a finished run.
+
+    abstain: the share of pictures, 0..1, that may be answered wrongly, such as 0.05; where the network can't keep to it the
+    label is "" (don't know), and `label_set` has the classes that are left. It holds for pictures drawn as the run's were.
+    """
     from foveola.lab.inference import predict_paths
 
-    return predict_paths(Path(run), paths, tick=tick)
+    return predict_paths(Path(run), paths, abstain=abstain, tick=tick)
+
+
+def abstained(run: str | os.PathLike[str], error: float) -> Mapping[str, Any]:
+    """What abstaining at this error rate did on the run's test part, under the names of `result.json`."""
+    from foveola.lab.confidence import abstention_numbers
+    from foveola.lab.runs import open_run
+
+    opened = open_run(Path(run))
+    calibration = opened.calibration
+    assert calibration is not None, "`predict` has refused a run without"
+    return abstention_numbers(calibration.abstention(opened.evaluation, error), len(calibration))
 
 
 def evaluate(
@@ -34,12 +53,13 @@ def evaluate(
     """A run's answers to its own test part, or to all pictures of other data; classes are matched by name.
 
     Of data with parts of its own only the test part is asked; of the very data that the run was trained on, only the
-    pictures that it kept aside.
+    pictures that it kept aside. These are then counted as opened once more, and the report says so.
     """
     from foveola.lab.runs import open_run
 
     opened = open_run(Path(run))
     if data is None:
+        _open_test_part(opened)
         return opened.evaluation, None
     from foveola.data.filtered import filtered
     from foveola.data.prepare import prepare
@@ -55,9 +75,37 @@ def evaluate(
     labels = match_classes(prepared.dataset, network.class_names)
     rows = unseen(opened, prepared.dataset)
     ids = tuple(prepared.dataset.ids[i] for i in rows)
+    if prepared.dataset.fingerprint == opened.card.fingerprint:
+        _open_test_part(opened)
     answers = logits(network, prepared.pixels[rows])
-    majority = opened.evaluation.majority
-    return Evaluation(answers, labels[rows], ids, network.class_names, "test", majority), prepared.dataset
+    majority, temperature = opened.evaluation.majority, network.temperature
+    found = Evaluation(answers, labels[rows], ids, network.class_names, "test", majority, temperature)
+    return found, prepared.dataset
+
+
+def _open_test_part(run: Run) -> None:
+    """Count it first: what can't be counted is not shown; then the report says it."""
+    from foveola.lab.openings import open_again
+    from foveola.report.pages import render
+    from foveola.store import write_atomic
+
+    open_again(run.path, "evaluate")
+    write_atomic(run.report, render(run))
+
+
+def confidence(run: str | os.PathLike[str], found: Evaluation) -> Mapping[str, Any]:
+    """What an evaluation of a run knows about its confidence, under the names of `result.json`."""
+    from foveola.lab.confidence import Confidence
+    from foveola.lab.runs import open_run
+
+    return Confidence(found, open_run(Path(run)).calibration).numbers()
+
+
+def openings(run: str | os.PathLike[str]) -> int:
+    """How often the test part of a run was opened by now."""
+    from foveola.lab.openings import openings as counted
+
+    return counted(Path(run))
 
 
 def unseen(run: Run, dataset: Dataset) -> Any:
@@ -81,17 +129,23 @@ def class_names(run: str | os.PathLike[str]) -> tuple[str, ...]:
 def write_predictions(path: Path, answers: Iterable[Prediction], names: tuple[str, ...]) -> None:
     """Write file, label, probability, the probability of each class, and the problem if there was one, as CSV.
 
+    Where abstaining was asked for, one more column: the classes that are left, likeliest first, with | between them.
+
     Cells that a spreadsheet would run as a formula (they begin with = + - @, tab or return) get a leading '.
     """
     from foveola.store import write_atomic
 
     out = io.StringIO(newline="")
     writer = csv.writer(out)
-    writer.writerow(["file", "label", "probability", *map(_harmless, names), "problem"])
+    answers = list(answers)
+    abstaining = any(a.label_set is not None for a in answers)
+    more = ["label_set"] if abstaining else []
+    writer.writerow(["file", "label", "probability", *map(_harmless, names), "problem", *more])
     for a in answers:
         chances = ["" if a.problem else f"{p:.6f}" for p in a.probabilities]
         best = "" if a.problem else f"{a.probability:.6f}"
-        writer.writerow([_harmless(a.file), _harmless(a.label), best, *chances, a.problem])
+        left = [_harmless("|".join(a.label_set or ()))] if abstaining else []
+        writer.writerow([_harmless(a.file), _harmless(a.label), best, *chances, a.problem, *left])
     write_atomic(path, out.getvalue())
 
 

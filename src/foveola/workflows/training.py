@@ -272,6 +272,7 @@ def _conclude(session: Session, clock: Clock) -> Run:
         "seed": session.seed,
         **{f"n_{part}": sum(counts) for part, counts in card.counts.items()},
         **numbers_of(run.evaluation),
+        **run.confidence.numbers(),
         "best_epoch": getattr(best, "epoch", 0),
         "epochs": len(run.history),
         "head_penalty": run.kept_head.strength if run.kept_head else None,

@@ -1,0 +1,91 @@
+"""The report's section on confidence: whether probabilities mean what they say, and what abstaining gives."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from foveola.lab.confidence import Confidence
+from foveola.learning.conformal import Share, coverage_range
+from foveola.report.confidence_figures import abstention_bar, reliability_diagram
+from foveola.report.words import percent
+
+FEW = 200
+"""Below so many calibration pictures the section says that the temperature leans towards 1."""
+
+
+@dataclass(frozen=True)
+class RateLine:
+    """One error rate: stated, and what was measured on test, each share with its interval; expected: of the coverage."""
+
+    error: str
+    answered: str
+    wrong: str
+    wrong_answers: str
+    coverage: str
+    expected: str
+    bar: Markup
+
+
+@dataclass(frozen=True)
+class ConfidenceSection:
+    """Everything the section shows; how: the held-out pictures' source, "" for a run from before they were kept."""
+
+    how: str
+    n: int
+    few: bool
+    temperature: str
+    error: str
+    error_before: str
+    by_chance: str
+    loss: str
+    loss_before: str
+    bins: int
+    figure: Markup
+    rates: tuple[RateLine, ...]
+    example: RateLine | None
+
+
+def confidence_section(confidence: Confidence) -> ConfidenceSection:
+    """Collect the section's values."""
+    calibration, error, before = confidence.calibration, confidence.error, confidence.error_before
+    n = 0 if calibration is None else len(calibration)
+    rates = tuple(
+        RateLine(
+            error=f"{100 * one.error:g} %",
+            answered=with_interval(one.answered),
+            wrong=with_interval(one.wrong),
+            wrong_answers=with_interval(one.wrong_answers),
+            coverage=with_interval(one.covered),
+            expected=_range(*coverage_range(n, one.error)[:2]),
+            bar=abstention_bar(one),
+        )
+        for one in confidence.abstentions
+    )
+    return ConfidenceSection(
+        how="" if calibration is None else calibration.how,
+        n=n,
+        few=n < FEW,
+        temperature=f"{confidence.evaluation.temperature:.2f}",
+        error=f"{percent(error.value)} ({_range(error.interval.low, error.interval.high)})",
+        error_before=f"{percent(before.value)} ({_range(before.interval.low, before.interval.high)})",
+        by_chance=percent(error.by_chance),
+        loss=f"{confidence.evaluation.loss:.3f}",
+        loss_before=f"{confidence.uncalibrated.loss:.3f}",
+        bins=len(confidence.bins),
+        figure=reliability_diagram(confidence.bins, () if calibration is None else confidence.bins_before),
+        rates=rates,
+        example=rates[0] if rates else None,
+    )
+
+
+def with_interval(share: Share) -> str:
+    """A share with its 95 % interval, "–" where it is one of nothing."""
+    low, high, _ = share.interval
+    return "–" if math.isnan(share.share) else f"{percent(share.share)} ({_range(low, high)})"
+
+
+def _range(low: float, high: float) -> str:
+    return f"{100 * low:.1f} to {100 * high:.1f}"

@@ -1,0 +1,112 @@
+"""The report's section on confidence: coordinates by hand, sentences for every kind of run."""
+
+import re
+
+import numpy as np
+import pytest
+
+from foveola.lab.calibration import Calibration
+from foveola.lab.openings import open_again
+from foveola.learning.calibration import Bin
+from foveola.learning.conformal import Abstention, Share
+from foveola.report.confidence_figures import abstention_bar, reliability_diagram
+from foveola.report.confidence_section import with_interval
+from foveola.report.pages import render
+from foveola.types import Interval
+
+
+def text_of(page):
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def calibrated(run, n=60, how="val"):
+    labels = np.arange(n) % 3
+    logits = (np.random.default_rng(1).normal(0, 1, (n, 3)) + 2 * np.eye(3)[labels]).astype(np.float32)
+    Calibration.of(logits, labels, how).save(run.path / "calibration.npz")
+    return run
+
+
+def a_bin(confidence, accuracy):
+    return Bin(confidence, confidence, confidence, accuracy, Interval(accuracy - 0.1, accuracy, 0.95), 10)
+
+
+def test_a_dot_lies_where_confidence_and_accuracy_say():
+    svg = reliability_diagram([a_bin(0.5, 0.25)], [])
+    # axes from 0.2 to 1 over 300 units: x = 48 + 300 * 0.375, y = 14 + 300 * 0.9375
+    assert '<circle class="dot" cx="160.5" cy="295.25" r="4.5"/>' in svg
+    assert 'class="ring"' not in svg
+    assert "said 50.0 %, right 25.0 % of 10" in svg
+
+
+def test_a_whisker_below_the_axes_ends_at_them():
+    svg = reliability_diagram([Bin(0.9, 0.9, 0.9, 0.85, Interval(0.1, 1.0, 0.95), 10)], [])
+    # axes from 0.8: 0.1 is drawn at 0.8, at y = 314
+    assert '<line class="whisker" x1="198" x2="198" y1="314" y2="14"/>' in svg
+
+
+def test_the_bar_of_an_error_rate_is_right_then_wrong_then_not_answered():
+    bar = abstention_bar(Abstention(0.1, Share(9, 10), Share(6, 10), Share(1, 10), Share(1, 6)))
+    assert re.findall(r'class="(\w+)" x="([\d.]+)%" width="([\d.]+)%"', bar) == [
+        ("right", "0", "50"),
+        ("wrong", "50", "10"),
+        ("none", "60", "40"),
+    ]
+    assert "5 answered and right, 1 answered and wrong, 4 not answered" in bar
+
+
+def test_a_share_of_nothing_is_a_dash():
+    assert with_interval(Share(0, 0)) == "–"
+    assert with_interval(Share(132, 160)) == "82.5 % (75.9 to 87.6)"
+
+
+def test_a_run_without_calibration_is_said_to_be_uncalibrated(make_run):
+    text = text_of(render(make_run()))
+    assert (
+        "This run was made before probabilities were calibrated: they are as the network gave them (temperature 1)"
+        in text
+    )
+    assert "Not possible: no calibration pictures were kept. Train again." in text
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ("val", "Val has chosen the kept weights too, which flatters it a little."),
+        (
+            "cross-fit",
+            "fitted on the answers of ten heads like it, each to the tenth of train and val that it had not seen.",
+        ),
+    ],
+)
+def test_it_is_said_on_what_the_temperature_was_fitted(make_run, how, sentence):
+    assert sentence in text_of(render(calibrated(make_run(), how=how)))
+
+
+def test_few_calibration_pictures_are_said_to_be_few(make_run):
+    said = "say little: a prior keeps the temperature near 1 until there are more."
+    assert f"60 pictures {said}" in text_of(render(calibrated(make_run())))
+    assert said not in text_of(render(calibrated(make_run(), n=300)))
+
+
+def test_the_table_of_error_rates_has_those_that_are_possible(make_run):
+    text = text_of(render(calibrated(make_run(), n=10)))
+    assert "--abstain 0.1" in text and "--abstain 0.05" not in text
+
+
+def test_too_few_pictures_for_any_of_them_are_said_to_be(make_run):
+    text = text_of(render(calibrated(make_run(), n=3)))
+    assert "3 calibration pictures are too few for an error rate of 20 %: it takes 4, and 19 for 5 %." in text
+
+
+def test_the_page_tells_from_the_second_opening_of_test_on(make_run):
+    run = make_run()
+    assert "test was opened once, at the end" in text_of(render(run)).replace(" ,", ",")
+    open_again(run.path, "evaluate")
+    text = text_of(render(run))
+    assert "opened once" not in text
+    assert "By now the test part has been opened 2 times , 1 time of them after training." in text
+
+
+def test_recall_has_its_interval_by_class(make_run):
+    # 6 of 8 right: Wilson 40.9 to 92.9
+    assert '<td class="num">75.0 %</td><td class="num">40.9 to 92.9</td>' in render(make_run())

@@ -1,0 +1,187 @@
+"""Confidence from end to end: one temperature in every answer, "don't know" at a stated rate, openings of test counted."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+import foveola as fv
+from foveola import workflows
+from foveola.data.split import split
+from foveola.errors import UsageError
+from foveola.lab.inference import load_network, logits
+from foveola.learning.calibration import fit_temperature
+from foveola.learning.conformal import label_sets
+from foveola.learning.metrics import softmax
+from foveola.types import no_tick
+
+SETTINGS = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.batch_size": 16, "split.val_fraction": 0.3}
+
+
+@pytest.fixture(scope="session")
+def hazy(tmp_path_factory):
+    """Two classes of stripes in much noise, 75 pictures each: a network is wrong now and then."""
+    from foveola.images import encode
+
+    root, rng = tmp_path_factory.mktemp("hazy") / "hazy", np.random.default_rng(0)
+    for k, name in enumerate(("across", "down")):
+        (root / name).mkdir(parents=True)
+        for i in range(75):
+            image = rng.integers(0, 200, (16, 16, 3)).astype(np.uint8)
+            image[(slice(None, None, 4), slice(None))[:: 1 - 2 * k]] += np.uint8(rng.integers(0, 40))
+            (root / name / f"{i:02d}.png").write_bytes(encode(image))
+    return root
+
+
+@pytest.fixture(scope="session")
+def run(hazy, tmp_path_factory):
+    base = tmp_path_factory.mktemp("confident")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOVEOLA_CACHE", str(base / "cache"))
+        return fv.train(hazy, model="fast", epochs=3, settings=SETTINGS, out=base / "run")
+
+
+@pytest.fixture
+def old(run, tmp_path):
+    """The run as a version before calibration left it: no calibration.npz, no temperature, none of the numbers."""
+    folder = tmp_path / "old"
+    shutil.copytree(run.path, folder)
+    (folder / "calibration.npz").unlink()
+    with safe_open(folder / "weights.safetensors", "pt") as file:
+        meta = json.loads(file.metadata()["foveola"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    del meta["temperature"]
+    save_file(tensors, folder / "weights.safetensors", {"foveola": json.dumps(meta)})
+    new = ("temperature", "n_calibration", "calibration_part", "reliability", "abstain", "test_loss_uncalibrated")
+    result = {k: v for k, v in run.result.items() if k not in new and not k.startswith("ece")}
+    (folder / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+def files_of(run, hazy):
+    return [hazy / name for name in run.evaluation.ids]
+
+
+def test_the_temperature_is_that_of_val_and_in_all_of_the_runs_files(run):
+    kept = run.calibration
+    assert (kept.how, len(kept)) == ("val", run.result["n_val"])
+    assert kept.temperature == fit_temperature(kept.logits, kept.labels) != 1
+    assert run.result["temperature"] == kept.temperature == run.evaluation.temperature
+    assert load_network(run.path).temperature == kept.temperature
+
+
+def test_val_is_answered_for_calibration_as_new_pictures_are(run, hazy):
+    from foveola.data.prepare import prepare
+    from foveola.lab.recipe import compose
+    from foveola.workflows import open_data
+
+    network = load_network(run.path)
+    assert network.views.flips  # the network averages over mirror images, and so must calibration
+    prepared = prepare(open_data(compose({"data": {"source": str(hazy)}}), no_tick), network.size, network.resize)
+    val = split(prepared.dataset, prepared.content, run.recipe.split, run.seed).val
+    assert np.array_equal(run.calibration.labels, prepared.dataset.labels[val])
+    assert np.abs(logits(network, prepared.pixels[val]) - run.calibration.logits).max() < 1e-4
+
+
+def test_predict_evaluate_and_explain_give_the_same_calibrated_probabilities(run, hazy, tmp_path):
+    chances = softmax(run.evaluation.logits, run.calibration.temperature)
+    answers = run.predict(files_of(run, hazy))
+    assert np.abs(np.array([a.probabilities for a in answers]) - chances).max() < 1e-5
+    again, _ = workflows.evaluate(run.path, hazy)
+    assert np.abs(again.probabilities - chances).max() < 1e-5
+    found = fv.explain(run.path, files_of(run, hazy)[0], tmp_path / "why.png")
+    assert found.probability == pytest.approx(answers[0].probability)
+
+
+def test_the_result_has_error_and_reliability_of_the_calibrated_answers(run):
+    result, evaluation = run.result, run.evaluation
+    assert sum(one["n"] for one in result["reliability"]) == result["n_test"]
+    assert result["ece"] == pytest.approx(
+        sum(abs(b["confidence"] - b["accuracy"]) * b["n"] for b in result["reliability"]) / result["n_test"]
+    )
+    assert result["ece_low"] <= result["ece_high"]
+    assert result["test_loss"] == evaluation.loss != result["test_loss_uncalibrated"]
+
+
+def test_abstaining_answers_where_one_class_is_left(run, hazy):
+    answers = run.predict(files_of(run, hazy), abstain=0.2)
+    sets = label_sets(np.array([a.probabilities for a in answers]), run.calibration.limit(0.2))
+    assert [len(a.label_set) for a in answers] == sets.sum(axis=1).tolist()
+    assert all(a.label == (a.label_set[0] if len(a.label_set) == 1 else "") for a in answers)
+    assert {a.label == "" for a in answers} == {True, False}
+
+
+def test_what_the_result_says_of_abstaining_is_what_predict_does(run, hazy):
+    answers = run.predict(files_of(run, hazy), abstain=0.2)
+    true = [run.evaluation.class_names[k] for k in run.evaluation.labels]
+    (said,) = (one for one in run.result["abstain"] if one["error"] == 0.2)
+    n = len(answers)
+    assert said["coverage"] == sum(t in a.label_set for a, t in zip(answers, true, strict=True)) / n
+    assert said["answered"] == sum(bool(a.label) for a in answers) / n
+    wrong = sum(bool(a.label) and a.label != t for a, t in zip(answers, true, strict=True))
+    assert said["wrong"] == wrong / n
+    assert said["wrong_of_answered"] == wrong / sum(bool(a.label) for a in answers)
+    assert workflows.abstained(run.path, 0.2) == said
+
+
+def test_too_few_calibration_pictures_say_what_is_possible(run, hazy):
+    n = run.result["n_val"]
+    with pytest.raises(UsageError) as caught:
+        run.predict(files_of(run, hazy), abstain=0.02)
+    assert str(caught.value) == (
+        f"abstain 0.02 takes 49 calibration pictures or more, and the run has {n}: give 0.028 or more, or train with more "
+        "val pictures (split.val_fraction)"
+    )
+
+
+def test_an_old_run_opens_with_temperature_1_and_says_so(old, hazy):
+    run = fv.open_run(old)
+    assert (run.calibration, run.evaluation.temperature, load_network(old).temperature) == (None, 1.0, 1.0)
+    answers = run.predict(files_of(run, hazy)[:3])
+    assert np.abs(answers[0].probabilities - softmax(run.evaluation.logits)[0]).max() < 1e-5
+    page = workflows.report(old).read_text("utf-8")
+    assert "made before probabilities were calibrated" in page
+    assert workflows.confidence(old, run.evaluation)["n_calibration"] == 0
+
+
+def test_an_old_run_can_t_abstain_and_says_what_to_do(old, hazy):
+    with pytest.raises(UsageError) as caught:
+        fv.open_run(old).predict([hazy], abstain=0.1)
+    assert str(caught.value) == (
+        f"the run {old} was made before calibration pictures were kept, so nothing is known about its error rates: train "
+        "again, or leave abstain out"
+    )
+
+
+def test_a_temperature_that_is_no_number_is_damage(run, tmp_path):
+    folder = tmp_path / "bent"
+    shutil.copytree(run.path, folder)
+    with safe_open(folder / "weights.safetensors", "pt") as file:
+        meta = json.loads(file.metadata()["foveola"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    save_file(tensors, folder / "weights.safetensors", {"foveola": json.dumps({**meta, "temperature": 0})})
+    with pytest.raises(UsageError, match=r"can't be read: the file is damaged; train again$"):
+        load_network(folder)
+
+
+def test_every_evaluation_of_its_own_test_part_is_counted_and_told(run, hazy, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run.path, folder)
+    (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
+    workflows.evaluate(folder)
+    workflows.evaluate(folder, hazy)  # the same pictures, by their folder
+    assert fv.open_run(folder).test_opened == workflows.openings(folder) == 3
+    assert "opened <strong>3 times</strong>" in (folder / "report.html").read_text("utf-8")
+
+
+def test_evaluating_on_other_data_opens_nothing(run, hazy, tmp_path):
+    folder, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(run.path, folder)
+    (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
+    shutil.copytree(hazy, other)
+    (other / "across" / "00.png").unlink()
+    workflows.evaluate(folder, other)
+    assert workflows.openings(folder) == 1
