@@ -112,6 +112,21 @@ def reading(material: Material) -> Suite:
     return Suite("reading", "How long do files take to become arrays?", contestants, columns)
 
 
+def filters(material: Material) -> Suite:
+    """A chain of two filters on 60,000 pictures of 32x32, against the bare OpenCV calls in a loop."""
+    program = ("-m", "benchmarks.ours.filtering", "--n", "1000" if material.quick else "60000", "--way")
+    contestants = (
+        Contestant("the bare OpenCV loop", (*program, "opencv"), repeats=5),
+        Contestant("foveola, in memory", (*program, "chain"), repeats=5),
+        Contestant(
+            "foveola, as train --chain does it", (*program, "cache"), fresh_cache=True, repeats=5,
+            note="the pictures are written to the disk and checked, too",
+        ),
+    )  # fmt: skip
+    columns = (("seconds", "seconds", "seconds"), ("pictures a second", "pictures_per_second", "whole"))
+    return Suite("filters", "What does a chain cost more than the bare OpenCV calls?", contestants, columns)
+
+
 def inference(material: Material) -> Suite:
     """Pictures a second, and milliseconds for one."""
     seconds = "0.2" if material.quick else "5"
@@ -162,6 +177,7 @@ SUITES: dict[str, Callable[[Material], Suite]] = {
     "vgg6": vgg6,
     "faces": faces,
     "reading": reading,
+    "filters": filters,
     "inference": inference,
     "scale": scale,
 }

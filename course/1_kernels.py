@@ -58,11 +58,20 @@ channels(photo)
 # We go on with a picture of 100 by 100 points, so that single points can be seen. To make a picture smaller, many
 # points must become one. The honest way is to take the mean over the *area* that each new point covers. Taking
 # just every sixth point would be faster and wrong: fine stripes would turn into coarse ones that were never
-# there.
+# there. OpenCV calls it `INTER_AREA`; in foveola it is the filter `scale`.
 
 # %%
-small = cv2.resize(photo, (100, 100), interpolation=cv2.INTER_AREA)
-print(small.shape)
+scaled = fv.Chain.parse("scale(width=100, height=100)")
+small = scaled(photo)
+assert np.array_equal(small, cv2.resize(photo, (100, 100), interpolation=cv2.INTER_AREA))
+print(photo.shape, "became", small.shape)
+
+# %%
+steps(photo, scaled)
+
+# %% [markdown]
+# A photo that was not square is squeezed: its sides shrink by different factors. How to keep the proportions is a
+# question of the next notebook.
 
 # %% [markdown]
 # ## A kernel, by hand
@@ -106,7 +115,9 @@ by_opencv[row, column, 1], by_hand
 steps(small, fv.Chain.parse("sharpen"))
 
 # %% [markdown]
-# **Blur.** A mean over neighbours takes small differences away. The Gaussian blur weighs near neighbours more
+# ## Blur
+#
+# A mean over neighbours takes small differences away. The Gaussian blur weighs near neighbours more
 # than far ones; the larger its size, the more is lost.
 
 # %%
@@ -116,7 +127,9 @@ steps(small, fv.Chain.parse("blur(size=3)"))
 steps(small, fv.Chain.parse("blur(size=9)"))
 
 # %% [markdown]
-# **Edges.** Canny's method looks for places where brightness changes fast. It needs two limits: what changes
+# ## Edges, with and without a blur before
+#
+# Canny's method looks for places where brightness changes fast. It needs two limits: what changes
 # faster than `high` is an edge; what changes faster than `low` is one only if it touches an edge. Noise changes
 # fast, too, so it is blurred away first. Compare: without blur (above) and with (below).
 
@@ -127,7 +140,9 @@ steps(small, fv.Chain.parse("canny(low=50, high=150)"))
 steps(small, fv.Chain.parse("blur(size=3)|canny(low=50, high=150)"))
 
 # %% [markdown]
-# **Blur, then sharpen.** One might think that they cancel out. They do not: what the blur has taken away is gone,
+# ## Blur, then sharpen
+#
+# One might think that they cancel out. They do not: what the blur has taken away is gone,
 # and no kernel can know what it was. The order matters as well. Look at the numbers, not only at the pictures:
 
 # %%
@@ -170,6 +185,7 @@ kernel_view(small, mine)
 # ## In one command each
 #
 # ```
+# foveola filter photo.jpg small.png --chain "scale(width=100, height=100)"
 # foveola filter photo.jpg sharp.png --chain sharpen
 # foveola filter photo.jpg edges.png --chain "blur(size=3)|canny(low=50, high=150)"
 # foveola filter photo.jpg steps.png --chain "blur(size=3)|sharpen" --steps

@@ -61,12 +61,12 @@ print(found.ids[certain], "is", found.class_names[target], f"({found.probabiliti
 #
 # Each kernel of a convolution gives one map: bright where the kernel found what it reacts to. The first layer has
 # 32 of them, at a quarter of the picture's size. Every map has its own scale, from its least to its greatest
-# value. Maps in grey show nothing at all for this picture.
+# value. A map in grey shows nothing at all for this picture: the channel is called dead.
 
 # %%
 maps = {name: fv.EXPLANATIONS["feature_maps"](network.model, picture, [name])[0] for name in stages_of(network.model)}
 for name, one in maps.items():
-    print(f"{name}: {len(one.values)} channels of {one.values.shape[1]}x{one.values.shape[2]}, {one.dead} show nothing")
+    print(f"{name}: {len(one.values)} channels of {one.values.shape[1]}x{one.values.shape[2]}, {one.dead} dead")
 
 # %%
 plots.feature_maps(maps["relu1"])
@@ -103,10 +103,34 @@ plots.kernels(fv.EXPLANATIONS["kernels"](network.model))
 # noise have hardly moved from where they began: a few hundred pictures are not enough for the layer to take
 # shape. Compare with a network that has seen a million: train with `--model transfer` and draw its kernels.
 #
+# ## What excites a channel
+#
+# A map says where in *one* picture a channel reacts. One can ask the other way round: which parts of all test pictures
+# excite it most? A row is a channel of the last convolution. If its patches have something in common, that may be
+# what the channel looks for. May be: what you see in common need not be what the channel reacts to.
+
+# %%
+seen = np.stack([network.see((folder / name).read_bytes()) for name in found.ids])
+plots.patches(fv.EXPLANATIONS["max_activating"](network.model, seen, "relu5"), "relu5", channels=6)
+
+# %% [markdown]
+# ## Which pictures are alike to it
+#
+# Before its last layer the network has turned each picture into a row of numbers. Pictures with like numbers are alike
+# *to the network*. t-SNE lays them out so that neighbours stay neighbours; how far apart two groups lie means
+# nothing. The last layer can only draw a straight line through those numbers: where the classes are mixed here, it
+# makes mistakes.
+
+# %%
+places = fv.EXPLANATIONS["embedding"](network.model, seen)
+plots.layout(places, found.labels, found.predicted, found.class_names, seen, "t-SNE")
+
+# %% [markdown]
 # ## One number on its way
 #
-# There is no secret in a layer. Here is one number of the first convolution, the greatest one: the patch of the
-# (normalised) picture, the kernel, their products, the sum, the bias, and what ReLU makes of it.
+# There is no secret in a layer. Here is one number of the first convolution, the greatest one. The kernel lies over a
+# patch of the (normalised) picture, 11 x 11 points of three colours; number by number they are multiplied, and all is
+# added up, and a bias. What is negative then, ReLU makes 0.
 
 # %%
 first = fv.EXPLANATIONS["feature_maps"](network.model, picture, ["conv1"])[0].values
@@ -114,6 +138,13 @@ place = [int(k) for k in np.unravel_index(first.argmax(), first.shape)]
 pixel = fv.EXPLANATIONS["one_pixel"](network.model, picture, "conv1", *place)
 assert abs(pixel.total - pixel.value) < 1e-3
 print(f"{pixel.products.size} products and a bias make {pixel.total:.4f}; the network itself says {pixel.value:.4f}")
+
+# %%
+plots.one_pixel(pixel, picture)
+
+# %% [markdown]
+# In the third convolution it is the same, with 64 inputs in place of three colours, and a kernel of 3 x 3 numbers for
+# each. Four of them are drawn, those that count most. What the place sees of the picture has become much larger.
 
 # %%
 third = fv.EXPLANATIONS["one_pixel"](network.model, picture, "conv3", 0, 3, 3)
@@ -160,6 +191,8 @@ plots.heatmaps(picture, drawn, found.class_names)
 # ```
 # foveola explain runs/... photo.jpg maps --method feature_maps
 # foveola explain runs/... - kernels.png --method kernels
+# foveola explain runs/... faces excites.png --method max_activating
+# foveola explain runs/... faces alike.png --method embedding
 # foveola explain runs/... photo.jpg pixel.png --method one_pixel --stage conv1
 # foveola explain runs/... photo.jpg why.png --method gradcam
 # ```

@@ -32,6 +32,7 @@ from foveola.data.samples import open_digits
 from foveola.lab.recipe import compose
 from foveola.plots import comparisons as plots
 from foveola.plots import data as data_plots
+from foveola.plots import runs as run_plots
 from foveola.workflows import open_data
 
 small = os.environ.get("FOVEOLA_COURSE") == "small"
@@ -108,6 +109,24 @@ print(
 
 # %%
 print(found.against_baseline()[0].sentence)
+
+# %% [markdown]
+# ## A sharpened run, looked at
+#
+# The curves, test pictures and probabilities of one of the runs on sharpened pictures, as in the notebook before. They
+# look much like those of plain pictures, and so they would with a gain or a loss of a point: pictures of one run can't
+# tell.
+
+# %%
+every = [fv.open_run(line.path) for line in fv.runs(work)]
+sharpened = next(run for run in every if run.recipe.data.chain == "sharpen" and run.seed == 0)
+run_plots.curves(sharpened)
+
+# %%
+run_plots.predictions(sharpened)
+
+# %%
+run_plots.probabilities(sharpened, n=4)
 
 # %% [markdown]
 # ## What to expect

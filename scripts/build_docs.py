@@ -1,8 +1,14 @@
-"""What `scripts/docs` does: pages, notebooks and reference into one folder, MkDocs over it, then a look at every link."""
+"""What `scripts/docs` does: pages, notebooks and reference into one folder, MkDocs over it, then a look at every link.
+
+A notebook that was run is kept in build/course under a key of its text, foveola's code, and the FOVEOLA_COURSE variables with
+which it ran: together the six take half an hour on two cores, and a change to a page of text asks for none of it.
+"""
 
 from __future__ import annotations
 
 import argparse
+import ast
+import hashlib
 import os
 import re
 import shutil
@@ -11,21 +17,29 @@ import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).parents[1]
-PAGES, SITE = ROOT / "build" / "pages", ROOT / "site"
+PAGES, KEPT, SITE = ROOT / "build" / "pages", ROOT / "build" / "course", ROOT / "site"
 
 
 def main() -> None:
     """Build, check, say what was made."""
-    parser = argparse.ArgumentParser(prog="scripts/docs")
-    parser.add_argument("--small", action="store_true", help="run the notebooks on few pictures")
-    small = parser.parse_args().small
+    args = _arguments()
+    if args.small:
+        os.environ["FOVEOLA_COURSE"] = "small"
+    notebooks = sorted((ROOT / "course").glob("[0-9]*.py"))
+    if args.only:
+        for source in notebooks:
+            if source.name.startswith(f"{args.only}_"):
+                rendered(source, args.again)
+        return
     shutil.rmtree(PAGES, ignore_errors=True)
     shutil.copytree(ROOT / "docs", PAGES)
     shutil.copy(ROOT / "CHANGELOG.md", PAGES / "changelog.md")
-    render_course(small)
+    for source in notebooks:
+        shutil.copytree(rendered(source, args.again), PAGES / "course", dirs_exist_ok=True)
     write_reference()
     subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--clean"], cwd=ROOT, check=True)
     wrong = broken_links(SITE)
@@ -34,27 +48,57 @@ def main() -> None:
     if wrong:
         sys.exit(1)
     print(f"docs: {len(list(SITE.rglob('*.html')))} pages in {SITE.relative_to(ROOT)}/, all links lead somewhere")
+    if given := [name for name in _surroundings() if not name.endswith("_COURSE")]:
+        print(f"docs: the course shows pictures of {', '.join(given)}: ask whose they are before you publish the site")
 
 
-def render_course(small: bool) -> None:
-    """Run every notebook in a kernel of its own and write it as a page with its figures."""
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/docs")
+    parser.add_argument("--small", action="store_true", help="run the notebooks on few pictures")
+    parser.add_argument("--only", metavar="N", choices=list("123456"), help="run notebook N, and build no site")
+    parser.add_argument("--again", action="store_true", help="run notebooks anew that were run before")
+    return parser.parse_args()
+
+
+def _surroundings() -> dict[str, str]:
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith("FOVEOLA_COURSE")}
+
+
+def rendered(source: Path, again: bool) -> Path:
+    """The folder with a notebook's page and figures; it is run in a kernel of its own unless that was done before."""
+    digest = hashlib.sha256(f"{_surroundings()}".encode())
+    for path in (Path(__file__), source, *sorted((ROOT / "src").rglob("*.py"))):
+        digest.update(path.read_bytes())
+    place = KEPT / f"{source.stem}-{digest.hexdigest()[:16]}"
+    if again or not place.exists():
+        started, unfinished = time.monotonic(), KEPT / f"{source.stem}-unfinished"
+        for old in (place, unfinished):
+            shutil.rmtree(old, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        _run(source, unfinished)
+        unfinished.rename(place)
+        print(f"docs: {source.name} ran in {time.monotonic() - started:.0f} s", file=sys.stderr)
+    return place
+
+
+def _run(source: Path, out: Path) -> None:
     import jupytext
     from nbclient import NotebookClient
     from nbconvert import MarkdownExporter
 
-    (PAGES / "course").mkdir(exist_ok=True)
-    if small:
-        os.environ["FOVEOLA_COURSE"] = "small"
-    for source in sorted((ROOT / "course").glob("[0-9]*.py")):
-        started = time.monotonic()
-        notebook = jupytext.read(source)
-        NotebookClient(notebook, timeout=3600, kernel_name="python3").execute(cwd=str(ROOT))
-        text, resources = MarkdownExporter().from_notebook_node(notebook)
-        for name, data in resources["outputs"].items():
-            (PAGES / "course" / f"{source.stem}-{name}").write_bytes(data)
-            text = text.replace(f"({name})", f"({source.stem}-{name})")
-        (PAGES / "course" / f"{source.stem}.md").write_text(text, "utf-8")
-        print(f"docs: {source.name} ran in {time.monotonic() - started:.0f} s", file=sys.stderr)
+    notebook = jupytext.read(source)
+    NotebookClient(notebook, timeout=3600, kernel_name="python3").execute(cwd=str(ROOT))
+    text, resources = MarkdownExporter().from_notebook_node(notebook)
+    for name, data in resources["outputs"].items():
+        (out / f"{source.stem}-{name}").write_bytes(data)
+        text = text.replace(f"![png]({name})", f"![{_drawn_by(notebook, name)}]({source.stem}-{name})")
+    (out / f"{source.stem}.md").write_text(text, "utf-8")
+
+
+def _drawn_by(notebook: Any, name: str) -> str:
+    """What stands for a figure that can't be seen, from its file's name, output_CELL_OUTPUT.png: the call that drew it."""
+    call = ast.unparse(ast.parse(notebook.cells[int(name.split("_")[1])].source).body[-1])
+    return "figure of " + call.replace("[", "(").replace("]", ")")
 
 
 def write_reference() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from foveola import cli
 from foveola.errors import ResourceError
+from foveola.filters.table import FILTERS
 
 ARGS = ["--model", "fast", "--epochs", "2", "--no-flip", "--set", "model.width1=8", "--set", "model.width2=8"]
 
@@ -222,12 +223,21 @@ def test_list_names_what_there_is(call, kind, names):
     assert (code, [entry["name"] for entry in json.loads(out)[kind]]) == (0, names)
 
 
-def test_list_filters_shows_options_and_a_line_for_each(call):
+def test_list_filters_shows_the_signature_and_a_line_for_each(call):
     code, out, _ = call("list", "filters")
+    lines = out.splitlines()
     assert code == 0
-    assert "blur: A Gaussian mean of the neighbours" in out
-    assert "    size=3\n    sigma=0.0\n" in out
-    assert "    values=...\n" in out
+    assert len(lines) == 2 * len(FILTERS)
+    assert [line.split("(")[0] for line in lines[::2]] == sorted(FILTERS)
+    assert {"blur(size=3, sigma=0)", "canny(low=50, high=150)", "kernel(values=...)", "sharpen"} <= set(lines[::2])
+    assert all(line.startswith("    ") and line.endswith(".") for line in lines[1::2])
+
+
+def test_list_explanations_names_no_inner_part(call):
+    code, out, _ = call("list", "explanations")
+    assert code == 0
+    assert "tick" not in out
+    assert "    how='tsne'\n" in out
 
 
 def test_filter_writes_a_picture(call, tmp_path):

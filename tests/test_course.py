@@ -37,7 +37,7 @@ def draws(cell):
         return False
     last = ast.parse(cell.source).body[-1]
     called = ast.unparse(last.value.func) if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) else ""
-    return called.startswith(("plots.", "data_plots.")) or called in ("steps", "channels", "kernel_view")
+    return called.startswith(("plots.", "data_plots.", "run_plots.")) or called in ("steps", "channels", "kernel_view")
 
 
 @pytest.mark.slow

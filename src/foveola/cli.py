@@ -396,6 +396,9 @@ def list_(
         _print_json({kind: [{"name": e.name, "options": list(e.options), "text": e.text} for e in entries]})
         return
     for entry in entries:
+        if kind == "filters":  # written as in a chain
+            _say(f"{entry.signature if entry.options else entry.name}\n    {entry.text}")
+            continue
         _say(f"{entry.name}: {entry.text}")
         for option in entry.options:
             _say(f"    {option}")

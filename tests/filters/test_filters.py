@@ -62,6 +62,7 @@ PLAIN = {
     "laplacian": ({}, lambda x: cv2.convertScaleAbs(cv2.Laplacian(x, cv2.CV_32F))),
     "median": ({}, lambda x: cv2.medianBlur(x, 3)),
     "resize_down_up": ({}, pixelated),
+    "scale": ({"width": 7, "height": 5}, lambda x: cv2.resize(x, (7, 5), interpolation=cv2.INTER_AREA)),
     "scharr": ({}, lambda x: gradient(x, cv2.Scharr)),
     "sharpen": ({}, lambda x: cv2.filter2D(x, -1, np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]]))),
     "sobel": ({}, lambda x: gradient(x, cv2.Sobel)),
@@ -97,7 +98,7 @@ def test_options_reach_opencv(name, image):
     np.testing.assert_array_equal(FILTERS[name](image, **options), plain(image))
 
 
-@pytest.mark.parametrize("name", sorted(set(FILTERS) - {"upscale"}))
+@pytest.mark.parametrize("name", sorted(set(FILTERS) - {"scale", "upscale"}))
 def test_shape_and_dtype_are_kept(name, image):
     out = FILTERS[name](image, **PLAIN[name][0])
     assert (out.shape, out.dtype) == (image.shape, np.uint8)
@@ -138,6 +139,12 @@ def test_a_kernel_is_not_turned_round():
     image[2, 2] = 10
     left = [[0, 0, 0], [2, 0, 0], [0, 0, 0]]
     assert np.argwhere(FILTERS["kernel"](image, values=left)[..., 0]).tolist() == [[2, 3]]  # it looks to its left
+
+
+def test_scaled_by_area_is_the_mean_of_each_area():
+    image = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
+    means = image.reshape(3, 4, 5, 4, 3).mean(axis=(1, 3))
+    assert np.abs(FILTERS["scale"](image, width=5, height=3) - means).max() <= 0.5
 
 
 def test_an_empty_stack_stays_empty():

@@ -9,6 +9,7 @@ from foveola.explanations.one_pixel import OnePixel
 from foveola.explanations.stages import FeatureMaps
 from foveola.filters.chain import Chain
 from foveola.plots import data, explanations, filters
+from foveola.plots.style import INK
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
 
@@ -51,6 +52,26 @@ def test_kernel_view_has_a_line_for_each_kernel_and_says_where_there_is_none():
     assert "down, sum 0" in titles(figure)
 
 
+@pytest.mark.parametrize(
+    ("step", "title"),
+    [
+        ("box(size=31)", "one bright pixel: lost"),  # 128 / 31^2 is rounded away
+        ("median(size=31)", "one bright pixel: lost"),
+        ("kernel(values=[[9, 9, 9], [9, 9, 9], [9, 9, 9]])", "one bright pixel: lost"),  # in white
+        ("blur(size=31)", "one bright pixel"),
+    ],
+)
+def test_a_bright_pixel_has_room_for_every_kernel(step, title):
+    impulse = filters.kernel_view(np.zeros((40, 40, 3), np.uint8), Chain.parse(step)).axes[1]
+    assert impulse.get_title() == title
+    assert (len(np.unique(shown(impulse))) == 1) == ("lost" in title)
+
+
+def test_letters_are_dark_on_light_and_light_on_dark():
+    figure = filters.kernel_view(IMAGE, Chain.parse("sharpen"))
+    assert {text.get_text(): text.get_color() for text in figure.axes[0].texts} == {"0": INK, "-1": INK, "5": "white"}
+
+
 def test_feature_maps_are_one_mosaic_each_in_its_own_range():
     values = np.zeros((3, 2, 2), np.float32)
     values[0], values[1] = [[0, 1], [2, 4]], [[-10, 10], [0, 0]]
@@ -60,7 +81,7 @@ def test_feature_maps_are_one_mosaic_each_in_its_own_range():
     assert mosaic[:2, :2].tolist() == [[0, 0.25], [0.5, 1]]
     assert mosaic[:2, 3:].tolist() == [[0, 1], [0.5, 0.5]]
     assert (mosaic[3:, :2] == -1).all()  # the third shows nothing
-    assert titles(figure) == ["relu1: 3 channels of 2x2; 1 show nothing (grey)"]
+    assert titles(figure) == ["relu1: 3 channels of 2x2; 1 (33%) are dead"]
 
 
 def test_kernels_over_colours_are_pictures():
@@ -88,6 +109,17 @@ def test_heat_is_laid_over_the_picture_in_grey():
     np.testing.assert_array_equal(grey[..., 0], grey[..., 2])
 
 
+def test_integrated_gradients_are_drawn_smoothed_and_scaled_anew():
+    values = np.zeros((64, 64), np.float32)
+    values[30, 30] = 4
+    figure = explanations.heatmaps(
+        np.zeros((64, 64, 3), np.uint8), [Heatmap("integrated_gradients", 0, 0.5, values)], ["a"]
+    )
+    over = np.asarray(figure.axes[1].images[1].get_array())
+    assert over.max() == over[30, 30] == 1
+    assert 0.1 < over[30, 31] < 1
+
+
 def test_patches_of_the_strongest_channels_come_first():
     def patch(value):
         return Patch(0, 0, 0, value, IMAGE)
@@ -96,32 +128,60 @@ def test_patches_of_the_strongest_channels_come_first():
     assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["1", "2"]
 
 
-def test_one_pixels_terms_add_up_in_the_title():
+def test_one_pixels_terms_stand_below_each_other_and_add_up():
     patch, kernel = np.arange(12.0).reshape(3, 2, 2), np.ones((3, 2, 2))
-    found = OnePixel("conv1", 4, 2, 3, patch, kernel, -70.0, -4.0)
+    found = OnePixel("conv1", 4, 2, 3, patch, kernel, -70.0, -4.0, (1, 2, 5, 8))
     figure = explanations.one_pixel(found, IMAGE)
-    assert figure.get_suptitle() == "conv1, channel 4, row 2, column 3\n6 + 22 + 38 + bias -70 = -4;  after ReLU 0"
-    assert titles(figure)[:3] == ["input 0, red", "times kernel", "products: sum 6"]
+    where, terms = figure.axes[:2]
+    assert terms.get_title(loc="left") == "conv1, channel 4, row 2, column 3"
+    assert [line.split() for line in terms.texts[0].get_text().splitlines()] == [
+        ["6.0000", "products", "of", "input", "0"],
+        ["22.0000", "products", "of", "input", "1"],
+        ["38.0000", "products", "of", "input", "2"],
+        ["-70.0000", "bias"],
+        [10 * "\u2500"],
+        ["-4.0000", "the", "sum"],
+        ["0.0000", "after", "ReLU"],
+    ]
+    assert titles(figure)[1:4] == ["input 0, red", "x kernel", "= products, sum 6"]
+    box = where.patches[-1]  # rows 1 to 4, columns 2 to 7
+    assert (box.get_xy(), box.get_width(), box.get_height()) == ((1.5, 0.5), 6, 4)
 
 
 def test_one_pixel_of_many_inputs_draws_those_that_count_most():
     patch = np.zeros((9, 1, 1))
     patch[:, 0, 0] = [0, 5, 0.25, -7, 0.25, 0, 3, 2, 0]
-    figure = explanations.one_pixel(OnePixel("conv2", 0, 0, 0, patch, np.ones((9, 1, 1)), 0.0, 3.5), IMAGE)
+    figure = explanations.one_pixel(
+        OnePixel("conv2", 0, 0, 0, patch, np.ones((9, 1, 1)), 0.0, 3.5, (0, 0, 1, 1)), IMAGE
+    )
     assert [title for title in titles(figure) if title.startswith("input")] == [
         "input 1",
         "input 3",
         "input 6",
         "input 7",
     ]
-    assert "5 + -7 + 3 + 2 + 0.5 (5 other inputs) + bias 0 = 3.5" in figure.get_suptitle()
+    assert "0.5000  products of 5 other inputs" in figure.axes[1].texts[0].get_text()
+
+
+@pytest.mark.parametrize(
+    ("side", "texts"),
+    [
+        (2, [".123", "-1.23", "~0", "0"]),
+        (6, [".1", "-1.2", "0", "0"]),
+    ],
+)
+def test_numbers_are_as_short_as_they_can_be(side, texts):
+    patch = np.zeros((1, side, side))
+    patch[0].flat[:3] = [0.1234, -1.234, 0.0004]
+    found = OnePixel("conv1", 0, 0, 0, patch, patch, 0.0, 0.0, (0, 0, 1, 1))
+    assert [text.get_text() for text in explanations.one_pixel(found, IMAGE).axes[2].texts[:4]] == texts
 
 
 def test_a_layout_marks_mistakes():
     places = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
     labels, answers = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 0, 1, 1, 0])
     figure = explanations.layout(places, labels, answers, ["a", "b"], IMAGE[None].repeat(6, 0), "t-SNE")
-    assert titles(figure) == ["6 pictures by the last layer, t-SNE; a cross is a mistake (2)"]
+    assert titles(figure) == ["6 pictures by the last layer, t-SNE; crosses: 2 mistakes"]
     dots = [len(points.get_offsets()) for points in figure.axes[0].collections]
     assert dots == [2, 1, 2, 1]  # right and wrong of a, right and wrong of b
 
@@ -137,6 +197,11 @@ def test_raw_samples_say_their_sizes():
     figure = data.samples([[IMAGE, IMAGE[:5]], [IMAGE]], ["a", "b"], "as they are")
     assert titles(figure) == ["12x16", "5x16", "12x16"]
     assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["a", "b"]
+
+
+def test_pictures_that_were_made_smaller_say_the_files_sizes():
+    figure = data.samples([[IMAGE, IMAGE]], ["a"], "as they are", [np.array([[1200, 1600], [12, 16]], np.int32)])
+    assert titles(figure) == ["1200x1600", "12x16"]
 
 
 def test_each_channel_is_drawn_in_its_own_colour():
@@ -175,3 +240,11 @@ def test_tones_are_shares_of_all_pixels():
     figure = data.tones(pixels)
     red, green, _ = (line.get_ydata() for line in figure.axes[0].lines[:3])
     assert (red[0], green[0], green[200]) == (100, 75, 25)
+
+
+def test_where_black_is_everywhere_the_axis_shows_the_rest_and_blacks_share_is_written():
+    pixels = np.zeros((1, 10, 10, 3), np.uint8)
+    pixels[0, 0] = 200
+    axes = data.tones(pixels).axes[0]
+    assert axes.get_ylim() == (0, pytest.approx(13))
+    assert [text.get_text() for text in axes.texts] == ["0: 90.0 %", "255: 0.0 %"]

@@ -19,6 +19,11 @@ How = Literal["pca", "tsne"]
 _AT_ONCE, _BEFORE_TSNE = 64, 50
 
 
+def embedding(model: nn.Module, images: Images, how: How = "tsne", *, tick: Tick = no_tick) -> NDArray[np.float32]:
+    """Many pictures uint8 (n, H, W, 3) in two dimensions, float32 (n, 2), by what goes into the last dense layer."""
+    return in_two_dimensions(last_features(model, images, tick=tick), how)
+
+
 def last_features(model: nn.Module, images: Images, *, tick: Tick = no_tick) -> NDArray[np.float32]:
     """What goes into the network's last dense layer for pictures uint8 (n, H, W, 3): float32 (n, F).
 

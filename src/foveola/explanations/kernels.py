@@ -44,7 +44,10 @@ class Patch:
 
 
 def kernels(model: nn.Module, layer: str = "") -> Kernels:
-    """The learned kernels of a convolution, the first one when none is named. Raises UsageError for another layer."""
+    """The learned kernels of a convolution, the first one when none is named.
+
+    Raises UsageError for a layer that is no convolution.
+    """
     known = convolutions_of(model)
     if not known:
         raise UsageError("this network has no convolution: there are no kernels to show")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveola.errors import UsageError, unknown
+from foveola.explanations.kernels import receptive_field
 from foveola.explanations.stages import as_batch, convolutions_of, evaluating
 from foveola.models.layers import ConvSame, same_padding
 from foveola.types import Image
@@ -23,7 +24,8 @@ class OnePixel:
     """sum(patch * kernel) + bias = value, for one channel and place of a convolution's output.
 
     patch, kernel: float64 (C, kh, kw), the patch with its padding of zeros; value: what the network's own layer gave there,
-    float32 as it computes.
+    float32 as it computes; sees: the part of the picture that the place looks at, through all layers before it: top, left,
+    bottom, right in pixels.
     """
 
     layer: str
@@ -34,6 +36,7 @@ class OnePixel:
     kernel: Numbers
     bias: float
     value: float
+    sees: tuple[int, int, int, int]
 
     @property
     def products(self) -> Numbers:
@@ -75,7 +78,8 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
     kernel = conv.weight[channel].detach().double().numpy()
     patch = _patch(conv, given[0].double(), channel, row, column)
     bias = 0.0 if conv.bias is None else float(conv.bias[channel].detach())
-    return OnePixel(layer, channel, row, column, patch, kernel, bias, float(out[0, channel, row, column]))
+    sees = receptive_field(model, layer, image.shape[:2], row, column)
+    return OnePixel(layer, channel, row, column, patch, kernel, bias, float(out[0, channel, row, column]), sees)
 
 
 def _patch(conv: nn.Conv2d, given: Tensor, channel: int, row: int, column: int) -> Numbers:

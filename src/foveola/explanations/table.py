@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from foveola.explanations.embedding import last_features
+from foveola.explanations.embedding import embedding
 from foveola.explanations.heatmaps import gradcam, hirescam, integrated_gradients, occlusion
 from foveola.explanations.kernels import kernels, max_activating
 from foveola.explanations.one_pixel import one_pixel
@@ -21,7 +21,7 @@ HEATMAPS = ("gradcam", "hirescam", "occlusion", "integrated_gradients")
 EXPLANATIONS = Registry[Explanation](
     "method",
     {
-        "embedding": last_features,
+        "embedding": embedding,
         "feature_maps": feature_maps,
         "gradcam": gradcam,
         "hirescam": hirescam,

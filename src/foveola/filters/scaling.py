@@ -12,6 +12,9 @@ from foveola.types import Image
 
 Factor = Annotated[int, Ge(1), Le(64)]
 
+Side = Annotated[int, Ge(1), Le(4096)]
+"""Of a picture, in pixels."""
+
 
 @on_stacks
 def resize_down_up(image: Image, *, factor: Factor = 4) -> Mat:
@@ -24,7 +27,13 @@ def resize_down_up(image: Image, *, factor: Factor = 4) -> Mat:
 
 
 @on_stacks
+def scale(image: Image, *, width: Side, height: Side) -> Mat:
+    """So many pixels, each the mean of the area it covers: `cv2.resize(..., interpolation=cv2.INTER_AREA)`; it resizes."""
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+@on_stacks
 def upscale(image: Image, *, factor: Annotated[int, Ge(1), Le(8)] = 2) -> Mat:
-    """`factor` times as many pixels each way, smoothly (Lanczos, 8x8 neighbours): `cv2.resize`; the one that resizes."""
+    """`factor` times as many pixels each way, smoothly (Lanczos, 8x8 neighbours): `cv2.resize`; it resizes."""
     height, width = image.shape[:2]
     return cv2.resize(image, (factor * width, factor * height), interpolation=cv2.INTER_LANCZOS4)

@@ -7,14 +7,14 @@ from typing import TypeAlias
 
 from foveola.filters.edges import canny, laplacian, scharr, sobel
 from foveola.filters.kernels import blur, box, emboss, kernel, sharpen, unsharp
-from foveola.filters.scaling import resize_down_up, upscale
+from foveola.filters.scaling import resize_down_up, scale, upscale
 from foveola.filters.smoothing import bilateral, denoise, median
 from foveola.filters.tones import equalize, gamma, grayscale, invert
 from foveola.registry import Registry
 from foveola.types import Images
 
 Filter: TypeAlias = Callable[..., Images]
-"""uint8 (..., H, W, 3) and keyword options in, uint8 of the same shape out."""
+"""uint8 (..., H, W, 3) and keyword options in, uint8 of the same shape out; `scale` and `upscale` alone resize."""
 
 FILTERS = Registry[Filter](
     "filter",
@@ -33,6 +33,7 @@ FILTERS = Registry[Filter](
         "laplacian": laplacian,
         "median": median,
         "resize_down_up": resize_down_up,
+        "scale": scale,
         "scharr": scharr,
         "sharpen": sharpen,
         "sobel": sobel,

@@ -9,7 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
 from foveola.errors import count
-from foveola.plots.style import COLOURS, COLUMN_INCHES, FAINT, Plot, grid_shape, hide, plot, show, styled
+from foveola.plots.style import COLOURS, COLUMN_INCHES, Plot, grid_shape, hide, near, plot, show, styled
 from foveola.types import Image, Images, Labels
 
 MOST_CLASSES = 20
@@ -31,20 +31,30 @@ def before_after(before: Sequence[Image], after: Sequence[Image], what: str) -> 
     return figure
 
 
-def samples(pictures: Sequence[Sequence[Image]], class_names: Sequence[str], what: str) -> Plot:
-    """The first pictures of each class, a row a class, with their sizes when these differ."""
+def samples(
+    pictures: Sequence[Sequence[Image]],
+    class_names: Sequence[str],
+    what: str,
+    sizes: Sequence[NDArray[np.int32]] | None = None,
+) -> Plot:
+    """The first pictures of each class, a row a class, with their sizes when these differ.
+
+    sizes: int32 (m, 2) of each class, height and width as the files have them, where the pictures given are smaller.
+    """
     chosen = pictures[:MOST_CLASSES]
+    shapes = sizes or [np.array([image.shape[:2] for image in row], np.int32).reshape(-1, 2) for row in chosen]
     columns = max(map(len, chosen))
-    one_size = len({image.shape for row in chosen for image in row}) == 1
+    one_size = len({tuple(size) for row in shapes for size in row.tolist()}) == 1
     with styled():
         figure = plot(len(chosen) * (COLUMN_INCHES / (columns + 1) + (0.0 if one_size else 0.2)) + 0.35)
+        near(figure)
         more = f" (the first {MOST_CLASSES} of {len(pictures)} classes)" if len(pictures) > MOST_CLASSES else ""
         figure.suptitle(f"{what}{more}", fontsize=9)
         places = figure.subplots(len(chosen), columns, squeeze=False)
-        for line, row, name in zip(places, chosen, class_names, strict=False):
-            for place, image in zip(line, row, strict=False):
-                show(place, image, "" if one_size else f"{image.shape[0]}x{image.shape[1]}")
-                place.title.set_fontsize(7)
+        for line, row, those, name in zip(places, chosen, shapes, class_names, strict=False):
+            for place, image, (height, width) in zip(line, row, those.tolist(), strict=False):
+                show(place, image, "" if one_size else f"{height}x{width}")
+                place.title.set_fontsize(7 if columns <= 8 else 4)
             hide(line[len(row) :])
             line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
@@ -124,7 +134,11 @@ def mean_pictures(pixels: Images, labels: Labels, classes: int) -> Images:
 
 
 def tones(pixels: Images) -> Plot:
-    """How often each value from 0 to 255 occurs in red, green and blue, over all pictures."""
+    """How often each value from 0 to 255 occurs in red, green and blue, over all pictures.
+
+    Black borders and burnt-out sky make 0 and 255 so frequent that nothing else could be seen: then the axis ends above the
+    values between, and the two shares are written down.
+    """
     found = np.zeros((3, 256))
     for start in range(0, len(pixels), 1_000):
         some = pixels[start : start + 1_000]
@@ -136,10 +150,15 @@ def tones(pixels: Images) -> Plot:
         marks = zip(
             ("red", "green", "blue"), (COLOURS[1], COLOURS[2], COLOURS[0]), ("-", "--", ":"), found, strict=True
         )
-        for name, colour, dashes, values in marks:
-            axes.plot(values / values.sum() * 100, color=colour, linestyle=dashes, label=name)
-        axes.set(xlabel="value", ylabel="% of the pixels", xlim=(0, 255), ylim=(0, None))
-        axes.axvline(127.5, color=FAINT, linewidth=0.5)
+        share = found / found.sum(axis=1, keepdims=True) * 100
+        for (name, colour, dashes, _), values in zip(marks, share, strict=True):
+            axes.plot(values, color=colour, linestyle=dashes, label=name)
+        inside = float(share[:, 1:255].max())
+        cut = 0 < 1.3 * inside < share.max()
+        axes.set(xlabel="value", ylabel="% of the pixels", xlim=(0, 255), ylim=(0, 1.3 * inside if cut else None))
+        if cut:
+            axes.text(3, 1.29 * inside, f"0: {share[:, 0].mean():.1f} %", fontsize=8, va="top")
+            axes.text(252, 1.29 * inside, f"255: {share[:, 255].mean():.1f} %", fontsize=8, va="top", ha="right")
         axes.set_title("how often each value occurs")
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper center", ncols=3)
     return figure

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from foveola.errors import count
@@ -27,6 +33,7 @@ from foveola.plots.style import (
     plot,
     show,
     styled,
+    write_on,
 )
 from foveola.types import Image, Images, Labels
 
@@ -49,13 +56,16 @@ def feature_maps(found: FeatureMaps, columns: int = 16) -> Plot:
     columns = min(columns, channels)
     whole = mosaic(tiles, columns, np.nan)
     shown = "" if len(found.values) == channels else f", the first {channels} of {len(found.values)}"
-    dead = f"; {found.dead} show nothing (grey)" if found.dead else ""
+    dead = f"{found.dead} ({found.dead / len(found.values):.0%}) are dead" if found.dead else "none is dead"
     with styled():
-        figure = plot(COLUMN_INCHES * whole.shape[0] / whole.shape[1] + 0.35)
+        figure = plot(COLUMN_INCHES * whole.shape[0] / whole.shape[1] + 0.55)
         axes = figure.add_subplot()
         axes.imshow(np.ma.masked_invalid(whole), cmap=_with_grey(SEQUENTIAL), vmin=0, vmax=1)
-        axes.set_title(f"{found.stage}: {count(channels, 'channel')} of {height}x{width}{shown}{dead}")
+        axes.set_title(f"{found.stage}: {count(channels, 'channel')} of {height}x{width}{shown}; {dead}")
         bare(axes)
+        axes.set_xlabel(
+            "each from its least (dark) to its greatest value (bright); grey: the same everywhere", color=FAINT
+        )
     return figure
 
 
@@ -92,20 +102,34 @@ def kernels(found: Kernels, columns: int = 16) -> Plot:
 
 
 def heatmaps(image: Image, found: Sequence[Heatmap], class_names: Sequence[str]) -> Plot:
-    """The picture, and each heat map laid over it in grey: bright where the class is seen."""
+    """The picture, and each heat map laid over it in grey: bright where the class is seen.
+
+    Integrated gradients differ from pixel to pixel; they are drawn smoothed, by a Gaussian of a hundredth of the longer side.
+    """
     rows, columns = grid_shape(len(found) + 1, 3)
     grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2) / 255
     with styled():
-        figure = plot(rows * (COLUMN_INCHES / columns * image.shape[0] / image.shape[1] + 0.6))
+        figure = plot(rows * ((COLUMN_INCHES - 0.75) / columns * image.shape[0] / image.shape[1] + 0.45))
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         show(axes[0], image, "the picture")
         for place, one in zip(axes[1:], found, strict=False):
             name = _TITLES.get(one.method, one.method)
             at = f" at {one.stage}" if one.stage else ""
             show(place, grey, f"{name}{at}\n{class_names[one.target]}, {100 * one.probability:.1f} %")
-            place.imshow(one.heat, cmap="inferno", alpha=0.15 + 0.7 * one.heat, vmin=0, vmax=1)
+            heat = _smoothed(one.heat) if one.method == "integrated_gradients" else one.heat
+            place.imshow(heat, cmap="inferno", alpha=0.15 + 0.7 * heat, vmin=0, vmax=1)
         hide(axes[len(found) + 1 :])
+        scale = ScalarMappable(Normalize(0, 1), "inferno")
+        bar = figure.colorbar(scale, ax=list(axes), shrink=0.85 / rows, aspect=18, pad=0.015, ticks=[0, 1])
+        bar.set_ticklabels(["nothing", "most"])
+        bar.set_label("speaks for the class", labelpad=-14)
     return figure
+
+
+def _smoothed(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Heat through a Gaussian, scaled to 0..1 again."""
+    soft = cv2.GaussianBlur(heat, (0, 0), max(heat.shape) / 100)
+    return np.asarray(soft / max(float(soft.max()), 1e-12), np.float32)
 
 
 def patches(found: Mapping[int, Sequence[Patch]], stage: str, channels: int = 12) -> Plot:
@@ -114,7 +138,10 @@ def patches(found: Mapping[int, Sequence[Patch]], stage: str, channels: int = 12
     columns = max((len(found[channel]) for channel in chosen), default=1)
     with styled():
         figure = plot(len(chosen) * COLUMN_INCHES / (columns + 1) + 0.4)
-        figure.suptitle(f"{stage}: the patches that excite its {len(chosen)} strongest channels most", fontsize=9)
+        figure.suptitle(
+            f"{stage}: the patches that excite its {len(chosen)} strongest channels (their numbers at the left) most",
+            fontsize=9,
+        )
         places = figure.subplots(len(chosen), columns, squeeze=False)
         for line, channel in zip(places, chosen, strict=True):
             for place, patch in zip(line, found[channel], strict=False):
@@ -125,32 +152,48 @@ def patches(found: Mapping[int, Sequence[Patch]], stage: str, channels: int = 12
 
 
 def one_pixel(found: OnePixel, image: Image) -> Plot:
-    """Patch times kernel, number by number, input by input (the four that count most), and the sum."""
+    """The picture with the part that the place looks at, the sum term by term, and patch x kernel = products in numbers.
+
+    Of many inputs the four that count most are drawn; the sum holds the others in one term.
+    """
     weight = np.abs(found.products).sum(axis=(1, 2))
-    inputs = np.sort(np.argsort(-weight, kind="stable")[:4])
-    colours = ("red", "green", "blue") if found.patch.shape[0] == 3 else ()
-    side = max(found.patch.shape[1:])
-    size = 8 if side <= 3 else 6 if side <= 5 else 3
+    inputs = np.sort(np.argsort(-weight, kind="stable")[:4]).tolist()
+    colours = (", red", ", green", ", blue") if len(weight) == 3 else ("",) * len(weight)
     with styled():
-        figure = plot(len(inputs) * 1.75 + 0.9)
-        places = figure.subplots(len(inputs), 3, squeeze=False)
-        for line, channel in zip(places, inputs.tolist(), strict=True):
-            parts = (found.patch[channel], found.kernel[channel], found.products[channel])
-            name = f"input {channel}" + (f", {colours[channel]}" if colours else "")
-            titles = (name, "times kernel", f"products: sum {_short(parts[2].sum())}")
-            for place, values, title in zip(line, parts, titles, strict=True):
-                _table(place, values, title, size)
-        others = len(weight) - len(inputs)
-        rest = found.products.sum() - found.products[inputs].sum()
-        terms = [_short(found.products[k].sum()) for k in inputs.tolist()]
-        terms += [f"{_short(rest)} ({others} other inputs)"] if others else []
-        total = f"{_short(found.total)};  after ReLU {_short(found.after_relu)}"
-        figure.suptitle(
-            f"{found.layer}, channel {found.channel}, row {found.row}, column {found.column}\n"
-            f"{' + '.join(terms)} + bias {_short(found.bias)} = {total}",
-            fontsize=9,
-        )
+        figure = plot((len(inputs) + 1) * 1.85)
+        grid = figure.add_gridspec(len(inputs) + 1, 3)
+        _where(figure.add_subplot(grid[0, 0]), found, image)
+        _sum(figure.add_subplot(grid[0, 1:]), found, inputs)
+        for line, k in enumerate(inputs, start=1):
+            titles = (f"input {k}{colours[k]}", "x kernel", f"= products, sum {_short(found.products[k].sum())}")
+            for column, values in enumerate((found.patch[k], found.kernel[k], found.products[k])):
+                axes = figure.add_subplot(grid[line, column])
+                _table(axes, values)
+                axes.set_title(titles[column])
     return figure
+
+
+def _where(axes: Axes, found: OnePixel, image: Image) -> None:
+    show(axes, image, "what the place sees")
+    top, left, bottom, right = found.sees
+    box = (left - 0.5, top - 0.5), right - left, bottom - top
+    axes.add_patch(Rectangle(*box, fill=False, edgecolor="white", linewidth=2.4))
+    axes.add_patch(Rectangle(*box, fill=False, edgecolor=COLOURS[1], linewidth=1.2))
+
+
+def _sum(axes: Axes, found: OnePixel, inputs: Sequence[int]) -> None:
+    """The terms below each other, as one adds on paper."""
+    sums = found.products.sum(axis=(1, 2))
+    terms = [(sums[k], f"products of input {k}") for k in inputs]
+    if others := len(sums) - len(inputs):
+        terms.append((sums.sum() - sums[inputs].sum(), f"products of {count(others, 'other input')}"))
+    terms.append((found.bias, "bias"))
+    lines = [f"{value:12,.4f}  {what}" for value, what in terms]
+    lines += ["  " + 10 * "\u2500", f"{found.total:12,.4f}  the sum", f"{found.after_relu:12,.4f}  after ReLU"]
+    text = "\n".join(lines)
+    axes.text(0, 1, text, family="DejaVu Sans Mono", fontsize=8, va="top", linespacing=1.35, transform=axes.transAxes)
+    axes.set_title(f"{found.layer}, channel {found.channel}, row {found.row}, column {found.column}", loc="left")
+    bare(axes)
 
 
 def layout(
@@ -162,27 +205,21 @@ def layout(
         axes = figure.add_subplot()
         wrong = labels != answers
         for number, name in enumerate(class_names):
-            colour, marker = COLOURS[number % len(COLOURS)], "os^D"[number // len(COLOURS) % 4]
-            right = (labels == number) & ~wrong
+            colour, again = COLOURS[number % len(COLOURS)], number // len(COLOURS) % 4
+            right, missed = places[(labels == number) & ~wrong], places[(labels == number) & wrong]
             axes.scatter(
-                places[right, 0],
-                places[right, 1],
-                s=12,
-                color=colour,
-                marker=marker,
-                alpha=0.7,
-                linewidths=0,
-                label=name,
-            )
-            missed = places[(labels == number) & wrong]
-            axes.scatter(missed[:, 0], missed[:, 1], s=26, color=colour, marker="x", linewidths=1.2)
+                right[:, 0], right[:, 1], s=14, color=colour, edgecolors=INK, linewidths=0.2, alpha=0.75,
+                marker="os^D"[again], label=name,
+            )  # fmt: skip
+            axes.scatter(missed[:, 0], missed[:, 1], s=26, color=colour, marker="x+12"[again], linewidths=1.2)
         for row in _spread(places, 24):
             _thumbnail(axes, images[row], places[row])
-        axes.set_title(
-            f"{count(len(places), 'picture')} by the last layer, {how}; a cross is a mistake ({int(wrong.sum())})"
-        )
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set_title(f"{count(len(places), 'picture')} by the last layer, {how}; crosses: {wrong.sum():,} mistakes")
+        bare(axes)
+        if how == "principal components":
+            axes.set(xlabel="first component", ylabel="second component")
+        else:
+            axes.set_xlabel("near means alike; distances between groups mean nothing", color=FAINT)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
     return figure
 
@@ -197,7 +234,7 @@ def _spread(places: NDArray[np.float32], most: int) -> list[int]:
     return chosen
 
 
-def _thumbnail(axes, image: Image, place: NDArray[np.float32]) -> None:  # type: ignore[no-untyped-def]
+def _thumbnail(axes: Axes, image: Image, place: NDArray[np.float32]) -> None:
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
     box = OffsetImage(image, zoom=22 / max(image.shape[:2]))
@@ -206,18 +243,31 @@ def _thumbnail(axes, image: Image, place: NDArray[np.float32]) -> None:  # type:
     )
 
 
-def _table(axes, values: NDArray[np.float64], title: str, size: float) -> None:  # type: ignore[no-untyped-def]
-    top = float(np.abs(values).max()) or 1.0
-    axes.imshow(values, cmap=DIVERGING, vmin=-top, vmax=top)
-    for (row, column), value in np.ndenumerate(values):
-        colour = "white" if abs(value) > 0.7 * top else INK
-        axes.text(column, row, _short(value), ha="center", va="center", fontsize=size, color=colour)
-    axes.set_title(title)
-    bare(axes)
+def _table(axes: Axes, values: NDArray[np.float64]) -> None:
+    """The numbers of a patch or kernel; those of a large one as short as they can be without running into each other."""
+    side = max(values.shape)
+    if side <= 5:
+        size, texts = (
+            (8.0, [_short(v) for v in values.flat]) if side <= 3 else (6.0, [_short(v, 2) for v in values.flat])
+        )
+    else:
+        decimals = max(0, 1 - math.floor(math.log10(float(np.abs(values).max()) or 1.0)))
+        size, texts = (5.5 if side <= 7 else 3.8), [_bare(f"{v:.{decimals}f}") for v in values.flat]
+    write_on(axes, values, texts, size)
 
 
-def _short(value: float) -> str:
-    return f"{value:.3g}" if abs(value) >= 0.0005 or value == 0 else "~0"
+def _short(value: float, digits: int = 3) -> str:
+    """So many digits, without a useless zero: .25, -1, -.077."""
+    if value and abs(value) < 0.0005:
+        return "~0"
+    return _bare(f"{value:.{digits}g}")
+
+
+def _bare(number: str) -> str:
+    """Without the zero before the point, and without a sign where nothing is left: -0.25 is -.25, -0.00 is 0."""
+    return (
+        "0" if not number.strip("-0.") else number.replace("0.", ".", 1) if number.lstrip("-")[:2] == "0." else number
+    )
 
 
 def _with_grey(name: str):  # type: ignore[no-untyped-def]

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from foveola.filters.chain import Chain, Step
 from foveola.filters.linear import kernels_of
-from foveola.plots.style import DIVERGING, FAINT, INK, Plot, bare, grid_shape, hide, plot, show, styled
+from foveola.plots.style import FAINT, Plot, bare, beside, grid_shape, hide, plot, show, styled, write_on
 from foveola.types import Image
 
 IMPULSE_PX = 15
-"""Side of the grey picture with one bright pixel, whose answer is drawn."""
+"""Least side of the grey picture with one bright pixel, whose answer is drawn."""
 
 FREQUENCIES = 65
 
@@ -49,19 +49,21 @@ def kernel_view(image: Image, chain: Chain) -> Plot:
         for step, kernels in lines:
             image = step(image)
             for number, (name, values) in enumerate(kernels.items() or [("", None)]):
-                _line(figure, next(places), step, name, values, image if number == 0 else None)
+                _line(next(places), step, name, values, image if number == 0 else None)
     return figure
 
 
 def _line(
-    figure: Plot, places: Sequence[Axes], step: Step, name: str, values: NDArray[np.float64] | None, image: Image | None
+    places: Sequence[Axes], step: Step, name: str, values: NDArray[np.float64] | None, image: Image | None
 ) -> None:
+    for place in places:
+        place.set_anchor("N")  # titles then stand in one line, whatever the picture's shape
     if values is None:
         _say(places[0], "not linear:\nno kernel can\nwrite it down")
         _say(places[2], "frequencies\nare mixed")
     else:
         _numbers(places[0], values, name)
-        _passed(figure, places[2], values)
+        _passed(places[2], values)
     if image is None:
         hide((places[1], places[3]))
         return
@@ -75,27 +77,27 @@ def _say(axes: Axes, text: str) -> None:
 
 
 def _numbers(axes: Axes, values: NDArray[np.float64], name: str) -> None:
-    side, top = len(values), float(np.abs(values).max()) or 1.0
-    axes.imshow(values, cmap=DIVERGING, vmin=-top, vmax=top)
-    size, digits = {1: (9, 3), 3: (8, 3), 5: (5.5, 2), 7: (4, 2)}.get(side, (0, 0))
-    for (row, column), value in np.ndenumerate(values):
-        if size:
-            colour = "white" if abs(value) > 0.7 * top else INK
-            axes.text(column, row, _number(value, digits), ha="center", va="center", fontsize=size, color=colour)
+    size, digits = {1: (9, 3), 3: (8, 3), 5: (5.5, 2), 7: (4, 2)}.get(len(values), (0, 0))
+    texts = [_number(value, digits) if size else "" for value in values.flat]
+    write_on(axes, values, texts, size or 1)
     axes.set_title(f"{name}, sum {_number(values.sum())}")
-    bare(axes)
 
 
 def _impulse(axes: Axes, step: Step) -> None:
-    # On grey, so that what a kernel takes away is seen too; stretched, so that a wide blur is.
-    grey = np.full((IMPULSE_PX, IMPULSE_PX, 3), 64, np.uint8)
-    grey[IMPULSE_PX // 2, IMPULSE_PX // 2] = 192
-    show(axes, step(grey)[..., 0], "one bright pixel", cmap="gray")
+    # On grey, so that what a kernel takes away is seen too; stretched, so that a wide blur is; wider than the kernel.
+    side = max(IMPULSE_PX, dict(step.options).get("size", 0) + 4)
+    grey = np.full((side, side, 3), 64, np.uint8)
+    grey[side // 2, side // 2] = 192
+    answer = step(grey)[..., 0]
+    if answer.min() == answer.max():  # rounded away by a wide mean, or lost in white
+        show(axes, answer, "one bright pixel: lost", cmap="gray", vmin=0, vmax=255)
+    else:
+        show(axes, answer, "one bright pixel", cmap="gray")
     for spine in axes.spines.values():
         spine.set(visible=True, color=FAINT)
 
 
-def _passed(figure: Plot, axes: Axes, values: NDArray[np.float64]) -> None:
+def _passed(axes: Axes, values: NDArray[np.float64]) -> None:
     """|H(u, v)| = |sum k(x, y) exp(-2 pi i (ux + vy))|, u and v in cycles a pixel, -1/2..1/2."""
     gain = np.abs(np.fft.fftshift(np.fft.fft2(values, (FREQUENCIES, FREQUENCIES))))
     drawn = axes.imshow(gain, extent=(-0.5, 0.5, -0.5, 0.5), vmin=0, vmax=max(1.0, float(gain.max())), cmap="viridis")
@@ -104,7 +106,7 @@ def _passed(figure: Plot, axes: Axes, values: NDArray[np.float64]) -> None:
     axes.set_yticks([-0.5, 0, 0.5], ["-½", "0", "½"])
     axes.set_xlabel("cycles a pixel, across")
     axes.set_ylabel("down")
-    figure.colorbar(drawn, ax=axes, label="times", shrink=0.9)
+    beside(axes, drawn, "times")
 
 
 def _number(value: float, digits: int = 3) -> str:

@@ -16,7 +16,9 @@ import matplotlib as mpl
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from foveola.errors import UsageError
 from foveola.store import write_atomic
@@ -97,6 +99,11 @@ def plot(height_inches: float, width_inches: float = COLUMN_INCHES) -> Plot:
     return Plot(figsize=(width_inches, height_inches), layout="constrained")
 
 
+def near(figure: Figure) -> None:
+    """Many pictures side by side: closer together than Matplotlib would place them."""
+    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)  # type: ignore[union-attr,call-arg]
+
+
 def grid_shape(n: int, columns: int) -> tuple[int, int]:
     """Rows and columns for n pictures, at most so many columns.
 
@@ -112,6 +119,23 @@ def show(axes: Axes, image: Image | np.ndarray, title: str = "", **how: Any) -> 
     smooth = max(image.shape[:2]) > 200
     axes.imshow(image, interpolation="antialiased" if smooth else "nearest", **how)
     axes.set_title(title)
+    bare(axes)
+
+
+def beside(axes: Axes, drawn: ScalarMappable, label: str) -> None:
+    """A colour bar to the right of its picture and exactly as high: a square picture's axes are lower than their place."""
+    place = axes.inset_axes((1.04, 0, 0.06, 1))
+    axes.figure.colorbar(drawn, cax=place, label=label)
+
+
+def write_on(axes: Axes, values: NDArray[np.float64], texts: Iterable[str], size: float) -> None:
+    """A table of numbers: each on a square of its colour, zero white; the letters dark or light, whichever is read better."""
+    top = float(np.abs(values).max()) or 1.0
+    drawn = axes.imshow(values, cmap=DIVERGING, vmin=-top, vmax=top)
+    lightness = drawn.to_rgba(values)[..., :3] @ (0.2126, 0.7152, 0.0722)
+    for (row, column), text in zip(np.ndindex(values.shape), texts, strict=True):
+        colour = INK if lightness[row, column] > 0.5 else "white"
+        axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
     bare(axes)
 
 

@@ -186,10 +186,10 @@ def _of_data(run: Run, network: Network, source: str, method: str, stage: str, h
 
         stage = stage or stages_of(network.model)[-1]
         return plots.patches(max_activating(network.model, pixels, stage, tick=tick), stage)
-    from foveola.explanations.embedding import in_two_dimensions, last_features
+    from foveola.explanations.embedding import embedding
     from foveola.lab.inference import logits
 
-    places = in_two_dimensions(last_features(network.model, pixels, tick=tick), how)  # type: ignore[arg-type]
+    places = embedding(network.model, pixels, how, tick=tick)  # type: ignore[arg-type]
     answers = logits(network, pixels).argmax(axis=1)
     names = {"tsne": "t-SNE", "pca": "principal components"}
     return plots.layout(places, labels[rows], answers, network.class_names, pixels, names[how])

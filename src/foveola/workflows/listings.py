@@ -55,16 +55,22 @@ def listing(kind: str) -> list[Entry]:
         raise UsageError(unknown("listing", kind, ("models", "datasets", "filters", "explanations")))
     entries = []
     for name, thing in sorted(table.items()):
-        parameters = list(inspect.signature(thing).parameters.values())
+        # A tick is there for the bars; nobody writes one.
+        parameters = [p for p in inspect.signature(thing).parameters.values() if p.name != "tick"]
         if kind == "filters":  # the picture is given by whoever calls; an option without a default must be said
             options = tuple(
-                f"{p.name}=..." if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters[1:]
+                f"{p.name}=..." if p.default is p.empty else f"{p.name}={_written(p.default)}" for p in parameters[1:]
             )
         else:
-            options = tuple(f"{p.name}={p.default!r}" for p in parameters if p.default is not p.empty)
+            options = tuple(f"{p.name}={_written(p.default)}" for p in parameters if p.default is not p.empty)
         text = (inspect.getdoc(thing) or "").splitlines()
         entries.append(Entry(name, f"{name}({', '.join(options)})", text[0] if text else "", options))
     return entries
+
+
+def _written(value: object) -> str:
+    """A default as a person writes it: 50, not 50.0."""
+    return f"{value:g}" if isinstance(value, float) else repr(value)
 
 
 def runs(base: str | os.PathLike[str] = "runs") -> list[RunLine]:

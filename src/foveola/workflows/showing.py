@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foveola.errors import ImageProblem, UsageError
+from foveola.errors import DataError, ImageProblem, UsageError
 from foveola.types import Size, Tick, no_tick
 from foveola.workflows.material import Data, open_data, suggest_size
 
@@ -60,7 +60,12 @@ def show_data(
     figures: dict[str, Plot] = {
         "classes": plots.class_counts(dataset.counts(), dataset.class_names),
         "sizes": plots.sizes(prepared.sizes[:, 0], prepared.sizes[:, 1]),
-        "raw": plots.samples([_raw(dataset, some) for some in rows], dataset.class_names, "as they are"),
+        "raw": plots.samples(
+            [_raw(dataset, some) for some in rows],
+            dataset.class_names,
+            "as they are",
+            [prepared.sizes[some] for some in rows],
+        ),
         "prepared": plots.samples(
             [[pixels[row] for row in some] for some in rows], dataset.class_names, f"prepared at {prepared.size}"
         ),
@@ -94,6 +99,6 @@ def _raw(dataset: Dataset, rows: Rows) -> list[Image]:
         for row in rows.tolist():
             try:
                 found.append(images.shrink(dataset.read(row), MOST_RAW_PX))
-            except ImageProblem:  # it could be read a moment ago; the disk may have changed
-                continue
+            except ImageProblem as problem:  # it could be read a moment ago
+                raise DataError(f"{dataset.ids[row]} has changed while it was read: {problem}") from None
     return found
