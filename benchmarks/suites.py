@@ -142,6 +142,18 @@ def inference(material: Material) -> Suite:
     return Suite("inference", "How fast are answers?", contestants, columns)
 
 
+def explain(material: Material) -> Suite:
+    """All explanations of one 224x224 picture; the goal is ten seconds on two cores."""
+    program, size = ("-m", "benchmarks.ours.explaining"), "64x64" if material.quick else "224x224"
+    contestants = tuple(
+        Contestant(f"{model}, {size}", (*program, "--model", model, "--size", size))
+        for model in ("alexnet_mini", "transfer")
+    )
+    names = ("feature_maps", "kernels", "one_pixel", "gradcam", "hirescam", "occlusion", "integrated_gradients")
+    columns = (("all, s", "seconds", "seconds"), *((f"{name}, s", f"{name}_seconds", "seconds") for name in names))
+    return Suite("explain", "How long do all explanations of one picture take?", contestants, columns)
+
+
 def scale(material: Material) -> Suite:
     """Time and memory against n, and a data set larger than the memory allowed."""
     sizes = (500, 1_000, 2_000) if material.quick else (1_000, 10_000, 100_000, 1_000_000)
@@ -179,6 +191,7 @@ SUITES: dict[str, Callable[[Material], Suite]] = {
     "reading": reading,
     "filters": filters,
     "inference": inference,
+    "explain": explain,
     "scale": scale,
 }
 """Name -> the suite on some material; its question is the function's first line."""
