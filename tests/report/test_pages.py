@@ -4,8 +4,10 @@ import html
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
+from foveola.lab.looks import Looks
 from foveola.report.pages import command, render
 
 VOID = {"meta", "link", "img", "br"}
@@ -234,3 +236,16 @@ def test_the_page_does_not_tell_where_its_makers_folders_lie(make_run):
     page = render(run)
     assert "/home/anna" not in page
     assert "foveola train pets --recipe recipe.toml" in page
+
+
+def test_the_page_shows_pictures_on_their_way_and_mean_pictures(make_run):
+    run = make_run()
+    image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    looks = Looks(np.stack([image] * 3), np.array([24] * 3), ("<i>.jpg",), (image,), (image,), (image,))
+    looks.save(run.path / "looks.npz")
+    page = render(run)
+    assert "<h3>From file to network</h3>" in page
+    assert page.count('alt="mean picture of class') == 3
+    assert [page.count(f'alt="{colour} of it alone"') for colour in ("red", "green", "blue")] == [1, 1, 1]
+    assert "after the chain" not in page  # there is none
+    assert "<i>.jpg" not in page

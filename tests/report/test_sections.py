@@ -1,9 +1,13 @@
 """What the sections collect, against values worked out by hand."""
 
+from base64 import b64decode
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from foveola.images import decode
+from foveola.lab.looks import Looks
 from foveola.learning.metrics import Evaluation
 from foveola.report.answers_section import answers_section, class_lines, confusion_cells, frequent_confusions
 from foveola.report.data_section import data_section, reasons_of, sizes_of
@@ -33,15 +37,39 @@ def test_problems_are_grouped_by_reason_the_most_frequent_first():
 
 def test_the_bars_of_the_classes_share_one_scale(make_run):
     run = make_run()
-    section = data_section(run.card, run.pictures)
+    section = data_section(run.card, run.pictures, run.looks)
     assert [line.total for line in section.classes] == [40, 40, 40]
     # 24 of 40 in train
     assert '<rect class="train" x="0%" width="60%"' in section.classes[0].bar
 
 
+def test_files_of_many_sizes_have_histograms_on_one_scale(make_run):
+    run = make_run()
+    height, width = data_section(run.card, run.pictures, Looks()).histograms
+    # heights 60 (117 of 120 files), 10 and 400, widths 80, 20 and 300; 30 bins of 400 / 30 px
+    assert "Height of the files; most have 53 to 67 px: 117 pictures" in height
+    assert "Width of the files; most have 80 to 93 px: 117 pictures" in width
+    assert [one.count("<rect") for one in (height, width)] == [3, 3]
+    assert all("400 px" in one for one in (height, width))
+
+
+def test_files_of_one_size_need_no_histogram(make_run):
+    run = make_run()
+    assert data_section(replace(run.card, sizes=((8, 9, 7),)), run.pictures, Looks()).histograms == ()
+
+
+def test_each_colour_is_shown_alone(make_run):
+    run = make_run()
+    image = np.random.default_rng(0).integers(1, 256, (12, 16, 3), np.uint8)
+    (way,) = data_section(run.card, run.pictures, Looks(names=("a",), raw=(image,), sized=(image,), seen=(image,))).ways
+    for k, shown in enumerate(way.colours):
+        pixels = decode(b64decode(shown.uri.partition(",")[2])).image
+        np.testing.assert_array_equal(pixels, np.where(np.arange(3) == k, image, 0))
+
+
 def test_samples_keep_their_proportions(make_run):
     run = make_run()
-    shown = [thumb for _, thumb in data_section(run.card, run.pictures).samples[0].pictures]
+    shown = [thumb for _, thumb in data_section(run.card, run.pictures, run.looks).samples[0].pictures]
     assert [(thumb.height_px, thumb.width_px) for thumb in shown] == [(80, 40), (80, 60)]
 
 
@@ -50,7 +78,7 @@ def test_samples_of_many_classes_are_smaller(make_run):
     run = make_run(names=[str(i) for i in range(21)], each=2)
     wide = rng.integers(0, 256, (120, 160, 3), np.uint8)
     pictures = type(run.pictures)(((0, "a", wide),), run.pictures.rows, run.pictures.prepared)
-    (_, thumb), *_ = data_section(run.card, pictures).samples[0].pictures
+    (_, thumb), *_ = data_section(run.card, pictures, Looks()).samples[0].pictures
     assert (thumb.height_px, thumb.width_px) == (72, 96)
 
 

@@ -3,7 +3,7 @@
     recipe.toml          what was done            history.jsonl        one line an epoch (head.jsonl: one a penalty)
     data.json            what the data is         weights.safetensors  the network (arrays only, nothing is pickled)
     network.json         its layers               predictions.npz      logits and labels of the test part
-    environment.json     machine and versions     pictures.npz         what the report shows (and insides.npz)
+    environment.json     machine and versions     pictures.npz         what the report shows (and looks.npz, insides.npz)
     calibration.npz      held-out logits          test_opened_again.jsonl  one line an opening after the first
     report.html          the page                 result.json          the numbers; written last
 
@@ -30,6 +30,7 @@ from foveola.lab.calibration import Calibration
 from foveola.lab.card import DataCard, Pictures
 from foveola.lab.confidence import Confidence
 from foveola.lab.insides import Insides
+from foveola.lab.looks import Looks
 from foveola.lab.openings import openings
 from foveola.lab.recipe import Recipe, compose, read_tables
 from foveola.learning.metrics import Evaluation
@@ -119,6 +120,11 @@ class Run:
     def pictures(self) -> Pictures:
         """The pictures that the report shows."""
         return Pictures.load(self.path / "pictures.npz")
+
+    @cached_property
+    def looks(self) -> Looks:
+        """What the report shows of how the data looks."""
+        return Looks.load(self.path / "looks.npz")
 
     @cached_property
     def insides(self) -> Insides:

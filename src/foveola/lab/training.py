@@ -26,6 +26,7 @@ from foveola.lab.card import keep_pictures, make_card
 from foveola.lab.features import has_features, keep_features
 from foveola.lab.inference import save_network
 from foveola.lab.insides import look_inside
+from foveola.lab.looks import look_at
 from foveola.lab.recipe import Recipe
 from foveola.lab.runs import write_evaluation, write_network
 from foveola.learning.cross_fit import cross_fit
@@ -194,6 +195,7 @@ class Session:
         shown = np.concatenate([grid_rows(len(evaluation)), evaluation.worst(WORST)])
         with refusals_named(self.folder / "pictures.npz", 0):
             keep_pictures(self.prepared, self.split, shown).save(self.folder / "pictures.npz")
+            look_at(self.prepared, self.split).save(self.folder / "looks.npz")
             look_inside(self.model, evaluation, self.prepared.pixels, test).save(self.folder / "insides.npz")
         return evaluation
 

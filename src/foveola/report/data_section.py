@@ -7,15 +7,21 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 
+import numpy as np
 from markupsafe import Markup
 
 from foveola.data.dataset import PARTS
 from foveola.lab.card import DataCard, Pictures
-from foveola.report.figures import count_bar
+from foveola.lab.looks import Looks
+from foveola.report.figures import count_bar, histogram
 from foveola.report.thumbnails import Thumbnail, thumbnail
 from foveola.report.words import shape
+from foveola.types import Image
 
 PROBLEMS_SHOWN = 200
+WAY_PX = 112
+"""Longer side of the pictures on their way from file to network."""
+
 SAMPLED_CLASSES, MANY_CLASSES, SMALLER_PX = 100, 20, 96
 """Pictures are the page's weight: above 20 classes samples are shrunk to 96 px, and at most 100 classes show any."""
 
@@ -52,6 +58,17 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class Way:
+    """One picture from its file to the network: as it was, at the network's size, after the chain, and its three colours."""
+
+    name: str
+    raw: Thumbnail
+    sized: Thumbnail
+    seen: Thumbnail
+    colours: tuple[Thumbnail, ...]
+
+
+@dataclass(frozen=True)
 class DataSection:
     """Everything the section shows beside the card itself; reasons: (reason, files), the most frequent first."""
 
@@ -59,18 +76,27 @@ class DataSection:
     totals: tuple[int, ...]
     samples: tuple[ClassSamples, ...]
     sizes: Sizes | None
+    histograms: tuple[Markup, ...]
+    ways: tuple[Way, ...]
+    means: tuple[tuple[str, Thumbnail], ...]
     split_rule: str
     reasons: tuple[tuple[str, int], ...]
     problems_shown: int = PROBLEMS_SHOWN
 
 
-def data_section(card: DataCard, pictures: Pictures) -> DataSection:
+def data_section(card: DataCard, pictures: Pictures, looks: Looks) -> DataSection:
     """Collect the section's values."""
     return DataSection(
         classes=_class_counts(card),
         totals=tuple(sum(card.counts[part]) for part in PARTS),
         samples=_samples(card, pictures),
         sizes=sizes_of(card.sizes) if card.sizes else None,
+        histograms=_histograms(card) if len(card.sizes) > 1 else (),
+        ways=tuple(
+            Way(name, thumbnail(raw, WAY_PX), thumbnail(sized, WAY_PX), thumbnail(seen, WAY_PX), _colours(seen))
+            for name, raw, sized, seen in zip(looks.names, looks.raw, looks.sized, looks.seen, strict=True)
+        ),
+        means=tuple((name, thumbnail(mean)) for name, mean in zip(card.class_names, looks.means, strict=False)),
         split_rule=re.sub(r"(?<=\d)%", " %", card.split_rule),  # as all percents of the page are set
         reasons=reasons_of([problem.reason for problem in card.problems]),
     )
@@ -96,6 +122,18 @@ def reasons_of(reasons: list[str]) -> tuple[tuple[str, int], ...]:
     (('cut short', 2), ('empty file', 1))
     """
     return tuple(Counter(reason.split(" (")[0] for reason in reasons).most_common())
+
+
+def _histograms(card: DataCard) -> tuple[Markup, ...]:
+    """Heights and widths of the files, on one scale."""
+    sides = np.array(card.sizes)
+    top = int(sides[:, :2].max())
+    return tuple(histogram(name, sides[:, k], sides[:, 2], top) for k, name in enumerate(("Height", "Width")))
+
+
+def _colours(image: Image) -> tuple[Thumbnail, ...]:
+    """Red, green and blue alone, each in its own colour."""
+    return tuple(thumbnail(np.asarray(image * (np.arange(3) == k), np.uint8), WAY_PX) for k in range(3))
 
 
 def _class_counts(card: DataCard) -> tuple[ClassCounts, ...]:

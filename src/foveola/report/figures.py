@@ -106,6 +106,24 @@ def count_bar(counts: Sequence[tuple[str, int]], longest: int) -> Markup:
     return svg('class="bar" width="100%" height="10"', text, "".join(rects))
 
 
+def histogram(name: str, values: NDArray[np.int64], counts: NDArray[np.int64], top: int, bins: int = 30) -> Markup:
+    """How many pictures have which side: values 0..top in pixels, `counts` of each, in so many bins of one width."""
+    heights, edges = np.histogram(values, bins, (0, top), weights=counts)
+    most = int(heights.argmax())
+    rects = [
+        f'<rect x="{_share(k / bins)}" width="{_share(0.9 / bins)}" y="{64 - 40 * share:.1f}" height="{40 * share:.1f}"/>'
+        for k, share in enumerate(heights / heights.max())
+        if share
+    ]
+    fullest = f"{edges[most]:,.0f} to {edges[most + 1]:,.0f} px: {heights[most]:,.0f} pictures"
+    body = (
+        f'<text class="strong" x="0" y="14">{escape(name)}</text><text class="muted" x="100%" y="14" text-anchor="end">'
+        f'{fullest}</text>{"".join(rects)}<line class="axis" x1="0%" x2="100%" y1="64.5" y2="64.5"/>'
+        f'<text class="muted" x="0" y="80">0</text><text class="muted" x="100%" y="80" text-anchor="end">{top:,} px</text>'
+    )
+    return _svg('class="histogram" width="100%" height="84"', f"{name} of the files; most have {fullest}", body)
+
+
 def compact_matrix(confusion: NDArray[np.int64]) -> Markup:
     """The confusion matrix, int64 (K, K), without numbers: darker is a larger share of the row, the diagonal is right."""
     k = len(confusion)

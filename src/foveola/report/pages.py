@@ -94,7 +94,7 @@ def render(run: Run) -> str:
             title=tables.get("title") or f"{run.card.name}, {run.result['model']}",
             sections=SECTIONS,
             headline=headline(run.evaluation),
-            data=data_section(run.card, run.pictures),
+            data=data_section(run.card, run.pictures, run.looks),
             learning=learning(run, tables["fit"]),
             answers=answers_section(run.evaluation, run.pictures),
             confidence=confidence_section(run.confidence),
