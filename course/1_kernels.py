@@ -34,8 +34,16 @@ from foveola.plots.data import channels
 from foveola.plots.filters import kernel_view, steps
 
 path = os.environ.get("FOVEOLA_COURSE_PHOTO")
-photo = images.decode(Path(path).read_bytes()).image if path else load_sample_image("flower.jpg")
-print("your photo" if path else "the embedded picture 'flower.jpg'", photo.shape, photo.dtype)
+photo = (
+    images.decode(Path(path).read_bytes()).image
+    if path
+    else load_sample_image("flower.jpg")
+)
+print(
+    "your photo" if path else "the embedded picture 'flower.jpg'",
+    photo.shape,
+    photo.dtype,
+)
 
 # %% [markdown]
 # `shape` says height, width and the number of colours; `uint8` says that every number is a whole number from 0 to
@@ -63,7 +71,9 @@ channels(photo)
 # %%
 scaled = fv.Chain.parse("scale(width=100, height=100)")
 small = scaled(photo)
-assert np.array_equal(small, cv2.resize(photo, (100, 100), interpolation=cv2.INTER_AREA))
+assert np.array_equal(
+    small, cv2.resize(photo, (100, 100), interpolation=cv2.INTER_AREA)
+)
 print(photo.shape, "became", small.shape)
 
 # %%
@@ -88,7 +98,9 @@ steps(photo, scaled)
 sharpen = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]])
 
 row, column = 40, 50
-patch = small[row - 1 : row + 2, column - 1 : column + 2, 1].astype(int)  # the green values of nine points
+patch = small[row - 1 : row + 2, column - 1 : column + 2, 1].astype(
+    int
+)  # the green values of nine points
 print(patch)
 print("products\n", patch * sharpen)
 print("sum", (patch * sharpen).sum())
@@ -148,9 +160,18 @@ steps(small, fv.Chain.parse("blur(size=3)|canny(low=50, high=150)"))
 # %%
 there = fv.Chain.parse("blur(size=3)|sharpen")(small)
 back = fv.Chain.parse("sharpen|blur(size=3)")(small)
-print("mean difference to the picture, blur then sharpen:", np.abs(there.astype(int) - small).mean().round(2))
-print("mean difference to the picture, sharpen then blur:", np.abs(back.astype(int) - small).mean().round(2))
-print("mean difference between the two:                  ", np.abs(there.astype(int) - back).mean().round(2))
+print(
+    "mean difference to the picture, blur then sharpen:",
+    np.abs(there.astype(int) - small).mean().round(2),
+)
+print(
+    "mean difference to the picture, sharpen then blur:",
+    np.abs(back.astype(int) - small).mean().round(2),
+)
+print(
+    "mean difference between the two:                  ",
+    np.abs(there.astype(int) - back).mean().round(2),
+)
 
 # %%
 steps(small, fv.Chain.parse("blur(size=3)|sharpen"))

@@ -36,11 +36,22 @@ from foveola.data.split import SplitSpec, split
 from foveola.images import resize
 from foveola.plots import data as plots
 
-small = os.environ.get("FOVEOLA_COURSE") == "small"  # the tests run this notebook on few pictures
+small = (
+    os.environ.get("FOVEOLA_COURSE") == "small"
+)  # the tests run this notebook on few pictures
 given = os.environ.get("FOVEOLA_COURSE_FACES")
-folder = Path(given) if given else write_photo_pieces(Path(mkdtemp()) / "pieces", each=20 if small else 200)
+folder = (
+    Path(given)
+    if given
+    else write_photo_pieces(Path(mkdtemp()) / "pieces", each=20 if small else 200)
+)
 dataset = open_folder(folder)
-print("your folder" if given else "embedded pieces of two photos:", len(dataset), "pictures,", dataset.class_names)
+print(
+    "your folder" if given else "embedded pieces of two photos:",
+    len(dataset),
+    "pictures,",
+    dataset.class_names,
+)
 
 # %% [markdown]
 # ## Two classes of people: a word before we begin
@@ -61,8 +72,15 @@ print("your folder" if given else "embedded pieces of two photos:", len(dataset)
 # Photos come in all sizes and shapes:
 
 # %%
-first = [np.flatnonzero(dataset.labels == label)[:5] for label in range(len(dataset.class_names))]
-plots.samples([[dataset.read(i) for i in rows] for rows in first], dataset.class_names, "as they are")
+first = [
+    np.flatnonzero(dataset.labels == label)[:5]
+    for label in range(len(dataset.class_names))
+]
+plots.samples(
+    [[dataset.read(i) for i in rows] for rows in first],
+    dataset.class_names,
+    "as they are",
+)
 
 # %%
 prepared = prepare(dataset, fv.Size(224, 224))
@@ -75,11 +93,15 @@ plots.sizes(prepared.sizes[:, 0], prepared.sizes[:, 1])
 
 # %%
 tall = dataset.read(int(np.argmax(prepared.sizes[:, 0] / prepared.sizes[:, 1])))
-ways = [resize(tall, fv.Size(224, 224), how) for how in ("stretch", "crop", "pad")]
-plots.samples([ways], ["stretch, crop, pad"], "three ways to one size")
+ways = ("stretch", "crop", "pad")
+plots.side_by_side([resize(tall, fv.Size(224, 224), how) for how in ways], ways)
 
 # %%
-plots.samples([[prepared.pixels[i] for i in rows] for rows in first], dataset.class_names, "padded to 224 x 224")
+plots.samples(
+    [[prepared.pixels[i] for i in rows] for rows in first],
+    dataset.class_names,
+    "padded to 224 x 224",
+)
 
 # %% [markdown]
 # Each picture is now a block of 224 x 224 x 3 numbers. Its three colours:
@@ -102,7 +124,9 @@ plots.class_counts(prepared.dataset.counts(), prepared.dataset.class_names)
 # class.
 
 # %%
-plots.class_means(prepared.pixels, prepared.dataset.labels, prepared.dataset.class_names)
+plots.class_means(
+    prepared.pixels, prepared.dataset.labels, prepared.dataset.class_names
+)
 
 # %% [markdown]
 # ## Train, validation, test

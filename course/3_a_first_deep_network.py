@@ -34,9 +34,20 @@ from foveola.plots import runs as plots
 small = os.environ.get("FOVEOLA_COURSE") == "small"
 given = os.environ.get("FOVEOLA_COURSE_FACES")
 work = Path(mkdtemp())
-folder = Path(given) if given else write_photo_pieces(work / "pieces", each=20 if small else 200)
+folder = (
+    Path(given)
+    if given
+    else write_photo_pieces(work / "pieces", each=20 if small else 200)
+)
 size, epochs = ("64x64", 2) if small else ("224x224", 40)
-print("your folder" if given else "embedded pieces of two photos", "at", size, "for", epochs, "epochs")
+print(
+    "your folder" if given else "embedded pieces of two photos",
+    "at",
+    size,
+    "for",
+    epochs,
+    "epochs",
+)
 
 # %% [markdown]
 # ## The layers
@@ -52,7 +63,9 @@ print("your folder" if given else "embedded pieces of two photos", "at", size, "
 table = fv.show("alexnet_mini", fv.Size(224, 224), 2)
 print(f"{'layer':12} {'kind':14} {'output shape':16} {'parameters':>10}")
 for row in table.rows:
-    print(f"{row.name:12} {row.kind:14} {' x '.join(map(str, row.shape)):16} {row.parameters:10,}")
+    print(
+        f"{row.name:12} {row.kind:14} {' x '.join(map(str, row.shape)):16} {row.parameters:10,}"
+    )
 print(f"{'all':44} {table.parameters:10,}")
 
 # %% [markdown]
@@ -64,7 +77,9 @@ print(f"{'all':44} {table.parameters:10,}")
 # %%
 assert 32 * 11 * 11 * 3 + 32 == 11_648
 multiplications = {
-    row.name: int(np.prod(row.shape[1:])) * row.parameters for row in table.rows if row.name.startswith("conv")
+    row.name: int(np.prod(row.shape[1:])) * row.parameters
+    for row in table.rows
+    if row.name.startswith("conv")
 }
 {name: f"{number / 1e6:.0f} million" for name, number in multiplications.items()}
 
@@ -76,7 +91,15 @@ multiplications = {
 
 # %%
 settings = {"fit.batch_size": 8} if small else {}
-run = fv.train(folder, model="alexnet_mini", size=size, epochs=epochs, settings=settings, out=work / "run", seed=0)
+run = fv.train(
+    folder,
+    model="alexnet_mini",
+    size=size,
+    epochs=epochs,
+    settings=settings,
+    out=work / "run",
+    seed=0,
+)
 print(run.headline)
 
 # %% [markdown]
@@ -99,7 +122,9 @@ plots.curves(run)
 # %%
 found = run.evaluation
 low, high, _ = found.interval
-print(f"{found.accuracy:.1%} of {len(found)} pictures; 95 % interval {low:.1%} to {high:.1%}")
+print(
+    f"{found.accuracy:.1%} of {len(found)} pictures; 95 % interval {low:.1%} to {high:.1%}"
+)
 print(f"always answering the more frequent class: {found.majority_accuracy:.1%}")
 
 # %% [markdown]
@@ -123,7 +148,13 @@ print(f"131 of 160: {131 / 160:.1%}, interval {course.low:.1%} to {course.high:.
 accuracies = [found.accuracy]
 for seed in (1, 2):
     other = fv.train(
-        folder, model="alexnet_mini", size=size, epochs=epochs, settings=settings, out=work / f"run{seed}", seed=seed
+        folder,
+        model="alexnet_mini",
+        size=size,
+        epochs=epochs,
+        settings=settings,
+        out=work / f"run{seed}",
+        seed=seed,
     )
     accuracies.append(other.evaluation.accuracy)
 print(", ".join(f"{accuracy:.1%}" for accuracy in accuracies))

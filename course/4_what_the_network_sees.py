@@ -36,12 +36,31 @@ from foveola.plots import explanations as plots
 small = os.environ.get("FOVEOLA_COURSE") == "small"
 given = os.environ.get("FOVEOLA_COURSE_FACES")
 work = Path(mkdtemp())
-folder = Path(given) if given else write_photo_pieces(work / "pieces", each=20 if small else 200)
+folder = (
+    Path(given)
+    if given
+    else write_photo_pieces(work / "pieces", each=20 if small else 200)
+)
 size, epochs = ("64x64", 2) if small else ("224x224", 40)
 settings = {"fit.batch_size": 8} if small else {}
-print("your folder" if given else "embedded pieces of two photos", "at", size, "for", epochs, "epochs")
+print(
+    "your folder" if given else "embedded pieces of two photos",
+    "at",
+    size,
+    "for",
+    epochs,
+    "epochs",
+)
 
-run = fv.train(folder, model="alexnet_mini", size=size, epochs=epochs, settings=settings, out=work / "run", seed=0)
+run = fv.train(
+    folder,
+    model="alexnet_mini",
+    size=size,
+    epochs=epochs,
+    settings=settings,
+    out=work / "run",
+    seed=0,
+)
 print(run.headline)
 
 # %% [markdown]
@@ -54,7 +73,12 @@ path = folder / found.ids[certain]
 network = load_network(run.path)
 picture = network.see(path.read_bytes())
 target = int(found.predicted[certain])
-print(found.ids[certain], "is", found.class_names[target], f"({found.probabilities[certain, target]:.1%})")
+print(
+    found.ids[certain],
+    "is",
+    found.class_names[target],
+    f"({found.probabilities[certain, target]:.1%})",
+)
 
 # %% [markdown]
 # ## Feature maps
@@ -64,9 +88,14 @@ print(found.ids[certain], "is", found.class_names[target], f"({found.probabiliti
 # value. A map in grey shows nothing at all for this picture: the channel is called dead.
 
 # %%
-maps = {name: fv.EXPLANATIONS["feature_maps"](network.model, picture, [name])[0] for name in stages_of(network.model)}
+maps = {
+    name: fv.EXPLANATIONS["feature_maps"](network.model, picture, [name])[0]
+    for name in stages_of(network.model)
+}
 for name, one in maps.items():
-    print(f"{name}: {len(one.values)} channels of {one.values.shape[1]}x{one.values.shape[2]}, {one.dead} dead")
+    print(
+        f"{name}: {len(one.values)} channels of {one.values.shape[1]}x{one.values.shape[2]}, {one.dead} dead"
+    )
 
 # %%
 plots.feature_maps(maps["relu1"])
@@ -111,7 +140,9 @@ plots.kernels(fv.EXPLANATIONS["kernels"](network.model))
 
 # %%
 seen = np.stack([network.see((folder / name).read_bytes()) for name in found.ids])
-plots.patches(fv.EXPLANATIONS["max_activating"](network.model, seen, "relu5"), "relu5", channels=6)
+plots.patches(
+    fv.EXPLANATIONS["max_activating"](network.model, seen, "relu5"), "relu5", channels=6
+)
 
 # %% [markdown]
 # ## Which pictures are alike to it
@@ -137,7 +168,9 @@ first = fv.EXPLANATIONS["feature_maps"](network.model, picture, ["conv1"])[0].va
 place = [int(k) for k in np.unravel_index(first.argmax(), first.shape)]
 pixel = fv.EXPLANATIONS["one_pixel"](network.model, picture, "conv1", *place)
 assert abs(pixel.total - pixel.value) < 1e-3
-print(f"{pixel.products.size} products and a bias make {pixel.total:.4f}; the network itself says {pixel.value:.4f}")
+print(
+    f"{pixel.products.size} products and a bias make {pixel.total:.4f}; the network itself says {pixel.value:.4f}"
+)
 
 # %%
 plots.one_pixel(pixel, picture)
@@ -170,7 +203,9 @@ plots.heatmaps(picture, heat, found.class_names)
 # %%
 other = (target + 1) % len(found.class_names)
 plots.heatmaps(
-    picture, [fv.EXPLANATIONS[method](network.model, picture, other) for method in methods], found.class_names
+    picture,
+    [fv.EXPLANATIONS[method](network.model, picture, other) for method in methods],
+    found.class_names,
 )
 
 # %% [markdown]

@@ -39,13 +39,20 @@ small = os.environ.get("FOVEOLA_COURSE") == "small"
 given = os.environ.get("FOVEOLA_COURSE_CIFAR10")
 dataset = open_data(compose({"data": {"source": given}})) if given else open_digits()
 epochs = 1 if small else 14
-print("CIFAR-10" if given else "the embedded digits", len(dataset), "pictures,", ", ".join(dataset.class_names))
+print(
+    "CIFAR-10" if given else "the embedded digits",
+    len(dataset),
+    "pictures,",
+    ", ".join(dataset.class_names),
+)
 
 # %%
 prepared = prepare(dataset, fv.Size(32, 32))
 first = [np.flatnonzero(dataset.labels == label)[:6] for label in range(10)]
 data_plots.samples(
-    [[prepared.pixels[i] for i in rows] for rows in first], dataset.class_names, "the first six of each class"
+    [[prepared.pixels[i] for i in rows] for rows in first],
+    dataset.class_names,
+    "the first six of each class",
 )
 
 # %% [markdown]
@@ -89,7 +96,9 @@ print(f"{'all':27} {table.parameters:10,}")
 
 # %%
 work = Path(mkdtemp())
-run = fv.train(dataset, model="vgg6", size="32x32", epochs=epochs, out=work / "run", seed=0)
+run = fv.train(
+    dataset, model="vgg6", size="32x32", epochs=epochs, out=work / "run", seed=0
+)
 print(run.headline)
 
 # %%
@@ -121,7 +130,9 @@ counts = run.evaluation.confusion.copy()
 np.fill_diagonal(counts, 0)
 for flat in np.argsort(-counts, axis=None)[:5]:
     true, answer = np.unravel_index(flat, counts.shape)
-    print(f"{counts[true, answer]:4} x {dataset.class_names[true]} taken for {dataset.class_names[answer]}")
+    print(
+        f"{counts[true, answer]:4} x {dataset.class_names[true]} taken for {dataset.class_names[answer]}"
+    )
 
 # %% [markdown]
 # ## In one command each

@@ -38,7 +38,11 @@ from foveola.workflows import open_data
 small = os.environ.get("FOVEOLA_COURSE") == "small"
 given = os.environ.get("FOVEOLA_COURSE_CIFAR10")
 dataset = open_data(compose({"data": {"source": given}})) if given else open_digits()
-print("CIFAR-10" if given else "the embedded digits; the numbers below are about them and say nothing about CIFAR-10")
+print(
+    "CIFAR-10"
+    if given
+    else "the embedded digits; the numbers below are about them and say nothing about CIFAR-10"
+)
 
 # %% [markdown]
 # ## Three things at once
@@ -72,7 +76,9 @@ for right in (8023, 8131):
 
 # %%
 pixels = prepare(dataset, fv.Size(32, 32)).pixels[:5]
-data_plots.before_after(list(pixels), list(fv.Chain.parse("sharpen")(np.asarray(pixels))), "sharpen")
+data_plots.before_after(
+    list(pixels), list(fv.Chain.parse("sharpen")(np.asarray(pixels))), "sharpen"
+)
 
 # %%
 seeds, epochs = (2, 1) if small else (5, 4)
@@ -86,7 +92,9 @@ found = fv.compare(
 )
 plain, sharp = 100 * found.accuracy
 for seed, one, other in zip(found.seeds, plain, sharp, strict=True):
-    print(f"seed {seed}: plain {one:.2f} %, sharpened {other:.2f} %, difference {other - one:+.2f}")
+    print(
+        f"seed {seed}: plain {one:.2f} %, sharpened {other:.2f} %, difference {other - one:+.2f}"
+    )
 
 # %%
 plots.paired(found)
@@ -99,7 +107,9 @@ plots.paired(found)
 # %%
 differences = sharp - plain
 mean, n = differences.mean(), len(differences)
-reach = t.ppf(0.975, n - 1) * differences.std(ddof=1) * np.sqrt(1 / n + found.test_to_train)
+reach = (
+    t.ppf(0.975, n - 1) * differences.std(ddof=1) * np.sqrt(1 / n + found.test_to_train)
+)
 print(
     f"mean difference {mean:+.2f} points, 95 % interval {mean - reach:+.2f} to {mean + reach:+.2f}, {n} pairs of runs"
 )
@@ -119,7 +129,9 @@ print(found.against_baseline()[0].sentence)
 
 # %%
 every = [fv.open_run(line.path) for line in fv.runs(work)]
-sharpened = next(run for run in every if run.recipe.data.chain == "sharpen" and run.seed == 0)
+sharpened = next(
+    run for run in every if run.recipe.data.chain == "sharpen" and run.seed == 0
+)
 run_plots.curves(sharpened)
 
 # %%

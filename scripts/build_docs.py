@@ -41,6 +41,9 @@ def main() -> None:
     for source in notebooks:
         shutil.copytree(rendered(source, args.again), PAGES / "course", dirs_exist_ok=True)
     write_reference()
+    for page in PAGES.rglob("*.md"):
+        page.write_text(bars_in_tables(page.read_text("utf-8")), "utf-8")
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # an advertisement of the theme's maker, 20 lines of it
     subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--clean"], cwd=ROOT, check=True)
     wrong = broken_links(SITE)
     for line in wrong:
@@ -133,6 +136,16 @@ def _names() -> str:
         parts.append(f"\n## {kind.capitalize()}\n\n| name and options | what it is |\n|---|---|\n")
         parts += [f"| `{entry.signature.replace('|', chr(92) + '|')}` | {entry.text} |\n" for entry in listing(kind)]
     return "".join(parts)
+
+
+def bars_in_tables(text: str) -> str:
+    """GitHub wants a bar within a table's code escaped; Python-Markdown would show the backslash.
+
+    >>> bars_in_tables("| `a \\\\| b` |\\n`a \\\\| b`")
+    '| `a | b` |\\n`a \\\\| b`'
+    """
+    lines = [line.replace("\\|", "|") if line.startswith("|") else line for line in text.split("\n")]
+    return "\n".join(lines)
 
 
 class _Links(HTMLParser):

@@ -49,3 +49,25 @@ def test_the_docs_name_no_path_of_a_machine():
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     assert re.findall(r"/(?:work|tmp|root|opt)/\S+", text) == []
     assert printable(text.replace("\n", "")) == text.replace("\n", "")
+
+
+def test_commands_in_the_sites_tables_can_be_copied(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    from build_docs import bars_in_tables
+
+    assert bars_in_tables("| `blur\\|sharpen` |\n`a\\|b`") == "| `blur|sharpen` |\n`a\\|b`"
+
+
+def test_a_link_to_nowhere_and_a_file_from_elsewhere_are_found(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    from build_docs import broken_links
+
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html#here">b</a> <a href="c.html">c</a> <img src="https://x.org/y.png">'
+    )
+    (tmp_path / "b.html").write_text('<p id="there">')
+    assert broken_links(tmp_path) == [
+        "a.html loads https://x.org/y.png",
+        "a.html links to b.html#here: the page has no such place",
+        "a.html links to c.html, which is not there",
+    ]

@@ -46,6 +46,12 @@ def test_maps_of_every_stage_fill_their_range(inside):
         assert (flat.max(axis=1)[alive] == 255).all()
 
 
+def test_shapes_are_those_of_the_network(inside):
+    assert [shape[:3] for shape in inside.shapes] == [
+        (32, 40, 36), (32, 40, 36), (64, 20, 18), (64, 20, 18), (128, 10, 9), (128, 10, 9),
+    ]  # fmt: skip
+
+
 def test_heat_maps_are_grad_cams_of_the_answers(inside):
     from foveola.explanations.heatmaps import gradcam
 
@@ -58,6 +64,7 @@ def test_heat_maps_are_grad_cams_of_the_answers(inside):
 
 def test_what_is_saved_comes_back(inside, tmp_path):
     inside.save(tmp_path / "insides.npz")
+    assert Insides.load(tmp_path / "insides.npz").shapes == inside.shapes
     back = Insides.load(tmp_path / "insides.npz")
     for name in ("kernels", "rows", "heat", "pictures"):
         np.testing.assert_array_equal(getattr(back, name), getattr(inside, name))

@@ -193,6 +193,12 @@ def test_before_and_after_stand_below_each_other():
     assert titles(figure) == ["before", "after invert"]
 
 
+def test_pictures_side_by_side_have_their_titles():
+    figure = data.side_by_side([IMAGE, IMAGE[:6]], ["whole", "half"])
+    assert titles(figure) == ["whole", "half"]
+    np.testing.assert_array_equal(shown(figure.axes[1]), IMAGE[:6])
+
+
 def test_raw_samples_say_their_sizes():
     figure = data.samples([[IMAGE, IMAGE[:5]], [IMAGE]], ["a", "b"], "as they are")
     assert titles(figure) == ["12x16", "5x16", "12x16"]

@@ -1,5 +1,7 @@
 """The report's section on the network's inside."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from foveola.lab.insides import Insides
@@ -33,12 +35,19 @@ def test_the_section_says_whose_maps_and_what_was_answered(make_run):
     section = inside_section(insides(), run.evaluation)
     names = run.evaluation.class_names
     assert section.true == names[run.evaluation.labels[2]]
-    assert [(one.name, one.size, one.channels) for one in section.stages] == [
-        ("conv1", "8 × 8", 20),
-        ("<b>conv2", "2 × 3", 4),
+    assert [(one.name, one.text) for one in section.stages] == [
+        ("conv1", "20 channels of 8 × 8"),
+        ("<b>conv2", "4 channels of 2 × 3"),
     ]
     assert [one.right for one in section.heated] == [True, False]  # row 1 is wrong in this run
     assert section.heated[1].predicted == names[run.evaluation.predicted[1]]
+
+
+def test_a_stage_is_described_as_it_is_in_the_network_not_as_it_is_drawn(make_run):
+    shapes = ((128, 56, 56, 32), (4, 2, 3, 0))
+    section = inside_section(replace(insides(), shapes=shapes), make_run().evaluation)
+    assert section.stages[0].text == "128 channels of 56 × 56, the first 20 of them; 32 of all (25 %) are dead"
+    assert section.stages[1].text == "4 channels of 2 × 3"
 
 
 def test_the_page_shows_kernels_maps_and_heat(make_run):

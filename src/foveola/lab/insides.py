@@ -33,7 +33,8 @@ class Insides:
     kernels: the first convolution's as pictures uint8 (n, kh, kw, 3), none if it does not lie over colours; stages: names;
     maps: for each stage uint8 (c, h, w), every channel from its least (0) to its greatest value (255); row: whose maps, a
     position in the evaluation; rows: int64 (m,), whose heat maps; heat: uint8 (m, H, W); pictures: uint8 (m + 1, H, W, 3),
-    that of `row` first; heat_stage: where Grad-CAM was taken.
+    that of `row` first; heat_stage: where Grad-CAM was taken; shapes: of each stage its channels, their height and width in
+    the network, and how many are dead (empty for a run from before this was kept).
     """
 
     kernels: Images = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
@@ -45,6 +46,7 @@ class Insides:
     pictures: Images = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
     heat_stage: str = ""
     reason: str = ""
+    shapes: tuple[tuple[int, int, int, int], ...] = ()
 
     def save(self, path: Path) -> None:
         """Write it as an .npz file (arrays only)."""
@@ -52,7 +54,7 @@ class Insides:
         names = "\n".join((self.heat_stage, self.reason.replace("\n", " "), *self.stages))
         arrays["names"] = np.frombuffer(names.encode(), np.uint8)
         arrays |= {"kernels": self.kernels, "row": np.array(self.row), "rows": self.rows, "heat": self.heat}
-        arrays["pictures"] = self.pictures
+        arrays |= {"pictures": self.pictures, "shapes": np.array(self.shapes, np.int64).reshape(-1, 4)}
         np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
     @classmethod
@@ -63,9 +65,10 @@ class Insides:
         with np.load(path, allow_pickle=False) as arrays:
             heat_stage, reason, *stages = arrays["names"].tobytes().decode().split("\n")
             maps = tuple(arrays[f"map_{k}"] for k in range(len(stages)))
+            shapes = tuple((c, h, w, dead) for c, h, w, dead in arrays["shapes"].tolist()) if "shapes" in arrays else ()
             return cls(
                 arrays["kernels"], tuple(stages), maps, int(arrays["row"]), arrays["rows"], arrays["heat"],
-                arrays["pictures"], heat_stage, reason,
+                arrays["pictures"], heat_stage, reason, shapes,
             )  # fmt: skip
 
 
@@ -87,7 +90,8 @@ def look_inside(model: nn.Module, evaluation: Evaluation, pixels: Images, test: 
     pictures = np.array(pixels[test[np.concatenate([[row], rows])]])
     try:
         stages = _some(stages_of(model))
-        maps = tuple(_scaled(one) for one in feature_maps(model, pictures[0], stages))
+        whole = feature_maps(model, pictures[0], stages)
+        maps, shapes = tuple(map(_scaled, whole)), tuple((*one.values.shape, one.dead) for one in whole)
         found = [
             gradcam(model, image, int(evaluation.predicted[r])) for image, r in zip(pictures[1:], rows, strict=True)
         ]
@@ -96,7 +100,9 @@ def look_inside(model: nn.Module, evaluation: Evaluation, pixels: Images, test: 
     except (UsageError, RuntimeError, AssertionError) as problem:
         return Insides(reason=str(problem).partition("\n")[0])
     empty = np.zeros((0, 1, 1, 3), np.uint8)
-    return Insides(empty if first is None else first[:KERNELS], stages, maps, row, rows, heat, pictures, found[0].stage)
+    return Insides(
+        empty if first is None else first[:KERNELS], stages, maps, row, rows, heat, pictures, found[0].stage, "", shapes
+    )
 
 
 def _some(stages: tuple[str, ...]) -> tuple[str, ...]:

@@ -39,6 +39,6 @@ def paired(found: Comparison) -> Plot:
             right.scatter(gaps, np.full(len(gaps), k + 0.22), s=9, color=colour, alpha=0.6, linewidths=0)
         right.set_yticks(range(len(against)), [one.arm for one in against])
         right.set_ylim(len(against) - 0.5, -0.5)
-        right.set(xlabel=f"points against {names[0]}; grey: ± the margin of {found.margin:g}")
+        right.set(xlabel=f"points against {names[0]}\ngrey: ± {found.margin:g}, the margin")
         right.set_title(f"mean difference, {100 * found.level:.0f} % interval")
     return figure

@@ -60,10 +60,22 @@ def samples(
     return figure
 
 
+def side_by_side(pictures: Sequence[Image], titles: Sequence[str]) -> Plot:
+    """A few pictures in a row, each with its title."""
+    share = max(image.shape[0] / image.shape[1] for image in pictures)
+    with styled():
+        figure = plot(COLUMN_INCHES / len(pictures) * share + 0.3)
+        for place, image, title in zip(
+            figure.subplots(1, len(pictures), squeeze=False)[0], pictures, titles, strict=True
+        ):
+            show(place, image, title)
+    return figure
+
+
 def channels(image: Image) -> Plot:
     """A picture and its red, green and blue parts, each in its own colour: black is 0, the full colour 255."""
     with styled():
-        figure = plot(COLUMN_INCHES / 4 * image.shape[0] / image.shape[1] + 0.4)
+        figure = plot(COLUMN_INCHES / 4 * image.shape[0] / image.shape[1] + 0.28)
         places = figure.subplots(1, 4)
         show(places[0], image, "the picture")
         for place, name, k in zip(places[1:], ("red", "green", "blue"), range(3), strict=True):

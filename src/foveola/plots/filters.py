@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from foveola.filters.chain import Chain, Step
 from foveola.filters.linear import kernels_of
-from foveola.plots.style import FAINT, Plot, bare, beside, grid_shape, hide, plot, show, styled, write_on
+from foveola.plots.style import COLUMN_INCHES, FAINT, Plot, bare, beside, grid_shape, hide, plot, show, styled, write_on
 from foveola.types import Image
 
 IMPULSE_PX = 15
@@ -24,14 +24,15 @@ def steps(image: Image, chain: Chain) -> Plot:
     seen, titles = [image], ["the picture"]
     for step in chain.steps:
         seen.append(step(seen[-1]))
-        titles.append(str(step))
+        titles.append(_wrapped(f"{len(seen) - 1}  {step}"))
     rows, columns = grid_shape(len(seen), 4)
     with styled():
         share = max(one.shape[0] / one.shape[1] for one in seen)
-        figure = plot(rows * (6.3 / columns * share + 0.3))
+        lines = 1 + any("\n" in title for title in titles)
+        figure = plot(rows * (COLUMN_INCHES / columns * share + 0.14 + 0.18 * lines))
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
-        for number, (one, title, place) in enumerate(zip(seen, titles, axes, strict=False)):
-            show(place, one, _wrapped(title if number == 0 else f"{number}  {title}"))
+        for one, title, place in zip(seen, titles, axes, strict=False):
+            show(place, one, title)
         hide(axes[len(seen) :])
     return figure
 

@@ -59,7 +59,7 @@ def confusion(found: Evaluation) -> Plot:
     counts = found.confusion
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     n, names = len(counts), found.class_names
-    side = min(COLUMN_INCHES, 1.6 + 0.45 * n)
+    side = min(COLUMN_INCHES, 2.8 + 0.35 * n)
     with styled():
         figure = plot(side, side + 0.7)
         axes = figure.add_subplot()
@@ -111,6 +111,9 @@ def probabilities(run: Run, n: int = 8, most: int = 10) -> Plot:
         for (left, right), row in zip(places, rows.tolist(), strict=True):
             show(left, pictures.of(row))
             _bars(right, found, row, most)
+        if len(found.class_names) <= most:  # all rows show the same classes: one line of names is enough
+            for right in places[:-1, 1]:
+                right.set_xticklabels([])
     return figure
 
 
@@ -122,6 +125,11 @@ def _bars(axes: Axes, found: Evaluation, row: int, most: int) -> None:
     axes.bar(range(len(shown)), chances[shown], color=colours, width=0.7)
     axes.set(ylim=(0, 1))
     axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
-    axes.set_xticks(range(len(shown)), [found.class_names[k] for k in shown], fontsize=7)
+    names = [found.class_names[k] for k in shown]
+    axes.set_xticks(range(len(shown)), names, fontsize=7)
+    if max(map(len, names)) * len(names) > 60:  # they would run into each other
+        axes.tick_params(axis="x", labelrotation=30)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
     word = "right" if answer == truth else f"wrong: it is {found.class_names[truth]}"
     axes.set_title(f"{found.class_names[answer]}, {chances[answer]:.0%}, {word}", fontsize=8, loc="left")

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from foveola.errors import count
 from foveola.explanations.mosaic import mosaic
 from foveola.lab.insides import Insides
 from foveola.learning.metrics import Evaluation
 from foveola.report.thumbnails import Thumbnail, exact, thumbnail
-from foveola.report.words import percent
+from foveola.report.words import percent, shape
 from foveola.types import Image
 
 COLUMNS, WIDEST_PX = 16, 640
@@ -21,11 +22,10 @@ HEAT = np.array([213.0, 94.0, 0.0])
 
 @dataclass(frozen=True)
 class StageMaps:
-    """One stage: its name, the size of its maps, and the maps as one picture."""
+    """One stage: its name, what is drawn of it in words, and the maps as one picture."""
 
     name: str
-    size: str
-    channels: int
+    text: str
     picture: Thumbnail
 
 
@@ -60,9 +60,10 @@ def inside_section(insides: Insides, evaluation: Evaluation) -> InsideSection:
     if not insides.stages:
         return InsideSection(None, None, "", (), "", (), insides.reason)
     stages = []
-    for name, maps in zip(insides.stages, insides.maps, strict=True):
+    shapes = insides.shapes or tuple((*maps.shape, 0) for maps in insides.maps)
+    for name, maps, of in zip(insides.stages, insides.maps, shapes, strict=True):
         grey = np.repeat(mosaic(maps, COLUMNS, 255)[..., None], 3, axis=2).astype(np.uint8)
-        stages.append(StageMaps(name, f"{maps.shape[1]} × {maps.shape[2]}", len(maps), exact(grey, WIDEST_PX)))
+        stages.append(StageMaps(name, _in_words(len(maps), *of), exact(grey, WIDEST_PX)))
     kernels = mosaic(insides.kernels, COLUMNS, 255).astype(np.uint8) if len(insides.kernels) else None
     names = evaluation.class_names
     heated = []
@@ -88,6 +89,13 @@ def inside_section(insides: Insides, evaluation: Evaluation) -> InsideSection:
         tuple(heated),
         "",
     )
+
+
+def _in_words(drawn: int, channels: int, height: int, width: int, dead: int) -> str:
+    """What a stage has, and what of it is drawn."""
+    first = f", the first {drawn} of them" if drawn < channels else ""
+    empty = f"; {dead} of all ({dead / channels:.0%}) are dead".replace("%", " %") if dead else ""
+    return f"{count(channels, 'channel')} of {shape((height, width))}{first}{empty}"
 
 
 def laid_over(image: Image, heat: np.ndarray) -> Image:
