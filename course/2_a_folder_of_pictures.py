@@ -43,7 +43,9 @@ given = os.environ.get("FOVEOLA_COURSE_FACES")
 folder = (
     Path(given)
     if given
-    else write_photo_pieces(Path(mkdtemp()) / "pieces", each=20 if small else 200)
+    else write_photo_pieces(
+        Path(mkdtemp()) / "pieces", each=20 if small else 200
+    )
 )
 dataset = open_folder(folder)
 print(
@@ -144,7 +146,9 @@ plots.class_means(
 
 # %%
 parts = split(prepared.dataset, prepared.content, SplitSpec(), seed=0)
-print("train", len(parts.train), " val", len(parts.val), " test", len(parts.test))
+print(
+    "train", len(parts.train), " val", len(parts.val), " test", len(parts.test)
+)
 print(parts.rule)
 assert not set(parts.train) & set(parts.test)
 

@@ -81,7 +81,10 @@ multiplications = {
     for row in table.rows
     if row.name.startswith("conv")
 }
-{name: f"{number / 1e6:.0f} million" for name, number in multiplications.items()}
+{
+    name: f"{number / 1e6:.0f} million"
+    for name, number in multiplications.items()
+}
 
 # %% [markdown]
 # ## Training
@@ -125,7 +128,9 @@ low, high, _ = found.interval
 print(
     f"{found.accuracy:.1%} of {len(found)} pictures; 95 % interval {low:.1%} to {high:.1%}"
 )
-print(f"always answering the more frequent class: {found.majority_accuracy:.1%}")
+print(
+    f"always answering the more frequent class: {found.majority_accuracy:.1%}"
+)
 
 # %% [markdown]
 # The course's result was 82 % of 160 pictures. Its interval:
@@ -134,7 +139,9 @@ print(f"always answering the more frequent class: {found.majority_accuracy:.1%}"
 from scipy.stats import binomtest  # noqa: E402
 
 course = binomtest(131, 160).proportion_ci(0.95, method="wilson")
-print(f"131 of 160: {131 / 160:.1%}, interval {course.low:.1%} to {course.high:.1%}")
+print(
+    f"131 of 160: {131 / 160:.1%}, interval {course.low:.1%} to {course.high:.1%}"
+)
 
 # %% [markdown]
 # So "82 %" means: somewhere between 75 and 87. Two networks of 80 and 84 % on these 160 pictures can't be told

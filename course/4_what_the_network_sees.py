@@ -68,7 +68,9 @@ print(run.headline)
 
 # %%
 found = run.evaluation
-certain = int(np.where(found.correct, found.probabilities.max(axis=1), 0).argmax())
+certain = int(
+    np.where(found.correct, found.probabilities.max(axis=1), 0).argmax()
+)
 path = folder / found.ids[certain]
 network = load_network(run.path)
 picture = network.see(path.read_bytes())
@@ -139,9 +141,13 @@ plots.kernels(fv.EXPLANATIONS["kernels"](network.model))
 # what the channel looks for. May be: what you see in common need not be what the channel reacts to.
 
 # %%
-seen = np.stack([network.see((folder / name).read_bytes()) for name in found.ids])
+seen = np.stack(
+    [network.see((folder / name).read_bytes()) for name in found.ids]
+)
 plots.patches(
-    fv.EXPLANATIONS["max_activating"](network.model, seen, "relu5"), "relu5", channels=6
+    fv.EXPLANATIONS["max_activating"](network.model, seen, "relu5"),
+    "relu5",
+    channels=6,
 )
 
 # %% [markdown]
@@ -154,7 +160,9 @@ plots.patches(
 
 # %%
 places = fv.EXPLANATIONS["embedding"](network.model, seen)
-plots.layout(places, found.labels, found.predicted, found.class_names, seen, "t-SNE")
+plots.layout(
+    places, found.labels, found.predicted, found.class_names, seen, "t-SNE"
+)
 
 # %% [markdown]
 # ## One number on its way
@@ -164,7 +172,9 @@ plots.layout(places, found.labels, found.predicted, found.class_names, seen, "t-
 # added up, and a bias. What is negative then, ReLU makes 0.
 
 # %%
-first = fv.EXPLANATIONS["feature_maps"](network.model, picture, ["conv1"])[0].values
+first = fv.EXPLANATIONS["feature_maps"](network.model, picture, ["conv1"])[
+    0
+].values
 place = [int(k) for k in np.unravel_index(first.argmax(), first.shape)]
 pixel = fv.EXPLANATIONS["one_pixel"](network.model, picture, "conv1", *place)
 assert abs(pixel.total - pixel.value) < 1e-3
@@ -193,7 +203,10 @@ plots.one_pixel(third, picture)
 
 # %%
 methods = ("gradcam", "hirescam", "occlusion", "integrated_gradients")
-heat = [fv.EXPLANATIONS[method](network.model, picture, target) for method in methods]
+heat = [
+    fv.EXPLANATIONS[method](network.model, picture, target)
+    for method in methods
+]
 plots.heatmaps(picture, heat, found.class_names)
 
 # %% [markdown]
@@ -204,7 +217,10 @@ plots.heatmaps(picture, heat, found.class_names)
 other = (target + 1) % len(found.class_names)
 plots.heatmaps(
     picture,
-    [fv.EXPLANATIONS[method](network.model, picture, other) for method in methods],
+    [
+        fv.EXPLANATIONS[method](network.model, picture, other)
+        for method in methods
+    ],
     found.class_names,
 )
 
@@ -216,7 +232,9 @@ plots.heatmaps(
 # %%
 from foveola.models.table import build  # noqa: E402
 
-untrained = build("alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=1)
+untrained = build(
+    "alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=1
+)
 drawn = [heat[0], fv.EXPLANATIONS["gradcam"](untrained, picture, target)]
 plots.heatmaps(picture, drawn, found.class_names)
 

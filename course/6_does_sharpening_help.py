@@ -37,7 +37,9 @@ from foveola.workflows import open_data
 
 small = os.environ.get("FOVEOLA_COURSE") == "small"
 given = os.environ.get("FOVEOLA_COURSE_CIFAR10")
-dataset = open_data(compose({"data": {"source": given}})) if given else open_digits()
+dataset = (
+    open_data(compose({"data": {"source": given}})) if given else open_digits()
+)
 print(
     "CIFAR-10"
     if given
@@ -58,7 +60,9 @@ print(
 # %%
 for right in (8023, 8131):
     interval = binomtest(right, 10_000).proportion_ci(0.95, method="wilson")
-    print(f"{right / 10_000:.2%}: between {interval.low:.1%} and {interval.high:.1%}")
+    print(
+        f"{right / 10_000:.2%}: between {interval.low:.1%} and {interval.high:.1%}"
+    )
 
 # %% [markdown]
 # That is the chance of the test pictures. The chance of *training* comes on top: first weights, order and
@@ -108,7 +112,9 @@ plots.paired(found)
 differences = sharp - plain
 mean, n = differences.mean(), len(differences)
 reach = (
-    t.ppf(0.975, n - 1) * differences.std(ddof=1) * np.sqrt(1 / n + found.test_to_train)
+    t.ppf(0.975, n - 1)
+    * differences.std(ddof=1)
+    * np.sqrt(1 / n + found.test_to_train)
 )
 print(
     f"mean difference {mean:+.2f} points, 95 % interval {mean - reach:+.2f} to {mean + reach:+.2f}, {n} pairs of runs"

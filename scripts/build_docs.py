@@ -134,7 +134,11 @@ def _names() -> str:
     parts = ["# Known by name\n\nMade from the code; the same as `foveola list`.\n"]
     for kind in ("filters", "models", "explanations", "datasets"):
         parts.append(f"\n## {kind.capitalize()}\n\n| name and options | what it is |\n|---|---|\n")
-        parts += [f"| `{entry.signature.replace('|', chr(92) + '|')}` | {entry.text} |\n" for entry in listing(kind)]
+        for entry in listing(kind):
+            text = re.sub(
+                r"`[^`]*`|\*", lambda found: found[0].replace("*", r"\*") if found[0] == "*" else found[0], entry.text
+            )
+            parts.append(f"| `{entry.signature}` | {text} |\n")
     return "".join(parts)
 
 

@@ -5,8 +5,23 @@ import pytest
 import torch
 
 import foveola as fv
-from foveola.errors import UsageError
+from foveola.errors import ImageProblem, UsageError
 from foveola.images import encode
+
+METHODS = (
+    "embedding",
+    "feature_maps",
+    "gradcam",
+    "hirescam",
+    "integrated_gradients",
+    "kernels",
+    "max_activating",
+    "occlusion",
+    "one_pixel",
+)
+CONVOLUTIONS = (
+    "block1.conv1, block1.conv2, block2, block2.conv1, block2.conv2, block3, block3.conv1, block3.conv2, whitening"
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +95,11 @@ def one(folder, tmp_path_factory):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"method": "gradcm"}, "unknown method 'gradcm' (did you mean 'gradcam'?); known: "),
-        ({"stage": "block9"}, "unknown stage 'block9' (did you mean 'block3'?); known: "),
+        (
+            {"method": "gradcm"},
+            f"unknown method 'gradcm' (did you mean 'gradcam'?); known: {', '.join(sorted(METHODS))}",
+        ),
+        ({"stage": "block9"}, f"unknown stage 'block9' (did you mean 'block3'?); known: block1, {CONVOLUTIONS}"),
         ({"label": "abov"}, "unknown class 'abov' (did you mean 'above'?); known: above, below"),
         ({"out": "a.gif"}, "a figure can't be written as 'a.gif': end it in .png, .svg or .pdf"),
         ({"picture": "none.png"}, "there is no file {0}/none.png: check the path"),
@@ -91,7 +109,11 @@ def one(folder, tmp_path_factory):
             {"method": "occlusion", "stage": "block1"},
             "occlusion looks at the picture itself and takes no stage: leave --stage out",
         ),
-        ({"method": "one_pixel", "stage": "conv"}, "unknown convolution 'conv'"),
+        (
+            {"method": "one_pixel", "stage": "conv"},
+            "unknown convolution 'conv' (did you mean 'block3.conv2'?); known: block1.conv1, block1.conv2, block2.conv1, block2.conv2, block3.conv1, "
+            "block3.conv2, whitening",
+        ),
     ],
 )
 def test_what_is_refused(one, folder, tmp_path, options, said):
@@ -99,8 +121,16 @@ def test_what_is_refused(one, folder, tmp_path, options, said):
     picture, out = folder / options.pop("picture"), tmp_path / options.pop("out")
     with pytest.raises(UsageError) as error:
         fv.explain(one.path, picture, out, **options)
-    assert str(error.value).startswith(said.format(folder))
+    assert str(error.value) == said.format(folder)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_that_cant_be_read(one, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    with pytest.raises(ImageProblem) as error:
+        fv.explain(one.path, tmp_path / "a.jpg", tmp_path / "out.png")
+    assert str(error.value) == f"{tmp_path}/a.jpg can't be read: cut short (Truncated File Read)"
+    assert not (tmp_path / "out.png").exists()
 
 
 def test_nothing_is_written_over(one, folder, tmp_path):
