@@ -111,8 +111,8 @@ def one(folder, tmp_path_factory):
         ),
         (
             {"method": "one_pixel", "stage": "conv"},
-            "unknown convolution 'conv' (did you mean 'block3.conv2'?); known: block1.conv1, block1.conv2, block2.conv1, block2.conv2, block3.conv1, "
-            "block3.conv2, whitening",
+            "unknown convolution 'conv' (did you mean 'block3.conv2'?); known: block1.conv1, block1.conv2, block2.conv1, "
+            "block2.conv2, block3.conv1, block3.conv2, whitening",
         ),
     ],
 )

@@ -71,6 +71,7 @@ def test_the_run_folder_holds_everything_and_nothing_half(run):
         "environment.json",
         "history.jsonl",
         "insides.npz",
+        "looks.npz",
         "network.json",
         "pictures.npz",
         "predictions.npz",

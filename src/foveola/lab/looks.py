@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Looks:
     def save(self, path: Path) -> None:
         """Write it as an .npz file (arrays only)."""
         arrays: dict[str, NDArray[Any]] = {"means": self.means, "counted": self.counted}
-        arrays["names"] = np.frombuffer("\n".join(name.replace("\n", " ") for name in self.names).encode(), np.uint8)
+        arrays["names"] = np.frombuffer(json.dumps(self.names).encode(), np.uint8)  # names may hold what is no text
         for kind in ("raw", "sized", "seen"):
             arrays |= {f"{kind}_{k}": image for k, image in enumerate(getattr(self, kind))}
         np.savez(path, **arrays)  # type: ignore[arg-type]
@@ -52,8 +53,7 @@ class Looks:
         if not path.exists():
             return cls()
         with np.load(path, allow_pickle=False) as arrays:
-            text = arrays["names"].tobytes().decode()
-            names = tuple(text.split("\n")) if text else ()
+            names = tuple(json.loads(arrays["names"].tobytes()))
             kinds = [tuple(arrays[f"{kind}_{k}"] for k in range(len(names))) for kind in ("raw", "sized", "seen")]
             return cls(arrays["means"], arrays["counted"], names, *kinds)
 

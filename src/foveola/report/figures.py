@@ -121,7 +121,7 @@ def histogram(name: str, values: NDArray[np.int64], counts: NDArray[np.int64], t
         f'{fullest}</text>{"".join(rects)}<line class="axis" x1="0%" x2="100%" y1="64.5" y2="64.5"/>'
         f'<text class="muted" x="0" y="80">0</text><text class="muted" x="100%" y="80" text-anchor="end">{top:,} px</text>'
     )
-    return _svg('class="histogram" width="100%" height="84"', f"{name} of the files; most have {fullest}", body)
+    return svg('class="histogram" width="100%" height="84"', f"{name} of the files; most have {fullest}", body)
 
 
 def compact_matrix(confusion: NDArray[np.int64]) -> Markup:
