@@ -110,8 +110,9 @@ def histogram(name: str, values: NDArray[np.int64], counts: NDArray[np.int64], t
     """How many pictures have which side: values 0..top in pixels, `counts` of each, in so many bins of one width."""
     heights, edges = np.histogram(values, bins, (0, top), weights=counts)
     most = int(heights.argmax())
+    width = share_of_box(0.9 / bins)
     rects = [
-        f'<rect x="{_share(k / bins)}" width="{_share(0.9 / bins)}" y="{64 - 40 * share:.1f}" height="{40 * share:.1f}"/>'
+        f'<rect x="{share_of_box(k / bins)}" width="{width}" y="{64 - 40 * share:.1f}" height="{40 * share:.1f}"/>'
         for k, share in enumerate(heights / heights.max())
         if share
     ]
