@@ -2,6 +2,7 @@
 
     FoveolaError              catch this to catch them all; `exit_code` is what the command line ends with
     ├── UsageError      2     an option, a name, a recipe or a run folder that can't be what was meant
+    │   ├── DamagedRunError   a finished run's file can't be read; names run and file
     │   └── DivergedError     the loss is not finite any more; names the setting that is likely to blame
     ├── DataError       3     the data can't be used: missing, empty, one class, damaged archive...
     │   └── ImageProblem      one file is not a usable picture; listed, counted, never fatal for the others
@@ -26,6 +27,10 @@ class UsageError(FoveolaError):
     """What was asked for can't be: an unknown option or name, a wrong value, a folder that is not a run."""
 
     exit_code = 2
+
+
+class DamagedRunError(UsageError):
+    """A file of a finished run can't be read. The text names the run and the file."""
 
 
 class DivergedError(UsageError):

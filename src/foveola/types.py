@@ -34,6 +34,14 @@ def no_tick(stage: str, done: int, total: int) -> None:
     """The tick of those who watch nothing."""
 
 
+Tell: TypeAlias = Callable[[str], None]
+"""Called with a line that somebody should read; whoever has a screen passes one in."""
+
+
+def tell_nobody(line: str) -> None:
+    """The tell of those who read nothing."""
+
+
 class Size(NamedTuple):
     """A picture's size in pixels, always height first; Pillow's (width, height) is turned round in `images` only.
 

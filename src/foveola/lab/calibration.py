@@ -7,10 +7,11 @@ each left a tenth of train and val out.
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,11 +95,13 @@ class Calibration:
 
     @classmethod
     def load(cls, path: Path) -> Calibration | None:
-        """Read what `save` wrote; None for a run from before this was kept."""
+        """Read what `save` wrote; None for a run from before this was kept. A damaged file raises ValueError and others."""
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             how, temperature = arrays["how"].tobytes().decode(), float(arrays["temperature"])
+            if how not in get_args(How) or not 0 < temperature < math.inf:
+                raise ValueError(f"{how}, {temperature}")
             return cls(arrays["logits"], arrays["labels"], how, temperature)
 
 

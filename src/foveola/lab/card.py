@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -119,7 +120,7 @@ class Pictures:
     @classmethod
     def load(cls, path: Path) -> Pictures:
         """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             names = json.loads(arrays["names"].tobytes())
             samples = tuple((label, name, arrays[f"sample_{i}"]) for i, (label, name) in enumerate(names))
             return cls(samples, arrays["rows"], arrays["prepared"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class Insides:
         """Read what `save` wrote; a run from before this was kept has none."""
         if not path.exists():
             return cls(reason="the run was made before this was kept")
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             heat_stage, reason, *stages = arrays["names"].tobytes().decode().split("\n")
             maps = tuple(arrays[f"map_{k}"] for k in range(len(stages)))
             shapes = tuple((c, h, w, dead) for c, h, w, dead in arrays["shapes"].tolist()) if "shapes" in arrays else ()

@@ -12,20 +12,22 @@ A folder without result.json is an unfinished run.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foveola.data.dataset import printable
-from foveola.errors import UsageError
+from foveola.errors import DamagedRunError, UsageError
 from foveola.lab.calibration import Calibration
 from foveola.lab.card import DataCard, Pictures
 from foveola.lab.confidence import Confidence
@@ -62,12 +64,14 @@ class Run:
     @cached_property
     def history(self) -> tuple[EpochRow, ...]:
         """One row an epoch; none when only a head was fitted."""
-        return tuple(EpochRow(**row) for row in self._lines("history.jsonl"))
+        with self._reading("history.jsonl"):
+            return tuple(EpochRow(**row) for row in self._lines("history.jsonl"))
 
     @cached_property
     def head(self) -> tuple[HeadRow, ...]:
         """One row a penalty that the head of a network with ready features was fitted with; else none."""
-        return tuple(HeadRow(**row) for row in self._lines("head.jsonl")) if (self.path / "head.jsonl").exists() else ()
+        with self._reading("head.jsonl") as path:
+            return tuple(HeadRow(**row) for row in self._lines("head.jsonl")) if path.exists() else ()
 
     @property
     def kept_head(self) -> HeadRow | None:
@@ -77,49 +81,71 @@ class Run:
     def _lines(self, name: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.path / name).read_text("utf-8").splitlines()]
 
+    @contextlib.contextmanager
+    def _reading(self, name: str) -> Iterator[Path]:
+        """The path of a file of the run. Whatever goes wrong while it is read is damage, and told in one sentence."""
+        try:
+            yield self.path / name
+        except PermissionError:
+            raise UsageError(f"{self.path / name} can't be read: permission denied: let it be readable") from None
+        except UsageError:
+            raise
+        except Exception:  # the readers of zip, npy and JSON raise almost anything on damaged bytes
+            raise DamagedRunError(f"the run {self.path} is damaged: its {name} can't be read; train again") from None
+
+    def require_whole(self) -> None:
+        """Read what a comparison is made of. Raises DamagedRunError, naming the first file that can't be read."""
+        _ = (self.evaluation, self.history, self.head, self.environment, self.network)
+
     @cached_property
     def card(self) -> DataCard:
         """What the data is."""
-        return DataCard.from_json((self.path / "data.json").read_text("utf-8"))
+        with self._reading("data.json") as path:
+            return DataCard.from_json(path.read_text("utf-8"))
 
     @cached_property
     def environment(self) -> dict[str, Any]:
         """Machine, versions, device, precision."""
-        found: dict[str, Any] = json.loads((self.path / "environment.json").read_text("utf-8"))
-        return found
+        with self._reading("environment.json") as path:
+            return dict(json.loads(path.read_text("utf-8")))
 
     @cached_property
     def network(self) -> Summary:
         """The network's layers."""
-        raw = json.loads((self.path / "network.json").read_text("utf-8"))
-        rows = tuple(Row(name, kind, tuple(shape), n) for name, kind, shape, n in raw["rows"])
-        return Summary(rows, raw["parameters"], raw["trainable"])
+        with self._reading("network.json") as path:
+            raw = json.loads(path.read_text("utf-8"))
+            rows = tuple(Row(name, kind, tuple(shape), n) for name, kind, shape, n in raw["rows"])
+            return Summary(rows, raw["parameters"], raw["trainable"])
 
     @cached_property
     def evaluation(self) -> Evaluation:
         """The answers to the test part."""
-        with np.load(self.path / "predictions.npz", allow_pickle=False) as arrays:
-            ids = tuple(json.loads(arrays["ids"].tobytes()))
-            temperature = 1.0 if self.calibration is None else self.calibration.temperature
-            return Evaluation(
-                arrays["logits"],
-                arrays["labels"],
-                ids,
-                self.card.class_names,
-                "test",
-                int(arrays["majority"]),
-                temperature,
-            )
+        names, temperature = self.card.class_names, 1.0 if self.calibration is None else self.calibration.temperature
+        with (
+            self._reading("predictions.npz") as path,
+            np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays,
+        ):
+            ids, logits, labels = tuple(json.loads(arrays["ids"].tobytes())), arrays["logits"], arrays["labels"]
+            require_answers(logits, labels, len(names))
+            if len(ids) != len(labels):
+                raise ValueError(f"{len(ids)} ids and {len(labels)} labels")
+            return Evaluation(logits, labels, ids, names, "test", int(arrays["majority"]), temperature)
 
     @cached_property
     def calibration(self) -> Calibration | None:
         """The held-out answers that temperature and abstention come from; None for a run from before they were kept."""
-        return Calibration.load(self.path / "calibration.npz")
+        names = self.card.class_names
+        with self._reading("calibration.npz") as path:
+            found = Calibration.load(path)
+            if found is not None:
+                require_answers(found.logits, found.labels, len(names))
+            return found
 
     @cached_property
     def pictures(self) -> Pictures:
         """The pictures that the report shows."""
-        return Pictures.load(self.path / "pictures.npz")
+        with self._reading("pictures.npz") as path:
+            return Pictures.load(path)
 
     @cached_property
     def looks(self) -> Looks:
@@ -129,7 +155,8 @@ class Run:
     @cached_property
     def insides(self) -> Insides:
         """What the report shows of the network's inside."""
-        return Insides.load(self.path / "insides.npz")
+        with self._reading("insides.npz") as path:
+            return Insides.load(path)
 
     @cached_property
     def confidence(self) -> Confidence:
@@ -215,7 +242,7 @@ def open_run(path: Path) -> Run:
     try:
         result = json.loads((path / "result.json").read_text("utf-8"))
     except ValueError:
-        raise UsageError(f"the run {path} is damaged: its result.json can't be read; train again") from None
+        raise DamagedRunError(f"the run {path} is damaged: its result.json can't be read; train again") from None
     return Run(path, result)
 
 
@@ -231,6 +258,13 @@ def _line(path: Path) -> RunLine:
         return RunLine(path, "unfinished", "", "", None, None, None, None)
     numbers = (result.get(key) for key in ("test_accuracy", "test_accuracy_low", "test_accuracy_high", "seconds"))
     return RunLine(path, "finished", result.get("data", ""), result.get("model", ""), *numbers)
+
+
+def require_answers(logits: NDArray[Any], labels: NDArray[Any], classes: int) -> None:
+    """Raise ValueError unless logits (n, K) are finite and labels (n,), n at least 1, are class numbers 0..K-1."""
+    fitting = logits.ndim == 2 and logits.shape == (len(labels), classes) and len(labels) > 0
+    if not (fitting and np.isfinite(logits).all() and labels.min() >= 0 and labels.max() < classes):
+        raise ValueError(f"logits {logits.shape} and {len(labels)} labels of {classes} classes")
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:

@@ -6,13 +6,13 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import UsageError, count
-from foveola.types import Tick, no_tick
+from foveola.types import Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.material import Data
 from foveola.workflows.pacing import Pace, outlook
 from foveola.workflows.trials import Done, Trials
@@ -23,15 +23,8 @@ if TYPE_CHECKING:
     from foveola.lab.recipe import Recipe
     from foveola.lab.runs import Run
 
-Tell = Callable[[str], None]
-"""Takes a line about how the comparison goes."""
-
 PILOT = 2
 """So many seeds go first; then it is said what the question takes."""
-
-
-def _quiet(line: str) -> None:
-    pass
 
 
 def compare(
@@ -48,7 +41,7 @@ def compare(
     runs: str | os.PathLike[str] = "runs",
     out: str | os.PathLike[str] | None = None,
     jobs: int = 0,
-    tell: Tell = _quiet,
+    tell: Tell = tell_nobody,
     tick: Tick = no_tick,
 ) -> Comparison:
     """Train every arm with every seed, say what their differences show, write a page; the first arm is the baseline.
@@ -74,7 +67,7 @@ def compare(
     parsed, wanted = [_arm(arm) for arm in arms], parse_seeds(seeds)
     _require_points(margin, precision)
     require_arms(parsed)
-    trials = Trials.open(data, parsed, settings or {}, Path(runs), jobs, tick)
+    trials = Trials.open(data, parsed, settings or {}, Path(runs), jobs, tick, tell)
     recipes = trials.recipes(wanted[0])
     fair = require_fair(parsed, recipes, question, allow)
     folder, about = _folder(trials, recipes, Path(runs), out)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from foveola.errors import UsageError
-from foveola.types import Image, Tick, no_tick
+from foveola.errors import DamagedRunError, UsageError
+from foveola.types import Image, Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.material import Data, open_data, printable
 from foveola.workflows.training import Clock, Watch, plan_run, run_session
 
@@ -46,7 +46,8 @@ class Done(NamedTuple):
 class Trials:
     """All runs of a comparison.
 
-    source: what the user called the data, None for a Dataset; jobs: how many runs go side by side, 0: chosen.
+    source: what the user called the data, None for a Dataset; jobs: how many runs go side by side, 0: chosen; tell: hears of
+    damaged runs.
     """
 
     dataset: Dataset
@@ -56,12 +57,20 @@ class Trials:
     runs: Path
     jobs: int = 0
     tick: Tick = no_tick
+    tell: Tell = tell_nobody
     trained: int = 0
     _first: list[Session] = field(default_factory=list)
 
     @classmethod
     def open(
-        cls, data: Data | None, arms: Sequence[Arm], common: Mapping[str, object], runs: Path, jobs: int, tick: Tick
+        cls,
+        data: Data | None,
+        arms: Sequence[Arm],
+        common: Mapping[str, object],
+        runs: Path,
+        jobs: int,
+        tick: Tick,
+        tell: Tell = tell_nobody,
     ) -> Trials:
         """Read the data, once for all arms. Raises UsageError where their recipes name different data."""
         from foveola.lab.recipe import compose, merge, read_tables
@@ -75,7 +84,7 @@ class Trials:
             settings = {"data.source": source, **common, **arms[0].settings}
             data = open_data(compose(merge(tables[0], settings, where=where), where=where), tick)
         assert not isinstance(data, str | os.PathLike), "a name was opened"
-        return cls(data, source, arms, common, runs, jobs, tick)
+        return cls(data, source, arms, common, runs, jobs, tick, tell)
 
     def recipes(self, seed: int) -> list[Recipe]:
         """What each arm does, complete."""
@@ -135,7 +144,7 @@ class Trials:
 
     def _one(self, arm: Arm, seed: int) -> Done:
         session, clock = self.session(arm, seed)
-        there = finished_like(session)
+        there = finished_like(session, self.tell)
         self.trained += there is None
         return Done(there or _train(session, clock, self.tick), there is not None)
 
@@ -147,7 +156,9 @@ class Trials:
 
         # Planned here too, so that pictures are decoded and filtered once and not by every process.
         there = {
-            (k, seed): finished_like(self.session(arm, seed)[0]) for seed in seeds for k, arm in enumerate(self.arms)
+            (k, seed): finished_like(self.session(arm, seed)[0], self.tell)
+            for seed in seeds
+            for k, arm in enumerate(self.arms)
         }
         todo = [key for key, run in there.items() if run is None]
         self.trained += len(todo)
@@ -185,20 +196,29 @@ class Trials:
         return {name: i for i, name in enumerate(self.dataset.ids)}
 
 
-def finished_like(planned: Session) -> Run | None:
-    """A finished run of the same recipe, data, seed and versions, beside where this one would go, or None."""
+def finished_like(planned: Session, tell: Tell = tell_nobody) -> Run | None:
+    """A finished run of the same recipe, data, seed and versions, beside where this one would go, or None.
+
+    Where there is none but damaged ones, they are told of.
+    """
     from foveola.lab.runs import open_run
 
     parent, name = planned.folder.parent, f"seed-{planned.seed:04d}"
+    damaged = []
     for path in sorted(parent.glob(f"{name}*")):
         try:
             run = open_run(path)
             same = run.recipe.fingerprint == planned.recipe.fingerprint and run.seed == planned.seed
             made_now = all(run.environment.get(key) == value for key, value in planned.versions.items())
             if same and made_now and run.card.fingerprint == planned.prepared.dataset.fingerprint:
+                run.require_whole()
                 return run
-        except (UsageError, OSError, ValueError):  # unfinished, or damaged: it is trained again, beside it
+        except DamagedRunError as problem:  # it is trained again, beside it
+            damaged.append(str(problem).removesuffix("train again"))
+        except (UsageError, OSError, ValueError):  # unfinished
             continue
+    for problem in damaged:
+        tell(f"note: {problem}it is trained again, beside it")
     return None
 
 
