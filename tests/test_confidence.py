@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import foveola as fv
-from foveola import workflows
+from foveola import cli, workflows
 from foveola.data.split import split
 from foveola.errors import UsageError
 from foveola.lab.inference import load_network, logits
@@ -184,4 +185,92 @@ def test_evaluating_on_other_data_opens_nothing(run, hazy, tmp_path):
     shutil.copytree(hazy, other)
     (other / "across" / "00.png").unlink()
     workflows.evaluate(folder, other)
+    assert workflows.openings(folder) == 1
+
+
+@pytest.fixture
+def unwritable(run, tmp_path, monkeypatch):
+    """The run in a folder that takes no file: root may write anywhere, so the writing itself is made to fail."""
+
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    folder = shutil.copytree(run.path, tmp_path / "archive")
+    (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
+    monkeypatch.setattr("foveola.lab.openings.os.open", refuse)
+    monkeypatch.setattr("foveola.store._beside", refuse)
+    return folder
+
+
+def not_counted(folder):
+    return (
+        f"this opening of the test part of {folder} could not be counted (read-only file system): it is shown all the same, "
+        "so keep count of it yourself"
+    )
+
+
+def test_a_run_that_can_t_be_written_is_evaluated_and_it_is_said_that_nothing_was_counted(run, unwritable):
+    before, told = (unwritable / "report.html").read_bytes(), []
+    found, _ = workflows.evaluate(unwritable, tell=told.append)
+    assert found.accuracy == run.evaluation.accuracy
+    assert told == [not_counted(unwritable)]
+    assert workflows.openings(unwritable) == 1
+    assert (unwritable / "report.html").read_bytes() == before
+
+
+def test_in_python_it_is_a_warning(unwritable):
+    with pytest.warns(UserWarning) as caught:
+        workflows.evaluate(unwritable)
+    assert [str(one.message) for one in caught] == [not_counted(unwritable)]
+    assert caught[0].filename == __file__  # the caller's line, and not ours
+
+
+def test_on_the_command_line_it_stands_on_stderr_and_in_the_json(unwritable, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["foveola", "evaluate", str(unwritable), "--json"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr()
+    result = json.loads(said.out)
+    assert (end.value.code, result["notes"], result["test_opened"]) == (0, [not_counted(unwritable)], 1)
+    assert said.err.splitlines()[-1] == f"note: {not_counted(unwritable)}"
+
+
+def test_an_opening_that_is_counted_needs_no_report_to_count(run, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    folder, told = shutil.copytree(run.path, tmp_path / "run"), []
+    (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
+    monkeypatch.setattr("foveola.store._beside", refuse)
+    workflows.evaluate(folder, tell=told.append)
+    assert workflows.openings(folder) == 2
+    assert told == [
+        f"this opening of the test part of {folder} is counted and its report does not say so yet (no space left on device): "
+        "foveola report writes it anew"
+    ]
+
+
+def test_laying_out_the_test_part_with_its_labels_opens_it(run, hazy, tmp_path):
+    folder = shutil.copytree(run.path, tmp_path / "run")
+    (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
+    fv.explain(folder, hazy, tmp_path / "embedding.png", "embedding", how="pca")
+    lines = (folder / "test_opened_again.jsonl").read_text().splitlines()
+    assert [json.loads(line)["by"] for line in lines] == ["explain --method embedding"]
+    assert "opened <strong>2 times</strong>" in (folder / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("method", ["gradcam", "max_activating"])
+def test_explanations_without_answers_to_the_test_part_open_nothing(run, hazy, tmp_path, method):
+    folder = shutil.copytree(run.path, tmp_path / "run")
+    (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
+    picture = hazy if method == "max_activating" else hazy / "across" / "00.png"
+    fv.explain(folder, picture, tmp_path / "figure.png", method)
+    assert workflows.openings(folder) == 1
+
+
+def test_laying_out_other_data_opens_nothing(run, hazy, tmp_path):
+    folder, other = shutil.copytree(run.path, tmp_path / "run"), shutil.copytree(hazy, tmp_path / "other")
+    (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
+    (other / "across" / "00.png").unlink()
+    fv.explain(folder, other, tmp_path / "embedding.png", "embedding", how="pca")
     assert workflows.openings(folder) == 1

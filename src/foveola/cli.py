@@ -124,8 +124,10 @@ def evaluate(
     """Measure a run: accuracy with its interval, loss, per-class numbers."""
     from foveola.screen import Screen
 
+    notes: list[str] = []
     with Screen() as screen:
-        found, dataset = workflows.evaluate(run, data, tick=screen.tick)
+        found, dataset = workflows.evaluate(run, data, tell=notes.append, tick=screen.tick)
+    _warn(notes)
     low, high, _ = found.interval
     numbers = {
         "run": str(run),
@@ -139,6 +141,7 @@ def evaluate(
         "confusion": found.confusion.tolist(),
         **workflows.confidence(run, found),
         "test_opened": workflows.openings(run),
+        "notes": notes,
         **(workflows.count_files(dataset) if dataset is not None else {}),
     }
     if json_:
@@ -217,14 +220,25 @@ def explain(
     """Draw what a run's network sees: heat maps, feature maps, kernels, one pixel's arithmetic, the test part laid out."""
     from foveola.screen import Screen
 
+    notes: list[str] = []
     with Screen() as screen:
         found = workflows.explain(
-            run, picture, out, method, stage=stage, label=class_, place=place, how=how, tick=screen.tick
+            run,
+            picture,
+            out,
+            method,
+            stage=stage,
+            label=class_,
+            place=place,
+            how=how,
+            tell=notes.append,
+            tick=screen.tick,
         )
+    _warn(notes)
     if json_:
         _print_json({
             "run": str(run), "method": method, "written": [str(path) for path in found.written],
-            "label": found.label, "probability": found.probability,
+            "label": found.label, "probability": found.probability, "notes": notes,
         })  # fmt: skip
         return
     if found.label:
@@ -450,6 +464,12 @@ def _say_problems(problems: Sequence[tuple[str, str]], files: int, more: str = "
 
 def _print_json(value: Mapping[str, Any]) -> None:
     _say(json.dumps(value, indent=1))
+
+
+def _warn(notes: Sequence[str]) -> None:
+    """What must not be missed, on stderr: with --json it stands in the result too."""
+    for note in notes:
+        typer.echo(f"note: {workflows.printable(note)}", err=True)
 
 
 def _say(text: str) -> None:

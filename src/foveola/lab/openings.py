@@ -28,7 +28,7 @@ def open_again(run: Path, by: str) -> int:
     """Write down one more opening; gives how often it was opened by now.
 
     One line, appended by one write and flushed to the disk: two processes at once leave two lines, and a kill none or one.
-    Raises ResourceError when the folder can't be written: an opening that is not counted is not to be had.
+    Raises ResourceError when the folder can't be written: see `workflows.answers.open_test_part` for what follows.
     """
     line = json.dumps({"when": datetime.now(UTC).isoformat(timespec="seconds"), "by": by}) + "\n"
     path = run / NAME

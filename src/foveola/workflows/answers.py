@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveola.types import Tick, no_tick
+from foveola.errors import ResourceError
+from foveola.types import Tell, Tick, no_tick
 from foveola.workflows.material import Data, open_data, printable
 
 if TYPE_CHECKING:
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from foveola.lab.inference import Prediction
     from foveola.lab.runs import Run
     from foveola.learning.metrics import Evaluation
+
+
+def warn(line: str) -> None:
+    """A Python warning: the `Tell` of a verb that somebody calls who gave it none, for what must not go unheard."""
+    warnings.warn(line, stacklevel=4)
 
 
 def predict(
@@ -48,18 +55,19 @@ def abstained(run: str | os.PathLike[str], error: float) -> Mapping[str, Any]:
 
 
 def evaluate(
-    run: str | os.PathLike[str], data: Data | None = None, *, tick: Tick = no_tick
+    run: str | os.PathLike[str], data: Data | None = None, *, tell: Tell = warn, tick: Tick = no_tick
 ) -> tuple[Evaluation, Dataset | None]:
     """A run's answers to its own test part, or to all pictures of other data; classes are matched by name.
 
     Of data with parts of its own only the test part is asked; of the very data that the run was trained on, only the
-    pictures that it kept aside. These are then counted as opened once more, and the report says so.
+    pictures that it kept aside. These are then counted as opened once more, and the report says so; where they can't be
+    counted, because the run's folder can't be written, `tell` hears of it (a Python warning, if none is given).
     """
     from foveola.lab.runs import open_run
 
     opened = open_run(Path(run))
     if data is None:
-        _open_test_part(opened)
+        open_test_part(opened, "evaluate", tell)
         return opened.evaluation, None
     from foveola.data.filtered import filtered
     from foveola.data.prepare import prepare
@@ -76,21 +84,45 @@ def evaluate(
     rows = unseen(opened, prepared.dataset)
     ids = tuple(prepared.dataset.ids[i] for i in rows)
     if prepared.dataset.fingerprint == opened.card.fingerprint:
-        _open_test_part(opened)
+        open_test_part(opened, "evaluate", tell)
     answers = logits(network, prepared.pixels[rows])
     majority, temperature = opened.evaluation.majority, network.temperature
     found = Evaluation(answers, labels[rows], ids, network.class_names, "test", majority, temperature)
     return found, prepared.dataset
 
 
-def _open_test_part(run: Run) -> None:
-    """Count it first: what can't be counted is not shown; then the report says it."""
+def open_test_part(run: Run, by: str, tell: Tell) -> None:
+    """Count that a verb looks at the run's test part, before it is shown, and have the report say it.
+
+    A run that can be read and not written (a colleague's, an archive's) may be looked at all the same: to refuse would only
+    teach people to copy it, and the copy forgets its openings. Then `tell` hears that nothing was counted.
+    """
     from foveola.lab.openings import open_again
     from foveola.report.pages import render
     from foveola.store import write_atomic
 
-    open_again(run.path, "evaluate")
-    write_atomic(run.report, render(run))
+    _ = run.evaluation  # a damaged run is told before it is counted
+    try:
+        open_again(run.path, by)
+    except (ResourceError, OSError) as problem:
+        tell(
+            f"this opening of the test part of {run.path} could not be counted ({_reason(problem)}): it is shown all the "
+            "same, so keep count of it yourself"
+        )
+        return
+    try:
+        write_atomic(run.report, render(run))
+    except (ResourceError, OSError) as problem:
+        tell(
+            f"this opening of the test part of {run.path} is counted and its report does not say so yet "
+            f"({_reason(problem)}): foveola report writes it anew"
+        )
+
+
+def _reason(problem: Exception) -> str:
+    """What the disk said, in its words."""
+    cause = problem.__cause__ if isinstance(problem.__cause__, OSError) else problem
+    return (getattr(cause, "strerror", None) or str(cause) or type(cause).__name__).lower()
 
 
 def confidence(run: str | os.PathLike[str], found: Evaluation) -> Mapping[str, Any]:

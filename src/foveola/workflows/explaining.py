@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import ImageProblem, UsageError, unknown
-from foveola.types import Tick, no_tick
-from foveola.workflows.answers import unseen
+from foveola.types import Tell, Tick, no_tick
+from foveola.workflows.answers import open_test_part, unseen, warn
 from foveola.workflows.material import open_data
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def explain(
     label: str | None = None,
     place: tuple[int, int, int] | None = None,
     how: str = "tsne",
+    tell: Tell = warn,
     tick: Tick = no_tick,
 ) -> Explained:
     """Draw what a run's network sees in a picture; the figure goes to the new file `out` (.png, .svg or .pdf).
@@ -55,6 +56,9 @@ def explain(
     greatest when none is given). "max_activating" draws the patches that excite a stage's channels most, and "embedding"
     the test part in two dimensions (`how`: "tsne" or "pca"): for these two `picture` is a folder of class folders or a
     data set's name.
+
+    "embedding" shows which answers to the run's own test part are right, and is counted as one more opening of it; `tell`
+    hears where that could not be counted. ("max_activating" shows pictures of it and no answer: nothing can be chosen by it.)
 
     Raises UsageError for a run, method, stage, class or `out` that can't be, ImageProblem for a picture that can't be read.
 
@@ -80,7 +84,7 @@ def explain(
     if method == "kernels":
         return _write(_kernels(network, stage), out)
     if method in OF_DATA:
-        return _write(_of_data(opened, network, os.fspath(picture), method, stage, how, tick), out)
+        return _write(_of_data(opened, network, os.fspath(picture), method, stage, how, tell, tick), out)
     image = _see(network, Path(picture))
     if to_folder:
         return _all_stages(network, image, out)
@@ -170,7 +174,9 @@ def _one_pixel(network: Network, image: Image, layer: str, place: tuple[int, int
     return plots.one_pixel(one_pixel(network.model, image, layer, *(place or (0, 0, 0))), image)
 
 
-def _of_data(run: Run, network: Network, source: str, method: str, stage: str, how: str, tick: Tick) -> Plot:
+def _of_data(
+    run: Run, network: Network, source: str, method: str, stage: str, how: str, tell: Tell, tick: Tick
+) -> Plot:
     import numpy as np
 
     from foveola.plots import explanations as plots
@@ -189,6 +195,8 @@ def _of_data(run: Run, network: Network, source: str, method: str, stage: str, h
     from foveola.explanations.embedding import embedding
     from foveola.lab.inference import logits
 
+    if prepared.dataset.fingerprint == run.card.fingerprint:
+        open_test_part(run, "explain --method embedding", tell)
     places = embedding(network.model, pixels, how, tick=tick)  # type: ignore[arg-type]
     answers = logits(network, pixels).argmax(axis=1)
     names = {"tsne": "t-SNE", "pca": "principal components"}
