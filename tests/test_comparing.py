@@ -22,6 +22,7 @@ from foveola.errors import UsageError
 from foveola.images import encode
 from foveola.lab.arms import parse_arm
 from foveola.lab.budget import show_time
+from foveola.lab.paired import corrected_accuracy
 from foveola.lab.recipe import compose
 from foveola.specs import parse_setting
 from foveola.workflows import open_data
@@ -128,6 +129,16 @@ def test_the_json_has_arms_and_differences(compared):
     }  # fmt: skip
     assert told["differences"][0]["verdict"] in ("helps", "hurts", "no_difference", "not_enough_evidence")
     assert (told["question"], told["arms"][1]["changes"]) == (["data.chain"], {"data.chain": "blur(size=5)"})
+
+
+def test_every_arm_has_the_interval_of_its_mean(compared):
+    """Every seed has its own split: the corrected t, of the accuracies in the JSON."""
+    found = compared[0]
+    for k, arm in enumerate(found.to_json()["arms"]):
+        n_test = found.runs[0][0].result["n_test"]
+        expected = corrected_accuracy(arm["accuracies"], n_test, test_to_train=found.test_to_train)
+        assert (arm["low_accuracy"], arm["high_accuracy"]) == (expected.low, expected.high) == found.intervals[k][:2]
+        assert arm["low_accuracy"] < arm["mean_accuracy"] < arm["high_accuracy"]
 
 
 @pytest.mark.parametrize(
@@ -466,7 +477,9 @@ def test_the_screen_says_the_numbers_the_verdict_and_what_differs(compared, fold
     code, out, _ = call(folder, *arms, *small, "--seeds", 5, "--runs", runs)
     assert code == 0
     lines = out.splitlines()
-    assert re.fullmatch(r"blurred +\d+\.\d\d % +\d+\.\d\d to \d+\.\d\d % +\d+ s +5", lines[2])
+    assert re.fullmatch(r"arm +mean accuracy +95 % interval +least to greatest +a run +seeds", lines[0])
+    range_ = r"\d+\.\d\d to \d+\.\d\d %"
+    assert re.fullmatch(rf"blurred +\d+\.\d\d % +{range_} +{range_} +\d+ s +5", lines[2])
     assert lines[3].startswith("blurred against plain: ")
     assert lines[4] == "    data.chain = blur(size=5) (plain: none)"
     assert lines[5].startswith("page    ")

@@ -362,7 +362,7 @@ def compare(
     for warning in found.warnings:
         _say(f"warning: {warning}")
     _table(
-        ("arm", "mean accuracy", "least to greatest", "a run", "seeds"),
+        ("arm", "mean accuracy", f"{100 * found.level:.0f} % interval", "least to greatest", "a run", "seeds"),
         [_arm_row(found, k) for k in range(len(found.arms))],
     )
     for k, one in enumerate(found.against_baseline()):
@@ -373,9 +373,10 @@ def compare(
 
 
 def _arm_row(found: Comparison, k: int) -> tuple[str, ...]:
-    row = 100 * found.accuracy[k]
-    seconds = f"{found.seconds(k):.0f} s"
-    return found.arms[k].name, f"{row.mean():.2f} %", f"{row.min():.2f} to {row.max():.2f} %", seconds, str(len(row))
+    row, interval = 100 * found.accuracy[k], found.intervals[k]
+    known = f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %" if interval else ""
+    numbers = (f"{row.mean():.2f} %", known, f"{row.min():.2f} to {row.max():.2f} %")
+    return found.arms[k].name, *numbers, f"{found.seconds(k):.0f} s", str(len(row))
 
 
 @app.command("show-data")

@@ -9,15 +9,19 @@ from scipy import stats
 from foveola.lab.paired import (
     Difference,
     _redrawn,
+    bootstrap_accuracy,
     bootstrap_difference,
+    corrected_accuracy,
     flip_deviation,
     holm,
     mcnemar,
     narrowest,
     paired_difference,
     seeds_needed,
+    share_interval,
     verdict,
 )
+from foveola.learning.metrics import wilson
 from foveola.types import Interval
 
 
@@ -88,7 +92,13 @@ def test_intervals_hold_the_known_difference_as_often_as_they_say(n, level):
 
 
 def resampled(rng, sets, splits, noise):
-    """Differences in points of two learners over random splits, float64 (sets, splits), n_test / n_train = 1/4.
+    """Differences in points of two learners over random splits, float64 (sets, splits): see `learned`."""
+    accuracy = learned(rng, sets, splits, noise)
+    return 100 * (accuracy[1] - accuracy[0])
+
+
+def learned(rng, sets, splits, noise):
+    """Accuracies of two learners over random splits, float64 (2, sets, splits), n_test / n_train = 1/4.
 
     A set has 100 pictures, a split is 80 to learn from and 20 to judge by, as `foveola compare` draws one for each seed. Each
     learner sees one number of a picture, its class plus noise, and puts its border half way between the two classes' means.
@@ -104,8 +114,7 @@ def resampled(rng, sets, splits, noise):
     ones = is_one[..., n_test:]
     means = [(train * side).sum(axis=3) / side.sum(axis=2) for side in (ones, 1 - ones)]
     right = (test > (means[0] + means[1])[..., None] / 2) == is_one[..., :n_test]
-    accuracy = right.mean(axis=3)
-    return 100 * (accuracy[1] - accuracy[0])
+    return right.mean(axis=3)
 
 
 def test_with_splits_by_seed_false_alarms_are_rare_by_the_correction_and_frequent_without():
@@ -261,3 +270,64 @@ def test_the_deviation_of_flips_by_hand():
     one, other = np.ones(100, bool), np.ones(100, bool)
     one[:2], other[2:4] = False, False
     assert flip_deviation(one, other) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.825, 160), (0.5, 40), (0.9975, 400)])
+def test_the_interval_of_a_share_is_wilsons_where_the_pictures_are_all_there_is(share, n):
+    found = share_interval(share, share * (1 - share) / n, math.inf, n)
+    assert found == pytest.approx(wilson(round(share * n), n))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_answers_without_any_variance_are_no_proof(share):
+    """All right on 80 pictures with every seed: as sure as 80 pictures make it."""
+    found = bootstrap_accuracy(np.full((5, 80), share, bool))
+    assert found == pytest.approx(wilson(round(80 * share), 80))
+
+
+def test_the_ends_are_where_t_says():
+    """Wilson's ends solve |share - end| = t √(end (1 - end) / n_eff), with the corrected variance in n_eff."""
+    values, ratio = np.array([0.94, 0.97, 0.95, 0.99, 0.96]), 0.25
+    share, variance = values.mean(), values.var(ddof=1) * (1 / 5 + ratio)
+    effective = share * (1 - share) / variance
+    found = corrected_accuracy(values, 80, test_to_train=ratio)
+    for end in found[:2]:
+        assert abs(share - end) == pytest.approx(stats.t.ppf(0.975, 4) * math.sqrt(end * (1 - end) / effective))
+    assert 0 < found.low < share < found.high < 1
+
+
+def test_in_the_middle_the_interval_of_a_share_is_the_paired_t_of_one_arm():
+    values = np.array([0.801, 0.812, 0.808, 0.795, 0.803, 0.81])
+    plain = paired_difference(100 * values, test_to_train=0.2).interval
+    found = corrected_accuracy(values, 10_000, test_to_train=0.2)
+    assert (100 * found.low, 100 * found.high) == pytest.approx((plain.low, plain.high), abs=0.05)
+
+
+def test_one_seed_has_no_interval_of_its_accuracy():
+    assert bootstrap_accuracy(np.ones((1, 9), bool)) is None
+    assert corrected_accuracy([0.8], 9) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("gain", [0.0, 1.2])
+def test_the_interval_of_an_arms_accuracy_misses_no_more_often_than_stated(kind, gain):
+    """1,000 arms of five seeds and 100 test pictures, whatever chance comes from, at accuracies of about 0.75 and 0.95."""
+    rng = np.random.default_rng(8)
+    truth = np.mean([simulated(rng, 100, 4_000, gain, *KINDS[kind])[1].mean() for _ in range(20)])
+    missed = 0
+    for _ in range(1_000):
+        low, high, _ = bootstrap_accuracy(simulated(rng, 5, 100, gain, *KINDS[kind])[1], repeats=60)
+        missed += not low <= truth <= high
+    assert missed <= rate_may_be(0.05)
+
+
+def test_with_splits_by_seed_the_corrected_interval_of_an_arms_accuracy_holds_it_and_the_plain_one_does_not():
+    truth = learned(np.random.default_rng(6), 20_000, 1, 1.0)[0].mean()
+    accuracy = learned(np.random.default_rng(7), 1_000, 10, 1.0)[0]
+    missed = dict.fromkeys((0.25, 0.0), 0)
+    for ratio in missed:
+        for row in accuracy:
+            low, high, _ = corrected_accuracy(row, 20, test_to_train=ratio)
+            missed[ratio] += not low <= truth <= high
+    assert missed[0.25] <= rate_may_be(0.05)
+    assert missed[0.0] > 3 * rate_may_be(0.05)

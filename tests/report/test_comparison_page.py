@@ -9,8 +9,9 @@ import pytest
 
 from foveola.lab.arms import Arm
 from foveola.lab.comparison import Comparison
+from foveola.lab.paired import bootstrap_accuracy, corrected_accuracy
 from foveola.lab.runs import Run, numbers_of, write_evaluation
-from foveola.learning.metrics import Evaluation
+from foveola.learning.metrics import Evaluation, wilson
 from foveola.report.comparison_figures import Against, against_zero, banded, colour, paired_dots
 from foveola.report.comparison_page import SHOWN_FLIPS, render
 from foveola.report.figures import ticks
@@ -147,7 +148,7 @@ def test_a_difference_that_was_allowed_is_warned_of_beside_every_table(make):
     page = render(found, look)
     warning = "Not one thing only. The arms differ in fit.epochs too, which was allowed: a difference may come from it."
     tables = sum(tag == "table" for tag, _ in Page(page).elements)
-    assert tables == 5
+    assert tables == 6
     assert Page(page).text.count(warning) == tables + 1  # and once at the top
     assert "Not one thing only" not in render(make(WORSE), look)
 
@@ -159,6 +160,39 @@ def test_what_differs_is_told_with_both_values(make):
 def test_every_seed_has_its_accuracies_and_difference(make):
     text = Page(render(make(WORSE), look)).text
     assert re.search(r"3 ?86\.67 % ?73\.33 % ?−13\.33", text)  # 8 and 16 wrong of 60
+
+
+def test_every_arm_has_its_mean_with_interval_least_and_greatest(make):
+    """Of 60: plain 6, 7, 6, 8, 6 wrong, on one test part; the interval is that of seeds and pictures."""
+    found = make(WORSE)
+    low, high, _ = bootstrap_accuracy(np.stack(found.correct[0]))
+    text = Page(render(found, look)).text
+    assert re.search(rf"plain ?89\.00 % ?{100 * low:.2f} to {100 * high:.2f} % ?86\.67 to 90\.00 %", text)
+
+
+def test_with_a_split_a_seed_the_mean_has_the_corrected_interval(make):
+    found = make(WORSE, own_split=True)
+    low, high, _ = corrected_accuracy(found.accuracy[1], 60, test_to_train=60 / 240)
+    assert f"{100 * low:.2f} to {100 * high:.2f} %" in Page(render(found, look)).text
+    assert found.to_json()["arms"][1]["low_accuracy"] == low
+
+
+def test_one_seed_has_no_interval_and_says_why(make):
+    found = make(([6], [9]))
+    text = Page(render(found, look)).text
+    assert "One seed tells nothing about the scatter of others, so the mean has no interval." in text
+    assert [found.to_json()["arms"][0][f"{end}_accuracy"] for end in ("low", "high")] == [None, None]
+
+
+def test_accuracies_without_an_interval_say_why(make):
+    """Single runs in the table: ±9.3 points, half of Wilson's interval for 16 of 60 wrong, is the widest; val: no measure."""
+    text = Page(render(make(WORSE), look)).text
+    low, high, _ = wilson(44, 60)
+    assert (
+        f"A single run’s accuracy is known to ±{50 * (high - low):.1f} points or better from its own 60 test pictures"
+        in text
+    )
+    assert "so it is no measure of the arm and has no interval here" in text
 
 
 def test_the_methods_are_those_that_were_used(make):

@@ -67,6 +67,14 @@ def test_a_single_epoch_lies_in_the_middle_as_a_dot():
     assert '<circle class="dot val" cx="208" cy="30" r="4"/>' in svg
 
 
+def test_intervals_are_a_field_around_their_curve():
+    line = Line("val", [0.5, 0.5, 1.0], [(0.25, 0.75), (0.5, 0.5), (0.5, 1.0)])
+    svg = curves("Accuracy", [Line("train", [0.5, 0.6, 0.7]), line], best=3, as_percent=True)
+    # along the upper ends to the right, along the lower ones back; y: 30 is 100 %, 208 is 0 %
+    assert '<polygon class="band val" points="48,74.5 208,119 368,30 368,119 208,119 48,163.5"/>' in svg
+    assert svg.count("<polygon") == 1
+
+
 def test_names_at_the_curves_ends_do_not_touch():
     svg = curves("Loss", [Line("train", [1.0, 0.51]), Line("val", [1.0, 0.49])], best=1)
     # both ends lie around y = 119; the names are 15 apart, the upper curve's name above

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from foveola.lab.looks import Looks
+from foveola.learning.metrics import wilson
 from foveola.report.pages import command, render
 
 VOID = {"meta", "link", "img", "br"}
@@ -249,3 +250,17 @@ def test_the_page_shows_pictures_on_their_way_and_mean_pictures(make_run):
     assert [page.count(f'alt="{colour} of it alone"') for colour in ("red", "green", "blue")] == [1, 1, 1]
     assert "after the chain" not in page  # there is none
     assert "<i>.jpg" not in page
+
+
+def test_vals_accuracy_has_its_interval_as_a_field_and_it_is_said_why_train_has_none(make_run):
+    run = make_run()
+    page = render(run)
+    n_val = sum(run.card.counts["val"])
+    field = re.search(r'<polygon class="band val" points="([^"]+)"', page)[1].split()
+    assert len(field) == 2 * len(run.history)
+    low, high, _ = wilson(round(run.history[0].val_accuracy * n_val), n_val)
+    # y: 30 is 100 %, 208 is 0 %
+    assert [float(field[k].split(",")[1]) for k in (0, -1)] == pytest.approx(
+        [208 - 178 * high, 208 - 178 * low], abs=0.06
+    )
+    assert "train has none: these are the very pictures that were learned from" in page

@@ -18,7 +18,9 @@ from foveola.lab.paired import (
     LEAST_SEEDS,
     Difference,
     Verdict,
+    bootstrap_accuracy,
     bootstrap_difference,
+    corrected_accuracy,
     holm,
     mcnemar,
     paired_difference,
@@ -125,6 +127,21 @@ class Comparison:
         """For every arm and seed which test pictures were named right: bool (n,) each, in the order of the run's ids."""
         return tuple(tuple(run.evaluation.correct for run in row) for row in self.runs)
 
+    @cached_property
+    def intervals(self) -> tuple[Interval | None, ...]:
+        """The interval of each arm's mean accuracy, 0..1; None with one seed.
+
+        It says where the arm lies, and not whether two arms differ: chance that both share widens it and drops out of their
+        difference.
+        """
+        return tuple(self._interval(k) for k in range(len(self.arms)))
+
+    def _interval(self, k: int) -> Interval | None:
+        if self.one_test_part:
+            return bootstrap_accuracy(np.stack(self.correct[k]), level=self.level)
+        pictures = len(self.correct[k][0])
+        return corrected_accuracy(self.accuracy[k], pictures, level=self.level, test_to_train=self.test_to_train)
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What stands beside every result: differences that were allowed."""
@@ -177,10 +194,12 @@ class Comparison:
         }
 
     def _arm_json(self, k: int) -> dict[str, Any]:
-        row = self.accuracy[k]
+        row, interval = self.accuracy[k], self.intervals[k]
         return {
             "name": self.arms[k].name,
             "mean_accuracy": float(row.mean()),
+            "low_accuracy": interval.low if interval else None,
+            "high_accuracy": interval.high if interval else None,
             "accuracies": row.tolist(),
             "seconds": self.seconds(k),
             "changes": {change.setting: change.arm for change in self.changes(k)},

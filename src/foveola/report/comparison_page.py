@@ -62,6 +62,17 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """One arm's accuracy over the seeds, in words."""
+
+    name: str
+    colour: str
+    mean: str
+    interval: str
+    range: str
+
+
+@dataclass(frozen=True)
 class ClassLine:
     """One class: its difference, interval and p in words, and the same as a figure."""
 
@@ -132,6 +143,8 @@ def render(found: Comparison, look: Look, *, command: str = "") -> str:
             figure=_figure(found, against),
             dots=paired_dots([arm.name for arm in found.arms], found.accuracy.tolist()),
             table=_table(found),
+            means=[_mean(found, k) for k in range(len(found.arms))],
+            reach=_widest(found),
             curves=_curves(found),
             arms=[_arm_section(found, k, look) for k in range(1, len(found.arms))],
             costs=[_cost(found, k) for k in range(len(found.arms))],
@@ -196,6 +209,23 @@ def _table(found: Comparison) -> list[tuple[int, list[str], list[str]]]:
         (seed, [f"{100 * a:.2f} %" for a in found.accuracy[:, s]], [signed(g) for g in gaps[1:, s]])
         for s, seed in enumerate(found.seeds)
     ]
+
+
+def _mean(found: Comparison, k: int) -> Mean:
+    row, interval = found.accuracy[k], found.intervals[k]
+    return Mean(
+        name=found.arms[k].name,
+        colour=colour(k),
+        mean=f"{100 * row.mean():.2f} %",
+        interval=f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %" if interval else "–",
+        range=f"{100 * row.min():.2f} to {100 * row.max():.2f} %",
+    )
+
+
+def _widest(found: Comparison) -> str:
+    """How far a single run's accuracy is known from its test pictures alone: the widest of all runs' intervals, in points."""
+    intervals = (run.evaluation.interval for row in found.runs for run in row)
+    return f"{100 * max((one.high - one.low) / 2 for one in intervals):.1f}"
 
 
 def _curves(found: Comparison) -> tuple[Markup, Markup] | None:

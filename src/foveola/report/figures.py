@@ -26,10 +26,11 @@ LEVELS = 5
 
 
 class Line(NamedTuple):
-    """One curve: its name (also its CSS class) and a value an epoch."""
+    """One curve: its name (also its CSS class), a value an epoch, and the interval (low, high) of each where it has one."""
 
     name: str
     values: Sequence[float]
+    intervals: Sequence[tuple[float, float]] = ()
 
 
 def ticks(low: float, high: float, steps: int = 5) -> list[float]:
@@ -63,7 +64,8 @@ def curves(title: str, lines: Sequence[Line], best: int, *, as_percent: bool = F
     plot = _Plot(len(lines[0].values), marks[-1])
     shown = best or len(lines[0].values)
     said = ", ".join(f"{line.name} {_value(line.values[shown - 1], as_percent)}" for line in lines)
-    body = [_grid(plot, marks, as_percent, unit), *(_curve(plot, line) for line in lines), _names(plot, lines)]
+    body = [_grid(plot, marks, as_percent, unit), *(_band(plot, line) for line in lines if line.intervals)]
+    body += [*(_curve(plot, line) for line in lines), _names(plot, lines)]
     if best:
         body += [_kept(plot, best, unit), *(_dot(plot, line, best) for line in lines)]
     text = f"{title} by {unit}; at {'the kept' if best else 'the last'} {unit} {shown}: {said}"
@@ -184,6 +186,14 @@ def _curve(plot: _Plot, line: Line) -> str:
             out += f"{pen}{short_number(plot.x(epoch))} {short_number(plot.y(value))}"
         pen = "L" if math.isfinite(value) else "M"
     return f'<path class="line {line.name}" d="{out}"/>' if out else ""
+
+
+def _band(plot: _Plot, line: Line) -> str:
+    """The intervals of a line's values, from their upper ends to the right and back along the lower ones."""
+    lows, highs = zip(*line.intervals, strict=True)
+    edge = [*enumerate(highs, start=1), *reversed([*enumerate(lows, start=1)])]
+    points = " ".join(f"{short_number(plot.x(epoch))},{short_number(plot.y(value))}" for epoch, value in edge)
+    return f'<polygon class="band {line.name}" points="{points}"/>'
 
 
 def _dot(plot: _Plot, line: Line, best: int) -> str:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from foveola.errors import count
 from foveola.lab.recipe import read_tables
 from foveola.lab.runs import Run
-from foveola.learning.metrics import Evaluation
+from foveola.learning.metrics import Evaluation, wilson
 from foveola.learning.rows import EpochRow, HeadRow
 from foveola.report import words
 from foveola.report.answers_section import answers_section
@@ -127,19 +127,24 @@ def learning(run: Run, fit: dict[str, Any]) -> Learning:
     """The curves of the run's history, those of its head first."""
     number = run.result["best_epoch"]
     head_best = run.kept_head
+    n_val = sum(run.card.counts["val"])
     stages = []
     if head_best:
-        stages.append(_stage("penalty", run.head, 0 if number else head_best.number))
+        stages.append(_stage("penalty", run.head, 0 if number else head_best.number, n_val))
     if run.history:
-        stages.append(_stage("epoch", run.history, number))
+        stages.append(_stage("epoch", run.history, number, n_val))
     best = run.history[number - 1] if number else head_best
     assert best is not None, "a run has at least one row"
     return Learning(tuple(stages), best, len(run.history), int(fit["epochs"]))
 
 
-def _stage(unit: str, rows: tuple[EpochRow | HeadRow, ...], kept: int) -> Stage:
+def _stage(unit: str, rows: tuple[EpochRow | HeadRow, ...], kept: int, n_val: int) -> Stage:
     loss = [Line("train", [row.train_loss for row in rows]), Line("val", [row.val_loss for row in rows])]
-    shares = [Line("train", [row.train_accuracy for row in rows]), Line("val", [row.val_accuracy for row in rows])]
+    known = [wilson(round(row.val_accuracy * n_val), n_val)[:2] for row in rows]
+    shares = [
+        Line("train", [row.train_accuracy for row in rows]),
+        Line("val", [row.val_accuracy for row in rows], known),
+    ]
     return Stage(
         unit,
         rows,
