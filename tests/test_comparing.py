@@ -141,6 +141,14 @@ def test_every_arm_has_the_interval_of_its_mean(compared):
         assert arm["low_accuracy"] < arm["mean_accuracy"] < arm["high_accuracy"]
 
 
+def test_every_line_about_a_run_has_its_interval(compared):
+    found, told, _ = compared
+    result = found.runs[1][3].result
+    share, low, high = (100 * result[f"test_accuracy{end}"] for end in ("", "_low", "_high"))
+    line = next(line for line in told if line.startswith("seed 3, blurred: "))
+    assert line.startswith(f"seed 3, blurred: {share:.2f} %, 95 % interval {low:.2f} to {high:.2f} (")
+
+
 @pytest.mark.parametrize(
     ("arms", "options", "said"),
     [
@@ -539,6 +547,12 @@ fv.compare(folder, {arms!r}, seeds=3, settings={small!r}, runs=runs, jobs=1)
 """
 
 
+SO_FAR = (
+    "{done} of 3 seeds are done, and this is what they show so far: the same command goes on, and a verdict is for the "
+    "number that was decided on before"
+)
+
+
 def test_a_killed_comparison_goes_on_and_repeats_nothing(folder, tmp_path, cache):
     """Killed with the fourth of six runs trained and not yet written down."""
     runs, script = tmp_path / "runs", INTERRUPTED.format(arms=ARMS[:2], small=SMALL)
@@ -547,12 +561,98 @@ def test_a_killed_comparison_goes_on_and_repeats_nothing(folder, tmp_path, cache
         child.kill()  # SIGKILL: nothing can be tidied up
     finished = {path: path.stat().st_mtime_ns for path in runs.glob("*/seed-*/result.json")}
     assert len(finished) == 3
+    left = json.loads(next(runs.glob("comparisons/*/comparison.json")).read_text("utf-8"))
+    assert (left["seeds"], [len(arm["accuracies"]) for arm in left["arms"]]) == ([0], [1, 1])
+    assert left["notes"] == [SO_FAR.format(done=1)]
+    assert SO_FAR.format(done=1)[1:] in next(runs.glob("comparisons/*/comparison.html")).read_text("utf-8")
     told = []
     found = fv.compare(folder, ARMS[:2], seeds=3, settings=SMALL, runs=runs, jobs=1, tell=told.append)
     assert ["was there" in line for line in told[1:]] == [True, True, True, False, False, False]
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert found.accuracy.shape == (2, 3)
     assert found.page.is_file()
+    whole = json.loads((found.path / "comparison.json").read_text("utf-8"))
+    assert (whole["seeds"], whole["notes"]) == ([0, 1, 2], [])
+
+
+def test_ctrl_c_leaves_a_page_of_what_is_known_and_its_command_asks_for_all(compared, folder, monkeypatch):
+    """Stopped with the second arm of the third seed under way: two seeds are whole."""
+    one, told = Trials._one, []
+
+    def stopped(self, arm, seed):
+        if (arm.name, seed) == ("blurred", 2):
+            raise KeyboardInterrupt
+        return one(self, arm, seed)
+
+    monkeypatch.setattr(Trials, "_one", stopped)
+    out = compared[2] / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        fv.compare(folder, ARMS[:2], seeds=3, settings=SMALL, runs=compared[2], out=out, jobs=1, tell=told.append)
+    assert told[-1] == f"interrupted: {out / 'comparison.html'} is about 2 of 3 seeds"
+    page = (out / "comparison.html").read_text("utf-8")
+    assert SO_FAR.format(done=2) in page
+    assert "--seeds 0-2" in html.unescape(page)
+    numbers = json.loads((out / "comparison.json").read_text("utf-8"))
+    assert (numbers["seeds"], numbers["notes"]) == ([0, 1], [SO_FAR.format(done=2)])
+
+
+def test_ctrl_c_before_the_first_seed_is_done_leaves_no_page(compared, folder, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trials, "_one", stopped)
+    out = compared[2] / "never"
+    with pytest.raises(KeyboardInterrupt):
+        fv.compare(folder, ARMS[:2], seeds=3, settings=SMALL, runs=compared[2], out=out, jobs=1)
+    assert not out.exists()
+
+
+def test_the_page_of_a_comparison_that_went_further_is_not_replaced_by_less(compared, folder, monkeypatch):
+    """All runs are there and Ctrl-C comes after the third seed: the page of five stays."""
+    options = {"seeds": 5, "settings": SMALL, "runs": compared[2], "out": compared[2] / "further", "jobs": 1}
+    before = {path: path.read_bytes() for path in fv.compare(folder, ARMS[:2], **options).path.iterdir()}
+    one = Trials._one
+
+    def stopped(self, arm, seed):
+        if seed == 3:
+            raise KeyboardInterrupt
+        return one(self, arm, seed)
+
+    monkeypatch.setattr(Trials, "_one", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        fv.compare(folder, ARMS[:2], **options)
+    assert len(before) == 2
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_progress_counts_runs_and_knows_the_time_once_one_was_trained(folder, tmp_path, monkeypatch):
+    seen, now = [], [0.0]
+    monkeypatch.setattr("foveola.workflows.pacing.monotonic", lambda: now[0])
+    one = Trials._one
+
+    def slow(self, arm, seed):
+        now[0] += 10
+        return one(self, arm, seed)
+
+    monkeypatch.setattr(Trials, "_one", slow)
+    options = {"seeds": 2, "settings": SMALL, "runs": tmp_path, "jobs": 1}
+    fv.compare(folder, ARMS[:2], **options, progress=lambda *about: seen.append(about))
+    assert seen == [(0, 4, None), (1, 4, 30.0), (2, 4, 20.0), (3, 4, 10.0), (4, 4, 0.0)]
+    seen.clear()
+    fv.compare(folder, ARMS[:2], **options, progress=lambda *about: seen.append(about))
+    assert seen == [(done, 4, None) for done in range(5)]  # nothing was trained, so nothing is known
+
+
+def test_each_run_is_told_when_it_is_done_and_not_with_its_seed(folder, tmp_path, monkeypatch):
+    told, one, before = [], Trials._one, []
+
+    def noted(self, arm, seed):
+        before.append(len(told))
+        return one(self, arm, seed)
+
+    monkeypatch.setattr(Trials, "_one", noted)
+    fv.compare(folder, ARMS, seeds=1, settings=SMALL, runs=tmp_path, jobs=1, tell=told.append)
+    assert before == [1, 2, 3]  # the first line is the warning of few seeds
 
 
 def test_runs_side_by_side_are_those_of_one_after_the_other(folder, tmp_path, cache):

@@ -348,14 +348,17 @@ def compare(
     json_: Json = False,
 ) -> None:
     """Does it help, or was it luck? Train arms that differ in one thing, over the same seeds, and say what was shown."""
+    from foveola.screen import Screen
+
     common = {"model.name": model, "fit.epochs": epochs, "data.size": size, **_settings(set_)}
     data, recipes = workflows.data_and_recipes(given or [])
-    found = workflows.compare(
-        data, [*recipes, *(arm or [])], seeds=seeds,
-        settings={key: value for key, value in common.items() if value is not None}, question=question or (),
-        allow=allow or (), margin=margin, precision=precision, budget=budget, runs=runs, out=out, jobs=jobs,
-        tell=lambda line: typer.echo(line, err=True),
-    )  # fmt: skip
+    with Screen() as screen:
+        found = workflows.compare(
+            data, [*recipes, *(arm or [])], seeds=seeds,
+            settings={key: value for key, value in common.items() if value is not None}, question=question or (),
+            allow=allow or (), margin=margin, precision=precision, budget=budget, runs=runs, out=out, jobs=jobs,
+            tell=lambda line: screen.tell(workflows.printable(line)), tick=screen.bar, progress=screen.runs,
+        )  # fmt: skip
     if json_:
         _print_json({"page": str(found.page), **found.to_json()})
         return

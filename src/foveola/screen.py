@@ -7,16 +7,35 @@ from __future__ import annotations
 
 import functools
 import time
+from datetime import timedelta
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from foveola.workflows import EpochRow, HeadRow, Plan, Row, StepRow, Watch, better, wilson
 
 SHOWN_ROWS = 12
+
+
+class TimeLeft(TimeRemainingColumn):
+    """What rich expects to be left; for a task that knows better (`until`, by the monotonic clock) a countdown to that.
+
+    rich goes by the last half minute, and one run of a comparison may take longer.
+    """
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        if "until" not in task.fields:
+            return super().render(task)
+        until = task.fields["until"]
+        if until is None:
+            return Text("-:--:--", style="progress.remaining")
+        left = timedelta(seconds=round(max(0.0, until - time.monotonic())))
+        return Text(str(left), style="progress.remaining")
 
 
 class Screen:
@@ -26,7 +45,7 @@ class Screen:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self.live = self.console.is_terminal
         self.bars = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(),
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeLeft(),
             console=self.console, transient=True,
         )  # fmt: skip
         self.rows: list[EpochRow | HeadRow] = []
@@ -62,6 +81,25 @@ class Screen:
         elif done == total or time.monotonic() - self._last_line > 10:
             self._last_line = time.monotonic()
             self._line(f"{stage}: {done:,} of {total:,}")
+
+    def bar(self, stage: str, done: int, total: int) -> None:
+        """The tick of a verb that has lines of its own: a bar on a terminal, nothing elsewhere."""
+        if self._display is not None:
+            self.tick(stage, done, total)
+
+    def runs(self, done: int, total: int, seconds: float | None) -> None:
+        """How many runs of a comparison are done, and the time left: a bar on a terminal; elsewhere their lines tell."""
+        if self._display is None:
+            return
+        what, until = f"{done} of {total} runs", None if seconds is None else time.monotonic() + seconds
+        if "runs" not in self._tasks:
+            self._tasks["runs"] = self.bars.add_task(what, total=total, until=until)
+        self.bars.update(self._tasks["runs"], description=what, completed=done, until=until, visible=done < total)
+        self._display.update(self._picture())
+
+    def tell(self, line: str) -> None:
+        """A line that stays, above the bars where there are any."""
+        self._line(line)
 
     def plan(self, plan: Plan) -> None:
         """What is about to be trained, before the first step."""

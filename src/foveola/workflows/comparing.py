@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
@@ -14,17 +13,14 @@ from typing import TYPE_CHECKING, Any
 from foveola.errors import UsageError, count
 from foveola.types import Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.material import Data
-from foveola.workflows.pacing import Pace, outlook
-from foveola.workflows.trials import Done, Trials
+from foveola.workflows.pacing import Pace
+from foveola.workflows.series import Progress, Series, shown_to_nobody
+from foveola.workflows.trials import Trials
 
 if TYPE_CHECKING:
     from foveola.lab.arms import Arm, Fair
     from foveola.lab.comparison import Comparison
     from foveola.lab.recipe import Recipe
-    from foveola.lab.runs import Run
-
-PILOT = 2
-"""So many seeds go first; then it is said what the question takes."""
 
 
 def compare(
@@ -43,6 +39,7 @@ def compare(
     jobs: int = 0,
     tell: Tell = tell_nobody,
     tick: Tick = no_tick,
+    progress: Progress = shown_to_nobody,
 ) -> Comparison:
     """Train every arm with every seed, say what their differences show, write a page; the first arm is the baseline.
 
@@ -55,13 +52,13 @@ def compare(
     the last pair that fits. jobs: how many runs go side by side, each with its share of the cores (0: two, where that pays).
 
     Runs that are there already, finished, under `runs` are not repeated, so an interrupted comparison goes on. The page and
-    its numbers go to the folder `out`, else to one below `runs`. Raises UsageError for arms that can't be compared.
+    its numbers go to the folder `out`, else to one below `runs`: written anew whenever a seed is done (or several, side by
+    side), so that a killed comparison leaves what it knows. Raises UsageError for arms that can't be compared.
 
         found = fv.compare("photos", ["plain", "sharpened: chain=sharpen"], seeds=5)
         print(found.against_baseline()[0].sentence, found.page)
     """
     from foveola.lab.arms import require_arms, require_fair
-    from foveola.lab.comparison import Comparison
 
     started = monotonic()
     parsed, wanted = [_arm(arm) for arm in arms], parse_seeds(seeds)
@@ -75,32 +72,11 @@ def compare(
     trials.settle(len(wanted))
     for line in (*_warnings(fair, len(wanted)), *_changed(about, folder, Path(runs))):
         tell(f"warning: {line}")
-    rows: list[tuple[Run, ...]] = []
-    notes: list[str] = []
-
-    def note(line: str) -> None:
-        notes.append(line)
-        tell(line)
-
-    def found() -> Comparison:
-        return Comparison(
-            tuple(parsed), tuple(wanted[: len(rows)]), tuple(zip(*rows, strict=True)), margin, question=fair.question,
-            allowed=fair.allowed, notes=tuple(notes), path=folder,
-        )  # fmt: skip
-
-    while len(rows) < len(wanted):
-        some = wanted[len(rows) :][: trials.group]
-        if rows and not pace.allows(len(some)):
-            note(pace.ended(len(rows), len(wanted)))
-            break
-        with pace.measured():
-            for seed, row in zip(some, trials.rows(some), strict=True):
-                rows.append(tuple(_told(row, parsed, seed, tell)))
-        if precision is not None and len(rows) - len(some) < PILOT <= len(rows):
-            note(outlook(found(), precision, pace, len(wanted)))
-    done = found()
-    _write(done, trials, about)
-    return done
+    known = _read(folder / "comparison.json").get("seeds", []) if (folder / "comparison.json").is_file() else []
+    series = Series(
+        parsed, wanted, trials, pace, fair, margin, precision, folder, about, set(known), tell=tell, progress=progress
+    )
+    return series.run()
 
 
 def _warnings(fair: Fair, seeds: int) -> Iterator[str]:
@@ -185,13 +161,6 @@ def _arm(given: str | os.PathLike[str] | Mapping[str, object]) -> Arm:
     return Arm(str(given.get("name") or ", ".join(f"{k}={v}" for k, v in settings.items()) or "plain"), settings)
 
 
-def _told(row: Sequence[Done], arms: Sequence[Arm], seed: int, tell: Tell) -> Iterator[Run]:
-    for arm, (run, there) in zip(arms, row, strict=True):
-        how = "was there" if there else f"{run.result['seconds']:.0f} s"
-        tell(f"seed {seed}, {arm.name}: {100 * run.result['test_accuracy']:.2f} % ({how})")
-        yield run
-
-
 def _folder(
     trials: Trials, recipes: Sequence[Recipe], runs: Path, out: str | os.PathLike[str] | None
 ) -> tuple[Path, dict[str, Any]]:
@@ -235,37 +204,3 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         raise UsageError(f"{path} can't be read: choose another --out, or delete the folder") from None
     return found
-
-
-def _write(found: Comparison, trials: Trials, about: Mapping[str, Any]) -> None:
-    """The page and its numbers."""
-    from foveola.report.comparison_page import render
-    from foveola.store import write_atomic
-
-    assert found.path is not None and found.page is not None
-    write_atomic(found.page, render(found, trials.picture, command=_command(found, trials)))
-    write_atomic(found.path / "comparison.json", json.dumps({**about, **found.to_json()}, indent=1))
-
-
-def _command(found: Comparison, trials: Trials) -> str:
-    """The line that asks the same again, ready for a shell; DATA where the data came from no path."""
-    words = ["foveola", "compare", Path(trials.source).name if trials.source else "DATA"]
-    words += [arm.recipe.name for arm in trials.arms if arm.recipe]
-    for arm in trials.arms:
-        if not arm.recipe:
-            told = "; ".join(f"{key}={_toml(value)}" for key, value in arm.settings.items())
-            words += ["--arm", f"{arm.name}: {told}" if told else arm.name]
-    first, last = found.seeds[0], found.seeds[-1]
-    row = list(found.seeds) == list(range(first, last + 1))
-    words += ["--seeds", f"{first}-{last}" if row else ",".join(map(str, found.seeds))]
-    for key, value in trials.common.items():
-        words += ["--set", f"{key}={_toml(value)}"]
-    for key in found.question if any(arm.recipe for arm in trials.arms) else ():
-        words += ["--question", key]
-    for key in found.allowed:
-        words += ["--allow", key]
-    return shlex.join([*words, "--margin", f"{found.margin:g}"])
-
-
-def _toml(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

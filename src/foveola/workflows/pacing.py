@@ -31,6 +31,8 @@ class Pace:
     expected: float = 0.0
     _spent: float = 0.0
     _trained: int = 0
+    _began: float = 0.0
+    _finished: int = 0
 
     @classmethod
     def of(cls, budget: str | float | None, started: float, trials: Trials, seed: int) -> Pace:
@@ -55,10 +57,10 @@ class Pace:
     @contextlib.contextmanager
     def measured(self) -> Iterator[None]:
         """Counts what is trained within, and how long it takes."""
-        began, before = monotonic(), self.trials.trained
+        self._began, before = monotonic(), self.trials.trained
         yield
         if self.trials.trained > before:
-            self._spent += monotonic() - began
+            self._spent += monotonic() - self._began
             self._trained += self.trials.trained - before
 
     def pair_seconds(self, runs: Sequence[Sequence[Run]] = ((),)) -> float:
@@ -67,6 +69,16 @@ class Pace:
             return self._spent / self._trained * len(self.trials.arms)
         theirs = sum(run.result["seconds"] for row in runs for run in row) / max(1, len(runs[0]))
         return self.expected or theirs / max(1, self.trials.jobs)
+
+    def finished(self) -> None:
+        """Counts a run that was trained, while others of its group still are."""
+        self._finished += 1
+
+    def left(self, runs: int) -> float | None:
+        """Seconds that so many more runs should take, by those trained here; before the first as expected, else None."""
+        if self._finished:
+            return (self._spent + monotonic() - self._began) / self._finished * runs
+        return self.expected / len(self.trials.arms) * runs if self.expected else None
 
     def allows(self, pairs: int) -> bool:
         """Whether so many more pairs fit in, if they take as long as those before on average."""

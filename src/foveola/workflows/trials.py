@@ -134,13 +134,13 @@ class Trials:
                         f"arm '{arm.name}': it was registered in this one only; say --jobs 1"
                     )
 
-    def rows(self, seeds: Sequence[int]) -> Iterator[list[Done]]:
-        """The runs of these seeds, one row of all arms a seed; what is not there is trained."""
+    def rows(self, seeds: Sequence[int]) -> Iterator[Iterator[Done]]:
+        """The runs of these seeds, one row of all arms a seed; what is not there is trained when it is asked for."""
         if self.jobs > 1:
             yield from self._side_by_side(seeds)
             return
         for seed in seeds:
-            yield [self._one(arm, seed) for arm in self.arms]
+            yield (self._one(arm, seed) for arm in self.arms)
 
     def _one(self, arm: Arm, seed: int) -> Done:
         session, clock = self.session(arm, seed)
@@ -148,7 +148,7 @@ class Trials:
         self.trained += there is None
         return Done(there or _train(session, clock, self.tick), there is not None)
 
-    def _side_by_side(self, seeds: Sequence[int]) -> Iterator[list[Done]]:
+    def _side_by_side(self, seeds: Sequence[int]) -> Iterator[Iterator[Done]]:
         """The same in processes, each with its share of the threads."""
         import joblib
 
@@ -170,12 +170,12 @@ class Trials:
         )
         pool = joblib.Parallel(n_jobs=self.jobs, return_as="generator", idle_worker_timeout=60)
         made = iter(pool(calls)) if todo else iter(())
+
+        def one(found: Run | None) -> Done:
+            return Done(found or open_run(Path(next(made))), found is not None)
+
         for seed in seeds:
-            row = []
-            for k in range(len(self.arms)):
-                found = there[k, seed]
-                row.append(Done(found or open_run(Path(next(made))), found is not None))
-            yield row
+            yield (one(there[k, seed]) for k in range(len(self.arms)))
 
     def expected_seconds(self, seed: int) -> float:
         """What training all arms once should take, by a few measured steps, or by the runs that are there."""
@@ -217,8 +217,8 @@ def finished_like(planned: Session, tell: Tell = tell_nobody) -> Run | None:
             damaged.append(str(problem).removesuffix("train again"))
         except (UsageError, OSError, ValueError):  # unfinished
             continue
-    for problem in damaged:
-        tell(f"note: {problem}it is trained again, beside it")
+    for said in damaged:
+        tell(f"note: {said}it is trained again, beside it")
     return None
 
 
