@@ -116,6 +116,7 @@ def test_predictions_that_are_gone_are_damage_too(run):
         ("calibration.npz", ["predict", "RUN", "DATA", "--abstain", "0.2"]),
         ("pictures.npz", ["report", "RUN"]),
         ("insides.npz", ["report", "RUN"]),
+        ("looks.npz", ["report", "RUN"]),
         ("data.json", ["report", "RUN"]),
         ("network.json", ["report", "RUN"]),
         ("environment.json", ["report", "RUN"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +53,7 @@ class Looks:
         """Read what `save` wrote."""
         if not path.exists():
             return cls()
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             names = tuple(json.loads(arrays["names"].tobytes()))
             kinds = [tuple(arrays[f"{kind}_{k}"] for k in range(len(names))) for kind in ("raw", "sized", "seen")]
             return cls(arrays["means"], arrays["counted"], names, *kinds)

@@ -150,7 +150,8 @@ class Run:
     @cached_property
     def looks(self) -> Looks:
         """What the report shows of how the data looks."""
-        return Looks.load(self.path / "looks.npz")
+        with self._reading("looks.npz") as path:
+            return Looks.load(path)
 
     @cached_property
     def insides(self) -> Insides:
