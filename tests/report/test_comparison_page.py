@@ -222,6 +222,12 @@ def test_the_cost_of_an_arm_is_told_and_compared(make):
     assert re.search(r"sharpened ?11\.0 s ?11\.0 to 11\.0 s ?1\.10", Page(render(make(WORSE), look)).text)
 
 
+def test_a_page_of_a_comparison_under_way_says_so_before_anything_else(make):
+    text = Page(render(make(([6, 7], [14, 15]), unfinished="2 of 10 seeds are done"), look)).text
+    assert text.index("Not at its end. 2 of 10 seeds are done.") < text.index("The answer")
+    assert "No verdict. 2 seeds were trained" not in text  # nobody need be told to ask for more
+
+
 def test_notes_are_shown(make):
     text = Page(render(make(WORSE, notes=("the budget of 5m ends here",)), look)).text
     assert "The budget of 5m ends here." in text

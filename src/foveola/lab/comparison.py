@@ -77,8 +77,8 @@ class Comparison:
 
     runs: one row an arm, in the order of the seeds; margin: the difference in points below which nobody cares; question,
     allowed: the settings that differ by intention, and those that differ besides; notes: what a reader should know, such as
-    that a budget ended it; path: the folder of the page. Raises UsageError where two runs of a seed were measured on
-    different pictures.
+    that a budget ended it; path: the folder of the page; unfinished: how far it has come, while seeds are to be trained yet.
+    Raises UsageError where two runs of a seed were measured on different pictures.
     """
 
     arms: tuple[Arm, ...]
@@ -90,6 +90,7 @@ class Comparison:
     allowed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     path: Path | None = None
+    unfinished: str = ""
 
     def __post_init__(self) -> None:
         for seed, pair in zip(self.seeds, zip(*self.runs, strict=True), strict=True):
@@ -190,7 +191,7 @@ class Comparison:
             "seeds": list(self.seeds),
             "question": list(self.question),
             "warnings": list(self.warnings),
-            "notes": list(self.notes),
+            "notes": [*self.notes, *([self.unfinished] if self.unfinished else [])],
         }
 
     def _arm_json(self, k: int) -> dict[str, Any]:

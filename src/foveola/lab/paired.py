@@ -132,7 +132,7 @@ def share_interval(share: float, variance: float, freedom: float, pictures: int,
     the number of pictures of one test part.
 
     >>> [round(end, 4) for end in share_interval(0.81, 0.005**2, 9, 10_000)[:2]]
-    [0.7984, 0.821]
+    [0.7984, 0.8211]
     >>> [round(end, 3) for end in share_interval(1.0, 0.0, 9, 80)[:2]]
     [0.94, 1.0]
     """

@@ -68,13 +68,14 @@ class Series:
         self._write(found, found.seeds)
         return found
 
-    def found(self, *notes: str) -> Comparison:
+    def found(self, unfinished: str = "") -> Comparison:
         """What the seeds that are done say."""
         from foveola.lab.comparison import Comparison
 
         return Comparison(
             tuple(self.arms), tuple(self.seeds[: len(self.rows)]), tuple(zip(*self.rows, strict=True)), self.margin,
-            question=self.fair.question, allowed=self.fair.allowed, notes=(*self.notes, *notes), path=self.folder,
+            question=self.fair.question, allowed=self.fair.allowed, notes=tuple(self.notes), path=self.folder,
+            unfinished=unfinished,
         )  # fmt: skip
 
     def _may_go_on(self) -> bool:
