@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from foveola.lab.runs import open_run as open_run
     from foveola.models.table import MODELS as MODELS
     from foveola.types import Size as Size
+    from foveola.workflows import check as check
     from foveola.workflows import compare as compare
     from foveola.workflows import demo as demo
     from foveola.workflows import evaluate as evaluate
@@ -54,6 +55,7 @@ _WHERE = {
     "Run": "foveola.lab.runs",
     "Size": "foveola.types",
     "UsageError": "foveola.errors",
+    "check": "foveola.workflows",
     "compare": "foveola.workflows",
     "demo": "foveola.workflows",
     "evaluate": "foveola.workflows",

@@ -70,6 +70,9 @@ def train(
     group_by: Annotated[
         str | None, typer.Option(help="Column or regular expression: what must stay on one side.")
     ] = None,
+    exclude: Annotated[
+        Path | None, typer.Option(help="A list of pictures to leave out, as `foveola check --fix` writes it.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
     set_: Settings = None,
@@ -89,6 +92,7 @@ def train(
         "data.labels": str(labels) if labels else None,
         "data.label_pattern": label_pattern,
         "data.group_by": group_by,
+        "data.exclude": str(exclude) if exclude else None,
         **_settings(set_),
     }
     with Screen() as screen:
@@ -97,6 +101,47 @@ def train(
             settings=settings, out=out, runs=runs, watch=screen.watch,
         )  # fmt: skip
     _print_run(run, json_)
+
+
+@app.command()
+def check(
+    data: Annotated[str, typer.Argument(help="A folder of class folders, an .npz file, cifar10 or digits.")],
+    out: Annotated[Path, typer.Option(help="The page with thumbnails; an older one is replaced.")] = Path("check.html"),
+    fix: Annotated[
+        Path | None, typer.Option(help="Write a list of what could be left out, for `foveola train --exclude`.")
+    ] = None,
+    suspects: Annotated[
+        bool | None, typer.Option(help="Doubt labels. [default: if it takes less than a minute]")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="A CSV table of file and label.")] = None,
+    label_pattern: Annotated[str | None, typer.Option(help="A regular expression; its group is the class.")] = None,
+    exclude: Annotated[Path | None, typer.Option(help="A list of pictures to leave out.")] = None,
+    set_: Settings = None,
+    json_: Json = False,
+) -> None:
+    """Look for what is wrong with data: damage, copies, leaks, shortcuts, odd pictures, labels that look wrong."""
+    from foveola.screen import Screen
+
+    settings = {
+        "data.labels": str(labels) if labels else None,
+        "data.label_pattern": label_pattern,
+        "data.exclude": str(exclude) if exclude else None,
+        **_settings(set_),
+    }
+    with Screen() as screen:
+        found = workflows.check(data, settings=settings, suspects=suspects, out=out, fix=fix, tick=screen.tick)
+    if json_:
+        _print_json(found.to_json())
+        return
+    _say(workflows.printable(found.headline))
+    for finding in found.findings:
+        _say(f"{finding.severity + ':':8} {finding.message}")
+        _say(f"         {finding.advice}")
+    for remark in found.remarks:
+        _say(f"note:    {remark}")
+    _say(f"page     {out}")
+    if fix is not None:
+        _say(f"list     {fix}: read it, then foveola train DATA --exclude {fix}")
 
 
 @app.command()

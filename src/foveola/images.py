@@ -50,7 +50,8 @@ class Decoded:
 
     `image` is uint8 (h, w, 3), RGB, upright; `height_px` and `width_px` are those of the whole picture (upright);
     `reduced` is True when a JPEG was decoded at 1/2, 1/4 or 1/8 because more was not needed; `notes` says what was
-    done to it ("transparency laid on white"); `content` is the SHA-256 of the decoded pixels, before any resizing.
+    done to it ("transparency laid on white"); `content` is the SHA-256 of the decoded pixels, before any resizing; `mode` is
+    what the file stores, as Pillow calls it ("RGB", "L", "RGBA", "P", "CMYK", "I;16"), and `stored_bytes` its size.
     """
 
     image: Image
@@ -61,6 +62,8 @@ class Decoded:
     reduced: bool
     notes: tuple[str, ...]
     content: bytes = b""
+    mode: str = "RGB"
+    stored_bytes: int = 0
 
 
 def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> Decoded:
@@ -79,6 +82,7 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
         _check_limits(height, width)
         name = opened.format or "?"
         notes = _notes(opened, _orientation(opened))
+        mode = opened.mode
         orientation = 1 if name in _TURNED_BY_DECODER else _orientation(opened)
         if orientation >= 5:
             height, width = width, height
@@ -89,7 +93,8 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
         reduced = opened.width * opened.height < width * height
         image = _pixels(opened, orientation)
     content = sha256(np.ascontiguousarray(image)).digest()
-    return Decoded(image, "JPEG" if name == "MPO" else name, height, width, orientation, reduced, notes, content)
+    form = "JPEG" if name == "MPO" else name
+    return Decoded(image, form, height, width, orientation, reduced, notes, content, mode, len(data))
 
 
 def size_of(data: bytes) -> tuple[int, int]:
@@ -147,13 +152,22 @@ def resize(image: Image, size: Size, how: Resize = "pad") -> Image:
         return np.asarray(source.resize((target_w, target_h), pillow.Resampling.BICUBIC))
     if how == "crop":
         return np.asarray(ImageOps.fit(source, (target_w, target_h), pillow.Resampling.BICUBIC))
-    inner_h, inner_w = _scaled(height, width, size, how)
+    top, left, inner_h, inner_w = inside(height, width, size)
     out = np.zeros((target_h, target_w, 3), np.uint8)
-    top, left = (target_h - inner_h) // 2, (target_w - inner_w) // 2
     out[top : top + inner_h, left : left + inner_w] = np.asarray(
         source.resize((inner_w, inner_h), pillow.Resampling.BICUBIC)
     )
     return out
+
+
+def inside(height: int, width: int, size: Size) -> tuple[int, int, int, int]:
+    """Where a picture of this height and width lies after `resize(..., "pad")`: top, left, height, width in pixels.
+
+    >>> inside(40, 10, Size(8, 8))
+    (0, 3, 8, 2)
+    """
+    inner_h, inner_w = _scaled(height, width, size, "pad")
+    return (size.height_px - inner_h) // 2, (size.width_px - inner_w) // 2, inner_h, inner_w
 
 
 def shrink(image: Image, longest_px: int) -> Image:

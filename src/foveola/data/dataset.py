@@ -95,7 +95,8 @@ class Arrays:
     def full(self, i: int) -> Decoded:
         height, width = self.pixels.shape[1:3]
         image = self.pixels[i]
-        return Decoded(image, "array", height, width, 1, False, (), sha256(np.ascontiguousarray(image)).digest())
+        content = sha256(np.ascontiguousarray(image)).digest()
+        return Decoded(image, "array", height, width, 1, False, (), content, "RGB", image.nbytes)
 
     def size(self, i: int) -> tuple[int, int]:
         return int(self.pixels.shape[1]), int(self.pixels.shape[2])

@@ -44,6 +44,8 @@ class Outcome:
     kind: int = 0
     notes: tuple[str, ...] = ()
     content: bytes = b""
+    mode: str = ""
+    stored_bytes: int = 0
 
 
 def decode_all(source: Source, target: Path, size: Size, how: Resize, tick: Tick) -> list[Outcome]:
@@ -97,7 +99,8 @@ def _decode_chunk(source: Source, rows: Rows, target: Path, size: Size, how: Res
 def _outcome(row: int, decoded: Decoded) -> Outcome:
     kind = decoded.orientation if decoded.reduced else 0
     size = (decoded.height_px, decoded.width_px)
-    return Outcome(row, "", False, decoded.format, *size, kind, decoded.notes, decoded.content)
+    seen = (decoded.format, *size, kind, decoded.notes, decoded.content, decoded.mode, decoded.stored_bytes)
+    return Outcome(row, "", False, *seen)
 
 
 def same_content(source: Source, outcomes: list[Outcome], pixels: Images) -> Rows:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +30,31 @@ VERSION = 2
 """Raise it with every change that changes pixels: old caches are then not found any more."""
 
 
+class FileKind(NamedTuple):
+    """What a picture's file is: its format, the mode that Pillow finds in it, and what was done on decoding."""
+
+    format: str
+    mode: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What the pictures' files are: `of`, int64 (n,), is each one's position in `kinds`; stored_bytes is int64 (n,)."""
+
+    kinds: tuple[FileKind, ...]
+    of: Rows
+    stored_bytes: NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A data set's usable pictures at one size.
 
     dataset: the usable rows only, with every problem listed; pixels: uint8 (n, H, W, 3), mapped from the disk, not
     writable; content: int64 (n,), equal where the decoded pictures were equal, whatever their files; sizes: int32
-    (n, 2), upright height and width of the originals; formats and notes: how many pictures of each; key: what the
-    pixels were made of, for those who keep what they make of the pixels.
+    (n, 2), upright height and width of the originals; formats and notes: how many pictures of each; files: the same and
+    more, picture by picture; key: what the pixels were made of, for those who keep what they make of the pixels.
     """
 
     dataset: Dataset
@@ -49,6 +66,7 @@ class Prepared:
     size: Size
     how: Resize
     key: str
+    files: FileFacts
 
 
 def prepare(dataset: Dataset, size: Size, how: Resize = "pad", *, tick: Tick = no_tick) -> Prepared:
@@ -78,7 +96,10 @@ def _key(dataset: Dataset, size: Size, how: Resize) -> str:
 def _in_memory(dataset: Dataset, pixels: Images, size: Size, how: Resize) -> Prepared:
     content = number([sha256(np.ascontiguousarray(row)).digest() for row in pixels])
     sizes = np.tile(np.array(size, np.int32), (len(pixels), 1))
-    return Prepared(dataset, pixels, content, sizes, {"array": len(pixels)}, {}, size, how, _key(dataset, size, how))
+    stored = np.full(len(pixels), int(np.prod(pixels.shape[1:])), np.int64)
+    files = FileFacts((FileKind("array", "RGB", ()),), np.zeros(len(pixels), np.int64), stored)
+    key = _key(dataset, size, how)
+    return Prepared(dataset, pixels, content, sizes, {"array": len(pixels)}, {}, size, how, key, files)
 
 
 def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) -> None:
@@ -96,16 +117,20 @@ def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) ->
         if len(good) < len(outcomes):
             _compact(target, kept)
         pixels = np.load(target, mmap_mode="r")
+        kinds = [FileKind(o.format, o.mode, o.notes) for o in good]
         np.savez(
             folder / "facts.npz",
             kept=kept,
             sizes=np.array([(o.height_px, o.width_px) for o in good], np.int32).reshape(-1, 2),
             content=same_content(dataset.source, good, pixels),
+            kinds=number(kinds),
+            stored_bytes=np.array([o.stored_bytes for o in good], np.int64),
         )
         facts = {
             "problems": [[o.row, o.reason] for o in outcomes if o.reason],
             "formats": Counter(o.format for o in good),
             "notes": Counter(note for o in good for note in o.notes),
+            "kinds": [[*kind[:2], list(kind.notes)] for kind in dict.fromkeys(kinds)],
             "checks": spot_checks(pixels),
             "passing": any(o.passing for o in outcomes),
         }
@@ -147,7 +172,9 @@ def _open(place: Path, dataset: Dataset, size: Size, how: Resize, *, just_made: 
         pixels = np.load(place / "pixels.npy", mmap_mode="r", allow_pickle=False)
         with np.load(BytesIO((place / "facts.npz").read_bytes()), allow_pickle=False) as arrays:
             kept, sizes, content = arrays["kept"], arrays["sizes"], arrays["content"]
-        whole = len(kept) == len(content) and len(kept) + len(facts["problems"]) == len(dataset)
+            kinds = tuple(FileKind(form, mode, tuple(notes)) for form, mode, notes in facts["kinds"])
+            files = FileFacts(kinds, arrays["kinds"], arrays["stored_bytes"])
+        whole = len(kept) == len(content) == len(files.of) and len(kept) + len(facts["problems"]) == len(dataset)
         fits = pixels.dtype == np.uint8 and pixels.shape == (len(kept), *size, 3)
         if not whole or not fits or spot_checks(pixels) != facts["checks"]:
             return None
@@ -156,7 +183,7 @@ def _open(place: Path, dataset: Dataset, size: Size, how: Resize, *, just_made: 
     problems = [Problem(dataset.ids[row], reason) for row, reason in facts["problems"]]
     usable = dataset.take(kept, problems) if problems else dataset
     key = digest(_key(dataset, size, how), *facts["checks"].values())
-    return Prepared(usable, pixels, content, sizes, facts["formats"], facts["notes"], size, how, key)
+    return Prepared(usable, pixels, content, sizes, facts["formats"], facts["notes"], size, how, key, files)
 
 
 def describe(prepared: Prepared) -> str:

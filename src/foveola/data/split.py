@@ -1,13 +1,14 @@
 """Who trains, who chooses, who judges: the split into train, val and test.
 
 Training sees train, choices (which epoch, when to stop) see val, and the number that is reported comes from test, once.
-Pictures with the same decoded content, and pictures of one group, are always on one side.
+Pictures with the same decoded content, and pictures of one group, are always on one side; so are near-duplicates and
+twins (see `findings`), unless that would leave a part without a class.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import numpy as np
@@ -25,16 +26,21 @@ class SplitSpec:
     """How much of the data judges and chooses.
 
     test_fraction: share of all pictures, 0..1, where the data has no test part of its own; val_fraction: share of the
-    rest, where it has no val part.
+    rest, where it has no val part; near_copies_together: whether near-duplicates, and files made of one another by their
+    names, stay on one side (pictures of the same content always do).
     """
 
     test_fraction: Annotated[float, Ge(0.02), Lt(0.9)] = 0.2
     val_fraction: Annotated[float, Ge(0.02), Lt(0.9)] = 0.1
+    near_copies_together: bool = True
 
 
 @dataclass(frozen=True)
 class Split:
-    """Three disjoint sets of rows, int64, each sorted; together they are all rows. `rule` and `notes` are for readers."""
+    """Three disjoint sets of rows, int64, each sorted; together they are all rows. `rule` and `notes` are for readers.
+
+    leaked: the rows of test that have a copy or twin in train or val.
+    """
 
     train: Rows
     val: Rows
@@ -42,19 +48,46 @@ class Split:
     seed: int
     rule: str
     notes: tuple[str, ...] = ()
+    leaked: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def split(dataset: Dataset, content: Rows, spec: SplitSpec, seed: int) -> Split:
+def split(dataset: Dataset, content: Rows, spec: SplitSpec, seed: int, *, related: Rows | None = None) -> Split:
     """Split a data set, stratified by class, seeded; its official parts are used as they are.
 
-    content: int64 (n,), equal where the decoded pictures are equal. Raises DataError when a class has too few pictures
-    (or groups) to be in every part.
+    content: int64 (n,), equal where the decoded pictures are equal; related: int64 (n,), equal where they are copies of any
+    kind or twins, which then stay together too. Where these hang together so much that a class could not be in every part,
+    they are split all the same, and a note says so. Raises DataError when a class has too few pictures (or groups) to be
+    in every part.
 
     How: the groups are gone through in a random order, each goes to the part if that brings the part's class counts
     closer to their targets. Pictures that lie under two labels stay in train, and their group with them, for no judge can
     be right about them.
     """
-    units = content if dataset.groups is None else join(content, dataset.groups)
+    own = content if dataset.groups is None else join(content, dataset.groups)
+    if related is None:
+        return _split(dataset, content, own, spec, seed)
+    failed = False
+    try:
+        held = join(own, related) if spec.near_copies_together and (related != own).any() else own
+        found = _split(dataset, content, held, spec, seed)
+    except DataError:
+        if held is own:
+            raise
+        found, failed = _split(dataset, content, own, spec, seed), True
+    leaked = leaking(related, np.concatenate([found.train, found.val]), found.test)
+    notes = _related_notes(dataset, content, related, found, leaked, failed)
+    if held is not own and not failed and dataset.parts is None:
+        notes += _naive_note(dataset, related, spec, seed)
+    rule = found.rule + (", copies and twins too" if spec.near_copies_together and not failed else "")
+    return replace(found, rule=rule, notes=(*found.notes, *notes), leaked=leaked)
+
+
+def leaking(units: Rows, before: Rows, test: Rows) -> Rows:
+    """The rows of `test` whose unit has a member among the rows `before`, which training or choices have seen."""
+    return test[np.isin(units[test], units[before])]
+
+
+def _split(dataset: Dataset, content: Rows, units: Rows, spec: SplitSpec, seed: int) -> Split:
     parts = np.full(len(dataset), -1) if dataset.parts is None else dataset.parts
     rng = np.random.default_rng([seed, 0x5917])
     test, val = np.flatnonzero(parts == 2), np.flatnonzero(parts == 1)
@@ -244,6 +277,38 @@ class _Carver:
                 f"class '{printable(self.dataset.class_names[k])}' can't be split: its pictures hang together in too few "
                 f"groups to have some in {part} and keep some for the rest; use finer groups, or add pictures"
             )
+
+
+def _related_notes(
+    dataset: Dataset, content: Rows, related: Rows, found: Split, leaked: Rows, failed: bool
+) -> tuple[str, ...]:
+    extra = len(np.unique(content)) - len(np.unique(related))
+    notes = []
+    if extra > 0 and dataset.parts is None:
+        where = "could not be kept on one side, for they hang together too much" if failed else "were kept on one side"
+        notes.append(f"{count(extra, 'near-duplicate or twin', 'near-duplicates or twins')} of other pictures {where}")
+    exact = leaking(content, np.concatenate([found.train, found.val]), found.test)
+    if len(leaked) > len(exact):
+        notes.append(
+            f"{len(leaked):,} of {count(len(found.test), 'test picture')} have a near-duplicate, copy or twin in train or val"
+            + (", as the data's own parts have it" if dataset.parts is not None else "")
+            + ": the accuracy is flattered by them"
+        )
+    return tuple(notes)
+
+
+def _naive_note(dataset: Dataset, related: Rows, spec: SplitSpec, seed: int) -> tuple[str, ...]:
+    """What a split of the same seed and fractions would have done with each picture for itself; counted, not guessed."""
+    single = np.arange(len(dataset))
+    naive = _split(replace(dataset, groups=None), single, single, spec, seed)
+    leaked = len(leaking(related, np.concatenate([naive.train, naive.val]), naive.test))
+    if not leaked:
+        return ()
+    share = 100 * leaked / len(naive.test)
+    return (
+        f"dealt out one by one, {leaked:,} of {count(len(naive.test), 'test picture')} ({share:.1f} %) would have had "
+        "a copy or twin in train or val",
+    )
 
 
 def _notes(dataset: Dataset, content: Rows, train: Rows, val: Rows, test: Rows) -> tuple[str, ...]:

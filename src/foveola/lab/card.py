@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,27 @@ from foveola.data.dataset import PARTS, Part, Problem
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import ImageProblem
+from foveola.findings.finding import Finding
 from foveola.types import Image, Images, Rows
 
 SAMPLES_PER_CLASS = 6
 SAMPLE_PX = 160
+
+
+LISTED = 20
+"""Ids that a card keeps of each finding."""
+
+
+@dataclass(frozen=True)
+class FindingLine:
+    """A finding as a run keeps it: ids are the first few."""
+
+    kind: str
+    severity: str
+    count: int
+    message: str
+    advice: str
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -29,7 +47,8 @@ class DataCard:
 
     counts: pictures of each class (in the order of class_names) by part; sizes: (height, width, how many), the most
     frequent first; formats and notes: how many pictures of each; remarks: what a reader should know;
-    files_found = files_used + files_ignored + len(problems).
+    files_found = files_used + files_ignored + len(problems); findings: what was found wrong with the data; leaked: ids of
+    test pictures that have a copy or twin in train or val.
     """
 
     name: str
@@ -47,6 +66,8 @@ class DataCard:
     files_found: int
     files_used: int
     files_ignored: int
+    findings: tuple[FindingLine, ...] = ()
+    leaked: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The card as JSON text."""
@@ -57,13 +78,15 @@ class DataCard:
         """The card from its JSON text."""
         raw: dict[str, Any] = json.loads(text)
         raw["problems"] = tuple(Problem(**problem) for problem in raw["problems"])
+        raw["findings"] = tuple(FindingLine(**{**line, "ids": tuple(line["ids"])}) for line in raw.get("findings", ()))
+        raw["leaked"] = tuple(raw.get("leaked", ()))
         raw["sizes"] = tuple((h, w, n) for h, w, n in raw["sizes"])
         raw["counts"] = {part: tuple(counts) for part, counts in raw["counts"].items()}
         return cls(**{**raw, "class_names": tuple(raw["class_names"]), "remarks": tuple(raw["remarks"])})
 
 
-def make_card(prepared: Prepared, split: Split) -> DataCard:
-    """The card of prepared data under a split."""
+def make_card(prepared: Prepared, split: Split, findings: Sequence[Finding] = ()) -> DataCard:
+    """The card of prepared data under a split, with what was found wrong with it."""
     dataset = prepared.dataset
     k = len(dataset.class_names)
     rows: dict[Part, Rows] = {"train": split.train, "val": split.val, "test": split.test}
@@ -83,6 +106,8 @@ def make_card(prepared: Prepared, split: Split) -> DataCard:
         files_found=dataset.files_found,
         files_used=len(dataset),
         files_ignored=dataset.files_ignored,
+        findings=tuple(FindingLine(f.kind, f.severity, f.count, f.message, f.advice, f.ids[:LISTED]) for f in findings),
+        leaked=tuple(dataset.ids[i] for i in split.leaked.tolist()),
     )
 
 

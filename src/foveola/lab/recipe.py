@@ -39,7 +39,8 @@ class DataSpec:
 
     source: a folder, a file or a data set's name; size: "HEIGHTxWIDTH" or "auto"; resize: pad (proportions kept, black
     around), crop or stretch; chain: filters that every picture goes through at that size, such as "blur(size=3)|sharpen";
-    labels, label_pattern, group_by: where classes and groups come from, if not from folders.
+    labels, label_pattern, group_by: where classes and groups come from, if not from folders; exclude: a list of pictures
+    to leave out, as `foveola check --fix` writes it.
     """
 
     source: str = ""
@@ -49,6 +50,7 @@ class DataSpec:
     labels: str = ""
     label_pattern: str = ""
     group_by: str = ""
+    exclude: str = ""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from foveola.data.batches import Batches
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split, contradictory, join
 from foveola.errors import UsageError
+from foveola.findings.finding import Finding
 from foveola.lab.calibration import ENOUGH, Calibration, folds_of, some_of
 from foveola.lab.card import keep_pictures, make_card
 from foveola.lab.features import has_features, keep_features
@@ -60,6 +61,7 @@ class Session:
     folder: Path
     tick: Tick = no_tick
     remarks: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         fit_spec = self.recipe.fit
@@ -202,7 +204,7 @@ class Session:
     def begin(self) -> None:
         """Write what is known before the first step: recipe, data, network, environment."""
         write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
-        write_atomic(self.folder / "data.json", make_card(self.prepared, self.split).to_json())
+        write_atomic(self.folder / "data.json", make_card(self.prepared, self.split, self.findings).to_json())
         write_network(self.folder / "network.json", summary(self.model, self.prepared.size))
         write_atomic(self.folder / "environment.json", json.dumps(self._environment(), indent=1))
 

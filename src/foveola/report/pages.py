@@ -162,7 +162,7 @@ def command(tables: dict[str, Any], seed: int) -> str:
 
 @cache
 def environment() -> Environment:
-    """The templates, with what they may call."""
+    """The templates of this package, every text escaped and cleaned."""
     environment = Environment(
         loader=PackageLoader("foveola.report"),
         autoescape=True,

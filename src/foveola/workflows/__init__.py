@@ -16,6 +16,7 @@ from foveola.workflows.answers import (
     report,
     write_predictions,
 )
+from foveola.workflows.checking import Checked, check
 from foveola.workflows.comparing import compare, data_and_recipes
 from foveola.workflows.explaining import Explained, explain
 from foveola.workflows.filtering import Filtered, filter
@@ -26,6 +27,7 @@ from foveola.workflows.training import Plan, Watch, demo, train
 
 __all__ = [
     "SHOW_DEFAULTS",
+    "Checked",
     "Data",
     "Entry",
     "EpochRow",
@@ -38,6 +40,7 @@ __all__ = [
     "Watch",
     "abstained",
     "better",
+    "check",
     "class_names",
     "compare",
     "confidence",

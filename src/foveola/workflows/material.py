@@ -45,6 +45,14 @@ def open_data(recipe: Recipe, tick: Tick = no_tick) -> Dataset:
     )
 
 
+def leave_out(dataset: Dataset, recipe: Recipe) -> Dataset:
+    """The data set without what the recipe's exclude list names; the same object when there is no list."""
+    from foveola.data.exclusion import exclude, read_list
+
+    listed = recipe.data.exclude
+    return exclude(dataset, read_list(Path(listed)), Path(listed).name) if listed else dataset
+
+
 def suggest_size(dataset: Dataset, model: str = "auto") -> Size:
     """The size that "auto" takes: by the median of up to 500 pictures' longer sides, read from their headers."""
     from foveola.data.dataset import probe_sizes

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from foveola.errors import UsageError
 from foveola.learning.rows import Row
 from foveola.types import Size, Tick, no_tick
-from foveola.workflows.material import Data, open_data, printable, suggest_size
+from foveola.workflows.material import Data, leave_out, open_data, printable, suggest_size
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
     from foveola.data.prepare import Prepared
     from foveola.data.split import Split
+    from foveola.findings.finding import Finding
     from foveola.lab.recipe import Recipe
     from foveola.lab.runs import Run
     from foveola.lab.training import Session
@@ -61,6 +62,7 @@ def train(
     epochs: int | None = None,
     size: str | None = None,
     chain: str | None = None,
+    exclude: str | os.PathLike[str] | None = None,
     budget: str | float | None = None,
     seed: int = 0,
     recipe: str | os.PathLike[str] | None = None,
@@ -73,7 +75,8 @@ def train(
 
     data: a folder with one sub-folder a class (or with train/ and test/), an .npz file, "cifar10", "digits", or a
     Dataset such as `from_arrays` gives. chain: filters that all pictures go through once they have their size, here and
-    whenever the network is used, such as "blur(size=3)|sharpen". recipe: a TOML file; model, epochs, size, chain and
+    whenever the network is used, such as "blur(size=3)|sharpen". exclude: a list of pictures to leave out, as
+    `foveola.check` writes it. recipe: a TOML file; model, epochs, size, chain and
     `settings` ({"fit.lr_peak": 0.01}) go before it. The run goes to the folder `out`, else to one below `runs`. budget:
     how long all of it may take, "5m" or seconds, in place of epochs: a few steps are measured, then network and epochs
     are chosen so as to fill it.
@@ -91,6 +94,7 @@ def train(
         settings={
             "data.size": size,
             "data.chain": chain,
+            "data.exclude": None if exclude is None else os.fspath(exclude),
             "model.name": model,
             "fit.epochs": epochs,
             **(settings or {}),
@@ -170,12 +174,12 @@ def plan_run(
     _refuse_taken(out)
     with _collector_paused():
         dataset = open_data(early, tick) if data is None or isinstance(data, str | os.PathLike) else data
-    prepared, split = _prepare(dataset, early, seed, tick)
+    prepared, split, findings = _prepare(leave_out(dataset, early), early, seed, tick)
     tables = merge(tables, {"data.source": source and printable(source)})
     done, remarks = _complete(tables, prepared, split, seed, clock)
     fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
     folder = Path(out) if out is not None else run_folder(Path(runs), prepared.dataset.name, done, fingerprint, seed)
-    return Session(prepared, split, done, seed, folder, tick, remarks)
+    return Session(prepared, split, done, seed, folder, tick, remarks, findings)
 
 
 @dataclass
@@ -199,17 +203,22 @@ def _refuse_taken(out: str | os.PathLike[str] | None) -> None:
         new_folder(Path(out))
 
 
-def _prepare(dataset: Dataset, recipe: Recipe, seed: int, tick: Tick) -> tuple[Prepared, Split]:
+def _prepare(dataset: Dataset, recipe: Recipe, seed: int, tick: Tick) -> tuple[Prepared, Split, tuple[Finding, ...]]:
+    """Decode, find copies and twins, split so that they stay together; what was found wrong on the way."""
     from foveola.data.filtered import filtered
     from foveola.data.prepare import prepare
     from foveola.data.split import split
     from foveola.filters.chain import Chain
+    from foveola.findings.collect import quick_findings, relate
+    from foveola.findings.finding import in_order
 
     given = recipe.data.size
     size = Size.parse(given) if given != "auto" else suggest_size(dataset, recipe.model.name)
     prepared = prepare(dataset, size, recipe.data.resize, tick=tick)
-    prepared = filtered(prepared, Chain.parse(recipe.data.chain), tick=tick)
-    return prepared, split(prepared.dataset, prepared.content, recipe.split, seed)
+    relations = relate(prepared, tick=tick)  # of the pictures themselves, before any filter
+    findings = in_order(quick_findings(prepared, relations))
+    parts = split(prepared.dataset, prepared.content, recipe.split, seed, related=relations.units)
+    return filtered(prepared, Chain.parse(recipe.data.chain), tick=tick), parts, findings
 
 
 def _complete(

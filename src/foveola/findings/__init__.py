@@ -1,0 +1,1 @@
+"""What is wrong with data: pure functions of facts that give findings."""

@@ -1,0 +1,84 @@
+"""Findings about how many pictures the classes have: few, many more than others, none in a part."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveola.data.dataset import PARTS, Dataset, printable
+from foveola.errors import count
+from foveola.findings.finding import Finding
+
+FEW = 20
+"""Pictures below which a class is tiny: a fifth of them for the test part is so few that its accuracy means nothing."""
+
+UNEQUAL, VERY_UNEQUAL = 3, 10
+"""Largest class by smallest, from which it is a note and a warning."""
+
+
+def balance_findings(dataset: Dataset) -> list[Finding]:
+    """imbalance: unequal classes, tiny classes, and classes that a part of the data lacks."""
+    counts = dataset.counts()
+    return [*_unequal(dataset, counts), *_tiny(dataset, counts), *_absent(dataset)]
+
+
+def _unequal(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
+    largest, smallest = int(counts.argmax()), int(counts.argmin())
+    ratio = float(counts[largest] / counts[smallest])
+    if ratio < UNEQUAL:
+        return []
+    share = counts[largest] / counts.sum()
+    return [
+        Finding(
+            "imbalance",
+            "warning" if ratio >= VERY_UNEQUAL else "note",
+            f"class '{printable(dataset.class_names[largest])}' has {counts[largest]:,} pictures and "
+            f"'{printable(dataset.class_names[smallest])}' has {counts[smallest]:,}, {ratio:.1f} times fewer; always "
+            f"answering the first is right for {100 * share:.1f} %",
+            "add pictures to the small classes; read the recall of each class, for the accuracy hides them",
+            about=2,
+        )
+    ]
+
+
+def _tiny(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
+    few = np.flatnonzero(counts < FEW)
+    if not len(few):
+        return []
+    return [
+        Finding(
+            "imbalance",
+            "note",
+            f"{count(len(few), 'class', 'classes')} with fewer than {FEW} pictures: {_names(dataset, few, counts)}",
+            "add pictures: from so few neither a network learns much nor does a test part tell much",
+            about=len(few),
+        )
+    ]
+
+
+def _absent(dataset: Dataset) -> list[Finding]:
+    if dataset.parts is None:
+        return []
+    found = []
+    for number, part in enumerate(PARTS):
+        labels = dataset.labels[dataset.parts == number]
+        missing = np.setdiff1d(np.arange(len(dataset.class_names)), labels)
+        if len(labels) and len(missing):
+            found.append(
+                Finding(
+                    "imbalance",
+                    "warning",
+                    f"the {part} part has no picture of {_names(dataset, missing)}",
+                    f"add some: without them the {part} part says nothing about "
+                    + ("this class" if len(missing) == 1 else "these classes"),
+                    about=len(missing),
+                )
+            )
+    return found
+
+
+def _names(dataset: Dataset, classes: NDArray[np.int64], counts: NDArray[np.int64] | None = None) -> str:
+    named = [
+        f"'{printable(dataset.class_names[k])}'" + ("" if counts is None else f" ({counts[k]:,})") for k in classes[:5]
+    ]
+    return ", ".join(named) + (f" and {len(classes) - 5:,} more" if len(classes) > 5 else "")

@@ -1,0 +1,182 @@
+"""Findings about copies: the same content, near-duplicates, the same picture under two labels, copies across parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveola.data.dataset import Dataset, printable
+from foveola.data.split import join, leaking, number
+from foveola.errors import count
+from foveola.findings.finding import Finding, percent
+from foveola.types import Rows
+
+LEAK_ERROR = 0.01
+"""Share of the test part from which a leak is an error: an accuracy is then wrong by a figure that is reported."""
+
+
+@dataclass(frozen=True)
+class Relations:
+    """Which pictures are of one picture.
+
+    content: int64 (n,), equal where the pixels are equal; near: int64 (m, 3), pairs (i, j, variant) of near-duplicates;
+    twins: int64 (n,), equal for files that are made of one another by their names; sizes: int32 (n, 2), pixels.
+    """
+
+    content: Rows
+    near: Rows
+    twins: Rows
+    sizes: NDArray[np.int32]
+
+    @property
+    def copies(self) -> Rows:
+        """Units of copies, exact and near: int64 (n,)."""
+        return join(self.content, paired(len(self.content), self.near[:, :2]))
+
+    @property
+    def units(self) -> Rows:
+        """What has to stay on one side of a split: copies and twins, int64 (n,)."""
+        return join(self.copies, self.twins)
+
+
+def paired(n: int, pairs: Rows) -> Rows:
+    """Units of n pictures that hold each pair together, as in `split.join`: int64 (n,).
+
+    >>> paired(5, np.array([[0, 3], [3, 4]])).tolist()
+    [0, 1, 2, 0, 0]
+    """
+    parent = list(range(n))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for i, j in pairs.tolist():
+        parent[root(j)] = root(i)
+    return number([root(i) for i in range(n)])
+
+
+def members(units: Rows) -> list[Rows]:
+    """The rows of each unit of two or more, the units in order of their first row."""
+    order = np.argsort(units, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(units[order])) + 1)
+    return sorted((rows for rows in groups if len(rows) > 1), key=lambda rows: int(rows[0]))
+
+
+def duplicate_findings(dataset: Dataset, relations: Relations) -> list[Finding]:
+    """exact_duplicate, near_duplicate, label_conflict and split_leak."""
+    found = [_exact(dataset, relations), _near(dataset, relations)]
+    found += [_conflict(dataset, relations), _leak(dataset, relations)]
+    return [finding for finding in found if finding is not None]
+
+
+def _named(dataset: Dataset, groups: list[Rows]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(dataset.ids[i] for i in rows) for rows in groups)
+
+
+def _flat(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    return tuple(name for group in groups for name in group)
+
+
+def _exact(dataset: Dataset, relations: Relations) -> Finding | None:
+    groups = members(relations.content)
+    if not groups:
+        return None
+    named, extra = _named(dataset, groups), sum(len(rows) - 1 for rows in groups)
+    return Finding(
+        "exact_duplicate",
+        "warning",
+        f"{count(sum(map(len, groups)), 'file')} hold {count(len(groups), 'picture')} between them, the same to the last "
+        f"pixel: {count(extra, 'copy', 'copies')} too many",
+        "keep one of each; until then they stay on one side of the split, so that no accuracy comes from them",
+        _flat(named),
+        named,
+        leave_out=tuple(dataset.ids[i] for rows in groups for i in _spare(dataset, relations, rows)),
+    )
+
+
+def _near(dataset: Dataset, relations: Relations) -> Finding | None:
+    if not len(relations.near):
+        return None
+    rows = np.unique(relations.near[:, :2])
+    groups = [g for g in members(relations.copies) if np.isin(g, rows).any()]
+    firsts = [_distinct(relations, group) for group in groups]
+    named = _named(dataset, firsts)
+    laid = int((relations.near[:, 2] > 0).sum())
+    return Finding(
+        "near_duplicate",
+        "warning",
+        f"{count(sum(map(len, firsts)), 'picture')} are {count(len(groups), 'picture')} saved again, resized, slightly "
+        "cropped or with other tones" + (f"; {count(laid, 'pair')} of them mirrored or turned" if laid else ""),
+        "look at them side by side and keep one of each; until then they stay on one side of the split",
+        _flat(named),
+        named,
+        leave_out=tuple(dataset.ids[i] for group in firsts for i in _spare(dataset, relations, group)),
+    )
+
+
+def _distinct(relations: Relations, rows: Rows) -> Rows:
+    """One row of each content."""
+    return rows[np.sort(np.unique(relations.content[rows], return_index=True)[1])]
+
+
+def _spare(dataset: Dataset, relations: Relations, rows: Rows) -> list[int]:
+    """All of some copies but the one to keep: of the test part before val before train, then the one of most pixels."""
+    parts = np.full(len(dataset), -1) if dataset.parts is None else dataset.parts
+    pixels = relations.sizes[rows].astype(np.int64).prod(axis=1)
+    kept = rows[np.lexsort((rows, -pixels, -parts[rows]))[0]]
+    return [int(i) for i in rows if i != kept]
+
+
+def _conflict(dataset: Dataset, relations: Relations) -> Finding | None:
+    """Copies under two labels. Turned ones do not count: a turned 6 is a 9."""
+    upright = relations.near[relations.near[:, 2] == 0, :2]
+    units = join(relations.content, paired(len(dataset), upright))
+    groups = [rows for rows in members(units) if len(set(dataset.labels[rows].tolist())) > 1]
+    if not groups:
+        return None
+    named = _named(dataset, groups)
+    ids = _flat(named)
+    label = dict(zip(dataset.ids, dataset.labels.tolist(), strict=True))
+    return Finding(
+        "label_conflict",
+        "error",
+        f"{count(len(groups), 'picture')} lie under two labels or more, in {count(len(ids), 'file')}: nobody can be right "
+        "about all of them",
+        "decide which label is right and delete the other files; until then they are kept in train",
+        ids,
+        named,
+        tuple(printable(dataset.class_names[label[name]]) for name in ids),
+        ids,
+    )
+
+
+def _leak(dataset: Dataset, relations: Relations) -> Finding | None:
+    """Pictures of the data's own test part with a relative in its train or val part; twins count as much as copies."""
+    if dataset.parts is None or not (dataset.parts == 2).any():
+        return None
+    test, before = np.flatnonzero(dataset.parts == 2), np.flatnonzero((dataset.parts == 0) | (dataset.parts == 1))
+    leaked = leaking(relations.units, before, test)
+    if not len(leaked):
+        return None
+    units = relations.units
+    groups = [rows for rows in members(units) if np.isin(rows, leaked).any()]
+    exact = len(leaking(relations.content, before, test))
+    share = len(leaked) / len(test)
+    named = _named(dataset, [rows[np.argsort(-dataset.parts[rows], kind="stable")] for rows in groups])
+    in_train = np.concatenate([rows[dataset.parts[rows] != 2] for rows in groups])
+    return Finding(
+        "split_leak",
+        "error" if share >= LEAK_ERROR else "warning",
+        f"{len(leaked):,} of {count(len(test), 'test picture')} ({percent(share)}) have a copy or twin in train or val, "
+        f"{exact:,} of them the same to the last pixel: the accuracy is flattered by them",
+        "leave the copies in train and val out, so that the test part stays what it was; or report the accuracy without "
+        "these test pictures, too, as the report of a run does",
+        _flat(named),
+        named,
+        leave_out=tuple(dataset.ids[i] for i in in_train.tolist()),
+    )

@@ -1,0 +1,97 @@
+"""Findings about files: what can't be used, and what is unusual about those that can."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from foveola.data.dataset import Dataset
+from foveola.data.exclusion import LEFT_OUT
+from foveola.data.prepare import FileFacts, Prepared
+from foveola.errors import count
+from foveola.findings.finding import Finding
+
+_SUFFIXES = {
+    "jpg": "JPEG", "jpeg": "JPEG", "jpe": "JPEG", "jfif": "JPEG", "mpo": "JPEG", "png": "PNG", "apng": "PNG", "gif": "GIF",
+    "bmp": "BMP", "dib": "BMP", "tif": "TIFF", "tiff": "TIFF", "webp": "WEBP", "ppm": "PPM", "pgm": "PPM", "pbm": "PPM",
+    "pnm": "PPM", "avif": "AVIF", "heic": "HEIC", "heif": "HEIC",
+}  # fmt: skip
+
+_ADVICE = {
+    "turned upright by its EXIF orientation": "nothing: it is applied in training and in prediction alike; other tools may "
+    "show these pictures lying on their side",
+    "16-bit samples cut to their high byte": "if the useful range is small (X-ray, depth), stretch it before saving 8 bit",
+    "transparency laid on white": "if only some classes are transparent, lay all on the same ground, or the network learns "
+    "the ground",
+    "converted from CMYK": "nothing; colours may differ a little from what a print shows",
+    "first of several frames or pages": "take the frames you want out into files of their own",
+}
+
+
+def file_findings(prepared: Prepared) -> list[Finding]:
+    """damaged and format."""
+    dataset, files = prepared.dataset, prepared.files
+    return [*_damaged(dataset), *_noted(dataset, files), *_misnamed(dataset, files), *_mixed(dataset, files)]
+
+
+def _damaged(dataset: Dataset) -> list[Finding]:
+    problems = [problem for problem in dataset.problems if LEFT_OUT not in problem.reason]
+    if not problems:
+        return []
+    reasons = Counter(re.split(r" \(|: ", problem.reason)[0] for problem in problems).most_common(3)
+    said = "; ".join(f"{reason} ({n:,})" for reason, n in reasons)
+    ids = tuple(problem.file for problem in problems)
+    return [
+        Finding(
+            "damaged",
+            "warning",
+            f"{count(len(problems), 'file')} of {dataset.files_found:,} can't be used: {said}",
+            "mend or delete them; the others are used without them",
+            ids,
+            captions=tuple(problem.reason for problem in problems),
+            leave_out=ids,
+        )
+    ]
+
+
+def _noted(dataset: Dataset, files: FileFacts) -> list[Finding]:
+    """What was done to pictures on decoding: turned, cut to 8 bit, laid on white..."""
+    notes = dict.fromkeys(note for kind in files.kinds for note in kind.notes)
+    out = []
+    for note in notes:
+        of = [k for k, kind in enumerate(files.kinds) if note in kind.notes]
+        ids = tuple(dataset.ids[i] for i in np.flatnonzero(np.isin(files.of, of)))
+        advice = _ADVICE.get(note, "nothing, if that is what you expect")
+        out.append(Finding("format", "note", f"{note}: {count(len(ids), 'picture')}", advice, ids))
+    return out
+
+
+def _misnamed(dataset: Dataset, files: FileFacts) -> list[Finding]:
+    """Files whose name claims another format than their content has."""
+    ids, said = [], []
+    forms = [kind.format for kind in files.kinds]
+    for name, k in zip(dataset.ids, files.of.tolist(), strict=True):
+        claimed = _SUFFIXES.get(PurePosixPath(name).suffix[1:].lower())
+        if claimed and forms[k] != claimed and forms[k] in {*_SUFFIXES.values()}:
+            ids.append(name)
+            said.append(f"is {forms[k]}")
+    if not ids:
+        return []
+    message = f"{count(len(ids), 'file')} hold another format than their name says; the content counts"
+    return [
+        Finding("format", "note", message, "rename them: other programs may refuse them", tuple(ids), (), tuple(said))
+    ]
+
+
+def _mixed(dataset: Dataset, files: FileFacts) -> list[Finding]:
+    """More than one mode (colour and grey) in one set; the rarer ones are listed."""
+    modes = [{"L": "grey", "1": "black and white"}.get(kind.mode, "") for kind in files.kinds]
+    grey = np.isin(files.of, [k for k, mode in enumerate(modes) if mode])
+    if not grey.any() or grey.all():
+        return []
+    ids = tuple(dataset.ids[i] for i in np.flatnonzero(grey))
+    message = f"{count(len(ids), 'picture')} of {len(dataset):,} are stored as grey, the others in colour"
+    return [Finding("format", "note", message, "nothing, unless colour matters and only some classes lack it", ids)]

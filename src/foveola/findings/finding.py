@@ -1,0 +1,67 @@
+"""What a finding is: one thing that is wrong with the data, or may be, with the files it is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from foveola.data.dataset import printable
+
+Kind: TypeAlias = Literal[
+    "damaged", "exact_duplicate", "near_duplicate", "label_conflict", "split_leak", "twin", "shortcut", "imbalance",
+    "quality", "format", "suspect_label",
+]  # fmt: skip
+Severity: TypeAlias = Literal["error", "warning", "note"]
+
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+"""error: measured numbers would be wrong. warning: training would be worse than it needs to be. note: worth knowing."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found. message: what it is, in one sentence; advice: what to do.
+
+    ids: the files it is about, each once, in order of importance, empty where it is about all; count: how many things
+    were found: files where there are ids, else classes or facts; groups: ids that belong together, such as copies of
+    each other; captions: a word on each of `ids`, or none; leave_out: the ids that a list for `train --exclude` names.
+    """
+
+    kind: Kind
+    severity: Severity
+    message: str
+    advice: str
+    ids: tuple[str, ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
+    captions: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+    about: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many files, or where there are none, classes or facts."""
+        return len(self.ids) or self.about
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding under the names that `foveola check --json` prints."""
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            "count": self.count,
+            "ids": [printable(name) for name in self.ids],
+            "message": self.message,
+            "advice": self.advice,
+        }
+
+
+def in_order(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Errors first, then warnings, then notes."""
+    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+
+
+def percent(share: float) -> str:
+    """A share 0..1 as text: "3.2 %".
+
+    >>> percent(0.0316)
+    '3.2 %'
+    """
+    return f"{100 * share:.1f} %"

