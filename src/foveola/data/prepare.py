@@ -118,15 +118,18 @@ def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) ->
             _compact(target, kept)
         pixels = np.load(target, mmap_mode="r")
         kinds = [FileKind(o.format, o.mode, o.notes) for o in good]
+        arrays = BytesIO()
         np.savez(
-            folder / "facts.npz",
+            arrays,
             kept=kept,
             sizes=np.array([(o.height_px, o.width_px) for o in good], np.int32).reshape(-1, 2),
             content=same_content(dataset.source, good, pixels),
             kinds=number(kinds),
             stored_bytes=np.array([o.stored_bytes for o in good], np.int64),
         )
+        (folder / "facts.npz").write_bytes(arrays.getvalue())
         facts = {
+            "arrays": sha256(arrays.getvalue()).hexdigest(),
             "problems": [[o.row, o.reason] for o in outcomes if o.reason],
             "formats": Counter(o.format for o in good),
             "notes": Counter(note for o in good for note in o.notes),
@@ -170,7 +173,10 @@ def _open(place: Path, dataset: Dataset, size: Size, how: Resize, *, just_made: 
         if facts.pop("digest") != _digest_of(facts) or (facts["passing"] and not just_made):
             return None
         pixels = np.load(place / "pixels.npy", mmap_mode="r", allow_pickle=False)
-        with np.load(BytesIO((place / "facts.npz").read_bytes()), allow_pickle=False) as arrays:
+        stored = (place / "facts.npz").read_bytes()
+        if sha256(stored).hexdigest() != facts["arrays"]:
+            return None
+        with np.load(BytesIO(stored), allow_pickle=False) as arrays:
             kept, sizes, content = arrays["kept"], arrays["sizes"], arrays["content"]
             kinds = tuple(FileKind(form, mode, tuple(notes)) for form, mode, notes in facts["kinds"])
             files = FileFacts(kinds, arrays["kinds"], arrays["stored_bytes"])

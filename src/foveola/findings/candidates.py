@@ -37,9 +37,9 @@ MOST = 100
 """Candidates a picture. Where all pictures are alike, as X-rays are, both limits rise until no more are expected: copies are
 more alike still."""
 
-TANGENT = 0.91
-"""Share of a descriptor that the other one and its small movements must explain. Of 2,457 pairs of cifar10 that `alignment`
-called copies 95 % reach it, and 0.8 % of all candidates do."""
+TANGENT = 0.87
+"""Share of a descriptor that the other one and its small movements must explain. Of 10,052 pairs of cifar10 with 0.84 or more
+`alignment` calls 2,586 copies, and 2,415 of the 5,087 with 0.88 or more; of flowers 34 of 806 and 33 of 280."""
 
 _BLOCK = (512, 1024)
 
@@ -87,7 +87,9 @@ def _transform(greys: Floats) -> Floats:
 def _cosines(n: int) -> Floats:
     """The lowest rows of the orthonormal DCT-II: float32 (8, n)."""
     angles = np.pi * np.arange(KEPT)[:, None] * (2 * np.arange(n) + 1) / (2 * n)
-    return np.asarray(np.cos(angles) * np.sqrt(2 / n), np.float32)
+    rows = np.cos(angles) * np.sqrt(2 / n)
+    rows[0] /= np.sqrt(2)
+    return np.asarray(rows, np.float32)
 
 
 def candidates(greys: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -102,9 +104,11 @@ def candidates(greys: NDArray[np.uint8]) -> NDArray[np.int64]:
     3. The tangent distance (P. Simard, Y. LeCun and J. Denker, "Efficient Pattern Recognition Using a New Transformation
        Distance", NIPS 1992): how much of j's descriptor is explained by i's and its derivatives by shift, scale and shear.
     """
+    if len(greys) < 2:
+        return np.zeros((0, 3), np.int64)
     described = describe(greys)
     found = [some for block in _blocks(described) for some in block]
-    pairs = np.concatenate(found) if found else np.zeros((0, 3), np.int64)
+    pairs = np.concatenate(found)
     explained = _explained(greys, described, pairs)
     order = np.argsort(-explained, kind="stable")
     return pairs[order[explained[order] >= TANGENT]]

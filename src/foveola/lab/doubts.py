@@ -12,7 +12,7 @@ from foveola.errors import DataError
 from foveola.lab.features import keep_features
 from foveola.learning.device import choose_device, choose_precision
 from foveola.learning.linear import STRENGTHS, Features, fit_head
-from foveola.models.table import build
+from foveola.models.table import build, initialise_from
 from foveola.types import Rows, Tick, no_tick
 
 FOLDS = 5
@@ -36,6 +36,7 @@ def cross_validated(prepared: Prepared, units: Rows, *, tick: Tick = no_tick) ->
     device = choose_device("auto")
     dtype = choose_precision("auto", device)
     model = build("transfer", prepared.size, classes, {}, seed=0)
+    initialise_from(model, torch.zeros((1, 3, *prepared.size), dtype=torch.uint8))  # ImageNet's weights
     values, _ = keep_features(prepared, model, device, dtype, tick=tick)
     head = nn.Linear(values.shape[1], classes)
     chances = np.zeros((len(labels), classes), np.float32)

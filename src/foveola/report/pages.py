@@ -25,6 +25,7 @@ from foveola.report.answers_section import answers_section
 from foveola.report.confidence_section import confidence_section
 from foveola.report.data_section import data_section
 from foveola.report.figures import Line, accuracy_axis, baseline_label, curves
+from foveola.report.findings_section import findings_section
 from foveola.report.inside_section import inside_section
 
 SECTIONS = (
@@ -82,6 +83,8 @@ def render(run: Run) -> str:
     tables = read_tables(run.path / "recipe.toml")
     if tables.get("data", {}).get("source"):  # a page is passed on: it need not tell where its maker's folders lie
         tables["data"]["source"] = PurePath(tables["data"]["source"]).name
+    if tables.get("data", {}).get("exclude"):
+        tables["data"]["exclude"] = PurePath(tables["data"]["exclude"]).name
     return (
         environment()
         .get_template("report.html.j2")
@@ -98,6 +101,7 @@ def render(run: Run) -> str:
             learning=learning(run, tables["fit"]),
             answers=answers_section(run.evaluation, run.pictures),
             confidence=confidence_section(run.confidence),
+            findings=findings_section(run.card, run.evaluation),
             inside=inside_section(run.insides, run.evaluation),
             command=command(tables, run.seed),
             recipe_lines=tomli_w.dumps(tables).splitlines(),

@@ -78,6 +78,7 @@ def evaluate(
     network = load_network(opened.path)
     if isinstance(data, str | os.PathLike):
         data = open_data(compose({"data": {"source": os.fspath(data)}}), tick)
+    data = as_trained(opened, data)
     match_classes(data, network.class_names)  # strangers are refused before minutes of decoding
     prepared = filtered(prepare(data, network.size, network.resize, tick=tick), network.chain, tick=tick)
     labels = match_classes(prepared.dataset, network.class_names)
@@ -138,6 +139,21 @@ def openings(run: str | os.PathLike[str]) -> int:
     from foveola.lab.openings import openings as counted
 
     return counted(Path(run))
+
+
+def as_trained(run: Run, dataset: Dataset) -> Dataset:
+    """The data set without what the run's exclude list left out, if the run was trained on it; else as it is.
+
+    Without this the run's own data would not be known again, and it would be asked about pictures it has learned from.
+    """
+    from foveola.data.exclusion import LEFT_OUT, exclude
+
+    known = set(dataset.ids)
+    out = [problem.file for problem in run.card.problems if problem.reason.startswith(LEFT_OUT)]
+    if not out or not known.issuperset(out):
+        return dataset
+    fewer = exclude(dataset, out, "the run")
+    return fewer if fewer.fingerprint == run.card.fingerprint else dataset
 
 
 def unseen(run: Run, dataset: Dataset) -> Any:

@@ -1,0 +1,50 @@
+"""The report's words on what was found wrong with the data, and on what the accuracy is without test pictures that leaked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from foveola.data.exclusion import LEFT_OUT
+from foveola.lab.card import DataCard, FindingLine
+from foveola.learning.metrics import Evaluation, wilson
+from foveola.report.words import percent
+
+
+@dataclass(frozen=True)
+class Clean:
+    """The accuracy on the test pictures that have no copy or twin in train or val, with its 95 % Wilson interval."""
+
+    leaked: int
+    n: int
+    accuracy: str
+    low: str
+    high: str
+    all: str
+
+
+@dataclass(frozen=True)
+class FindingsSection:
+    """What the section shows; excluded: how many files an exclude list left out."""
+
+    lines: tuple[FindingLine, ...]
+    clean: Clean | None
+    excluded: int
+
+
+def findings_section(card: DataCard, evaluation: Evaluation) -> FindingsSection:
+    """Collect the section's values."""
+    excluded = sum(problem.reason.startswith(LEFT_OUT) for problem in card.problems)
+    return FindingsSection(card.findings, clean(card.leaked, evaluation), excluded)
+
+
+def clean(leaked: tuple[str, ...], evaluation: Evaluation) -> Clean | None:
+    """The accuracy without the leaked test pictures; None when none has leaked, or all."""
+    known = set(leaked)
+    kept = np.array([name not in known for name in evaluation.ids], bool)
+    if kept.all() or not kept.any():
+        return None
+    right, n = int(evaluation.correct[kept].sum()), int(kept.sum())
+    low, high, _ = wilson(right, n)
+    return Clean(len(kept) - n, n, percent(right / n), percent(low), percent(high), percent(evaluation.accuracy))

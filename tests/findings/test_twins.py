@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from foveola.data.arrays import from_arrays
+from foveola.findings.twins import twin_units
+
+
+def families(*names, labels=None):
+    """Sets of the files that are twins, by names alone."""
+    from dataclasses import replace
+
+    n = len(names)
+    dataset = from_arrays(np.zeros((n + 2, 8, 8), np.uint8), [*(labels or [0] * n), 0, 1])
+    dataset = replace(dataset, ids=(*names, "a/zzz1.png", "b/zzz2.png"))
+    units = twin_units(dataset)
+    found = {}
+    for name, unit in zip(dataset.ids, units.tolist(), strict=True):
+        found.setdefault(unit, set()).add(name)
+    return [group for group in found.values() if len(group) > 1]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("cats/7.jpg", "cats/7_mask.png"),
+        ("cats/image.jpg", "cats/mask.png"),
+        ("cats/007/image.jpg", "cats/007/mask.png"),
+        ("cats/orig/7.jpg", "cats/rotated/7.jpg"),
+        ("cats/7.jpg", "cats/rotated/7.jpg"),
+        ("cats/img_7.jpg", "cats/img_7-rot90.jpg", "cats/img_7-flipped.jpg"),
+        ("cats/IMG_7.JPG", "cats/img_7_gray.jpg"),
+        ("cats/7.jpg", "cats/7_aug_1.jpg", "cats/7_aug_2.jpg"),
+        ("images/001.jpg", "masks/001.png"),
+        ("train/cats/7_hflip.jpg", "test/cats/7.jpg"),
+    ],
+)
+def test_files_made_of_one_another_are_told_by_their_names(names):
+    assert families(*names) == [set(names)]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("cats/7.jpg", "cats/8_mask.png"),
+        ("cats/0 (105).jpg", "cats/0 (106).jpg", "cats/0.jpg"),
+        ("cats/rot90_1.jpg", "cats/rot90_2.jpg"),
+        ("cats/a/7.jpg", "cats/b/7.jpg"),
+        ("with_mask/1.jpg", "without_mask/1.jpg"),
+        ("blurred/1.jpg", "sharp/1.jpg"),
+        ("cats/unmasked7.jpg", "cats/7.jpg"),
+        ("train/cats/7.jpg", "test/cats/7.jpg"),
+        ("cats/crops.jpg", "cats/crop.jpg"),
+    ],
+)
+def test_other_names_are_no_twins(names):
+    assert families(*names) == []
+
+
+def test_where_numbering_starts_anew_in_each_part_twins_are_of_one_part():
+    names = ("train/cats/7.jpg", "train/cats/7_mask.png", "test/cats/7.jpg", "test/cats/7_mask.png")
+    assert families(*names) == [set(names[:2]), set(names[2:])]
+
+
+def test_a_name_that_a_whole_class_comes_down_to_is_an_accident():
+    names = ["cats/dog.jpg", *(f"cats/dog_aug_{n}.jpg" for n in range(20))]
+    assert families(*names) == []
