@@ -110,8 +110,8 @@ def _near(dataset: Dataset, relations: Relations) -> Finding | None:
     return Finding(
         "near_duplicate",
         "warning",
-        f"{count(sum(map(len, firsts)), 'picture')} are {count(len(groups), 'picture')} saved again, resized, slightly "
-        "cropped or with other tones" + (f"; {count(laid, 'pair')} of them mirrored or turned" if laid else ""),
+        f"{count(sum(map(len, firsts)), 'picture')} come down to {len(groups):,}: saved again, resized, slightly cropped, or "
+        "in other tones" + (f"; {count(laid, 'pair')} mirrored or turned" if laid else ""),
         "look at them side by side and keep one of each; until then they stay on one side of the split",
         _flat(named),
         named,

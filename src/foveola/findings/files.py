@@ -80,7 +80,7 @@ def _misnamed(dataset: Dataset, files: FileFacts) -> list[Finding]:
             said.append(f"is {forms[k]}")
     if not ids:
         return []
-    message = f"{count(len(ids), 'file')} hold another format than their name says; the content counts"
+    message = f"another format than the name says: {count(len(ids), 'file')}; the content counts"
     return [
         Finding("format", "note", message, "rename them: other programs may refuse them", tuple(ids), (), tuple(said))
     ]
