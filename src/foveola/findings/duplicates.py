@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,12 @@ class Relations:
     twins: Rows
     sizes: NDArray[np.int32]
 
-    @property
+    @cached_property
     def copies(self) -> Rows:
         """Units of copies, exact and near: int64 (n,)."""
         return join(self.content, paired(len(self.content), self.near[:, :2]))
 
-    @property
+    @cached_property
     def units(self) -> Rows:
         """What has to stay on one side of a split: copies and twins, int64 (n,)."""
         return join(self.copies, self.twins)

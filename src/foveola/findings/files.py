@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -74,7 +73,7 @@ def _misnamed(dataset: Dataset, files: FileFacts) -> list[Finding]:
     ids, said = [], []
     forms = [kind.format for kind in files.kinds]
     for name, k in zip(dataset.ids, files.of.tolist(), strict=True):
-        claimed = _SUFFIXES.get(PurePosixPath(name).suffix[1:].lower())
+        claimed = _SUFFIXES.get(name.rpartition(".")[2].lower())
         if claimed and forms[k] != claimed and forms[k] in {*_SUFFIXES.values()}:
             ids.append(name)
             said.append(f"is {forms[k]}")
