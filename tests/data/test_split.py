@@ -287,3 +287,53 @@ def test_the_quick_way_for_single_pictures_takes_the_same_ones_as_the_way_for_gr
     for one, other in zip(quick, slow, strict=True):
         assert np.array_equal(one.test, other.test)
         assert np.array_equal(one.val, other.val)
+
+
+def related(*groups, n=40):
+    """Units that hold each of some groups together: int64 (n,)."""
+    units = np.arange(n)
+    for rows in groups:
+        units[list(rows)] = min(rows)
+    return units
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_relatives_are_on_one_side_unless_that_is_switched_off(seed):
+    dataset, content = data(np.arange(40) % 2), np.arange(40)
+    units = related((0, 2), (1, 3), (4, 6, 8), (5, 9))
+    together = sides(split(dataset, content, SplitSpec(), seed, related=units), 40)
+    assert all(len(set(together[units == unit])) == 1 for unit in units)
+    apart = split(dataset, content, SplitSpec(near_copies_together=False), seed, related=units)
+    plain = split(dataset, content, SplitSpec(), seed)
+    assert [apart.train.tolist(), apart.test.tolist()] == [plain.train.tolist(), plain.test.tolist()]
+
+
+def test_test_pictures_with_a_relative_in_train_or_val_are_named_and_said():
+    parts = np.repeat([0, 2], 20)
+    made = split(
+        data(np.arange(40) % 2, parts=parts), np.arange(40), SplitSpec(), 0, related=related((0, 20), (2, 30, 32))
+    )
+    assert made.leaked.tolist() == [20, 30, 32]
+    assert made.notes == (
+        "3 of 20 test pictures have a near-duplicate, copy or twin in train or val, as the data's own parts have it: the "
+        "accuracy is flattered by them",
+    )
+
+
+def test_relatives_that_hang_together_too_much_are_split_all_the_same_and_it_is_said():
+    made = split(data(np.arange(40) % 2), np.arange(40), SplitSpec(), 0, related=related(range(0, 40, 2)))
+    assert (np.bincount(np.arange(40)[made.test] % 2) == 4).all()
+    assert made.notes[0] == (
+        "19 near-duplicates or twins of other pictures could not be kept on one side, for they hang together too much"
+    )
+    assert made.notes[1] == (
+        "4 of 8 test pictures have a near-duplicate, copy or twin in train or val: the accuracy is flattered by them"
+    )
+    assert len(made.leaked) == 4
+
+
+def test_relatives_that_are_none_change_nothing():
+    dataset = data(np.arange(40) % 2)
+    plain = split(dataset, np.arange(40), SplitSpec(), 3)
+    made = split(dataset, np.arange(40), SplitSpec(), 3, related=np.arange(40))
+    assert made.test.tolist() == plain.test.tolist() and made.notes == plain.notes

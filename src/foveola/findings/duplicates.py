@@ -63,9 +63,12 @@ def paired(n: int, pairs: Rows) -> Rows:
 
 def members(units: Rows) -> list[Rows]:
     """The rows of each unit of two or more, the units in order of their first row."""
-    order = np.argsort(units, kind="stable")
+    rows = np.flatnonzero(np.bincount(units, minlength=1)[units] > 1)  # few: most pictures stand for themselves
+    if not len(rows):
+        return []
+    order = rows[np.argsort(units[rows], kind="stable")]
     groups = np.split(order, np.flatnonzero(np.diff(units[order])) + 1)
-    return sorted((rows for rows in groups if len(rows) > 1), key=lambda rows: int(rows[0]))
+    return sorted(groups, key=lambda rows: int(rows[0]))
 
 
 def duplicate_findings(dataset: Dataset, relations: Relations) -> list[Finding]:
@@ -93,7 +96,7 @@ def _exact(dataset: Dataset, relations: Relations) -> Finding | None:
         "warning",
         f"{count(sum(map(len, groups)), 'file')} hold {count(len(groups), 'picture')} between them, the same to the last "
         f"pixel: {count(extra, 'copy', 'copies')} too many",
-        "keep one of each; until then they stay on one side of the split, so that no accuracy comes from them",
+        "keep one of each; where foveola splits the data, they stay on one side",
         _flat(named),
         named,
         leave_out=tuple(dataset.ids[i] for rows in groups for i in _spare(dataset, relations, rows)),
@@ -113,7 +116,7 @@ def _near(dataset: Dataset, relations: Relations) -> Finding | None:
         "warning",
         f"{count(sum(map(len, firsts)), 'picture')} come down to {len(groups):,}: saved again, resized, slightly cropped, or "
         "in other tones" + (f"; {count(laid, 'pair')} mirrored or turned" if laid else ""),
-        "look at them side by side and keep one of each; until then they stay on one side of the split",
+        "look at them side by side and keep one of each; where foveola splits the data, they stay on one side",
         _flat(named),
         named,
         leave_out=tuple(dataset.ids[i] for group in firsts for i in _spare(dataset, relations, group)),
@@ -148,7 +151,7 @@ def _conflict(dataset: Dataset, relations: Relations) -> Finding | None:
         "error",
         f"{count(len(groups), 'picture')} lie under two labels or more, in {count(len(ids), 'file')}: nobody can be right "
         "about all of them",
-        "decide which label is right and delete the other files; until then they are kept in train",
+        "decide which label is right and delete the other files, or leave all of them out",
         ids,
         named,
         tuple(printable(dataset.class_names[label[name]]) for name in ids),

@@ -106,8 +106,8 @@ def twin_findings(dataset: Dataset, twins: Rows) -> list[Finding]:
             "warning",
             f"{count(len(derived), 'file')} are made of another one by their names, such as '{derived[0]}' of "
             f"'{named[0][0]}'",
-            "train on the originals alone, and make variants while training; until then each stays beside its original on "
-            "one side of the split",
+            "train on the originals alone, and make variants while training; where foveola splits the data, each stays "
+            "beside its original",
             ids,
             named,
             leave_out=derived,
