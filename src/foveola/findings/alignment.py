@@ -24,9 +24,9 @@ AGREEMENT = 0.95
 
 Of 300 pictures each of flowers and signs against themselves, saved as JPEG of quality 50, at 0.6 of the size, mirrored,
 turned, with a twentieth cut off, 95 % lie above 0.985; with a tenth cut off above 0.975; of cifar10 above 0.93. Among all
-pairs of 2,062 hand signs, mostly the same poses before the same wall, none reaches it. The pairs found in flowers (but two of 33) and a
-random 40 of cifar10 were looked at and are copies; between 0.88 and 0.93 the first likenesses are among them. Of cifar10's
-pairs none lies under two labels, though nothing here looks at labels.
+pairs of 2,062 hand signs, mostly the same poses before the same wall, none reaches it. The pairs found in
+flowers (but two of 33) and a random 40 of cifar10 were looked at and are copies; between 0.88 and 0.93 the first
+likenesses are among them. Of cifar10's pairs none lies under two labels, though nothing here looks at labels.
 """
 
 TEXTURE = 4.0
