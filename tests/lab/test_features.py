@@ -18,6 +18,7 @@ class Means(nn.Module):
     """A trunk whose features can be worked out by hand: left half's and right half's mean of each channel."""
 
     features_key = "means"
+    features_ready = True
 
     def __init__(self):
         super().__init__()
@@ -39,6 +40,14 @@ def prepared():
 
 def keep(prepared, model, dtype=torch.float32, ticks=None):
     return keep_features(prepared, model, CPU, dtype, tick=lambda *t: (ticks if ticks is not None else []).append(t))
+
+
+def test_a_network_with_random_weights_keeps_nothing_under_the_key_of_the_trained_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv("FOVEOLA_CACHE", str(tmp_path))
+    pictures = prepare(from_arrays(np.zeros((4, 32, 32, 3), np.uint8), np.arange(4) % 2), Size(32, 32))
+    with pytest.raises(AssertionError, match="call initialise_from before"):
+        keep(pictures, build("transfer", Size(32, 32), 2))
+    assert not (tmp_path / "features").exists()
 
 
 def test_plain_and_mirrored_features_are_the_trunks(prepared):

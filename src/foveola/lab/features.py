@@ -33,6 +33,9 @@ class Trunk(Protocol):
     features_key: str
     """What decides the features besides the pictures: the weights' digest."""
 
+    features_ready: bool
+    """Whether the network has these weights by now: a fresh one has random ones until `initialise_from`."""
+
     def features(self, images: Tensor) -> Tensor:
         """Pictures (b, 3, H, W) to float32 (b, F)."""
 
@@ -50,6 +53,7 @@ def keep_features(
     Their key is made of the pictures' key, the weights, the precision and VERSION; a damaged copy is made again. Raises
     ResourceError when the disk is full.
     """
+    assert model.features_ready, "random features would be kept under the weights' key: call initialise_from before"
     place = _place(prepared, model, device, dtype)
     found = _open(place, len(prepared.pixels))
     if found is None:

@@ -27,6 +27,9 @@ class Transfer(EfficientNetLite0):
     features_key = SHA256
     """What, besides the pictures, decides the features of a network fresh from `initialise_from`."""
 
+    features_ready = False
+    """Whether the trunk is the one that `features_key` names: not before `initialise_from`."""
+
     def __init__(self, classes: int, finetune_stages: int) -> None:
         super().__init__(classes)
         self.least_px = LEAST_PX
@@ -41,6 +44,7 @@ class Transfer(EfficientNetLite0):
         """Take the ImageNet weights, whatever the pictures; the head stays at zero. Raises ResourceError without them."""
         trunk = {name: value for name, value in lite0_weights().items() if not name.startswith("head.")}
         self.load_state_dict(trunk, strict=False)
+        self.features_ready = True
 
 
 def transfer(*, size: Size, classes: int, finetune_stages: Annotated[int, Ge(0), Le(9)] = 3) -> Transfer:
