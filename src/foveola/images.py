@@ -106,8 +106,8 @@ def size_of(data: bytes) -> tuple[int, int]:
 
 _SPARE = 1.5
 """A JPEG is decoded with sides this many times those it is resized to, or larger: libjpeg's own reduction is a box, which
-the bicubic after it then hides. 400 photos to 224x224, mean difference from the whole picture resized: 0.3 grey levels
-at 2, 0.5 at 1.5, 1.1 at 1; time 100, 97 and 92 %."""
+the bicubic after it then hides. 400 photos to 224x224, mean difference from the whole picture resized: 0.56 grey levels
+at 1.5, 1.09 at 1; one core takes 3.2 and 2.8 s (two runs each, interleaved)."""
 
 
 def read(data: bytes, size: Size, how: Resize = "pad") -> Decoded:
