@@ -76,7 +76,7 @@ def vgg6(material: Material) -> Suite:
     data, repeats = (("cifar", material.cifar),), 5
     ours = Contestant(
         "foveola vgg6", (*FOVEOLA, "train", "{cifar}", *VGG6, "--epochs", "2", *RUN), data, reads="run", repeats=repeats,
-        note="2 % of the training pictures choose the epoch; measuring them is in the time",
+        note="2 % of the training pictures choose the epoch; measuring them is in the whole command's time only",
     )  # fmt: skip
     keras = _peer("Keras float32", "keras", KERAS, data, "--epochs", "2", repeats=repeats)
     columns = (*TRAINING, ("50,000 pictures, s", "seconds_per_50000", "seconds"))

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is no part of 
 
 from benchmarks import measure as bench
 from benchmarks import page, plots
-from benchmarks.contestants import Contestant, Suite, numbers_of, read_events
+from benchmarks.contestants import Contestant, Suite, numbers_of, read_events, read_run
 from benchmarks.environments import Environment, key_of, last_line
 from benchmarks.summary import spread, straight_line, total_of
 
@@ -52,6 +52,16 @@ def here(monkeypatch):
 def test_median_and_spread_of_an_odd_and_an_even_number_by_hand():
     assert spread([5.0, 1.0, 2.0]) == (3, 2.0, 1.0, 5.0)
     assert spread([4, 1, 2, 10]) == (4, 3.0, 1, 10)
+
+
+def test_training_seconds_leave_out_measuring_val_and_older_runs_have_it_in_them(tmp_path):
+    (tmp_path / "environment.json").write_text("{}")
+    (tmp_path / "history.jsonl").write_text(
+        '{"epoch": 1, "seconds": 9, "val_seconds": 2}\n{"epoch": 2, "seconds": 8}\n'
+    )
+    said = dict.fromkeys(("test_accuracy", "seconds", "seconds_before_first_step", "epochs", "n_train", "n_test"), 1)
+    *_, end = read_run(json.dumps({"model": "fast", **said}), tmp_path)
+    assert end["seconds"] == 15
 
 
 def test_a_straight_line_through_points_on_it_is_that_line():

@@ -124,4 +124,6 @@ def test_a_run_within_a_budget_repeats_from_its_recipe_alone(noise, tmp_path):
     assert first.result["budget_seconds"] == 4
     assert first.result["predicted_seconds"] > 0
     assert again.result["budget_seconds"] is None
-    assert [row._replace(seconds=0) for row in again.history] == [row._replace(seconds=0) for row in first.history]
+    assert [row._replace(seconds=0, val_seconds=0) for row in again.history] == [
+        row._replace(seconds=0, val_seconds=0) for row in first.history
+    ]

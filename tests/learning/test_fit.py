@@ -43,7 +43,7 @@ def history(stripes, spec, seed=0, dtype=torch.float32):
 
 
 def epochs(rows):
-    return [row._replace(seconds=0.0) for row in rows if isinstance(row, EpochRow)]
+    return [row._replace(seconds=0.0, val_seconds=0.0) for row in rows if isinstance(row, EpochRow)]
 
 
 SPEC = FitSpec(epochs=3, batch_size=16, lr_peak=0.01, translate_px=1)
@@ -85,6 +85,11 @@ def test_every_step_and_every_epoch_has_its_row(stripes):
     assert [row.step for row in steps] == list(range(1, 16))
     assert {row.total_steps for row in steps} == {15}
     assert [(row.epoch, row.step) for row in epochs(rows)] == [(1, 5), (2, 10), (3, 15)]
+
+
+def test_measuring_val_is_a_part_of_the_epochs_seconds(stripes):
+    rows, _ = history(stripes, SPEC)
+    assert all(0 < row.val_seconds < row.seconds for row in rows if isinstance(row, EpochRow))
 
 
 def test_train_loss_is_the_mean_of_the_steps_losses(stripes):

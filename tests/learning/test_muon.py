@@ -73,3 +73,14 @@ def test_the_rest_takes_the_steps_of_nesterov():
             layer(torch.ones(1, 3)).square().sum().backward()
             optimizer.step(0.05)
     assert torch.equal(mine.weight, other.weight)
+
+
+@pytest.mark.parametrize("shape", [(8, 72), (72, 8), (16, 16)])
+def test_the_iteration_on_small_matrices_is_the_sources_on_the_long_one(shape):
+    a, b, c = 3.4445, -4.7750, 2.0315
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(4))
+    x = matrix.double() / matrix.double().norm()
+    for _ in range(3):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    assert torch.allclose(orthogonal(matrix), x.float(), atol=1e-5)

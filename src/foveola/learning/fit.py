@@ -62,9 +62,10 @@ def fit(
             loss_sum += value * len(labels)
             right += (logits.argmax(dim=1).cpu() == labels).sum()
             yield StepRow(epoch, step, total, value)
-        val_loss, val_accuracy = _measure(model, val, device, dtype)
-        n, seconds = train.epoch_size, time.monotonic() - started
-        yield EpochRow(epoch, step, float(loss_sum) / n, int(right) / n, val_loss, val_accuracy, lr, seconds)
+        trained, n = time.monotonic(), train.epoch_size
+        on_val = _measure(model, val, device, dtype)
+        seconds = time.monotonic() - started, time.monotonic() - trained
+        yield EpochRow(epoch, step, float(loss_sum) / n, int(right) / n, *on_val, lr, *seconds)
 
 
 @dataclass

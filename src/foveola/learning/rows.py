@@ -15,7 +15,10 @@ class StepRow(NamedTuple):
 
 
 class EpochRow(NamedTuple):
-    """One epoch. Losses in nats per picture, accuracies 0..1; train's are means over the epoch as it learned."""
+    """One epoch. Losses in nats per picture, accuracies 0..1; train's are means over the epoch as it learned.
+
+    seconds: of the whole epoch; val_seconds: the part of them in which val was measured.
+    """
 
     epoch: int
     step: int
@@ -25,6 +28,7 @@ class EpochRow(NamedTuple):
     val_accuracy: float
     lr: float
     seconds: float
+    val_seconds: float = 0.0
 
 
 class HeadRow(NamedTuple):
