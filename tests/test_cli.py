@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from foveola import cli
+from foveola.cli import asking
 from foveola.errors import ResourceError
 from foveola.filters.table import FILTERS
 
@@ -154,7 +155,7 @@ def test_predict_prints_don_t_know_with_the_classes_that_are_left():
     both = Prediction("a.png", "", np.array([0.5, 0.5]), label_set=("dark", "light"))
     none = Prediction("b.png", "", np.array([0.5, 0.5]), label_set=())
     one = Prediction("c.png", "dark", np.array([0.9, 0.1]), label_set=("dark",))
-    assert [cli._answer_row(answer) for answer in (both, none, one)] == [
+    assert [asking.answer_row(answer) for answer in (both, none, one)] == [
         ("a.png", "don't know (dark or light)", ""),
         ("b.png", "don't know (like none of the classes)", ""),
         ("c.png", "dark", "90.0 %"),

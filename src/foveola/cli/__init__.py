@@ -1,0 +1,34 @@
+"""The command line: one command a verb. Parse, call the verb, print what it gives.
+
+Exit codes: 0 done, 2 usage, 3 data, 4 resource, 130 interrupted. Results go to stdout, progress and errors to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from foveola import workflows
+from foveola.cli.words import app
+from foveola.errors import FoveolaError
+
+# Each puts its commands into the application, in the order of `foveola --help`.
+# isort: off
+from foveola.cli import making
+from foveola.cli import looking
+from foveola.cli import asking
+# isort: on
+
+__all__ = ["app", "asking", "looking", "main", "making"]
+
+
+def main() -> None:
+    """The entry point: every way a command can end, and its exit code."""
+    try:
+        app()
+    except FoveolaError as error:
+        print(f"foveola: {workflows.printable(str(error))}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except SystemExit as end:
+        if end.code == 130:
+            print("foveola: interrupted; a run that had begun is left unfinished", file=sys.stderr)
+        raise

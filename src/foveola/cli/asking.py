@@ -1,0 +1,224 @@
+"""Commands that ask a run: evaluate, predict, explain, report, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from foveola import workflows
+from foveola.cli.printing import print_json, say, table, warn
+from foveola.cli.words import Json, RunPath, app
+from foveola.errors import count
+
+if TYPE_CHECKING:
+    from foveola.lab.inference import Prediction
+
+
+@app.command()
+def evaluate(
+    run: RunPath,
+    data: Annotated[str | None, typer.Argument(help="Other data to measure on. [default: the run's test part]")] = None,
+    json_: Json = False,
+) -> None:
+    """Measure a run: accuracy with its interval, loss, per-class numbers."""
+    from foveola.screen import Screen
+
+    notes: list[str] = []
+    with Screen() as screen:
+        found, dataset = workflows.evaluate(run, data, tell=notes.append, tick=screen.tick)
+    warn(notes)
+    low, high, _ = found.interval
+    numbers = {
+        "run": str(run),
+        "n_test": len(found),
+        "test_accuracy": found.accuracy,
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "majority_accuracy": found.majority_accuracy,
+        "test_loss": found.loss,
+        "per_class": [row._asdict() for row in found.per_class],
+        "confusion": found.confusion.tolist(),
+        **workflows.confidence(run, found),
+        "test_opened": workflows.openings(run),
+        "notes": notes,
+        **(workflows.count_files(dataset) if dataset is not None else {}),
+    }
+    if json_:
+        print_json(numbers)
+        return
+    say(workflows.headline(numbers))
+    say(f"loss {found.loss:.3f} nats per picture")
+    say(_calibrated(numbers))
+    rows = [
+        (
+            r.name,
+            f"{r.precision:.3f}",
+            f"{r.recall:.3f} ({r.recall_low:.3f} to {r.recall_high:.3f})",
+            f"{r.f1:.3f}",
+            f"{r.support:,}",
+        )
+        for r in found.per_class
+    ]
+    table(("class", "precision", "recall (95 % interval)", "F1", "pictures"), rows)
+    if numbers["test_opened"] > 1:
+        say(
+            f"the run's test part has been opened {numbers['test_opened']:,} times: what is chosen by it makes its number "
+            "say less about new pictures"
+        )
+
+
+@app.command()
+def predict(
+    run: RunPath,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE-OR-FOLDER...", help="Pictures, or folders of them.")],
+    abstain: Annotated[
+        float | None,
+        typer.Option(help='The share of wrong answers that is allowed, such as 0.05; else it says "don\'t know".'),
+    ] = None,
+    csv_: Annotated[Path | None, typer.Option("--csv", help="Write label and all probabilities to this file.")] = None,
+    json_: Json = False,
+) -> None:
+    """Name the class of pictures, with calibrated probabilities."""
+    from foveola.screen import Screen
+
+    with Screen() as screen:
+        answers = workflows.predict(run, files, abstain=abstain, tick=screen.tick)
+    names = workflows.class_names(run)
+    measured = None if abstain is None else workflows.abstained(run, abstain)
+    if csv_ is not None:
+        workflows.write_predictions(csv_, answers, names)
+    if json_:
+        said = {"run": str(run), "class_names": names, "predictions": [_answer(a, names) for a in answers]}
+        print_json(said if measured is None else {**said, "abstain": measured})
+    else:
+        table(("file", "label", "probability"), [answer_row(a) for a in answers])
+        if measured is not None:
+            say(_abstention(answers, measured))
+    if all(answer.problem for answer in answers):
+        raise typer.Exit(3)
+
+
+@app.command()
+def explain(
+    run: RunPath,
+    picture: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="A picture; for max_activating and embedding data; - for kernels.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The new figure (.png, .svg, .pdf), or folder of figures.")
+    ],
+    method: Annotated[str, typer.Option(help="See `foveola list explanations`.")] = "gradcam",
+    stage: Annotated[str, typer.Option(help="A layer by its name. [default: the last; feature_maps: all]")] = "",
+    class_: Annotated[str | None, typer.Option("--class", help="Which class. [default: the network's answer]")] = None,
+    place: Annotated[
+        tuple[int, int, int] | None, typer.Option(help="CHANNEL ROW COLUMN, for one_pixel. [default: the greatest]")
+    ] = None,
+    how: Annotated[str, typer.Option(help="For embedding: tsne or pca.")] = "tsne",
+    json_: Json = False,
+) -> None:
+    """Draw what a run's network sees: heat maps, feature maps, kernels, one pixel's arithmetic, the test part laid out."""
+    from foveola.screen import Screen
+
+    notes: list[str] = []
+    with Screen() as screen:
+        found = workflows.explain(
+            run,
+            picture,
+            out,
+            method,
+            stage=stage,
+            label=class_,
+            place=place,
+            how=how,
+            tell=notes.append,
+            tick=screen.tick,
+        )
+    warn(notes)
+    if json_:
+        print_json({
+            "run": str(run), "method": method, "written": [str(path) for path in found.written],
+            "label": found.label, "probability": found.probability, "notes": notes,
+        })  # fmt: skip
+        return
+    if found.label:
+        say(f"{found.label}, {100 * found.probability:.1f} %")
+    for path in found.written:
+        say(f"wrote {path}")
+
+
+@app.command()
+def report(run: RunPath, json_: Json = False) -> None:
+    """Write a run's report.html anew."""
+    path = workflows.report(run)
+    print_json({"run": str(run), "report": str(path)}) if json_ else say(f"report  {path}")
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Where to look.")] = Path("runs"),
+    json_: Json = False,
+) -> None:
+    """List the runs below a folder."""
+    found = workflows.runs(folder)
+    if json_:
+        print_json({"runs": [{**line._asdict(), "path": str(line.path)} for line in found]})
+    elif not found:
+        say(f"no runs below {folder}: foveola train makes one")
+    else:
+        rows = [(str(r.path), r.status, r.data, r.model, _interval(r), _seconds(r.seconds)) for r in found]
+        table(("run", "status", "data", "model", "test accuracy", "time"), rows)
+
+
+def _answer(answer: Prediction, names: tuple[str, ...]) -> dict[str, Any]:
+    if answer.problem:
+        return {"file": answer.file, "problem": answer.problem}
+    chances = {name: float(p) for name, p in zip(names, answer.probabilities, strict=True)}
+    out = {"file": answer.file, "label": answer.label, "probability": answer.probability, "probabilities": chances}
+    return out if answer.label_set is None else {**out, "label_set": answer.label_set}
+
+
+def answer_row(answer: Prediction) -> tuple[str, ...]:
+    """File, label or why there is none, probability."""
+    if answer.problem:
+        return (answer.file, f"({answer.problem})", "")
+    if answer.label_set is not None and not answer.label:
+        return (answer.file, f"don't know ({' or '.join(answer.label_set) or 'like none of the classes'})", "")
+    return (answer.file, answer.label, f"{100 * answer.probability:.1f} %")
+
+
+def _calibrated(numbers: Mapping[str, Any]) -> str:
+    """What the probabilities are worth, in one line."""
+    if not numbers["n_calibration"]:
+        how = "probabilities as the network gave them: the run was made before they were calibrated"
+    else:
+        on = count(numbers["n_calibration"], "picture")
+        how = f"probabilities calibrated on {on}, temperature {numbers['temperature']:.2f}"
+    return (
+        f"{how}; expected calibration error {100 * numbers['ece']:.1f} % (95 % interval {100 * numbers['ece_low']:.1f} to "
+        f"{100 * numbers['ece_high']:.1f} %, {100 * numbers['ece_by_chance']:.1f} % by chance alone)"
+    )
+
+
+def _abstention(answers: Sequence[Prediction], measured: Mapping[str, Any]) -> str:
+    """How many were answered, what is stated, and what was measured."""
+    asked = [answer for answer in answers if not answer.problem]
+    given = sum(bool(answer.label) for answer in asked)
+    stated = f"at most {100 * measured['error']:g} % of pictures like the run's get a wrong answer"
+    found = f"on its test part {_share(measured, 'wrong')} did, and {_share(measured, 'answered')} were answered"
+    return f"answered {given:,} of {count(len(asked), 'picture')}; {stated}; {found}"
+
+
+def _share(numbers: Mapping[str, Any], name: str) -> str:
+    low, high = numbers[f"{name}_low"], numbers[f"{name}_high"]
+    return f"{100 * numbers[name]:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+
+
+def _interval(line: Any) -> str:
+    return "" if line.accuracy is None else f"{line.accuracy:.1%} ({line.low:.1%} to {line.high:.1%})"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.0f} s"
