@@ -12,6 +12,8 @@ from foveola.workflows.material import Data, open_data, suggest_size
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
+    from foveola.data.prepare import Prepared
+    from foveola.filters.chain import Chain
     from foveola.plots.style import Plot
     from foveola.types import Image, Rows
 
@@ -38,11 +40,9 @@ def show_data(
 
         fv.show_data("photos", "figures", chain="sharpen")
     """
-    from foveola.data.filtered import filtered
     from foveola.data.prepare import prepare
     from foveola.filters.chain import Chain
     from foveola.lab.recipe import compose
-    from foveola.plots import data as plots
     from foveola.store import new_folder
 
     if not 1 <= n <= 20:
@@ -54,35 +54,37 @@ def show_data(
     if isinstance(data, str | os.PathLike):
         data = open_data(compose({"data": {"source": os.fspath(data)}}), tick)
     prepared = prepare(data, shape or suggest_size(data), tick=tick)
-    dataset, pixels = prepared.dataset, prepared.pixels
-    rows = _first_of_each(dataset, n)
-    everyone = [row for some in rows for row in some]
-    figures: dict[str, Plot] = {
-        "classes": plots.class_counts(dataset.counts(), dataset.class_names),
-        "sizes": plots.sizes(prepared.sizes[:, 0], prepared.sizes[:, 1]),
-        "raw": plots.samples(
-            [_raw(dataset, some) for some in rows],
-            dataset.class_names,
-            "as they are",
-            [prepared.sizes[some] for some in rows],
-        ),
-        "prepared": plots.samples(
-            [[pixels[row] for row in some] for some in rows], dataset.class_names, f"prepared at {prepared.size}"
-        ),
-        "means": plots.class_means(pixels, dataset.labels, dataset.class_names),
-        "tones": plots.tones(pixels),
-        "channels": plots.channels(pixels[everyone[0]]),
-    }
-    if parsed.steps:
-        after = filtered(prepared, parsed, tick=tick).pixels
-        some = everyone[:: max(1, len(everyone) // 5)][:5]
-        figures["before-after"] = plots.before_after(
-            [pixels[row] for row in some], [after[row] for row in some], str(parsed)
-        )
+    figures = _figures(prepared, _first_of_each(prepared.dataset, n), parsed, tick)
     new_folder(out)
     for name, figure in figures.items():
         figure.write(out / f"{name}.png")
     return tuple(out / f"{name}.png" for name in figures)
+
+
+def _figures(prepared: Prepared, rows: list[Rows], chain: Chain, tick: Tick) -> dict[str, Plot]:
+    """The figures by the names of their files; `rows` are the pictures of each class that are shown."""
+    from foveola.data.filtered import filtered
+    from foveola.plots import data as plots
+
+    dataset, pixels, names = prepared.dataset, prepared.pixels, prepared.dataset.class_names
+    everyone = [row for some in rows for row in some]
+    raw, raw_sizes = [_raw(dataset, some) for some in rows], [prepared.sizes[some] for some in rows]
+    ready = [[pixels[row] for row in some] for some in rows]
+    figures: dict[str, Plot] = {
+        "classes": plots.class_counts(dataset.counts(), names),
+        "sizes": plots.sizes(prepared.sizes[:, 0], prepared.sizes[:, 1]),
+        "raw": plots.samples(raw, names, "as they are", raw_sizes),
+        "prepared": plots.samples(ready, names, f"prepared at {prepared.size}"),
+        "means": plots.class_means(pixels, dataset.labels, names),
+        "tones": plots.tones(pixels),
+        "channels": plots.channels(pixels[everyone[0]]),
+    }
+    if chain.steps:
+        after = filtered(prepared, chain, tick=tick).pixels
+        some = everyone[:: max(1, len(everyone) // 5)][:5]
+        pairs = [pixels[row] for row in some], [after[row] for row in some]
+        figures["before-after"] = plots.before_after(*pairs, str(chain))
+    return figures
 
 
 def _first_of_each(dataset: Dataset, n: int) -> list[Rows]:
