@@ -199,6 +199,14 @@ def test_near_copies_and_twins_stay_on_one_side_and_the_naive_split_is_counted(t
         r"dealt out one by one, \d+ of 12 test pictures \(\d+\.\d %\) would have had a copy or twin", notes
     )
     assert run.card.leaked == ()
+    share = int(re.search(r"one by one, (\d+) of 12", notes).group(1)) / 12
+    accuracy = run.evaluation.accuracy
+    claimed = accuracy + share * (1 - accuracy)
+    assert run.card.naive_share == pytest.approx(share)
+    assert (
+        f"Dealt out one by one, {100 * share:.1f} % of the test pictures would have had a copy or twin in train or val. With "
+        f"these known by heart the same network would have claimed {100 * claimed:.1f} % in place of {100 * accuracy:.1f} %."
+    ) in run.report.read_text("utf-8")
 
 
 def test_the_page_shows_hostile_names_as_text_and_asks_nobody(tmp_path, plant):

@@ -39,7 +39,8 @@ class SplitSpec:
 class Split:
     """Three disjoint sets of rows, int64, each sorted; together they are all rows. `rule` and `notes` are for readers.
 
-    leaked: the rows of test that have a copy or twin in train or val.
+    leaked: the rows of test that have a copy or twin in train or val; naive_share: the share of the test part, 0..1, that
+    would have had one if each picture had been dealt out for itself (0 where nothing was kept together for it).
     """
 
     train: Rows
@@ -49,6 +50,7 @@ class Split:
     rule: str
     notes: tuple[str, ...] = ()
     leaked: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    naive_share: float = 0.0
 
 
 def split(dataset: Dataset, content: Rows, spec: SplitSpec, seed: int, *, related: Rows | None = None) -> Split:
@@ -76,10 +78,12 @@ def split(dataset: Dataset, content: Rows, spec: SplitSpec, seed: int, *, relate
         found, failed = _split(dataset, content, own, spec, seed), True
     leaked = leaking(related, np.concatenate([found.train, found.val]), found.test)
     notes = _related_notes(dataset, content, related, found, leaked, failed)
+    share = 0.0
     if held is not own and not failed and dataset.parts is None:
-        notes += _naive_note(dataset, related, spec, seed)
+        share, said = _naively(dataset, related, spec, seed)
+        notes += said
     rule = found.rule + (", copies and twins too" if spec.near_copies_together and not failed else "")
-    return replace(found, rule=rule, notes=(*found.notes, *notes), leaked=leaked)
+    return replace(found, rule=rule, notes=(*found.notes, *notes), leaked=leaked, naive_share=share)
 
 
 def leaking(units: Rows, before: Rows, test: Rows) -> Rows:
@@ -297,16 +301,19 @@ def _related_notes(
     return tuple(notes)
 
 
-def _naive_note(dataset: Dataset, related: Rows, spec: SplitSpec, seed: int) -> tuple[str, ...]:
-    """What a split of the same seed and fractions would have done with each picture for itself; counted, not guessed."""
+def _naively(dataset: Dataset, related: Rows, spec: SplitSpec, seed: int) -> tuple[float, tuple[str, ...]]:
+    """What a split of the same seed and fractions would have done with each picture for itself; counted, not guessed.
+
+    The share of its test part that has a copy or twin in train or val, and that in words.
+    """
     single = np.arange(len(dataset))
     naive = _split(replace(dataset, groups=None), single, single, spec, seed)
     leaked = len(leaking(related, np.concatenate([naive.train, naive.val]), naive.test))
     if not leaked:
-        return ()
-    share = 100 * leaked / len(naive.test)
-    return (
-        f"dealt out one by one, {leaked:,} of {count(len(naive.test), 'test picture')} ({share:.1f} %) would have had "
+        return 0.0, ()
+    share = leaked / len(naive.test)
+    return share, (
+        f"dealt out one by one, {leaked:,} of {count(len(naive.test), 'test picture')} ({100 * share:.1f} %) would have had "
         "a copy or twin in train or val",
     )
 

@@ -48,7 +48,7 @@ class DataCard:
     counts: pictures of each class (in the order of class_names) by part; sizes: (height, width, how many), the most
     frequent first; formats and notes: how many pictures of each; remarks: what a reader should know;
     files_found = files_used + files_ignored + len(problems); findings: what was found wrong with the data; leaked: ids of
-    test pictures that have a copy or twin in train or val.
+    test pictures that have a copy or twin in train or val; naive_share: see `Split`.
     """
 
     name: str
@@ -68,6 +68,7 @@ class DataCard:
     files_ignored: int
     findings: tuple[FindingLine, ...] = ()
     leaked: tuple[str, ...] = ()
+    naive_share: float = 0.0
 
     def to_json(self) -> str:
         """The card as JSON text."""
@@ -108,6 +109,7 @@ def make_card(prepared: Prepared, split: Split, findings: Sequence[Finding] = ()
         files_ignored=dataset.files_ignored,
         findings=tuple(FindingLine(f.kind, f.severity, f.count, f.message, f.advice, f.ids[:LISTED]) for f in findings),
         leaked=tuple(dataset.ids[i] for i in split.leaked.tolist()),
+        naive_share=split.naive_share,
     )
 
 

@@ -1,4 +1,4 @@
-"""The report's words on what was found wrong with the data, and on what the accuracy is without test pictures that leaked."""
+"""The report's words on what was found wrong with the data, and on what leaks between the parts do to the accuracy."""
 
 from __future__ import annotations
 
@@ -25,18 +25,28 @@ class Clean:
 
 
 @dataclass(frozen=True)
+class Naive:
+    """What a split picture by picture would have given away: the share of its test part, and the accuracy up to which."""
+
+    share: str
+    claimed: str
+    all: str
+
+
+@dataclass(frozen=True)
 class FindingsSection:
     """What the section shows; excluded: how many files an exclude list left out."""
 
     lines: tuple[FindingLine, ...]
     clean: Clean | None
+    naive: Naive | None
     excluded: int
 
 
 def findings_section(card: DataCard, evaluation: Evaluation) -> FindingsSection:
     """Collect the section's values."""
     excluded = sum(problem.reason.startswith(LEFT_OUT) for problem in card.problems)
-    return FindingsSection(card.findings, clean(card.leaked, evaluation), excluded)
+    return FindingsSection(card.findings, clean(card.leaked, evaluation), naive(card.naive_share, evaluation), excluded)
 
 
 def clean(leaked: tuple[str, ...], evaluation: Evaluation) -> Clean | None:
@@ -48,3 +58,14 @@ def clean(leaked: tuple[str, ...], evaluation: Evaluation) -> Clean | None:
     right, n = int(evaluation.correct[kept].sum()), int(kept.sum())
     low, high, _ = wilson(right, n)
     return Clean(len(kept) - n, n, percent(right / n), percent(low), percent(high), percent(evaluation.accuracy))
+
+
+def naive(share: float, evaluation: Evaluation) -> Naive | None:
+    """The accuracy that a naive split could have claimed: as here, and 100 % on the pictures whose copies were seen.
+
+    None where it would be the same. It is a bound and no measurement: a network may miss a picture whose copy it has seen.
+    """
+    claimed = evaluation.accuracy * (1 - share) + share
+    if percent(claimed) == percent(evaluation.accuracy):
+        return None
+    return Naive(percent(share), percent(claimed), percent(evaluation.accuracy))
