@@ -130,9 +130,10 @@ def test_the_policy_is_the_reports(make):
 
 
 def test_the_first_words_are_the_verdict_with_its_numbers(make):
-    """By hand: 8, 8, 7, 8 and 9 more wrong of 60: a mean of 8, or -13.33 points; deviation 1.18, t 2.776, n 5."""
+    """By hand: 8, 8, 7, 8 and 9 more wrong of 60: a mean of 8, or -13.33 points; t 2.776, n 5, and their deviation of 1.18
+    points is less than a picture, which counts as one: 1.667."""
     found = make(WORSE)
-    low, high = -13.333 - 2.7764 * 1.1785 / 5**0.5, -13.333 + 2.7764 * 1.1785 / 5**0.5
+    low, high = -13.333 - 2.7764 * 1.6667 / 5**0.5, -13.333 + 2.7764 * 1.6667 / 5**0.5
     text = Page(render(found, look)).text
     assert f"sharpened: hurts −13.33 points (95 % interval −{-low:.2f} to −{-high:.2f})" in text
 
@@ -177,11 +178,12 @@ def test_with_a_split_a_seed_the_mean_has_the_corrected_interval(make):
     assert found.to_json()["arms"][1]["low_accuracy"] == low
 
 
-def test_one_seed_has_no_interval_and_says_why(make):
+def test_one_seed_has_its_own_interval_and_says_what_it_is(make):
     found = make(([6], [9]))
     text = Page(render(found, look)).text
-    assert "One seed tells nothing about the scatter of others, so the mean has no interval." in text
-    assert [found.to_json()["arms"][0][f"{end}_accuracy"] for end in ("low", "high")] == [None, None]
+    assert "One seed tells nothing about the scatter of others: the interval is that run’s own" in text
+    low, high, _ = wilson(54, 60)
+    assert [found.to_json()["arms"][0][f"{end}_accuracy"] for end in ("low", "high")] == [low, high]
 
 
 def test_accuracies_without_an_interval_say_why(make):

@@ -151,6 +151,6 @@ def compare(
 
 def _arm_row(found: Comparison, k: int) -> tuple[str, ...]:
     row, interval = 100 * found.accuracy[k], found.intervals[k]
-    known = f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %" if interval else ""
+    known = f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %"
     numbers = (f"{row.mean():.2f} %", known, f"{row.min():.2f} to {row.max():.2f} %")
     return found.arms[k].name, *numbers, f"{found.seconds(k):.0f} s", str(len(row))

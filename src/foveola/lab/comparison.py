@@ -54,9 +54,14 @@ class Paired:
         n = self.difference.n
         found = f"{self.difference.mean:+.2f} points"
         if math.isfinite(low):
-            found += f" ({100 * level:.0f} % interval {low:+.2f} to {high:+.2f})"
+            found += f" ({100 * level:.0f} % interval {low:+.2f} to {high:+.2f}{self._for_new_pictures})"
         few = f"; a verdict takes {LEAST_SEEDS} seeds" if n < LEAST_SEEDS else ""
         return f"{self.arm} against {self.baseline}: {self.said}: {found}, {count(n, 'seed')}{few}"
+
+    @property
+    def _for_new_pictures(self) -> str:
+        wide = self.with_pictures
+        return f"; for new test pictures too {wide.low:+.2f} to {wide.high:+.2f}" if wide else ""
 
     @property
     def said(self) -> str:
@@ -129,15 +134,17 @@ class Comparison:
         return tuple(tuple(run.evaluation.correct for run in row) for row in self.runs)
 
     @cached_property
-    def intervals(self) -> tuple[Interval | None, ...]:
-        """The interval of each arm's mean accuracy, 0..1; None with one seed.
+    def intervals(self) -> tuple[Interval, ...]:
+        """The interval of each arm's mean accuracy, 0..1; with one seed that run's own, from its test pictures alone.
 
         It says where the arm lies, and not whether two arms differ: chance that both share widens it and drops out of their
         difference.
         """
         return tuple(self._interval(k) for k in range(len(self.arms)))
 
-    def _interval(self, k: int) -> Interval | None:
+    def _interval(self, k: int) -> Interval:
+        if len(self.seeds) == 1:
+            return self.runs[k][0].evaluation.interval
         if self.one_test_part:
             return bootstrap_accuracy(np.stack(self.correct[k]), level=self.level)
         pictures = len(self.correct[k][0])
@@ -170,7 +177,8 @@ class Comparison:
     @cached_property
     def _against(self) -> tuple[Paired, ...]:
         gaps = 100 * (self.accuracy[1:] - self.accuracy[0])
-        found = [paired_difference(row, level=self.level, test_to_train=self.test_to_train) for row in gaps]
+        how: dict[str, Any] = {"level": self.level, "test_to_train": self.test_to_train}
+        found = [paired_difference(row, pictures=len(self.correct[0][0]), **how) for row in gaps]
         corrected = holm([one.p_value for one in found])
         return tuple(self._paired(k + 1, one, p) for k, (one, p) in enumerate(zip(found, corrected, strict=True)))
 
@@ -180,7 +188,7 @@ class Comparison:
         if self.one_test_part:
             wide = bootstrap_difference(np.stack(base), np.stack(other), level=self.level)
         tests = tuple(mcnemar(b, r) for b, r in zip(base, other, strict=True))
-        word = verdict(one, self.margin, p)
+        word = verdict(one, self.margin, p, len(self.arms) - 1)
         return Paired(self.arms[k].name, self.arms[0].name, one, p, wide, tests, word, self.margin)
 
     def to_json(self) -> dict[str, Any]:
@@ -199,8 +207,8 @@ class Comparison:
         return {
             "name": self.arms[k].name,
             "mean_accuracy": float(row.mean()),
-            "low_accuracy": interval.low if interval else None,
-            "high_accuracy": interval.high if interval else None,
+            "low_accuracy": interval.low,
+            "high_accuracy": interval.high,
             "accuracies": row.tolist(),
             "seconds": self.seconds(k),
             "changes": {change.setting: change.arm for change in self.changes(k)},

@@ -121,7 +121,9 @@ def class_differences(found: Comparison, k: int) -> list[ClassDifference]:
         gaps, n = _gaps(found, k, label)
         if gaps is not None:
             kept.append((name, n))
-            differences.append(paired_difference(gaps, level=found.level, test_to_train=found.test_to_train))
+            differences.append(
+                paired_difference(gaps, pictures=n, level=found.level, test_to_train=found.test_to_train)
+            )
     corrected = holm([one.p_value for one in differences])
     return [ClassDifference(name, one, p, n) for (name, n), one, p in zip(kept, differences, corrected, strict=True)]
 

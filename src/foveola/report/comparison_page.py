@@ -217,7 +217,7 @@ def _mean(found: Comparison, k: int) -> Mean:
         name=found.arms[k].name,
         colour=colour(k),
         mean=f"{100 * row.mean():.2f} %",
-        interval=f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %" if interval else "–",
+        interval=f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %",
         range=f"{100 * row.min():.2f} to {100 * row.max():.2f} %",
     )
 
