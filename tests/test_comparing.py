@@ -26,7 +26,7 @@ from foveola.lab.paired import corrected_accuracy
 from foveola.lab.recipe import compose
 from foveola.specs import parse_setting
 from foveola.workflows import open_data
-from foveola.workflows.trials import Trials
+from foveola.workflows.trials import Done, Trials
 
 ARMS = ["plain", "blurred: chain=blur(size=5)", "inverted: chain=invert"]
 SMALL = {
@@ -302,6 +302,37 @@ def test_a_budget_ends_after_the_pairs_that_fit(folder, compared, tmp_path, monk
         f"others take about {show_time((20 - n) * 30)}"
     )
     assert found.notes == (told[-1],)
+
+
+def test_a_group_that_goes_side_by_side_is_no_larger_than_the_budget(folder, compared, tmp_path, monkeypatch, clock):
+    """Three arms, two jobs: two seeds go together, but after five seconds of start one pair of 30 fits in 50, not two."""
+    groups = []
+
+    def rows(self, seeds):
+        groups.append(list(seeds))
+        clock[0] += 30 * len(seeds)
+        self.trained += 3 * len(seeds)
+        return ((Done(row[0], False) for row in compared[0].runs) for _ in seeds)
+
+    monkeypatch.setattr("foveola.lab.budget.expected_seconds", lambda _: 10.0)
+    monkeypatch.setattr(Trials, "rows", rows)
+    found = fv.compare(folder, ARMS, seeds=8, settings=SMALL, budget="50s", runs=tmp_path / "runs", jobs=2)
+    assert groups == [[0]] and len(found.seeds) == 1
+    groups.clear()
+    fv.compare(folder, ARMS, seeds=8, settings=SMALL, budget="2m8s", runs=tmp_path / "more", jobs=2)
+    assert groups == [[0, 1], [2, 3]]
+
+
+def test_runs_that_are_there_cost_no_budget_and_the_page_stays_as_large(compared, folder, tmp_path):
+    out = tmp_path / "page"
+    fv.compare(folder, ARMS[:2], seeds=5, settings=SMALL, runs=compared[2], out=out)
+    told = []
+    found = fv.compare(
+        folder, ARMS[:2], seeds=6, settings=SMALL, runs=compared[2], out=out, budget=0.5, tell=told.append
+    )
+    assert len(found.seeds) == 5
+    assert "the budget of 0s ends after 5 of 6 seeds" in told[-1] or "1s ends after 5 of 6 seeds" in told[-1]
+    assert json.loads((out / "comparison.json").read_text("utf-8"))["seeds"] == [0, 1, 2, 3, 4]
 
 
 def test_recipes_are_arms_and_name_their_data(folder, compared, tmp_path):

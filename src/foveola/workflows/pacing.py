@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from foveola.errors import UsageError, count
-from foveola.workflows.trials import Trials
+from foveola.workflows.trials import START_SECONDS, Trials
 
 if TYPE_CHECKING:
     from foveola.lab.comparison import Comparison
@@ -36,7 +36,7 @@ class Pace:
 
     @classmethod
     def of(cls, budget: str | float | None, started: float, trials: Trials, seed: int) -> Pace:
-        """Raises UsageError when not even one pair fits."""
+        """Raises UsageError when the first pair does not fit, as far as its runs are not there yet."""
         from foveola.lab.budget import parse_time, show_time
         from foveola.lab.paired import LEAST_SEEDS
 
@@ -44,8 +44,9 @@ class Pace:
             return cls(trials, started)
         limit = parse_time(budget)
         pair = trials.expected_seconds(seed)
+        todo = pair * trials.missing([seed]) / len(trials.arms)
         spent = monotonic() - started
-        if spent + pair > limit:
+        if todo and spent + todo > limit:
             least, five = (show_time(math.ceil(1.1 * (spent + k * pair))) for k in (1, LEAST_SEEDS))
             raise UsageError(
                 f"a budget of {show_time(limit)} is too small for one pair: training {count(len(trials.arms), 'arm')} once "
@@ -80,9 +81,13 @@ class Pace:
             return (self._spent + monotonic() - self._began) / self._finished * runs
         return self.expected / len(self.trials.arms) * runs if self.expected else None
 
-    def allows(self, pairs: int) -> bool:
-        """Whether so many more pairs fit in, if they take as long as those before on average."""
-        return monotonic() - self.started + pairs * self.pair_seconds() + PAGE_SECONDS <= self.limit
+    def allows(self, runs: int) -> bool:
+        """Whether so many more runs fit in, if they take as long as those before on average; none always do."""
+        if not runs:
+            return True
+        start = START_SECONDS if self.trials.jobs > 1 and not self._trained else 0.0
+        todo = runs / len(self.trials.arms) * self.pair_seconds()
+        return monotonic() - self.started + start + todo + PAGE_SECONDS <= self.limit
 
     def ended(self, done: int, wanted: int) -> str:
         """What the end of the budget leaves unknown."""
@@ -103,14 +108,15 @@ def outlook(found: Comparison, precision: float, pace: Pace, asked: int) -> str:
     """How many seeds and minutes the question needs, from the pilot."""
     import numpy as np
 
-    from foveola.lab.paired import flip_deviation, narrowest, seeds_needed
+    from foveola.lab.paired import flip_deviation, narrowest, resolution, seeds_needed
 
     n = len(found.seeds)
     needed: list[int | None] = []
     floor = 0.0
     for k in range(1, len(found.arms)):
         pairs = zip(found.correct[0], found.correct[k], strict=True)
-        least = float(np.mean([flip_deviation(one, other) for one, other in pairs]))
+        flips = float(np.mean([flip_deviation(one, other) for one, other in pairs]))
+        least = max(flips, resolution(len(found.correct[0][0])))
         gaps, factor = 100 * (found.accuracy[k] - found.accuracy[0]), found.test_to_train
         needed.append(seeds_needed(gaps, precision, test_to_train=factor, least_deviation=least))
         floor = max(floor, narrowest(gaps, test_to_train=factor, least_deviation=least))

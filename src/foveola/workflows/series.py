@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,16 +57,20 @@ class Series:
         """Go on to the end, or to the budget's; the page is written after every group of seeds, and on Ctrl-C."""
         self._show(0)
         try:
-            while len(self.rows) < len(self.seeds) and self._may_go_on():
-                self._next_group()
+            while some := self._next():
+                self._train(some)
         except KeyboardInterrupt:
             if self.rows and self._is_news:
                 self._write(self.found(self._so_far), self.seeds)
                 done = f"{len(self.rows)} of {count(len(self.seeds), 'seed')}"
                 self.tell(f"interrupted: {self.folder / 'comparison.html'} is about {done}")
             raise
+        ended = len(self.rows) < len(self.seeds)
+        if ended:
+            self._note(self.pace.ended(len(self.rows), len(self.seeds)))
         found = self.found()
-        self._write(found, found.seeds)
+        if not ended or self._is_news:
+            self._write(found, found.seeds)
         return found
 
     def found(self, unfinished: str = "") -> Comparison:
@@ -78,20 +83,19 @@ class Series:
             unfinished=unfinished,
         )  # fmt: skip
 
-    def _may_go_on(self) -> bool:
-        """Whether the budget, if there is one, has room for the next group; if not it is noted what is not known."""
-        if not self.rows or self.pace.allows(len(self._group)):
-            return True
-        self._note(self.pace.ended(len(self.rows), len(self.seeds)))
-        return False
+    def _next(self) -> Sequence[int]:
+        """The seeds that are trained together next: as many as keep all processes busy, and as the budget has room for.
 
-    @property
-    def _group(self) -> Sequence[int]:
-        """The seeds that are trained together next."""
-        return self.seeds[len(self.rows) :][: self.trials.group]
+        The first seed is always there: that it fits was said before.
+        """
+        some = self.seeds[len(self.rows) :][: self.trials.group]
+        if self.pace.limit < math.inf:
+            while some and not self.pace.allows(self.trials.missing(some)):
+                some = some[:-1]
+        return some or self.seeds[: not self.rows]
 
-    def _next_group(self) -> None:
-        some, trained = self._group, self.trials.trained
+    def _train(self, some: Sequence[int]) -> None:
+        trained = self.trials.trained
         with self.pace.measured():
             for seed, row in zip(some, self.trials.rows(some), strict=True):
                 self.rows.append(tuple(self._told(seed, row)))

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 WORTH_PROCESSES = 8
 """Fewer runs than that are not worth the start of more processes."""
 
+START_SECONDS = 5.0
+"""What starting them takes."""
+
 
 class Done(NamedTuple):
     """A finished run, and whether it was there already."""
@@ -178,7 +181,7 @@ class Trials:
             yield (one(there[k, seed]) for k in range(len(self.arms)))
 
     def expected_seconds(self, seed: int) -> float:
-        """What training all arms once should take, by a few measured steps, or by the runs that are there."""
+        """What training all arms once should take, by a few measured steps, or by what the runs that are there took."""
         from foveola.lab.budget import expected_seconds
 
         total = 0.0
@@ -186,6 +189,11 @@ class Trials:
             there = finished_like(session)
             total += float(there.result["seconds"]) if there else expected_seconds(session)
         return total
+
+    def missing(self, seeds: Sequence[int]) -> int:
+        """How many runs of these seeds are not there yet."""
+        planned = (self.session(arm, seed)[0] for seed in seeds for arm in self.arms)
+        return sum(finished_like(one) is None for one in planned)
 
     def picture(self, k: int, name: str) -> Image:
         """A picture as arm k sees it, by its id."""
