@@ -84,6 +84,17 @@ def test_parts_are_used_as_the_folders_give_them(tmp_path, plant):
     assert found.class_names == ("cats", "dogs")
 
 
+@pytest.mark.parametrize(
+    ("files", "note"),
+    [
+        (("train/a/1", "test/a/2"), "the parts train and test are used as the folders give them"),
+        (("train/a/1", "val/a/2"), "the parts train and val are used as the folders give them"),
+    ],
+)
+def test_only_parts_that_are_there_are_named(tmp_path, plant, files, note):
+    assert by_folder(list_folder(plant(tmp_path / "d", dict.fromkeys(files, b"")))).notes == (note,)
+
+
 def test_classes_are_matched_by_name_across_parts_not_by_order(tmp_path, plant):
     files = ("train/a/1", "train/b/2", "train/c/3", "test/c/4", "test/b/5")
     root = plant(tmp_path / "d", dict.fromkeys(files, b""))

@@ -56,6 +56,21 @@ def test_bytes_that_tell_the_class_are_found():
     assert "the size in bytes of a file alone tells the class of 100.0 %" in found.message
 
 
+def test_facts_that_tell_the_class_only_together_are_found():
+    """Cats are small PNG or large JPEG files, dogs the other way round: each fact alone is a coin's throw."""
+    png = np.arange(N) // 2 % 2
+    [found] = findings(
+        kinds=lambda labels: png,
+        sizes=lambda labels: np.stack([64 + 32 * (png ^ labels), 0 * labels + 64], axis=1).astype(np.int32),
+        stored=lambda labels: 1000 + 0 * labels,
+    )
+    assert (found.severity, found.kind) == ("error", "shortcut")
+    assert found.message == (
+        "format, colour mode and sizes of a file together tell the class of 100.0 % of the pictures; the most frequent class "
+        "is 50.0 % (small trees, cross-validated)"
+    )
+
+
 def test_colour_is_a_note_for_it_may_be_what_the_classes_are_about():
     [found] = findings(colours=lambda labels: np.stack([200 * labels] * 3, axis=1).astype(np.float32))
     assert (found.severity, found.kind) == ("note", "shortcut")

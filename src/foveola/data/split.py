@@ -63,7 +63,7 @@ def split(dataset: Dataset, content: Rows, spec: SplitSpec, seed: int, *, relate
 
     How: the groups are gone through in a random order, each goes to the part if that brings the part's class counts
     closer to their targets. Pictures that lie under two labels stay in train, and their group with them, for no judge can
-    be right about them.
+    be right about them. So do pictures with a copy in a val part of the data's own, where test is split off.
     """
     own = content if dataset.groups is None else join(content, dataset.groups)
     if related is None:
@@ -79,10 +79,12 @@ def split(dataset: Dataset, content: Rows, spec: SplitSpec, seed: int, *, relate
     leaked = leaking(related, np.concatenate([found.train, found.val]), found.test)
     notes = _related_notes(dataset, content, related, found, leaked, failed)
     share = 0.0
-    if held is not own and not failed and dataset.parts is None:
+    if held is not own and not failed and not _test_is_given(dataset):
         share, said = _naively(dataset, related, spec, seed)
         notes += said
-    rule = found.rule + (", copies and twins too" if spec.near_copies_together and not failed else "")
+    rule = found.rule + (
+        ", copies and twins too" if ";" in found.rule and spec.near_copies_together and not failed else ""
+    )
     return replace(found, rule=rule, notes=(*found.notes, *notes), leaked=leaked, naive_share=share)
 
 
@@ -97,6 +99,8 @@ def _split(dataset: Dataset, content: Rows, units: Rows, spec: SplitSpec, seed: 
     test, val = np.flatnonzero(parts == 2), np.flatnonzero(parts == 1)
     pool = np.flatnonzero((parts == 0) | (parts == -1))
     fixed = np.isin(units, units[contradictory(dataset.labels, content)])
+    if not len(test):  # what val, a part of the data's own, has a copy of must not judge
+        fixed |= np.isin(units, units[val])
     carve = _Carver(dataset, units, fixed, rng)
     carves = int(not len(test)) + int(not len(val))
     carve.require(pool, carves)
@@ -114,7 +118,9 @@ def _split(dataset: Dataset, content: Rows, units: Rows, spec: SplitSpec, seed: 
         pool = np.setdiff1d(pool, val)
         said.append(f"{spec.val_fraction:.0%} of the rest val")
     _require_train(dataset, pool)
-    rule = f"{', '.join(said)}; stratified by class, seed {seed}, same content on one side"
+    rule = ", ".join(said)
+    if carves:
+        rule += f"; stratified by class, seed {seed}, same content on one side{' of it' if carves == 1 else ''}"
     return Split(pool, val, test, seed, rule, _notes(dataset, content, pool, val, test))
 
 
@@ -295,10 +301,14 @@ def _related_notes(
     if len(leaked) > len(exact):
         notes.append(
             f"{len(leaked):,} of {count(len(found.test), 'test picture')} have a near-duplicate, copy or twin in train or val"
-            + (", as the data's own parts have it" if dataset.parts is not None else "")
+            + (", as the data's own parts have it" if _test_is_given(dataset) else "")
             + ": the accuracy is flattered by them"
         )
     return tuple(notes)
+
+
+def _test_is_given(dataset: Dataset) -> bool:
+    return dataset.parts is not None and bool((dataset.parts == 2).any())
 
 
 def _naively(dataset: Dataset, related: Rows, spec: SplitSpec, seed: int) -> tuple[float, tuple[str, ...]]:
@@ -330,8 +340,9 @@ def _notes(dataset: Dataset, content: Rows, train: Rows, val: Rows, test: Rows) 
     leaked = int(np.isin(content[test], content[np.concatenate([train, val])]).sum())
     if leaked:
         notes.append(
-            f"{leaked:,} of {count(len(test), 'test picture')} are also in train or val, as the data's own parts have it: "
-            "the accuracy is flattered by them"
+            f"{leaked:,} of {count(len(test), 'test picture')} are also in train or val"
+            + (", as the data's own parts have it" if _test_is_given(dataset) else "")
+            + ": the accuracy is flattered by them"
         )
     absent = np.setdiff1d(dataset.labels[train], dataset.labels[test])
     if len(absent):

@@ -17,6 +17,9 @@ from foveola.types import Rows
 LEAK_ERROR = 0.01
 """Share of the test part from which a leak is an error: an accuracy is then wrong by a figure that is reported."""
 
+JUDGES = {1: "val picture", 2: "test picture"}
+"""The parts that judge, by their numbers in `Dataset.parts`."""
+
 
 @dataclass(frozen=True)
 class Relations:
@@ -74,7 +77,7 @@ def members(units: Rows) -> list[Rows]:
 def duplicate_findings(dataset: Dataset, relations: Relations) -> list[Finding]:
     """exact_duplicate, near_duplicate, label_conflict and split_leak."""
     found = [_exact(dataset, relations), _near(dataset, relations)]
-    found += [_conflict(dataset, relations), _leak(dataset, relations)]
+    found += [_conflict(dataset, relations), _leak(dataset, relations), _leak_to_val(dataset, relations)]
     return [finding for finding in found if finding is not None]
 
 
@@ -161,26 +164,54 @@ def _conflict(dataset: Dataset, relations: Relations) -> Finding | None:
 
 def _leak(dataset: Dataset, relations: Relations) -> Finding | None:
     """Pictures of the data's own test part with a relative in its train or val part; twins count as much as copies."""
-    if dataset.parts is None or not (dataset.parts == 2).any():
-        return None
-    test, before = np.flatnonzero(dataset.parts == 2), np.flatnonzero((dataset.parts == 0) | (dataset.parts == 1))
-    leaked = leaking(relations.units, before, test)
-    if not len(leaked):
-        return None
-    units = relations.units
-    groups = [rows for rows in members(units) if np.isin(rows, leaked).any()]
-    exact = len(leaking(relations.content, before, test))
-    share = len(leaked) / len(test)
-    named = _named(dataset, [rows[np.argsort(-dataset.parts[rows], kind="stable")] for rows in groups])
-    in_train = np.concatenate([rows[dataset.parts[rows] != 2] for rows in groups])
-    return Finding(
-        "split_leak",
-        "error" if share >= LEAK_ERROR else "warning",
-        f"{len(leaked):,} of {count(len(test), 'test picture')} ({percent(share)}) have a copy or twin in train or val, "
-        f"{exact:,} of them the same to the last pixel: the accuracy is flattered by them",
+    return _between(
+        dataset,
+        relations,
+        2,
+        (0, 1),
+        "train or val",
+        "the accuracy is flattered by them",
         "leave the copies in train and val out, so that the test part stays what it was; or report the accuracy without "
         "these test pictures, too, as the report of a run does",
+    )
+
+
+def _leak_to_val(dataset: Dataset, relations: Relations) -> Finding | None:
+    """The same of the data's own val part: it chooses the epoch, and what confidence and abstention state comes from it."""
+    return _between(
+        dataset,
+        relations,
+        1,
+        (0,),
+        "train",
+        "val has seen too little that is new to choose by, and makes the network surer of itself than it should be",
+        "leave the copies in train out, so that the val part stays what it was",
+    )
+
+
+def _between(
+    dataset: Dataset, relations: Relations, judge: int, before: tuple[int, ...], where: str, so: str, advice: str
+) -> Finding | None:
+    """Pictures of the part `judge` with a relative in the parts `before`, which the data itself gives."""
+    if dataset.parts is None:
+        return None
+    judged, seen = np.flatnonzero(dataset.parts == judge), np.flatnonzero(np.isin(dataset.parts, before))
+    units = relations.units
+    leaked = leaking(units, seen, judged)
+    if not len(leaked):
+        return None
+    groups = [rows for rows in members(units) if np.isin(rows, leaked).any()]
+    exact = len(leaking(relations.content, seen, judged))
+    share = len(leaked) / len(judged)
+    named = _named(dataset, [rows[np.argsort(-dataset.parts[rows], kind="stable")] for rows in groups])
+    to_leave = np.concatenate([rows[np.isin(dataset.parts[rows], before)] for rows in groups])
+    return Finding(
+        "split_leak",
+        "error" if judge == 2 and share >= LEAK_ERROR else "warning",
+        f"{len(leaked):,} of {count(len(judged), JUDGES[judge])} ({percent(share)}) have a copy or twin in {where}, "
+        f"{exact:,} of them the same to the last pixel: {so}",
+        advice,
         _flat(named),
         named,
-        leave_out=tuple(dataset.ids[i] for i in in_train.tolist()),
+        leave_out=tuple(dataset.ids[i] for i in to_leave.tolist()),
     )

@@ -23,11 +23,12 @@ FOLDS = 5
 FEWEST = 10
 """Pictures a class must have to be asked about."""
 
-ERROR, WARNING, COLOUR = 0.5, 0.2, 0.5
+ERROR, WARNING, COLOUR, MORE = 0.5, 0.2, 0.5, 0.2
 """How much of the way from the majority's accuracy to 1 a tree has to go, by facts of the files and by the mean colour.
 
 Real sets (faces, flowers, signs, cifar10) go up to 0.05 of the way by format, mode or size, 0.07 to 0.17 by bytes, which
-depend on what a picture shows, and 0.03 to 0.14 by mean colour."""
+depend on what a picture shows, and 0.03 to 0.14 by mean colour. MORE: how much further than by the best fact they have to
+go together before that is said."""
 
 
 def shortcut_findings(
@@ -35,16 +36,18 @@ def shortcut_findings(
 ) -> list[Finding]:
     """shortcut: by format, mode, size and bytes; as a note by mean colour and by the files' names.
 
-    A small decision tree is cross-validated on each fact by itself; pictures of one content count once each. sizes: int32
-    (n, 2), height and width; colours: (n, 3), mean red, green and blue.
+    A small decision tree is cross-validated on each fact by itself, and on all of them together, in case only that tells.
+    sizes: int32 (n, 2), height and width; colours: (n, 3), mean red, green and blue.
     """
     rows = _asked(dataset)
     labels = dataset.labels[rows]
     if len(np.unique(labels)) < 2:
         return []
     majority = float(np.bincount(labels).max() / len(labels))
-    reached = {name: accuracy(table[rows], labels) for name, table in _facts(files, sizes).items()}
-    found = _by_facts(reached, majority)
+    facts = _facts(files, sizes)
+    reached = {name: accuracy(table[rows], labels) for name, table in facts.items()}
+    together = accuracy(np.concatenate(list(facts.values()), axis=1)[rows], labels)
+    found = _by_facts(reached, together, majority)
     by_colour = accuracy(np.asarray(colours, np.float64)[rows], labels)
     if _way(by_colour, majority) >= COLOUR:
         found.append(_by_colour(by_colour, majority))
@@ -92,23 +95,29 @@ def _way(reached: float, majority: float) -> float:
     return (reached - majority) / max(1 - majority, 1e-9)
 
 
-def _by_facts(reached: dict[str, float], majority: float) -> list[Finding]:
+def _by_facts(reached: dict[str, float], together: float, majority: float) -> list[Finding]:
+    best = max(_way(one, majority) for one in reached.values())
+    if _way(together, majority) >= max(WARNING, best + MORE):
+        what = f"format, colour mode and sizes of a file together tell the class of {percent(together)} of the pictures"
+        return [_telling(what, together, majority, len(reached))]
     telling = sorted((name for name in reached if _way(reached[name], majority) >= WARNING), key=lambda n: -reached[n])
     if not telling:
         return []
-    best = telling[0]
+    first = telling[0]
     others = "".join(f", {name} for {percent(reached[name])}" for name in telling[1:])
-    return [
-        Finding(
-            "shortcut",
-            "error" if _way(reached[best], majority) >= ERROR else "warning",
-            f"{best} of a file alone tells the class of {percent(reached[best])} of the pictures{others}; the most frequent "
-            f"class is {percent(majority)} (small trees, cross-validated)",
-            "find out how the pictures of the classes came to differ so, and save all in one format and size; else a "
-            "network may learn that instead of the things on the pictures",
-            about=len(telling),
-        )
-    ]
+    what = f"{first} of a file alone tells the class of {percent(reached[first])} of the pictures{others}"
+    return [_telling(what, reached[first], majority, len(telling))]
+
+
+def _telling(what: str, reached: float, majority: float, facts: int) -> Finding:
+    return Finding(
+        "shortcut",
+        "error" if _way(reached, majority) >= ERROR else "warning",
+        f"{what}; the most frequent class is {percent(majority)} (small trees, cross-validated)",
+        "find out how the pictures of the classes came to differ so, and save all in one format and size; else a network may "
+        "learn that instead of the things on the pictures",
+        about=facts,
+    )
 
 
 def _by_colour(reached: float, majority: float) -> Finding:

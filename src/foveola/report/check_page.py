@@ -32,7 +32,7 @@ TITLES = {
     "exact_duplicate": "The same picture twice",
     "near_duplicate": "Nearly the same picture",
     "label_conflict": "One picture, two labels",
-    "split_leak": "Test pictures in train",
+    "split_leak": "Copies across the parts",
     "twin": "Files made of one another",
     "shortcut": "Shortcuts",
     "imbalance": "Unequal classes",

@@ -1,0 +1,94 @@
+"""Planted oddities: pictures hard to see, classes unlike in number, formats, leaks to val; each is found with its files."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import foveola as fv
+
+SIDE = 64
+
+
+def scene(number):
+    """A picture of its own: coarse noise under finer noise."""
+    rng = np.random.default_rng([number, 78])
+    image = np.full((SIDE, SIDE, 3), 128, np.float32)
+    for cells, strength in ((4, 50), (10, 40), (24, 25)):
+        coarse = rng.normal(0, strength, (cells, cells, 3)).astype(np.float32)
+        image += cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def soft(number):
+    """A blurred picture with as much contrast as the others."""
+    image = cv2.GaussianBlur(scene(number).astype(np.float32), (0, 0), 5)
+    return np.clip((image - image.mean()) / image.std() * 50 + 128, 0, 255).astype(np.uint8)
+
+
+def messages(root, kind):
+    """{message: its files} of one kind."""
+    return {found.message: found.ids for found in fv.check(root, suspects=False).findings if found.kind == kind}
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        (np.full((SIDE, SIDE, 3), 90, np.uint8), "1 picture blank: one tone, nothing to be seen"),
+        ((scene(90) // 16).astype(np.uint8), "1 picture very dark"),
+        ((255 - scene(90) // 16).astype(np.uint8), "1 picture very bright"),
+        (soft(90), "1 picture blurred, compared with the others"),
+        (cv2.resize(scene(90), (12, 12), interpolation=cv2.INTER_AREA), "1 picture much smaller than the others"),
+        (cv2.resize(scene(90), (256, 32)), "1 picture much longer than wide, or wider"),
+    ],
+    ids=["blank", "dark", "bright", "blurred", "small", "long"],
+)
+def test_a_picture_that_is_hard_to_see_is_found_and_no_other(tmp_path, plant, odd, message):
+    files = {f"{'ab'[n % 2]}/{n:02d}.png": scene(n) for n in range(40)}
+    assert messages(plant(tmp_path / "clean", files), "quality") == {}
+    found = messages(plant(tmp_path / "odd", {**files, "a/odd.png": odd}), "quality")
+    assert found == {message: ("a/odd.png",)}
+
+
+def test_classes_unlike_in_number_are_told_with_what_guessing_gives(tmp_path, plant):
+    files = {f"a/{n:02d}.png": scene(n) for n in range(44)} | {f"b/{n:02d}.png": scene(50 + n) for n in range(4)}
+    assert list(messages(plant(tmp_path / "pets", files), "imbalance")) == [
+        "class 'a' has 44 pictures and 'b' has 4, 11.0 times fewer; always answering the first is right for 91.7 %",
+        "1 class with fewer than 20 pictures: 'b' (4)",
+    ]
+
+
+def test_a_part_without_a_class_is_told(tmp_path, plant):
+    names = [f"{where}/{n:02d}.png" for where in ("train/a", "train/b", "test/a") for n in range(20)]
+    found = messages(plant(tmp_path / "pets", {name: scene(k) for k, name in enumerate(names)}), "imbalance")
+    assert list(found) == ["the test part has no picture of 'b'"]
+
+
+def test_turned_deep_transparent_and_misnamed_files_are_told(tmp_path, plant):
+    root = plant(tmp_path / "pets", {f"{'ab'[n % 2]}/{n:02d}.png": scene(n) for n in range(40)})
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(scene(50)).save(root / "a" / "turned.jpg", exif=exif)
+    cv2.imwrite(str(root / "a" / "deep.png"), scene(51)[..., 0].astype(np.uint16) * 257)
+    Image.fromarray(np.dstack([scene(52), np.full((SIDE, SIDE), 128, np.uint8)])).save(root / "b" / "clear.png")
+    Image.fromarray(scene(53)).save(root / "b" / "named.jpg", format="PNG")
+    found = messages(root, "format")
+    assert {message.partition(":")[0]: ids for message, ids in found.items() if len(ids) == 1} == {
+        "turned upright by its EXIF orientation": ("a/turned.jpg",),
+        "16-bit samples cut to their high byte": ("a/deep.png",),
+        "transparency laid on white": ("b/clear.png",),
+        "another format than the name says": ("b/named.jpg",),
+    }
+
+
+def test_val_pictures_with_a_copy_in_train_are_told(tmp_path, plant):
+    names = [f"{part}/{kind}/{n:02d}.png" for part in ("train", "val", "test") for kind in "ab" for n in range(20)]
+    files = {name: scene(k) for k, name in enumerate(names)}
+    files |= {f"val/a/copy{n}.png": scene(n) for n in range(3)}
+    found = messages(plant(tmp_path / "pets", files), "split_leak")
+    assert found == {
+        "3 of 43 val pictures (7.0 %) have a copy or twin in train, 3 of them the same to the last pixel: val has seen too "
+        "little that is new to choose by, and makes the network surer of itself than it should be": tuple(
+            name for n in range(3) for name in (f"val/a/copy{n}.png", f"train/a/{n:02d}.png")
+        )
+    }
