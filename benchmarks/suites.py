@@ -58,7 +58,7 @@ def long(material: Material) -> Suite:
     whole = ("--set", "fit.start_scale=1", "--set", "fit.batch_size=2000")
     airbench = (*(word for width in plain for word in ("--set", f"model.{width}")), *whole)
     settings = (
-        ("fast_m, 12 epochs", ("--model", "fast_m", "--epochs", "12"), 3),
+        ("fast_m, 18 epochs", ("--model", "fast_m", "--epochs", "18"), 5),
         ("the plain airbench recipe, 8 epochs", ("--model", "fast_m", "--epochs", "8", *airbench), 3),
         ("--budget 30m", ("--budget", "30m"), 3),
     )
