@@ -204,7 +204,7 @@ def _reaches(one: Paired) -> str:
 
 def _table(found: Comparison) -> list[tuple[int, list[str], list[str]]]:
     """One row a seed: accuracies of all arms, differences of all but the first."""
-    gaps = 100 * (found.accuracy - found.accuracy[0])
+    gaps = 100 * (found.accuracy - found.accuracy[0])  # shown for up to three arms: more columns do not fit
     return [
         (seed, [f"{100 * a:.2f} %" for a in found.accuracy[:, s]], [signed(g) for g in gaps[1:, s]])
         for s, seed in enumerate(found.seeds)
