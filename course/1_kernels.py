@@ -14,8 +14,8 @@
 # # 1. Pictures and kernels
 #
 # A picture on a computer is a table of numbers. This notebook changes such tables by very small programs called
-# *kernels*: it sharpens, blurs and finds edges. Kernels matter for a second reason. The networks of the later
-# notebooks are built of nothing else; there, the numbers in the kernels are not chosen by people but learned.
+# *kernels*: it sharpens, blurs and finds edges. Kernels matter for a second reason. They are the chief part of the
+# networks in the later notebooks; there, the numbers in the kernels are not chosen by people but learned.
 #
 # You need no photo of your own: the picture used here comes with the package scikit-learn. To use yours, put its
 # path into the environment variable `FOVEOLA_COURSE_PHOTO`.
@@ -64,9 +64,9 @@ channels(photo)
 # ## Smaller, by area
 #
 # We go on with a picture of 100 by 100 points, so that single points can be seen. To make a picture smaller, many
-# points must become one. The honest way is to take the mean over the *area* that each new point covers. Taking
-# just every sixth point would be faster and wrong: fine stripes would turn into coarse ones that were never
-# there. OpenCV calls it `INTER_AREA`; in foveola it is the filter `scale`.
+# points must become one. The honest way is to take the mean over the *area* that each new point covers. OpenCV
+# calls it `INTER_AREA`; in foveola it is the filter `scale`. To take just one point of each area would be faster,
+# and fine stripes could turn into coarse ones that were never there.
 
 # %%
 scaled = fv.Chain.parse("scale(width=100, height=100)")
@@ -87,12 +87,12 @@ steps(photo, scaled)
 # ## A kernel, by hand
 #
 # A kernel is a small table, here 3 by 3. Lay it over a point and its eight neighbours, multiply what lies on top
-# of each other, and add the nine products up. The sum is the new point. Then move the kernel one point on. That
-# is all.
+# of each other, and add the nine products up. The sum is that point of the new picture. Then move the kernel one
+# point on, over the old picture. That is all.
 #
 # The kernel below counts the point itself five times and takes its four nearest neighbours away. If all five are
-# equal, the sum is 5 - 4 = 1 times the point: nothing changes. If the point is brighter than its neighbours, it
-# becomes brighter still. The picture is *sharpened*.
+# equal, the sum is 5 - 4 = 1 times the point: nothing changes. If the point is brighter than the mean of its four
+# neighbours, it becomes brighter still. The picture is *sharpened*.
 
 # %%
 sharpen = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]])
@@ -106,7 +106,7 @@ print("products\n", patch * sharpen)
 print("sum", (patch * sharpen).sum())
 
 # %% [markdown]
-# A sum may be below 0 or above 255. No screen can show that, so it is clipped: below 0 becomes 0, above 255
+# A sum may be below 0 or above 255. `uint8` can't hold that, so it is clipped: below 0 becomes 0, above 255
 # becomes 255. At the border some neighbours are missing; they are taken from the mirror image of the picture.
 # OpenCV does all of it for every point and colour. Our sum agrees with it:
 
@@ -119,9 +119,9 @@ by_opencv[row, column, 1], by_hand
 # %% [markdown]
 # ## Chains
 #
-# foveola gives the usual kernels names. A *chain* is a sentence of such names, joined by `|`, and `steps` draws
-# the picture after each of them. Every name stands for one documented OpenCV call, with the same result to the
-# last bit.
+# foveola gives the usual kernels and other filters names. A *chain* is a sentence of such names, joined by `|`, and
+# `steps` draws the picture after each of them. Every name stands for one OpenCV call or a few (`foveola list filters`
+# says which), with the same result to the last bit.
 
 # %%
 steps(small, fv.Chain.parse("sharpen"))
@@ -129,7 +129,7 @@ steps(small, fv.Chain.parse("sharpen"))
 # %% [markdown]
 # ## Blur
 #
-# A mean over neighbours takes small differences away. The Gaussian blur weighs near neighbours more
+# A mean over neighbours makes the differences between them smaller. The Gaussian blur weighs near neighbours more
 # than far ones; the larger its size, the more is lost.
 
 # %%
@@ -141,9 +141,10 @@ steps(small, fv.Chain.parse("blur(size=9)"))
 # %% [markdown]
 # ## Edges, with and without a blur before
 #
-# Canny's method looks for places where brightness changes fast. It needs two limits: what changes
-# faster than `high` is an edge; what changes faster than `low` is one only if it touches an edge. Noise changes
-# fast, too, so it is blurred away first. Compare: without blur (above) and with (below).
+# Canny's method looks for places where brightness changes fast. It begins with two kernels, which measure the change
+# across and down. What follows is no kernel: of each slope only the steepest line is kept, so that edges are thin, and
+# two limits decide. What changes faster than `high` is an edge; what changes faster than `low` is one only if it
+# touches an edge. Noise changes fast, too, so one blurs first. Compare: first without the blur, then with it.
 
 # %%
 steps(small, fv.Chain.parse("canny(low=50, high=150)"))
@@ -154,8 +155,9 @@ steps(small, fv.Chain.parse("blur(size=3)|canny(low=50, high=150)"))
 # %% [markdown]
 # ## Blur, then sharpen
 #
-# One might think that they cancel out. They do not: what the blur has taken away is gone,
-# and no kernel can know what it was. The order matters as well. Look at the numbers, not only at the pictures:
+# One might think that they cancel out. They do not. Stripes one point wide are gone after this blur, and no kernel
+# can know what they were. Everything coarser is only weakened, and rounded; but `sharpen` does not strengthen it by
+# the factors that would be needed.
 
 # %%
 there = fv.Chain.parse("blur(size=3)|sharpen")(small)
@@ -177,13 +179,59 @@ print(
 steps(small, fv.Chain.parse("blur(size=3)|sharpen"))
 
 # %% [markdown]
+# ## Does the order matter?
+#
+# The last number above is not 0. But that is no work of the kernels: after each filter the picture is rounded to whole
+# numbers and clipped to 0 to 255, and what is lost there depends on the order. Here is the same with numbers that
+# are neither rounded nor clipped, for `sharpen` and for a lopsided kernel:
+
+# %%
+bell = cv2.getGaussianKernel(3, 0)
+blur = bell @ bell.T  # the kernel of blur(size=3)
+lopsided = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+
+
+def lay(kernel, picture):
+    return cv2.filter2D(picture, -1, kernel.astype(float))
+
+
+exact = small.astype(float)
+for name, one in {"sharpen": sharpen, "lopsided": lopsided}.items():
+    apart = np.abs(lay(one, lay(blur, exact)) - lay(blur, lay(one, exact)))
+    print(
+        f"{name:8}  greatest difference inside {apart[1:-1, 1:-1].max()}, with the border {apart.max()}"
+    )
+    assert apart[1:-1, 1:-1].max() == 0
+assert (
+    np.abs(
+        lay(sharpen, lay(blur, exact)) - lay(blur, lay(sharpen, exact))
+    ).max()
+    == 0
+)
+
+# %% [markdown]
+# Away from the border two kernels may always change places. At the border they may if they are the same from left to
+# right and from top to bottom, as these two are: what they make of a mirrored picture is mirrored, too. The
+# lopsided kernel's answer is not.
+#
+# Canny's method is no kernel. It decides, and there the order matters: blur first, and other edges are found; blur
+# afterwards, and the edges of the picture itself become soft.
+
+# %%
+steps(small, fv.Chain.parse("blur(size=3)|canny(low=50, high=150)"))
+
+# %%
+steps(small, fv.Chain.parse("canny(low=50, high=150)|blur(size=3)"))
+
+# %% [markdown]
 # ## What a kernel does, in three pictures
 #
 # `kernel_view` draws a kernel's numbers; what becomes of a single bright point; and which *frequencies* pass. A
 # frequency is how often light and dark alternate. In the third picture the middle stands for even areas, the rim
 # for the finest stripes. A blur lets the middle pass and holds the rim back. Sharpening is the reverse: even
-# areas stay as they are (1 times), the finest stripes become up to 9 times as strong. That is why noise grows
-# when a picture is sharpened.
+# areas stay as they are (1 times), upright or level stripes one point wide become 5 times as strong, and a chessboard
+# of single points 9 times. That is why noise grows when a picture is sharpened. (The fourth picture is the photo after
+# the filter.)
 
 # %%
 kernel_view(small, fv.Chain.parse("blur(size=5)|sharpen"))
