@@ -16,7 +16,7 @@
 # Before a network can learn anything, there must be data: pictures, and for each one the right answer. Here the
 # data is a folder with one sub-folder for each class. The names of the sub-folders are the classes.
 #
-# The course was made with 400 photos of faces in two classes. Put the path of that folder, or of any folder of
+# These notebooks were made with 400 photos of faces in two classes. Put the path of that folder, or of any folder of
 # your own, into the environment variable `FOVEOLA_COURSE_FACES`. Without it this notebook cuts pieces of many
 # sizes out of two photos that come with scikit-learn, and the classes are "flower" and "temple". The steps are
 # the same; the numbers are not.
@@ -61,19 +61,23 @@ print(
 # The original data shows faces, and its two classes sort people by their looks. A program can learn to repeat
 # such labels. It can't find out who somebody is. A face does not tell a person's gender, origin, honesty or
 # health; what the program learns is how *these* photos were sorted by *that* collector, with light, hair and
-# make-up among the reasons. Where such a program decides about people, it is wrong most often for those who were
-# rare in its data, and nobody notices, because its numbers were measured on more of the same.
+# make-up among the reasons. Where such a program decides about people, it tends to be wrong most often for those who
+# were rare in its data, and that is easily missed, because its numbers were measured on more of the same.
 #
 # Whoever collects photos of people needs their consent, for this use; photos found on the internet have authors,
-# licences and people in them who were never asked. Two questions before every collection: *May I?* and *What
+# licences and often people in them who were never asked. Two questions before every collection: *May I?* and *What
 # happens to those whom it gets wrong?* For learning how networks work, flowers and temples do as well.
 
 # %% [markdown]
 # ## Raw pictures
 #
-# Photos come in all sizes and shapes:
+# Photos come in all sizes and shapes. `prepare` reads them all; a damaged file is left out, and listed.
 
 # %%
+prepared = prepare(dataset, fv.Size(224, 224))
+dataset = prepared.dataset
+for problem in dataset.problems:
+    print(problem.file, problem.reason)
 first = [
     np.flatnonzero(dataset.labels == label)[:5]
     for label in range(len(dataset.class_names))
@@ -85,13 +89,12 @@ plots.samples(
 )
 
 # %%
-prepared = prepare(dataset, fv.Size(224, 224))
 plots.sizes(prepared.sizes[:, 0], prepared.sizes[:, 1])
 
 # %% [markdown]
-# A network wants all of one size, here 224 by 224 points. There are three ways to get there. To *stretch* a
-# picture changes its proportions. To *crop* it cuts something off. To *pad* it keeps everything and fills the
-# rest with black; that is the course's way.
+# The course's network wants all of one size, here 224 by 224 points. There are three usual ways to get there. To
+# *stretch* a picture changes its proportions. To *crop* it cuts something off. To *pad* it keeps everything and fills
+# the rest with black; that is the course's way.
 
 # %%
 tall = dataset.read(int(np.argmax(prepared.sizes[:, 0] / prepared.sizes[:, 1])))
@@ -118,23 +121,21 @@ plots.channels(prepared.pixels[0])
 # right in nine of ten cases, and has learned nothing.
 
 # %%
-plots.class_counts(prepared.dataset.counts(), prepared.dataset.class_names)
+plots.class_counts(dataset.counts(), dataset.class_names)
 
 # %% [markdown]
 # The mean picture of a class shows what its pictures have in common, place by place. If the means differ a lot
-# (in brightness, in a border, in a background), a network will use that, whether or not it has to do with the
+# (in brightness, in a border, in a background), a network can use that, whether or not it has to do with the
 # class.
 
 # %%
-plots.class_means(
-    prepared.pixels, prepared.dataset.labels, prepared.dataset.class_names
-)
+plots.class_means(prepared.pixels, dataset.labels, dataset.class_names)
 
 # %% [markdown]
 # ## Train, validation, test
 #
 # We want to know how often the network is right on pictures *it has never seen*. So the pictures are divided, by
-# lot:
+# lot within each class:
 #
 # - from **train** it learns;
 # - **val** (validation) is looked at while we make choices: how long to train, which network to keep;
@@ -145,7 +146,7 @@ plots.class_means(
 # disappointment.
 
 # %%
-parts = split(prepared.dataset, prepared.content, SplitSpec(), seed=0)
+parts = split(dataset, prepared.content, SplitSpec(), seed=0)
 print(
     "train", len(parts.train), " val", len(parts.val), " test", len(parts.test)
 )
@@ -157,9 +158,14 @@ assert not set(parts.train) & set(parts.test)
 # test: foveola compares the pictures' content, and keeps equal ones on one side. And pictures of the same person,
 # plant or film must stay together as well; that it can't know, so you tell it (`--group-by`).
 #
+# The embedded pieces break this rule. All pieces of a class are cut out of one photo, and they overlap: nearly all that
+# a test piece shows is in some piece of train, too. There is no remedy with one photo a class. So an accuracy on
+# these pieces, as the next notebook prints it, says how well the network knows the two photos again, and nothing about
+# photos it has never seen.
+#
 # ## In one command each
 #
 # ```
-# foveola show-data faces figures          # all the figures of this notebook
-# foveola train faces --size 224x224       # prepares, splits, trains, measures
+# foveola show-data faces figures --size 224x224   # these figures, but for stretch, crop and pad
+# foveola train faces --size 224x224               # prepares, splits, trains, measures
 # ```
