@@ -25,8 +25,6 @@ import os
 from pathlib import Path
 from tempfile import mkdtemp
 
-import numpy as np
-
 import foveola as fv
 from foveola.data.samples import write_photo_pieces
 from foveola.plots import runs as plots

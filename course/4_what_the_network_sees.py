@@ -13,12 +13,13 @@
 # %% [markdown]
 # # 4. What the network sees
 #
-# A trained network is a long row of kernels that nobody has chosen. What do they react to? This notebook looks
+# Nobody has chosen the kernels of a trained network. What do they react to? This notebook looks
 # inside: at the maps that the five convolutions of the course's network make of one picture, at the kernels
 # themselves, at a single number on its way through, and at heat maps that show which part of a picture speaks for
 # its class.
 #
-# `FOVEOLA_COURSE_FACES` names your folder; without it, pieces of two photos are used.
+# `FOVEOLA_COURSE_FACES` names your folder; without it, pieces of two photos are used. They overlap, so the accuracy
+# below says nothing about new photos.
 
 # %%
 import os
@@ -31,6 +32,7 @@ import foveola as fv
 from foveola.data.samples import write_photo_pieces
 from foveola.explanations.stages import stages_of
 from foveola.lab.inference import load_network
+from foveola.models.table import build
 from foveola.plots import explanations as plots
 
 small = os.environ.get("FOVEOLA_COURSE") == "small"
@@ -86,8 +88,9 @@ print(
 # ## Feature maps
 #
 # Each kernel of a convolution gives one map: bright where the kernel found what it reacts to. The first layer has
-# 32 of them, at a quarter of the picture's size. Every map has its own scale, from its least to its greatest
-# value. A map in grey shows nothing at all for this picture: the channel is called dead.
+# 32 of them, at a quarter of the picture's height and width. They are drawn behind ReLU. Every map has its own scale,
+# from its least to its greatest value. A map in grey is the same everywhere: for this picture the channel shows
+# nothing, and is called dead.
 
 # %%
 maps = {
@@ -103,8 +106,8 @@ for name, one in maps.items():
 plots.feature_maps(maps["relu1"])
 
 # %% [markdown]
-# In the first layer the picture can still be recognised: these are edges, colours, brightness, much like the
-# kernels of the first notebook.
+# In the first layer the picture can still be recognised: these are mostly edges, colours, brightness, much as the
+# kernels of the first notebook show them.
 
 # %%
 plots.feature_maps(maps["relu2"])
@@ -119,8 +122,8 @@ plots.feature_maps(maps["relu4"])
 plots.feature_maps(maps["relu5"])
 
 # %% [markdown]
-# The deeper the layer, the smaller the maps and the less they look like a picture. A bright point in the last one
-# says: *something of a certain kind is about here*. What kind, the network has worked out for itself.
+# The maps become smaller (the list above says how large they are), and the deeper the layer, the less they look like
+# a picture. A bright point in the last one says: *something of a certain kind is about here*. What kind, the network has worked out for itself.
 #
 # ## The kernels themselves
 #
@@ -132,12 +135,24 @@ plots.kernels(fv.EXPLANATIONS["kernels"](network.model))
 # %% [markdown]
 # Clear stripes and spots of colour are the sign of a network that has seen many pictures. Kernels that look like
 # noise have hardly moved from where they began: a few hundred pictures are not enough for the layer to take
-# shape. Compare with a network that has seen a million: train with `--model transfer` and draw its kernels.
+# shape. The weights before the first step can be drawn again, from the same seed. How far are they from the learned ones?
+# (A correlation of 1 would mean that nothing has changed but perhaps the scale; two draws have about 0.)
+
+# %%
+before = build(
+    "alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=run.seed
+)
+weights = [one.conv1.weight.detach().ravel() for one in (before, network.model)]
+print(f"correlation with the start: {np.corrcoef(*weights)[0, 1]:.2f}")
+
+# %% [markdown]
+# Compare with a network that has seen a million pictures: train with `--model transfer` and draw its kernels. (They are
+# only 3 x 3.)
 #
 # ## What excites a channel
 #
 # A map says where in *one* picture a channel reacts. One can ask the other way round: which parts of all test pictures
-# excite it most? A row is a channel of the last convolution. If its patches have something in common, that may be
+# excite it most? A row is a channel of the last convolution; the six with the greatest values are drawn. If its patches have something in common, that may be
 # what the channel looks for. May be: what you see in common need not be what the channel reacts to.
 
 # %%
@@ -154,9 +169,9 @@ plots.patches(
 # ## Which pictures are alike to it
 #
 # Before its last layer the network has turned each picture into a row of numbers. Pictures with like numbers are alike
-# *to the network*. t-SNE lays them out so that neighbours stay neighbours; how far apart two groups lie means
-# nothing. The last layer can only draw a straight line through those numbers: where the classes are mixed here, it
-# makes mistakes.
+# *to the network*. t-SNE lays them out so that neighbours stay neighbours, as far as a plane allows; how far apart two
+# groups lie means nothing. The last layer can only draw a straight border through those numbers: where the classes are
+# mixed here, it may make mistakes. (May: what is mixed in the plane need not be mixed in all the numbers.)
 
 # %%
 places = fv.EXPLANATIONS["embedding"](network.model, seen)
@@ -187,7 +202,7 @@ plots.one_pixel(pixel, picture)
 
 # %% [markdown]
 # In the third convolution it is the same, with 64 inputs in place of three colours, and a kernel of 3 x 3 numbers for
-# each. Four of them are drawn, those that count most. What the place sees of the picture has become much larger.
+# each. Four inputs are drawn, those that count most. What the place sees of the picture has become much larger.
 
 # %%
 third = fv.EXPLANATIONS["one_pixel"](network.model, picture, "conv3", 0, 3, 3)
@@ -198,8 +213,9 @@ plots.one_pixel(third, picture)
 #
 # Four methods, one question: which part of the picture speaks for the class? **Grad-CAM** weighs the last maps by
 # how much each one matters for the class. **HiResCAM** does it place by place. **Occlusion** is the simplest to
-# understand: cover a square, and see how far the probability falls. **Integrated gradients** add up what every
-# single pixel contributes on the way from an even grey to the picture.
+# understand: cover a square in the picture's mean colour, and see how far the logarithm of the probability falls.
+# **Integrated gradients** add up what every single pixel contributes on the way from that mean colour, everywhere the
+# same, to the picture.
 
 # %%
 methods = ("gradcam", "hirescam", "occlusion", "integrated_gradients")
@@ -210,7 +226,7 @@ heat = [
 plots.heatmaps(picture, heat, found.class_names)
 
 # %% [markdown]
-# The same for the other class. If both maps light up in the same place, the place matters, but says little about
+# The same for another class. If both maps light up in the same place, the place matters, but says little about
 # *why*.
 
 # %%
@@ -226,15 +242,14 @@ plots.heatmaps(
 
 # %% [markdown]
 # **Be careful with heat maps.** They show where the answer is sensitive. They do not show a reason, and not that
-# the answer is right; and a nice map can be found for a wrong answer as well. A simple test: a network with
-# random weights should give *another* map. It does:
+# the answer is right; and a nice map can be found for a wrong answer as well. A simple test (J. Adebayo et al., "Sanity
+# Checks for Saliency Maps", 2018): a network with random weights should give *another* map. Does it?
 
 # %%
-from foveola.models.table import build  # noqa: E402
-
 untrained = build(
     "alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=1
 )
+untrained.normalise.load_state_dict(network.model.normalise.state_dict())
 drawn = [heat[0], fv.EXPLANATIONS["gradcam"](untrained, picture, target)]
 plots.heatmaps(picture, drawn, found.class_names)
 

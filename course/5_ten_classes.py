@@ -82,12 +82,12 @@ print("divided by their sum:  ", (powers / powers.sum()).round(3))
 
 # %% [markdown]
 # The **loss** is the surprise about the right class: -ln p. A probability of 1 is no surprise, -ln 1 = 0; a tenth
-# is -ln 0.1 = 2.3, which is where a network of ten classes begins.
+# is -ln 0.1 = 2.3, which is what even guessing among ten classes comes to.
 #
 # ## The network
 #
 # `vgg6` has six convolutions in three pairs, each pair followed by pooling and dropout, then one hidden dense
-# layer: 552,362 parameters.
+# layer and the output: 552,362 parameters.
 
 # %%
 table = fv.show("vgg6", fv.Size(32, 32), 10)
@@ -126,8 +126,8 @@ plots.probabilities(run, n=6)
 plots.confusion(run.evaluation)
 
 # %% [markdown]
-# Which pairs of classes are confused most? Cats and dogs, cars and trucks: things that look alike. The network
-# can only go by looks.
+# Which pairs of classes are confused most? On CIFAR-10 it is cats and dogs, cars and trucks: things that look alike. The
+# network can only go by looks. Here are the five most frequent mistakes on the pictures of this run:
 
 # %%
 counts = run.evaluation.confusion.copy()
