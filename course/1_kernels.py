@@ -229,8 +229,8 @@ steps(small, fv.Chain.parse("canny(low=50, high=150)|blur(size=3)"))
 # frequency is how often light and dark alternate. In the third picture the middle stands for even areas, the rim
 # for the finest stripes. A blur lets the middle pass and holds the rim back. Sharpening is the reverse: even
 # areas stay as they are (1 times), upright or level stripes one point wide become 5 times as strong, and a chessboard
-# of single points 9 times. That is why noise grows when a picture is sharpened. (The fourth picture is the photo after
-# the filter.)
+# of single points 9 times. That is why noise grows when a picture is sharpened. (The fourth picture is the whole one
+# after the filter.)
 
 # %%
 kernel_view(small, fv.Chain.parse("blur(size=5)|sharpen"))

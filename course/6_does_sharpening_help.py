@@ -43,7 +43,7 @@ dataset = (
 print(
     "CIFAR-10"
     if given
-    else "the embedded digits; the numbers below are about them and say nothing about CIFAR-10"
+    else "the embedded digits; the runs below are about them and say nothing about CIFAR-10"
 )
 
 # %% [markdown]
