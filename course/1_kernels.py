@@ -14,8 +14,8 @@
 # # 1. Pictures and kernels
 #
 # A picture on a computer is a table of numbers. This notebook changes such tables by very small programs called
-# *kernels*: it sharpens, blurs and finds edges. Kernels matter for a second reason. They are the chief part of the
-# networks in the later notebooks; there, the numbers in the kernels are not chosen by people but learned.
+# *kernels*: it sharpens, blurs and finds edges. Kernels matter for a second reason. They do most of the reckoning in
+# the networks of the later notebooks; there, the numbers in the kernels are not chosen by people but learned.
 #
 # You need no photo of your own: the picture used here comes with the package scikit-learn. To use yours, put its
 # path into the environment variable `FOVEOLA_COURSE_PHOTO`.
