@@ -71,8 +71,8 @@ print(f"{'all':44} {table.parameters:10,}")
 # **What does a layer cost?** The first convolution has 32 kernels of 11 x 11 over 3 colours, and a bias for each:
 # 32 x 11 x 11 x 3 + 32 = 11,648 parameters. Each kernel is laid over 56 x 56 places, so a picture costs 56 x 56 x
 # 32 x 11 x 11 x 3 = about 36 million multiplications; the biases are only added. The first dense layer is the opposite:
-# many parameters, each used once. (Of the 128 parameters of `norm1` half are learned; the others are the channels' means
-# and deviations, kept for the time after training.)
+# many parameters, each used once. (Of the 128 parameters of `norm1` half are learned; the others are the channels'
+# means and deviations, kept for the time after training.)
 
 # %%
 assert 32 * 11 * 11 * 3 + 32 == 11_648
@@ -151,10 +151,10 @@ print(
 
 # %% [markdown]
 # So "82.5 %" means: somewhere between 76 and 88. Two networks with 80 and 84 %, each on 160 pictures of its own, can't
-# be told apart. On the *same* 160 pictures one can look closer, at those that only one of the two gets right. Luck alone
-# makes 6 to 0 of them, or worse, in 3 cases of 100; 20 to 14 in 39. (That is McNemar's test.) To know such an accuracy
-# to one percentage point either way takes about 6,000 test pictures: the interval's width falls with the square root of
-# their number only.
+# be told apart. On the *same* 160 pictures one can look closer, at those that only one of the two gets right. Luck
+# alone makes 6 to 0 of them, or worse, in 3 cases of 100; 20 to 14 in 39. (That is McNemar's test.) To know such an
+# accuracy to one percentage point either way takes about 6,000 test pictures: the interval's width falls with the
+# square root of their number only.
 #
 # And there is more chance than that of the test sample. The split, the first weights and the order of the
 # pictures are drawn by lot, too. Another seed gives another network. Look at three:

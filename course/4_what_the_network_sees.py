@@ -122,8 +122,9 @@ plots.feature_maps(maps["relu4"])
 plots.feature_maps(maps["relu5"])
 
 # %% [markdown]
-# The maps become smaller (the list above says how large they are), and the deeper the layer, the less they look like
-# a picture. A bright point in the last one says: *something of a certain kind is about here*. What kind, the network has worked out for itself.
+# The maps become smaller (the list above says how large they are), and the deeper the layer, the less they look like a
+# picture. A bright point in the last one says: *something of a certain kind is about here*. What kind, the network has
+# worked out for itself.
 #
 # ## The kernels themselves
 #
@@ -133,10 +134,10 @@ plots.feature_maps(maps["relu5"])
 plots.kernels(fv.EXPLANATIONS["kernels"](network.model))
 
 # %% [markdown]
-# Clear stripes and spots of colour are the sign of a network that has seen many pictures. Kernels that look like
-# noise have hardly moved from where they began: a few hundred pictures are not enough for the layer to take
-# shape. The weights before the first step can be drawn again, from the same seed. How far are they from the learned ones?
-# (A correlation of 1 would mean that nothing has changed but perhaps the scale; two draws have about 0.)
+# Clear stripes and spots of colour are the sign of a network that has seen many pictures. Kernels that look like noise
+# have hardly moved from where they began: a few hundred pictures are not enough for the layer to take shape. The
+# weights before the first step can be drawn again, from the same seed. How far are they from the learned ones? (A
+# correlation of 1 would mean that nothing has changed but perhaps the scale; two draws have about 0.)
 
 # %%
 before = build(
@@ -152,8 +153,9 @@ print(f"correlation with the start: {np.corrcoef(*weights)[0, 1]:.2f}")
 # ## What excites a channel
 #
 # A map says where in *one* picture a channel reacts. One can ask the other way round: which parts of all test pictures
-# excite it most? A row is a channel of the last convolution; the six with the greatest values are drawn. If its patches have something in common, that may be
-# what the channel looks for. May be: what you see in common need not be what the channel reacts to.
+# excite it most? A row is a channel of the last convolution; the six with the greatest values are drawn. If its patches
+# have something in common, that may be what the channel looks for. May be: what you see in common need not be what the
+# channel reacts to.
 
 # %%
 seen = np.stack(

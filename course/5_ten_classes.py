@@ -126,8 +126,8 @@ plots.probabilities(run, n=6)
 plots.confusion(run.evaluation)
 
 # %% [markdown]
-# Which pairs of classes are confused most? On CIFAR-10 it is cats and dogs, cars and trucks: things that look alike. The
-# network can only go by looks. Here are the five most frequent mistakes on the pictures of this run:
+# Which pairs of classes are confused most? On CIFAR-10 it is cats and dogs, cars and trucks: things that look alike.
+# The network can only go by looks. Here are the five most frequent mistakes on the pictures of this run:
 
 # %%
 counts = run.evaluation.confusion.copy()
