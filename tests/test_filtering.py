@@ -55,6 +55,34 @@ def test_a_folder_becomes_a_folder_and_what_cant_be_done_is_listed(folder, tmp_p
     assert seen[-1] == ("Filtering pictures", 4, 4)
 
 
+def test_a_picture_that_would_become_too_large_is_listed_and_stops_nothing(photo, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "long.png").write_bytes(encode(np.zeros((1, 500, 3), np.uint8)))
+    (tmp_path / "photos" / "photo.png").write_bytes(photo.read_bytes())
+    done = fv.filter(tmp_path / "photos", tmp_path / "out", "upscale(factor=8)|upscale(factor=8)")
+    assert done.written == (tmp_path / "out" / "photo.png",)
+    assert dict(done.problems) == {
+        "long.png": "upscale(factor=8) would make 64x32000 of this picture: 120,000,000 pixels and sides of 30,000 are "
+        "allowed; take a smaller factor"
+    }
+
+
+@pytest.mark.parametrize("drawing", ["steps", "kernel-view"])
+@pytest.mark.parametrize("scale", ["width=1, height=4096", "width=4096, height=1"])
+def test_a_figure_of_a_narrow_picture_is_no_taller_than_a_page(photo, tmp_path, drawing, scale):
+    fv.filter(photo, tmp_path / "out.png", f"scale({scale})", drawing=drawing)
+    height, width = pixels(tmp_path / "out.png").shape[:2]
+    assert height < 1.7 * width
+
+
+@pytest.mark.parametrize("drawing", ["steps", "kernel-view"])
+def test_a_figure_of_a_long_chain_is_refused(photo, tmp_path, drawing):
+    with pytest.raises(UsageError) as error:
+        fv.filter(photo, tmp_path / "out.png", "|".join(25 * ["invert"]), drawing=drawing)
+    assert str(error.value) == "the chain has 25 steps, and a figure shows 24 at most: draw a part of it"
+    assert not (tmp_path / "out.png").exists()
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image as pillow
 
 from foveola import images
-from foveola.errors import ImageProblem
+from foveola.errors import ImageProblem, UsageError
 from foveola.signatures import what_is
 from foveola.types import Size
 
@@ -632,3 +632,16 @@ def test_encoding_and_decoding_gives_the_picture_back(ramp):
     jpeg = images.decode(images.encode(ramp(), "JPEG", quality=95))
     assert jpeg.format == "JPEG"
     assert np.abs(jpeg.image.astype(int) - ramp()).mean() < 4
+
+
+@pytest.mark.parametrize("shape", [(1, 65_501), (65_501, 1)])
+def test_a_side_that_no_jpeg_has(shape):
+    with pytest.raises(UsageError) as error:
+        images.encode(np.zeros((*shape, 3), np.uint8), "JPEG")
+    made = "x".join(map(str, shape))
+    assert str(error.value) == f"a picture of {made} can't be a JPEG, whose sides end at 65,500: write it as .png"
+
+
+def test_the_longest_jpeg_is_written():
+    data = images.encode(np.zeros((1, 65_500, 3), np.uint8), "JPEG")
+    assert images.size_of(data) == (1, 65_500)

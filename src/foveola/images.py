@@ -25,13 +25,15 @@ import numpy as np
 from PIL import Image as pillow
 from PIL import ImageOps, UnidentifiedImageError
 
-from foveola.errors import ImageProblem, PassingProblem
+from foveola.errors import ImageProblem, PassingProblem, UsageError
 from foveola.signatures import what_is
 from foveola.types import Image, Size
 
 MAX_PIXELS = 120_000_000
 MAX_SIDE_PX = 30_000
 MAX_BYTES = 256_000_000
+MAX_JPEG_SIDE_PX = 65_500
+"""Of a side, in libjpeg; the format itself ends at 65,535."""
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF")
 """What Pillow may open. EPS, PDF and the like stay out: they start other programs."""
@@ -180,7 +182,15 @@ def shrink(image: Image, longest_px: int) -> Image:
 
 
 def encode(image: Image, format: Literal["PNG", "JPEG"] = "PNG", *, quality: int = 88, smallest: bool = True) -> bytes:
-    """The bytes of a PNG or JPEG file of the picture. smallest: take time for a smaller PNG; for photos it is much time."""
+    """The bytes of a PNG or JPEG file of the picture. smallest: take time for a smaller PNG; for photos it is much time.
+
+    Raises UsageError for a JPEG with a side of more than 65,500 pixels, which libjpeg does not write.
+    """
+    if format == "JPEG" and max(image.shape[:2]) > MAX_JPEG_SIDE_PX:
+        raise UsageError(
+            f"a picture of {image.shape[0]}x{image.shape[1]} can't be a JPEG, whose sides end at {MAX_JPEG_SIDE_PX:,}: "
+            "write it as .png"
+        )
     out = io.BytesIO()
     options = {"quality": quality} if format == "JPEG" else {"optimize": True} if smallest else {"compress_level": 3}
     pillow.fromarray(image).save(out, format, **options)

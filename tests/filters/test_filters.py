@@ -193,6 +193,19 @@ def test_a_picture_smaller_than_the_kernel(name, options, what):
     assert str(error.value) == f"{what}: this picture of 5x9 is too small for it"
 
 
+@pytest.mark.parametrize(
+    ("shape", "made"),
+    [((1, 4000), "8x32000"), ((1500, 1600), "12000x12800")],  # a side, and the pixels, above the limit
+)
+def test_what_could_not_be_read_again_is_not_made(shape, made):
+    with pytest.raises(UsageError) as error:
+        FILTERS["upscale"](np.zeros((*shape, 3), np.uint8), factor=8)
+    assert str(error.value) == (
+        f"upscale(factor=8) would make {made} of this picture: 120,000,000 pixels and sides of 30,000 are allowed; take a "
+        "smaller factor"
+    )
+
+
 def test_canny_with_exchanged_thresholds():
     with pytest.raises(UsageError) as error:
         FILTERS["canny"](np.zeros((9, 9, 3), np.uint8), low=200.0, high=100.0)

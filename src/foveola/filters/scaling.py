@@ -7,7 +7,9 @@ from typing import Annotated
 import cv2
 from annotated_types import Ge, Le
 
+from foveola.errors import UsageError
 from foveola.filters.pictures import Mat, on_stacks
+from foveola.images import MAX_PIXELS, MAX_SIDE_PX
 from foveola.types import Image
 
 Factor = Annotated[int, Ge(1), Le(64)]
@@ -35,5 +37,10 @@ def scale(image: Image, *, width: Side, height: Side) -> Mat:
 @on_stacks
 def upscale(image: Image, *, factor: Annotated[int, Ge(1), Le(8)] = 2) -> Mat:
     """`factor` times as many pixels each way, smoothly (Lanczos, 8x8 neighbours): `cv2.resize`; it resizes."""
-    height, width = image.shape[:2]
-    return cv2.resize(image, (factor * width, factor * height), interpolation=cv2.INTER_LANCZOS4)
+    height, width = factor * image.shape[0], factor * image.shape[1]
+    if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE_PX:  # what could not be read again is not made
+        raise UsageError(
+            f"upscale(factor={factor}) would make {height}x{width} of this picture: {MAX_PIXELS:,} pixels and sides of "
+            f"{MAX_SIDE_PX:,} are allowed; take a smaller factor"
+        )
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LANCZOS4)

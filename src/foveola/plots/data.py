@@ -9,7 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
 from foveola.errors import count
-from foveola.plots.style import COLOURS, COLUMN_INCHES, Plot, grid_shape, hide, near, plot, show, styled
+from foveola.plots.style import COLOURS, COLUMN_INCHES, Plot, grid_shape, hide, near, plot, show, styled, tallness
 from foveola.types import Image, Images, Labels
 
 MOST_CLASSES = 20
@@ -62,9 +62,8 @@ def samples(
 
 def side_by_side(pictures: Sequence[Image], titles: Sequence[str]) -> Plot:
     """A few pictures in a row, each with its title."""
-    share = max(image.shape[0] / image.shape[1] for image in pictures)
     with styled():
-        figure = plot(COLUMN_INCHES / len(pictures) * share + 0.3)
+        figure = plot(COLUMN_INCHES / len(pictures) * tallness(*pictures) + 0.3)
         for place, image, title in zip(
             figure.subplots(1, len(pictures), squeeze=False)[0], pictures, titles, strict=True
         ):
@@ -75,7 +74,7 @@ def side_by_side(pictures: Sequence[Image], titles: Sequence[str]) -> Plot:
 def channels(image: Image) -> Plot:
     """A picture and its red, green and blue parts, each in its own colour: black is 0, the full colour 255."""
     with styled():
-        figure = plot(COLUMN_INCHES / 4 * image.shape[0] / image.shape[1] + 0.28)
+        figure = plot(COLUMN_INCHES / 4 * tallness(image) + 0.28)
         places = figure.subplots(1, 4)
         show(places[0], image, "the picture")
         for place, name, k in zip(places[1:], ("red", "green", "blue"), range(3), strict=True):
@@ -123,7 +122,7 @@ def class_means(pixels: Images, labels: Labels, class_names: Sequence[str]) -> P
     means = mean_pictures(pixels, labels, len(class_names))[:MOST_CLASSES]
     rows, columns = grid_shape(len(means), 5)
     with styled():
-        figure = plot(rows * (COLUMN_INCHES / max(columns, 3) * pixels.shape[1] / pixels.shape[2] + 0.3))
+        figure = plot(rows * (COLUMN_INCHES / max(columns, 3) * tallness(means[0]) + 0.3))
         places = figure.subplots(rows, columns, squeeze=False).ravel()
         for place, mean, name in zip(places, means, class_names, strict=False):
             show(place, mean, name)

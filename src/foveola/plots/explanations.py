@@ -33,6 +33,7 @@ from foveola.plots.style import (
     plot,
     show,
     styled,
+    tallness,
     write_on,
 )
 from foveola.types import Image, Images, Labels
@@ -58,7 +59,7 @@ def feature_maps(found: FeatureMaps, columns: int = 16) -> Plot:
     shown = "" if len(found.values) == channels else f", the first {channels} of {len(found.values)}"
     dead = f"{found.dead} ({found.dead / len(found.values):.0%}) are dead" if found.dead else "none is dead"
     with styled():
-        figure = plot(COLUMN_INCHES * whole.shape[0] / whole.shape[1] + 0.55)
+        figure = plot(COLUMN_INCHES * tallness(whole) + 0.55)
         axes = figure.add_subplot()
         axes.imshow(np.ma.masked_invalid(whole), cmap=_with_grey(SEQUENTIAL), vmin=0, vmax=1)
         axes.set_title(f"{found.stage}: {count(channels, 'channel')} of {height}x{width}{shown}; {dead}")
@@ -79,7 +80,7 @@ def kernels(found: Kernels, columns: int = 16) -> Plot:
         if pictures is not None:
             n = len(pictures)
             coloured = mosaic(pictures, columns, 255)
-            figure = plot(COLUMN_INCHES * coloured.shape[0] / coloured.shape[1] + 0.35)
+            figure = plot(COLUMN_INCHES * tallness(coloured) + 0.35)
             axes = figure.add_subplot()
             axes.imshow(coloured)
             axes.set_title(
@@ -92,7 +93,7 @@ def kernels(found: Kernels, columns: int = 16) -> Plot:
         tiles = found.values[:rows, :across].reshape(-1, height, width)
         whole = mosaic(tiles, across, np.nan)
         top = float(np.abs(tiles).max()) or 1.0
-        figure = plot(COLUMN_INCHES * 0.9 * whole.shape[0] / whole.shape[1] + 0.5)
+        figure = plot(COLUMN_INCHES * 0.9 * tallness(whole) + 0.5)
         axes = figure.add_subplot()
         drawn = axes.imshow(np.ma.masked_invalid(whole), cmap=_with_grey(DIVERGING), vmin=-top, vmax=top)
         axes.set_title(f"{found.layer}: {rows} of {outputs} outputs (rows), {across} of {inputs} inputs (columns)")
@@ -109,7 +110,7 @@ def heatmaps(image: Image, found: Sequence[Heatmap], class_names: Sequence[str])
     rows, columns = grid_shape(len(found) + 1, 3)
     grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2) / 255
     with styled():
-        figure = plot(rows * ((COLUMN_INCHES - 0.75) / columns * image.shape[0] / image.shape[1] + 0.45))
+        figure = plot(rows * ((COLUMN_INCHES - 0.75) / columns * tallness(image) + 0.45))
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         show(axes[0], image, "the picture")
         for place, one in zip(axes[1:], found, strict=False):

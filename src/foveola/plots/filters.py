@@ -8,9 +8,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from foveola.errors import UsageError
 from foveola.filters.chain import Chain, Step
 from foveola.filters.linear import kernels_of
-from foveola.plots.style import COLUMN_INCHES, FAINT, Plot, bare, beside, grid_shape, hide, plot, show, styled, write_on
+from foveola.plots.style import (
+    COLUMN_INCHES,
+    FAINT,
+    Plot,
+    bare,
+    beside,
+    grid_shape,
+    hide,
+    plot,
+    show,
+    styled,
+    tallness,
+    write_on,
+)
 from foveola.types import Image
 
 IMPULSE_PX = 15
@@ -18,18 +32,24 @@ IMPULSE_PX = 15
 
 FREQUENCIES = 65
 
+MOST_STEPS = 24
+"""Of a chain, in one figure: a taller one is on no page, and Matplotlib's pictures end at 65,536 pixels."""
+
 
 def steps(image: Image, chain: Chain) -> Plot:
-    """The picture and what it is after each step of the chain, side by side."""
+    """The picture and what it is after each step of the chain, side by side.
+
+    Raises UsageError for a chain of more than `MOST_STEPS`.
+    """
+    _require_few(chain)
     seen, titles = [image], ["the picture"]
     for step in chain.steps:
         seen.append(step(seen[-1]))
         titles.append(_wrapped(f"{len(seen) - 1}  {step}"))
     rows, columns = grid_shape(len(seen), 4)
     with styled():
-        share = max(one.shape[0] / one.shape[1] for one in seen)
         lines = 1 + any("\n" in title for title in titles)
-        figure = plot(rows * (COLUMN_INCHES / columns * share + 0.14 + 0.18 * lines))
+        figure = plot(rows * (COLUMN_INCHES / columns * tallness(*seen) + 0.14 + 0.18 * lines))
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for one, title, place in zip(seen, titles, axes, strict=False):
             show(place, one, title)
@@ -41,7 +61,10 @@ def kernel_view(image: Image, chain: Chain) -> Plot:
     """Each step's kernel as numbers, its answer to one bright pixel, which frequencies it passes, and the picture after it.
 
     A filter that is not linear has no kernel and no frequency response; that is said in their place.
+
+    Raises UsageError for a chain of more than `MOST_STEPS`.
     """
+    _require_few(chain)
     with styled():
         lines = [(step, kernels_of(step)) for step in chain.steps]
         rows = sum(max(1, len(kernels)) for _, kernels in lines)
@@ -52,6 +75,13 @@ def kernel_view(image: Image, chain: Chain) -> Plot:
             for number, (name, values) in enumerate(kernels.items() or [("", None)]):
                 _line(next(places), step, name, values, image if number == 0 else None)
     return figure
+
+
+def _require_few(chain: Chain) -> None:
+    if len(chain.steps) > MOST_STEPS:
+        raise UsageError(
+            f"the chain has {len(chain.steps)} steps, and a figure shows {MOST_STEPS} at most: draw a part of it"
+        )
 
 
 def _line(

@@ -27,6 +27,9 @@ from foveola.types import Image
 COLUMN_INCHES = 6.3
 """Width of a figure: a text column of A4. Letters of 8 to 10 points are then as large as the text around them."""
 
+TALLEST = 3.0
+"""A picture gets at most so many times its width as height; one that is taller still is drawn narrower."""
+
 INK, FAINT = "#222222", "#8a8a8a"
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -112,6 +115,15 @@ def grid_shape(n: int, columns: int) -> tuple[int, int]:
     """
     columns = max(1, min(n, columns))
     return math.ceil(n / columns), columns
+
+
+def tallness(*pictures: NDArray[Any]) -> float:
+    """Height over width of the place that the tallest of these pictures gets in a figure.
+
+    >>> tallness(np.zeros((10, 20)), np.zeros((30, 20))), tallness(np.zeros((4096, 1)))
+    (1.5, 3.0)
+    """
+    return float(min(TALLEST, max(picture.shape[0] / picture.shape[1] for picture in pictures)))
 
 
 def show(axes: Axes, image: Image | np.ndarray, title: str = "", **how: Any) -> None:
