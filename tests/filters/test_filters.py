@@ -8,7 +8,11 @@ from foveola.errors import UsageError
 from foveola.filters.table import FILTERS
 
 
-def as_written(image, kernel):
+def half_up(values):
+    return np.floor(values + 0.5)
+
+
+def as_written(image, kernel, rounded=np.rint):
     """The correlation by hand in float64: border mirrored without its last row, rounded half to even, clipped."""
     kernel = np.array(kernel, float)
     reach = len(kernel) // 2
@@ -17,7 +21,7 @@ def as_written(image, kernel):
     for down in range(len(kernel)):
         for across in range(len(kernel)):
             out += kernel[down, across] * wide[down : down + image.shape[0], across : across + image.shape[1]]
-    return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+    return np.clip(rounded(out), 0, 255).astype(np.uint8)
 
 
 def gradient(image, one):
@@ -132,6 +136,85 @@ def test_halves_are_rounded_to_the_even_number():
     image = np.array([[[1], [2], [3]]] * 3, np.uint8).repeat(3, axis=2)
     half = [[0, 0, 0], [0, 0.5, 0], [0, 0, 0]]
     assert FILTERS["kernel"](image, values=half)[1, :, 0].tolist() == [0, 1, 2]  # of 0.5, 1 and 1.5
+
+
+@pytest.mark.parametrize(
+    ("size", "line"),
+    [(3, [1, 2, 1]), (5, [1, 4, 6, 4, 1]), (7, [2, 7, 14, 18, 14, 7, 2]), (9, [4, 13, 30, 51, 60, 51, 30, 13, 4])],
+)
+def test_a_blur_without_sigma_is_opencvs_table_and_rounds_half_up(size, line, image):
+    kernel = np.outer(line, line) / sum(line) ** 2
+    np.testing.assert_array_equal(FILTERS["blur"](image, size=size), as_written(image, kernel, half_up))
+
+
+def test_a_blur_rounds_halves_up():
+    image = np.zeros((5, 5, 3), np.uint8)
+    image[2, 2] = 2, 10, 4
+    assert FILTERS["blur"](image, size=3)[2, 2].tolist() == [1, 3, 1]  # a quarter: 0.5, 2.5 and 1
+
+
+@pytest.mark.parametrize("size", [11, 13, 31])
+def test_a_larger_blur_without_sigma_has_the_formulas(size):
+    image = np.random.default_rng(7).integers(0, 256, (40, 45, 3), np.uint8)
+    by_formula = FILTERS["blur"](image, size=size, sigma=0.15 * size + 0.35)
+    np.testing.assert_array_equal(FILTERS["blur"](image, size=size), by_formula)
+
+
+@pytest.mark.parametrize(("factor", "rounded"), [(2, half_up), (4, np.rint), (6, np.rint), (8, np.rint)])
+def test_means_of_areas_round_half_up_only_where_both_sides_are_halved(factor, rounded):
+    image = np.random.default_rng(5).integers(0, 256, (48, 96, 3), np.uint8)
+    high, wide = 48 // factor, 96 // factor
+    means = image.reshape(high, factor, wide, factor, 3).mean(axis=(1, 3))
+    assert (means % 1 == 0.5).any()
+    expected = rounded(means).astype(np.uint8)
+    np.testing.assert_array_equal(FILTERS["scale"](image, width=wide, height=high), expected)
+    pixelated = FILTERS["resize_down_up"](image, factor=factor)
+    np.testing.assert_array_equal(pixelated, expected.repeat(factor, axis=0).repeat(factor, axis=1))
+
+
+def test_unsharp_rounds_its_blur_half_up_and_its_sum_half_to_even(image):
+    line = np.array([1, 4, 6, 4, 1])
+    soft = as_written(image, np.outer(line, line) / 256, half_up)
+    by_hand = np.clip(np.rint(1.5 * image - 0.5 * soft), 0, 255)
+    np.testing.assert_array_equal(FILTERS["unsharp"](image, amount=0.5), by_hand)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("bilateral", {}), ("blur", {"size": 7}), ("box", {"size": 5}), ("denoise", {"strength": 20.0}), ("emboss", {}),
+     ("laplacian", {"size": 5}), ("scharr", {}), ("sharpen", {}), ("sobel", {}), ("unsharp", {})],
+)  # fmt: skip
+def test_a_border_is_mirrored_without_its_last_row(name, options, soft):
+    assert_border(name, options, soft, cv2.BORDER_REFLECT_101)
+
+
+@pytest.mark.parametrize(("name", "factor"), [("median", 1), ("upscale", 2)])
+def test_a_border_of_median_and_upscale_repeats_the_last_pixel(name, factor, soft):
+    assert_border(name, {}, soft, cv2.BORDER_REPLICATE, factor)
+
+
+def test_a_border_of_canny_repeats_the_last_pixel(soft):
+    def edges(border):
+        across, down = (cv2.Sobel(soft, cv2.CV_16S, k, 1 - k, borderType=border) for k in (1, 0))
+        return cv2.Canny(across, down, 50, 150)
+
+    np.testing.assert_array_equal(FILTERS["canny"](soft)[..., 0], edges(cv2.BORDER_REPLICATE))
+    assert not np.array_equal(edges(cv2.BORDER_REPLICATE), edges(cv2.BORDER_REFLECT_101))
+
+
+@pytest.fixture
+def soft():
+    return cv2.blur(np.random.default_rng(7).integers(0, 256, (30, 37, 3), np.uint8), (3, 3))
+
+
+def assert_border(name, options, image, border, factor=1):
+    """The filter's answer is the middle of its answer to a picture that was continued so, and of no other."""
+    found = {}
+    for kind in (cv2.BORDER_REFLECT_101, cv2.BORDER_REPLICATE):
+        wide = FILTERS[name](cv2.copyMakeBorder(image, 16, 16, 16, 16, kind), **options)
+        found[kind] = wide[16 * factor : -16 * factor, 16 * factor : -16 * factor]
+    answer = FILTERS[name](image, **options)
+    assert [kind for kind, middle in found.items() if np.array_equal(middle, answer)] == [border]
 
 
 def test_a_kernel_is_not_turned_round():

@@ -39,7 +39,10 @@ def laplacian(image: Image, *, size: DerivativeSize = 1) -> Mat:
 
 @on_stacks
 def canny(image: Image, *, low: Threshold = 50.0, high: Threshold = 150.0) -> Mat:
-    """Thin edges, 255 on 0 (J. Canny, 1986): those above `high`, and those above `low` that touch them; `cv2.Canny`."""
+    """Thin edges, 255 on 0 (J. Canny, 1986): those above `high`, and those above `low` that touch them; `cv2.Canny`.
+
+    The border pixel is repeated outwards.
+    """
     if low > high:
         raise UsageError(f"canny(low={low:g}, high={high:g}): low must not be above high: exchange the two")
     require_room(image, 3, "canny")

@@ -64,7 +64,11 @@ def emboss(image: Image) -> Mat:
 
 @on_stacks
 def blur(image: Image, *, size: KernelSize = 3, sigma: Sigma = 0.0) -> Mat:
-    """A Gaussian mean of the neighbours: `cv2.GaussianBlur(image, (size, size), sigma)`; sigma 0 means 0.15 size + 0.35."""
+    """A Gaussian mean of the neighbours: `cv2.GaussianBlur(image, (size, size), sigma)`; sigma 0 means what fits the size.
+
+    That is OpenCV's own table up to size 9 (of size 3 it is 1/4 1/2 1/4), above it sigma = 0.15 size + 0.35. Halves are
+    rounded up.
+    """
     require_room(image, size, f"blur(size={size})")
     return cv2.GaussianBlur(image, (size, size), sigma)
 

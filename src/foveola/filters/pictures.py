@@ -1,8 +1,9 @@
 """What all filters share: the picture they take, the stack they take too, and the options of more than one of them.
 
-The written rule: a filter takes uint8 (H, W, 3), RGB, and gives the same. What lies between is rounded half to even and
-clipped to 0..255, once a filter, as OpenCV does for uint8. Beyond the border the picture is mirrored without
-repeating its last row (OpenCV's BORDER_REFLECT_101) unless the filter says otherwise.
+The written rule: a filter takes uint8 (H, W, 3), RGB, and gives the same. What it computes is rounded and clipped to
+0..255 as OpenCV does for uint8: half to even, but half up in a Gaussian blur, which it computes in whole numbers, and in a
+mean of areas of exactly 2x2. Beyond the border the picture is mirrored without repeating its last row (OpenCV's
+BORDER_REFLECT_101) unless the filter says otherwise.
 """
 
 from __future__ import annotations

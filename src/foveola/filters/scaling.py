@@ -20,7 +20,10 @@ Side = Annotated[int, Ge(1), Le(4096)]
 
 @on_stacks
 def resize_down_up(image: Image, *, factor: Factor = 4) -> Mat:
-    """Pixelated: `cv2.resize` to 1/factor by the mean of each area, and back by repeating pixels."""
+    """Pixelated: `cv2.resize` to 1/factor by the mean of each area, and back by repeating pixels.
+
+    Means of exactly 2x2 pixels are rounded half up, others half to even.
+    """
     height, width = image.shape[:2]
     small = cv2.resize(
         image, (max(1, round(width / factor)), max(1, round(height / factor))), interpolation=cv2.INTER_AREA
@@ -30,13 +33,19 @@ def resize_down_up(image: Image, *, factor: Factor = 4) -> Mat:
 
 @on_stacks
 def scale(image: Image, *, width: Side, height: Side) -> Mat:
-    """So many pixels, each the mean of the area it covers: `cv2.resize(..., interpolation=cv2.INTER_AREA)`; it resizes."""
+    """So many pixels, each the mean of the area it covers: `cv2.resize(..., interpolation=cv2.INTER_AREA)`; it resizes.
+
+    Means of exactly 2x2 pixels are rounded half up, others half to even.
+    """
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 @on_stacks
 def upscale(image: Image, *, factor: Annotated[int, Ge(1), Le(8)] = 2) -> Mat:
-    """`factor` times as many pixels each way, smoothly (Lanczos, 8x8 neighbours): `cv2.resize`; it resizes."""
+    """`factor` times as many pixels each way, smoothly (Lanczos, 8x8 neighbours): `cv2.resize`; it resizes.
+
+    The border pixel is repeated outwards. Raises UsageError for more than 120 million pixels or a side of more than 30,000.
+    """
     height, width = factor * image.shape[0], factor * image.shape[1]
     if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE_PX:  # what could not be read again is not made
         raise UsageError(
