@@ -110,6 +110,13 @@ def test_a_figure_is_the_same_file_every_time(photo, tmp_path, drawing, ending, 
     ("source", "out", "options", "said"),
     [
         ("photo.png", "out.png", {"chain": " "}, "the chain is empty: write for example blur(size=3)|sharpen"),
+        (
+            "photos",
+            "out",
+            {"chain": "canny(low=200, high=100)"},
+            "chain 'canny(low=200, high=100)', position 1: canny(low=200, high=100): low must not be above high: exchange "
+            "the two",
+        ),
         ("none.png", "out.png", {}, "there is no file {0}/none.png: check the path"),
         ("photo.png", "photo.png", {}, "{0}/photo.png is there already: choose another name, or delete it first"),
         ("photo.png", "out.gif", {}, "a picture can't be written as 'out.gif': end it in .png or .jpg"),

@@ -103,6 +103,14 @@ def test_a_kernel_that_was_read_back_is_the_same_number(image):
         ("blur|3", "position 6: this is no filter; write for example blur(size=3)|sharpen"),
         ("blur+sharpen", "position 1: this is no filter; write for example blur(size=3)|sharpen"),
         ("os.system('x')", "position 1: this is no filter; write for example blur(size=3)|sharpen"),
+        (
+            "blur|canny(low=200, high=100)",
+            "position 6: canny(low=200, high=100): low must not be above high: exchange the two",
+        ),
+        (
+            "canny(low=200)",  # above the default
+            "position 1: canny(low=200, high=150): low must not be above high: exchange the two",
+        ),
         ("gamma(value=0)", "position 1, gamma: value = 0 can't be used: it must be greater than 0"),
     ],
 )

@@ -17,7 +17,7 @@ import numpy as np
 
 from foveola.errors import UsageError
 from foveola.filters.pictures import require_pictures, what
-from foveola.filters.table import FILTERS, Filter
+from foveola.filters.table import FILTERS, TOGETHER, Filter
 from foveola.specs import check
 from foveola.types import Image, Images
 
@@ -179,6 +179,11 @@ def _step(node: ast.expr, text: str) -> Step:
     missing = [key for key, p in known.items() if p.default is p.empty and key not in good]
     if missing:
         refuse(node, f"{name} needs {' and '.join(missing)}: write {name}({missing[0]}=...)")
+    if name in TOGETHER:
+        try:
+            TOGETHER[name](**{key: good.get(key, p.default) for key, p in known.items()})
+        except UsageError as error:
+            refuse(node, str(error))
     return Step(name, tuple((key, good[key]) for key, p in known.items() if key in good and good[key] != p.default))
 
 

@@ -37,14 +37,19 @@ def laplacian(image: Image, *, size: DerivativeSize = 1) -> Mat:
     return cv2.convertScaleAbs(cv2.Laplacian(image, cv2.CV_32F, ksize=size))
 
 
+def require_order(low: float, high: float) -> None:
+    """Raise UsageError unless Canny's thresholds are in their order."""
+    if low > high:
+        raise UsageError(f"canny(low={low:g}, high={high:g}): low must not be above high: exchange the two")
+
+
 @on_stacks
 def canny(image: Image, *, low: Threshold = 50.0, high: Threshold = 150.0) -> Mat:
     """Thin edges, 255 on 0 (J. Canny, 1986): those above `high`, and those above `low` that touch them; `cv2.Canny`.
 
     The border pixel is repeated outwards.
     """
-    if low > high:
-        raise UsageError(f"canny(low={low:g}, high={high:g}): low must not be above high: exchange the two")
+    require_order(low, high)
     require_room(image, 3, "canny")
     return np.repeat(cv2.Canny(image, low, high)[..., None], 3, axis=2)
 

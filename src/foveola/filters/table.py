@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from foveola.filters.edges import canny, laplacian, scharr, sobel
+from foveola.filters.edges import canny, laplacian, require_order, scharr, sobel
 from foveola.filters.kernels import blur, box, emboss, kernel, sharpen, unsharp
 from foveola.filters.scaling import resize_down_up, scale, upscale
 from foveola.filters.smoothing import bilateral, denoise, median
@@ -41,3 +41,6 @@ FILTERS = Registry[Filter](
         "upscale": upscale,
     },
 )
+
+TOGETHER: Mapping[str, Callable[..., None]] = {"canny": require_order}
+"""What a filter's options must be to each other, where each alone is right; called with all of them, before any picture."""
