@@ -80,6 +80,8 @@ def test_a_kernel_that_was_read_back_is_the_same_number(image):
         ("blur(**x)", "position 1: blur takes its options by name: write blur(size=...)"),
         ("blur(size=x)", "position 11: blur: size must be a number or a list of numbers"),
         ("blur(size=__import__('os'))", "position 11: blur: size must be a number or a list of numbers"),
+        ("blur(size=3,size=5)", "position 13: blur: size is said twice: leave one out"),
+        ("blur(size=3, sigma=1, size=3)", "position 23: blur: size is said twice: leave one out"),
         ("kernel", "position 1: kernel needs values: write kernel(values=...)"),
         (
             "kernel(values=[[1,2],[3,4]])",

@@ -169,6 +169,8 @@ def _step(node: ast.expr, text: str) -> Step:
         refuse(node, f"{name} takes its options by name: {named}")
     values: dict[str, object] = {}
     for keyword in call.keywords:
+        if keyword.arg in values:
+            refuse(keyword, f"{name}: {keyword.arg} is said twice: leave one out")
         try:
             values[str(keyword.arg)] = ast.literal_eval(keyword.value)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
