@@ -67,14 +67,20 @@ def test_a_kernel_that_was_read_back_is_the_same_number(image):
     ("text", "said"),
     [
         ("blur|sharpn", f"position 6: unknown filter 'sharpn' (did you mean 'sharpen'?); known: {NAMES}"),
-        ("blur(siez=3)", "position 1, blur: unknown option 'siez' (did you mean 'size'?); known: sigma, size"),
-        ("sharpen(size=3)", "position 1, sharpen: unknown option 'size'; known: none"),
+        ("blur(siez=3)", "position 6, blur: unknown option 'siez' (did you mean 'size'?); known: sigma, size"),
+        ("blur(size=3)|canny(lo=5)", "position 20, canny: unknown option 'lo' (did you mean 'low'?); known: high, low"),
+        (
+            "blur(siez=3, size=4)",  # all that is wrong with a filter, each at its place
+            "position 6, blur: unknown option 'siez' (did you mean 'size'?); known: sigma, size; position 19, blur: size = 4 "
+            "can't be used: it must be odd, so that the kernel has a middle",
+        ),
+        ("sharpen(size=3)", "position 9, sharpen: unknown option 'size'; known: none"),
         (
             "blur|blur(size=4)",
-            "position 6, blur: size = 4 can't be used: it must be odd, so that the kernel has a middle",
+            "position 16, blur: size = 4 can't be used: it must be odd, so that the kernel has a middle",
         ),
-        ("blur(size=33)", "position 1, blur: size = 33 can't be used: it must be less than or equal to 31"),
-        ("blur(size='3')", "position 1, blur: size = '3' can't be used: it must be a valid integer"),
+        ("blur(size=33)", "position 11, blur: size = 33 can't be used: it must be less than or equal to 31"),
+        ("blur(size='3')", "position 11, blur: size = '3' can't be used: it must be a valid integer"),
         ("blur(3)", "position 1: blur takes its options by name: write blur(size=...)"),
         ("sharpen(3)", "position 1: sharpen takes its options by name: it has none"),
         ("blur(**x)", "position 1: blur takes its options by name: write blur(size=...)"),
@@ -85,17 +91,17 @@ def test_a_kernel_that_was_read_back_is_the_same_number(image):
         ("kernel", "position 1: kernel needs values: write kernel(values=...)"),
         (
             "kernel(values=[[1,2],[3,4]])",
-            "position 1, kernel: values = [[1, 2], [3, 4]] can't be used: it must be 3x3, 5x5 or 7x7 numbers, and it "
+            "position 15, kernel: values = [[1, 2], [3, 4]] can't be used: it must be 3x3, 5x5 or 7x7 numbers, and it "
             "has 2 rows of 2",
         ),
         (
             "kernel(values=[[1,2,3],[3,4],[0,0,0]])",
-            "position 1, kernel: values = [[1, 2, 3], [3, 4], [0, 0, 0]] can't be used: it must be 3x3, 5x5 or 7x7 "
+            "position 15, kernel: values = [[1, 2, 3], [3, 4], [0, 0, 0]] can't be used: it must be 3x3, 5x5 or 7x7 "
             "numbers, and it has 3 rows of 2x3",
         ),
         (
             f"kernel(values={[[0] * 9] * 9})",
-            f"position 1, kernel: values = {[[0] * 9] * 9} can't be used: it must be 3x3, 5x5 or 7x7 numbers, and it has 9 "
+            f"position 15, kernel: values = {[[0] * 9] * 9} can't be used: it must be 3x3, 5x5 or 7x7 numbers, and it has 9 "
             "rows of 9",
         ),
         ("blur|", "position 5: this can't be read; write for example blur(size=3)|sharpen"),
@@ -113,13 +119,29 @@ def test_a_kernel_that_was_read_back_is_the_same_number(image):
             "canny(low=200)",  # above the default
             "position 1: canny(low=200, high=150): low must not be above high: exchange the two",
         ),
-        ("gamma(value=0)", "position 1, gamma: value = 0 can't be used: it must be greater than 0"),
+        ("gamma(value=0)", "position 13, gamma: value = 0 can't be used: it must be greater than 0"),
     ],
 )
 def test_a_sentence_that_means_nothing(text, said):
     with pytest.raises(UsageError) as error:
         Chain.parse(text)
     assert str(error.value) == f"chain '{text}', {said}"
+
+
+@pytest.mark.parametrize(
+    ("text", "position"), [("(blur|\n sharpn)", 9), ("(blur|\r\n sharpn)", 10), ("blur|\nsharpn", 7)]
+)
+def test_a_position_counts_through_all_lines(text, position):
+    with pytest.raises(UsageError) as error:
+        Chain.parse(text)
+    one_line = text.replace("\n", " ").replace("\r", " ")
+    assert str(error.value) == (
+        f"chain '{one_line}', position {position}: unknown filter 'sharpn' (did you mean 'sharpen'?); known: {NAMES}"
+    )
+
+
+def test_a_chain_may_stand_in_several_lines(image):
+    assert Chain.parse("blur\n| sharpen") == Chain.parse("blur|sharpen")
 
 
 def test_a_position_counts_letters_not_bytes():
@@ -151,7 +173,7 @@ def test_a_filter_of_ones_own(image):
         assert Chain.parse("twice(offset=3)").steps == (Step("twice", (("offset", 3),)),)
         np.testing.assert_array_equal(Chain.parse("twice")(image), np.minimum(2 * image.astype(int), 255))
         with pytest.raises(
-            UsageError, match=r"^chain 'twice\(offset=1.5\)', position 1, twice: offset = 1.5 can't be used"
+            UsageError, match=r"^chain 'twice\(offset=1.5\)', position 14, twice: offset = 1.5 can't be used"
         ):
             Chain.parse("twice(offset=1.5)")
     finally:

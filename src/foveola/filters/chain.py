@@ -23,6 +23,9 @@ from foveola.types import Image, Images
 
 MAX_LETTERS = 2_000
 
+_AS_ONE_LINE = str.maketrans("\r\n", "  ")
+"""A recipe may hold a chain in several lines; positions count through all of them."""
+
 _EXAMPLE = "write for example blur(size=3)|sharpen"
 
 
@@ -74,13 +77,14 @@ class Chain:
     def parse(cls, text: str) -> Chain:
         """Read a sentence; an empty one is the chain that changes nothing.
 
-        Raises UsageError that names the position (from 1) of what can't be read, of an unknown filter or a wrong option.
+        Raises UsageError that names the position (from 1) of what can't be read, of an unknown filter or option, or of a
+        wrong value.
         """
         if len(text) > MAX_LETTERS:
             raise UsageError(f"the chain has {len(text):,} letters: {MAX_LETTERS:,} are allowed")
         if not text.strip():
             return cls()
-        source = text.strip()
+        source = text.strip().translate(_AS_ONE_LINE)
         try:
             tree = ast.parse(source, mode="eval").body
         except SyntaxError as error:
@@ -151,42 +155,63 @@ def _operands(node: ast.expr) -> list[ast.expr]:
 
 
 def _step(node: ast.expr, text: str) -> Step:
-    def refuse(where: ast.AST, what: str) -> NoReturn:
-        raise UsageError(f"chain '{text}', position {_position(where, text)}: {what}")
-
     call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
     if not isinstance(call.func, ast.Name):
-        refuse(node, f"this is no filter; {_EXAMPLE}")
+        _refuse(text, node, f"this is no filter; {_EXAMPLE}")
     name = call.func.id
     try:
         filter_ = FILTERS[name]
     except UsageError as error:
-        refuse(node, str(error))
+        _refuse(text, node, str(error))
     known = options_of(filter_)
     first = next(iter(known), "option")
     if call.args or any(keyword.arg is None for keyword in call.keywords):
         named = f"write {name}({first}=...)" if known else "it has none"
-        refuse(node, f"{name} takes its options by name: {named}")
-    values: dict[str, object] = {}
-    for keyword in call.keywords:
-        if keyword.arg in values:
-            refuse(keyword, f"{name}: {keyword.arg} is said twice: leave one out")
-        try:
-            values[str(keyword.arg)] = ast.literal_eval(keyword.value)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            refuse(keyword.value, f"{name}: {keyword.arg} must be a number or a list of numbers")
+        _refuse(text, node, f"{name} takes its options by name: {named}")
     hints = get_type_hints(inspect.unwrap(filter_), include_extras=True)
-    types = {key: hints.get(key, Any) for key in known}
-    good = check(types, values, where=f"chain '{text}', position {_position(node, text)}, {name}")
+    good = _checked(call, name, {key: hints.get(key, Any) for key in known}, text)
     missing = [key for key, p in known.items() if p.default is p.empty and key not in good]
     if missing:
-        refuse(node, f"{name} needs {' and '.join(missing)}: write {name}({missing[0]}=...)")
+        _refuse(text, node, f"{name} needs {' and '.join(missing)}: write {name}({missing[0]}=...)")
     if name in TOGETHER:
         try:
             TOGETHER[name](**{key: good.get(key, p.default) for key, p in known.items()})
         except UsageError as error:
-            refuse(node, str(error))
+            _refuse(text, node, str(error))
     return Step(name, tuple((key, good[key]) for key, p in known.items() if key in good and good[key] != p.default))
+
+
+def _checked(call: ast.Call, name: str, types: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """The options of a call, each checked against its type; all that is wrong in one sentence, each at its place."""
+    good: dict[str, Any] = {}
+    wrong: list[str] = []
+    for key, value in _literals(call, name, text).items():
+        keyword = next(one for one in call.keywords if one.arg == key)
+        at = _position(keyword.value if key in types else keyword, text)
+        try:
+            good |= check(types, {key: value}, where=f"position {at}, {name}")
+        except UsageError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise UsageError(f"chain '{text}', {'; '.join(wrong)}")
+    return good
+
+
+def _literals(call: ast.Call, name: str, text: str) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for keyword in call.keywords:
+        key = str(keyword.arg)
+        if key in values:
+            _refuse(text, keyword, f"{name}: {key} is said twice: leave one out")
+        try:
+            values[key] = ast.literal_eval(keyword.value)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            _refuse(text, keyword.value, f"{name}: {key} must be a number or a list of numbers")
+    return values
+
+
+def _refuse(text: str, where: ast.AST, what: str) -> NoReturn:
+    raise UsageError(f"chain '{text}', position {_position(where, text)}: {what}")
 
 
 def _position(node: ast.AST, text: str) -> int:
