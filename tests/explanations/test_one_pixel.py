@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from foveola.errors import UsageError
 from foveola.explanations.one_pixel import one_pixel
@@ -30,11 +31,59 @@ def test_by_hand(row, column, total):
     assert found.products.shape == (3, 3, 3)
 
 
-def test_a_relu_makes_nothing_of_a_negative_value():
-    model = ones()
+class AsFunction(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, images):
+        assert images.shape[1] == 1  # asking for the shape is no step of the network
+        return self.function(images)
+
+
+@pytest.mark.parametrize(
+    ("after", "name", "gives"),
+    [
+        (nn.ReLU(inplace=True), "ReLU", 0),
+        (AsFunction(torch.relu_), "ReLU", 0),
+        (nn.ReLU6(), "ReLU6", 0),
+        (nn.SiLU(), "SiLU", -3 / (1 + np.exp(3))),
+        (AsFunction(F.silu), "SiLU", -3 / (1 + np.exp(3))),
+        (nn.LeakyReLU(0.5), "leaky ReLU", -1.5),
+    ],
+    ids=str,
+)
+def test_the_activation_that_follows(after, name, gives):
+    model = nn.Sequential(*ones(), after, nn.Hardtanh(5, 6))
     model[0].bias.data.fill_(-30)
     found = one_pixel(model, np.ones((9, 9, 3), np.uint8), "0", 0, 4, 4)
-    assert (found.total, found.after_relu) == (-3, 0)
+    assert (found.total, found.value, found.activation) == (-3, -3, name)
+    assert found.activated == pytest.approx(gives)
+
+
+@pytest.mark.parametrize(
+    "between", [nn.MaxPool2d(1), nn.BatchNorm2d(1), nn.Hardtanh(-1, 1), nn.Conv2d(1, 1, 1)], ids=str
+)
+def test_where_something_else_follows_there_is_no_activation(between):
+    found = one_pixel(nn.Sequential(*ones(), between, nn.ReLU()), np.ones((9, 9, 3), np.uint8), "0", 0, 4, 4)
+    assert (found.activation, found.activated) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("network", "layer", "name"),
+    [
+        ("alexnet_mini", "conv2", "ReLU"),
+        ("vgg6", "conv3", "ReLU"),
+        ("fast", "whitening", "SiLU"),
+        ("fast", "block1.conv1", ""),  # pooling
+        ("fast", "block1.conv2", ""),  # batch norm
+        ("transfer", "stem.conv", "ReLU6"),
+        ("transfer", "stage2.1.project", ""),  # the block's input is added
+    ],
+)
+def test_what_follows_in_our_networks(network, layer, name):
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    assert one_pixel(build(network, Size(64, 64), 2, seed=0), picture, layer, 0, 1, 1).activation == name
 
 
 @pytest.mark.parametrize(

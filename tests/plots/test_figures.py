@@ -130,7 +130,7 @@ def test_patches_of_the_strongest_channels_come_first():
 
 def test_one_pixels_terms_stand_below_each_other_and_add_up():
     patch, kernel = np.arange(12.0).reshape(3, 2, 2), np.ones((3, 2, 2))
-    found = OnePixel("conv1", 4, 2, 3, patch, kernel, -70.0, -4.0, (1, 2, 5, 8))
+    found = OnePixel("conv1", 4, 2, 3, patch, kernel, -70.0, -4.0, (1, 2, 5, 8), "SiLU", -0.0719)
     figure = explanations.one_pixel(found, IMAGE)
     where, terms = figure.axes[:2]
     assert terms.get_title(loc="left") == "conv1, channel 4, row 2, column 3"
@@ -141,7 +141,7 @@ def test_one_pixels_terms_stand_below_each_other_and_add_up():
         ["-70.0000", "bias"],
         [10 * "\u2500"],
         ["-4.0000", "the", "sum"],
-        ["0.0000", "after", "ReLU"],
+        ["-0.0719", "after", "SiLU"],
     ]
     assert titles(figure)[1:4] == ["input 0, red", "x kernel", "= products, sum 6"]
     box = where.patches[-1]  # rows 1 to 4, columns 2 to 7
@@ -160,7 +160,9 @@ def test_one_pixel_of_many_inputs_draws_those_that_count_most():
         "input 6",
         "input 7",
     ]
-    assert "0.5000  products of 5 other inputs" in figure.axes[1].texts[0].get_text()
+    said = figure.axes[1].texts[0].get_text()
+    assert "0.5000  products of 5 other inputs" in said
+    assert said.endswith("the sum")  # no activation follows
 
 
 @pytest.mark.parametrize(

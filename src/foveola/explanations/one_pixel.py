@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveola.errors import UsageError, unknown
+from foveola.explanations.following import Following
 from foveola.explanations.kernels import receptive_field
 from foveola.explanations.stages import as_batch, convolutions_of, evaluating
 from foveola.models.layers import ConvSame, same_padding
@@ -25,7 +26,8 @@ class OnePixel:
 
     patch, kernel: float64 (C, kh, kw), the patch with its padding of zeros; value: what the network's own layer gave there,
     float32 as it computes; sees: the part of the picture that the place looks at, through all layers before it: top, left,
-    bottom, right in pixels.
+    bottom, right in pixels; activation: "ReLU", "SiLU" and so on where one follows the convolution directly, and activated is
+    what it gave; "" where something else comes first, such as pooling or batch norm.
     """
 
     layer: str
@@ -37,6 +39,8 @@ class OnePixel:
     bias: float
     value: float
     sees: tuple[int, int, int, int]
+    activation: str = ""
+    activated: float = 0.0
 
     @property
     def products(self) -> Numbers:
@@ -47,11 +51,6 @@ class OnePixel:
     def total(self) -> float:
         """The sum of all products and the bias."""
         return float(self.products.sum() + self.bias)
-
-    @property
-    def after_relu(self) -> float:
-        """What a ReLU makes of it: negative values become 0."""
-        return max(0.0, self.total)
 
 
 def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int, column: int) -> OnePixel:
@@ -65,9 +64,15 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
     conv = model.get_submodule(layer)
     assert isinstance(conv, nn.Conv2d)
     seen: list[Tensor] = []
-    hook = conv.register_forward_hook(lambda _, inputs, output: seen.extend((inputs[0].clone(), output.clone())))
+    following = Following()
+
+    def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.extend((inputs[0].clone(), output.clone()))
+        following.output = output if following.output is None else following.output
+
+    hook = conv.register_forward_hook(note)
     try:
-        with evaluating(model), torch.inference_mode():
+        with evaluating(model), torch.inference_mode(), following:
             model(as_batch(image[None]))
     finally:
         hook.remove()
@@ -79,7 +84,9 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
     patch = _patch(conv, given[0].double(), channel, row, column)
     bias = 0.0 if conv.bias is None else float(conv.bias[channel].detach())
     sees = receptive_field(model, layer, image.shape[:2], row, column)
-    return OnePixel(layer, channel, row, column, patch, kernel, bias, float(out[0, channel, row, column]), sees)
+    at = 0, channel, row, column
+    activated = float(following.result[at]) if following.name and following.result is not None else 0.0
+    return OnePixel(layer, channel, row, column, patch, kernel, bias, float(out[at]), sees, following.name, activated)
 
 
 def _patch(conv: nn.Conv2d, given: Tensor, channel: int, row: int, column: int) -> Numbers:

@@ -190,7 +190,9 @@ def _sum(axes: Axes, found: OnePixel, inputs: Sequence[int]) -> None:
         terms.append((sums.sum() - sums[inputs].sum(), f"products of {count(others, 'other input')}"))
     terms.append((found.bias, "bias"))
     lines = [f"{value:12,.4f}  {what}" for value, what in terms]
-    lines += ["  " + 10 * "\u2500", f"{found.total:12,.4f}  the sum", f"{found.after_relu:12,.4f}  after ReLU"]
+    lines += ["  " + 10 * "\u2500", f"{found.total:12,.4f}  the sum"]
+    if found.activation:
+        lines.append(f"{found.activated:12,.4f}  after {found.activation}")
     text = "\n".join(lines)
     axes.text(0, 1, text, family="DejaVu Sans Mono", fontsize=8, va="top", linespacing=1.35, transform=axes.transAxes)
     axes.set_title(f"{found.layer}, channel {found.channel}, row {found.row}, column {found.column}", loc="left")
