@@ -50,6 +50,13 @@ def test_dead_channels_are_those_that_show_nothing():
     assert FeatureMaps("s", values).dead == 3
 
 
+def test_a_channel_whose_values_differ_by_rounding_alone_is_dead():
+    values = np.zeros((2, 2, 2), np.float32)
+    values[0, 0, 0], values[1, 0, 0] = 1e-5, 1000.0
+    found = FeatureMaps("s", values)
+    assert (found.alive.tolist(), found.dead) == ([False, True], 1)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_the_network_is_left_in_its_mode(training):
     model = build("fast", Size(32, 32), 10).train(training)

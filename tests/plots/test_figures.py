@@ -84,6 +84,25 @@ def test_feature_maps_are_one_mosaic_each_in_its_own_range():
     assert titles(figure) == ["relu1: 3 channels of 2x2; 1 (33%) are dead"]
 
 
+def test_the_grey_tiles_are_the_dead_channels_of_the_title():
+    values = np.zeros((2, 2, 2), np.float32)
+    values[0, 0, 0], values[1, 0, 0] = 1e-5, 1000.0  # the first differs by rounding alone
+    figure = explanations.feature_maps(FeatureMaps("s", values))
+    grey = np.ma.getmaskarray(figure.axes[0].images[0].get_array())
+    assert (grey[:, :2].all(), grey[:, 3:].any()) == (True, False)
+    assert titles(figure) == ["s: 2 channels of 2x2; 1 (50%) are dead"]
+
+
+@pytest.mark.parametrize(("channels", "columns"), [(256, 16), (257, 32), (1280, 32)])
+def test_every_channel_is_drawn(channels, columns):
+    values = np.arange(channels * 4, dtype=np.float32).reshape(channels, 2, 2)
+    figure = explanations.feature_maps(FeatureMaps("top", values))
+    mosaic = figure.axes[0].images[0].get_array()
+    assert mosaic.shape == (3 * -(-channels // columns) - 1, 3 * columns - 1)
+    assert (~np.ma.getmaskarray(mosaic)).sum() == 4 * channels
+    assert titles(figure) == [f"top: {channels:,} channels of 2x2; none is dead"]
+
+
 def test_kernels_over_colours_are_pictures():
     values = np.zeros((2, 3, 2, 2), np.float32)
     values[1, 0] = 1

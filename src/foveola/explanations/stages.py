@@ -17,16 +17,24 @@ from foveola.types import Images
 
 @dataclass(frozen=True)
 class FeatureMaps:
-    """All channels of one stage for one picture: float32 (C, h, w); dead: channels that are the same everywhere."""
+    """All channels of one stage for one picture: float32 (C, h, w)."""
 
     stage: str
     values: NDArray[np.float32]
 
     @property
-    def dead(self) -> int:
-        """How many channels show nothing: every pixel has the same value, after ReLU mostly 0."""
+    def alive(self) -> NDArray[np.bool_]:
+        """Which channels show something: bool (C,); in the others every pixel has the same value, after ReLU mostly 0.
+
+        A range of a millionth of the stage's greatest value is rounding, not a picture.
+        """
         flat = self.values.reshape(len(self.values), -1)
-        return int((flat.max(axis=1) - flat.min(axis=1) <= 1e-6 * max(1e-6, float(np.abs(flat).max()))).sum())
+        return np.asarray(np.ptp(flat, axis=1) > 1e-6 * max(1e-6, float(np.abs(flat).max())))
+
+    @property
+    def dead(self) -> int:
+        """How many channels show nothing."""
+        return int((~self.alive).sum())
 
 
 def stages_of(model: nn.Module) -> tuple[str, ...]:

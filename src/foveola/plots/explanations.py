@@ -38,8 +38,6 @@ from foveola.plots.style import (
 )
 from foveola.types import Image, Images, Labels
 
-MOST_CHANNELS = 256
-
 _TITLES = {
     "gradcam": "Grad-CAM",
     "hirescam": "HiResCAM",
@@ -48,21 +46,22 @@ _TITLES = {
 }
 
 
-def feature_maps(found: FeatureMaps, columns: int = 16) -> Plot:
-    """All channels of a stage as one mosaic, each in its own range from its least to its greatest value."""
-    maps = found.values[:MOST_CHANNELS]
+def feature_maps(found: FeatureMaps, columns: int | None = None) -> Plot:
+    """All channels of a stage as one mosaic, each in its own range from its least to its greatest value.
+
+    columns: 16 when nothing is said, of more than 256 channels 32, so that a thousand and more fit on a page.
+    """
+    maps, alive = found.values, found.alive[:, None, None]
     channels, height, width = maps.shape
     low, high = maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True)
-    tiles = np.where(high > low, (maps - low) / np.where(high > low, high - low, 1), np.nan)
-    columns = min(columns, channels)
-    whole = mosaic(tiles, columns, np.nan)
-    shown = "" if len(found.values) == channels else f", the first {channels} of {len(found.values)}"
-    dead = f"{found.dead} ({found.dead / len(found.values):.0%}) are dead" if found.dead else "none is dead"
+    tiles = np.where(alive, (maps - low) / np.where(alive, high - low, 1), np.nan)
+    whole = mosaic(tiles, columns or (16 if channels <= 256 else 32), np.nan)
+    dead = f"{found.dead} ({found.dead / channels:.0%}) are dead" if found.dead else "none is dead"
     with styled():
         figure = plot(COLUMN_INCHES * tallness(whole) + 0.55)
         axes = figure.add_subplot()
         axes.imshow(np.ma.masked_invalid(whole), cmap=_with_grey(SEQUENTIAL), vmin=0, vmax=1)
-        axes.set_title(f"{found.stage}: {count(channels, 'channel')} of {height}x{width}{shown}; {dead}")
+        axes.set_title(f"{found.stage}: {count(channels, 'channel')} of {height}x{width}; {dead}")
         bare(axes)
         axes.set_xlabel(
             "each from its least (dark) to its greatest value (bright); grey: the same everywhere", color=FAINT
