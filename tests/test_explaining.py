@@ -19,6 +19,8 @@ METHODS = (
     "occlusion",
     "one_pixel",
 )
+HEATMAPS = "gradcam, hirescam, integrated_gradients, occlusion"
+AT_STAGES = "feature_maps, gradcam, hirescam, kernels, max_activating, one_pixel"
 CONVOLUTIONS = (
     "block1.conv1, block1.conv2, block2, block2.conv1, block2.conv2, block3, block3.conv1, block3.conv2, whitening"
 )
@@ -107,8 +109,26 @@ def one(folder, tmp_path_factory):
         ({"method": "embedding", "how": "umap"}, "unknown layout 'umap'; known: pca, tsne"),
         (
             {"method": "occlusion", "stage": "block1"},
-            "occlusion looks at the picture itself and takes no stage: leave --stage out",
+            f"occlusion takes no --stage: leave it out, or use it with {AT_STAGES}",
         ),
+        (
+            {"method": "integrated_gradients", "stage": "block1"},
+            f"integrated_gradients takes no --stage: leave it out, or use it with {AT_STAGES}",
+        ),
+        (
+            {"method": "embedding", "stage": "block1"},
+            f"embedding takes no --stage: leave it out, or use it with {AT_STAGES}",
+        ),
+        (
+            {"method": "feature_maps", "label": "above"},
+            f"feature_maps takes no --class: leave it out, or use it with {HEATMAPS}",
+        ),
+        (
+            {"method": "max_activating", "label": "above"},
+            f"max_activating takes no --class: leave it out, or use it with {HEATMAPS}",
+        ),
+        ({"place": (0, 0, 0)}, "gradcam takes no --place: leave it out, or use it with one_pixel"),
+        ({"how": "tsne"}, "gradcam takes no --how: leave it out, or use it with embedding"),
         (
             {"method": "one_pixel", "stage": "conv"},
             "unknown convolution 'conv' (did you mean 'block3.conv2'?); known: block1.conv1, block1.conv2, block2.conv1, "

@@ -116,7 +116,7 @@ def explain(
     place: Annotated[
         tuple[int, int, int] | None, typer.Option(help="CHANNEL ROW COLUMN, for one_pixel. [default: the greatest]")
     ] = None,
-    how: Annotated[str, typer.Option(help="For embedding: tsne or pca.")] = "tsne",
+    how: Annotated[str | None, typer.Option(help="For embedding: tsne or pca. [default: tsne]")] = None,
     json_: Json = False,
 ) -> None:
     """Draw what a run's network sees: heat maps, feature maps, kernels, one pixel's arithmetic, the test part laid out."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 OF_DATA = ("max_activating", "embedding")
 """Methods that look at a data set instead of one picture."""
+
+_NO_HEATMAPS = (*OF_DATA, "feature_maps", "kernels", "one_pixel")
+"""All other methods, a user's own too, answer with a heat map for a class."""
 
 MOST_EMBEDDED = 2_000
 
@@ -43,7 +48,7 @@ def explain(
     stage: str = "",
     label: str | None = None,
     place: tuple[int, int, int] | None = None,
-    how: str = "tsne",
+    how: str | None = None,
     tell: Tell = warn,
     tick: Tick = no_tick,
 ) -> Explained:
@@ -54,13 +59,14 @@ def explain(
     stage, and without `stage` every stage into the new folder `out`. "kernels" draws the learned kernels of a
     convolution. "one_pixel" draws the arithmetic of one number of a convolution, at `place` (channel, row, column; the
     greatest when none is given). "max_activating" draws the patches that excite a stage's channels most, and "embedding"
-    the test part in two dimensions (`how`: "tsne" or "pca"): for these two `picture` is a folder of class folders or a
-    data set's name.
+    the test part in two dimensions (`how`: "tsne" when nothing is said, or "pca"): for these two `picture` is a folder of
+    class folders or a data set's name.
 
     "embedding" shows which answers to the run's own test part are right, and is counted as one more opening of it; `tell`
     hears where that could not be counted. ("max_activating" shows pictures of it and no answer: nothing can be chosen by it.)
 
-    Raises UsageError for a run, method, stage, class or `out` that can't be, ImageProblem for a picture that can't be read.
+    Raises UsageError for a run, method, stage, class or `out` that can't be and for an option that the method does not
+    take, ImageProblem for a picture that can't be read.
 
         fv.explain("run", "cat.jpg", "why.png", "gradcam")
     """
@@ -70,6 +76,10 @@ def explain(
 
     out = Path(out)
     EXPLANATIONS[method]  # an unknown one is told first
+    _require_taken(
+        method, {"stage": stage != "", "class": label is not None, "place": place is not None, "how": how is not None}
+    )
+    how = how or "tsne"
     if how not in ("tsne", "pca"):
         raise UsageError(unknown("layout", how, ("tsne", "pca")))
     to_folder = method == "feature_maps" and not stage
@@ -93,6 +103,23 @@ def explain(
     if method == "one_pixel":
         return _write(_one_pixel(network, image, stage, place), out)
     return _heatmap(network, image, method, stage, label, out)
+
+
+def _require_taken(method: str, given: Mapping[str, bool]) -> None:
+    """Raise UsageError for an option that was given and that this method does not take."""
+    from foveola.explanations.table import EXPLANATIONS
+
+    heat = [name for name in sorted(EXPLANATIONS) if name not in _NO_HEATMAPS]
+    at_stages = [name for name in heat if "stage" in inspect.signature(EXPLANATIONS[name]).parameters]
+    takers = {
+        "stage": sorted(["feature_maps", "kernels", "max_activating", "one_pixel", *at_stages]),
+        "class": heat,
+        "place": ["one_pixel"],
+        "how": ["embedding"],
+    }
+    for option, is_given in given.items():
+        if is_given and method not in takers[option]:
+            raise UsageError(f"{method} takes no --{option}: leave it out, or use it with {', '.join(takers[option])}")
 
 
 def _write(figure: Plot, out: Path) -> Explained:
@@ -123,8 +150,6 @@ def _heatmap(network: Network, image: Image, method: str, stage: str, label: str
     chances = probabilities(network, image[None])[0]  # averaged over the network's views, as `predict` answers
     target = int(chances.argmax()) if label is None else network.class_names.index(label)
     at = {"stage": stage} if stage else {}
-    if stage and method in ("occlusion", "integrated_gradients"):
-        raise UsageError(f"{method} looks at the picture itself and takes no stage: leave --stage out")
     found = replace(EXPLANATIONS[method](network.model, image, target, **at), probability=float(chances[target]))
     heatmaps(image, [found], network.class_names).write(out)
     return Explained((out,), network.class_names[target], found.probability)
