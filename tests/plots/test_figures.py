@@ -113,6 +113,15 @@ def test_kernels_over_colours_are_pictures():
     assert picture[0, 3].tolist() == [255, 128, 128]
 
 
+def test_the_gaps_between_kernels_are_no_weight():
+    checker = np.array([[1, -1], [-1, 1]], np.float32)
+    figure = explanations.kernels(Kernels("whitening", np.broadcast_to(checker, (17, 3, 2, 2))))
+    picture = shown(figure.axes[0])
+    gaps = {tuple(colour) for colour in np.concatenate([picture[:, 2], picture[2], picture[3:, 3:].reshape(-1, 3)])}
+    assert gaps == {explanations.GAPS}
+    assert {tuple(colour) for colour in picture[:2, :2].reshape(-1, 3)} == {(255, 255, 255), (0, 0, 0)}
+
+
 def test_deeper_kernels_are_outputs_by_inputs():
     figure = explanations.kernels(Kernels("conv2", np.ones((20, 18, 3, 3), np.float32)))
     assert titles(figure) == ["conv2: 16 of 20 outputs (rows), 16 of 18 inputs (columns)"]

@@ -11,8 +11,8 @@ GAP = 1
 """Pixels between two tiles."""
 
 
-def mosaic(tiles: NDArray[np.generic], columns: int, fill: float) -> NDArray[np.generic]:
-    """Tiles (n, h, w) or (n, h, w, 3), in rows of so many, with gaps and empty places of `fill`; the tiles' dtype stays.
+def mosaic(tiles: NDArray[np.generic], columns: int, fill: float | NDArray[np.generic]) -> NDArray[np.generic]:
+    """Tiles (n, h, w) or (n, h, w, 3) in rows of so many; gaps and empty places are `fill`, a value or a colour.
 
     >>> mosaic(np.ones((3, 1, 1), np.uint8), 2, 9).tolist()
     [[1, 9, 1], [9, 9, 9], [1, 9, 9]]

@@ -9,6 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
 from foveola.errors import count
+from foveola.plots.lettering import LINE_INCHES, fitted
 from foveola.plots.style import COLOURS, COLUMN_INCHES, Plot, grid_shape, hide, near, plot, show, styled, tallness
 from foveola.types import Image, Images, Labels
 
@@ -121,11 +122,14 @@ def class_means(pixels: Images, labels: Labels, class_names: Sequence[str]) -> P
     """The mean picture of each class: what its pictures have in common, place by place."""
     means = mean_pictures(pixels, labels, len(class_names))[:MOST_CLASSES]
     rows, columns = grid_shape(len(means), 5)
+    wide = COLUMN_INCHES / max(columns, 3)
+    titles = [fitted(name, 72 * wide - 8) for name in class_names[:MOST_CLASSES]]
+    lines = 1 + max(title.count("\n") for title in titles)
     with styled():
-        figure = plot(rows * (COLUMN_INCHES / max(columns, 3) * tallness(means[0]) + 0.3))
+        figure = plot(rows * (wide * tallness(means[0]) + 0.15 + LINE_INCHES * lines))
         places = figure.subplots(rows, columns, squeeze=False).ravel()
-        for place, mean, name in zip(places, means, class_names, strict=False):
-            show(place, mean, name)
+        for place, mean, title in zip(places, means, titles, strict=False):
+            show(place, mean, title)
         hide(places[len(means) :])
     return figure
 

@@ -19,6 +19,7 @@ from foveola.explanations.kernels import Kernels, Patch
 from foveola.explanations.mosaic import mosaic
 from foveola.explanations.one_pixel import OnePixel
 from foveola.explanations.stages import FeatureMaps
+from foveola.plots.lettering import LINE_INCHES, fitted, fixed, in_units, short, width_of, without_zero, write_on
 from foveola.plots.style import (
     COLOURS,
     COLUMN_INCHES,
@@ -34,9 +35,11 @@ from foveola.plots.style import (
     show,
     styled,
     tallness,
-    write_on,
 )
 from foveola.types import Image, Images, Labels
+
+GAPS = (166, 189, 214)
+"""Between kernels drawn as pictures: white and black are frequent weights, and grey is zero; RGB."""
 
 _TITLES = {
     "gradcam": "Grad-CAM",
@@ -78,7 +81,7 @@ def kernels(found: Kernels, columns: int = 16) -> Plot:
     with styled():
         if pictures is not None:
             n = len(pictures)
-            coloured = mosaic(pictures, columns, 255)
+            coloured = mosaic(pictures, columns, np.array(GAPS, np.uint8))
             figure = plot(COLUMN_INCHES * tallness(coloured) + 0.35)
             axes = figure.add_subplot()
             axes.imshow(coloured)
@@ -107,23 +110,33 @@ def heatmaps(image: Image, found: Sequence[Heatmap], class_names: Sequence[str])
     Integrated gradients differ from pixel to pixel; they are drawn smoothed, by a Gaussian of a hundredth of the longer side.
     """
     rows, columns = grid_shape(len(found) + 1, 3)
+    wide = (COLUMN_INCHES - 0.75) / columns
+    titles = [_heat_title(one, class_names[one.target], 72 * wide - 10) for one in found]
+    lines = max((title.count("\n") for title in titles), default=0)
     grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2) / 255
     with styled():
-        figure = plot(rows * ((COLUMN_INCHES - 0.75) / columns * tallness(image) + 0.45))
+        figure = plot(rows * (wide * tallness(image) + 0.3 + LINE_INCHES * lines))
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         show(axes[0], image, "the picture")
-        for place, one in zip(axes[1:], found, strict=False):
-            name = _TITLES.get(one.method, one.method)
-            at = f" at {one.stage}" if one.stage else ""
-            show(place, grey, f"{name}{at}\n{class_names[one.target]}, {100 * one.probability:.1f} %")
+        for place, one, title in zip(axes[1:], found, titles, strict=False):
+            show(place, grey, title)
             heat = _smoothed(one.heat) if one.method == "integrated_gradients" else one.heat
             place.imshow(heat, cmap="inferno", alpha=0.15 + 0.7 * heat, vmin=0, vmax=1)
         hide(axes[len(found) + 1 :])
         scale = ScalarMappable(Normalize(0, 1), "inferno")
-        bar = figure.colorbar(scale, ax=list(axes), shrink=0.85 / rows, aspect=18, pad=0.015, ticks=[0, 1])
+        bar = figure.colorbar(
+            scale, ax=list(axes), shrink=0.85 / rows, aspect=18, pad=0.015, panchor=False, ticks=[0, 1]
+        )
         bar.set_ticklabels(["nothing", "most"])
         bar.set_label("speaks for the class", labelpad=-14)
     return figure
+
+
+def _heat_title(one: Heatmap, label: str, points: float) -> str:
+    name, chance = _TITLES.get(one.method, one.method), f"{100 * one.probability:.1f} %"
+    where = fitted(f"{name} at {one.stage}" if one.stage else name, points)
+    whole = f"{label}, {chance}"
+    return f"{where}\n{whole if width_of(whole, 9) <= points else fitted(label, points) + chr(10) + chance}"
 
 
 def _smoothed(heat: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -160,15 +173,16 @@ def one_pixel(found: OnePixel, image: Image) -> Plot:
     inputs = np.sort(np.argsort(-weight, kind="stable")[:4]).tolist()
     colours = (", red", ", green", ", blue") if len(weight) == 3 else ("",) * len(weight)
     with styled():
-        figure = plot((len(inputs) + 1) * 1.85)
-        grid = figure.add_gridspec(len(inputs) + 1, 3)
+        high = 2.2 if max(found.kernel.shape[1:]) > 7 else 1.85
+        figure = plot(1.85 + len(inputs) * high)
+        grid = figure.add_gridspec(len(inputs) + 1, 3, height_ratios=[1.85] + len(inputs) * [high])
         _where(figure.add_subplot(grid[0, 0]), found, image)
         _sum(figure.add_subplot(grid[0, 1:]), found, inputs)
         for line, k in enumerate(inputs, start=1):
-            titles = (f"input {k}{colours[k]}", "x kernel", f"= products, sum {_short(found.products[k].sum())}")
+            titles = (f"input {k}{colours[k]}", "x kernel", f"= products, sum {short(found.products[k].sum())}")
             for column, values in enumerate((found.patch[k], found.kernel[k], found.products[k])):
                 axes = figure.add_subplot(grid[line, column])
-                _table(axes, values)
+                _table(axes, values, 72 * (high - 0.45))
                 axes.set_title(titles[column])
     return figure
 
@@ -245,31 +259,18 @@ def _thumbnail(axes: Axes, image: Image, place: NDArray[np.float32]) -> None:
     )
 
 
-def _table(axes: Axes, values: NDArray[np.float64]) -> None:
-    """The numbers of a patch or kernel; those of a large one as short as they can be without running into each other."""
+def _table(axes: Axes, values: NDArray[np.float64], points: float) -> None:
+    """The numbers of a patch or kernel; those of a large one as two digits in a unit that stands below."""
     side = max(values.shape)
-    if side <= 5:
-        size, texts = (
-            (8.0, [_short(v) for v in values.flat]) if side <= 3 else (6.0, [_short(v, 2) for v in values.flat])
-        )
-    else:
+    if side > 7:
+        texts, unit = in_units(values)
+        axes.set_xlabel(unit, color=FAINT, fontsize=8)
+    elif side > 5:
         decimals = max(0, 1 - math.floor(math.log10(float(np.abs(values).max()) or 1.0)))
-        size, texts = (5.5 if side <= 7 else 3.8), [_bare(f"{v:.{decimals}f}") for v in values.flat]
-    write_on(axes, values, texts, size)
-
-
-def _short(value: float, digits: int = 3) -> str:
-    """So many digits, without a useless zero: .25, -1, -.077."""
-    if value and abs(value) < 0.0005:
-        return "~0"
-    return _bare(f"{value:.{digits}g}")
-
-
-def _bare(number: str) -> str:
-    """Without the zero before the point, and without a sign where nothing is left: -0.25 is -.25, -0.00 is 0."""
-    return (
-        "0" if not number.strip("-0.") else number.replace("0.", ".", 1) if number.lstrip("-")[:2] == "0." else number
-    )
+        texts = [without_zero(f"{v:.{decimals}f}") for v in values.flat]
+    else:
+        texts = [short(v) if side <= 3 else fixed(v) for v in values.flat]
+    write_on(axes, values, texts, 8 if side <= 3 else 6.5, points)
 
 
 def _with_grey(name: str):  # type: ignore[no-untyped-def]

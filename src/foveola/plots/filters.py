@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from foveola.errors import UsageError
 from foveola.filters.chain import Chain, Step
 from foveola.filters.linear import kernels_of
+from foveola.plots.lettering import LINE_INCHES, fitted, fixed, short, write_on
 from foveola.plots.style import (
     COLUMN_INCHES,
     FAINT,
@@ -23,7 +24,6 @@ from foveola.plots.style import (
     show,
     styled,
     tallness,
-    write_on,
 )
 from foveola.types import Image
 
@@ -31,6 +31,9 @@ IMPULSE_PX = 15
 """Least side of the grey picture with one bright pixel, whose answer is drawn."""
 
 FREQUENCIES = 65
+
+TABLE_POINTS = 85.0
+"""Width of a kernel's numbers in a figure of four columns."""
 
 MOST_STEPS = 24
 """Of a chain, in one figure: a taller one is on no page, and Matplotlib's pictures end at 65,536 pixels."""
@@ -45,11 +48,12 @@ def steps(image: Image, chain: Chain) -> Plot:
     seen, titles = [image], ["the picture"]
     for step in chain.steps:
         seen.append(step(seen[-1]))
-        titles.append(_wrapped(f"{len(seen) - 1}  {step}"))
+        titles.append(f"{len(seen) - 1}  {step}")
     rows, columns = grid_shape(len(seen), 4)
+    titles = [fitted(title, 72 * COLUMN_INCHES / columns - 8, lines=4) for title in titles]
     with styled():
-        lines = 1 + any("\n" in title for title in titles)
-        figure = plot(rows * (COLUMN_INCHES / columns * tallness(*seen) + 0.14 + 0.18 * lines))
+        lines = 1 + max(title.count("\n") for title in titles)
+        figure = plot(rows * (COLUMN_INCHES / columns * tallness(*seen) + 0.17 + LINE_INCHES * lines))
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for one, title, place in zip(seen, titles, axes, strict=False):
             show(place, one, title)
@@ -68,7 +72,8 @@ def kernel_view(image: Image, chain: Chain) -> Plot:
     with styled():
         lines = [(step, kernels_of(step)) for step in chain.steps]
         rows = sum(max(1, len(kernels)) for _, kernels in lines)
-        figure = plot(1.95 * rows + 0.1)
+        more = sum(_after(step).count("\n") for step in chain.steps)
+        figure = plot(1.95 * rows + 0.1 + LINE_INCHES * more)
         places = iter(figure.subplots(rows, 4, squeeze=False))
         for step, kernels in lines:
             image = step(image)
@@ -88,7 +93,7 @@ def _line(
     places: Sequence[Axes], step: Step, name: str, values: NDArray[np.float64] | None, image: Image | None
 ) -> None:
     for place in places:
-        place.set_anchor("N")  # titles then stand in one line, whatever the picture's shape
+        place.set_anchor("N")  # as pictures are: titles then stand in one line
     if values is None:
         _say(places[0], "not linear:\nno kernel can\nwrite it down")
         _say(places[2], "frequencies\nare mixed")
@@ -99,7 +104,11 @@ def _line(
         hide((places[1], places[3]))
         return
     _impulse(places[1], step)
-    show(places[3], image, _wrapped(f"after {step}", 20))
+    show(places[3], image, _after(step))
+
+
+def _after(step: Step) -> str:
+    return fitted(f"after {step}", TABLE_POINTS + 5, lines=4)
 
 
 def _say(axes: Axes, text: str) -> None:
@@ -108,10 +117,14 @@ def _say(axes: Axes, text: str) -> None:
 
 
 def _numbers(axes: Axes, values: NDArray[np.float64], name: str) -> None:
-    size, digits = {1: (9, 3), 3: (8, 3), 5: (5.5, 2), 7: (4, 2)}.get(len(values), (0, 0))
-    texts = [_number(value, digits) if size else "" for value in values.flat]
-    write_on(axes, values, texts, size or 1)
-    axes.set_title(f"{name}, sum {_number(values.sum())}")
+    side = len(values)
+    texts = (
+        [fixed(v) if side > 5 else short(v, 2 if side > 3 else 3) for v in values.flat]
+        if side <= 7
+        else [""] * values.size
+    )
+    write_on(axes, values, texts, {1: 9.0, 3: 8.0}.get(side, 5.5), TABLE_POINTS)
+    axes.set_title(fitted(f"{name}, sum {short(float(values.sum()))}", TABLE_POINTS + 5))
 
 
 def _impulse(axes: Axes, step: Step) -> None:
@@ -138,16 +151,3 @@ def _passed(axes: Axes, values: NDArray[np.float64]) -> None:
     axes.set_xlabel("cycles a pixel, across")
     axes.set_ylabel("down")
     beside(axes, drawn, "times")
-
-
-def _number(value: float, digits: int = 3) -> str:
-    """So many digits, without a useless zero: .25, -1, .077."""
-    text = f"{value:.{digits}g}"
-    return text.replace("0.", ".", 1) if 0 < abs(value) < 1 else text
-
-
-def _wrapped(text: str, letters: int = 26) -> str:
-    if len(text) <= letters:
-        return text
-    head, sep, tail = text.partition("(")
-    return f"{head}{sep}\n{tail if len(tail) <= letters else tail[: letters - 1] + '…'}"

@@ -44,6 +44,7 @@ DIVERGING = "PuOr"
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
+    "text.parse_math": False,  # a class may be called "$x$"
     "axes.titlesize": 9,
     "axes.labelsize": 9,
     "xtick.labelsize": 8,
@@ -131,6 +132,9 @@ def show(axes: Axes, image: Image | np.ndarray, title: str = "", **how: Any) -> 
     smooth = max(image.shape[:2]) > 200
     axes.imshow(image, interpolation="antialiased" if smooth else "nearest", **how)
     axes.set_title(title)
+    axes.set_anchor(
+        "N"
+    )  # titles stand in one line, whatever the pictures' shapes, and high ones are not cut at the top
     bare(axes)
 
 
@@ -138,17 +142,6 @@ def beside(axes: Axes, drawn: ScalarMappable, label: str) -> None:
     """A colour bar to the right of its picture and exactly as high: a square picture's axes are lower than their place."""
     place = axes.inset_axes((1.04, 0, 0.06, 1))
     axes.figure.colorbar(drawn, cax=place, label=label)
-
-
-def write_on(axes: Axes, values: NDArray[np.float64], texts: Iterable[str], size: float) -> None:
-    """A table of numbers: each on a square of its colour, zero white; the letters dark or light, whichever is read better."""
-    top = float(np.abs(values).max()) or 1.0
-    drawn = axes.imshow(values, cmap=DIVERGING, vmin=-top, vmax=top)
-    lightness = drawn.to_rgba(values)[..., :3] @ (0.2126, 0.7152, 0.0722)
-    for (row, column), text in zip(np.ndindex(values.shape), texts, strict=True):
-        colour = INK if lightness[row, column] > 0.5 else "white"
-        axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
-    bare(axes)
 
 
 def bare(axes: Axes) -> None:
