@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from foveola.filters.chain import Chain
-from foveola.filters.linear import kernels_of
+from foveola.filters.linear import kernels_of, why_none
 from foveola.filters.table import FILTERS
 
 
@@ -50,7 +50,34 @@ def test_the_laplacian_is_the_absolute_value_of_its_kernel(text, image):
     np.testing.assert_array_equal(np.clip(np.rint(by_hand), 0, 255), step(text)(image))
 
 
-def test_filters_that_are_not_linear_have_no_kernel():
+LENGTHS = {"laplacian", "scharr", "sobel"}
+"""The size of something linear."""
+
+CLIPPED = {"emboss", "sharpen"}
+"""Linear but for 0 and 255, where they end soon."""
+
+
+@pytest.mark.parametrize(
+    "text", [*sorted(set(FILTERS) - {"kernel", "scale"} - LENGTHS - CLIPPED), "scale(width=7, height=30)"]
+)
+def test_what_is_called_linear_is_linear_and_nothing_else(text):
+    rng = np.random.default_rng(4)
+    one, other = (rng.integers(40, 80, (24, 20, 3), np.uint8) for _ in range(2))
+    parts = step(text)(one).astype(int) + step(text)(other)
+    adds_up = np.abs(step(text)(one + other) - parts).max() <= 2  # each of the three is rounded
+    assert adds_up == (why_none(step(text))[0].startswith("linear") or bool(kernels_of(step(text))))
+
+
+def test_a_filter_of_ones_own_is_not_called_anything():
+    FILTERS.register("halved")(lambda image: image // 2)
+    try:
+        assert kernels_of(step("halved")) == {}
+        assert why_none(step("halved")) == ("no kernel is\nknown for it", "")
+    finally:
+        del FILTERS._items["halved"]
+
+
+def test_filters_that_have_no_kernel():
     others = {
         "bilateral",
         "canny",

@@ -52,6 +52,12 @@ def test_kernel_view_has_a_line_for_each_kernel_and_says_where_there_is_none():
     assert "down, sum 0" in titles(figure)
 
 
+@pytest.mark.parametrize("chain", ["upscale", "scale(width=5, height=5)"])
+def test_kernel_view_does_not_call_a_resizing_filter_nonlinear(chain):
+    figure = filters.kernel_view(IMAGE, Chain.parse(chain))
+    assert figure.axes[0].texts[0].get_text() == "linear, but it\nchanges the\nsize"
+
+
 @pytest.mark.parametrize(
     ("step", "title"),
     [

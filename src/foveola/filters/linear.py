@@ -1,4 +1,4 @@
-"""The numbers of the filters that are linear, or take the size of something linear."""
+"""The numbers of the filters that are linear, or take the size of something linear; why the others have none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Numbers = NDArray[np.float64]
 
 
 def kernels_of(step: Step) -> dict[str, Numbers]:
-    """The kernels of a step by name, float64 (side, side) as they are laid over the picture; none when it is not linear.
+    """The kernels of a step by name, float64 (side, side) as they are laid over the picture; none: see `why_none`.
 
     >>> from foveola.filters.chain import Chain
     >>> kernels_of(Chain.parse("sharpen").steps[0])["kernel"].tolist()
@@ -27,6 +27,16 @@ def kernels_of(step: Step) -> dict[str, Numbers]:
         return {}
     defaults = {key: p.default for key, p in options_of(FILTERS[step.name]).items()}
     return _KERNELS[step.name]({**defaults, **dict(step.options)})
+
+
+def why_none(step: Step) -> tuple[str, str]:
+    """Why a step has no kernel, and what becomes of frequencies in it; in short lines.
+
+    >>> from foveola.filters.chain import Chain
+    >>> why_none(Chain.parse("upscale").steps[0])[0].split()
+    ['linear,', 'but', 'it', 'changes', 'the', 'size']
+    """
+    return _WHY_NONE.get(step.name, ("no kernel is\nknown for it", ""))
 
 
 def _bell(size: int, sigma: float) -> Numbers:
@@ -68,3 +78,18 @@ _KERNELS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Numbers]]] = {
     "sobel": lambda o: _derivatives(o["size"]),
     "unsharp": _unsharp,
 }
+
+_MIXED = "frequencies\nare mixed"
+
+_WHY_NONE: Mapping[str, tuple[str, str]] = {
+    **dict.fromkeys(
+        ("bilateral", "canny", "denoise", "equalize", "gamma", "median"),
+        ("not linear:\nno kernel can\nwrite it down", _MIXED),
+    ),
+    "grayscale": ("linear, but it\nmixes the\ncolours", "all pass"),
+    "invert": ("kernel -1, and\na constant:\n255 - v", "all pass"),
+    "resize_down_up": ("linear, but each\nplace has its\nown kernel", _MIXED),
+    "scale": ("linear, but it\nchanges the\nsize", _MIXED),
+    "upscale": ("linear, but it\nchanges the\nsize", _MIXED),
+}
+"""Of ours; what a user's own filter is, nobody knows here."""

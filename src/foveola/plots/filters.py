@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from foveola.errors import UsageError
 from foveola.filters.chain import Chain, Step
-from foveola.filters.linear import kernels_of
+from foveola.filters.linear import kernels_of, why_none
 from foveola.plots.lettering import LINE_INCHES, fitted, fixed, short, write_on
 from foveola.plots.style import (
     COLUMN_INCHES,
@@ -64,7 +64,8 @@ def steps(image: Image, chain: Chain) -> Plot:
 def kernel_view(image: Image, chain: Chain) -> Plot:
     """Each step's kernel as numbers, its answer to one bright pixel, which frequencies it passes, and the picture after it.
 
-    A filter that is not linear has no kernel and no frequency response; that is said in their place.
+    A filter that is not linear, or not the same at every place and in every colour, has no kernel and no frequency response;
+    that is said in their place.
 
     Raises UsageError for a chain of more than `MOST_STEPS`.
     """
@@ -95,8 +96,8 @@ def _line(
     for place in places:
         place.set_anchor("N")  # as pictures are: titles then stand in one line
     if values is None:
-        _say(places[0], "not linear:\nno kernel can\nwrite it down")
-        _say(places[2], "frequencies\nare mixed")
+        for place, said in zip((places[0], places[2]), why_none(step), strict=True):
+            _say(place, said)
     else:
         _numbers(places[0], values, name)
         _passed(places[2], values)
