@@ -1,12 +1,20 @@
 """The verbs `explain` and `show_data`: every method on every network, and every way they are refused."""
 
+from inspect import signature
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 import foveola as fv
 from foveola.errors import ImageProblem, UsageError
+from foveola.explanations.kernels import max_activating
 from foveola.images import encode
+from foveola.plots import explanations as plots
+from foveola.plots.style import Plot
+from foveola.workflows import explaining
+from foveola.workflows.explaining import MOST_EMBEDDED
 
 METHODS = (
     "embedding",
@@ -183,3 +191,29 @@ def test_show_data_refuses(folder, tmp_path, options, said):
         fv.show_data(folder, tmp_path / "out", **options)
     assert str(error.value).startswith(said)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_docs_say_what_is_left_out():
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "explain.md").read_text("utf-8")
+    each = signature(max_activating).parameters["each"].default
+    channels = signature(plots.patches).parameters["channels"].default
+    side = signature(plots.kernels).parameters["columns"].default
+    assert f"the {each} patches of a data set" in page
+    assert f"for the {channels} channels with the greatest values" in page
+    assert f"`max_activating` and `embedding` look at {MOST_EMBEDDED:,} pictures at most" in page
+    assert f"the first {side} inputs of the first {side} outputs" in page
+
+
+@pytest.mark.parametrize(("method", "said"), [("embedding", "5 pictures by"), ("max_activating", "its 12 strongest")])
+def test_of_large_data_some_are_looked_at(one, folder, tmp_path, monkeypatch, method, said):
+    monkeypatch.setattr(explaining, "MOST_EMBEDDED", 5)
+    titles = []
+    monkeypatch.setattr(
+        Plot, "write", lambda figure, path: titles.extend([figure.axes[0].get_title(), figure.get_suptitle()])
+    )
+    seen = []
+    options = {"how": "pca"} if method == "embedding" else {}
+    fv.explain(one.path, folder, tmp_path / "out.png", method, tick=lambda *tick: seen.append(tick), **options)
+    assert any(said in title for title in titles)
+    if method == "max_activating":
+        assert ("Looking for patches", 5, 5) in seen

@@ -56,11 +56,11 @@ def explain(
 
     method: one of `EXPLANATIONS`. "gradcam", "hirescam", "occlusion" and "integrated_gradients" lay a heat map over the
     picture, for the class `label` (the network's answer when none is named). "feature_maps" draws every channel of a
-    stage, and without `stage` every stage into the new folder `out`. "kernels" draws the learned kernels of a
-    convolution. "one_pixel" draws the arithmetic of one number of a convolution, at `place` (channel, row, column; the
-    greatest when none is given). "max_activating" draws the patches that excite a stage's channels most, and "embedding"
-    the test part in two dimensions (`how`: "tsne" when nothing is said, or "pca"): for these two `picture` is a folder of
-    class folders or a data set's name.
+    stage, and without `stage` every stage into the new folder `out`. "kernels" draws the learned kernels of a convolution,
+    of a deep one 16x16 of them. "one_pixel" draws the arithmetic of one number of a convolution, at `place` (channel, row,
+    column; the greatest when none is given). "max_activating" draws the patches that excite a stage's 12 strongest
+    channels most, "embedding" the test part in two dimensions (`how`: "tsne" when nothing is said, or "pca"): for these
+    two `picture` is a folder of class folders or a data set's name, of which 2,000 are looked at, evenly chosen.
 
     "embedding" shows which answers to the run's own test part are right, and is counted as one more opening of it; `tell`
     hears where that could not be counted. ("max_activating" shows pictures of it and no answer: nothing can be chosen by it.)
