@@ -13,7 +13,10 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.toml"))
 
 def test_there_are_examples():
     assert [path.name for path in EXAMPLES] == [
-        "course_cifar10.toml", "course_faces.toml", "fast_cifar10.toml", "transfer_photos.toml",
+        "course_cifar10.toml",
+        "course_faces.toml",
+        "fast_cifar10.toml",
+        "transfer_photos.toml",
     ]
 
 
