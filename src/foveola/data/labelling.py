@@ -92,7 +92,7 @@ def _by_part(listing: Listing, parts: dict[str, Part]) -> Labelling:
         else:
             out.problems.append(Problem(file, "lies outside the class folders of the parts"))
     out.class_names = tuple(sorted(folders["train"], key=natural_key))
-    *others, last = [part for part, classes in folders.items() if classes]
+    *others, last = [part for part, classes in folders.items() if classes] or ["train"]
     named = f"parts {', '.join(others)} and {last} are" if others else f"part {last} is"
     out.notes = (f"the {named} used as the folders give them",)
     return out
