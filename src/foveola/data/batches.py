@@ -125,7 +125,7 @@ def augment(images: Images, mirrored: NDArray[np.bool_], shifts: NDArray[np.int6
     windows = np.lib.stride_tricks.as_strided(
         padded, (n, height + 2 * reach, 2 * reach + 1, 3 * width), (of_picture, of_row, of_pixel, 1), writeable=False
     )
-    taken = windows[np.arange(n)[:, None], shifts[:, :1] + np.arange(height), right[:, None]]
+    taken: Images = windows[np.arange(n)[:, None], shifts[:, :1] + np.arange(height), right[:, None]]
     return taken.reshape(n, height, width, 3)
 
 
