@@ -4,6 +4,7 @@ import io
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as pillow
@@ -87,5 +88,20 @@ def age():
         for path in root.rglob("*"):
             status = path.lstat()
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 10_000_000_000), follow_symlinks=False)
+
+    return make
+
+
+@pytest.fixture
+def scene():
+    """A picture of its own for every number, textured in several sizes: uint8 (side, side, 3)."""
+
+    def make(number, side=64):
+        rng = np.random.default_rng([number, 77])
+        image = np.full((side, side, 3), 128, np.float32)
+        for cells, strength in ((4, 50), (10, 40), (24, 25)):
+            coarse = rng.normal(0, strength, (cells, cells, 3)).astype(np.float32)
+            image += cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+        return np.clip(image, 0, 255).astype(np.uint8)
 
     return make

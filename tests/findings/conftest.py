@@ -6,21 +6,6 @@ import pytest
 
 
 @pytest.fixture
-def scene():
-    """A picture of its own for every number, textured in several sizes: uint8 (side, side, 3)."""
-
-    def make(number, side=64):
-        rng = np.random.default_rng([number, 77])
-        image = np.full((side, side, 3), 128, np.float32)
-        for cells, strength in ((4, 50), (10, 40), (24, 25)):
-            coarse = rng.normal(0, strength, (cells, cells, 3)).astype(np.float32)
-            image += cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
-        return np.clip(image, 0, 255).astype(np.uint8)
-
-    return make
-
-
-@pytest.fixture
 def changed():
     """The ways a copy differs from its original: name -> function of a picture."""
 
