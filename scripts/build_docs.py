@@ -42,7 +42,10 @@ def main() -> None:
         shutil.copytree(rendered(source, args.again), PAGES / "course", dirs_exist_ok=True)
     write_reference()
     for page in PAGES.rglob("*.md"):
-        page.write_text(bars_in_tables(page.read_text("utf-8")), "utf-8")
+        text = re.sub(
+            r"\]\(\.\./\.\./course/(\w+)\.py\)", r"](\1.md)", page.read_text("utf-8")
+        )  # its page, not its source
+        page.write_text(bars_in_tables(text), "utf-8")
     os.environ["NO_MKDOCS_2_WARNING"] = "1"  # an advertisement of the theme's maker, 20 lines of it
     subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--clean"], cwd=ROOT, check=True)
     wrong = broken_links(SITE)

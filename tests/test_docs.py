@@ -71,3 +71,14 @@ def test_a_link_to_nowhere_and_a_file_from_elsewhere_are_found(monkeypatch, tmp_
         "a.html links to b.html#here: the page has no such place",
         "a.html links to c.html, which is not there",
     ]
+
+
+def test_examples_of_docstrings_are_code_on_the_site(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    from docstring_examples import fenced
+
+    first, second = ">>> 1 + 1\n2", ">>> for n in (1, 2):\n...     print(n)\n1\n2"
+    assert fenced("Sums.") == "Sums."
+    assert fenced(f"Sums.\n\n{first}") == f"Sums.\n\n```pycon\n{first}\n```"
+    assert fenced(f"Sums.\n\n{first}\n{second}\n\nMore.") == f"Sums.\n\n```pycon\n{first}\n{second}\n```\n\nMore."
+    assert fenced(f"{first}\n\n{second}\n\nMore.") == f"```pycon\n{first}\n\n{second}\n```\n\nMore."
