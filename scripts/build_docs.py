@@ -1,27 +1,21 @@
-"""What `scripts/docs` does: pages, notebooks and reference into one folder, MkDocs over it, then a look at every link.
-
-A notebook that was run is kept in build/course under a key of its text, foveola's code, and the FOVEOLA_COURSE variables with
-which it ran: together the six take half an hour on two cores, and a change to a page of text asks for none of it.
-"""
+"""What `scripts/docs` does: pages, notebooks and reference into one folder, MkDocs over it, then a look at every link."""
 
 from __future__ import annotations
 
 import argparse
-import ast
-import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from notebooks import rendered, surroundings
+
 ROOT = Path(__file__).parents[1]
-PAGES, KEPT, SITE = ROOT / "build" / "pages", ROOT / "build" / "course", ROOT / "site"
+PAGES, SITE = ROOT / "build" / "pages", ROOT / "site"
 
 
 def main() -> None:
@@ -54,7 +48,7 @@ def main() -> None:
     if wrong:
         sys.exit(1)
     print(f"docs: {len(list(SITE.rglob('*.html')))} pages in {SITE.relative_to(ROOT)}/, all links lead somewhere")
-    if given := [name for name in _surroundings() if not name.endswith("_COURSE")]:
+    if given := [name for name in surroundings() if not name.endswith("_COURSE")]:
         print(f"docs: the course shows pictures of {', '.join(given)}: ask whose they are before you publish the site")
 
 
@@ -66,47 +60,6 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _surroundings() -> dict[str, str]:
-    return {name: value for name, value in sorted(os.environ.items()) if name.startswith("FOVEOLA_COURSE")}
-
-
-def rendered(source: Path, again: bool) -> Path:
-    """The folder with a notebook's page and figures; it is run in a kernel of its own unless that was done before."""
-    digest = hashlib.sha256(f"{_surroundings()}".encode())
-    for path in (Path(__file__), source, *sorted((ROOT / "src").rglob("*.py"))):
-        digest.update(path.read_bytes())
-    place = KEPT / f"{source.stem}-{digest.hexdigest()[:16]}"
-    if again or not place.exists():
-        started, unfinished = time.monotonic(), KEPT / f"{source.stem}-unfinished"
-        for old in (place, unfinished):
-            shutil.rmtree(old, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        _run(source, unfinished)
-        unfinished.rename(place)
-        print(f"docs: {source.name} ran in {time.monotonic() - started:.0f} s", file=sys.stderr)
-    return place
-
-
-def _run(source: Path, out: Path) -> None:
-    import jupytext
-    from nbclient import NotebookClient
-    from nbconvert import MarkdownExporter
-
-    notebook = jupytext.read(source)
-    NotebookClient(notebook, timeout=3600, kernel_name="python3").execute(cwd=str(ROOT))
-    text, resources = MarkdownExporter().from_notebook_node(notebook)
-    for name, data in resources["outputs"].items():
-        (out / f"{source.stem}-{name}").write_bytes(data)
-        text = text.replace(f"![png]({name})", f"![{_drawn_by(notebook, name)}]({source.stem}-{name})")
-    (out / f"{source.stem}.md").write_text(text, "utf-8")
-
-
-def _drawn_by(notebook: Any, name: str) -> str:
-    """What stands for a figure that can't be seen, from its file's name, output_CELL_OUTPUT.png: the call that drew it."""
-    call = ast.unparse(ast.parse(notebook.cells[int(name.split("_")[1])].source).body[-1])
-    return "figure of " + call.replace("[", "(").replace("]", ")")
-
-
 def write_reference() -> None:
     """Pages made from the code: the commands' help, the tables of things known by name, the Python interface."""
     place = PAGES / "reference"
@@ -116,13 +69,19 @@ def write_reference() -> None:
         text=True,
         check=True,
     ).stdout
-    (place / "commands.md").write_text(help_, "utf-8")
+    (place / "commands.md").write_text(whole_sentences(help_), "utf-8")
     (place / "names.md").write_text(_names(), "utf-8")
     import foveola
 
     kinds = ("MODELS", "FILTERS", "DATASETS", "EXPLANATIONS", "__version__")
     blocks = [f"::: foveola.{_home(name)}\n" for name in sorted(foveola.__all__, key=str.lower) if name not in kinds]
     (place / "python.md").write_text("# Python\n\n" + "\n".join(blocks), "utf-8")
+
+
+def whole_sentences(commands: str) -> str:
+    """Typer cuts what a command does to 45 letters in the list at the top; whole, it stands below its own heading."""
+    does = dict(re.findall(r"^## `foveola (\S+)`\n\n(.+)$", commands, re.MULTILINE))
+    return re.sub(r"^\* `(\S+)`: .*\.\.\.$", lambda cut: f"* `{cut[1]}`: {does[cut[1]]}", commands, flags=re.MULTILINE)
 
 
 def _home(name: str) -> str:

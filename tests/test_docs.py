@@ -82,3 +82,11 @@ def test_examples_of_docstrings_are_code_on_the_site(monkeypatch):
     assert fenced(f"Sums.\n\n{first}") == f"Sums.\n\n```pycon\n{first}\n```"
     assert fenced(f"Sums.\n\n{first}\n{second}\n\nMore.") == f"Sums.\n\n```pycon\n{first}\n{second}\n```\n\nMore."
     assert fenced(f"{first}\n\n{second}\n\nMore.") == f"```pycon\n{first}\n\n{second}\n```\n\nMore."
+
+
+def test_the_sites_list_of_commands_has_whole_sentences(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    from build_docs import whole_sentences
+
+    cut, below = "* `runs`: List the runs below...", "## `foveola runs`\n\nList the runs below a folder.\n"
+    assert whole_sentences(f"{cut}\n\n{below}") == f"* `runs`: List the runs below a folder.\n\n{below}"
