@@ -115,7 +115,9 @@ def compare(
         float | None, typer.Option(help="Wanted half-width in points: says after two seeds how many it takes.")
     ] = None,
     budget: Annotated[str | None, typer.Option(help="How long all may take, such as 30m.")] = None,
-    jobs: Annotated[int, typer.Option(help="How many runs side by side. [default: two, where that pays]")] = 0,
+    jobs: Annotated[
+        int, typer.Option(help="How many runs side by side. [default: two, where that pays]", show_default=False)
+    ] = 0,
     set_: Settings = None,
     runs: Annotated[Path, typer.Option(help="Where run folders go, and are looked for.")] = Path("runs"),
     out: Annotated[Path | None, typer.Option(help="The folder of the page. [default: one below RUNS]")] = None,
@@ -135,7 +137,11 @@ def compare(
         )  # fmt: skip
     if json_:
         print_json({"page": str(found.page), **found.to_json()})
-        return
+    else:
+        _print_comparison(found)
+
+
+def _print_comparison(found: Comparison) -> None:
     for warning in found.warnings:
         say(f"warning: {warning}")
     table(

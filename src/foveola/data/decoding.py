@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from foveola import images
 from foveola.data.dataset import Source
-from foveola.data.split import join, number
+from foveola.data.units import join, number
 from foveola.errors import ImageProblem, PassingProblem
 from foveola.images import Decoded, Resize
 from foveola.types import Image, Images, Rows, Size, Tick

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import Arrays, Dataset, Problem, require_classes
-from foveola.data.split import number
+from foveola.data.units import number
 from foveola.errors import DataError, count
 from foveola.images import Resize
 from foveola.store import cache_root, digest, folder_atomic, reserve, write_atomic

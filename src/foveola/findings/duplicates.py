@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import Dataset, printable
-from foveola.data.split import join, leaking, number
+from foveola.data.units import join, leaking, number
 from foveola.errors import count
 from foveola.findings.finding import Finding, percent
 from foveola.types import Rows

@@ -12,7 +12,7 @@ import numpy as np
 
 from foveola.data.dataset import Dataset
 from foveola.data.labelling import part_of
-from foveola.data.split import number
+from foveola.data.units import number
 from foveola.errors import count
 from foveola.findings.duplicates import members
 from foveola.findings.finding import Finding

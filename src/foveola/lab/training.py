@@ -19,7 +19,8 @@ from torch import nn
 
 from foveola.data.batches import Batches
 from foveola.data.prepare import Prepared
-from foveola.data.split import Split, contradictory, join
+from foveola.data.split import Split
+from foveola.data.units import contradictory, join
 from foveola.errors import UsageError
 from foveola.findings.finding import Finding
 from foveola.lab.calibration import ENOUGH, Calibration, folds_of, some_of

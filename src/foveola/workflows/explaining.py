@@ -83,10 +83,7 @@ def explain(
     if how not in ("tsne", "pca"):
         raise UsageError(unknown("layout", how, ("tsne", "pca")))
     to_folder = method == "feature_maps" and not stage
-    if not to_folder and out.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise UsageError(f"a figure can't be written as '{out.name}': end it in .png, .svg or .pdf")
-    if (out.exists() and not to_folder) or out.is_file():
-        raise UsageError(f"{out} is there already: choose another name, or delete it first")
+    _require_free(out, to_folder)
     opened = open_run(Path(run))
     network = load_network(opened.path)
     if label is not None and label not in network.class_names:
@@ -120,6 +117,14 @@ def _require_taken(method: str, given: Mapping[str, bool]) -> None:
     for option, is_given in given.items():
         if is_given and method not in takers[option]:
             raise UsageError(f"{method} takes no --{option}: leave it out, or use it with {', '.join(takers[option])}")
+
+
+def _require_free(out: Path, to_folder: bool) -> None:
+    """Raise UsageError for a name that no figure can have or that is taken; a folder may be there if it is empty."""
+    if not to_folder and out.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise UsageError(f"a figure can't be written as '{out.name}': end it in .png, .svg or .pdf")
+    if (out.exists() and not to_folder) or out.is_file():
+        raise UsageError(f"{out} is there already: choose another name, or delete it first")
 
 
 def _write(figure: Plot, out: Path) -> Explained:

@@ -1,0 +1,58 @@
+"""What a reader of a split must know, in sentences."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from foveola.data.dataset import Dataset, printable
+from foveola.data.units import contradictory, leaking
+from foveola.errors import count
+from foveola.types import Rows
+
+
+def test_is_given(dataset: Dataset) -> bool:
+    """Whether the data names its own test pictures."""
+    return dataset.parts is not None and bool((dataset.parts == 2).any())
+
+
+def of_related(
+    dataset: Dataset, content: Rows, related: Rows, before: Rows, test: Rows, failed: bool
+) -> tuple[str, ...]:
+    """Near-duplicates and twins: kept on one side, or not, and test pictures that have one among the rows `before`."""
+    extra = len(np.unique(content)) - len(np.unique(related))
+    notes = []
+    if extra > 0 and dataset.parts is None:
+        where = "could not be kept on one side, for they hang together too much" if failed else "were kept on one side"
+        notes.append(f"{count(extra, 'near-duplicate or twin', 'near-duplicates or twins')} of other pictures {where}")
+    leaked, exact = leaking(related, before, test), leaking(content, before, test)
+    if len(leaked) > len(exact):
+        notes.append(
+            f"{len(leaked):,} of {count(len(test), 'test picture')} have a near-duplicate, copy or twin in train or val"
+            + (", as the data's own parts have it" if test_is_given(dataset) else "")
+            + ": the accuracy is flattered by them"
+        )
+    return tuple(notes)
+
+
+def of_parts(dataset: Dataset, content: Rows, train: Rows, val: Rows, test: Rows) -> tuple[str, ...]:
+    """Equal pictures, labels that contradict each other, test pictures that train or val has, classes without a judge."""
+    notes = []
+    copies = len(content) - len(np.unique(content))
+    if copies:
+        kept = "; copies were kept on one side" if dataset.parts is None else ""
+        notes.append(f"{count(copies, 'picture')} with the same content as another one{kept}")
+    clash = int(contradictory(dataset.labels, content).sum())
+    if clash:
+        notes.append(f"{count(clash, 'picture')} lie under two labels with the same content; they are kept in train")
+    leaked = int(np.isin(content[test], content[np.concatenate([train, val])]).sum())
+    if leaked:
+        notes.append(
+            f"{leaked:,} of {count(len(test), 'test picture')} are also in train or val"
+            + (", as the data's own parts have it" if test_is_given(dataset) else "")
+            + ": the accuracy is flattered by them"
+        )
+    absent = np.setdiff1d(dataset.labels[train], dataset.labels[test])
+    if len(absent):
+        names = ", ".join(printable(dataset.class_names[k]) for k in absent[:5])
+        notes.append(f"the test part has no picture of {names}: the accuracy says nothing about it")
+    return tuple(notes)
