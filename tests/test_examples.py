@@ -16,6 +16,7 @@ def test_there_are_examples():
         "course_cifar10.toml",
         "course_faces.toml",
         "fast_cifar10.toml",
+        "fast_m_cifar10.toml",
         "transfer_photos.toml",
     ]
 
