@@ -105,6 +105,8 @@ def read_run(out: str, folder: Path) -> Events:
         "n_train": result["n_train"],
         "n_test": result["n_test"],
     }
+    if rows and "train_accuracy" in rows[-1]:
+        numbers["train_accuracy"] = rows[-1]["train_accuracy"]
     return [*events, {"event": "end", **numbers}]
 
 

@@ -48,12 +48,14 @@ class Clock(keras.callbacks.Callback):
     def __init__(self, test: tuple[Any, Any], each: bool) -> None:
         super().__init__()
         self.test, self.each, self.seconds, self.started = test, each, 0.0, 0.0
+        self.train_accuracy = 0.0  # mean over the last epoch's batches, as they were learned from
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.started = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.seconds += time.monotonic() - self.started
+        self.train_accuracy = float((logs or {})["accuracy"])
         measured = {"accuracy": accuracy(self.model, *self.test)} if self.each else {}
         say("epoch", epoch=epoch + 1, seconds=self.seconds, **measured)
 
@@ -97,7 +99,7 @@ def main() -> None:
     model.fit(x_train, y_train, batch_size=args.batch, epochs=args.epochs, verbose=0, callbacks=[clock])
     found = accuracy(model, x_test, y_test)
     counts = {"epochs": args.epochs, "n_train": len(x_train), "n_test": len(x_test)}
-    say("end", seconds=clock.seconds, accuracy=found, **counts)
+    say("end", seconds=clock.seconds, accuracy=found, train_accuracy=clock.train_accuracy, **counts)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveola.errors import UsageError
+from foveola.models.fused import max_pool
 from foveola.models.layers import Normalise
 from foveola.types import Size
 
@@ -66,7 +67,7 @@ class Block(nn.Module):
         self.norm2 = _norm(width)
 
     def forward(self, images: Tensor) -> Tensor:
-        images = F.silu(self.norm1(F.max_pool2d(self.conv1(images), 2)))
+        images = F.silu(self.norm1(max_pool(self.conv1(images))))
         return F.silu(self.norm2(self.conv2(images)))
 
 

@@ -1,0 +1,40 @@
+"""Loops that torch has no single operation for, compiled on the first call: ReLU, batch norm, pooling, dropout in two passes.
+
+Between two convolutions torch goes over a feature map once for every layer; for `vgg6` that was a third of a step, spent in
+waiting for memory (docs/why/speed.md). Here one pass takes the sums and one writes the result, forward and back.
+
+Feature maps come flat, channels last: float32, or bfloat16 as the uint16 of its bits. Sums are float32 within a chunk's lane,
+float64 beyond; what is written is rounded once, to nearest, ties to even. The work is cut into the same chunks whatever the
+number of threads, so that this number changes no bit.
+
+Threads are those of torch's own pool: numba's "omp" layer calls the GNU OpenMP library that torch has loaded. With a pool
+beside it the two would wait for each other.
+
+Compiling takes some seconds once a machine; what was compiled is kept beside these files, by their content (numba itself sees
+only changes of the file that a function is in, not of those that it calls).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numba
+
+from foveola.store import digest
+
+_HERE = Path(__file__).parent
+_CONTENT = digest(*(path.read_bytes() for path in sorted(_HERE.glob("*.py"))))
+
+_config: Any = numba.config
+_before = _config.CACHE_DIR
+_config.CACHE_DIR = _config.CACHE_DIR or str(_HERE / "__pycache__" / _CONTENT[:16])
+if _config.THREADING_LAYER == "default":
+    _config.THREADING_LAYER = "omp"  # stays: it is read at the first call
+try:
+    from foveola.models.loops.norm import gradients, relu_norm, relu_norm_pool_drop, statistics
+    from foveola.models.loops.pool import max_pool, max_pool_back
+finally:
+    _config.CACHE_DIR = _before
+
+__all__ = ["gradients", "max_pool", "max_pool_back", "relu_norm", "relu_norm_pool_drop", "statistics"]

@@ -1,0 +1,106 @@
+"""What the loops share: how they are compiled, numbers of 16 and 32 bits, random draws, values and sums by channel."""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic, overload
+
+CHUNKS = 32
+"""Pieces of work a pass: enough for as many threads, few enough that adding up their sums costs nothing."""
+
+LANES = 512
+"""An inner loop runs over at least so many elements: whole pixels, their channels in order."""
+
+HOW = {"fastmath": {"contract"}, "error_model": "numpy", "boundscheck": False, "cache": True}
+PARALLEL = {**HOW, "parallel": True}
+
+
+@intrinsic
+def _float_of_bits(_, bits):
+    return types.float32(types.uint32), lambda context, builder, sign, got: builder.bitcast(got[0], ir.FloatType())
+
+
+@intrinsic
+def _bits_of_float(_, value):
+    return types.uint32(types.float32), lambda context, builder, sign, got: builder.bitcast(got[0], ir.IntType(32))
+
+
+def get(values, place):
+    """values[place] as float32."""
+    raise NotImplementedError
+
+
+@overload(get)
+def _get_compiled(values, place):
+    if isinstance(values.dtype, types.Float):
+        return lambda values, place: values[place]
+    return lambda values, place: _float_of_bits(np.uint32(values[place]) << np.uint32(16))
+
+
+def put(values, place, value):
+    """values[place] = value, rounded once."""
+    raise NotImplementedError
+
+
+@overload(put)
+def _put_compiled(values, place, value):
+    if isinstance(values.dtype, types.Float):
+
+        def put(values, place, value):
+            values[place] = value
+    else:
+
+        def put(values, place, value):
+            bits = _bits_of_float(value)
+            even = (bits >> np.uint32(16)) & np.uint32(1)
+            values[place] = np.uint16((bits + np.uint32(0x7FFF) + even) >> np.uint32(16))
+
+    return put
+
+
+@njit(**HOW)
+def relu(x):
+    # In this form what is not a number stays so, as in torch: a run that diverges must be seen to.
+    return np.float32(0) if x < np.float32(0) else x
+
+
+@njit(**HOW)
+def draw(key, counter):
+    """32 random bits for a place: "squares", B. Widynski, "Squares: A Fast Counter-Based RNG", 2020, arXiv:2004.06278.
+
+    key: uint64, odd, drawn anew for every call of a layer; counter: uint64, the place.
+    """
+    half = np.uint64(32)
+    x = counter * key
+    y = x
+    z = y + key
+    x = x * x + y
+    x = (x >> half) | (x << half)
+    x = x * x + z
+    x = (x >> half) | (x << half)
+    x = x * x + y
+    x = (x >> half) | (x << half)
+    return np.uint32((x * x + z) >> half)
+
+
+@njit(**HOW)
+def repeated(values, lanes):
+    """A value a channel, as often as it takes for `lanes` elements: float32."""
+    out = np.empty(lanes, np.float32)
+    for begin in range(0, lanes, len(values)):
+        out[begin : begin + len(values)] = values
+    return out
+
+
+@njit(**HOW)
+def by_channel(sums, channels):
+    """The sums of all chunks and lanes, added up for each channel: float64 (channels,)."""
+    out = np.zeros(channels)
+    for chunk in range(sums.shape[0]):
+        for begin in range(0, sums.shape[1], channels):
+            some = sums[chunk, begin : begin + channels]
+            for c in range(channels):
+                out[c] += some[c]
+    return out

@@ -1,0 +1,84 @@
+"""Max pooling of 2x2 pixels, forward and back, to the last bit as torch does it; sides may be odd."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from foveola.models.loops.numbers import CHUNKS, HOW, PARALLEL, get
+
+DROPPED = 4
+"""Beside 0..3, which of the four pixels won, in the uint8 map of a pooling: none did, dropout took the place."""
+
+
+@njit(**HOW)
+def _pool_row(above, below, width, channels, y, winner):
+    for o in range(0, width // 2 * 2 * channels, 2 * channels):
+        a, b = above[o : o + channels], above[o + channels : o + 2 * channels]
+        c, d = below[o : o + channels], below[o + channels : o + 2 * channels]
+        out, won = y[o // 2 : o // 2 + channels], winner[o // 2 : o // 2 + channels]
+        for j in range(channels):
+            # The first of equals wins, and what is not a number wins over all: as in torch.
+            best, bits, who = get(a, j), a[j], np.uint8(0)
+            x = get(b, j)
+            if x > best or x != x:
+                best, bits, who = x, b[j], np.uint8(1)
+            x = get(c, j)
+            if x > best or x != x:
+                best, bits, who = x, c[j], np.uint8(2)
+            x = get(d, j)
+            if x > best or x != x:
+                best, bits, who = x, d[j], np.uint8(3)
+            out[j] = bits
+            won[j] = who
+
+
+@njit(**PARALLEL)
+def max_pool(z, height, width, channels, y, winner):
+    """y = maxpool2x2(z), and which of the four pixels each value is from, uint8: 0 and 1 above, 2 and 3 below.
+
+    z: flat, (n, height, width, channels); y and winner: (n, height // 2, width // 2, channels). An odd row or column at the
+    end is left out.
+    """
+    row, rows, short = width * channels, height // 2, width // 2 * channels
+    pairs = len(z) // (height * row) * rows
+    step = -(-pairs // CHUNKS)
+    for k in prange(CHUNKS):
+        for pair in range(k * step, min((k + 1) * step, pairs)):
+            begin = (pair // rows * height + pair % rows * 2) * row
+            above, below = z[begin : begin + row], z[begin + row : begin + 2 * row]
+            there = slice(pair * short, (pair + 1) * short)
+            _pool_row(above, below, width, channels, y[there], winner[there])
+
+
+@njit(**HOW)
+def spread(dy, winner, width, channels, out):
+    """Two rows of gradients from the row behind the pooling: each value goes to the pixel that won, the others are 0."""
+    row, nothing = width * channels, dy.dtype.type(0)
+    for o in range(0, width // 2 * 2 * channels, 2 * channels):
+        some, won = dy[o // 2 : o // 2 + channels], winner[o // 2 : o // 2 + channels]
+        for side in range(2):  # two places a loop: with four, checking that none overlap takes longer than the work
+            a = out[side * row + o : side * row + o + channels]
+            b = out[side * row + o + channels : side * row + o + 2 * channels]
+            left, right = np.uint8(2 * side), np.uint8(2 * side + 1)
+            for j in range(channels):
+                a[j] = some[j] if won[j] == left else nothing
+                b[j] = some[j] if won[j] == right else nothing
+    if width % 2:
+        out[row - channels : row] = nothing
+        out[2 * row - channels : 2 * row] = nothing
+
+
+@njit(**PARALLEL)
+def max_pool_back(dy, winner, height, width, channels, dz):
+    """The gradient of `max_pool`'s input: dz, flat, (n, height, width, channels), written whole."""
+    row, rows, short = width * channels, height // 2, width // 2 * channels
+    pairs = len(dz) // (height * row) * rows
+    step = -(-pairs // CHUNKS)
+    for k in prange(CHUNKS):
+        for pair in range(k * step, min((k + 1) * step, pairs)):
+            begin = (pair // rows * height + pair % rows * 2) * row
+            there = slice(pair * short, (pair + 1) * short)
+            spread(dy[there], winner[there], width, channels, dz[begin : begin + 2 * row])
+            if height % 2 and pair % rows == rows - 1:
+                dz[begin + 2 * row : begin + 3 * row] = dy.dtype.type(0)
