@@ -116,6 +116,8 @@ def _forward_backward(
         loss = F.cross_entropy(logits.float(), their_labels, label_smoothing=spec.label_smoothing)
         (loss * (len(some) / len(images)) if parts > 1 else loss).backward()
         answers.append(logits.detach().float())
+    if parts == 1 and not spec.label_smoothing:
+        return loss.detach(), answers[0]
     logits = torch.cat(answers)
     return F.cross_entropy(logits, labels), logits
 
@@ -153,14 +155,16 @@ def takes_from(model: nn.Module, spec: FitSpec) -> int:
 def _seeded(device: torch.device, key: tuple[int, int, int]) -> Iterator[None]:
     """Run a block with torch's random numbers drawn from `key`; afterwards they go on as before.
 
-    0.2 ms a step (median of 200), against 30 ms and more for the step itself.
+    On the processor its own generator is seeded: torch.manual_seed also tells every kind of device that is not there, 0.4 ms.
     """
     seed = 0
     for part in key:
         seed = (seed * 1_000_003 + part) % (2**63 - 1)
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        if device.type == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
         yield
 
 

@@ -25,12 +25,12 @@ _DTYPES = (torch.float32, torch.bfloat16)
 
 @functools.cache
 def loops() -> ModuleType | None:
-    """The compiled loops, or None where there are none: `foveola.models.loops` says why they want torch's own threads."""
+    """The compiled loops, or None where they can't run: they need numba, and torch's own threads (see `loops.threads`)."""
     if platform.system() != "Linux":
         return None
     try:
         from foveola.models import loops as found
-    except (ImportError, RuntimeError):  # no numba here, or no folder where it may keep what it compiled
+    except (ImportError, OSError, RuntimeError):  # RuntimeError: no folder where numba may keep what it compiled
         return None
     return found
 
@@ -68,7 +68,7 @@ def relu_norm(
     if dropout is not None and (z.shape[2] % 2 or z.shape[3] % 2):
         return functools.reduce(lambda x, layer: layer(x), behind, relu_norm(z, norm))
     assert norm.num_batches_tracked is not None
-    norm.num_batches_tracked += 1
+    norm.num_batches_tracked.add_(1)
     out: Tensor = _ReluNorm.apply(z, norm.weight, norm.bias, norm, dropout)  # type: ignore[no-untyped-call]
     return out
 
@@ -89,81 +89,94 @@ class _ReluNorm(torch.autograd.Function):
     def forward(
         ctx: Any, z: Tensor, weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d, dropout: float | None
     ) -> Tensor:
-        run = _ready()
+        run: Any = loops()
         z = z.contiguous(memory_format=torch.channels_last)
-        mean, inverse = torch.empty_like(weight), torch.empty_like(weight)
-        running = _flat(norm.running_mean), _flat(norm.running_var)
-        run.statistics(_flat(z), _flat(mean), _flat(inverse), *running, norm.momentum, norm.eps)
-        scale = weight * inverse
-        offset = bias - mean * scale
-        ctx.width, ctx.keep = z.shape[3], np.float32(1)
+        b, c, h, w = z.shape
+        sums, numbers = torch.empty((2, run.CHUNKS, run.lanes_of(c))), torch.empty((4, c))
+        run.add_relu(*_words(z), *_addresses(sums))
+        own = (_array(weight), _array(bias), _array(norm.running_mean), _array(norm.running_var))
+        run.normalise(_array(z), *sums.numpy(), *own, norm.momentum, norm.eps, *numbers.numpy())
+        scale, offset = _addresses(numbers)[2:]
+        ctx.keep, best, winner = 1.0, None, None
         if dropout is None:
-            y, winner = torch.empty_like(z), torch.empty(0, dtype=torch.uint8)
-            run.relu_norm(_flat(z), _flat(scale), _flat(offset), _flat(y))
+            y = torch.empty_like(z)
+            run.relu_norm(*_words(z), scale, offset, y.data_ptr())
         else:
-            b, c, h, w = z.shape
             y = torch.empty((b, c, h // 2, w // 2), dtype=z.dtype, memory_format=torch.channels_last)
-            winner = torch.empty(y.numel(), dtype=torch.uint8)
+            best, winner = torch.empty_like(y), torch.empty(y.numel(), dtype=torch.uint8)
             dropped = min(round(dropout * 2**32), 2**32 - 1)
-            ctx.keep = np.float32(2**32 / (2**32 - dropped))
-            key = np.uint64(int(torch.randint(2**62, ())) * 2 + 1)
-            how = ctx.width, key, np.uint32(dropped), ctx.keep
-            run.relu_norm_pool_drop(_flat(z), _flat(scale), _flat(offset), *how, _flat(y), winner.numpy())
-        ctx.save_for_backward(z, weight, mean, inverse, winner)
+            ctx.keep = 2**32 / (2**32 - dropped)
+            key = int(torch.randint(2**62, ())) * 2 + 1
+            how = (w, key, dropped, _bits_of(ctx.keep), best.data_ptr(), winner.data_ptr())
+            run.relu_norm_pool_drop(*_words(z), scale, offset, y.data_ptr(), *how)
+        ctx.save_for_backward(z, weight, numbers, best, winner)
         return y
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        run = _ready()
-        z, weight, mean, inverse, winner = ctx.saved_tensors
-        dz, dweight, dbias = torch.empty_like(z), torch.empty_like(weight), torch.empty_like(weight)
+        run: Any = loops()
+        z, weight, numbers, best, winner = ctx.saved_tensors
+        c = z.shape[1]
         dy = dy.to(z.dtype).contiguous(memory_format=torch.channels_last)
-        learned = _flat(weight), _flat(mean), _flat(inverse)
-        out = _flat(dz), _flat(dweight), _flat(dbias)
-        run.gradients(_flat(z), _flat(dy), winner.numpy(), ctx.width, ctx.keep, *learned, *out)
+        from_where = (dy.data_ptr(), 0 if winner is None else winner.data_ptr())
+        sums, factors = torch.empty((2, run.CHUNKS, run.lanes_of(c))), torch.empty((3, c))
+        run.add_gradients(*_words(z if best is None else best), *from_where, numbers.data_ptr(), *_addresses(sums))
+        dweight, dbias, dz = torch.empty_like(weight), torch.empty_like(weight), torch.empty_like(z)
+        known = (z.numel() // c, ctx.keep, _array(weight), *numbers.numpy()[:2])
+        run.coefficients(*sums.numpy(), *known, dweight.numpy(), dbias.numpy(), factors.numpy())
+        run.back(*_words(z), *from_where, z.shape[3], factors.data_ptr(), dz.data_ptr())
         return dz, dweight, dbias, None, None
 
 
 class _MaxPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor) -> Tensor:
+        run: Any = loops()
         z = z.contiguous(memory_format=torch.channels_last)
         b, c, h, w = ctx.shape = z.shape
         y = torch.empty((b, c, h // 2, w // 2), dtype=z.dtype, memory_format=torch.channels_last)
         winner = torch.empty(y.numel(), dtype=torch.uint8)
-        _ready().max_pool(_flat(z), h, w, c, _flat(y), winner.numpy())
+        run.max_pool(_bits(z), z.data_ptr(), b, h, w, c, y.data_ptr(), winner.data_ptr())
         ctx.save_for_backward(winner)
         return y
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dy: Tensor) -> Tensor:
+        run: Any = loops()
         (winner,) = ctx.saved_tensors
-        _, c, h, w = ctx.shape
+        b, c, h, w = ctx.shape
         dy = dy.contiguous(memory_format=torch.channels_last)
         dz = torch.empty(ctx.shape, dtype=dy.dtype, memory_format=torch.channels_last)
-        _ready().max_pool_back(_flat(dy), winner.numpy(), h, w, c, _flat(dz))
+        run.max_pool_back(_bits(dz), dz.data_ptr(), b, h, w, c, dy.data_ptr(), winner.data_ptr())
         return dz
 
 
-def _ready() -> ModuleType:
-    """The loops, on as many threads as torch has."""
-    import numba
-
-    run = loops()
-    assert run is not None
-    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    numba.set_num_threads(min(torch.get_num_threads(), most))
-    return run
+@functools.cache
+def _bits_of(value: float) -> int:
+    return int(np.float32(value).view(np.uint32))
 
 
-def _flat(values: Tensor | None) -> NDArray[Any]:
+def _bits(maps: Tensor) -> int:
+    return 16 if maps.dtype == torch.bfloat16 else 32
+
+
+def _words(z: Tensor) -> tuple[int, int, int, int]:
+    """What every task on a feature map begins with: bits, address, number of elements, channels."""
+    return _bits(z), z.data_ptr(), z.numel(), z.shape[1]
+
+
+def _addresses(rows: Tensor) -> list[int]:
+    """The address of each of the tensor's rows."""
+    first, step = rows.data_ptr(), rows.stride(0) * rows.element_size()
+    return [first + k * step for k in range(len(rows))]
+
+
+def _array(values: Tensor | None) -> NDArray[Any]:
     """A tensor's memory as a flat array without a copy: float32, or the bits of bfloat16 as uint16."""
     assert values is not None
     values = values.detach()
     if values.ndim == 4:
         values = values.permute(0, 2, 3, 1).view(-1)
-    if values.dtype == torch.bfloat16:
-        return values.view(torch.uint16).numpy()
-    return values.numpy()
+    return values.view(torch.uint16).numpy() if values.dtype == torch.bfloat16 else values.numpy()

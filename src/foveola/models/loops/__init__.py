@@ -7,9 +7,6 @@ Feature maps come flat, channels last: float32, or bfloat16 as the uint16 of its
 float64 beyond; what is written is rounded once, to nearest, ties to even. The work is cut into the same chunks whatever the
 number of threads, so that this number changes no bit.
 
-Threads are those of torch's own pool: numba's "omp" layer calls the GNU OpenMP library that torch has loaded. With a pool
-beside it the two would wait for each other.
-
 Compiling takes some seconds once a machine; what was compiled is kept beside these files, by their content (numba itself sees
 only changes of the file that a function is in, not of those that it calls).
 """
@@ -29,12 +26,18 @@ _CONTENT = digest(*(path.read_bytes() for path in sorted(_HERE.glob("*.py"))))
 _config: Any = numba.config
 _before = _config.CACHE_DIR
 _config.CACHE_DIR = _config.CACHE_DIR or str(_HERE / "__pycache__" / _CONTENT[:16])
-if _config.THREADING_LAYER == "default":
-    _config.THREADING_LAYER = "omp"  # stays: it is read at the first call
 try:
-    from foveola.models.loops.norm import gradients, relu_norm, relu_norm_pool_drop, statistics
+    from foveola.models.loops.back import add_gradients, back, coefficients
+    from foveola.models.loops.norm import add_relu, normalise, relu_norm, relu_norm_pool_drop
+    from foveola.models.loops.numbers import lanes_of
     from foveola.models.loops.pool import max_pool, max_pool_back
+    from foveola.models.loops.threads import CHUNKS, pool
 finally:
     _config.CACHE_DIR = _before
 
-__all__ = ["gradients", "max_pool", "max_pool_back", "relu_norm", "relu_norm_pool_drop", "statistics"]
+pool()  # an ImportError where torch's threads can't be had
+
+__all__ = [
+    "CHUNKS", "add_gradients", "add_relu", "back", "coefficients", "lanes_of", "max_pool", "max_pool_back", "normalise",
+    "relu_norm", "relu_norm_pool_drop",
+]  # fmt: skip

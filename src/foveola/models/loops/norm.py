@@ -1,12 +1,16 @@
-"""ReLU and batch norm in two passes, and both with pooling and dropout behind them; forward and back."""
+"""ReLU and batch norm in two passes over a feature map, and both with pooling and dropout behind them: forward.
+
+Words of the tasks: `bits` is 16 or 32, of a feature map's numbers; a map is its address, its number of elements beside it.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import carray, njit
 
-from foveola.models.loops.numbers import CHUNKS, HOW, LANES, PARALLEL, by_channel, draw, get, put, relu, repeated
-from foveola.models.loops.pool import DROPPED, spread
+from foveola.models.loops.numbers import HOW, by_channel, draw, float_of_bits, get, lanes_of, put, relu, repeated
+from foveola.models.loops.pool import DROPPED
+from foveola.models.loops.threads import CHUNKS, Task, float32s, next_chunk, uint8s, uint16s
 
 
 @njit(**HOW)
@@ -20,24 +24,52 @@ def _add_relu(z, shift, sums, squares):
             squares[j] += x * x
 
 
-@njit(**PARALLEL)
-def statistics(z, mean, inverse, running_mean, running_var, momentum, eps):
-    """Mean of relu(z) and 1 / sqrt(variance + eps), a number a channel; the running ones move on as torch moves them.
+@njit(**HOW)
+def _first(z, channels):
+    out = np.empty(channels, np.float32)
+    for c in range(channels):
+        out[c] = relu(get(z, c))
+    return out
 
-    z: flat, n pixels of C channels; all others float32 (C,), the first two are written. The variance of a batch is biased,
+
+@njit(**HOW)
+def _add_chunk(z, channels, k, sums, squares):
+    lanes = lanes_of(channels)
+    step = -(-len(z) // (lanes * CHUNKS)) * lanes
+    sums[:], squares[:] = 0, 0
+    # Squares of what is far from 0 lose digits: take the first pixel for 0.
+    _add_relu(z[k * step : (k + 1) * step], repeated(_first(z, channels), lanes), sums, squares)
+
+
+@Task
+def add_relu(data):
+    """Sums of relu(z) and of its squares about the first pixel, for each chunk and lane.
+
+    bits, z, n, channels, sums, squares; sums and squares are float32 (CHUNKS, lanes).
+    """
+    words = carray(data, 7)
+    bits, n, channels = words[1], words[3], words[4]
+    lanes = lanes_of(channels)
+    k = next_chunk(data)
+    while k < CHUNKS:
+        sums, squares = float32s(words[5] + 4 * k * lanes, lanes), float32s(words[6] + 4 * k * lanes, lanes)
+        if bits == 16:
+            _add_chunk(uint16s(words[2], n), channels, k, sums, squares)
+        else:
+            _add_chunk(float32s(words[2], n), channels, k, sums, squares)
+        k = next_chunk(data)
+
+
+@njit(**HOW)
+def normalise(z, sums, squares, weight, bias, running_mean, running_var, momentum, eps, mean, inverse, scale, offset):
+    """What `add_relu` has added up becomes the batch's statistics; the running ones move on as torch moves them.
+
+    z: flat, as `add_relu` had it; all behind it float32, of shape (CHUNKS, lanes) or (channels,). The four last are written:
+    mean of relu(z), inverse = 1 / sqrt(variance + eps), and norm(x) = x * scale + offset. The variance of a batch is biased,
     the running one is not.
     """
     channels = len(mean)
-    lanes = channels * -(-LANES // channels)
-    step = -(-len(z) // (lanes * CHUNKS)) * lanes
-    shift = np.empty(channels, np.float32)  # squares of what is far from 0 lose digits: take the first pixel as 0
-    for c in range(channels):
-        shift[c] = relu(get(z, c))
-    shifts = repeated(shift, lanes)
-    sums, squares = np.zeros((CHUNKS, lanes), np.float32), np.zeros((CHUNKS, lanes), np.float32)
-    for k in prange(CHUNKS):
-        _add_relu(z[k * step : (k + 1) * step], shifts, sums[k], squares[k])
-    first, second = by_channel(sums, channels), by_channel(squares, channels)
+    first, second, shift = by_channel(sums, channels), by_channel(squares, channels), _first(z, channels)
     n = len(z) // channels
     for c in range(channels):
         off = first[c] / n
@@ -46,6 +78,8 @@ def statistics(z, mean, inverse, running_mean, running_var, momentum, eps):
         inverse[c] = 1 / np.sqrt(variance + eps)
         running_mean[c] += momentum * (mean[c] - running_mean[c])
         running_var[c] += momentum * (variance * n / max(n - 1, 1) - running_var[c])
+        scale[c] = weight[c] * inverse[c]
+        offset[c] = bias[c] - mean[c] * scale[c]
 
 
 @njit(**HOW)
@@ -57,18 +91,31 @@ def _affine(z, scale, offset, y):
             put(out, j, relu(get(some, j)) * scale[j] + offset[j])
 
 
-@njit(**PARALLEL)
-def relu_norm(z, scale, offset, y):
-    """y = relu(z) * scale + offset; z, y flat, scale and offset float32 (C,)."""
-    lanes = len(scale) * -(-LANES // len(scale))
+@njit(**HOW)
+def _affine_chunk(z, scale, offset, k, y):
+    lanes = lanes_of(len(scale))
     step = -(-len(z) // (lanes * CHUNKS)) * lanes
-    scales, offsets = repeated(scale, lanes), repeated(offset, lanes)
-    for k in prange(CHUNKS):
-        _affine(z[k * step : (k + 1) * step], scales, offsets, y[k * step : (k + 1) * step])
+    part = slice(k * step, (k + 1) * step)
+    _affine(z[part], repeated(scale, lanes), repeated(offset, lanes), y[part])
+
+
+@Task
+def relu_norm(data):
+    """y = relu(z) * scale + offset: bits, z, n, channels, scale, offset, y; scale and offset float32 (channels,)."""
+    words = carray(data, 8)
+    bits, n, channels = words[1], words[3], words[4]
+    scale, offset = float32s(words[5], channels), float32s(words[6], channels)
+    k = next_chunk(data)
+    while k < CHUNKS:
+        if bits == 16:
+            _affine_chunk(uint16s(words[2], n), scale, offset, k, uint16s(words[7], n))
+        else:
+            _affine_chunk(float32s(words[2], n), scale, offset, k, float32s(words[7], n))
+        k = next_chunk(data)
 
 
 @njit(**HOW)
-def _pool_rows(z, scale, offset, width, key, dropped, keep, first, y, winner):
+def _pool_rows(z, scale, offset, width, key, dropped, keep, first, y, best, winner):
     channels = len(scale)
     row = width * channels
     for r in range(len(z) // (2 * row)):
@@ -77,117 +124,54 @@ def _pool_rows(z, scale, offset, width, key, dropped, keep, first, y, winner):
             a, b = above[o : o + channels], above[o + channels : o + 2 * channels]
             c, d = below[o : o + channels], below[o + channels : o + 2 * channels]
             at = (r * row + o) // 2
-            out, won = y[at : at + channels], winner[at : at + channels]
+            out, won, kept = y[at : at + channels], winner[at : at + channels], best[at : at + channels]
             for j in range(channels):
-                best, who = relu(get(a, j)) * scale[j], np.uint8(0)
+                top, bits, who = relu(get(a, j)) * scale[j], a[j], np.uint8(0)
                 x = relu(get(b, j)) * scale[j]
-                if x > best or x != x:
-                    best, who = x, np.uint8(1)
+                if x > top or x != x:
+                    top, bits, who = x, b[j], np.uint8(1)
                 x = relu(get(c, j)) * scale[j]
-                if x > best or x != x:
-                    best, who = x, np.uint8(2)
+                if x > top or x != x:
+                    top, bits, who = x, c[j], np.uint8(2)
                 x = relu(get(d, j)) * scale[j]
-                if x > best or x != x:
-                    best, who = x, np.uint8(3)
-                best = (best + offset[j]) * keep
+                if x > top or x != x:
+                    top, bits, who = x, d[j], np.uint8(3)
+                top = (top + offset[j]) * keep
                 if draw(key, np.uint64(first + at + j)) < dropped:
-                    best, who = np.float32(0), np.uint8(DROPPED)
-                put(out, j, best)
+                    top, who = np.float32(0), np.uint8(DROPPED)
+                put(out, j, top)
+                kept[j] = bits
                 won[j] = who
 
 
-@njit(**PARALLEL)
-def relu_norm_pool_drop(z, scale, offset, width, key, dropped, keep, y, winner):
-    """y = dropout(maxpool2x2(relu(z) * scale + offset)), and which of the four pixels each value is from.
-
-    z: flat, rows of `width` pixels, an even number of both; y flat, a quarter as long, winner uint8 like y. key: uint64, of
-    `draw`; a place is 0 when its 32 bits are below `dropped` (uint32), else it is multiplied by `keep` (float32).
-    """
+@njit(**HOW)
+def _pool_chunk(z, scale, offset, width, key, dropped, keep, k, y, best, winner):
     pair = 2 * width * len(scale)
     step = -(-len(z) // (pair * CHUNKS)) * pair
-    for k in prange(CHUNKS):
-        part, quarter = slice(k * step, (k + 1) * step), slice(k * step // 4, (k + 1) * step // 4)
-        _pool_rows(z[part], scale, offset, width, key, dropped, keep, k * step // 4, y[quarter], winner[quarter])
+    first, quarter = k * step // 4, slice(k * step // 4, (k + 1) * step // 4)
+    part, own = z[k * step : (k + 1) * step], (y[quarter], best[quarter], winner[quarter])
+    _pool_rows(part, scale, offset, width, key, dropped, keep, first, *own)
 
 
-@njit(**HOW)
-def _add_gradients(z, dy, mean, sums, products):
-    lanes = len(mean)
-    for begin in range(0, len(z), lanes):
-        some, gradient = z[begin : begin + lanes], dy[begin : begin + lanes]
-        for j in range(len(some)):
-            g = get(gradient, j)
-            sums[j] += g
-            products[j] += g * (relu(get(some, j)) - mean[j])
+@Task
+def relu_norm_pool_drop(data):
+    """y = dropout(maxpool2x2(relu(z) * scale + offset)); which of the four pixels each value is from, and what z was there.
 
-
-@njit(**HOW)
-def _add_pooled(z, dy, winner, width, channels, mean, sums, products):
-    pair = 2 * width * channels
-    gradient = np.empty(pair, dy.dtype)
-    for begin in range(0, len(z), pair):
-        quarter = slice(begin // 4, (begin + pair) // 4)
-        spread(dy[quarter], winner[quarter], width, channels, gradient)
-        _add_gradients(z[begin : begin + pair], gradient, mean, sums, products)
-
-
-@njit(**HOW)
-def _back(z, dy, slope, tilt, level, dz):
-    lanes = len(slope)
-    for begin in range(0, len(z), lanes):
-        some, gradient, out = z[begin : begin + lanes], dy[begin : begin + lanes], dz[begin : begin + lanes]
-        for j in range(len(some)):
-            x = get(some, j)
-            g = slope[j] * get(gradient, j) + (tilt[j] * x + level[j])
-            put(out, j, np.float32(0) if x <= np.float32(0) else g)
-
-
-@njit(**HOW)
-def _back_pooled(z, dy, winner, width, channels, slope, tilt, level, dz):
-    pair = 2 * width * channels
-    gradient = np.empty(pair, dy.dtype)
-    for begin in range(0, len(z), pair):
-        quarter = slice(begin // 4, (begin + pair) // 4)
-        spread(dy[quarter], winner[quarter], width, channels, gradient)
-        _back(z[begin : begin + pair], gradient, slope, tilt, level, dz[begin : begin + pair])
-
-
-@njit(**PARALLEL)
-def gradients(z, dy, winner, width, keep, weight, mean, inverse, dz, dweight, dbias):
-    """Gradients of z, weight and bias through [dropout, pooling,] batch norm and ReLU: the three last are written.
-
-    With r = relu(z), x = (r - mean) * inverse and g the gradient of the norm's output, n pixels: dbias = sum g,
-    dweight = sum g x, dz = weight * inverse * (g - dbias / n - x * dweight / n) where z > 0 (S. Ioffe and C. Szegedy, 2015,
-    arXiv:1502.03167). winner: of `relu_norm_pool_drop`, or empty: no pooling. The constant `keep` is taken into the sums'
-    and the slope's factors.
+    bits, z, n, channels, scale, offset, y, width, key, dropped, keep, best, winner. z: rows of `width` pixels, an even
+    number of both; y and best: a quarter of it; winner: uint8 like y, 0 and 1 above, 2 and 3 below, or DROPPED. A place is
+    dropped when the 32 bits of `draw` with this key are below `dropped`, else multiplied by `keep`, the bits of a float32.
     """
-    channels = len(weight)
-    lanes = channels * -(-LANES // channels)
-    pooled = len(winner) > 0
-    unit = 2 * width * channels if pooled else lanes
-    step = -(-len(z) // (unit * CHUNKS)) * unit
-    means = repeated(mean, lanes)
-    sums, products = np.zeros((CHUNKS, lanes), np.float32), np.zeros((CHUNKS, lanes), np.float32)
-    for k in prange(CHUNKS):
-        part, quarter = slice(k * step, (k + 1) * step), slice(k * step // 4, (k + 1) * step // 4)
-        if pooled:
-            _add_pooled(z[part], dy[quarter], winner[quarter], width, channels, means, sums[k], products[k])
+    words = carray(data, 14)
+    bits, n, channels = words[1], words[3], words[4]
+    scale, offset = float32s(words[5], channels), float32s(words[6], channels)
+    width, key, dropped = words[8], np.uint64(words[9]), np.uint32(words[10])
+    keep, winner = float_of_bits(np.uint32(words[11])), uint8s(words[13], n // 4)
+    k = next_chunk(data)
+    while k < CHUNKS:
+        if bits == 16:
+            z, y, best = uint16s(words[2], n), uint16s(words[7], n // 4), uint16s(words[12], n // 4)
+            _pool_chunk(z, scale, offset, width, key, dropped, keep, k, y, best, winner)
         else:
-            _add_gradients(z[part], dy[part], means, sums[k], products[k])
-    first, second = by_channel(sums, channels), by_channel(products, channels)
-    n = len(z) // channels
-    slope, tilt, level = np.empty(channels, np.float32), np.empty(channels, np.float32), np.empty(channels, np.float32)
-    for c in range(channels):
-        dbias[c] = first[c] * keep
-        dweight[c] = second[c] * keep * inverse[c]
-        factor = weight[c] * inverse[c]
-        slope[c] = factor * keep
-        tilt[c] = -factor * inverse[c] * dweight[c] / n
-        level[c] = -factor * dbias[c] / n - tilt[c] * mean[c]
-    slopes, tilts, levels = repeated(slope, lanes), repeated(tilt, lanes), repeated(level, lanes)
-    for k in prange(CHUNKS):
-        part, quarter = slice(k * step, (k + 1) * step), slice(k * step // 4, (k + 1) * step // 4)
-        if pooled:
-            _back_pooled(z[part], dy[quarter], winner[quarter], width, channels, slopes, tilts, levels, dz[part])
-        else:
-            _back(z[part], dy[part], slopes, tilts, levels, dz[part])
+            z32, y32, best32 = float32s(words[2], n), float32s(words[7], n // 4), float32s(words[12], n // 4)
+            _pool_chunk(z32, scale, offset, width, key, dropped, keep, k, y32, best32, winner)
+        k = next_chunk(data)

@@ -7,18 +7,15 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
-CHUNKS = 32
-"""Pieces of work a pass: enough for as many threads, few enough that adding up their sums costs nothing."""
-
 LANES = 512
 """An inner loop runs over at least so many elements: whole pixels, their channels in order."""
 
 HOW = {"fastmath": {"contract"}, "error_model": "numpy", "boundscheck": False, "cache": True}
-PARALLEL = {**HOW, "parallel": True}
 
 
 @intrinsic
-def _float_of_bits(_, bits):
+def float_of_bits(_, bits):
+    """The float32 of these 32 bits."""
     return types.float32(types.uint32), lambda context, builder, sign, got: builder.bitcast(got[0], ir.FloatType())
 
 
@@ -36,7 +33,7 @@ def get(values, place):
 def _get_compiled(values, place):
     if isinstance(values.dtype, types.Float):
         return lambda values, place: values[place]
-    return lambda values, place: _float_of_bits(np.uint32(values[place]) << np.uint32(16))
+    return lambda values, place: float_of_bits(np.uint32(values[place]) << np.uint32(16))
 
 
 def put(values, place, value):
@@ -104,3 +101,9 @@ def by_channel(sums, channels):
             for c in range(channels):
                 out[c] += some[c]
     return out
+
+
+@njit(**HOW)
+def lanes_of(channels):
+    """How many elements an inner loop takes: the least multiple of the channels that is LANES or more."""
+    return channels * -(-LANES // channels)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import carray, njit
 
-from foveola.models.loops.numbers import CHUNKS, HOW, PARALLEL, get
+from foveola.models.loops.numbers import HOW, get
+from foveola.models.loops.threads import CHUNKS, Task, float32s, next_chunk, uint8s, uint16s
 
 DROPPED = 4
 """Beside 0..3, which of the four pixels won, in the uint8 map of a pooling: none did, dropout took the place."""
@@ -33,22 +34,36 @@ def _pool_row(above, below, width, channels, y, winner):
             won[j] = who
 
 
-@njit(**PARALLEL)
-def max_pool(z, height, width, channels, y, winner):
-    """y = maxpool2x2(z), and which of the four pixels each value is from, uint8: 0 and 1 above, 2 and 3 below.
-
-    z: flat, (n, height, width, channels); y and winner: (n, height // 2, width // 2, channels). An odd row or column at the
-    end is left out.
-    """
+@njit(**HOW)
+def _pool_pairs(z, height, width, channels, k, y, winner):
     row, rows, short = width * channels, height // 2, width // 2 * channels
     pairs = len(z) // (height * row) * rows
     step = -(-pairs // CHUNKS)
-    for k in prange(CHUNKS):
-        for pair in range(k * step, min((k + 1) * step, pairs)):
-            begin = (pair // rows * height + pair % rows * 2) * row
-            above, below = z[begin : begin + row], z[begin + row : begin + 2 * row]
-            there = slice(pair * short, (pair + 1) * short)
-            _pool_row(above, below, width, channels, y[there], winner[there])
+    for pair in range(k * step, min((k + 1) * step, pairs)):
+        begin = (pair // rows * height + pair % rows * 2) * row
+        above, below = z[begin : begin + row], z[begin + row : begin + 2 * row]
+        there = slice(pair * short, (pair + 1) * short)
+        _pool_row(above, below, width, channels, y[there], winner[there])
+
+
+@Task
+def max_pool(data):
+    """y = maxpool2x2(z), and which of the four pixels each value is from: bits, z, n, height, width, channels, y, winner.
+
+    z: (n, height, width, channels); y and winner: (n, height // 2, width // 2, channels), winner uint8, 0 and 1 above, 2 and
+    3 below. An odd row or column at the end is left out.
+    """
+    words = carray(data, 9)
+    bits, height, width, channels = words[1], words[4], words[5], words[6]
+    many, few = words[3] * height * width * channels, words[3] * (height // 2) * (width // 2) * channels
+    winner = uint8s(words[8], few)
+    k = next_chunk(data)
+    while k < CHUNKS:
+        if bits == 16:
+            _pool_pairs(uint16s(words[2], many), height, width, channels, k, uint16s(words[7], few), winner)
+        else:
+            _pool_pairs(float32s(words[2], many), height, width, channels, k, float32s(words[7], few), winner)
+        k = next_chunk(data)
 
 
 @njit(**HOW)
@@ -69,16 +84,30 @@ def spread(dy, winner, width, channels, out):
         out[2 * row - channels : 2 * row] = nothing
 
 
-@njit(**PARALLEL)
-def max_pool_back(dy, winner, height, width, channels, dz):
-    """The gradient of `max_pool`'s input: dz, flat, (n, height, width, channels), written whole."""
+@njit(**HOW)
+def _back_pairs(dy, winner, height, width, channels, k, dz):
     row, rows, short = width * channels, height // 2, width // 2 * channels
     pairs = len(dz) // (height * row) * rows
     step = -(-pairs // CHUNKS)
-    for k in prange(CHUNKS):
-        for pair in range(k * step, min((k + 1) * step, pairs)):
-            begin = (pair // rows * height + pair % rows * 2) * row
-            there = slice(pair * short, (pair + 1) * short)
-            spread(dy[there], winner[there], width, channels, dz[begin : begin + 2 * row])
-            if height % 2 and pair % rows == rows - 1:
-                dz[begin + 2 * row : begin + 3 * row] = dy.dtype.type(0)
+    for pair in range(k * step, min((k + 1) * step, pairs)):
+        begin = (pair // rows * height + pair % rows * 2) * row
+        there = slice(pair * short, (pair + 1) * short)
+        spread(dy[there], winner[there], width, channels, dz[begin : begin + 2 * row])
+        if height % 2 and pair % rows == rows - 1:
+            dz[begin + 2 * row : begin + 3 * row] = dy.dtype.type(0)
+
+
+@Task
+def max_pool_back(data):
+    """The gradient of `max_pool`'s input, written whole: bits, dz, n, height, width, channels, dy, winner."""
+    words = carray(data, 9)
+    bits, height, width, channels = words[1], words[4], words[5], words[6]
+    many, few = words[3] * height * width * channels, words[3] * (height // 2) * (width // 2) * channels
+    winner = uint8s(words[8], few)
+    k = next_chunk(data)
+    while k < CHUNKS:
+        if bits == 16:
+            _back_pairs(uint16s(words[7], few), winner, height, width, channels, k, uint16s(words[2], many))
+        else:
+            _back_pairs(float32s(words[7], few), winner, height, width, channels, k, float32s(words[2], many))
+        k = next_chunk(data)

@@ -1,0 +1,146 @@
+"""The way back through dropout, pooling, batch norm and ReLU, in two passes over a feature map; words as in `norm`.
+
+With r = relu(z), x = (r - mean) * inverse and g the gradient of the norm's output, n pixels: dbias = sum g,
+dweight = sum g x, dz = weight * inverse * (g - dbias / n - x * dweight / n) where z > 0. Source: S. Ioffe and C. Szegedy,
+"Batch Normalization", ICML 2015, arXiv:1502.03167.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, njit
+
+from foveola.models.loops.numbers import HOW, by_channel, get, lanes_of, put, relu, repeated
+from foveola.models.loops.pool import DROPPED, spread
+from foveola.models.loops.threads import CHUNKS, Task, float32s, next_chunk, uint8s, uint16s
+
+
+@njit(**HOW)
+def _add_gradients(z, dy, mean, sums, products):
+    lanes = len(mean)
+    for begin in range(0, len(z), lanes):
+        some, gradient = z[begin : begin + lanes], dy[begin : begin + lanes]
+        for j in range(len(some)):
+            g = get(gradient, j)
+            sums[j] += g
+            products[j] += g * (relu(get(some, j)) - mean[j])
+
+
+@njit(**HOW)
+def _add_pooled(best, dy, winner, mean, sums, products):
+    lanes = len(mean)
+    for begin in range(0, len(best), lanes):
+        some, gradient, won = best[begin : begin + lanes], dy[begin : begin + lanes], winner[begin : begin + lanes]
+        for j in range(len(some)):
+            g = np.float32(0) if won[j] == DROPPED else get(gradient, j)
+            sums[j] += g
+            products[j] += g * (relu(get(some, j)) - mean[j])
+
+
+@njit(**HOW)
+def _add_chunk(z, dy, winner, mean, k, sums, products):
+    lanes = lanes_of(len(mean))
+    sums[:], products[:] = 0, 0
+    step = -(-len(z) // (lanes * CHUNKS)) * lanes
+    part, means = slice(k * step, (k + 1) * step), repeated(mean, lanes)
+    if len(winner):
+        _add_pooled(z[part], dy[part], winner[part], means, sums, products)
+    else:
+        _add_gradients(z[part], dy[part], means, sums, products)
+
+
+@Task
+def add_gradients(data):
+    """Sums of g and of g (r - mean), for each chunk and lane: bits, z, n, channels, dy, winner, mean, sums, products.
+
+    Where nothing was pooled, winner is 0; else winner and z are the maps `winner` and `best` of `norm.relu_norm_pool_drop`.
+    mean is float32 (channels,), sums and products are float32 (CHUNKS, lanes).
+    """
+    words = carray(data, 10)
+    bits, n, channels = words[1], words[3], words[4]
+    lanes = lanes_of(channels)
+    winner, mean = uint8s(words[6], n if words[6] else 0), float32s(words[7], channels)
+    k = next_chunk(data)
+    while k < CHUNKS:
+        sums, products = float32s(words[8] + 4 * k * lanes, lanes), float32s(words[9] + 4 * k * lanes, lanes)
+        if bits == 16:
+            _add_chunk(uint16s(words[2], n), uint16s(words[5], n), winner, mean, k, sums, products)
+        else:
+            _add_chunk(float32s(words[2], n), float32s(words[5], n), winner, mean, k, sums, products)
+        k = next_chunk(data)
+
+
+@njit(**HOW)
+def coefficients(sums, products, n, keep, weight, mean, inverse, dweight, dbias, factors):
+    """The gradients of weight and bias, and dz = (factors[0] dy + factors[1] r + factors[2]) where z > 0.
+
+    sums, products: of `add_gradients`; n: pixels; keep: what dropout multiplied by; the three last are written, float32
+    (channels,), factors (3, channels).
+    """
+    channels = len(weight)
+    first, second = by_channel(sums, channels), by_channel(products, channels)
+    for c in range(channels):
+        dbias[c] = first[c] * keep
+        dweight[c] = second[c] * keep * inverse[c]
+        slope = weight[c] * inverse[c]
+        tilt = -slope * inverse[c] * dweight[c] / n
+        factors[0, c] = slope * keep
+        factors[1, c] = tilt
+        factors[2, c] = -slope * dbias[c] / n - tilt * mean[c]
+
+
+@njit(**HOW)
+def _back(z, dy, slope, tilt, level, dz):
+    lanes = len(slope)
+    for begin in range(0, len(z), lanes):
+        some, gradient, out = z[begin : begin + lanes], dy[begin : begin + lanes], dz[begin : begin + lanes]
+        for j in range(len(some)):
+            x = get(some, j)
+            g = slope[j] * get(gradient, j) + (tilt[j] * x + level[j])
+            put(out, j, np.float32(0) if x <= np.float32(0) else g)
+
+
+@njit(**HOW)
+def _back_pooled(z, dy, winner, width, channels, slope, tilt, level, dz):
+    pair = 2 * width * channels
+    gradient = np.empty(pair, dy.dtype)
+    for begin in range(0, len(z), pair):
+        quarter = slice(begin // 4, (begin + pair) // 4)
+        spread(dy[quarter], winner[quarter], width, channels, gradient)
+        _back(z[begin : begin + pair], gradient, slope, tilt, level, dz[begin : begin + pair])
+
+
+@njit(**HOW)
+def _back_chunk(z, dy, winner, width, factors, k, dz):
+    channels = len(factors) // 3
+    lanes = lanes_of(channels)
+    slope, tilt = repeated(factors[:channels], lanes), repeated(factors[channels : 2 * channels], lanes)
+    level = repeated(factors[2 * channels :], lanes)
+    unit = 2 * width * channels if len(winner) else lanes
+    step = -(-len(z) // (unit * CHUNKS)) * unit
+    part, quarter = slice(k * step, (k + 1) * step), slice(k * step // 4, (k + 1) * step // 4)
+    if len(winner):
+        _back_pooled(z[part], dy[quarter], winner[quarter], width, channels, slope, tilt, level, dz[part])
+    else:
+        _back(z[part], dy[part], slope, tilt, level, dz[part])
+
+
+@Task
+def back(data):
+    """dz: bits, z, n, channels, dy, winner, width, factors, dz.
+
+    winner: as in `add_gradients`; dy: as long as z, or a quarter; factors: as `coefficients` gives them.
+    """
+    words = carray(data, 10)
+    bits, n, channels, width = words[1], words[3], words[4], words[7]
+    small, winner = n // 4 if words[6] else n, uint8s(words[6], n // 4 if words[6] else 0)
+    factors = float32s(words[8], 3 * channels)
+    k = next_chunk(data)
+    while k < CHUNKS:
+        if bits == 16:
+            z, dy, dz = uint16s(words[2], n), uint16s(words[5], small), uint16s(words[9], n)
+            _back_chunk(z, dy, winner, width, factors, k, dz)
+        else:
+            z32, dy32, dz32 = float32s(words[2], n), float32s(words[5], small), float32s(words[9], n)
+            _back_chunk(z32, dy32, winner, width, factors, k, dz32)
+        k = next_chunk(data)
