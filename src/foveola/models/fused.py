@@ -125,7 +125,7 @@ class _ReluNorm(torch.autograd.Function):
         dweight, dbias, dz = torch.empty_like(weight), torch.empty_like(weight), torch.empty_like(z)
         known = (z.numel() // c, ctx.keep, _array(weight), *numbers.numpy()[:2])
         run.coefficients(*sums.numpy(), *known, dweight.numpy(), dbias.numpy(), factors.numpy())
-        run.back(*_words(z), *from_where, z.shape[3], factors.data_ptr(), dz.data_ptr())
+        run.relu_norm_back(*_words(z), *from_where, z.shape[3], factors.data_ptr(), dz.data_ptr())
         return dz, dweight, dbias, None, None
 
 

@@ -27,7 +27,7 @@ _config: Any = numba.config
 _before = _config.CACHE_DIR
 _config.CACHE_DIR = _config.CACHE_DIR or str(_HERE / "__pycache__" / _CONTENT[:16])
 try:
-    from foveola.models.loops.back import add_gradients, back, coefficients
+    from foveola.models.loops.back import add_gradients, coefficients, relu_norm_back
     from foveola.models.loops.norm import add_relu, normalise, relu_norm, relu_norm_pool_drop
     from foveola.models.loops.numbers import lanes_of
     from foveola.models.loops.pool import max_pool, max_pool_back
@@ -38,6 +38,6 @@ finally:
 pool()  # an ImportError where torch's threads can't be had
 
 __all__ = [
-    "CHUNKS", "add_gradients", "add_relu", "back", "coefficients", "lanes_of", "max_pool", "max_pool_back", "normalise",
-    "relu_norm", "relu_norm_pool_drop",
+    "CHUNKS", "add_gradients", "add_relu", "coefficients", "lanes_of", "max_pool", "max_pool_back", "normalise",
+    "relu_norm", "relu_norm_back", "relu_norm_pool_drop",
 ]  # fmt: skip

@@ -126,7 +126,7 @@ def _back_chunk(z, dy, winner, width, factors, k, dz):
 
 
 @Task
-def back(data):
+def relu_norm_back(data):
     """dz: bits, z, n, channels, dy, winner, width, factors, dz.
 
     winner: as in `add_gradients`; dy: as long as z, or a quarter; factors: as `coefficients` gives them.
