@@ -2,6 +2,9 @@
 
 import copy
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -265,6 +268,26 @@ def test_where_there_are_no_loops_the_layers_run_one_by_one(monkeypatch):
     assert max_pool(z).grad_fn.name() == "MaxPool2DWithIndicesBackward0"
     model = vgg6(size=Size(8, 8), classes=2).train()
     assert model(torch.zeros((2, 3, 8, 8), dtype=torch.uint8)).shape == (2, 2)
+
+
+def test_where_nothing_may_be_compiled_there_are_no_loops():
+    code = "from foveola.models.fused import loops; print(loops())"
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "None"
+
+
+def test_one_thread_is_one_thread():
+    code = (
+        "import torch; torch.set_num_threads(1)\n"
+        "from foveola.models.fused import relu_norm; from pathlib import Path\n"
+        "z = torch.randn(8, 32, 16, 16).contiguous(memory_format=torch.channels_last)\n"
+        "before = len(list(Path('/proc/self/task').iterdir()))\n"
+        "relu_norm(z, torch.nn.BatchNorm2d(32))\n"
+        "print(len(list(Path('/proc/self/task').iterdir())) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"
 
 
 def test_answers_are_given_by_the_layers_one_by_one():

@@ -38,7 +38,7 @@ from foveola.learning.linear import Features, fit_head
 from foveola.learning.metrics import Evaluation
 from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
-from foveola.models.fused import loops
+from foveola.models.fused import compiler
 from foveola.models.table import build, initialise_from, summary
 from foveola.store import refusals_named, write_atomic
 from foveola.types import Rows, Tick, no_tick
@@ -240,7 +240,7 @@ class Session:
             "foveola": version("foveola"),
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "numba": version("numba") if loops() else None,  # with it some layers round less often
+            "numba": compiler(),  # with it some layers round less often
             "numpy": np.__version__,
             "pillow": PIL.__version__,
             "system": platform.platform(),

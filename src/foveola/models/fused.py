@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
@@ -33,6 +34,16 @@ def loops() -> ModuleType | None:
     except (ImportError, OSError, RuntimeError):  # RuntimeError: no folder where numba may keep what it compiled
         return None
     return found
+
+
+def compiler() -> str | None:
+    """The version of numba that the loops would be compiled with, without the 0.2 s of importing it; None without loops."""
+    if platform.system() != "Linux":
+        return None
+    try:
+        return version("numba")
+    except PackageNotFoundError:
+        return None
 
 
 def can_fuse(images: Tensor) -> bool:

@@ -24,6 +24,8 @@ _HERE = Path(__file__).parent
 _CONTENT = digest(*(path.read_bytes() for path in sorted(_HERE.glob("*.py"))))
 
 _config: Any = numba.config
+if _config.DISABLE_JIT:
+    raise ImportError("NUMBA_DISABLE_JIT is set: nothing can be compiled")
 _before = _config.CACHE_DIR
 _config.CACHE_DIR = _config.CACHE_DIR or str(_HERE / "__pycache__" / _CONTENT[:16])
 try:
