@@ -31,13 +31,19 @@ whatever the number of threads, so that this number changes no bit of a sum."""
 
 
 @functools.cache
-def pool() -> Any:
-    """GOMP_parallel of torch's own OpenMP library. Raises ImportError where torch has another one, or none."""
+def library() -> ctypes.CDLL:
+    """torch's own OpenMP library. Raises ImportError where torch has brought another one than GNU's, or none."""
     root = Path(torch.__file__).parent
     found = [*root.glob("lib/libgomp*.so*"), *root.parent.glob("torch.libs/libgomp*.so*")]
     if len(found) != 1:
         raise ImportError("this build of torch brings no GNU OpenMP library of its own")
-    parallel = ctypes.CDLL(str(found[0])).GOMP_parallel
+    return ctypes.CDLL(str(found[0]))
+
+
+@functools.cache
+def pool() -> Any:
+    """Its GOMP_parallel(function, data, threads, flags); with 0 threads it takes as many as torch has been told to."""
+    parallel = library().GOMP_parallel
     parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
     parallel.restype = None
     return parallel
