@@ -1,8 +1,7 @@
 """How near a training step is to what the processor can do: `scripts/bench limit`.
 
-For `fast` and `vgg6`, at 32x32, each by its recommended recipe, in a process of its own, as a run has it (in memory that
-`fast` had used before, a step of `vgg6` took 28 ms in place of 25), and in rounds, since a shared machine's speed changes by
-the second and only what lies close together can be compared. A round is
+For `fast` and `vgg6`, at 32x32, each by its recommended recipe, in a process of its own, as a run is, and in rounds, since a
+shared machine's speed changes by the second and only what lies close together can be compared. A round is
 
 1. the step as `fit` takes it, timed from outside, then profiled: what share of its time lies in convolutions;
 2. each convolution of the network alone, same shapes, same precision, same gradients: what the processor makes of it;

@@ -277,6 +277,29 @@ def test_where_nothing_may_be_compiled_there_are_no_loops():
     assert done.stdout.strip() == "None"
 
 
+@pytest.mark.parametrize(
+    "norm",
+    [nn.BatchNorm2d(4, affine=False), nn.BatchNorm2d(4, track_running_stats=False), nn.BatchNorm2d(4, momentum=None)],
+    ids=["nothing learned", "no running means", "means of all batches"],
+)
+def test_norms_that_the_loops_do_not_know_run_as_layers(norm):
+    z = maps(2, 4, 4, 4)
+    assert torch.equal(relu_norm(z, copy.deepcopy(norm)), norm(torch.relu(z)))
+
+
+def test_a_network_that_is_bfloat16_all_through_runs_as_layers():
+    z, norm = maps(2, 4, 4, 4, torch.bfloat16), norm_of(4).to(torch.bfloat16)
+    assert torch.equal(relu_norm(z, copy.deepcopy(norm)), norm(torch.relu(z)))
+
+
+def test_what_was_compiled_is_kept_under_the_content_of_all_files():
+    from foveola.models.loops.keeping import FOLDER
+
+    relu_norm(maps(2, 4, 4, 4), norm_of(4), dropout=0.5)
+    kept = {path.name.split("-")[0] for path in FOLDER.rglob("*.nbi")}
+    assert {"norm.add_relu", "norm.normalise", "norm.relu_norm_pool_drop", "numbers.draw"} <= kept
+
+
 def test_the_loops_take_as_many_threads_as_torch():
     from foveola.models.loops.threads import library
 

@@ -72,9 +72,12 @@ def relu_norm(
 ) -> Tensor:
     """norm(relu(z)) for a norm that learns; with `dropout`, a share, pooled by 2 and dropped out too.
 
-    z: float32 or bfloat16 (b, C, H, W), channels-last. behind: the layers of pooling and dropout, for sides that are odd.
+    z: (b, C, H, W), channels-last; the loops take float32 and bfloat16, and a norm of float32 numbers with running means.
+    behind: the layers of pooling and dropout, for sides that are odd.
     """
-    if z.dtype not in _DTYPES or norm.momentum is None:
+    learned = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    taken = all(numbers is not None and numbers.dtype == torch.float32 for numbers in learned)
+    if z.dtype not in _DTYPES or norm.momentum is None or not taken:
         return functools.reduce(lambda x, layer: layer(x), (norm, *behind), torch.relu(z))
     if dropout is not None and (z.shape[2] % 2 or z.shape[3] % 2):
         return functools.reduce(lambda x, layer: layer(x), behind, relu_norm(z, norm))
@@ -85,9 +88,9 @@ def relu_norm(
 
 
 def max_pool(images: Tensor) -> Tensor:
-    """Max pooling by 2, as torch does it to the last bit; images as in `relu_norm`.
+    """Max pooling by 2 for a network that learns, to the last bit as torch does it; images as in `relu_norm`.
 
-    On the processor while a network learns, in half the time: the gradient's zeros are not written first.
+    In a third of the time (docs/why/speed.md): among other things the gradient's zeros are not written first.
     """
     if not (images.requires_grad and images.dtype in _DTYPES and can_fuse(images)) or min(images.shape[2:]) < 2:
         return F.max_pool2d(images, 2)

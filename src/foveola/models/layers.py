@@ -49,7 +49,7 @@ class Normalise(nn.Module):
         self.deviation.copy_(values.std(dim=(0, 2, 3), keepdim=True).clamp_min(1.0))
 
     def forward(self, images: Tensor) -> Tensor:
-        return (images - self.mean) / self.deviation  # uint8 becomes float32 on the way
+        return (images.to(self.mean.dtype) - self.mean) / self.deviation
 
 
 def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:

@@ -7,35 +7,24 @@ Feature maps come flat, channels last: float32, or bfloat16 as the uint16 of its
 float64 beyond; what is written is rounded once, to nearest, ties to even. The work is cut into the same chunks whatever the
 number of threads, so that this number changes no bit.
 
-Compiling takes some seconds once a machine; what was compiled is kept beside these files, by their content (numba itself sees
-only changes of the file that a function is in, not of those that it calls).
+Compiling takes 12 s for `vgg6` and 3 s for `fast`, once; `keeping` says where the outcome is kept.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from numba import config
 
-import numba
+from foveola.models.loops.keeping import kept
 
-from foveola.store import digest
-
-_HERE = Path(__file__).parent
-_CONTENT = digest(*(path.read_bytes() for path in sorted(_HERE.glob("*.py"))))
-
-_config: Any = numba.config
-if _config.DISABLE_JIT:
+if config.DISABLE_JIT:  # type: ignore[attr-defined]
     raise ImportError("NUMBA_DISABLE_JIT is set: nothing can be compiled")
-_before = _config.CACHE_DIR
-_config.CACHE_DIR = _config.CACHE_DIR or str(_HERE / "__pycache__" / _CONTENT[:16])
-try:
+
+with kept():
     from foveola.models.loops.back import add_gradients, coefficients, relu_norm_back
     from foveola.models.loops.norm import add_relu, normalise, relu_norm, relu_norm_pool_drop
     from foveola.models.loops.numbers import lanes_of
     from foveola.models.loops.pool import max_pool, max_pool_back
     from foveola.models.loops.threads import CHUNKS, pool
-finally:
-    _config.CACHE_DIR = _before
 
 pool()  # an ImportError where torch's threads can't be had
 

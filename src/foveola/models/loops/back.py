@@ -12,7 +12,7 @@ from numba import carray, njit
 
 from foveola.models.loops.numbers import HOW, by_channel, get, lanes_of, put, relu, repeated
 from foveola.models.loops.pool import DROPPED, spread
-from foveola.models.loops.threads import CHUNKS, Task, float32s, next_chunk, uint8s, uint16s
+from foveola.models.loops.threads import CHUNKS, Task, float32s, own_chunks, uint8s, uint16s
 
 
 @njit(**HOW)
@@ -56,18 +56,16 @@ def add_gradients(data):
     Where nothing was pooled, winner is 0; else winner and z are the maps `winner` and `best` of `norm.relu_norm_pool_drop`.
     mean is float32 (channels,), sums and products are float32 (CHUNKS, lanes).
     """
-    words = carray(data, 10)
-    bits, n, channels = words[1], words[3], words[4]
+    words = carray(data, 9)
+    bits, n, channels = words[0], words[2], words[3]
     lanes = lanes_of(channels)
-    winner, mean = uint8s(words[6], n if words[6] else 0), float32s(words[7], channels)
-    k = next_chunk(data)
-    while k < CHUNKS:
-        sums, products = float32s(words[8] + 4 * k * lanes, lanes), float32s(words[9] + 4 * k * lanes, lanes)
+    winner, mean = uint8s(words[5], n if words[5] else 0), float32s(words[6], channels)
+    for k in own_chunks():
+        sums, products = float32s(words[7] + 4 * k * lanes, lanes), float32s(words[8] + 4 * k * lanes, lanes)
         if bits == 16:
-            _add_chunk(uint16s(words[2], n), uint16s(words[5], n), winner, mean, k, sums, products)
+            _add_chunk(uint16s(words[1], n), uint16s(words[4], n), winner, mean, k, sums, products)
         else:
-            _add_chunk(float32s(words[2], n), float32s(words[5], n), winner, mean, k, sums, products)
-        k = next_chunk(data)
+            _add_chunk(float32s(words[1], n), float32s(words[4], n), winner, mean, k, sums, products)
 
 
 @njit(**HOW)
@@ -131,16 +129,14 @@ def relu_norm_back(data):
 
     winner: as in `add_gradients`; dy: as long as z, or a quarter; factors: as `coefficients` gives them.
     """
-    words = carray(data, 10)
-    bits, n, channels, width = words[1], words[3], words[4], words[7]
-    small, winner = n // 4 if words[6] else n, uint8s(words[6], n // 4 if words[6] else 0)
-    factors = float32s(words[8], 3 * channels)
-    k = next_chunk(data)
-    while k < CHUNKS:
+    words = carray(data, 9)
+    bits, n, channels, width = words[0], words[2], words[3], words[6]
+    small, winner = n // 4 if words[5] else n, uint8s(words[5], n // 4 if words[5] else 0)
+    factors = float32s(words[7], 3 * channels)
+    for k in own_chunks():
         if bits == 16:
-            z, dy, dz = uint16s(words[2], n), uint16s(words[5], small), uint16s(words[9], n)
+            z, dy, dz = uint16s(words[1], n), uint16s(words[4], small), uint16s(words[8], n)
             _back_chunk(z, dy, winner, width, factors, k, dz)
         else:
-            z32, dy32, dz32 = float32s(words[2], n), float32s(words[5], small), float32s(words[9], n)
+            z32, dy32, dz32 = float32s(words[1], n), float32s(words[4], small), float32s(words[8], n)
             _back_chunk(z32, dy32, winner, width, factors, k, dz32)
-        k = next_chunk(data)

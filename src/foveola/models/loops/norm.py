@@ -10,7 +10,7 @@ from numba import carray, njit
 
 from foveola.models.loops.numbers import HOW, by_channel, draw, float_of_bits, get, lanes_of, put, relu, repeated
 from foveola.models.loops.pool import DROPPED
-from foveola.models.loops.threads import CHUNKS, Task, float32s, next_chunk, uint8s, uint16s
+from foveola.models.loops.threads import CHUNKS, Task, float32s, own_chunks, uint8s, uint16s
 
 
 @njit(**HOW)
@@ -47,17 +47,15 @@ def add_relu(data):
 
     bits, z, n, channels, sums, squares; sums and squares are float32 (CHUNKS, lanes).
     """
-    words = carray(data, 7)
-    bits, n, channels = words[1], words[3], words[4]
+    words = carray(data, 6)
+    bits, n, channels = words[0], words[2], words[3]
     lanes = lanes_of(channels)
-    k = next_chunk(data)
-    while k < CHUNKS:
-        sums, squares = float32s(words[5] + 4 * k * lanes, lanes), float32s(words[6] + 4 * k * lanes, lanes)
+    for k in own_chunks():
+        sums, squares = float32s(words[4] + 4 * k * lanes, lanes), float32s(words[5] + 4 * k * lanes, lanes)
         if bits == 16:
-            _add_chunk(uint16s(words[2], n), channels, k, sums, squares)
+            _add_chunk(uint16s(words[1], n), channels, k, sums, squares)
         else:
-            _add_chunk(float32s(words[2], n), channels, k, sums, squares)
-        k = next_chunk(data)
+            _add_chunk(float32s(words[1], n), channels, k, sums, squares)
 
 
 @njit(**HOW)
@@ -102,16 +100,14 @@ def _affine_chunk(z, scale, offset, k, y):
 @Task
 def relu_norm(data):
     """y = relu(z) * scale + offset: bits, z, n, channels, scale, offset, y; scale and offset float32 (channels,)."""
-    words = carray(data, 8)
-    bits, n, channels = words[1], words[3], words[4]
-    scale, offset = float32s(words[5], channels), float32s(words[6], channels)
-    k = next_chunk(data)
-    while k < CHUNKS:
+    words = carray(data, 7)
+    bits, n, channels = words[0], words[2], words[3]
+    scale, offset = float32s(words[4], channels), float32s(words[5], channels)
+    for k in own_chunks():
         if bits == 16:
-            _affine_chunk(uint16s(words[2], n), scale, offset, k, uint16s(words[7], n))
+            _affine_chunk(uint16s(words[1], n), scale, offset, k, uint16s(words[6], n))
         else:
-            _affine_chunk(float32s(words[2], n), scale, offset, k, float32s(words[7], n))
-        k = next_chunk(data)
+            _affine_chunk(float32s(words[1], n), scale, offset, k, float32s(words[6], n))
 
 
 @njit(**HOW)
@@ -161,17 +157,15 @@ def relu_norm_pool_drop(data):
     number of both; y and best: a quarter of it; winner: uint8 like y, 0 and 1 above, 2 and 3 below, or DROPPED. A place is
     dropped when the 32 bits of `draw` with this key are below `dropped`, else multiplied by `keep`, the bits of a float32.
     """
-    words = carray(data, 14)
-    bits, n, channels = words[1], words[3], words[4]
-    scale, offset = float32s(words[5], channels), float32s(words[6], channels)
-    width, key, dropped = words[8], np.uint64(words[9]), np.uint32(words[10])
-    keep, winner = float_of_bits(np.uint32(words[11])), uint8s(words[13], n // 4)
-    k = next_chunk(data)
-    while k < CHUNKS:
+    words = carray(data, 13)
+    bits, n, channels = words[0], words[2], words[3]
+    scale, offset = float32s(words[4], channels), float32s(words[5], channels)
+    width, key, dropped = words[7], np.uint64(words[8]), np.uint32(words[9])
+    keep, winner = float_of_bits(np.uint32(words[10])), uint8s(words[12], n // 4)
+    for k in own_chunks():
         if bits == 16:
-            z, y, best = uint16s(words[2], n), uint16s(words[7], n // 4), uint16s(words[12], n // 4)
+            z, y, best = uint16s(words[1], n), uint16s(words[6], n // 4), uint16s(words[11], n // 4)
             _pool_chunk(z, scale, offset, width, key, dropped, keep, k, y, best, winner)
         else:
-            z32, y32, best32 = float32s(words[2], n), float32s(words[7], n // 4), float32s(words[12], n // 4)
+            z32, y32, best32 = float32s(words[1], n), float32s(words[6], n // 4), float32s(words[11], n // 4)
             _pool_chunk(z32, scale, offset, width, key, dropped, keep, k, y32, best32, winner)
-        k = next_chunk(data)

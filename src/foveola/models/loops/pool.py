@@ -6,7 +6,7 @@ import numpy as np
 from numba import carray, njit
 
 from foveola.models.loops.numbers import HOW, get
-from foveola.models.loops.threads import CHUNKS, Task, float32s, next_chunk, uint8s, uint16s
+from foveola.models.loops.threads import CHUNKS, Task, float32s, own_chunks, uint8s, uint16s
 
 DROPPED = 4
 """Beside 0..3, which of the four pixels won, in the uint8 map of a pooling: none did, dropout took the place."""
@@ -35,15 +35,26 @@ def _pool_row(above, below, width, channels, y, winner):
 
 
 @njit(**HOW)
-def _pool_pairs(z, height, width, channels, k, y, winner):
-    row, rows, short = width * channels, height // 2, width // 2 * channels
-    pairs = len(z) // (height * row) * rows
+def _chunk_of_pairs(pixels, height, width, k):
+    """The pairs of rows of chunk k, the first and one beyond the last, among pictures of so many pixels in all."""
+    pairs = pixels // (height * width) * (height // 2)
     step = -(-pairs // CHUNKS)
-    for pair in range(k * step, min((k + 1) * step, pairs)):
-        begin = (pair // rows * height + pair % rows * 2) * row
-        above, below = z[begin : begin + row], z[begin + row : begin + 2 * row]
-        there = slice(pair * short, (pair + 1) * short)
-        _pool_row(above, below, width, channels, y[there], winner[there])
+    return k * step, min((k + 1) * step, pairs)
+
+
+@njit(**HOW)
+def _begin(pair, height):
+    """The row at which a pair of rows begins, rows of all pictures counted through."""
+    return pair // (height // 2) * height + pair % (height // 2) * 2
+
+
+@njit(**HOW)
+def _pool_pairs(z, height, width, channels, k, y, winner):
+    row, short = width * channels, width // 2 * channels
+    first, beyond = _chunk_of_pairs(len(z) // channels, height, width, k)
+    for pair in range(first, beyond):
+        begin, there = _begin(pair, height) * row, slice(pair * short, (pair + 1) * short)
+        _pool_row(z[begin : begin + row], z[begin + row : begin + 2 * row], width, channels, y[there], winner[there])
 
 
 @Task
@@ -53,17 +64,15 @@ def max_pool(data):
     z: (n, height, width, channels); y and winner: (n, height // 2, width // 2, channels), winner uint8, 0 and 1 above, 2 and
     3 below. An odd row or column at the end is left out.
     """
-    words = carray(data, 9)
-    bits, height, width, channels = words[1], words[4], words[5], words[6]
-    many, few = words[3] * height * width * channels, words[3] * (height // 2) * (width // 2) * channels
-    winner = uint8s(words[8], few)
-    k = next_chunk(data)
-    while k < CHUNKS:
+    words = carray(data, 8)
+    bits, height, width, channels = words[0], words[3], words[4], words[5]
+    many, few = words[2] * height * width * channels, words[2] * (height // 2) * (width // 2) * channels
+    winner = uint8s(words[7], few)
+    for k in own_chunks():
         if bits == 16:
-            _pool_pairs(uint16s(words[2], many), height, width, channels, k, uint16s(words[7], few), winner)
+            _pool_pairs(uint16s(words[1], many), height, width, channels, k, uint16s(words[6], few), winner)
         else:
-            _pool_pairs(float32s(words[2], many), height, width, channels, k, float32s(words[7], few), winner)
-        k = next_chunk(data)
+            _pool_pairs(float32s(words[1], many), height, width, channels, k, float32s(words[6], few), winner)
 
 
 @njit(**HOW)
@@ -86,28 +95,24 @@ def spread(dy, winner, width, channels, out):
 
 @njit(**HOW)
 def _back_pairs(dy, winner, height, width, channels, k, dz):
-    row, rows, short = width * channels, height // 2, width // 2 * channels
-    pairs = len(dz) // (height * row) * rows
-    step = -(-pairs // CHUNKS)
-    for pair in range(k * step, min((k + 1) * step, pairs)):
-        begin = (pair // rows * height + pair % rows * 2) * row
-        there = slice(pair * short, (pair + 1) * short)
+    row, short = width * channels, width // 2 * channels
+    first, beyond = _chunk_of_pairs(len(dz) // channels, height, width, k)
+    for pair in range(first, beyond):
+        begin, there = _begin(pair, height) * row, slice(pair * short, (pair + 1) * short)
         spread(dy[there], winner[there], width, channels, dz[begin : begin + 2 * row])
-        if height % 2 and pair % rows == rows - 1:
+        if height % 2 and (pair + 1) % (height // 2) == 0:
             dz[begin + 2 * row : begin + 3 * row] = dy.dtype.type(0)
 
 
 @Task
 def max_pool_back(data):
     """The gradient of `max_pool`'s input, written whole: bits, dz, n, height, width, channels, dy, winner."""
-    words = carray(data, 9)
-    bits, height, width, channels = words[1], words[4], words[5], words[6]
-    many, few = words[3] * height * width * channels, words[3] * (height // 2) * (width // 2) * channels
-    winner = uint8s(words[8], few)
-    k = next_chunk(data)
-    while k < CHUNKS:
+    words = carray(data, 8)
+    bits, height, width, channels = words[0], words[3], words[4], words[5]
+    many, few = words[2] * height * width * channels, words[2] * (height // 2) * (width // 2) * channels
+    winner = uint8s(words[7], few)
+    for k in own_chunks():
         if bits == 16:
-            _back_pairs(uint16s(words[7], few), winner, height, width, channels, k, uint16s(words[2], many))
+            _back_pairs(uint16s(words[6], few), winner, height, width, channels, k, uint16s(words[1], many))
         else:
-            _back_pairs(float32s(words[7], few), winner, height, width, channels, k, float32s(words[2], many))
-        k = next_chunk(data)
+            _back_pairs(float32s(words[6], few), winner, height, width, channels, k, float32s(words[1], many))

@@ -1,11 +1,11 @@
 """Work shared out among the threads of torch's own pool.
 
-torch computes on the threads of the GNU OpenMP library that it brings. They wait for the next call awake, so a second pool
-beside them (numba's own) has no core to itself: `vgg6` took 28 ms a step with it and 24 with this. GOMP_parallel is what a
-compiler makes of "#pragma omp parallel": https://gcc.gnu.org/onlinedocs/libgomp/Implementing-PARALLEL-construct.html
+torch computes on the threads of the GNU OpenMP library that it brings, and so do the loops: numba's own threads would need
+another such library, which neither package brings. GOMP_parallel is what a compiler makes of "#pragma omp parallel":
+https://gcc.gnu.org/onlinedocs/libgomp/Implementing-PARALLEL-construct.html
 
-A task is a C function of one argument, the address of its words: int64, the first a counter from which threads take the
-numbers of chunks, the others addresses and sizes. It allocates what it needs and raises nothing.
+A task is a C function of one argument, the address of its words: int64, addresses and sizes. It allocates what it needs and
+raises nothing. Each thread does the chunks that are its own.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from typing import Any
 import numba
 import numpy as np
 import torch
+from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
+from foveola.models.loops.keeping import kept
 from foveola.models.loops.numbers import HOW
 
 CHUNKS = 32
@@ -49,6 +51,15 @@ def pool() -> Any:
     return parallel
 
 
+def _external(name):
+    """A function of the library without arguments that gives an int, for use in compiled code."""
+    llvm.add_symbol(f"foveola_{name}", ctypes.cast(library()[name], ctypes.c_void_p).value)
+    return types.ExternalFunction(f"foveola_{name}", types.int32())
+
+
+_thread_number, _thread_count = _external("omp_get_thread_num"), _external("omp_get_num_threads")
+
+
 class Task:
     """A function of a task's words that is compiled on the first call and then run on all of torch's threads."""
 
@@ -57,52 +68,40 @@ class Task:
         self.__doc__ = function.__doc__
 
     @functools.cached_property
-    def _address(self) -> int:
-        compiled: Any = numba.cfunc(types.void(types.CPointer(types.int64)), **HOW)(self._function)
-        return int(compiled.address)
+    def compiled(self) -> Any:
+        """The C function; it must live as long as its address is in use."""
+        with kept():
+            return numba.cfunc(types.void(types.CPointer(types.int64)), **HOW)(self._function)
 
     def __call__(self, *words: int) -> None:
         """Run it on these words; returns when all chunks are done."""
-        memory = np.array((0, *words), np.int64)
-        pool()(self._address, memory.ctypes.data, 0, 0)
+        memory = np.array(words, np.int64)
+        pool()(self.compiled.address, memory.ctypes.data, 0, 0)
 
 
-@intrinsic
-def _fetch_add(_, address):
-    def generate(context, builder, signature, got):
-        return builder.atomic_rmw("add", got[0], ir.Constant(ir.IntType(64), 1), "seq_cst")
+def _pointer_to(number, memory):
+    """A function of an address, int64, that gives a pointer to numbers of this type."""
 
-    return types.int64(types.CPointer(types.int64)), generate
+    @intrinsic
+    def pointer(_, address):
+        def generate(context, builder, signature, got):
+            return builder.inttoptr(got[0], memory.as_pointer())
 
+        return types.CPointer(number)(types.int64), generate
 
-@intrinsic
-def _uint8_at(_, address):
-    pointer = types.CPointer(types.uint8)
-    return pointer(types.int64), lambda context, builder, sign, got: builder.inttoptr(
-        got[0], ir.IntType(8).as_pointer()
-    )
+    return pointer
 
 
-@intrinsic
-def _uint16_at(_, address):
-    pointer = types.CPointer(types.uint16)
-    return pointer(types.int64), lambda context, builder, sign, got: builder.inttoptr(
-        got[0], ir.IntType(16).as_pointer()
-    )
-
-
-@intrinsic
-def _float32_at(_, address):
-    pointer = types.CPointer(types.float32)
-    return pointer(types.int64), lambda context, builder, sign, got: builder.inttoptr(
-        got[0], ir.FloatType().as_pointer()
-    )
+_uint8_at = _pointer_to(types.uint8, ir.IntType(8))
+_uint16_at = _pointer_to(types.uint16, ir.IntType(16))
+_float32_at = _pointer_to(types.float32, ir.FloatType())
 
 
 @njit(**HOW)
-def next_chunk(words):
-    """The number of a chunk that no other thread has taken; CHUNKS or more when none is left."""
-    return _fetch_add(words)
+def own_chunks():
+    """The numbers of this thread's chunks, which lie side by side, as torch shares out its own work."""
+    thread, threads = _thread_number(), _thread_count()
+    return range(CHUNKS * thread // threads, CHUNKS * (thread + 1) // threads)
 
 
 @njit(**HOW)
