@@ -48,14 +48,14 @@ class Results:
         if again or not path.is_file():
             return cls(path, head)
         found = json.loads(path.read_text("utf-8"))
-        for name in ("processor", "cores", "threads"):
+        for name in ("processor", "bfloat16", "cores", "threads"):
             there, here = found["machine"].get(name), head["machine"][name]
             if there != here:
                 raise UsageError(
                     f"{path.name} was measured with {name} = {there} and here it is {here}: "
-                    "use --again to measure everything anew"
+                    "use --results FOLDER for this machine's own results, or --again to measure everything anew"
                 )
-        return cls(path, found | head, found["runs"])
+        return cls(path, found | head, found["runs"], found["absent"])
 
     def has(self, contestant: Contestant, repeat: int) -> bool:
         """Whether this run is there, went well, and was made by the same command."""
@@ -102,16 +102,21 @@ def summarise(runs: Iterable[Mapping[str, Any]], contestant: Contestant) -> dict
 
 
 def measure(suite: Suite, path: Path, threads: int, *, again: bool = False, only: str = "") -> Results:
-    """Run what is missing of a suite; write the results file after each run; give the results."""
+    """Run what is missing of a suite; write the results file after each run; give the results.
+
+    only: a text; contestants without it in their name are left as they are, and their environments are not made.
+    """
     results = Results.open(path, suite, threads, again=again)
-    environments = {peer: environment(peer) for peer in dict.fromkeys(c.peer for c in suite.contestants)}
-    results.absent = {c.name: environments[c.peer].problem for c in suite.contestants if environments[c.peer].problem}
-    for name, reason in results.absent.items():
-        print(f"bench: {suite.name}: {name} is left out: {reason}", file=sys.stderr)
+    asked = [contestant for contestant in suite.contestants if only in contestant.name]
+    environments = {peer: environment(peer) for peer in dict.fromkeys(c.peer for c in asked)}
+    problems = {c.name: environments[c.peer].problem for c in asked}
+    results.absent = {n: reason for n, reason in (results.absent | problems).items() if reason}
+    for name, reason in problems.items():
+        if reason:
+            print(f"bench: {suite.name}: {name} is left out: {reason}", file=sys.stderr)
     results.save(suite.contestants)
-    for contestant, repeat in interleaved(suite.contestants):
-        left_out = contestant.name in results.absent or only not in contestant.name
-        if left_out or results.has(contestant, repeat):
+    for contestant, repeat in interleaved(asked):
+        if contestant.name in results.absent or results.has(contestant, repeat):
             continue
         record = run(contestant, repeat, environments[contestant.peer], threads)
         results.add(record)

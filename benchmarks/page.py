@@ -24,9 +24,11 @@ largest of n runs in brackets. How each was measured, and what the numbers do no
 
 
 def write(results: Path, docs: Path) -> list[Path]:
-    """Write the page and its figures for the results files that are there; give what was written."""
-    there = {name: results / f"{name}.json" for name in SUITES}
-    found = {name: json.loads(path.read_text("utf-8")) for name, path in there.items() if path.is_file()}
+    """Write the page and its figures for the results files that are there; give what was written.
+
+    A folder in `results` holds what another machine gave: its tables go to the end of the page, under the folder's name.
+    """
+    found = _read(results)
     readme = "../benchmarks/README.md" if docs.name == "docs" else "README.md"
     parts, written = [HEAD.format(readme=readme)], []
     for name, result in found.items():
@@ -37,8 +39,17 @@ def write(results: Path, docs: Path) -> list[Path]:
             written.append(path)
             images.append(f"![{label}](images/{path.name})\n")
         parts.append("\n".join([f"## {result['question']}\n", *images, section(result)]))
+    for folder in sorted(path for path in results.iterdir() if path.is_dir()):
+        parts.append(f"## On another machine: {folder.name.replace('-', ' ')}\n")
+        parts += [f"### {result['question']}\n\n{section(result)}" for result in _read(folder).values()]
     write_atomic(docs / "results.md", "\n".join(parts))
     return [docs / "results.md", *written]
+
+
+def _read(results: Path) -> dict[str, dict[str, Any]]:
+    """The results files of a folder by their suites' names, in the suites' order."""
+    there = {name: results / f"{name}.json" for name in SUITES}
+    return {name: json.loads(path.read_text("utf-8")) for name, path in there.items() if path.is_file()}
 
 
 def section(result: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The benchmarks' machinery: numbers by hand, the order of the runs, and that an interrupted benchmark goes on."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -144,14 +145,35 @@ def test_a_peer_that_is_not_there_is_recorded_and_not_run(suite, tmp_path, monke
     assert found["runs"] == []
 
 
-def test_results_of_another_machine_are_not_continued(suite, tmp_path):
+@pytest.mark.parametrize(("name", "there"), [("processor", "Z80"), ("bfloat16", "perhaps"), ("cores", 4711)])
+def test_results_of_another_machine_are_not_continued(suite, tmp_path, name, there):
     path = tmp_path / "trial.json"
     bench.measure(suite(), path, 1)
     found = json.loads(path.read_text())
-    found["machine"]["processor"] = "Z80"
+    here, found["machine"][name] = found["machine"][name], there
     path.write_text(json.dumps(found))
-    with pytest.raises(UsageError, match=r"^trial\.json was measured with processor = Z80 and here it is .*--again"):
+    with pytest.raises(UsageError) as refused:
         bench.measure(suite(), path, 1)
+    assert str(refused.value) == (
+        f"trial.json was measured with {name} = {there} and here it is {here}: "
+        "use --results FOLDER for this machine's own results, or --again to measure everything anew"
+    )
+
+
+def test_only_makes_no_environment_of_others_and_keeps_why_they_are_not_there(suite, tmp_path, monkeypatch):
+    path = tmp_path / "trial.json"
+    both = suite().contestants
+    trial = Suite("trial", "Which?", (both[0], dataclasses.replace(both[1], peer="other")), suite().columns)
+    missing = {"": "", "other": "no such wheel"}
+    monkeypatch.setattr(bench, "environment", lambda peer: Environment(Path(sys.executable), missing[peer]))
+    bench.measure(trial, path, 1, only="b")
+    asked = []
+    monkeypatch.setattr(bench, "environment", lambda peer: asked.append(peer) or Environment(Path(sys.executable)))
+    bench.measure(trial, path, 1, only="a")
+    found = json.loads(path.read_text())
+    assert asked == [""]
+    assert found["absent"] == {"b": "no such wheel"}
+    assert [run["contestant"] for run in found["runs"]] == ["a", "a"]
 
 
 def test_the_shown_command_has_no_path_of_the_machine(tmp_path):
@@ -194,3 +216,13 @@ def test_the_page_writes_medians_with_their_spread(suite, tmp_path):
     assert "| a | 2 | 2.50 (2.00 to 3.00) |" in text
     assert "| a | `python PROGRAM LOG SEED none` | thing 1.0 |" in text
     assert str(tmp_path) not in text
+
+
+def test_the_page_shows_another_machines_results_behind_all_others(suite, tmp_path):
+    for path in ("scale.json", "an-old-one/cifar.json"):
+        bench.measure(suite(), tmp_path / path, 1)
+    page.write(tmp_path, tmp_path / "out")
+    text = (tmp_path / "out" / "results.md").read_text("utf-8")
+    own, other = text.split("## On another machine: an old one\n")
+    assert own.count("| a | 2 | 2.50 (2.00 to 3.00) |") == other.count("| a | 2 | 2.50 (2.00 to 3.00) |") == 1
+    assert "### Which?" in other
