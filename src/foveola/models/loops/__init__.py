@@ -7,7 +7,7 @@ Feature maps come flat, channels last: float32, or bfloat16 as the uint16 of its
 float64 beyond; what is written is rounded once, to nearest, ties to even. The work is cut into the same chunks whatever the
 number of threads, so that this number changes no bit.
 
-Compiling takes 12 s for `vgg6` and 3 s for `fast`, once; `keeping` says where the outcome is kept.
+Compiling takes seconds, once (docs/why/speed.md); `keeping` says where the outcome is kept.
 """
 
 from __future__ import annotations

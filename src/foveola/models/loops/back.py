@@ -8,11 +8,11 @@ dweight = sum g x, dz = weight * inverse * (g - dbias / n - x * dweight / n) whe
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
 from foveola.models.loops.numbers import HOW, by_channel, get, lanes_of, put, relu, repeated
 from foveola.models.loops.pool import DROPPED, spread
-from foveola.models.loops.threads import CHUNKS, Task, float32s, own_chunks, uint8s, uint16s
+from foveola.models.loops.threads import CHUNKS, Task, feature_map, float32s, own_chunks, uint8s, words_of
 
 
 @njit(**HOW)
@@ -51,21 +51,19 @@ def _add_chunk(z, dy, winner, mean, k, sums, products):
 
 @Task
 def add_gradients(data):
-    """Sums of g and of g (r - mean), for each chunk and lane: bits, z, n, channels, dy, winner, mean, sums, products.
+    """Sums of g and of g (r - mean), for each chunk and lane: z, n, channels, dy, winner, mean, sums, products.
 
     Where nothing was pooled, winner is 0; else winner and z are the maps `winner` and `best` of `norm.relu_norm_pool_drop`.
     mean is float32 (channels,), sums and products are float32 (CHUNKS, lanes).
     """
-    words = carray(data, 9)
-    bits, n, channels = words[0], words[2], words[3]
+    words = words_of(data, 8)
+    n, channels = words[1], words[2]
     lanes = lanes_of(channels)
-    winner, mean = uint8s(words[5], n if words[5] else 0), float32s(words[6], channels)
+    z, dy = feature_map(data, words[0], n), feature_map(data, words[3], n)
+    winner, mean = uint8s(words[4], n if words[4] else 0), float32s(words[5], channels)
     for k in own_chunks():
-        sums, products = float32s(words[7] + 4 * k * lanes, lanes), float32s(words[8] + 4 * k * lanes, lanes)
-        if bits == 16:
-            _add_chunk(uint16s(words[1], n), uint16s(words[4], n), winner, mean, k, sums, products)
-        else:
-            _add_chunk(float32s(words[1], n), float32s(words[4], n), winner, mean, k, sums, products)
+        sums, products = float32s(words[6] + 4 * k * lanes, lanes), float32s(words[7] + 4 * k * lanes, lanes)
+        _add_chunk(z, dy, winner, mean, k, sums, products)
 
 
 @njit(**HOW)
@@ -125,18 +123,14 @@ def _back_chunk(z, dy, winner, width, factors, k, dz):
 
 @Task
 def relu_norm_back(data):
-    """dz: bits, z, n, channels, dy, winner, width, factors, dz.
+    """dz: z, n, channels, dy, winner, width, factors, dz.
 
     winner: as in `add_gradients`; dy: as long as z, or a quarter; factors: as `coefficients` gives them.
     """
-    words = carray(data, 9)
-    bits, n, channels, width = words[0], words[2], words[3], words[6]
-    small, winner = n // 4 if words[5] else n, uint8s(words[5], n // 4 if words[5] else 0)
-    factors = float32s(words[7], 3 * channels)
+    words = words_of(data, 8)
+    n, channels, width = words[1], words[2], words[5]
+    small, winner = n // 4 if words[4] else n, uint8s(words[4], n // 4 if words[4] else 0)
+    z, dy, dz = feature_map(data, words[0], n), feature_map(data, words[3], small), feature_map(data, words[7], n)
+    factors = float32s(words[6], 3 * channels)
     for k in own_chunks():
-        if bits == 16:
-            z, dy, dz = uint16s(words[1], n), uint16s(words[4], small), uint16s(words[8], n)
-            _back_chunk(z, dy, winner, width, factors, k, dz)
-        else:
-            z32, dy32, dz32 = float32s(words[1], n), float32s(words[4], small), float32s(words[8], n)
-            _back_chunk(z32, dy32, winner, width, factors, k, dz32)
+        _back_chunk(z, dy, winner, width, factors, k, dz)

@@ -1,16 +1,16 @@
 """ReLU and batch norm in two passes over a feature map, and both with pooling and dropout behind them: forward.
 
-Words of the tasks: `bits` is 16 or 32, of a feature map's numbers; a map is its address, its number of elements beside it.
+Words of the tasks: a feature map is its address, its number of elements beside it.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
 from foveola.models.loops.numbers import HOW, by_channel, draw, float_of_bits, get, lanes_of, put, relu, repeated
 from foveola.models.loops.pool import DROPPED
-from foveola.models.loops.threads import CHUNKS, Task, float32s, own_chunks, uint8s, uint16s
+from foveola.models.loops.threads import CHUNKS, Task, feature_map, float32s, own_chunks, uint8s, words_of
 
 
 @njit(**HOW)
@@ -45,17 +45,14 @@ def _add_chunk(z, channels, k, sums, squares):
 def add_relu(data):
     """Sums of relu(z) and of its squares about the first pixel, for each chunk and lane.
 
-    bits, z, n, channels, sums, squares; sums and squares are float32 (CHUNKS, lanes).
+    z, n, channels, sums, squares; sums and squares are float32 (CHUNKS, lanes).
     """
-    words = carray(data, 6)
-    bits, n, channels = words[0], words[2], words[3]
+    words = words_of(data, 5)
+    z, channels = feature_map(data, words[0], words[1]), words[2]
     lanes = lanes_of(channels)
     for k in own_chunks():
-        sums, squares = float32s(words[4] + 4 * k * lanes, lanes), float32s(words[5] + 4 * k * lanes, lanes)
-        if bits == 16:
-            _add_chunk(uint16s(words[1], n), channels, k, sums, squares)
-        else:
-            _add_chunk(float32s(words[1], n), channels, k, sums, squares)
+        sums, squares = float32s(words[3] + 4 * k * lanes, lanes), float32s(words[4] + 4 * k * lanes, lanes)
+        _add_chunk(z, channels, k, sums, squares)
 
 
 @njit(**HOW)
@@ -99,15 +96,13 @@ def _affine_chunk(z, scale, offset, k, y):
 
 @Task
 def relu_norm(data):
-    """y = relu(z) * scale + offset: bits, z, n, channels, scale, offset, y; scale and offset float32 (channels,)."""
-    words = carray(data, 7)
-    bits, n, channels = words[0], words[2], words[3]
-    scale, offset = float32s(words[4], channels), float32s(words[5], channels)
+    """y = relu(z) * scale + offset: z, n, channels, scale, offset, y; scale and offset float32 (channels,)."""
+    words = words_of(data, 6)
+    n, channels = words[1], words[2]
+    scale, offset = float32s(words[3], channels), float32s(words[4], channels)
+    z, y = feature_map(data, words[0], n), feature_map(data, words[5], n)
     for k in own_chunks():
-        if bits == 16:
-            _affine_chunk(uint16s(words[1], n), scale, offset, k, uint16s(words[6], n))
-        else:
-            _affine_chunk(float32s(words[1], n), scale, offset, k, float32s(words[6], n))
+        _affine_chunk(z, scale, offset, k, y)
 
 
 @njit(**HOW)
@@ -153,19 +148,15 @@ def _pool_chunk(z, scale, offset, width, key, dropped, keep, k, y, best, winner)
 def relu_norm_pool_drop(data):
     """y = dropout(maxpool2x2(relu(z) * scale + offset)); which of the four pixels each value is from, and what z was there.
 
-    bits, z, n, channels, scale, offset, y, width, key, dropped, keep, best, winner. z: rows of `width` pixels, an even
+    z, n, channels, scale, offset, y, width, key, dropped, keep, best, winner. z: rows of `width` pixels, an even
     number of both; y and best: a quarter of it; winner: uint8 like y, 0 and 1 above, 2 and 3 below, or DROPPED. A place is
     dropped when the 32 bits of `draw` with this key are below `dropped`, else multiplied by `keep`, the bits of a float32.
     """
-    words = carray(data, 13)
-    bits, n, channels = words[0], words[2], words[3]
-    scale, offset = float32s(words[4], channels), float32s(words[5], channels)
-    width, key, dropped = words[7], np.uint64(words[8]), np.uint32(words[9])
-    keep, winner = float_of_bits(np.uint32(words[10])), uint8s(words[12], n // 4)
+    words = words_of(data, 12)
+    n, channels = words[1], words[2]
+    scale, offset = float32s(words[3], channels), float32s(words[4], channels)
+    width, key, dropped, keep = words[6], np.uint64(words[7]), np.uint32(words[8]), float_of_bits(np.uint32(words[9]))
+    z, y = feature_map(data, words[0], n), feature_map(data, words[5], n // 4)
+    best, winner = feature_map(data, words[10], n // 4), uint8s(words[11], n // 4)
     for k in own_chunks():
-        if bits == 16:
-            z, y, best = uint16s(words[1], n), uint16s(words[6], n // 4), uint16s(words[11], n // 4)
-            _pool_chunk(z, scale, offset, width, key, dropped, keep, k, y, best, winner)
-        else:
-            z32, y32, best32 = float32s(words[1], n), float32s(words[6], n // 4), float32s(words[11], n // 4)
-            _pool_chunk(z32, scale, offset, width, key, dropped, keep, k, y32, best32, winner)
+        _pool_chunk(z, scale, offset, width, key, dropped, keep, k, y, best, winner)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
 from foveola.models.loops.numbers import HOW, get
-from foveola.models.loops.threads import CHUNKS, Task, float32s, own_chunks, uint8s, uint16s
+from foveola.models.loops.threads import CHUNKS, Task, feature_map, own_chunks, uint8s, words_of
 
 DROPPED = 4
 """Beside 0..3, which of the four pixels won, in the uint8 map of a pooling: none did, dropout took the place."""
@@ -59,20 +59,17 @@ def _pool_pairs(z, height, width, channels, k, y, winner):
 
 @Task
 def max_pool(data):
-    """y = maxpool2x2(z), and which of the four pixels each value is from: bits, z, n, height, width, channels, y, winner.
+    """y = maxpool2x2(z), and which of the four pixels each value is from: z, n, height, width, channels, y, winner.
 
     z: (n, height, width, channels); y and winner: (n, height // 2, width // 2, channels), winner uint8, 0 and 1 above, 2 and
     3 below. An odd row or column at the end is left out.
     """
-    words = carray(data, 8)
-    bits, height, width, channels = words[0], words[3], words[4], words[5]
-    many, few = words[2] * height * width * channels, words[2] * (height // 2) * (width // 2) * channels
-    winner = uint8s(words[7], few)
+    words = words_of(data, 7)
+    n, height, width, channels = words[1], words[2], words[3], words[4]
+    many, few = n * height * width * channels, n * (height // 2) * (width // 2) * channels
+    z, y, winner = feature_map(data, words[0], many), feature_map(data, words[5], few), uint8s(words[6], few)
     for k in own_chunks():
-        if bits == 16:
-            _pool_pairs(uint16s(words[1], many), height, width, channels, k, uint16s(words[6], few), winner)
-        else:
-            _pool_pairs(float32s(words[1], many), height, width, channels, k, float32s(words[6], few), winner)
+        _pool_pairs(z, height, width, channels, k, y, winner)
 
 
 @njit(**HOW)
@@ -106,13 +103,10 @@ def _back_pairs(dy, winner, height, width, channels, k, dz):
 
 @Task
 def max_pool_back(data):
-    """The gradient of `max_pool`'s input, written whole: bits, dz, n, height, width, channels, dy, winner."""
-    words = carray(data, 8)
-    bits, height, width, channels = words[0], words[3], words[4], words[5]
-    many, few = words[2] * height * width * channels, words[2] * (height // 2) * (width // 2) * channels
-    winner = uint8s(words[7], few)
+    """The gradient of `max_pool`'s input, written whole: dz, n, height, width, channels, dy, winner."""
+    words = words_of(data, 7)
+    n, height, width, channels = words[1], words[2], words[3], words[4]
+    many, few = n * height * width * channels, n * (height // 2) * (width // 2) * channels
+    dz, dy, winner = feature_map(data, words[0], many), feature_map(data, words[5], few), uint8s(words[6], few)
     for k in own_chunks():
-        if bits == 16:
-            _back_pairs(uint16s(words[6], few), winner, height, width, channels, k, uint16s(words[1], many))
-        else:
-            _back_pairs(float32s(words[6], few), winner, height, width, channels, k, float32s(words[1], many))
+        _back_pairs(dy, winner, height, width, channels, k, dz)

@@ -4,7 +4,8 @@ torch computes on the threads of the GNU OpenMP library that it brings, and so d
 another such library, which neither package brings. GOMP_parallel is what a compiler makes of "#pragma omp parallel":
 https://gcc.gnu.org/onlinedocs/libgomp/Implementing-PARALLEL-construct.html
 
-A task is a C function of one argument, the address of its words: int64, addresses and sizes. It allocates what it needs and
+A task is a C function of one argument, the address of its words: int64, addresses and sizes. The argument's type names the
+numbers of the feature maps, so that a task is compiled for those it meets and no others. It allocates what it needs and
 raises nothing. Each thread does the chunks that are its own.
 """
 
@@ -60,23 +61,29 @@ def _external(name):
 _thread_number, _thread_count = _external("omp_get_thread_num"), _external("omp_get_num_threads")
 
 
+NUMBERS = {16: types.uint16, 32: types.float32}
+"""What stands for the numbers of a feature map, by their bits."""
+
+
 class Task:
     """A function of a task's words that is compiled on the first call and then run on all of torch's threads."""
 
     def __init__(self, function: Callable[[Any], None]) -> None:
         self._function = function
+        self._compiled: dict[int, Any] = {}
         self.__doc__ = function.__doc__
 
-    @functools.cached_property
-    def compiled(self) -> Any:
-        """The C function; it must live as long as its address is in use."""
-        with kept():
-            return numba.cfunc(types.void(types.CPointer(types.int64)), **HOW)(self._function)
+    def compiled(self, bits: int) -> Any:
+        """The C function for feature maps of such numbers; it must live as long as its address is in use."""
+        if bits not in self._compiled:
+            with kept():
+                self._compiled[bits] = numba.cfunc(types.void(types.CPointer(NUMBERS[bits])), **HOW)(self._function)
+        return self._compiled[bits]
 
-    def __call__(self, *words: int) -> None:
-        """Run it on these words; returns when all chunks are done."""
+    def __call__(self, bits: int, *words: int) -> None:
+        """Run it on these words, for feature maps whose numbers have 16 or 32 bits; returns when all chunks are done."""
         memory = np.array(words, np.int64)
-        pool()(self.compiled.address, memory.ctypes.data, 0, 0)
+        pool()(self.compiled(bits).address, memory.ctypes.data, 0, 0)
 
 
 def _pointer_to(number, memory):
@@ -93,8 +100,27 @@ def _pointer_to(number, memory):
 
 
 _uint8_at = _pointer_to(types.uint8, ir.IntType(8))
-_uint16_at = _pointer_to(types.uint16, ir.IntType(16))
 _float32_at = _pointer_to(types.float32, ir.FloatType())
+
+
+@intrinsic
+def _words_at(_, data):
+    """The same pointer, to int64."""
+
+    def generate(context, builder, signature, got):
+        return builder.bitcast(got[0], ir.IntType(64).as_pointer())
+
+    return types.CPointer(types.int64)(data), generate
+
+
+@intrinsic
+def _like(_, data, address):
+    """A pointer to where the address says, of the type of `data`."""
+
+    def generate(context, builder, signature, got):
+        return builder.inttoptr(got[1], got[0].type)
+
+    return data(data, types.int64), generate
 
 
 @njit(**HOW)
@@ -111,12 +137,18 @@ def uint8s(address, n):
 
 
 @njit(**HOW)
-def uint16s(address, n):
-    """The n numbers of 16 bits at an address, as an array."""
-    return carray(_uint16_at(address), (n,), np.uint16)
-
-
-@njit(**HOW)
 def float32s(address, n):
     """The n numbers of 32 bits at an address, as an array."""
     return carray(_float32_at(address), (n,), np.float32)
+
+
+@njit(**HOW)
+def words_of(data, n):
+    """The n words of a task."""
+    return carray(_words_at(data), (n,), np.int64)
+
+
+@njit(**HOW)
+def feature_map(data, address, n):
+    """The n numbers of a feature map at an address, as an array: of the type that the task was compiled for."""
+    return carray(_like(data, address), (n,))
