@@ -28,13 +28,14 @@ from benchmarks.machine import ROOT
 from foveola.learning.device import choose_precision
 from foveola.learning.fit import Stepper
 from foveola.learning.fit_spec import FitSpec
+from foveola.models.convolve import NAME
 from foveola.models.table import RECOMMENDED_FIT, build, initialise_from
 from foveola.specs import build as build_spec
 from foveola.types import Size
 
 CPU = torch.device("cpu")
-CONVOLUTIONS = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::_slow_conv2d_forward")
-"""The profiler's names of the work inside convolutions: forward, and both gradients."""
+CONVOLUTIONS = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::_slow_conv2d_forward", NAME)
+"""The profiler's names of the work inside convolutions: forward, and both gradients; the last is our own, of the weights."""
 
 
 NETWORKS = ("fast", "vgg6")

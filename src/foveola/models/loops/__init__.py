@@ -25,10 +25,11 @@ with kept():
     from foveola.models.loops.numbers import lanes_of
     from foveola.models.loops.pool import max_pool, max_pool_back
     from foveola.models.loops.threads import CHUNKS, pool
+    from foveola.models.loops.weights import GROUPS, add_weight_gradients
 
 pool()  # an ImportError where torch's threads can't be had
 
 __all__ = [
-    "CHUNKS", "add_gradients", "add_relu", "coefficients", "lanes_of", "max_pool", "max_pool_back", "normalise",
-    "relu_norm", "relu_norm_back", "relu_norm_pool_drop",
+    "CHUNKS", "GROUPS", "add_gradients", "add_relu", "add_weight_gradients", "coefficients", "lanes_of", "max_pool",
+    "max_pool_back", "normalise", "relu_norm", "relu_norm_back", "relu_norm_pool_drop",
 ]  # fmt: skip

@@ -124,10 +124,16 @@ def _like(_, data, address):
 
 
 @njit(**HOW)
-def own_chunks():
-    """The numbers of this thread's chunks, which lie side by side, as torch shares out its own work."""
+def own_part(pieces):
+    """The numbers of this thread's pieces of work, which lie side by side, as torch shares out its own."""
     thread, threads = _thread_number(), _thread_count()
-    return range(CHUNKS * thread // threads, CHUNKS * (thread + 1) // threads)
+    return range(pieces * thread // threads, pieces * (thread + 1) // threads)
+
+
+@njit(**HOW)
+def own_chunks():
+    """The numbers of this thread's chunks."""
+    return own_part(CHUNKS)
 
 
 @njit(**HOW)

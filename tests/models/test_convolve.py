@@ -1,0 +1,145 @@
+"""Our gradient of a convolution's weights: torch's own in float64 is the oracle."""
+
+import contextlib
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from foveola.models import convolve, fused
+from foveola.models.convolve import own_gradients, weight_gradient
+from foveola.models.table import build
+from foveola.types import Size
+
+pytestmark = pytest.mark.skipif(fused.loops() is None, reason="the loops need Linux and numba")
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def pays(monkeypatch):
+    """As on a processor with AVX2 only, whatever this one is."""
+    monkeypatch.setattr(convolve, "_pays", lambda: True)
+
+
+def maps(*shape, seed=0):
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    return values.contiguous(memory_format=torch.channels_last)
+
+
+def both_maps(n, inputs, outputs, size, kernel, padding):
+    sides = [side + 2 * pad - taps + 1 for side, pad, taps in zip(size, padding, kernel, strict=True)]
+    return maps(n, inputs, *size), maps(n, outputs, *sides, seed=1)
+
+
+CASES = [
+    pytest.param((9, 24, 32, (31, 31), (3, 3), (1, 1)), id="tiles of 4 x 24"),
+    pytest.param((3, 16, 12, (8, 8), (3, 3), (1, 1)), id="tiles of 6 x 16"),
+    pytest.param((2, 32, 20, (7, 5), (3, 3), (1, 1)), id="tiles of 6 and 4 x 16"),
+    pytest.param((2, 40, 32, (6, 6), (3, 3), (0, 0)), id="tiles of 16 and 8, no padding"),
+    pytest.param((1, 8, 4, (5, 5), (3, 3), (1, 1)), id="the smallest tile, one picture"),
+    pytest.param((2, 48, 8, (9, 11), (3, 5), (1, 2)), id="a kernel that is no square"),
+    pytest.param((2, 8, 8, (1, 1), (5, 5), (2, 2)), id="places of the kernel that no pixel reaches"),
+    pytest.param((2, 16, 8, (3, 300), (3, 3), (1, 1)), id="rows longer than what is gone over at once"),
+    pytest.param((17, 128, 64, (7, 7), (3, 3), (1, 1)), id="pictures that fill no group evenly"),
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_gradient_is_torchs_in_float64(case):
+    _, inputs, outputs, _, kernel, padding = case
+    x, dy = both_maps(*case)
+    shape = (outputs, inputs, *kernel)
+    found = weight_gradient(x, dy, shape, padding)
+    expected = nn.grad.conv2d_weight(x.double(), shape, dy.double(), padding=padding)
+    assert found.shape == shape and found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_the_number_of_threads_changes_no_bit():
+    x, dy = both_maps(13, 32, 32, (9, 9), (3, 3), (1, 1))
+    threads, found = torch.get_num_threads(), []
+    try:
+        for many in (1, 2, 3, 11):
+            torch.set_num_threads(many)
+            found.append(weight_gradient(x, dy, (32, 32, 3, 3), (1, 1)))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(found[0], other) for other in found[1:])
+
+
+@pytest.mark.parametrize("name", ["fast", "vgg6"])
+def test_a_network_learns_the_same_with_them(name):
+    torch.manual_seed(0)
+    model = build(name, Size(24, 24), 3).to(memory_format=torch.channels_last)
+    images = torch.randint(0, 256, (8, 3, 24, 24), dtype=torch.uint8)
+    gradients = []
+    for mode in (own_gradients(CPU, torch.float32), contextlib.nullcontext()):
+        own = copy.deepcopy(model).train()
+        torch.manual_seed(1)
+        with mode:
+            logits = own(images)
+        F.cross_entropy(logits, torch.arange(8) % 3).backward()
+        gradients.append([p.grad for p in own.parameters() if p.grad is not None])
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()))
+
+
+def test_a_convolution_with_a_bias_gets_all_three_gradients():
+    layer, x = nn.Conv2d(16, 8, 3, padding=1), maps(4, 16, 6, 6).requires_grad_()
+    with own_gradients(CPU, torch.float32):
+        y = layer(x)
+    assert taken(y)
+    towards = maps(4, 8, 6, 6, seed=2)
+    found = torch.autograd.grad(y, [x, layer.weight, layer.bias], towards)
+    exact = copy.deepcopy(layer).double()
+    z = x.detach().double().requires_grad_()
+    expected = torch.autograd.grad(exact(z), [z, exact.weight, exact.bias], towards.double())
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=1e-4, atol=1e-5)
+
+
+def taken(out):
+    """Whether the loops have this convolution."""
+    return type(out.grad_fn).__name__ == "_ConvolutionBackward"
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        pytest.param(nn.Conv2d(3, 8, 3, padding=1), (2, 3, 8, 8), id="three inputs"),
+        pytest.param(nn.Conv2d(8, 6, 3, padding=1), (2, 8, 8, 8), id="six outputs"),
+        pytest.param(nn.Conv2d(8, 8, 3, stride=2), (2, 8, 16, 16), id="a stride"),
+        pytest.param(nn.Conv2d(8, 8, 3, dilation=2), (2, 8, 16, 16), id="a dilation"),
+        pytest.param(nn.Conv2d(16, 16, 3, groups=2), (2, 16, 8, 8), id="groups"),
+        pytest.param(nn.Conv2d(8, 8, 3, padding="same"), (2, 8, 8, 8), id="padding by name"),
+        pytest.param(nn.Conv2d(8, 8, 1), (2, 8, 8, 8), id="a kernel of one pixel"),
+        pytest.param(nn.Conv2d(8, 8, 3, padding=1), (2, 8, 4, 4), id="a small map"),
+        pytest.param(nn.Conv2d(8, 8, 3, padding=1).requires_grad_(False), (2, 8, 8, 8), id="frozen"),
+        pytest.param(nn.Conv2d(8, 8, 3, padding=1).double(), (2, 8, 8, 8), id="float64"),
+        pytest.param(nn.Conv2d(8, 8, 3, padding=1), (8, 8, 8), id="a picture that is no batch"),
+    ],
+)
+def test_what_does_not_fit_is_left_to_torch(layer, shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(layer.weight.dtype).requires_grad_()
+    with own_gradients(CPU, torch.float32):
+        y = layer(x)
+    assert not taken(y)
+    assert torch.equal(y, layer(x))
+
+
+def test_nothing_is_taken_where_no_gradient_is_asked_for():
+    with own_gradients(CPU, torch.float32), torch.no_grad():
+        assert nn.Conv2d(8, 8, 3, padding=1)(maps(2, 8, 8, 8)).grad_fn is None
+
+
+@pytest.mark.parametrize("why", ["AVX-512", "bfloat16", "no loops"])
+def test_elsewhere_torch_has_all_convolutions(why, monkeypatch):
+    if why == "AVX-512":
+        monkeypatch.setattr(convolve, "_pays", lambda: False)
+    if why == "no loops":
+        monkeypatch.setattr(convolve, "loops", lambda: None)
+    with own_gradients(CPU, torch.bfloat16 if why == "bfloat16" else torch.float32):
+        assert not taken(nn.Conv2d(8, 8, 3, padding=1)(maps(2, 8, 8, 8)))
