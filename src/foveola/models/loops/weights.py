@@ -15,8 +15,8 @@ from foveola.models.loops.numbers import HOW
 from foveola.models.loops.threads import Task, float32s, own_part, words_of
 from foveola.models.loops.tiles import add_tile, height_of_tile, width_of_tile
 
-GROUPS = 8
-"""Pictures are shared out in so many groups, each with sums of its own; more threads than that have nothing to do."""
+GROUPS, QUARTERS = 8, 4
+"""The work comes in pieces: pictures in so many groups, each with sums of its own, times so many shares of the outputs."""
 
 _AT_ONCE = 2**14
 """So many bytes of a packed map, half of a core's first cache, are gone over before the next rows are begun."""
@@ -33,17 +33,20 @@ def _pack(maps, pixels, channels, begin, wide, out):
 
 
 @njit(**HOW)
-def _pack_both(x, dy, pixels, fewer, inputs, outputs, packed_x, packed_dy):
-    """One picture's two maps, of `pixels` and `fewer` pixels, in the tiles' order."""
+def _pack_inputs(x, pixels, inputs, out):
     begin = 0
     while begin < inputs:
         wide = width_of_tile(inputs, begin)
-        _pack(x, pixels, inputs, begin, wide, packed_x[begin * pixels :])
+        _pack(x, pixels, inputs, begin, wide, out[begin * pixels :])
         begin += wide
-    begin = 0
-    while begin < outputs:
-        high = height_of_tile(inputs, outputs, begin)
-        _pack(dy, fewer, outputs, begin, high, packed_dy[begin * fewer :])
+
+
+@njit(**HOW)
+def _pack_outputs(dy, pixels, inputs, outputs, first, beyond, out):
+    begin = first
+    while begin < beyond:
+        high = height_of_tile(inputs, beyond, begin)
+        _pack(dy, pixels, outputs, begin, high, out[begin * pixels :])
         begin += high
 
 
@@ -64,18 +67,18 @@ def _add_rows(x, dy, dw, shape, begin, end, wide, high):
 
 
 @njit(**HOW)
-def _add_picture(x, dy, dw, shape):
-    """Add one picture, its packed maps as arrays, to the sums at the address dw."""
-    height, width, inputs, outputs, tall, broad, above, left = shape
+def _add_picture(x, dy, dw, shape, first, beyond):
+    """Add one picture, its packed maps as arrays, to the sums at the address dw: the outputs from `first` to `beyond`."""
+    height, width, inputs, _, tall, broad, above, left = shape
     rows, columns = height + 2 * above - tall + 1, width + 2 * left - broad + 1
     many = max(1, _AT_ONCE // (4 * 16 * columns))
     for begin in range(0, rows, many):
         from_input = 0
         while from_input < inputs:
             wide = width_of_tile(inputs, from_input)
-            from_output = 0
-            while from_output < outputs:
-                high = height_of_tile(inputs, outputs, from_output)
+            from_output = first
+            while from_output < beyond:
+                high = height_of_tile(inputs, beyond, from_output)
                 its_x = x.ctypes.data + 4 * from_input * height * width
                 its_dy = dy.ctypes.data + 4 * from_output * rows * columns
                 its_dw = dw + 4 * (from_output * tall * broad * inputs + from_input)
@@ -97,12 +100,18 @@ def add_weight_gradients(data):
     shape = height, width, inputs, outputs, tall, broad, above, left
     pixels, fewer = height * width, (height + 2 * above - tall + 1) * (width + 2 * left - broad + 1)
     x, dy = np.empty(pixels * inputs, np.float32), np.empty(fewer * outputs, np.float32)
-    size = outputs * tall * broad * inputs
-    for group in own_part(GROUPS):
-        sums = words[2] + 4 * group * size
-        float32s(sums, size)[:] = np.float32(0)
+    step = tall * broad * inputs
+    part = own_part(GROUPS * QUARTERS)
+    for group in range(part.start // QUARTERS, -(-part.stop // QUARTERS)):
+        # All of a group's quarters that are this thread's at once: what is added to a number, and in which order, stays.
+        first = outputs // 4 * max(part.start - QUARTERS * group, 0) // QUARTERS * 4
+        beyond = outputs // 4 * min(part.stop - QUARTERS * group, QUARTERS) // QUARTERS * 4
+        if first == beyond:
+            continue
+        sums = words[2] + 4 * group * outputs * step
+        float32s(sums + 4 * first * step, (beyond - first) * step)[:] = np.float32(0)
         for picture in range(n * group // GROUPS, n * (group + 1) // GROUPS):
-            its_x = float32s(words[0] + 4 * picture * len(x), len(x))
+            _pack_inputs(float32s(words[0] + 4 * picture * len(x), len(x)), pixels, inputs, x)
             its_dy = float32s(words[1] + 4 * picture * len(dy), len(dy))
-            _pack_both(its_x, its_dy, pixels, fewer, inputs, outputs, x, dy)
-            _add_picture(x, dy, sums, shape)
+            _pack_outputs(its_dy, fewer, inputs, outputs, first, beyond, dy)
+            _add_picture(x, dy, sums, shape, first, beyond)
