@@ -53,17 +53,19 @@ def _read(results: Path) -> dict[str, dict[str, Any]]:
 
 
 def section(result: Mapping[str, Any]) -> str:
-    """A suite's tables as Markdown: numbers, then commands, then the machine."""
+    """A suite's tables as Markdown: numbers, then commands, then the machine; who never ran is left out."""
+    ran = {run["contestant"] for run in result["runs"]}
+    contestants = [contestant for contestant in result["contestants"] if contestant["name"] in ran]
     shown = [c for c in result["columns"] if any(c[1] in numbers for numbers in result["summary"].values())]
     lines = ["| contestant | n | " + " | ".join(heading for heading, _, _ in shown) + " |"]
     lines.append("|---|---|" + "---|" * len(shown))
-    for contestant in result["contestants"]:
+    for contestant in contestants:
         numbers = result["summary"].get(contestant["name"], {})
         n = max((int(value["n"]) for value in numbers.values()), default=0)
         cells = [_cell(numbers.get(key), kind) for _, key, kind in shown]
         lines.append(f"| {contestant['name']} | {n} | " + " | ".join(cells) + " |")
     lines += ["", "| contestant | command | versions |", "|---|---|---|"]
-    for contestant in result["contestants"]:
+    for contestant in contestants:
         lines.append(f"| {contestant['name']} | `{contestant['command']}` | {_versions(result, contestant['name'])} |")
     lines += ["", *_remarks(result), _machine(result), ""]
     return "\n".join(lines)
@@ -77,7 +79,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
         if run["error"]:
             yield f"- {run['contestant']}, run {run['repeat'] + 1}, failed: {run['error']}"
     for contestant in result["contestants"]:
-        if contestant["note"]:
+        if contestant["note"] and contestant["name"] in {run["contestant"] for run in result["runs"]}:
             yield f"- {contestant['name']}: {contestant['note']}."
     measured = [numbers for numbers in result["summary"].values() if "estimated_seconds" in numbers]
     if measured:

@@ -226,3 +226,11 @@ def test_the_page_shows_another_machines_results_behind_all_others(suite, tmp_pa
     own, other = text.split("## On another machine: an old one\n")
     assert own.count("| a | 2 | 2.50 (2.00 to 3.00) |") == other.count("| a | 2 | 2.50 (2.00 to 3.00) |") == 1
     assert "### Which?" in other
+
+
+def test_the_page_leaves_out_who_never_ran(suite, tmp_path):
+    bench.measure(suite(), tmp_path / "scale.json", 1, only="b")
+    page.write(tmp_path, tmp_path / "out")
+    text = (tmp_path / "out" / "results.md").read_text("utf-8")
+    assert text.count("\n| b | ") == 2
+    assert "\n| a | " not in text
