@@ -39,7 +39,7 @@ def write(results: Path, docs: Path) -> list[Path]:
             written.append(path)
             images.append(f"![{label}](images/{path.name})\n")
         parts.append("\n".join([f"## {result['question']}\n", *images, section(result)]))
-    for folder in sorted(path for path in results.iterdir() if path.is_dir()):
+    for folder in sorted(path for path in results.glob("*") if path.is_dir()):
         parts.append(f"## On another machine: {folder.name.replace('-', ' ')}\n")
         parts += [f"### {result['question']}\n\n{section(result)}" for result in _read(folder).values()]
     write_atomic(docs / "results.md", "\n".join(parts))

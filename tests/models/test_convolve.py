@@ -42,7 +42,7 @@ CASES = [
     pytest.param((1, 8, 4, (5, 5), (3, 3), (1, 1)), id="the smallest tile, one picture"),
     pytest.param((2, 48, 8, (9, 11), (3, 5), (1, 2)), id="a kernel that is no square"),
     pytest.param((2, 8, 8, (1, 1), (5, 5), (2, 2)), id="places of the kernel that no pixel reaches"),
-    pytest.param((2, 16, 8, (3, 300), (3, 3), (1, 1)), id="rows longer than what is gone over at once"),
+    pytest.param((2, 16, 8, (3, 300), (3, 3), (1, 1)), id="long rows"),
     pytest.param((17, 128, 64, (7, 7), (3, 3), (1, 1)), id="pictures that fill no group evenly"),
 ]
 

@@ -19,7 +19,7 @@ from torch.profiler import record_function
 from foveola.models.fused import loops
 
 LEAST_PIXELS, LEAST_TAPS = 25, 9
-"""Smaller maps and kernels are left to torch: too little is done with a tile, or with what was packed (docs/why/speed.md)."""
+"""Smaller maps and kernels are left to torch: too little is done with a tile (docs/why/speed.md)."""
 
 NAME = "foveola::convolution_weights"
 """What the gradient is called in torch's profiler."""

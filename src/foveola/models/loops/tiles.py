@@ -129,15 +129,15 @@ def height_of_tile(inputs, outputs, begin):
 
 
 @njit(**HOW)
-def add_tile(x, dy, dw, rows, pixels, x_row, dy_row, wide, high, step):
-    """Add a region's outer products to a tile of `high` x `wide` numbers; the words are those of `_tile`, maps are packed."""
+def add_tile(wide, high, x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step):
+    """Add a region's outer products to a tile of `high` x `wide` numbers; the other words are those of `_tile`."""
     if wide == 24:
-        _ADD_4X24(x, dy, dw, rows, pixels, x_row, dy_row, wide, high, step)
+        _ADD_4X24(x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step)
     elif wide == 16 and high == 6:
-        _ADD_6X16(x, dy, dw, rows, pixels, x_row, dy_row, wide, high, step)
+        _ADD_6X16(x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step)
     elif wide == 16:
-        _ADD_4X16(x, dy, dw, rows, pixels, x_row, dy_row, wide, high, step)
+        _ADD_4X16(x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step)
     elif high == 6:
-        _ADD_6X8(x, dy, dw, rows, pixels, x_row, dy_row, wide, high, step)
+        _ADD_6X8(x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step)
     else:
-        _ADD_4X8(x, dy, dw, rows, pixels, x_row, dy_row, wide, high, step)
+        _ADD_4X8(x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step)

@@ -1,9 +1,9 @@
 """The gradient of a convolution's weights in float32, for processors with vectors of eight numbers (AVX2).
 
 oneDNN computes it there at half the rate of its other convolutions (docs/why/speed.md). Here a tile of 4 or 6 outputs by 8 to
-24 inputs stays in registers while some rows of a picture go by: each pixel adds the outer product of what came in and the
-gradient of what went out. Before that a picture's channels are laid side by side as the tiles take them. Method: K. Goto and
-R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008, doi:10.1145/1356052.1356053.
+24 inputs stays in registers while a picture goes by: each pixel adds the outer product of what came in and the gradient of
+what went out. Method: K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008,
+doi:10.1145/1356052.1356053, without its packing: with channels last the tiles find their numbers side by side.
 """
 
 from __future__ import annotations
@@ -18,73 +18,36 @@ from foveola.models.loops.tiles import add_tile, height_of_tile, width_of_tile
 GROUPS, QUARTERS = 8, 4
 """The work comes in pieces: pictures in so many groups, each with sums of its own, times so many shares of the outputs."""
 
-_AT_ONCE = 2**14
-"""So many bytes of a packed map, half of a core's first cache, are gone over before the next rows are begun."""
-
 
 @njit(**HOW)
-def _pack(maps, pixels, channels, begin, wide, out):
-    """Write the channels from `begin` on, `wide` of them, of all pixels side by side."""
-    for pixel in range(pixels):
-        place = pixel * channels + begin
-        some, to = maps[place : place + wide], out[pixel * wide : (pixel + 1) * wide]
-        for j in range(wide):
-            to[j] = some[j]
-
-
-@njit(**HOW)
-def _pack_inputs(x, pixels, inputs, out):
-    begin = 0
-    while begin < inputs:
-        wide = width_of_tile(inputs, begin)
-        _pack(x, pixels, inputs, begin, wide, out[begin * pixels :])
-        begin += wide
-
-
-@njit(**HOW)
-def _pack_outputs(dy, pixels, inputs, outputs, first, beyond, out):
-    begin = first
-    while begin < beyond:
-        high = height_of_tile(inputs, beyond, begin)
-        _pack(dy, pixels, outputs, begin, high, out[begin * pixels :])
-        begin += high
-
-
-@njit(**HOW)
-def _add_rows(x, dy, dw, shape, begin, end, wide, high):
-    """Add the rows of dy from `begin` to `end` to one tile at every place of the kernel; x, dy, dw: addresses of the tile."""
-    height, width, inputs, _, tall, broad, above, left = shape
-    columns, step = width + 2 * left - broad + 1, tall * broad * inputs
-    for i in range(tall):
-        top, bottom = max(begin, above - i), min(end, height + above - i)
-        for j in range(broad):
-            first, beyond = max(0, left - j), min(columns, width + left - j)
-            if top < bottom and first < beyond:
-                at = ((top + i - above) * width + first + j - left) * wide
-                gradient, place = (top * columns + first) * high, (i * broad + j) * inputs
-                size = bottom - top, beyond - first, width * wide, columns * high
-                add_tile(x + 4 * at, dy + 4 * gradient, dw + 4 * place, *size, wide, high, step)
+def _add_region(x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step, first, beyond):
+    """Add one picture's region at one place of the kernel, tile by tile: the outputs from `first` to `beyond`."""
+    from_input = 0
+    while from_input < inputs:
+        wide = width_of_tile(inputs, from_input)
+        from_output = first
+        while from_output < beyond:
+            high = height_of_tile(inputs, beyond, from_output)
+            at = x + 4 * from_input, dy + 4 * from_output, dw + 4 * (from_output * step + from_input)
+            add_tile(wide, high, *at, rows, pixels, x_row, dy_row, inputs, outputs, step)
+            from_output += high
+        from_input += wide
 
 
 @njit(**HOW)
 def _add_picture(x, dy, dw, shape, first, beyond):
-    """Add one picture, its packed maps as arrays, to the sums at the address dw: the outputs from `first` to `beyond`."""
-    height, width, inputs, _, tall, broad, above, left = shape
+    """Add one picture's maps to the sums, all three addresses: the outputs from `first` to `beyond`."""
+    height, width, inputs, outputs, tall, broad, above, left = shape
     rows, columns = height + 2 * above - tall + 1, width + 2 * left - broad + 1
-    many = max(1, _AT_ONCE // (4 * 16 * columns))
-    for begin in range(0, rows, many):
-        from_input = 0
-        while from_input < inputs:
-            wide = width_of_tile(inputs, from_input)
-            from_output = first
-            while from_output < beyond:
-                high = height_of_tile(inputs, beyond, from_output)
-                its_x = x.ctypes.data + 4 * from_input * height * width
-                its_dy = dy.ctypes.data + 4 * from_output * rows * columns
-                its_dw = dw + 4 * (from_output * tall * broad * inputs + from_input)
-                _add_rows(its_x, its_dy, its_dw, shape, begin, min(begin + many, rows), wide, high)
-                from_output += high
-            from_input += wide
+    for i in range(tall):
+        top, bottom = max(0, above - i), min(rows, height + above - i)
+        for j in range(broad):
+            begin, end = max(0, left - j), min(columns, width + left - j)
+            if top < bottom and begin < end:
+                at = x + 4 * ((top + i - above) * width + begin + j - left) * inputs
+                gradient, place = dy + 4 * (top * columns + begin) * outputs, dw + 4 * (i * broad + j) * inputs
+                size = bottom - top, end - begin, width * inputs, columns * outputs
+                _add_region(at, gradient, place, *size, inputs, outputs, tall * broad * inputs, first, beyond)
 
 
 @Task
@@ -99,7 +62,6 @@ def add_weight_gradients(data):
     tall, broad, above, left = words[8], words[9], words[10], words[11]
     shape = height, width, inputs, outputs, tall, broad, above, left
     pixels, fewer = height * width, (height + 2 * above - tall + 1) * (width + 2 * left - broad + 1)
-    x, dy = np.empty(pixels * inputs, np.float32), np.empty(fewer * outputs, np.float32)
     step = tall * broad * inputs
     part = own_part(GROUPS * QUARTERS)
     for group in range(part.start // QUARTERS, -(-part.stop // QUARTERS)):
@@ -111,7 +73,5 @@ def add_weight_gradients(data):
         sums = words[2] + 4 * group * outputs * step
         float32s(sums + 4 * first * step, (beyond - first) * step)[:] = np.float32(0)
         for picture in range(n * group // GROUPS, n * (group + 1) // GROUPS):
-            _pack_inputs(float32s(words[0] + 4 * picture * len(x), len(x)), pixels, inputs, x)
-            its_dy = float32s(words[1] + 4 * picture * len(dy), len(dy))
-            _pack_outputs(its_dy, fewer, inputs, outputs, first, beyond, dy)
+            x, dy = words[0] + 4 * picture * pixels * inputs, words[1] + 4 * picture * fewer * outputs
             _add_picture(x, dy, sums, shape, first, beyond)
