@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from foveola.models import convolve, fused
-from foveola.models.convolve import own_gradients, weight_gradient
-from foveola.models.table import build
+from foveola.models.convolve import own_convolutions, weight_gradient
+from foveola.models.table import build, initialise_from
 from foveola.types import Size
 
 pytestmark = pytest.mark.skipif(fused.loops() is None, reason="the loops need Linux and numba")
@@ -75,8 +75,9 @@ def test_a_network_learns_the_same_with_them(name):
     torch.manual_seed(0)
     model = build(name, Size(24, 24), 3).to(memory_format=torch.channels_last)
     images = torch.randint(0, 256, (8, 3, 24, 24), dtype=torch.uint8)
+    initialise_from(model, images)
     gradients = []
-    for mode in (own_gradients(CPU, torch.float32), contextlib.nullcontext()):
+    for mode in (own_convolutions(CPU, torch.float32), contextlib.nullcontext()):
         own = copy.deepcopy(model).train()
         torch.manual_seed(1)
         with mode:
@@ -87,9 +88,10 @@ def test_a_network_learns_the_same_with_them(name):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()))
 
 
-def test_a_convolution_with_a_bias_gets_all_three_gradients():
-    layer, x = nn.Conv2d(16, 8, 3, padding=1), maps(4, 16, 6, 6).requires_grad_()
-    with own_gradients(CPU, torch.float32):
+@pytest.mark.parametrize("kernel", [3, 5], ids=["3x3", "5x5"])
+def test_a_convolution_with_a_bias_gets_all_three_gradients(kernel):
+    layer, x = nn.Conv2d(16, 8, kernel, padding=kernel // 2), maps(4, 16, 6, 6).requires_grad_()
+    with own_convolutions(CPU, torch.float32):
         y = layer(x)
     assert taken(y)
     towards = maps(4, 8, 6, 6, seed=2)
@@ -116,7 +118,7 @@ def taken(out):
         pytest.param(nn.Conv2d(16, 16, 3, groups=2), (2, 16, 8, 8), id="groups"),
         pytest.param(nn.Conv2d(8, 8, 3, padding="same"), (2, 8, 8, 8), id="padding by name"),
         pytest.param(nn.Conv2d(8, 8, 1), (2, 8, 8, 8), id="a kernel of one pixel"),
-        pytest.param(nn.Conv2d(8, 8, 3, padding=1), (2, 8, 4, 4), id="a small map"),
+        pytest.param(nn.Conv2d(8, 8, 3, padding=1), (2, 8, 3, 3), id="a small map"),
         pytest.param(nn.Conv2d(8, 8, 3, padding=1).requires_grad_(False), (2, 8, 8, 8), id="frozen"),
         pytest.param(nn.Conv2d(8, 8, 3, padding=1).double(), (2, 8, 8, 8), id="float64"),
         pytest.param(nn.Conv2d(8, 8, 3, padding=1), (8, 8, 8), id="a picture that is no batch"),
@@ -124,14 +126,14 @@ def taken(out):
 )
 def test_what_does_not_fit_is_left_to_torch(layer, shape):
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(layer.weight.dtype).requires_grad_()
-    with own_gradients(CPU, torch.float32):
+    with own_convolutions(CPU, torch.float32):
         y = layer(x)
     assert not taken(y)
     assert torch.equal(y, layer(x))
 
 
 def test_nothing_is_taken_where_no_gradient_is_asked_for():
-    with own_gradients(CPU, torch.float32), torch.no_grad():
+    with own_convolutions(CPU, torch.float32), torch.no_grad():
         assert nn.Conv2d(8, 8, 3, padding=1)(maps(2, 8, 8, 8)).grad_fn is None
 
 
@@ -141,5 +143,5 @@ def test_elsewhere_torch_has_all_convolutions(why, monkeypatch):
         monkeypatch.setattr(convolve, "_pays", lambda: False)
     if why == "no loops":
         monkeypatch.setattr(convolve, "loops", lambda: None)
-    with own_gradients(CPU, torch.bfloat16 if why == "bfloat16" else torch.float32):
+    with own_convolutions(CPU, torch.bfloat16 if why == "bfloat16" else torch.float32):
         assert not taken(nn.Conv2d(8, 8, 3, padding=1)(maps(2, 8, 8, 8)))

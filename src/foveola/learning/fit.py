@@ -27,7 +27,7 @@ from foveola.learning.groups import make_optimizer
 from foveola.learning.memory import keep_freed_memory
 from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, Row, StepRow
-from foveola.models.convolve import own_gradients
+from foveola.models.convolve import own_convolutions
 
 
 def fit(
@@ -112,7 +112,7 @@ def _forward_backward(
     """
     answers = []
     for some, their_labels in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
-        with mixed(images.device, dtype), own_gradients(images.device, dtype):
+        with mixed(images.device, dtype), own_convolutions(images.device, dtype):
             logits = model(some)
         loss = F.cross_entropy(logits.float(), their_labels, label_smoothing=spec.label_smoothing)
         (loss * (len(some) / len(images)) if parts > 1 else loss).backward()

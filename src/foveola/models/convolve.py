@@ -1,7 +1,7 @@
-"""Convolutions of a network that learns, the gradient of their weights computed by `loops.weights` where that is faster.
+"""Convolutions of a network that learns, computed by `loops.winograd` and `loops.weights` where that is faster.
 
 That is in float32 on processors with AVX2 and without AVX-512: most laptops. What comes out is what torch would give, but for
-the order in which float32 numbers are added up.
+the rounding of float32: with 3x3 taps the error is about twice that of torch's (docs/why/speed.md).
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.profiler import record_function
 
+from foveola.models import winograd
 from foveola.models.fused import loops
 
 LEAST_PIXELS, LEAST_TAPS = 25, 9
 """Smaller maps and kernels are left to torch: too little is done with a tile (docs/why/speed.md)."""
 
-NAME = "foveola::convolution_weights"
-"""What the gradient is called in torch's profiler."""
+NAMES = ("foveola::convolution", "foveola::convolution_images", "foveola::convolution_weights")
+"""What forward and the two gradients are called in torch's profiler, where they are not torch's own."""
 
 
-def own_gradients(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[object]:
+def own_convolutions(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[object]:
     """The context in which a network's forward pass runs, so that its convolutions learn by the faster way there is.
 
-    >>> type(own_gradients(torch.device("cpu"), torch.bfloat16)).__name__
+    >>> type(own_convolutions(torch.device("cpu"), torch.bfloat16)).__name__
     'nullcontext'
     """
     if device.type != "cpu" or dtype != torch.float32 or not _pays() or loops() is None:
@@ -72,11 +73,27 @@ def fits(images: Tensor, weight: Tensor, padding: tuple[int, int]) -> bool:
     """Whether the loops take this convolution: images (b, C, H, W), weight (outputs, C, h, w), stride 1, one group."""
     if not (torch.is_grad_enabled() and weight.requires_grad and images.ndim == 4):
         return False
-    outputs, inputs, *kernel = weight.shape
-    sides = [side + 2 * pad - taps + 1 for side, pad, taps in zip(images.shape[2:], padding, kernel, strict=True)]
-    whole_tiles = inputs % 8 == 0 and outputs % 4 == 0 and images.shape[1] == inputs
-    enough = min(sides) > 0 and sides[0] * sides[1] >= LEAST_PIXELS and kernel[0] * kernel[1] >= LEAST_TAPS
-    return images.dtype == weight.dtype == torch.float32 and whole_tiles and enough
+    if images.dtype != torch.float32 or weight.dtype != torch.float32 or images.shape[1] != weight.shape[1]:
+        return False
+    return _quick(images.shape, weight.shape, padding) or _direct(images.shape, weight.shape, padding)
+
+
+def _quick(images: Sequence[int], weight: Sequence[int], padding: tuple[int, int]) -> bool:
+    """Whether forward and back are `winograd`'s."""
+    sides = _sides(images, weight, padding)
+    whole = weight[0] % 8 == weight[1] % 8 == 0 and tuple(weight[2:]) == (3, 3)
+    return whole and min(sides) > 0 and winograd.pays(*sides)
+
+
+def _direct(images: Sequence[int], weight: Sequence[int], padding: tuple[int, int]) -> bool:
+    """Whether the gradient of the weights is that of `loops.weights`."""
+    sides = _sides(images, weight, padding)
+    whole = weight[0] % 4 == weight[1] % 8 == 0
+    return whole and min(sides) > 0 and sides[0] * sides[1] >= LEAST_PIXELS and weight[2] * weight[3] >= LEAST_TAPS
+
+
+def _sides(images: Sequence[int], weight: Sequence[int], padding: tuple[int, int]) -> tuple[int, int]:
+    return images[2] + 2 * padding[0] - weight[2] + 1, images[3] + 2 * padding[1] - weight[3] + 1
 
 
 class _Convolution(torch.autograd.Function):
@@ -85,7 +102,11 @@ class _Convolution(torch.autograd.Function):
         images = images.contiguous(memory_format=torch.channels_last)
         ctx.save_for_backward(images, weight)
         ctx.padding, ctx.has_bias = padding, bias is not None
-        return F.conv2d(images, weight, bias, 1, padding)
+        ctx.quick = _quick(images.shape, weight.shape, padding)
+        if not ctx.quick:
+            return F.conv2d(images, weight, bias, 1, padding)
+        with record_function(NAMES[0]):
+            return winograd.convolve(images, weight, bias, padding)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -94,13 +115,25 @@ class _Convolution(torch.autograd.Function):
         dy = dy.contiguous(memory_format=torch.channels_last)
         towards_images, towards_bias = None, None
         if ctx.needs_input_grad[0]:
-            towards_images = torch.ops.aten.convolution_backward(
-                dy, images, weight, None, [1, 1], ctx.padding, [1, 1], False, [0, 0], 1, [True, False, False]
-            )[0]
+            towards_images = _image_gradient(images, weight, dy, ctx)
         if ctx.has_bias and ctx.needs_input_grad[2]:
             towards_bias = dy.sum((0, 2, 3))
-        with record_function(NAME):
-            return towards_images, weight_gradient(images, dy, weight.shape, ctx.padding), towards_bias, None
+        with record_function(NAMES[2]):
+            if ctx.quick:
+                towards_weight = winograd.weight_gradient(images, dy, ctx.padding)
+            else:
+                towards_weight = weight_gradient(images, dy, weight.shape, ctx.padding)
+        return towards_images, towards_weight, towards_bias, None
+
+
+def _image_gradient(images: Tensor, weight: Tensor, dy: Tensor, ctx: Any) -> Tensor:
+    if ctx.quick:
+        with record_function(NAMES[1]):
+            return winograd.image_gradient(dy, weight, ctx.padding)
+    out: Tensor = torch.ops.aten.convolution_backward(
+        dy, images, weight, None, [1, 1], ctx.padding, [1, 1], False, [0, 0], 1, [True, False, False]
+    )[0]
+    return out
 
 
 def weight_gradient(images: Tensor, dy: Tensor, shape: Sequence[int], padding: tuple[int, int]) -> Tensor:

@@ -26,10 +26,12 @@ with kept():
     from foveola.models.loops.pool import max_pool, max_pool_back
     from foveola.models.loops.threads import CHUNKS, pool
     from foveola.models.loops.weights import GROUPS, add_weight_gradients
+    from foveola.models.loops.winograd import add_gradients_3x3, convolve, gather_taps, spread_taps
 
 pool()  # an ImportError where torch's threads can't be had
 
 __all__ = [
-    "CHUNKS", "GROUPS", "add_gradients", "add_relu", "add_weight_gradients", "coefficients", "lanes_of", "max_pool",
-    "max_pool_back", "normalise", "relu_norm", "relu_norm_back", "relu_norm_pool_drop",
+    "CHUNKS", "GROUPS", "add_gradients", "add_gradients_3x3", "add_relu", "add_weight_gradients", "coefficients", "convolve",
+    "gather_taps", "lanes_of", "max_pool", "max_pool_back", "normalise", "relu_norm", "relu_norm_back", "relu_norm_pool_drop",
+    "spread_taps",
 ]  # fmt: skip

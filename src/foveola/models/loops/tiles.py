@@ -1,25 +1,20 @@
-"""Tiles of a matrix product in registers: the innermost loops of `weights`, made as instructions and not as Python.
+"""Tiles of a matrix product in registers: the innermost loops of `weights` and `winograd`.
 
-A compiler that is given the loops keeps the sums in memory; here they are vectors from the first pixel to the last.
+Method: K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008,
+doi:10.1145/1356052.1356053.
 """
 
 from __future__ import annotations
 
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from foveola.models.loops.numbers import HOW
-
-WIDE = 8
-"""Numbers of a vector; on a processor without such vectors the compiler takes several instructions for one."""
-
-_INDEX, _NUMBER = ir.IntType(64), ir.FloatType()
-_VECTOR = ir.VectorType(_NUMBER, WIDE)
+from foveola.models.loops.vectors import INDEX, NUMBER, VECTOR, WIDE, Loop, load, outer_product, store
 
 
-def _tile(outputs, vectors):
+def _adding(outputs, vectors):
     """What adds the outer products of a picture's pixels to a tile of the gradient, of `outputs` x 8 `vectors` numbers.
 
     (x, dy, dw, rows, pixels, x_row, dy_row, x_pixel, dy_pixel, dw_output): three addresses, the size of the region, at least
@@ -29,20 +24,16 @@ def _tile(outputs, vectors):
     @intrinsic
     def add(_, x, dy, dw, rows, pixels, x_row, dy_row, x_pixel, dy_pixel, dw_output):
         def generate(context, builder, signature, got):
-            x, dy, dw = (builder.inttoptr(address, _NUMBER.as_pointer()) for address in got[:3])
+            x, dy, dw = (builder.inttoptr(address, NUMBER.as_pointer()) for address in got[:3])
             rows, pixels, x_row, dy_row, x_pixel, dy_pixel, dw_output = got[3:]
-            places = [
-                builder.gep(dw, [builder.add(builder.mul(_INDEX(output), dw_output), _INDEX(v * WIDE))])
-                for output in range(outputs)
-                for v in range(vectors)
-            ]
-            sums = [_load(builder, place) for place in places]
-            row = _Loop(builder, rows, [(x, x_row), (dy, dy_row)], sums)
-            pixel = _Loop(builder, pixels, [(row.at[0], x_pixel), (row.at[1], dy_pixel)], row.sums)
-            pixel.end(_outer_product(builder, *pixel.at, outputs, vectors, pixel.sums))
+            places = _places(builder, dw, outputs, vectors, dw_output)
+            sums = [load(builder, place) for place in places]
+            row = Loop(builder, rows, [(x, x_row), (dy, dy_row)], sums)
+            pixel = Loop(builder, pixels, [(row.at[0], x_pixel), (row.at[1], dy_pixel)], row.sums)
+            pixel.end(outer_product(builder, *pixel.at, INDEX(1), vectors, pixel.sums))
             row.end(pixel.results)
             for place, total in zip(places, row.results, strict=True):
-                _store(builder, total, place)
+                store(builder, total, place)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 10), generate
@@ -50,69 +41,44 @@ def _tile(outputs, vectors):
     return add
 
 
-class _Loop:
-    """A loop in the code that is being made: it runs `count` times, at least once.
+def _multiplying(rows, vectors):
+    """What writes a tile of the product v u, of `rows` x 8 `vectors` numbers.
 
-    at: pointers that begin somewhere and move on by a step; sums: vectors that go from one turn to the next. What is built
-    between making it and `end` is its body.
+    (v, u, m, inner, v_row, m_row): three addresses, the number of columns of v, and how many numbers lie between two rows of
+    v and of m. A row of u is as wide as the tile.
     """
 
-    def __init__(self, builder, count, moving, sums):
-        self._builder, self._count = builder, count
-        before, self._begin = builder.block, builder.append_basic_block("turn")
-        builder.branch(self._begin)
-        builder.position_at_end(self._begin)
-        self._all = []
-        for value in [_INDEX(0), *(pointer for pointer, _ in moving), *sums]:
-            variable = builder.phi(value.type)
-            variable.add_incoming(value, before)
-            self._all.append(variable)
-        self._turn, self.at, self.sums = self._all[0], self._all[1 : 1 + len(moving)], self._all[1 + len(moving) :]
-        self._steps = [step for _, step in moving]
-        self.results = []
+    @intrinsic
+    def multiply(_, v, u, m, inner, v_row, m_row):
+        def generate(context, builder, signature, got):
+            v, u, m = (builder.inttoptr(address, NUMBER.as_pointer()) for address in got[:3])
+            inner, v_row, m_row = got[3:]
+            nothing = [ir.Constant(VECTOR, [0.0] * WIDE)] * (rows * vectors)
+            loop = Loop(builder, inner, [(u, INDEX(WIDE * vectors)), (v, INDEX(1))], nothing)
+            loop.end(outer_product(builder, *loop.at, v_row, vectors, loop.sums))
+            for place, total in zip(_places(builder, m, rows, vectors, m_row), loop.results, strict=True):
+                store(builder, total, place)
+            return context.get_dummy_value()
 
-    def end(self, sums):
-        """Close the body; `sums` is what it has made of the sums."""
-        builder = self._builder
-        turn = builder.add(self._turn, _INDEX(1))
-        moved = [builder.gep(pointer, [step]) for pointer, step in zip(self.at, self._steps, strict=True)]
-        for variable, value in zip(self._all, [turn, *moved, *sums], strict=True):
-            variable.add_incoming(value, builder.block)
-        after = builder.append_basic_block("after")
-        builder.cbranch(builder.icmp_signed("<", turn, self._count), self._begin, after)
-        builder.position_at_end(after)
-        self.results = list(sums)
+        return types.void(*[types.int64] * 6), generate
+
+    return multiply
 
 
-def _outer_product(builder, x, dy, outputs, vectors, sums):
-    """The sums with x dy' added, for one pixel: x points to 8 `vectors` numbers, dy to `outputs`."""
-    function = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-    multiply_add = cgutils.get_or_insert_function(builder.module, function, f"llvm.fma.v{WIDE}f32")
-    inputs = [_load(builder, builder.gep(x, [_INDEX(v * WIDE)])) for v in range(vectors)]
-    nothing, lanes = ir.Constant(_VECTOR, ir.Undefined), ir.VectorType(ir.IntType(32), WIDE)
-    out = []
-    for output in range(outputs):
-        number = builder.load(builder.gep(dy, [_INDEX(output)]))
-        first = builder.insert_element(nothing, number, ir.IntType(32)(0))
-        gradient = builder.shuffle_vector(first, nothing, ir.Constant(lanes, [0] * WIDE))
-        out += [builder.call(multiply_add, [inputs[v], gradient, sums[output * vectors + v]]) for v in range(vectors)]
-    return out
+def _places(builder, begin, rows, vectors, row_step):
+    """Pointers to the vectors of a tile, row by row."""
+    return [
+        builder.gep(begin, [builder.add(builder.mul(INDEX(row), row_step), INDEX(v * WIDE))])
+        for row in range(rows)
+        for v in range(vectors)
+    ]
 
 
-def _load(builder, pointer):
-    vector = builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()))
-    vector.align = 4
-    return vector
-
-
-def _store(builder, vector, pointer):
-    builder.store(vector, builder.bitcast(pointer, _VECTOR.as_pointer())).align = 4
-
-
-# Twelve sums, what goes into them and a gradient fill the 16 registers of AVX2.
+# Twelve sums, what goes into them and a number repeated fill the 16 registers of AVX2.
 _ADD_4X24, _ADD_6X16, _ADD_4X16, _ADD_6X8, _ADD_4X8 = (
-    _tile(*size) for size in ((4, 3), (6, 2), (4, 2), (6, 1), (4, 1))
+    _adding(*size) for size in ((4, 3), (6, 2), (4, 2), (6, 1), (4, 1))
 )
+_MULTIPLY_4X24, _MULTIPLY_6X16, _MULTIPLY_6X8 = (_multiplying(*size) for size in ((4, 3), (6, 2), (6, 1)))
 
 
 @njit(**HOW)
@@ -129,8 +95,25 @@ def height_of_tile(inputs, outputs, begin):
 
 
 @njit(**HOW)
-def add_tile(wide, high, x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step):
-    """Add a region's outer products to a tile of `high` x `wide` numbers; the other words are those of `_tile`."""
+def add_products(x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step, first, beyond):
+    """Add a region's outer products to the gradient, tile by tile: the outputs from `first` to `beyond`.
+
+    The words are those of `_adding`; step: how many numbers lie between two outputs.
+    """
+    from_input = 0
+    while from_input < inputs:
+        wide = width_of_tile(inputs, from_input)
+        from_output = first
+        while from_output < beyond:
+            high = height_of_tile(inputs, beyond, from_output)
+            at = x + 4 * from_input, dy + 4 * from_output, dw + 4 * (from_output * step + from_input)
+            _add_tile(wide, high, *at, rows, pixels, x_row, dy_row, inputs, outputs, step)
+            from_output += high
+        from_input += wide
+
+
+@njit(**HOW)
+def _add_tile(wide, high, x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step):
     if wide == 24:
         _ADD_4X24(x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step)
     elif wide == 16 and high == 6:
@@ -141,3 +124,26 @@ def add_tile(wide, high, x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs
         _ADD_6X8(x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step)
     else:
         _ADD_4X8(x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step)
+
+
+ROWS = 12
+"""A multiple of the heights of all tiles of a product."""
+
+
+@njit(**HOW)
+def multiply(v, u, m, rows, inner, outputs, panel):
+    """m = v u: v (rows, inner), u (outputs / panel, inner, panel), m (rows, outputs), all three addresses.
+
+    panel: 24, 16 or 8. What lies behind the last row, up to a multiple of ROWS, is read and written too.
+    """
+    for begin in range(0, outputs, panel):
+        at, out = u + 4 * begin * inner, m + 4 * begin
+        if panel == 24:
+            for row in range(0, rows, 4):
+                _MULTIPLY_4X24(v + 4 * row * inner, at, out + 4 * row * outputs, inner, inner, outputs)
+        elif panel == 16:
+            for row in range(0, rows, 6):
+                _MULTIPLY_6X16(v + 4 * row * inner, at, out + 4 * row * outputs, inner, inner, outputs)
+        else:
+            for row in range(0, rows, 6):
+                _MULTIPLY_6X8(v + 4 * row * inner, at, out + 4 * row * outputs, inner, inner, outputs)

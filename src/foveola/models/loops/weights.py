@@ -1,9 +1,8 @@
-"""The gradient of a convolution's weights in float32, for processors with vectors of eight numbers (AVX2).
+"""The gradient of a convolution's weights in float32, for any kernel; `winograd` has that of 3x3.
 
 oneDNN computes it there at half the rate of its other convolutions (docs/why/speed.md). Here a tile of 4 or 6 outputs by 8 to
 24 inputs stays in registers while a picture goes by: each pixel adds the outer product of what came in and the gradient of
-what went out. Method: K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008,
-doi:10.1145/1356052.1356053, without its packing: with channels last the tiles find their numbers side by side.
+what went out. Nothing is packed for it: with channels last the tiles find their numbers side by side.
 """
 
 from __future__ import annotations
@@ -13,25 +12,10 @@ from numba import njit
 
 from foveola.models.loops.numbers import HOW
 from foveola.models.loops.threads import Task, float32s, own_part, words_of
-from foveola.models.loops.tiles import add_tile, height_of_tile, width_of_tile
+from foveola.models.loops.tiles import add_products
 
 GROUPS, QUARTERS = 8, 4
 """The work comes in pieces: pictures in so many groups, each with sums of its own, times so many shares of the outputs."""
-
-
-@njit(**HOW)
-def _add_region(x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step, first, beyond):
-    """Add one picture's region at one place of the kernel, tile by tile: the outputs from `first` to `beyond`."""
-    from_input = 0
-    while from_input < inputs:
-        wide = width_of_tile(inputs, from_input)
-        from_output = first
-        while from_output < beyond:
-            high = height_of_tile(inputs, beyond, from_output)
-            at = x + 4 * from_input, dy + 4 * from_output, dw + 4 * (from_output * step + from_input)
-            add_tile(wide, high, *at, rows, pixels, x_row, dy_row, inputs, outputs, step)
-            from_output += high
-        from_input += wide
 
 
 @njit(**HOW)
@@ -47,7 +31,7 @@ def _add_picture(x, dy, dw, shape, first, beyond):
                 at = x + 4 * ((top + i - above) * width + begin + j - left) * inputs
                 gradient, place = dy + 4 * (top * columns + begin) * outputs, dw + 4 * (i * broad + j) * inputs
                 size = bottom - top, end - begin, width * inputs, columns * outputs
-                _add_region(at, gradient, place, *size, inputs, outputs, tall * broad * inputs, first, beyond)
+                add_products(at, gradient, place, *size, inputs, outputs, tall * broad * inputs, first, beyond)
 
 
 @Task

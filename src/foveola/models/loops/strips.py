@@ -1,0 +1,119 @@
+"""Maps cut into strips of tiles, which go to and fro between pixels and the planes of `transforms`.
+
+A strip's pixels with their margin are copied and transformed into 36 planes (tiles, channels). Some strips go together, so
+that the planes have rows enough for a matrix product and still stay in a core's cache.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from foveola.models.loops.numbers import HOW
+from foveola.models.loops.threads import float32s
+from foveola.models.loops.tiles import ROWS
+from foveola.models.loops.transforms import back_to_pixels, transform_gradients, transform_pixels
+
+PLANES, SIDE, MARGIN = 36, 4, 2
+TILES = 48
+"""So many tiles at a time, or one row of a map's; between 12 and 96 hardly anything changes."""
+
+
+@njit(**HOW)
+def cut_of(rows, columns):
+    """How a map that comes out is cut: (strips, rows of tiles in a strip, tiles in a row, strips that go together)."""
+    down, across = -(-rows // SIDE), -(-columns // SIDE)
+    strips = min(down, -(-down * across // TILES))
+    down = -(-down // strips)
+    return strips, down, across, max(1, TILES // (down * across))
+
+
+@njit(**HOW)
+def plane_of(cut, channels):
+    """How many numbers lie between two planes: a line more than there are, else all 36 fall on the same lines of a cache."""
+    tiles = cut[1] * cut[2] * cut[3]
+    return -(-tiles // ROWS) * ROWS * channels + 16
+
+
+@njit(**HOW)
+def room_of(cut, inputs, outputs):
+    """Room for the planes of both maps and a strip's pixels: an array, to be handed on to a function that takes its address.
+
+    Where only the address is used, numba lets go of the array before.
+    """
+    pixels = (cut[1] * SIDE + MARGIN) * (cut[2] * SIDE + MARGIN) * max(inputs, outputs)
+    return np.empty(PLANES * (plane_of(cut, inputs) + plane_of(cut, outputs)) + pixels, np.float32)
+
+
+# Loops and no slices: numba compiles the text of the error for slices of different lengths, which takes it four seconds.
+@njit(**HOW)
+def _copy(source, target, begin, end):
+    there, here = float32s(source, end), float32s(target, end)
+    for place in range(begin, end):
+        here[place] = there[place]
+
+
+@njit(**HOW)
+def clear(target, begin, end):
+    here = float32s(target, end)
+    for place in range(begin, end):
+        here[place] = np.float32(0)
+
+
+@njit(**HOW)
+def _copy_in(image, shape, top, left, to, rows, columns):
+    """Copy so many rows and columns of an image, from (top, left) on; where they lie outside of it they are zero.
+
+    image, to: addresses; shape: height, width, channels.
+    """
+    height, width, channels = shape
+    begin = min(columns, max(0, -left)) * channels
+    end = max(begin, min(columns, width - left) * channels)
+    for row in range(rows):
+        line, inside = to + 4 * row * columns * channels, 0 <= top + row < height
+        _copy(image + 4 * ((top + row) * width + left) * channels, line, begin, end if inside else begin)
+        clear(line, 0, begin)
+        clear(line, end if inside else begin, columns * channels)
+
+
+@njit(**HOW)
+def spread(maps, shape, origin, margin, cut, part, patch, planes, plane):
+    """Transform the strips of a part, range of their numbers, into planes: pixels where there is a margin, else gradients.
+
+    maps: address (pictures, *shape); origin: where the first strip's first pixel lies; patch: room for one strip's pixels.
+    """
+    strips, down, across, _ = cut
+    channels, columns = shape[2], across * SIDE + margin
+    for strip in part:
+        image = maps + 4 * (strip // strips) * shape[0] * shape[1] * channels
+        top = origin[0] + strip % strips * down * SIDE
+        _copy_in(image, shape, top, origin[1], patch, down * SIDE + margin, columns)
+        for tile in range(down * across):
+            pixel = (tile // across * columns + tile % across) * SIDE
+            source = patch + 4 * pixel * channels
+            target = planes + 4 * ((strip - part.start) * down * across + tile) * channels
+            if margin:
+                transform_pixels(source, target, columns * channels, channels, 6 * plane, plane, channels // 8)
+            else:
+                transform_gradients(source, target, columns * channels, channels, 6 * plane, plane, channels // 8)
+
+
+@njit(**HOW)
+def gather(planes, plane, cut, part, patch, bias, maps, shape):
+    """Transform the strips of a part back, add the bias and write what belongs to maps: address (pictures, *shape)."""
+    strips, down, across, _ = cut
+    rows, columns, channels = shape
+    line = across * SIDE * channels
+    for strip in part:
+        for tile in range(down * across):
+            source = planes + 4 * ((strip - part.start) * down * across + tile) * channels
+            target = patch + 4 * (tile // across * line + tile % across * channels) * SIDE
+            back_to_pixels(source, target, 6 * plane, plane, line, channels, channels // 8)
+        top = strip % strips * down * SIDE
+        for row in range(min(down * SIDE, rows - top)):
+            for column in range(columns):
+                to = maps + 4 * ((strip // strips * rows + top + row) * columns + column) * channels
+                pixel = float32s(patch + 4 * (row * line + column * channels), channels)
+                out, offset = float32s(to, channels), float32s(bias, channels)
+                for c in range(channels):
+                    out[c] = pixel[c] + offset[c]

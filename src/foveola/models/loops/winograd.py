@@ -1,0 +1,115 @@
+"""Convolutions of 3x3 taps in float32 by `transforms`: forward, and the gradient of the weights.
+
+Plane by plane a matrix product over the channels; `strips` has what comes before and after.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from foveola.models.loops.numbers import HOW
+from foveola.models.loops.strips import MARGIN, PLANES, clear, cut_of, gather, plane_of, room_of, spread
+from foveola.models.loops.threads import Task, own_part, words_of
+from foveola.models.loops.tiles import add_products, multiply
+from foveola.models.loops.transforms import back_to_taps, transform_taps
+
+PIECES = 32
+"""The gradient comes in so many pieces: shares of the pictures, each with sums of its own, times parts of the outputs."""
+
+
+@Task
+def spread_taps(data):
+    """Words: taps (9, n), planes (36, n), n, a multiple of 8: transform the taps, float32, as they come."""
+    words = words_of(data, 3)
+    n, own = words[2], own_part(words[2] // 8)
+    if own.start < own.stop:
+        transform_taps(words[0] + 32 * own.start, words[1] + 32 * own.start, 3 * n, n, 6 * n, n, len(own))
+
+
+@Task
+def gather_taps(data):
+    """Words: planes (36, n), taps (9, n), n, a multiple of 8: transform the sums for the taps' gradient back."""
+    words = words_of(data, 3)
+    n, own = words[2], own_part(words[2] // 8)
+    if own.start < own.stop:
+        back_to_taps(words[0] + 32 * own.start, words[1] + 32 * own.start, 6 * n, n, 3 * n, n, len(own))
+
+
+@Task
+def convolve(data):
+    """Words: x, weight, bias, y, n, height, width, inputs, outputs, padding above and to the left, panel.
+
+    x: float32 (n, height, width, inputs); weight: transformed, (36, outputs / panel, inputs, panel); bias: (outputs,);
+    y: (n, height + 2 padding - 2, the same of the width, outputs), is written whole. Inputs and outputs are multiples of 8;
+    panel is one of 24, 16, 8 and a divisor of outputs. A negative padding leaves out pixels at the border.
+    """
+    words = words_of(data, 12)
+    cut = cut_of(words[5] + 2 * words[9] - 2, words[6] + 2 * words[10] - 2)
+    _convolve(words, cut, room_of(cut, words[7], words[8]))
+
+
+@njit(**HOW)
+def _convolve(words, cut, room):
+    n, height, width, inputs, outputs, above, left = (
+        words[4], words[5], words[6], words[7], words[8], words[9], words[10],
+    )  # fmt: skip
+    strips, tiles, together = cut[0], cut[1] * cut[2], cut[3]
+    plane, product = plane_of(cut, inputs), plane_of(cut, outputs)
+    values = room.ctypes.data
+    products, patch = values + 4 * PLANES * plane, values + 4 * PLANES * (plane + product)
+    # The rows behind the last are multiplied too, and what happens to be there could take its time.
+    clear(values, 0, PLANES * plane)
+    own = own_part(n * strips)
+    for begin in range(own.start, own.stop, together):
+        part = range(begin, min(own.stop, begin + together))
+        spread(words[0], (height, width, inputs), (-above, -left), MARGIN, cut, part, patch, values, plane)
+        for k in range(PLANES):
+            v, m = values + 4 * k * plane, products + 4 * k * product
+            multiply(v, words[1] + 4 * k * inputs * outputs, m, len(part) * tiles, inputs, outputs, words[11])
+        shape = height + 2 * above - 2, width + 2 * left - 2, outputs
+        gather(products, product, cut, part, patch, words[2], words[3], shape)
+
+
+@Task
+def add_gradients_3x3(data):
+    """Words: x, dy, sums, n, height, width, inputs, outputs, padding above and to the left, shares.
+
+    x: (n, height, width, inputs); dy: (n, height + 2 padding - 2, the same of the width, outputs); sums: (shares, 36,
+    outputs, inputs), each over a share of the pictures, are written whole. All float32; inputs and outputs are multiples of
+    8; shares divide PIECES.
+    """
+    words = words_of(data, 11)
+    cut = cut_of(words[4] + 2 * words[8] - 2, words[5] + 2 * words[9] - 2)
+    room = room_of(cut, words[6], words[7])
+    outputs, own, parts = words[7], own_part(PIECES), PIECES // words[10]
+    for share in range(own.start // parts, -(-own.stop // parts)):
+        # All of a share's parts that are this thread's at once: what is added to a number, and in which order, stays.
+        first = outputs // 4 * max(own.start - parts * share, 0) // parts * 4
+        beyond = outputs // 4 * min(own.stop - parts * share, parts) // parts * 4
+        if first < beyond:
+            _add_share(words, cut, room, share, first, beyond)
+
+
+@njit(**HOW)
+def _add_share(words, cut, room, share, first, beyond):
+    """One share's sums, of the outputs from `first` to `beyond`."""
+    n, height, width, inputs, outputs, above, left, shares = (
+        words[3], words[4], words[5], words[6], words[7], words[8], words[9], words[10],
+    )  # fmt: skip
+    strips, tiles, together = cut[0], cut[1] * cut[2], cut[3]
+    plane, other = plane_of(cut, inputs), plane_of(cut, outputs)
+    values = room.ctypes.data
+    gradients, patch = values + 4 * PLANES * plane, values + 4 * PLANES * (plane + other)
+    sums = words[2] + 4 * share * PLANES * outputs * inputs
+    for k in range(PLANES):
+        clear(sums + 4 * k * outputs * inputs, first * inputs, beyond * inputs)
+    end = n * (share + 1) // shares * strips
+    for begin in range(n * share // shares * strips, end, together):
+        part = range(begin, min(end, begin + together))
+        spread(words[0], (height, width, inputs), (-above, -left), MARGIN, cut, part, patch, values, plane)
+        shape = height + 2 * above - 2, width + 2 * left - 2, outputs
+        spread(words[1], shape, (0, 0), 0, cut, part, patch, gradients, other)
+        for k in range(PLANES):
+            at = values + 4 * k * plane, gradients + 4 * k * other
+            to = sums + 4 * k * outputs * inputs
+            add_products(*at, to, 1, len(part) * tiles, 0, 0, inputs, outputs, inputs, first, beyond)

@@ -1,0 +1,73 @@
+"""Convolutions of 3x3 taps by a quarter of the multiplications: torch's side of `loops.winograd`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foveola.models.fused import loops
+
+SIDE, LEAST_PIXELS = 4, 16
+"""A tile's side, and the least pixels of a map that comes out for which the transforms pay."""
+
+MANY = 64 * 64
+"""From so many pairs of channels on, a share of the pictures costs more, by its own sums, than it saves in transforms."""
+
+
+def pays(rows: int, columns: int) -> bool:
+    """Whether a map that comes out in this size is computed faster so: tiles filled to half, and one at least whole.
+
+    >>> [side for side in range(1, 12) if pays(side, side)]
+    [4, 6, 7, 8, 9, 10, 11]
+    """
+    tiles = -(-rows // SIDE) * -(-columns // SIDE)
+    return rows * columns >= max(LEAST_PIXELS, tiles * SIDE**2 / 2)
+
+
+def convolve(images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
+    """What torch's conv2d gives, but for rounding: (b, outputs, H + 2 padding - 2, W + 2 padding - 2), channels-last.
+
+    images: (b, C, H, W), channels-last; weight: (outputs, C, 3, 3); bias: (outputs,); all float32, C and outputs multiples of
+    8. A negative padding leaves out pixels at the border.
+    """
+    n, inputs, height, width = images.shape
+    outputs, panel = len(weight), _panel(len(weight))
+    shape = n, outputs, height + 2 * padding[0] - 2, width + 2 * padding[1] - 2
+    out = torch.empty(shape, memory_format=torch.channels_last)
+    bias = torch.zeros(outputs) if bias is None else bias.contiguous()
+    taps = weight.permute(2, 3, 0, 1).reshape(9, outputs // panel, panel, inputs).transpose(2, 3)
+    taps, values = taps.contiguous(), torch.empty((36, outputs * inputs))
+    _loops().spread_taps(32, taps.data_ptr(), values.data_ptr(), outputs * inputs)
+    where = images.data_ptr(), values.data_ptr(), bias.data_ptr(), out.data_ptr()
+    _loops().convolve(32, *where, n, height, width, inputs, outputs, *padding, panel)
+    return out
+
+
+def image_gradient(dy: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+    """The gradient of what went in: the convolution of dy, (b, outputs, H', W'), with the taps turned by half a turn."""
+    return convolve(dy, weight.flip(2, 3).transpose(0, 1), None, (2 - padding[0], 2 - padding[1]))
+
+
+def weight_gradient(images: Tensor, dy: Tensor, padding: tuple[int, int]) -> Tensor:
+    """The gradient of the weights, (outputs, C, 3, 3), channels-last; images (b, C, H, W), dy (b, outputs, H', W')."""
+    run = _loops()
+    n, inputs, height, width = images.shape
+    outputs = dy.shape[1]
+    shares = 4 if inputs * outputs <= MANY else 2
+    sums = torch.empty((shares, 36, outputs * inputs))
+    where = images.data_ptr(), dy.data_ptr(), sums.data_ptr()
+    run.add_gradients_3x3(32, *where, n, height, width, inputs, outputs, *padding, shares)
+    whole, taps = sums.sum(0), torch.empty((3, 3, outputs, inputs))
+    run.gather_taps(32, whole.data_ptr(), taps.data_ptr(), outputs * inputs)
+    return taps.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _loops() -> Any:
+    return loops()
+
+
+def _panel(outputs: int) -> int:
+    """How many outputs are multiplied side by side."""
+    return next(wide for wide in (16, 24, 8) if outputs % wide == 0)
