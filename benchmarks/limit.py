@@ -29,7 +29,7 @@ from benchmarks.machine import ROOT
 from foveola.learning.device import choose_precision
 from foveola.learning.fit import Stepper
 from foveola.learning.fit_spec import FitSpec
-from foveola.models.convolve import NAMES
+from foveola.models.convolve import NAMES, own_convolutions
 from foveola.models.table import RECOMMENDED_FIT, build, initialise_from
 from foveola.specs import build as build_spec
 from foveola.types import Size
@@ -47,13 +47,15 @@ STEPS = 5
 
 @dataclass(frozen=True)
 class Bare:
-    """One convolution alone: its shape in words, forward and backward to be called, floating point operations of both."""
+    """One convolution alone: its shape in words, forward and backward by torch, and by our loops where they have it.
+
+    flops: floating point operations of forward and backward, as sums of products count them.
+    """
 
     name: str
-    forward: Callable[[], object]
-    backward: Callable[[], object]
-    forward_flops: float
-    backward_flops: float
+    by_torch: tuple[Callable[[], object], Callable[[], object]]
+    by_loops: tuple[Callable[[], object], Callable[[], object]] | None
+    flops: tuple[float, float]
 
 
 def main(words: list[str] | None = None) -> None:
@@ -89,27 +91,43 @@ def report(name: str, rounds: int) -> None:
 
     parts = spec.parts(spec.batch_size)
     bare = [alone(layer, shape, needs, dtype) for layer, shape, needs in shapes(model, images, parts)]
-    for call in (step, *(call for one in bare for call in (one.forward, one.backward))):
+    own = [one for one in bare if one.by_loops]
+    kinds = [one.by_torch for one in bare] + [one.by_loops for one in own if one.by_loops]
+    whole, within, single = measure(step, kinds, rounds)
+    dtype_name = str(dtype).removeprefix("torch.")
+    print(f"\n{name}: batch {spec.batch_size} in {parts} part(s), {dtype_name}, {torch.get_num_threads()} threads")
+    titles = [one.name for one in bare] + [f"{one.name}, our loops" for one in own]
+    for one, title, found in zip(bare + own, titles, zip(*single, strict=True), strict=True):
+        seconds = [statistics.median(some) for some in zip(*found, strict=True)]
+        columns = [f"{1e3 * s:7.2f} ms {rate(flops, s):>10}" for s, flops in zip(seconds, one.flops, strict=True)]
+        print(f"  {title:46} forward {columns[0]}   backward {columns[1]}")
+    say_ms(f"a step (medians of {rounds} rounds)", whole)
+    say_ms("of it in convolutions", within, share_of=whole, wanted="75 % or more")
+    ideal = [parts * sum(map(sum, found[: len(bare)])) for found in single]
+    say_ms("the same convolutions alone, by torch", ideal)
+    say_ms("their rate in the step, of alone", (), share_of=within, shares=ideal, wanted="85 % or more")
+    if own:
+        later = iter(range(len(bare), len(kinds)))
+        taken = [next(later) if one.by_loops else number for number, one in enumerate(bare)]
+        ideal = [parts * sum(sum(found[number]) for number in taken) for found in single]
+        say_ms("alone, by our loops where there are", ideal)
+        say_ms("their rate in the step, of these", (), share_of=within, shares=ideal, wanted="85 % or more")
+
+
+def measure(
+    step: Callable[[], object], pairs: Sequence[tuple[Callable[[], object], Callable[[], object]]], rounds: int
+) -> tuple[list[float], list[float], list[list[list[float]]]]:
+    """Seconds a round: of a step, of its convolutions, and of forward and backward of each pair alone."""
+    for call in (step, *(call for pair in pairs for call in pair)):
         timed(call, 3)  # the first calls prepare the convolutions
-    whole, within, forward, backward = [], [], [], []
+    whole: list[float] = []
+    within: list[float] = []
+    single: list[list[list[float]]] = []
     for _ in range(rounds):
         whole.append(timed(step, STEPS))
         within.append(in_convolutions(step, STEPS))
-        forward.append([timed(one.forward, STEPS) for one in bare])
-        backward.append([timed(one.backward, STEPS) for one in bare])
-    ideal = [parts * (sum(f) + sum(b)) for f, b in zip(forward, backward, strict=True)]
-    dtype_name = str(dtype).removeprefix("torch.")
-    print(f"\n{name}: batch {spec.batch_size} in {parts} part(s), {dtype_name}, {torch.get_num_threads()} threads")
-    for one, f, b in zip(bare, zip(*forward, strict=True), zip(*backward, strict=True), strict=True):
-        there, back = statistics.median(f), statistics.median(b)
-        print(
-            f"  {one.name:34} forward {1e3 * there:7.2f} ms {rate(one.forward_flops, there):>10}"
-            f"   backward {1e3 * back:7.2f} ms {rate(one.backward_flops, back):>10}"
-        )
-    say_ms(f"a step (medians of {rounds} rounds)", whole)
-    say_ms("of it in convolutions", within, share_of=whole, wanted="75 % or more")
-    say_ms("the same convolutions alone", ideal)
-    say_ms("their rate in the step, of alone", (), share_of=within, shares=ideal, wanted="85 % or more")
+        single.append([[timed(call, STEPS) for call in pair] for pair in pairs])
+    return whole, within, single
 
 
 def say_ms(
@@ -121,7 +139,7 @@ def say_ms(
     wanted: str = "",
 ) -> None:
     """Print a line: the median in ms, and what share of another row it is: median and range over the rounds."""
-    text = f"  {what:36}" + (f" {1e3 * statistics.median(seconds):7.1f} ms" if seconds else " " * 11)
+    text = f"  {what:38}" + (f" {1e3 * statistics.median(seconds):7.1f} ms" if seconds else " " * 11)
     if share_of:
         found = sorted(100 * part / all_ for part, all_ in zip(shares or seconds, share_of, strict=True))
         text += f" {statistics.median(found):6.1f} % ({found[0]:.0f} to {found[-1]:.0f}; wanted: {wanted})"
@@ -134,7 +152,7 @@ def in_convolutions(step: Callable[[], object], steps: int) -> float:
     The profiler lengthens a step by a few microseconds an operation, and most operations are small: the seconds in
     convolutions (a handful of calls) are taken from it, the length of the step is not.
     """
-    found = []
+    found: list[float] = []
     for _ in range(steps):
         with profile(activities=[ProfilerActivity.CPU]) as seen:
             step()
@@ -182,8 +200,26 @@ def alone(layer: nn.Conv2d, example: Tensor, needs: tuple[bool, bool, bool], dty
     flops = 2.0 * w[0].numel() * gradient.numel()
     kernel = "x".join(map(str, layer.kernel_size))
     name = f"{x.shape[1]} to {w.shape[0]}, {kernel}, at {x.shape[2]}x{x.shape[3]}"
-    backward_flops = flops * (needs[0] + needs[1])
-    return Bare(name, forward, backward if any(needs) else nothing, flops, backward_flops)
+    by_torch = (forward, backward if any(needs) else nothing)
+    return Bare(name, by_torch, loops_of((x, w, bias), (side, side), needs, gradient), (flops, flops * sum(needs[:2])))
+
+
+def loops_of(
+    tensors: tuple[Tensor, Tensor, Tensor | None], padding: tuple[int, int], needs: Sequence[bool], gradient: Tensor
+) -> tuple[Callable[[], object], Callable[[], object]] | None:
+    """Forward and backward of this input, weight and bias by our own loops; None where they leave all to torch."""
+    leaves = [None if t is None else t.clone().requires_grad_(need) for t, need in zip(tensors, needs, strict=True)]
+    x, w, bias = leaves
+    assert x is not None and w is not None
+
+    def forward() -> Tensor:
+        with own_convolutions(CPU, x.dtype):
+            return torch.nn.functional.conv2d(x, w, bias, 1, padding)
+
+    out, wanted = forward(), [t for t in leaves if t is not None and t.requires_grad]
+    if type(out.grad_fn).__name__ != "_ConvolutionBackward":
+        return None
+    return forward, lambda: torch.autograd.grad(out, wanted, gradient, retain_graph=True)
 
 
 def nothing() -> None:
