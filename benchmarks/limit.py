@@ -19,17 +19,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.bare import Calls, alone, shapes
 from benchmarks.machine import ROOT
 from foveola.learning.device import choose_precision
 from foveola.learning.fit import Stepper
 from foveola.learning.fit_spec import FitSpec
-from foveola.models.convolve import NAMES, own_convolutions
+from foveola.models.convolve import NAMES
 from foveola.models.table import RECOMMENDED_FIT, build, initialise_from
 from foveola.specs import build as build_spec
 from foveola.types import Size
@@ -43,19 +42,6 @@ NETWORKS = ("fast", "vgg6")
 
 STEPS = 5
 """Calls of each kind a round."""
-
-
-@dataclass(frozen=True)
-class Bare:
-    """One convolution alone: its shape in words, forward and backward by torch, and by our loops where they have it.
-
-    flops: floating point operations of forward and backward, as sums of products count them.
-    """
-
-    name: str
-    by_torch: tuple[Callable[[], object], Callable[[], object]]
-    by_loops: tuple[Callable[[], object], Callable[[], object]] | None
-    flops: tuple[float, float]
 
 
 def main(words: list[str] | None = None) -> None:
@@ -115,7 +101,7 @@ def report(name: str, rounds: int) -> None:
 
 
 def measure(
-    step: Callable[[], object], pairs: Sequence[tuple[Callable[[], object], Callable[[], object]]], rounds: int
+    step: Callable[[], object], pairs: Sequence[Calls], rounds: int
 ) -> tuple[list[float], list[float], list[list[list[float]]]]:
     """Seconds a round: of a step, of its convolutions, and of forward and backward of each pair alone."""
     for call in (step, *(call for pair in pairs for call in pair)):
@@ -160,70 +146,6 @@ def in_convolutions(step: Callable[[], object], steps: int) -> float:
         theirs = sum(event.self_cpu_time_total for event in events if event.key in CONVOLUTIONS)
         found.append(theirs + sum(event.cpu_time_total for event in events if event.key in NAMES))
     return 1e-6 * statistics.median(found)
-
-
-def shapes(model: nn.Module, images: Tensor, parts: int) -> list[tuple[nn.Conv2d, Tensor, tuple[bool, bool, bool]]]:
-    """Every convolution, what goes into it, and which gradients it must give: of input, weight and bias."""
-    found = []
-
-    def note(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(layer, nn.Conv2d)
-        bias = layer.bias is not None and layer.bias.requires_grad
-        found.append((layer, inputs[0].detach(), (inputs[0].requires_grad, layer.weight.requires_grad, bias)))
-
-    hooks = [m.register_forward_pre_hook(note) for m in model.modules() if isinstance(m, nn.Conv2d)]
-    model(images.tensor_split(parts)[0])
-    for hook in hooks:
-        hook.remove()
-    return found
-
-
-def alone(layer: nn.Conv2d, example: Tensor, needs: tuple[bool, bool, bool], dtype: torch.dtype) -> Bare:
-    """The layer's convolution with nothing around it."""
-    x = torch.randn(example.shape).to(dtype).contiguous(memory_format=torch.channels_last)
-    w = layer.weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
-    bias = None if layer.bias is None else layer.bias.detach().to(dtype)
-    side = (layer.kernel_size[0] - 1) // 2 if layer.padding != (0, 0) or type(layer) is not nn.Conv2d else 0
-    stride, padding = list(layer.stride), [side, side]
-
-    def forward() -> Tensor:
-        return torch.nn.functional.conv2d(x, w, bias, layer.stride, (side, side))
-
-    gradient = torch.randn_like(forward())
-    sizes = [len(bias)] if bias is not None else None
-
-    def backward() -> None:
-        torch.ops.aten.convolution_backward(
-            gradient, x, w, sizes, stride, padding, [1, 1], False, [0, 0], layer.groups, list(needs)
-        )
-
-    flops = 2.0 * w[0].numel() * gradient.numel()
-    kernel = "x".join(map(str, layer.kernel_size))
-    name = f"{x.shape[1]} to {w.shape[0]}, {kernel}, at {x.shape[2]}x{x.shape[3]}"
-    by_torch = (forward, backward if any(needs) else nothing)
-    return Bare(name, by_torch, loops_of((x, w, bias), (side, side), needs, gradient), (flops, flops * sum(needs[:2])))
-
-
-def loops_of(
-    tensors: tuple[Tensor, Tensor, Tensor | None], padding: tuple[int, int], needs: Sequence[bool], gradient: Tensor
-) -> tuple[Callable[[], object], Callable[[], object]] | None:
-    """Forward and backward of this input, weight and bias by our own loops; None where they leave all to torch."""
-    leaves = [None if t is None else t.clone().requires_grad_(need) for t, need in zip(tensors, needs, strict=True)]
-    x, w, bias = leaves
-    assert x is not None and w is not None
-
-    def forward() -> Tensor:
-        with own_convolutions(CPU, x.dtype):
-            return torch.nn.functional.conv2d(x, w, bias, 1, padding)
-
-    out, wanted = forward(), [t for t in leaves if t is not None and t.requires_grad]
-    if type(out.grad_fn).__name__ != "_ConvolutionBackward":
-        return None
-    return forward, lambda: torch.autograd.grad(out, wanted, gradient, retain_graph=True)
-
-
-def nothing() -> None:
-    """What a layer whose input and weights need no gradient has to do on the way back."""
 
 
 def timed(call: Callable[[], object], repeats: int) -> float:

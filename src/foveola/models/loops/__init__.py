@@ -3,6 +3,8 @@
 Between two convolutions torch goes over a feature map once for every layer; for `vgg6` that was a third of a step, spent in
 waiting for memory (docs/why/speed.md). Here one pass takes the sums and one writes the result, forward and back.
 
+Convolutions in float32 have loops, too (`winograd`, `weights`), for processors on which torch's are slower.
+
 Feature maps come flat, channels last: float32, or bfloat16 as the uint16 of its bits. Sums are float32 within a chunk's lane,
 float64 beyond; what is written is rounded once, to nearest, ties to even. The work is cut into the same chunks whatever the
 number of threads, so that this number changes no bit.

@@ -1,4 +1,4 @@
-"""Vectors of eight numbers, as instructions and not as Python: what `tiles` and `patches` are made of.
+"""Vectors of eight numbers, as instructions and not as Python: what `tiles` and `transforms` are made of.
 
 A compiler that is given the loops keeps their sums in memory; here they are in registers from the first turn to the last.
 """
