@@ -132,6 +132,13 @@ def test_what_does_not_fit_is_left_to_torch(layer, shape):
     assert torch.equal(y, layer(x))
 
 
+def test_a_bias_of_another_type_is_torchs_error_and_is_never_read_as_float32():
+    layer = nn.Conv2d(8, 8, 3, padding=1)
+    layer.bias = nn.Parameter(torch.zeros(8, dtype=torch.float64))
+    with own_convolutions(CPU, torch.float32), pytest.raises(RuntimeError, match="bias"):
+        layer(maps(2, 8, 8, 8))
+
+
 def test_nothing_is_taken_where_no_gradient_is_asked_for():
     with own_convolutions(CPU, torch.float32), torch.no_grad():
         assert nn.Conv2d(8, 8, 3, padding=1)(maps(2, 8, 8, 8)).grad_fn is None

@@ -63,7 +63,7 @@ def _conv2d(
 ) -> Tensor:
     if isinstance(padding, str) or groups != 1 or not (_pair(stride) == _pair(dilation) == (1, 1)):
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
-    if not fits(input, weight, _pair(padding)):
+    if not fits(input, weight, _pair(padding)) or (bias is not None and bias.dtype != weight.dtype):
         return F.conv2d(input, weight, bias, padding=padding)
     out: Tensor = _Convolution.apply(input, weight, bias, _pair(padding))  # type: ignore[no-untyped-call]
     return out
