@@ -81,6 +81,7 @@ def costs(monkeypatch, per_pass):
     monkeypatch.setattr(
         budgets, "_measure", lambda session: Costs(per_pass[session.recipe.model.name], val=0.001, rest=1)
     )
+    monkeypatch.setattr(budgets, "_pass_seconds", lambda session, least_seconds: per_pass[session.recipe.model.name])
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,27 @@ def test_the_largest_network_that_passes_often_enough_is_taken(monkeypatch, nois
         fv.train(noise, budget="1000s", out=tmp_path / "run", watch=Watch(plan=stop))
     assert seen.value.args[0] == chosen
     assert seen.value.args[1].startswith(f"budget 16m40s: {chosen}, ")
+
+
+def test_the_chosen_network_is_timed_again_for_a_fiftieth_of_the_budget(monkeypatch, noise, tmp_path):
+    # Slower by a fifth then: 959 s are twelve passes of 80 s but for a second, in place of fourteen of 66.7.
+    costs(monkeypatch, {"fast": 66.7})
+    timed = []
+    monkeypatch.setattr(budgets, "_pass_seconds", lambda session, least_seconds: timed.append(least_seconds) or 80.0)
+    monkeypatch.setattr(budgets.time, "monotonic", lambda: 0.0)
+    plans = []
+    fv.train(
+        noise,
+        model="fast",
+        budget="1000s",
+        settings={"model.width1": 8},
+        out=tmp_path / "run",
+        watch=Watch(plan=plans.append),
+    )
+    assert timed == [20.0]
+    assert plans[0].recipe.fit.epochs == 12
+    said = "budget 16m40s: fast, 12.0 passes over train as 12 epochs; expected are 16m in all"
+    assert plans[0].remarks[0].startswith(said)
 
 
 def test_a_budget_too_small_for_one_epoch_is_refused_before_a_folder_is_made(monkeypatch, noise, tmp_path):

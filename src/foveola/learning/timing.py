@@ -6,6 +6,7 @@ import itertools
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,10 +20,10 @@ from foveola.learning.fit_spec import FitSpec, scale
 from foveola.learning.predict import outputs
 
 TIMED = 3
-"""Steps that are timed at each size of the pictures, after one that is not: the first one prepares the convolutions."""
+"""So many times a thing is timed, after one that is not: the first step prepares the convolutions."""
 
 ENOUGH_SECONDS = 2.0
-"""So much timing of one size is enough, however few steps that was."""
+"""So much timing of one thing is enough, however few times that was."""
 
 HEAD_EVALUATIONS = 440
 """Evaluations of loss and slope along a whole path of penalties (436 on 3,600 rows: see `linear.fit_head`)."""
@@ -31,22 +32,40 @@ CROSS_EVALUATIONS = 60
 """The same for all folds of `cross_fit` at once, at one penalty (47 on 3,445 flowers in two views)."""
 
 
-def step_seconds(model: nn.Module, train: Batches, spec: FitSpec, device: torch.device, dtype: torch.dtype) -> float:
+def step_seconds(
+    model: nn.Module,
+    train: Batches,
+    spec: FitSpec,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    least_seconds: float = 0.0,
+) -> float:
     """Seconds a step takes on average over a run, pictures read and augmented. The network learns from it: throw it away.
 
-    A run that begins with smaller pictures is measured at each of its sizes (see `fit_spec.scale`).
+    A run that begins with smaller pictures is measured at each of its sizes in turn (see `fit_spec.scale`), for
+    `least_seconds` at least: the speed of a shared machine comes and goes by a third, for half a minute at a time.
     """
     stepper = Stepper(model, spec, device, dtype)
     batches = itertools.chain.from_iterable(train.epoch(number) for number in itertools.count(1))
     model.train()
-    points = [scale(spec, (k + 0.5) / 20) for k in range(20)]
+    weights = Counter(scale(spec, (k + 0.5) / 20) for k in range(20))
 
     def step(share: float) -> None:
         images, labels = next(batches)
         stepper.take(images, labels, 0.0, share, (0, 0, 0))
 
-    cost = {share: _median(lambda share=share: step(share)) for share in dict.fromkeys(points)}  # type: ignore[misc]
-    return statistics.fmean(cost[share] for share in points)
+    for share in weights:
+        step(share)
+    rounds: list[float] = []
+    began = time.perf_counter()
+    while True:
+        costs = (weights[share] * _seconds(lambda share=share: step(share)) for share in weights)  # type: ignore[misc]
+        rounds.append(sum(costs) / weights.total())
+        spent = time.perf_counter() - began
+        if spent >= least_seconds and (len(rounds) >= TIMED or spent >= ENOUGH_SECONDS * len(weights)):
+            # The mean, not the median: slow moments are a part of the run as well.
+            return statistics.fmean(rounds)
 
 
 def answer_seconds(
@@ -71,10 +90,14 @@ def _median(once: Callable[[], object]) -> float:
     once()
     seconds: list[float] = []
     while len(seconds) < TIMED and sum(seconds) < ENOUGH_SECONDS:
-        started = time.perf_counter()
-        once()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(_seconds(once))
     return statistics.median(seconds)
+
+
+def _seconds(once: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    once()
+    return time.perf_counter() - started
 
 
 def peak_memory_mb() -> float | None:

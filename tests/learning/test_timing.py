@@ -1,0 +1,66 @@
+"""What a step costs, by a clock that only the steps move."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from foveola.learning import timing
+from foveola.learning.fit_spec import FitSpec
+from foveola.learning.timing import step_seconds
+
+CPU, FLOAT32 = torch.device("cpu"), torch.float32
+
+
+class Batches:
+    """Endless pictures that nothing is read from."""
+
+    def epoch(self, number):
+        yield None, None
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """`step_seconds` where the k-th step at a size takes `cost(size, k)` seconds; the sizes stepped at come along."""
+
+    def measure(spec, cost, **how):
+        taken, now = [], [0.0]
+
+        class Stepper:
+            def __init__(self, *_):
+                pass
+
+            def take(self, images, labels, rate, share, key):
+                now[0] += cost(share, taken.count(share))
+                taken.append(share)
+
+        monkeypatch.setattr(timing, "Stepper", Stepper)
+        monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+        return step_seconds(nn.Identity(), Batches(), spec, CPU, FLOAT32, **how), taken
+
+    return measure
+
+
+def test_a_step_costs_what_those_after_the_first_cost(measured):
+    seconds, taken = measured(FitSpec(), lambda size, k: 9.0 if k == 0 else 0.25)
+    assert (seconds, taken) == (0.25, [1.0] * 4)
+
+
+def test_each_size_of_the_pictures_weighs_as_much_of_the_run_as_it_has(measured):
+    # Up to 0.4 of the run half the side, up to 0.7 three quarters, then whole: of 20 points 8, 6 and 6.
+    spec = FitSpec(start_scale=0.5, whole_from=0.7)
+    seconds, taken = measured(spec, lambda size, k: {0.5: 0.1, 0.75: 0.2, 1.0: 0.4}[size])
+    assert seconds == pytest.approx((8 * 0.1 + 6 * 0.2 + 6 * 0.4) / 20)
+    assert taken == [0.5, 0.75, 1.0] * 4
+
+
+def test_very_long_steps_are_timed_once(measured):
+    assert measured(FitSpec(), lambda size, k: 30.0) == (30.0, [1.0, 1.0])
+
+
+def test_a_slow_moment_counts_for_as_long_as_it_lasts(measured):
+    # Steps of 3 s up to the fourth that is timed, then of 1 s: after 20 s twelve were done.
+    seconds, taken = measured(FitSpec(), lambda size, k: 3.0 if k <= 4 else 1.0, least_seconds=20.0)
+    assert seconds == pytest.approx((4 * 3 + 8 * 1) / 12)
+    assert len(taken) == 1 + 12
