@@ -30,6 +30,27 @@ def test_a_same_convolution_of_ones_counts_the_pixels_under_the_kernel():
     assert layer(torch.ones(1, 1, 4, 4))[0, 0].tolist() == [[9.0, 6.0], [6.0, 4.0]]
 
 
+@pytest.mark.parametrize("side", [(8, 8), (7, 10), (9, 9), (2, 1)])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (5, 2), (11, 4), (2, 3)])
+def test_a_depthwise_same_convolution_is_that_of_the_padded_picture_and_its_gradient_too(side, kernel, stride):
+    layer = ConvSame(6, 6, kernel, stride, groups=6).double()
+    images = torch.randn(2, 6, *side, dtype=torch.float64, requires_grad=True)
+    (top, bottom), (left, right) = (same_padding(one, kernel, stride) for one in side)
+    padded = nn.functional.pad(images, (left, right, top, bottom))
+    expected = nn.functional.conv2d(padded, layer.weight, layer.bias, stride, groups=6)
+    out = layer(images)
+    assert torch.allclose(out, expected, atol=1e-12)
+    weights = torch.randn_like(expected)
+    given, wanted = (torch.autograd.grad((one * weights).sum(), images)[0] for one in (out, expected))
+    assert torch.allclose(given, wanted, atol=1e-12)
+
+
+def test_a_depthwise_same_convolution_keeps_the_pictures_channels_last():
+    images = torch.zeros(2, 6, 8, 8).to(memory_format=torch.channels_last)
+    out = ConvSame(6, 6, 3, 2, groups=6).to(memory_format=torch.channels_last)(images)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_padded_pixels_never_win_the_maximum():
     out = MaxPoolSame(3, 2)(torch.full((1, 1, 4, 4), -5.0))
     assert out[0, 0].tolist() == [[-5.0, -5.0], [-5.0, -5.0]]
