@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from foveola.models import convolve, fused
-from foveola.models.convolve import own_convolutions, weight_gradient
+from foveola.models.convolve import narrow_gradients, own_convolutions, weight_gradient
 from foveola.models.table import build, initialise_from
 from foveola.types import Size
 
@@ -70,6 +70,38 @@ def test_the_number_of_threads_changes_no_bit():
     assert all(torch.equal(found[0], other) for other in found[1:])
 
 
+NARROW = [
+    pytest.param((9, 3, 32, (32, 32), (3, 3), (1, 1)), id="tiles of 3 x 32"),
+    pytest.param((33, 3, 48, (9, 11), (5, 5), (2, 2)), id="two tiles of 3 x 24, more pictures than chunks"),
+    pytest.param((2, 3, 64, (7, 6), (3, 5), (0, 1)), id="a kernel that is no square, rows left over"),
+    pytest.param((1, 1, 24, (5, 5), (3, 3), (1, 1)), id="one channel, one picture"),
+    pytest.param((3, 6, 32, (1, 40), (1, 9), (0, 0)), id="six channels, one row"),
+]
+
+
+@pytest.mark.parametrize("case", NARROW)
+def test_a_first_layers_gradients_are_torchs_in_float64(case):
+    _, inputs, outputs, _, kernel, padding = case
+    x, dy = both_maps(*case)
+    shape = (outputs, inputs, *kernel)
+    weights, bias = narrow_gradients(x, dy, shape, padding)
+    expected = nn.grad.conv2d_weight(x.double(), shape, dy.double(), padding=padding)
+    torch.testing.assert_close(weights.double(), expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+    torch.testing.assert_close(bias.double(), dy.double().sum((0, 2, 3)), rtol=1e-4, atol=1e-3)
+
+
+def test_the_number_of_threads_changes_no_bit_of_a_first_layers_gradients():
+    x, dy = both_maps(13, 3, 48, (9, 9), (3, 3), (1, 1))
+    threads, found = torch.get_num_threads(), []
+    try:
+        for many in (1, 2, 3, 11, 32, 40):
+            torch.set_num_threads(many)
+            found.append(narrow_gradients(x, dy, (48, 3, 3, 3), (1, 1)))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+
+
 @pytest.mark.parametrize("name", ["fast", "vgg6"])
 def test_a_network_learns_the_same_with_them(name):
     torch.manual_seed(0)
@@ -88,13 +120,15 @@ def test_a_network_learns_the_same_with_them(name):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()))
 
 
-@pytest.mark.parametrize("kernel", [3, 5], ids=["3x3", "5x5"])
-def test_a_convolution_with_a_bias_gets_all_three_gradients(kernel):
-    layer, x = nn.Conv2d(16, 8, kernel, padding=kernel // 2), maps(4, 16, 6, 6).requires_grad_()
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "kernel"), [(16, 8, 3), (16, 8, 5), (3, 24, 3)], ids=["3x3", "5x5", "colours"]
+)
+def test_a_convolution_with_a_bias_gets_all_three_gradients(inputs, outputs, kernel):
+    layer, x = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2), maps(4, inputs, 6, 6).requires_grad_()
     with own_convolutions(CPU, torch.float32):
         y = layer(x)
     assert taken(y)
-    towards = maps(4, 8, 6, 6, seed=2)
+    towards = maps(4, outputs, 6, 6, seed=2)
     found = torch.autograd.grad(y, [x, layer.weight, layer.bias], towards)
     exact = copy.deepcopy(layer).double()
     z = x.detach().double().requires_grad_()

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from foveola.models import fused
-from foveola.models.winograd import convolve, image_gradient, weight_gradient
+from foveola.models.winograd import convolve, gradients, image_gradient
 
 pytestmark = pytest.mark.skipif(fused.loops() is None, reason="the loops need Linux and numba")
 
@@ -87,7 +87,14 @@ def test_both_gradients_are_torchs_in_float64(case):
     x64, weight64 = x.double().requires_grad_(), weight.double().requires_grad_()
     expected = torch.autograd.grad(exact(x64, weight64, None, case[4]), [x64, weight64], dy.double())
     assert_near(image_gradient(dy, weight, case[4]), expected[0])
-    assert_near(weight_gradient(x, dy, case[4]), expected[1])
+    assert_near(gradients(x, dy, case[4])[0], expected[1])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_biases_gradient_is_the_sum_of_what_came_back(case):
+    x, _, dy = made(*case)
+    found, expected = gradients(x, dy, case[4])[1], dy.double().sum((0, 2, 3))
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-6 * float(dy.abs().sum()) / dy.shape[1])
 
 
 def test_the_error_is_at_most_three_times_torchs():
@@ -111,7 +118,7 @@ def test_the_number_of_threads_changes_no_bit():
     try:
         for many in (1, 2, 3, 11, 32, 40):
             torch.set_num_threads(many)
-            found.append((convolve(x, weight, None, (1, 1)), weight_gradient(x, dy, (1, 1))))
+            found.append((convolve(x, weight, None, (1, 1)), *gradients(x, dy, (1, 1))))
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))

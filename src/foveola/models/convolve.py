@@ -75,7 +75,7 @@ def fits(images: Tensor, weight: Tensor, padding: tuple[int, int]) -> bool:
         return False
     if images.dtype != torch.float32 or weight.dtype != torch.float32 or images.shape[1] != weight.shape[1]:
         return False
-    return _quick(images.shape, weight.shape, padding) or _direct(images.shape, weight.shape, padding)
+    return any(way(images.shape, weight.shape, padding) for way in (_quick, _direct, _narrow))
 
 
 def _quick(images: Sequence[int], weight: Sequence[int], padding: tuple[int, int]) -> bool:
@@ -90,6 +90,13 @@ def _direct(images: Sequence[int], weight: Sequence[int], padding: tuple[int, in
     sides = _sides(images, weight, padding)
     whole = weight[0] % 4 == weight[1] % 8 == 0
     return whole and min(sides) > 0 and sides[0] * sides[1] >= LEAST_PIXELS and weight[2] * weight[3] >= LEAST_TAPS
+
+
+def _narrow(images: Sequence[int], weight: Sequence[int], padding: tuple[int, int]) -> bool:
+    """Whether it is a first layer's, whose gradient of the weights is that of `loops.narrow`."""
+    sides, (outputs, inputs, tall, broad) = _sides(images, weight, padding), weight
+    whole = inputs < 8 and inputs * broad % 3 == 0 and (outputs % 24 == 0 or outputs % 32 == 0)
+    return whole and min(*sides, *padding) >= 0 and sides[0] * sides[1] >= LEAST_PIXELS and tall * broad >= LEAST_TAPS
 
 
 def _sides(images: Sequence[int], weight: Sequence[int], padding: tuple[int, int]) -> tuple[int, int]:
@@ -113,16 +120,18 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         images, weight = ctx.saved_tensors
         dy = dy.contiguous(memory_format=torch.channels_last)
-        towards_images, towards_bias = None, None
-        if ctx.needs_input_grad[0]:
-            towards_images = _image_gradient(images, weight, dy, ctx)
-        if ctx.has_bias and ctx.needs_input_grad[2]:
-            towards_bias = dy.sum((0, 2, 3))
+        towards_images = _image_gradient(images, weight, dy, ctx) if ctx.needs_input_grad[0] else None
         with record_function(NAMES[2]):
             if ctx.quick:
-                towards_weight = winograd.weight_gradient(images, dy, ctx.padding)
+                towards_weight, towards_bias = winograd.gradients(images, dy, ctx.padding)
+            elif _narrow(images.shape, weight.shape, ctx.padding):
+                towards_weight, towards_bias = narrow_gradients(images, dy, weight.shape, ctx.padding)
             else:
-                towards_weight = weight_gradient(images, dy, weight.shape, ctx.padding)
+                towards_weight, towards_bias = weight_gradient(images, dy, weight.shape, ctx.padding), None
+        if not (ctx.has_bias and ctx.needs_input_grad[2]):
+            towards_bias = None
+        elif towards_bias is None:
+            towards_bias = dy.sum((0, 2, 3))
         return towards_images, towards_weight, towards_bias, None
 
 
@@ -148,6 +157,20 @@ def weight_gradient(images: Tensor, dy: Tensor, shape: Sequence[int], padding: t
     where = (images.data_ptr(), dy.data_ptr(), sums.data_ptr())
     run.add_weight_gradients(32, *where, n, height, width, inputs, outputs, *kernel, *padding)
     return sums.sum(0).permute(0, 3, 1, 2)
+
+
+def narrow_gradients(
+    images: Tensor, dy: Tensor, shape: Sequence[int], padding: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """The same for maps of few channels, and the gradient of the bias, (outputs,)."""
+    run: Any = loops()
+    outputs, inputs, *kernel = shape
+    padded = F.pad(images, (padding[1], padding[1], padding[0], padding[0]))
+    padded = padded.contiguous(memory_format=torch.channels_last)
+    sums, totals = torch.empty((run.CHUNKS, *kernel, inputs, outputs)), torch.empty((run.CHUNKS, outputs))
+    where = (padded.data_ptr(), dy.data_ptr(), sums.data_ptr(), totals.data_ptr())
+    run.add_narrow_gradients(32, *where, *(padded.shape[k] for k in (0, 2, 3)), inputs, outputs, *kernel)
+    return sums.sum(0).permute(3, 2, 0, 1), totals.sum(0)
 
 
 def _pair(value: int | Sequence[int]) -> tuple[int, int]:

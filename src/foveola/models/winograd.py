@@ -32,6 +32,17 @@ def convolve(images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple
     images: (b, C, H, W), channels-last; weight: (outputs, C, 3, 3); bias: (outputs,); all float32, C and outputs multiples of
     8. A negative padding leaves out pixels at the border.
     """
+    return _convolved(images, weight, bias, padding, turned=False)
+
+
+def image_gradient(dy: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+    """The gradient of what went in: the convolution of dy, (b, outputs, H', W'), with the taps turned by half a turn."""
+    return _convolved(dy, weight.transpose(0, 1), None, (2 - padding[0], 2 - padding[1]), turned=True)
+
+
+def _convolved(
+    images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int], *, turned: bool
+) -> Tensor:
     n, inputs, height, width = images.shape
     outputs, panel = len(weight), _panel(len(weight))
     shape = n, outputs, height + 2 * padding[0] - 2, width + 2 * padding[1] - 2
@@ -39,29 +50,27 @@ def convolve(images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple
     bias = torch.zeros(outputs) if bias is None else bias.contiguous()
     taps = weight.permute(2, 3, 0, 1).reshape(9, outputs // panel, panel, inputs).transpose(2, 3)
     taps, values = taps.contiguous(), torch.empty((36, outputs * inputs))
-    _loops().spread_taps(32, taps.data_ptr(), values.data_ptr(), outputs * inputs)
+    _loops().spread_taps(32, taps.data_ptr(), values.data_ptr(), outputs * inputs, int(turned))
     where = images.data_ptr(), values.data_ptr(), bias.data_ptr(), out.data_ptr()
     _loops().convolve(32, *where, n, height, width, inputs, outputs, *padding, panel)
     return out
 
 
-def image_gradient(dy: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
-    """The gradient of what went in: the convolution of dy, (b, outputs, H', W'), with the taps turned by half a turn."""
-    return convolve(dy, weight.flip(2, 3).transpose(0, 1), None, (2 - padding[0], 2 - padding[1]))
+def gradients(images: Tensor, dy: Tensor, padding: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """The gradients of the weights, (outputs, C, 3, 3), channels-last, and of the bias, (outputs,).
 
-
-def weight_gradient(images: Tensor, dy: Tensor, padding: tuple[int, int]) -> Tensor:
-    """The gradient of the weights, (outputs, C, 3, 3), channels-last; images (b, C, H, W), dy (b, outputs, H', W')."""
+    images: (b, C, H, W); dy: (b, outputs, H', W'); both channels-last.
+    """
     run = _loops()
     n, inputs, height, width = images.shape
     outputs = dy.shape[1]
     shares = 4 if inputs * outputs <= MANY else 2
-    sums = torch.empty((shares, 36, outputs * inputs))
+    sums, totals = torch.empty((shares, 36, outputs * inputs)), torch.empty((shares, outputs))
     where = images.data_ptr(), dy.data_ptr(), sums.data_ptr()
-    run.add_gradients_3x3(32, *where, n, height, width, inputs, outputs, *padding, shares)
-    whole, taps = sums.sum(0), torch.empty((3, 3, outputs, inputs))
-    run.gather_taps(32, whole.data_ptr(), taps.data_ptr(), outputs * inputs)
-    return taps.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
+    run.add_gradients_3x3(32, *where, n, height, width, inputs, outputs, *padding, shares, totals.data_ptr())
+    taps = torch.empty((outputs, 3, 3, inputs))
+    run.gather_taps(32, sums.data_ptr(), taps.data_ptr(), shares, outputs, inputs)
+    return taps.permute(0, 3, 1, 2), totals.sum(0)
 
 
 def _loops() -> Any:

@@ -77,10 +77,21 @@ def _copy_in(image, shape, top, left, to, rows, columns):
 
 
 @njit(**HOW)
-def spread(maps, shape, origin, margin, cut, part, patch, planes, plane):
+def add_pixels(totals, patch, pixels):
+    """Add so many pixels to the totals, one a channel."""
+    channels = len(totals)
+    for pixel in range(pixels):
+        some = float32s(patch + 4 * pixel * channels, channels)
+        for c in range(channels):
+            totals[c] += some[c]
+
+
+@njit(**HOW)
+def spread(maps, shape, origin, margin, cut, part, patch, planes, plane, totals):
     """Transform the strips of a part, range of their numbers, into planes: pixels where there is a margin, else gradients.
 
-    maps: address (pictures, *shape); origin: where the first strip's first pixel lies; patch: room for one strip's pixels.
+    maps: address (pictures, *shape); origin: where the first strip's first pixel lies; patch: room for one strip's pixels;
+    totals: an array to which they are added by channel, or an empty one.
     """
     strips, down, across, _ = cut
     channels, columns = shape[2], across * SIDE + margin
@@ -88,6 +99,8 @@ def spread(maps, shape, origin, margin, cut, part, patch, planes, plane):
         image = maps + 4 * (strip // strips) * shape[0] * shape[1] * channels
         top = origin[0] + strip % strips * down * SIDE
         _copy_in(image, shape, top, origin[1], patch, down * SIDE + margin, columns)
+        if len(totals):
+            add_pixels(totals, patch, (down * SIDE + margin) * columns)
         for tile in range(down * across):
             pixel = (tile // across * columns + tile % across) * SIDE
             source = patch + 4 * pixel * channels

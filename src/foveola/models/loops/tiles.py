@@ -126,6 +126,25 @@ def _add_tile(wide, high, x, dy, dw, rows, pixels, x_row, dy_row, inputs, output
         _ADD_4X8(x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step)
 
 
+_ADD_3X32, _ADD_3X24 = _adding(3, 4), _adding(3, 3)
+
+
+@njit(**HOW)
+def add_narrow(dy, x, dw, rows, pixels, dy_row, x_row, outputs, inputs, taps):
+    """Add a region's outer products to the gradient of so many taps that lie side by side: (taps, outputs), three addresses.
+
+    taps: a multiple of 3; outputs: of 24 or 32.
+    """
+    wide = 24 if outputs % 32 else 32
+    for tap in range(0, taps, 3):
+        for output in range(0, outputs, wide):
+            at = dy + 4 * output, x + 4 * tap, dw + 4 * (tap * outputs + output)
+            if wide == 24:
+                _ADD_3X24(*at, rows, pixels, dy_row, x_row, outputs, inputs, outputs)
+            else:
+                _ADD_3X32(*at, rows, pixels, dy_row, x_row, outputs, inputs, outputs)
+
+
 ROWS = 12
 """A multiple of the heights of all tiles of a product."""
 

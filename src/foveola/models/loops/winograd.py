@@ -5,11 +5,12 @@ Plane by plane a matrix product over the channels; `strips` has what comes befor
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from foveola.models.loops.numbers import HOW
 from foveola.models.loops.strips import MARGIN, PLANES, clear, cut_of, gather, plane_of, room_of, spread
-from foveola.models.loops.threads import Task, own_part, words_of
+from foveola.models.loops.threads import Task, float32s, own_part, words_of
 from foveola.models.loops.tiles import add_products, multiply
 from foveola.models.loops.transforms import back_to_taps, transform_taps
 
@@ -19,20 +20,34 @@ PIECES = 32
 
 @Task
 def spread_taps(data):
-    """Words: taps (9, n), planes (36, n), n, a multiple of 8: transform the taps, float32, as they come."""
-    words = words_of(data, 3)
+    """Words: taps (9, n), planes (36, n), n, a multiple of 8, turned: transform the taps, float32, as they come.
+
+    turned: 1 for taps turned by half a turn, else 0.
+    """
+    words = words_of(data, 4)
     n, own = words[2], own_part(words[2] // 8)
+    first, step = (words[0] + 4 * 8 * n, -n) if words[3] else (words[0], n)
     if own.start < own.stop:
-        transform_taps(words[0] + 32 * own.start, words[1] + 32 * own.start, 3 * n, n, 6 * n, n, len(own))
+        transform_taps(first + 32 * own.start, words[1] + 32 * own.start, 3 * step, step, 6 * n, n, len(own))
 
 
 @Task
 def gather_taps(data):
-    """Words: planes (36, n), taps (9, n), n, a multiple of 8: transform the sums for the taps' gradient back."""
-    words = words_of(data, 3)
-    n, own = words[2], own_part(words[2] // 8)
-    if own.start < own.stop:
-        back_to_taps(words[0] + 32 * own.start, words[1] + 32 * own.start, 6 * n, n, 3 * n, n, len(own))
+    """Words: sums (shares, 36, outputs, inputs), taps (outputs, 3, 3, inputs), shares, outputs, inputs, a multiple of 8.
+
+    The taps' gradient: the shares' sums are added to the first one's, and transformed back.
+    """
+    words = words_of(data, 5)
+    shares, inputs, n = words[2], words[4], words[3] * words[4]
+    for output in own_part(words[3]):
+        source, target = words[0] + 4 * output * inputs, words[1] + 36 * output * inputs
+        for k in range(PLANES):
+            total = float32s(source + 4 * k * n, inputs)
+            for share in range(1, shares):
+                other = float32s(source + 4 * (share * PLANES + k) * n, inputs)
+                for c in range(inputs):
+                    total[c] += other[c]
+        back_to_taps(source, target, 6 * n, n, 3 * inputs, inputs, inputs // 8)
 
 
 @Task
@@ -55,14 +70,14 @@ def _convolve(words, cut, room):
     )  # fmt: skip
     strips, tiles, together = cut[0], cut[1] * cut[2], cut[3]
     plane, product = plane_of(cut, inputs), plane_of(cut, outputs)
-    values = room.ctypes.data
+    values, no_totals = room.ctypes.data, np.empty(0, np.float32)
     products, patch = values + 4 * PLANES * plane, values + 4 * PLANES * (plane + product)
     # The rows behind the last are multiplied too, and what happens to be there could take its time.
     clear(values, 0, PLANES * plane)
     own = own_part(n * strips)
     for begin in range(own.start, own.stop, together):
         part = range(begin, min(own.stop, begin + together))
-        spread(words[0], (height, width, inputs), (-above, -left), MARGIN, cut, part, patch, values, plane)
+        spread(words[0], (height, width, inputs), (-above, -left), MARGIN, cut, part, patch, values, plane, no_totals)
         for k in range(PLANES):
             v, m = values + 4 * k * plane, products + 4 * k * product
             multiply(v, words[1] + 4 * k * inputs * outputs, m, len(part) * tiles, inputs, outputs, words[11])
@@ -72,13 +87,13 @@ def _convolve(words, cut, room):
 
 @Task
 def add_gradients_3x3(data):
-    """Words: x, dy, sums, n, height, width, inputs, outputs, padding above and to the left, shares.
+    """Words: x, dy, sums, n, height, width, inputs, outputs, padding above and to the left, shares, totals.
 
     x: (n, height, width, inputs); dy: (n, height + 2 padding - 2, the same of the width, outputs); sums: (shares, 36,
-    outputs, inputs), each over a share of the pictures, are written whole. All float32; inputs and outputs are multiples of
-    8; shares divide PIECES.
+    outputs, inputs) for `gather_taps` and totals of dy: (shares, outputs), each over a share of the pictures, are written
+    whole. All float32; inputs and outputs are multiples of 8; shares divide PIECES.
     """
-    words = words_of(data, 11)
+    words = words_of(data, 12)
     cut = cut_of(words[4] + 2 * words[8] - 2, words[5] + 2 * words[9] - 2)
     room = room_of(cut, words[6], words[7])
     outputs, own, parts = words[7], own_part(PIECES), PIECES // words[10]
@@ -101,15 +116,19 @@ def _add_share(words, cut, room, share, first, beyond):
     values = room.ctypes.data
     gradients, patch = values + 4 * PLANES * plane, values + 4 * PLANES * (plane + other)
     sums = words[2] + 4 * share * PLANES * outputs * inputs
+    totals, no_totals = np.zeros(outputs, np.float32), np.empty(0, np.float32)
     for k in range(PLANES):
         clear(sums + 4 * k * outputs * inputs, first * inputs, beyond * inputs)
     end = n * (share + 1) // shares * strips
     for begin in range(n * share // shares * strips, end, together):
         part = range(begin, min(end, begin + together))
-        spread(words[0], (height, width, inputs), (-above, -left), MARGIN, cut, part, patch, values, plane)
+        spread(words[0], (height, width, inputs), (-above, -left), MARGIN, cut, part, patch, values, plane, no_totals)
         shape = height + 2 * above - 2, width + 2 * left - 2, outputs
-        spread(words[1], shape, (0, 0), 0, cut, part, patch, gradients, other)
+        spread(words[1], shape, (0, 0), 0, cut, part, patch, gradients, other, totals)
         for k in range(PLANES):
             at = values + 4 * k * plane, gradients + 4 * k * other
             to = sums + 4 * k * outputs * inputs
             add_products(*at, to, 1, len(part) * tiles, 0, 0, inputs, outputs, inputs, first, beyond)
+    out = float32s(words[11] + 4 * share * outputs, outputs)
+    for output in range(first, beyond):
+        out[output] = totals[output]

@@ -1,0 +1,53 @@
+"""The gradient of the weights of a first layer, whose maps have few channels: three colours.
+
+There the numbers under a row of the kernel lie side by side, nine for 3x3 taps on colours, and are what a tile has in its
+height; the outputs are its width. oneDNN fills its vectors with channels that are not there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from foveola.models.loops.numbers import HOW
+from foveola.models.loops.strips import add_pixels
+from foveola.models.loops.threads import CHUNKS, Task, float32s, own_chunks, words_of
+from foveola.models.loops.tiles import add_narrow
+
+ROWS = 4
+"""So many rows of a map at a time stay in a core's nearest cache while all taps go over them."""
+
+
+@njit(**HOW)
+def _add_picture(x, dy, dw, totals, width, inputs, kernel, rows, columns):
+    """Add one picture's maps to the sums, all three addresses."""
+    outputs, (tall, broad) = len(totals), kernel
+    for top in range(0, rows, ROWS):
+        many, gradient = min(ROWS, rows - top), dy + 4 * top * columns * outputs
+        add_pixels(totals, gradient, many * columns)
+        for i in range(tall):
+            at, to = x + 4 * (top + i) * width * inputs, dw + 4 * i * broad * inputs * outputs
+            add_narrow(
+                gradient, at, to, many, columns, columns * outputs, width * inputs, outputs, inputs, broad * inputs
+            )
+
+
+@Task
+def add_narrow_gradients(data):
+    """Each chunk's sums over its pictures: x, dy, sums, totals, n, height, width, inputs, outputs, the kernel's sides.
+
+    x: (n, height, width, inputs), padded already; dy: (n, height - kernel + 1, the same of the width, outputs), outputs a
+    multiple of 24 or 32. Written whole: sums (CHUNKS, kernel, kernel, inputs, outputs), kernel's width times inputs a
+    multiple of 3, and totals of dy (CHUNKS, outputs). All float32.
+    """
+    words = words_of(data, 11)
+    n, height, width, inputs, outputs = words[4], words[5], words[6], words[7], words[8]
+    kernel = words[9], words[10]
+    rows, columns, size = height - kernel[0] + 1, width - kernel[1] + 1, kernel[0] * kernel[1] * inputs * outputs
+    for k in own_chunks():
+        sums, totals = words[2] + 4 * k * size, float32s(words[3] + 4 * k * outputs, outputs)
+        float32s(sums, size)[:] = np.float32(0)
+        totals[:] = np.float32(0)
+        for picture in range(n * k // CHUNKS, n * (k + 1) // CHUNKS):
+            x, dy = words[0] + 4 * picture * height * width * inputs, words[1] + 4 * picture * rows * columns * outputs
+            _add_picture(x, dy, sums, totals, width, inputs, kernel, rows, columns)
