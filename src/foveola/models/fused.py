@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -76,7 +75,7 @@ def relu_norm(
     behind: the layers of pooling and dropout, for sides that are odd.
     """
     learned = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
-    taken = all(numbers is not None and numbers.dtype == torch.float32 for numbers in learned)
+    taken = all(one is not None and one.dtype == torch.float32 and one.is_contiguous() for one in learned)
     if z.dtype not in _DTYPES or norm.momentum is None or not taken:
         return functools.reduce(lambda x, layer: layer(x), (norm, *behind), torch.relu(z))
     if dropout is not None and (z.shape[2] % 2 or z.shape[3] % 2):
@@ -108,8 +107,9 @@ class _ReluNorm(torch.autograd.Function):
         b, c, h, w = z.shape
         sums, numbers = torch.empty((2, run.CHUNKS, run.lanes_of(c))), torch.empty((4, c))
         run.add_relu(*_words(z), *_addresses(sums))
-        own = (_array(weight), _array(bias), _array(norm.running_mean), _array(norm.running_var))
-        run.normalise(_array(z), *sums.numpy(), *own, norm.momentum, norm.eps, *numbers.numpy())
+        own = (weight.data_ptr(), bias.data_ptr(), norm.running_mean.data_ptr(), norm.running_var.data_ptr())  # type: ignore[union-attr]
+        rates = _double(norm.momentum), _double(norm.eps)
+        run.normalise(*_words(z), *_addresses(sums), *own, *rates, numbers.data_ptr())
         scale, offset = _addresses(numbers)[2:]
         ctx.keep, best, winner = 1.0, None, None
         if dropout is None:
@@ -137,8 +137,8 @@ class _ReluNorm(torch.autograd.Function):
         sums, factors = torch.empty((2, run.CHUNKS, run.lanes_of(c))), torch.empty((3, c))
         run.add_gradients(*_words(z if best is None else best), *from_where, numbers.data_ptr(), *_addresses(sums))
         dweight, dbias, dz = torch.empty_like(weight), torch.empty_like(weight), torch.empty_like(z)
-        known = (z.numel() // c, ctx.keep, _array(weight), *numbers.numpy()[:2])
-        run.coefficients(*sums.numpy(), *known, dweight.numpy(), dbias.numpy(), factors.numpy())
+        known = (c, z.numel() // c, _double(ctx.keep), weight.data_ptr(), numbers.data_ptr())
+        run.coefficients(32, *_addresses(sums), *known, dweight.data_ptr(), dbias.data_ptr(), factors.data_ptr())
         run.relu_norm_back(*_words(z), *from_where, z.shape[3], factors.data_ptr(), dz.data_ptr())
         return dz, dweight, dbias, None, None
 
@@ -172,6 +172,11 @@ def _bits_of(value: float) -> int:
     return int(np.float32(value).view(np.uint32))
 
 
+@functools.cache
+def _double(value: float) -> int:
+    return int(np.float64(value).view(np.int64))
+
+
 def _bits(maps: Tensor) -> int:
     return 16 if maps.dtype == torch.bfloat16 else 32
 
@@ -185,12 +190,3 @@ def _addresses(rows: Tensor) -> list[int]:
     """The address of each of the tensor's rows."""
     first, step = rows.data_ptr(), rows.stride(0) * rows.element_size()
     return [first + k * step for k in range(len(rows))]
-
-
-def _array(values: Tensor | None) -> NDArray[Any]:
-    """A tensor's memory as a flat array without a copy: float32, or the bits of bfloat16 as uint16."""
-    assert values is not None
-    values = values.detach()
-    if values.ndim == 4:
-        values = values.permute(0, 2, 3, 1).view(-1)
-    return values.view(torch.uint16).numpy() if values.dtype == torch.bfloat16 else values.numpy()

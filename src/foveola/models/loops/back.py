@@ -12,7 +12,7 @@ from numba import njit
 
 from foveola.models.loops.numbers import HOW, by_channel, get, lanes_of, put, relu, repeated
 from foveola.models.loops.pool import DROPPED, spread
-from foveola.models.loops.threads import CHUNKS, Task, feature_map, float32s, own_chunks, uint8s, words_of
+from foveola.models.loops.threads import CHUNKS, Task, feature_map, float32s, own_chunks, own_part, uint8s, words_of
 
 
 @njit(**HOW)
@@ -66,23 +66,45 @@ def add_gradients(data):
         _add_chunk(z, dy, winner, mean, k, sums, products)
 
 
-@njit(**HOW)
-def coefficients(sums, products, n, keep, weight, mean, inverse, dweight, dbias, factors):
+@Task
+def coefficients(data):
     """The gradients of weight and bias, and dz = (factors[0] dy + factors[1] r + factors[2]) where z > 0.
 
-    sums, products: of `add_gradients`; n: pixels; keep: what dropout multiplied by; the three last are written, float32
-    (channels,), factors (3, channels).
+    sums, products, channels, pixels, keep, weight, numbers, dweight, dbias, factors. sums, products: of `add_gradients`;
+    keep: what dropout multiplied by, a float64's bits; numbers: as `norm.normalise` gives them; the three last are
+    written, float32 (channels,), factors (3, channels).
     """
+    words = words_of(data, 10)
+    channels, alone = words[2], own_part(1)
+    if alone.start < alone.stop:
+        size = CHUNKS * lanes_of(channels)
+        added = by_channel(float32s(words[0], size), channels), by_channel(float32s(words[1], size), channels)
+        weight, numbers = float32s(words[5], channels), float32s(words[6], 2 * channels)
+        dweight, dbias = float32s(words[7], channels), float32s(words[8], channels)
+        _coefficients(
+            added,
+            words[3],
+            words.view(np.float64)[4],
+            weight,
+            numbers,
+            dweight,
+            dbias,
+            float32s(words[9], 3 * channels),
+        )
+
+
+@njit(**HOW)
+def _coefficients(added, n, keep, weight, numbers, dweight, dbias, factors):
     channels = len(weight)
-    first, second = by_channel(sums, channels), by_channel(products, channels)
+    mean, inverse = numbers[:channels], numbers[channels:]
     for c in range(channels):
-        dbias[c] = first[c] * keep
-        dweight[c] = second[c] * keep * inverse[c]
+        dbias[c] = added[0][c] * keep
+        dweight[c] = added[1][c] * keep * inverse[c]
         slope = weight[c] * inverse[c]
         tilt = -slope * inverse[c] * dweight[c] / n
-        factors[0, c] = slope * keep
-        factors[1, c] = tilt
-        factors[2, c] = -slope * dbias[c] / n - tilt * mean[c]
+        factors[c] = slope * keep
+        factors[channels + c] = tilt
+        factors[2 * channels + c] = -slope * dbias[c] / n - tilt * mean[c]
 
 
 @njit(**HOW)

@@ -10,7 +10,7 @@ from numba import njit
 
 from foveola.models.loops.numbers import HOW, by_channel, draw, float_of_bits, get, lanes_of, put, relu, repeated
 from foveola.models.loops.pool import DROPPED
-from foveola.models.loops.threads import CHUNKS, Task, feature_map, float32s, own_chunks, uint8s, words_of
+from foveola.models.loops.threads import CHUNKS, Task, feature_map, float32s, own_chunks, own_part, uint8s, words_of
 
 
 @njit(**HOW)
@@ -55,20 +55,36 @@ def add_relu(data):
         _add_chunk(z, channels, k, sums, squares)
 
 
-@njit(**HOW)
-def normalise(z, sums, squares, weight, bias, running_mean, running_var, momentum, eps, mean, inverse, scale, offset):
+@Task
+def normalise(data):
     """What `add_relu` has added up becomes the batch's statistics; the running ones move on as torch moves them.
 
-    z: flat, as `add_relu` had it; all behind it float32, of shape (CHUNKS, lanes) or (channels,). The four last are written:
-    mean of relu(z), inverse = 1 / sqrt(variance + eps), and norm(x) = x * scale + offset. The variance of a batch is biased,
-    the running one is not.
+    z, n, channels, sums, squares, weight, bias, running mean, running variance, momentum, eps, numbers. The first five are
+    those of `add_relu`; momentum and eps are float64's bits; numbers, written, are float32 (4, channels), the rest are
+    (channels,): mean of relu(z), inverse = 1 / sqrt(variance + eps), and norm(x) = x * scale + offset. The variance of a
+    batch is biased, the running one is not.
     """
-    channels = len(mean)
-    first, second, shift = by_channel(sums, channels), by_channel(squares, channels), _first(z, channels)
-    n = len(z) // channels
+    words = words_of(data, 12)
+    channels, alone = words[2], own_part(1)
+    if alone.start < alone.stop:
+        lanes = lanes_of(channels)
+        shift = _first(feature_map(data, words[0], words[1]), channels)
+        sums, squares = float32s(words[3], CHUNKS * lanes), float32s(words[4], CHUNKS * lanes)
+        added = by_channel(sums, channels), by_channel(squares, channels)
+        learned = float32s(words[5], channels), float32s(words[6], channels)
+        running = float32s(words[7], channels), float32s(words[8], channels)
+        rates, numbers = words.view(np.float64), float32s(words[11], 4 * channels)
+        _statistics(added, shift, words[1] // channels, learned, running, rates[9], rates[10], numbers)
+
+
+@njit(**HOW)
+def _statistics(added, shift, n, learned, running, momentum, eps, numbers):
+    channels, (weight, bias), (running_mean, running_var) = len(shift), learned, running
+    mean, inverse = numbers[:channels], numbers[channels : 2 * channels]
+    scale, offset = numbers[2 * channels : 3 * channels], numbers[3 * channels :]
     for c in range(channels):
-        off = first[c] / n
-        variance = max(second[c] / n - off * off, 0.0)
+        off = added[0][c] / n
+        variance = max(added[1][c] / n - off * off, 0.0)
         mean[c] = shift[c] + off
         inverse[c] = 1 / np.sqrt(variance + eps)
         running_mean[c] += momentum * (mean[c] - running_mean[c])

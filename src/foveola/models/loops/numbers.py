@@ -93,13 +93,12 @@ def repeated(values, lanes):
 
 @njit(**HOW)
 def by_channel(sums, channels):
-    """The sums of all chunks and lanes, added up for each channel: float64 (channels,)."""
+    """The sums of all chunks and lanes, side by side, added up for each channel: float64 (channels,)."""
     out = np.zeros(channels)
-    for chunk in range(sums.shape[0]):
-        for begin in range(0, sums.shape[1], channels):
-            some = sums[chunk, begin : begin + channels]
-            for c in range(channels):
-                out[c] += some[c]
+    for begin in range(0, len(sums), channels):
+        some = sums[begin : begin + channels]
+        for c in range(channels):
+            out[c] += some[c]
     return out
 
 
