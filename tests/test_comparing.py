@@ -21,7 +21,7 @@ from foveola import cli
 from foveola.errors import UsageError
 from foveola.images import encode
 from foveola.lab.arms import parse_arm
-from foveola.lab.budget import show_time
+from foveola.lab.durations import show_time
 from foveola.lab.paired import corrected_accuracy
 from foveola.lab.recipe import compose
 from foveola.specs import parse_setting

@@ -119,6 +119,13 @@ def test_without_cutout_order_and_shifts_are_what_they_were():
         assert ((first != second).any(dim=1).sum(dim=(1, 2)) <= 9).all()
 
 
+def test_windows_side_by_side_cut_the_same_row_of_passes(numbered):
+    batches = Batches(*numbered, np.arange(30), 5, flip=True, translate_px=1, seed=3)
+    whole = torch.cat([images for images, _ in batches.window(0, 75)])
+    parts = [images for begin, n in ((0, 12), (12, 40), (52, 23)) for images, _ in batches.window(begin, n)]
+    assert torch.equal(torch.cat(parts), whole)
+
+
 @pytest.mark.parametrize("epoch_pictures", [7, 30, 44, 90])
 def test_epochs_of_any_length_cut_the_same_row_of_passes(numbered, epoch_pictures):
     how = {"flip": True, "translate_px": 1, "cutout_px": 2, "seed": 5}

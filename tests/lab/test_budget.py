@@ -6,7 +6,8 @@ import pytest
 import foveola as fv
 from foveola.errors import UsageError
 from foveola.lab import budget as budgets
-from foveola.lab.budget import Costs, _forecast, parse_time, require_free, show_time
+from foveola.lab.budget import Costs, _forecast, require_free
+from foveola.lab.durations import parse_time, show_time
 from foveola.lab.recipe import compose
 from foveola.workflows import Watch
 
@@ -76,12 +77,19 @@ def noise():
     return fv.from_arrays(rng.integers(0, 256, (60, 16, 16, 3), dtype=np.uint8), np.arange(60) % 2, ("a", "b"))
 
 
+def planted(session, seconds):
+    steps = dict.fromkeys((0.5, 0.75, 1.0), seconds / len(session.train))
+    return Costs(seconds, val=0.001, rest=1, steps=steps)
+
+
 def costs(monkeypatch, per_pass):
     """Plant what the measuring finds: seconds a pass for each network."""
+    monkeypatch.setattr(budgets, "_measure", lambda session: planted(session, per_pass[session.recipe.model.name]))
     monkeypatch.setattr(
-        budgets, "_measure", lambda session: Costs(per_pass[session.recipe.model.name], val=0.001, rest=1)
+        budgets,
+        "_pass_seconds",
+        lambda session, _: (per_pass[session.recipe.model.name], {1.0: 1.0, 0.75: 1.0, 0.5: 1.0}),
     )
-    monkeypatch.setattr(budgets, "_pass_seconds", lambda session, least_seconds: per_pass[session.recipe.model.name])
 
 
 @pytest.mark.parametrize(
@@ -109,23 +117,22 @@ def test_the_largest_network_that_passes_often_enough_is_taken(monkeypatch, nois
 
 def test_the_chosen_network_is_timed_again_for_a_fiftieth_of_the_budget(monkeypatch, noise, tmp_path):
     # Slower by a fifth then: 959 s are twelve passes of 80 s but for a second, in place of fourteen of 66.7.
+    class Enough(Exception):
+        pass
+
+    def stop(plan):
+        raise Enough(plan.recipe.fit.epochs, plan.remarks[0])
+
     costs(monkeypatch, {"fast": 66.7})
     timed = []
-    monkeypatch.setattr(budgets, "_pass_seconds", lambda session, least_seconds: timed.append(least_seconds) or 80.0)
+    monkeypatch.setattr(budgets, "_pass_seconds", lambda session, some: timed.append(some) or (80.0, {}))
     monkeypatch.setattr(budgets.time, "monotonic", lambda: 0.0)
-    plans = []
-    fv.train(
-        noise,
-        model="fast",
-        budget="1000s",
-        settings={"model.width1": 8},
-        out=tmp_path / "run",
-        watch=Watch(plan=plans.append),
-    )
+    with pytest.raises(Enough) as seen:
+        fv.train(noise, model="fast", budget="1000s", out=tmp_path / "run", watch=Watch(plan=stop))
     assert timed == [20.0]
-    assert plans[0].recipe.fit.epochs == 12
+    assert seen.value.args[0] == 12
     said = "budget 16m40s: fast, 12.0 passes over train as 12 epochs; expected are 16m in all"
-    assert plans[0].remarks[0].startswith(said)
+    assert seen.value.args[1].startswith(said)
 
 
 def test_a_budget_too_small_for_one_epoch_is_refused_before_a_folder_is_made(monkeypatch, noise, tmp_path):
@@ -142,12 +149,25 @@ def test_a_budget_too_small_for_one_epoch_is_refused_before_a_folder_is_made(mon
 
 def test_a_run_within_a_budget_repeats_from_its_recipe_alone(monkeypatch, noise, tmp_path):
     # Two to three passes on any machine: what is planned depends on the planted costs, nothing on how fast this one is.
+    # And as it is faster than those by far, the epochs behind the first are three times as long as planned.
     costs(monkeypatch, {"fast": 400})
     first = fv.train(noise, model="fast", budget="1000s", settings={"model.width1": 8}, out=tmp_path / "run")
+    planned, *later = first.recipe.fit.epoch_pictures
+    assert later == [3 * planned] * 2
     again = fv.train(noise, recipe=first.path / "recipe.toml", out=tmp_path / "again")
+    assert again.recipe == first.recipe
     assert first.result["budget_seconds"] == 1000
     assert first.result["predicted_seconds"] > 0
     assert again.result["budget_seconds"] is None
     assert [row._replace(seconds=0, val_seconds=0) for row in again.history] == [
         row._replace(seconds=0, val_seconds=0) for row in first.history
     ]
+
+
+def test_lengths_that_are_not_one_an_epoch_are_refused_before_a_folder_is_made(noise, tmp_path):
+    with pytest.raises(UsageError) as refused:
+        fv.train(noise, epochs=5, settings={"fit.epoch_pictures": [10, 20, 30]}, out=tmp_path / "run")
+    assert str(refused.value) == (
+        "fit.epoch_pictures has 3 numbers and fit.epochs is 5: give one number for all epochs, or a list of one an epoch"
+    )
+    assert not (tmp_path / "run").exists()

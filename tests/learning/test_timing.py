@@ -8,7 +8,7 @@ from torch import nn
 
 from foveola.learning import timing
 from foveola.learning.fit_spec import FitSpec
-from foveola.learning.timing import step_seconds
+from foveola.learning.timing import mean_step, sizes_of, step_seconds
 
 CPU, FLOAT32 = torch.device("cpu"), torch.float32
 
@@ -44,23 +44,28 @@ def measured(monkeypatch):
 
 def test_a_step_costs_what_those_after_the_first_cost(measured):
     seconds, taken = measured(FitSpec(), lambda size, k: 9.0 if k == 0 else 0.25)
-    assert (seconds, taken) == (0.25, [1.0] * 4)
+    assert (seconds, taken) == ({1.0: 0.25}, [1.0] * 4)
 
 
-def test_each_size_of_the_pictures_weighs_as_much_of_the_run_as_it_has(measured):
-    # Up to 0.4 of the run half the side, up to 0.7 three quarters, then whole: of 20 points 8, 6 and 6.
+def test_each_size_of_the_pictures_is_timed(measured):
     spec = FitSpec(start_scale=0.5, whole_from=0.7)
-    seconds, taken = measured(spec, lambda size, k: {0.5: 0.1, 0.75: 0.2, 1.0: 0.4}[size])
-    assert seconds == pytest.approx((8 * 0.1 + 6 * 0.2 + 6 * 0.4) / 20)
-    assert taken == [0.5, 0.75, 1.0] * 4
+    costs = {0.5: 0.125, 0.75: 0.25, 1.0: 0.5}
+    assert measured(spec, lambda size, k: costs[size]) == (costs, [0.5, 0.75, 1.0] * 4)
+
+
+def test_sizes_weigh_as_much_as_they_have_of_the_run_or_of_a_part_of_it():
+    spec = FitSpec(start_scale=0.5, whole_from=0.7)
+    assert sizes_of(spec) == {0.5: 8, 0.75: 6, 1.0: 6}
+    assert sizes_of(spec, 0.3, 0.5) == {0.5: 10, 0.75: 10}
+    assert mean_step({0.5: 1.0, 0.75: 2.0}, sizes_of(spec, 0.3, 0.5)) == 1.5
 
 
 def test_very_long_steps_are_timed_once(measured):
-    assert measured(FitSpec(), lambda size, k: 30.0) == (30.0, [1.0, 1.0])
+    assert measured(FitSpec(), lambda size, k: 30.0) == ({1.0: 30.0}, [1.0, 1.0])
 
 
 def test_a_slow_moment_counts_for_as_long_as_it_lasts(measured):
     # Steps of 3 s up to the fourth that is timed, then of 1 s: after 20 s twelve were done.
     seconds, taken = measured(FitSpec(), lambda size, k: 3.0 if k <= 4 else 1.0, least_seconds=20.0)
-    assert seconds == pytest.approx((4 * 3 + 8 * 1) / 12)
+    assert seconds[1.0] == pytest.approx((4 * 3 + 8 * 1) / 12)
     assert len(taken) == 1 + 12

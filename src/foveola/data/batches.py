@@ -43,6 +43,10 @@ class Batches:
     def __len__(self) -> int:
         return math.ceil(self.epoch_size / self.batch_size)
 
+    def steps(self, pictures: int) -> int:
+        """How many batches so many pictures make."""
+        return max(1, math.ceil(pictures / self.batch_size))
+
     @property
     def epoch_size(self) -> int:
         """How many pictures an epoch shows."""
@@ -54,16 +58,19 @@ class Batches:
             yield self._batch(rows)
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """An epoch's pictures, in an order, flipped and shifted as seed and epoch number (from 1) say.
+        """The pictures of an epoch (from 1) where all are `epoch_size` long."""
+        return self.window((number - 1) * self.epoch_size, self.epoch_size)
 
-        Pass after pass shows all pictures once, each in an order of its own; an epoch is a window of `epoch_size` of
-        this endless row, one pass unless said otherwise. Flips alternate: who is mirrored in one pass is not in the next
-        (K. Jordan, arXiv:2404.00498, section 3.6), so every two passes show each picture both ways. Shifts are whole
-        pixels, drawn anew, edges mirrored. Cutout covers a square of each picture (T. DeVries and G. Taylor, 2017,
-        arXiv:1708.04552), whole here: none sticks out.
+    def window(self, begin: int, pictures: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """So many pictures from `begin` on of an endless row, in an order, flipped and shifted as the seed says.
+
+        The row shows all pictures once, pass after pass, each pass in an order of its own. Flips alternate: who is
+        mirrored in one pass is not in the next (K. Jordan, arXiv:2404.00498, section 3.6), so every two passes show each
+        picture both ways. Shifts are whole pixels, drawn anew, edges mirrored. Cutout covers a square of each picture (T.
+        DeVries and G. Taylor, 2017, arXiv:1708.04552), whole here: none sticks out.
         """
-        drawn = [np.concatenate(parts) for parts in zip(*self._draws(number), strict=True)]
-        for some in np.array_split(np.arange(self.epoch_size), max(1, len(self))):
+        drawn = [np.concatenate(parts) for parts in zip(*self._draws(begin, begin + pictures), strict=True)]
+        for some in np.array_split(np.arange(pictures), self.steps(pictures)):
             places, mirrored, shifts, corners = (part[some] for part in drawn)
             images, labels = self._arrays(self.rows[places])
             images = augment(images, mirrored, shifts, self.translate_px)
@@ -71,10 +78,9 @@ class Batches:
                 cover(images, corners, self.cutout_px, self._mean_colour)
             yield _tensor(images), torch.from_numpy(labels)
 
-    def _draws(self, number: int) -> Iterator[tuple[NDArray[Any], ...]]:
-        """For each pass that an epoch touches: places in `rows`, whether mirrored, shift and corner of cutout."""
-        n, begin = len(self.rows), (number - 1) * self.epoch_size
-        end = begin + self.epoch_size
+    def _draws(self, begin: int, end: int) -> Iterator[tuple[NDArray[Any], ...]]:
+        """For each pass that a window touches: places in `rows`, whether mirrored, shift and corner of cutout."""
+        n = len(self.rows)
         mirrored = np.random.default_rng([self.seed, 0xF11B]).random(n) < 0.5
         for turn in range(begin // n, -(-end // n)):
             rng = np.random.default_rng([self.seed, turn + 1])

@@ -6,10 +6,9 @@ What is chosen stands in the recipe as numbers, so that the run can be repeated 
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +19,21 @@ from foveola.data.split import Split
 from foveola.errors import UsageError
 from foveola.lab.calibration import ENOUGH, FOLDS, MOST
 from foveola.lab.choices import FAST_SIZES
+from foveola.lab.deadline import SLACK, Deadline
+from foveola.lab.durations import show_time
 from foveola.lab.features import features_kept, has_features
 from foveola.lab.recipe import Recipe, complete, compose, merge
 from foveola.lab.training import Session
 from foveola.learning.predict import averaged
-from foveola.learning.timing import CROSS_EVALUATIONS, answer_seconds, head_seconds, peak_memory_mb, step_seconds
+from foveola.learning.timing import (
+    CROSS_EVALUATIONS,
+    answer_seconds,
+    head_seconds,
+    mean_step,
+    peak_memory_mb,
+    sizes_of,
+    step_seconds,
+)
 
 CPU, FLOAT32 = torch.device("cpu"), torch.float32
 
@@ -44,6 +53,21 @@ MOST_EPOCHS = 100
 """With more passes than that an epoch becomes several of them, lest measuring on val costs more than learning."""
 
 
+@dataclass(frozen=True)
+class Costs:
+    """Seconds on this machine: of a pass over train and one over val, and of all that is not epochs.
+
+    has_head: whether a head is fitted first, so that a run without epochs is one too; steps: seconds a step, by the
+    pictures' size.
+    """
+
+    train: float
+    val: float
+    rest: float
+    has_head: bool = False
+    steps: Mapping[float, float] = field(default_factory=dict)
+
+
 class Forecast(NamedTuple):
     """What is planned, and what it should cost: seconds for the whole command, megabytes (10^6 bytes) at its peak."""
 
@@ -51,6 +75,7 @@ class Forecast(NamedTuple):
     passes: float
     seconds: float
     memory_mb: float | None
+    costs: Costs
 
     def sentence(self, budget: float) -> str:
         """The plan's line about it."""
@@ -62,45 +87,10 @@ class Forecast(NamedTuple):
         return f"budget {show_time(budget)}: {what}; expected are {show_time(self.seconds)} in all{memory}"
 
 
-@dataclass(frozen=True)
-class Costs:
-    """Seconds on this machine: of a pass over train and one over val, and of all that is not epochs.
-
-    has_head: whether a head is fitted first, so that a run without epochs is one too.
-    """
-
-    train: float
-    val: float
-    rest: float
-    has_head: bool = False
-
-
-def parse_time(text: str | float) -> float:
-    """Seconds from "90s", "5m", "1h30m", or a number of seconds. Raises UsageError for anything else.
-
-    >>> parse_time("5m"), parse_time("1h30m"), parse_time("90"), parse_time(2.5)
-    (300.0, 5400.0, 90.0, 2.5)
-    """
-    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", str(text).strip().lower())
-    try:
-        hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
-    except ValueError:
-        hours = minutes = seconds = 0
-    total = 3600 * hours + 60 * minutes + seconds
-    if not 0 < total < 1e7:
-        raise UsageError(f"budget '{text}' is no length of time: write for example 90s, 5m or 1h30m")
-    return float(total)
-
-
-def show_time(seconds: float) -> str:
-    """Seconds in the form that `parse_time` reads.
-
-    >>> show_time(42.4), show_time(300), show_time(5460)
-    ('42s', '5m', '1h31m')
-    """
-    whole = round(seconds)
-    parts = ((whole // 3600, "h"), (whole % 3600 // 60, "m"), (whole % 60, "s"))
-    return "".join(f"{value}{unit}" for value, unit in parts if value) or "0s"
+def deadline(found: Forecast, budget: float, started: float) -> Deadline:
+    """What holds the run to the plan's end, while the machine changes its speed."""
+    costs = found.costs
+    return Deadline(started + AIM * budget, SLACK * budget, dict(costs.steps), costs.val, costs.rest, found.recipe.fit)
 
 
 def require_free(tables: Mapping[str, Any]) -> None:
@@ -146,7 +136,8 @@ def within(
     assert found is not None, "there is at least one name"
     forecast, costs, session = found
     if forecast.passes >= LARGER_FROM:
-        costs = replace(costs, train=_pass_seconds(session, MEASURED * budget))
+        train, steps = _pass_seconds(session, MEASURED * budget)
+        costs = replace(costs, train=train, steps=steps)
     forecast = _forecast(forecast.recipe, costs, len(split.train), budget, time.monotonic() - started)
     if forecast.passes < 1 and (forecast.recipe.fit.epochs or forecast.seconds > budget):
         raise _too_small(forecast.recipe, costs, len(split.train), budget, time.monotonic() - started)
@@ -158,12 +149,14 @@ def expected_seconds(session: Session) -> float:
     like = Session(session.prepared, session.split, session.recipe, session.seed, Path())
     costs, fit = _measure(like), session.recipe.fit
     assert isinstance(fit.epochs, int), "a planned run has a number of epochs"
-    return costs.rest + fit.epochs * (costs.train + costs.val)
+    given, size = fit.epoch_pictures, like.train.epoch_size
+    passes = sum(given) / size if isinstance(given, list) else fit.epochs
+    return costs.rest + passes * costs.train + fit.epochs * costs.val
 
 
 def _measure(session: Session) -> Costs:
     n, split = len(session.prepared.pixels), session.split
-    learned = _pass_seconds(session)
+    learned, steps = _pass_seconds(session)
     model, device, dtype, spec = session.ready(), session.device, session.dtype, session.recipe.fit
     answer = answer_seconds(model, model, session.batches(split.val).in_order(), device, dtype)
     rest = CLOSING_SECONDS
@@ -181,14 +174,14 @@ def _measure(session: Session) -> Costs:
     read_all = averaged(model.cpu(), session.views)
     exact = answer_seconds(model, read_all, session.batches(split.test).in_order(), CPU, FLOAT32)
     rest += exact * (len(split.test) + min(len(split.val), MOST))
-    return Costs(learned, answer * len(split.val), rest, has_features(model))
+    return Costs(learned, answer * len(split.val), rest, has_features(model), steps)
 
 
-def _pass_seconds(session: Session, least_seconds: float = 0.0) -> float:
-    """A pass over train, measured for so many seconds; the session's network learns from it."""
+def _pass_seconds(session: Session, least_seconds: float = 0.0) -> tuple[float, dict[float, float]]:
+    """A pass over train, and a step at each size, measured for so many seconds; the session's network learns from it."""
     model, device, dtype, fit = session.ready(), session.device, session.dtype, session.recipe.fit
-    step = step_seconds(model, session.train, fit, device, dtype, least_seconds=least_seconds)
-    return step * len(session.train)
+    steps = step_seconds(model, session.train, fit, device, dtype, least_seconds=least_seconds)
+    return mean_step(steps, sizes_of(fit)) * len(session.train), steps
 
 
 def _forecast(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: float) -> Forecast:
@@ -207,7 +200,7 @@ def _forecast(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: 
     }
     if passes < 1 and costs.has_head:
         settings, seconds = {"fit.epochs": 0}, spent + costs.rest
-    return Forecast(compose(merge(recipe.tables(), settings)), passes, seconds, peak_memory_mb())
+    return Forecast(compose(merge(recipe.tables(), settings)), passes, seconds, peak_memory_mb(), costs)
 
 
 def _too_small(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: float) -> UsageError:

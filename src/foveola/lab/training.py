@@ -21,15 +21,16 @@ from foveola.data.batches import Batches
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.data.units import contradictory, join
-from foveola.errors import UsageError
+from foveola.errors import UsageError, count
 from foveola.findings.finding import Finding
 from foveola.lab.calibration import ENOUGH, Calibration, folds_of, some_of
 from foveola.lab.card import keep_pictures, make_card
+from foveola.lab.deadline import Deadline
 from foveola.lab.features import has_features, keep_features
 from foveola.lab.inference import save_network
 from foveola.lab.insides import look_inside
 from foveola.lab.looks import look_at
-from foveola.lab.recipe import Recipe
+from foveola.lab.recipe import Recipe, compose, merge
 from foveola.lab.runs import write_evaluation, write_network
 from foveola.learning.cross_fit import cross_fit
 from foveola.learning.device import choose_device, choose_precision
@@ -53,7 +54,8 @@ _SEEN_BEFORE_THE_FIRST_STEP = 2_000
 class Session:
     """A run that is being trained: iterate `rows`, then `finish`.
 
-    The best weights on val are kept: see `better`.
+    The best weights on val are kept: see `better`. With a deadline the epochs' lengths are found as they begin, and the
+    recipe says them in the end.
     """
 
     prepared: Prepared
@@ -64,6 +66,7 @@ class Session:
     tick: Tick = no_tick
     remarks: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    deadline: Deadline | None = None
 
     def __post_init__(self) -> None:
         fit_spec = self.recipe.fit
@@ -72,12 +75,19 @@ class Session:
         size, classes = self.prepared.size, len(self.prepared.dataset.class_names)
         self.model = build(self.recipe.model.name, size, classes, self.recipe.model.options, seed=self.seed)
         self.views = self.recipe.views
+        given = fit_spec.epoch_pictures
+        if isinstance(given, list) and len(given) != fit_spec.epochs:
+            raise UsageError(
+                f"fit.epoch_pictures has {count(len(given), 'number')} and fit.epochs is {fit_spec.epochs}: give one number "
+                "for all epochs, or a list of one an epoch"
+            )
+        self._lengths: list[int] = []
         self.train = self.batches(
             self.split.train,
             flip=fit_spec.flip,
             translate_px=fit_spec.translate_px,
             cutout_px=fit_spec.cutout_px,
-            epoch_pictures=fit_spec.epoch_pictures,
+            epoch_pictures=0 if isinstance(given, list) else given,
             seed=self.seed,
         )
         takes_from(self.model, fit_spec)  # refuses now, before a folder is made
@@ -167,10 +177,26 @@ class Session:
     def _epochs(self, model: nn.Module) -> Iterator[Row]:
         val = self.batches(self.split.val)
         spec = self.recipe.fit
-        for row in fit(model, self.train, val, spec, device=self.device, dtype=self.dtype, seed=self.seed):
+        how: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "seed": self.seed}
+        for row in fit(model, self.train, val, spec, **how, pictures=self._pictures):
             yield row
             if isinstance(row, EpochRow) and self._had_enough(row):
                 return
+
+    def _pictures(self, epoch: int) -> int:
+        """How many pictures this epoch shows."""
+        given = self.recipe.fit.epoch_pictures
+        planned = given[epoch - 1] if isinstance(given, list) else self.train.epoch_size
+        self._lengths.append(self.deadline.pictures(epoch, planned) if self.deadline else planned)
+        return self._lengths[-1]
+
+    def _say_lengths(self) -> None:
+        """Write down how long the epochs became, so that the recipe alone repeats the run."""
+        epochs = self.recipe.fit.epochs
+        if self.deadline and isinstance(epochs, int) and len(set(self._lengths)) > 1:
+            lengths = self._lengths + [self.train.epoch_size] * (epochs - len(self._lengths))
+            self.recipe = compose(merge(self.recipe.tables(), {"fit.epoch_pictures": lengths}))
+            write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
 
     def _kept(self, rows: Iterator[Row], name: str) -> Iterator[Row]:
         path = self.folder / name
@@ -184,6 +210,7 @@ class Session:
 
     def finish(self) -> Evaluation:
         """Take the best weights, calibrate, open test once, write what the run has learned (all but report and result)."""
+        self._say_lengths()
         self.model.load_state_dict(self._best_state)
         self.model.to("cpu")
         calibration = self._calibration or self._on_val(torch.device("cpu"))

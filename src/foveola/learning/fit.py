@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -39,23 +39,28 @@ def fit(
     device: torch.device,
     dtype: torch.dtype,
     seed: int,
+    pictures: Callable[[int], int] | None = None,
 ) -> Iterator[Row]:
     """Train `model` in place on `train`; yield a StepRow a step and an EpochRow an epoch, measured on `val`.
 
-    spec.epochs must be a number by now. Raises DivergedError at the first loss that is not finite.
+    spec.epochs must be a number by now. pictures: how many an epoch shows, asked before each with its number (from 1);
+    train.epoch_size by default. What depends on how far the run is, goes by epochs: each is as large a share of it,
+    however long. Raises DivergedError at the first loss that is not finite.
     """
     assert isinstance(spec.epochs, int), "the recipe's 'auto' is resolved before training"
-    total = spec.epochs * len(train)
     stepper = Stepper(model, spec, device, dtype)
-    step = 0
+    step, shown = 0, 0
     for epoch in range(1, spec.epochs + 1):
+        n = pictures(epoch) if pictures else train.epoch_size
+        steps = train.steps(n)
+        total = step + steps * (spec.epochs + 1 - epoch)
         started = time.monotonic()
         loss_sum = torch.zeros((), dtype=torch.float64)
         right = torch.zeros((), dtype=torch.int64)
         model.train()
-        for number, (images, labels) in enumerate(train.epoch(epoch)):
+        for number, (images, labels) in enumerate(train.window(shown, n)):
             step += 1
-            done = (step - 1) / total
+            done = ((epoch - 1) * steps + number) / (spec.epochs * steps)
             lr = spec.lr_peak * schedule(spec, done)
             value, logits = stepper.take(images, labels, lr, scale(spec, done), (seed, epoch, number))
             if not math.isfinite(value):
@@ -63,7 +68,7 @@ def fit(
             loss_sum += value * len(labels)
             right += (logits.argmax(dim=1).cpu() == labels).sum()
             yield StepRow(epoch, step, total, value)
-        trained, n = time.monotonic(), train.epoch_size
+        trained, shown = time.monotonic(), shown + n
         on_val = _measure(model, val, device, dtype)
         seconds = time.monotonic() - started, time.monotonic() - trained
         yield EpochRow(epoch, step, float(loss_sum) / n, int(right) / n, *on_val, lr, *seconds)

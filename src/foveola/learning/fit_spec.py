@@ -19,7 +19,8 @@ class FitSpec:
     """How to train.
 
     epochs: passes over train ("auto": chosen by the number of pictures; 0: only the head of a network with ready
-    features is fitted); epoch_pictures: how many pictures count as an epoch (0: all of train); batch_size: pictures a
+    features is fitted); epoch_pictures: how many pictures count as an epoch (0: all of train), or a
+    list, one number an epoch; batch_size: pictures a
     step; micro_batch_size: pictures that go through the network at once, their gradients added up until the step (0:
     all of the batch; batch norm sees a micro-batch); of smaller pictures (`start_scale`) as many more as have the
     same pixels; optimizer: adam, adamw (decoupled weight decay), sgd (Nesterov momentum) or muon (orthogonal steps
@@ -35,7 +36,7 @@ class FitSpec:
     """
 
     epochs: Annotated[int, Ge(0), Le(1_000_000)] | Literal["auto"] = "auto"
-    epoch_pictures: Annotated[int, Ge(0)] = 0
+    epoch_pictures: Annotated[int, Ge(0)] | list[Count] = 0
     batch_size: Count = 64
     micro_batch_size: Annotated[int, Ge(0)] = 0
     optimizer: Literal["adam", "adamw", "sgd", "muon"] = "adam"

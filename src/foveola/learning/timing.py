@@ -7,7 +7,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,32 +40,49 @@ def step_seconds(
     dtype: torch.dtype,
     *,
     least_seconds: float = 0.0,
-) -> float:
-    """Seconds a step takes on average over a run, pictures read and augmented. The network learns from it: throw it away.
+) -> dict[float, float]:
+    """Seconds a step takes, pictures read and augmented, by the pictures' size: the shares that `fit_spec.scale` gives.
 
-    A run that begins with smaller pictures is measured at each of its sizes in turn (see `fit_spec.scale`), for
-    `least_seconds` at least: the speed of a shared machine comes and goes by a third, for half a minute at a time.
+    The sizes are taken in turn, for `least_seconds` at least: the speed of a shared machine comes and goes by a third, for
+    half a minute at a time. The network learns from it: throw it away.
     """
     stepper = Stepper(model, spec, device, dtype)
     batches = itertools.chain.from_iterable(train.epoch(number) for number in itertools.count(1))
     model.train()
-    weights = Counter(scale(spec, (k + 0.5) / 20) for k in range(20))
+    shares = sizes_of(spec)
 
     def step(share: float) -> None:
         images, labels = next(batches)
         stepper.take(images, labels, 0.0, share, (0, 0, 0))
 
-    for share in weights:
+    for share in shares:
         step(share)
-    rounds: list[float] = []
+    rounds: list[list[float]] = []
     began = time.perf_counter()
     while True:
-        costs = (weights[share] * _seconds(lambda share=share: step(share)) for share in weights)  # type: ignore[misc]
-        rounds.append(sum(costs) / weights.total())
+        rounds.append([_seconds(lambda share=share: step(share)) for share in shares])  # type: ignore[misc]
         spent = time.perf_counter() - began
-        if spent >= least_seconds and (len(rounds) >= TIMED or spent >= ENOUGH_SECONDS * len(weights)):
+        if spent >= least_seconds and (len(rounds) >= TIMED or spent >= ENOUGH_SECONDS * len(shares)):
             # The mean, not the median: slow moments are a part of the run as well.
-            return statistics.fmean(rounds)
+            return dict(zip(shares, map(statistics.fmean, zip(*rounds, strict=True)), strict=True))
+
+
+def sizes_of(spec: FitSpec, begin: float = 0.0, end: float = 1.0) -> Counter[float]:
+    """How much of a run, or of a part of it, goes by at each size of the pictures, in twentieths.
+
+    >>> sizes_of(FitSpec(start_scale=0.5, whole_from=0.7))
+    Counter({0.5: 8, 0.75: 6, 1.0: 6})
+    """
+    return Counter(scale(spec, begin + (end - begin) * (k + 0.5) / 20) for k in range(20))
+
+
+def mean_step(seconds: Mapping[float, float], sizes: Counter[float]) -> float:
+    """Seconds a step takes on average, of those at each size, where so much goes by at each.
+
+    >>> mean_step({0.5: 1.0, 1.0: 4.0}, Counter({0.5: 5, 1.0: 15}))
+    3.25
+    """
+    return sum(seconds[size] * n for size, n in sizes.items()) / sizes.total()
 
 
 def answer_seconds(

@@ -37,7 +37,7 @@ class Pace:
     @classmethod
     def of(cls, budget: str | float | None, started: float, trials: Trials, seed: int) -> Pace:
         """Raises UsageError when the first pair does not fit, as far as its runs are not there yet."""
-        from foveola.lab.budget import parse_time, show_time
+        from foveola.lab.durations import parse_time, show_time
         from foveola.lab.paired import LEAST_SEEDS
 
         if budget is None:
@@ -91,7 +91,7 @@ class Pace:
 
     def ended(self, done: int, wanted: int) -> str:
         """What the end of the budget leaves unknown."""
-        from foveola.lab.budget import show_time
+        from foveola.lab.durations import show_time
         from foveola.lab.paired import LEAST_SEEDS
 
         more = show_time(math.ceil((wanted - done) * self.pair_seconds()))

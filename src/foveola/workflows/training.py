@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from foveola.data.prepare import Prepared
     from foveola.data.split import Split
     from foveola.findings.finding import Finding
+    from foveola.lab.deadline import Deadline
     from foveola.lab.recipe import Recipe
     from foveola.lab.runs import Run
     from foveola.lab.training import Session
@@ -152,7 +153,8 @@ def plan_run(
 ) -> Session:
     """All that comes before the first step: read, decode, split, plan, build; nothing is written but caches."""
     with _collector_paused():
-        from foveola.lab.budget import parse_time, require_free
+        from foveola.lab.budget import require_free
+        from foveola.lab.durations import parse_time
         from foveola.lab.recipe import compose, merge, read_tables
         from foveola.lab.runs import run_folder
         from foveola.lab.training import Session
@@ -179,19 +181,21 @@ def plan_run(
     done, remarks = _complete(tables, prepared, split, seed, clock)
     fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
     folder = Path(out) if out is not None else run_folder(Path(runs), prepared.dataset.name, done, fingerprint, seed)
-    return Session(prepared, split, done, seed, folder, tick, remarks, findings)
+    return Session(prepared, split, done, seed, folder, tick, remarks, findings, clock.deadline)
 
 
 @dataclass
 class Clock:
-    """When a run began, when torch was there, when the first step was done, in monotonic seconds; how long it may take
-    and is expected to take, in seconds, where a budget was given; whether the memory's peak is this run's own."""
+    """When a run began, when torch was there, when the first step was done, in monotonic seconds; how long it may take and
+    is expected to take, in seconds, and what holds it to that, where a budget was given; whether the memory's peak is this
+    run's own."""
 
     started: float
     imported: float = 0.0
     first_step: float = 0.0
     budget: str | float | None = None
     predicted: float | None = None
+    deadline: Deadline | None = None
     own_memory: bool = True
 
 
@@ -225,7 +229,7 @@ def _complete(
     tables: Mapping[str, Any], prepared: Prepared, split: Split, seed: int, clock: Clock
 ) -> tuple[Recipe, tuple[str, ...]]:
     """The recipe with nothing left open, and remarks on what was chosen here: the network, and what fills the budget."""
-    from foveola.lab.budget import within
+    from foveola.lab.budget import deadline, within
     from foveola.lab.choices import choose_model
     from foveola.lab.recipe import complete, merge
 
@@ -241,6 +245,7 @@ def _complete(
         sizes = chosen and name == "fast"
         found = within(budget, clock.started, tables, prepared, split, seed, name=called, sizes=sizes)
         clock.predicted = found.seconds
+        clock.deadline = deadline(found, budget, clock.started)
         return found.recipe, (*remarks, found.sentence(budget))
     return complete(tables, prepared.size, n_train, f"{called}, {name}", mirror_safe=dataset.mirror_safe), remarks
 
