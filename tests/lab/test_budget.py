@@ -6,7 +6,8 @@ import pytest
 import foveola as fv
 from foveola.errors import UsageError
 from foveola.lab import budget as budgets
-from foveola.lab.budget import Costs, _forecast, require_free
+from foveola.lab.budget import _forecast, require_free
+from foveola.lab.costs import Costs
 from foveola.lab.durations import parse_time, show_time
 from foveola.lab.recipe import compose
 from foveola.workflows import Watch
@@ -50,6 +51,13 @@ def test_the_forecast_fills_the_budget_up_to_its_margin():
     assert found.seconds == pytest.approx(96)
 
 
+def test_the_deadline_counts_what_follows_the_epochs_and_not_what_comes_before():
+    found = _forecast(RECIPE, Costs(train=30, val=2, rest=6, steps={1.0: 0.5}, before=4), 900, 100, 10)
+    plan = budgets.deadline(found, 100, 7.0)
+    assert (plan.end, plan.slack, plan.val, plan.rest) == (pytest.approx(103), 2, 2, 2)
+    assert (plan.steps, plan.spec) == ({1.0: 0.5}, found.recipe.fit)
+
+
 def test_one_epoch_may_use_the_margin_up():
     found = _forecast(RECIPE, Costs(train=82, val=1, rest=6), 900, 100, 10)
     assert (found.recipe.fit.epochs, found.recipe.fit.epoch_pictures, found.passes) == (1, 900, 1.0)
@@ -84,10 +92,10 @@ def planted(session, seconds):
 
 def costs(monkeypatch, per_pass):
     """Plant what the measuring finds: seconds a pass for each network."""
-    monkeypatch.setattr(budgets, "_measure", lambda session: planted(session, per_pass[session.recipe.model.name]))
+    monkeypatch.setattr(budgets, "measure", lambda session: planted(session, per_pass[session.recipe.model.name]))
     monkeypatch.setattr(
         budgets,
-        "_pass_seconds",
+        "pass_seconds",
         lambda session, _: (per_pass[session.recipe.model.name], {1.0: 1.0, 0.75: 1.0, 0.5: 1.0}),
     )
 
@@ -125,7 +133,7 @@ def test_the_chosen_network_is_timed_again_for_a_fiftieth_of_the_budget(monkeypa
 
     costs(monkeypatch, {"fast": 66.7})
     timed = []
-    monkeypatch.setattr(budgets, "_pass_seconds", lambda session, some: timed.append(some) or (80.0, {}))
+    monkeypatch.setattr(budgets, "pass_seconds", lambda session, some: timed.append(some) or (80.0, {}))
     monkeypatch.setattr(budgets.time, "monotonic", lambda: 0.0)
     with pytest.raises(Enough) as seen:
         fv.train(noise, model="fast", budget="1000s", out=tmp_path / "run", watch=Watch(plan=stop))

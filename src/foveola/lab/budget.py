@@ -8,40 +8,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import torch
 
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import UsageError
-from foveola.lab.calibration import ENOUGH, FOLDS, MOST
 from foveola.lab.choices import FAST_SIZES
+from foveola.lab.costs import Costs, measure, pass_seconds
 from foveola.lab.deadline import SLACK, Deadline
 from foveola.lab.durations import show_time
-from foveola.lab.features import features_kept, has_features
 from foveola.lab.recipe import Recipe, complete, compose, merge
 from foveola.lab.training import Session
-from foveola.learning.predict import averaged
-from foveola.learning.timing import (
-    CROSS_EVALUATIONS,
-    answer_seconds,
-    head_seconds,
-    mean_step,
-    peak_memory_mb,
-    sizes_of,
-    step_seconds,
-)
-
-CPU, FLOAT32 = torch.device("cpu"), torch.float32
+from foveola.learning.timing import peak_memory_mb
 
 AIM = 0.96
 """What share of the budget the plan fills: what the machine does besides makes runs longer, hardly ever shorter."""
-
-CLOSING_SECONDS = 1.5
-"""Weights, report and result of a run."""
 
 MEASURED = 0.02
 """What share of the budget is spent on timing steps of the network that was chosen."""
@@ -51,21 +34,6 @@ LARGER_FROM = 7.0
 
 MOST_EPOCHS = 100
 """With more passes than that an epoch becomes several of them, lest measuring on val costs more than learning."""
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Seconds on this machine: of a pass over train and one over val, and of all that is not epochs.
-
-    has_head: whether a head is fitted first, so that a run without epochs is one too; steps: seconds a step, by the
-    pictures' size.
-    """
-
-    train: float
-    val: float
-    rest: float
-    has_head: bool = False
-    steps: Mapping[float, float] = field(default_factory=dict)
 
 
 class Forecast(NamedTuple):
@@ -90,7 +58,14 @@ class Forecast(NamedTuple):
 def deadline(found: Forecast, budget: float, started: float) -> Deadline:
     """What holds the run to the plan's end, while the machine changes its speed."""
     costs = found.costs
-    return Deadline(started + AIM * budget, SLACK * budget, dict(costs.steps), costs.val, costs.rest, found.recipe.fit)
+    return Deadline(
+        started + AIM * budget,
+        SLACK * budget,
+        dict(costs.steps),
+        costs.val,
+        costs.rest - costs.before,
+        found.recipe.fit,
+    )
 
 
 def require_free(tables: Mapping[str, Any]) -> None:
@@ -125,7 +100,7 @@ def within(
             one, prepared.size, len(split.train), f"{name}, {model}", mirror_safe=prepared.dataset.mirror_safe
         )
         session = Session(prepared, split, recipe, seed, Path())
-        costs = _measure(session)
+        costs = measure(session)
         forecast = _forecast(recipe, costs, len(split.train), budget, time.monotonic() - started)
         if found is not None and forecast.passes < LARGER_FROM:
             break
@@ -136,7 +111,7 @@ def within(
     assert found is not None, "there is at least one name"
     forecast, costs, session = found
     if forecast.passes >= LARGER_FROM:
-        train, steps = _pass_seconds(session, MEASURED * budget)
+        train, steps = pass_seconds(session, MEASURED * budget)
         costs = replace(costs, train=train, steps=steps)
     forecast = _forecast(forecast.recipe, costs, len(split.train), budget, time.monotonic() - started)
     if forecast.passes < 1 and (forecast.recipe.fit.epochs or forecast.seconds > budget):
@@ -147,41 +122,11 @@ def within(
 def expected_seconds(session: Session) -> float:
     """What a planned run should take in all, by a few steps of a network like its own."""
     like = Session(session.prepared, session.split, session.recipe, session.seed, Path())
-    costs, fit = _measure(like), session.recipe.fit
+    costs, fit = measure(like), session.recipe.fit
     assert isinstance(fit.epochs, int), "a planned run has a number of epochs"
     given, size = fit.epoch_pictures, like.train.epoch_size
     passes = sum(given) / size if isinstance(given, list) else fit.epochs
     return costs.rest + passes * costs.train + fit.epochs * costs.val
-
-
-def _measure(session: Session) -> Costs:
-    n, split = len(session.prepared.pixels), session.split
-    learned, steps = _pass_seconds(session)
-    model, device, dtype, spec = session.ready(), session.device, session.dtype, session.recipe.fit
-    answer = answer_seconds(model, model, session.batches(split.val).in_order(), device, dtype)
-    rest = CLOSING_SECONDS
-    if has_features(model):
-        read, head = model.features, model.head
-        if not features_kept(session.prepared, model, device, dtype):
-            batches = session.batches(split.train).in_order()
-            rest += 2 * n * answer_seconds(model, read, batches, device, dtype)  # type: ignore[arg-type]
-        rows = len(split.train) * (2 if spec.flip else 1)
-        features, classes = int(head.in_features), int(head.out_features)  # type: ignore[union-attr, arg-type]
-        rest += head_seconds(rows, features, classes)
-        if len(split.val) < ENOUGH:
-            rest += head_seconds(rows, features, FOLDS * classes, CROSS_EVALUATIONS)
-    # Test, and val for calibration, are answered on the processor in float32, in all views. Last: it moves the network there.
-    read_all = averaged(model.cpu(), session.views)
-    exact = answer_seconds(model, read_all, session.batches(split.test).in_order(), CPU, FLOAT32)
-    rest += exact * (len(split.test) + min(len(split.val), MOST))
-    return Costs(learned, answer * len(split.val), rest, has_features(model), steps)
-
-
-def _pass_seconds(session: Session, least_seconds: float = 0.0) -> tuple[float, dict[float, float]]:
-    """A pass over train, and a step at each size, measured for so many seconds; the session's network learns from it."""
-    model, device, dtype, fit = session.ready(), session.device, session.dtype, session.recipe.fit
-    steps = step_seconds(model, session.train, fit, device, dtype, least_seconds=least_seconds)
-    return mean_step(steps, sizes_of(fit)) * len(session.train), steps
 
 
 def _forecast(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: float) -> Forecast:
