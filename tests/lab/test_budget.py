@@ -172,6 +172,12 @@ def test_a_run_within_a_budget_repeats_from_its_recipe_alone(monkeypatch, noise,
     ]
 
 
+def test_an_epoch_of_a_list_may_be_as_long_as_one_of_a_number():
+    tables = RECIPE.tables()
+    long = compose({**tables, "fit": {**tables["fit"], "epochs": 2, "epoch_pictures": [3_000_000, 1]}})
+    assert long.fit.epoch_pictures == [3_000_000, 1]
+
+
 def test_lengths_that_are_not_one_an_epoch_are_refused_before_a_folder_is_made(noise, tmp_path):
     with pytest.raises(UsageError) as refused:
         fv.train(noise, epochs=5, settings={"fit.epoch_pictures": [10, 20, 30]}, out=tmp_path / "run")

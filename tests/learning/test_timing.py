@@ -60,6 +60,12 @@ def test_sizes_weigh_as_much_as_they_have_of_the_run_or_of_a_part_of_it():
     assert mean_step({0.5: 1.0, 0.75: 2.0}, sizes_of(spec, 0.3, 0.5)) == 1.5
 
 
+def test_a_size_that_was_too_short_to_be_timed_costs_what_the_nearest_does():
+    spec = FitSpec(start_scale=0.5, whole_from=0.98)
+    assert set(sizes_of(spec)) == {0.5, 0.75}
+    assert mean_step({0.5: 1.0, 0.75: 2.0}, sizes_of(spec, 0.99, 1.0)) == 2.0
+
+
 def test_very_long_steps_are_timed_once(measured):
     assert measured(FitSpec(), lambda size, k: 30.0) == ({1.0: 30.0}, [1.0, 1.0])
 

@@ -36,7 +36,7 @@ class FitSpec:
     """
 
     epochs: Annotated[int, Ge(0), Le(1_000_000)] | Literal["auto"] = "auto"
-    epoch_pictures: Annotated[int, Ge(0)] | list[Count] = 0
+    epoch_pictures: Annotated[int, Ge(0)] | list[Annotated[int, Ge(1)]] = 0
     batch_size: Count = 64
     micro_batch_size: Annotated[int, Ge(0)] = 0
     optimizer: Literal["adam", "adamw", "sgd", "muon"] = "adam"
