@@ -20,22 +20,20 @@ from torch import nn
 from foveola.data.batches import Batches
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
-from foveola.data.units import contradictory, join
 from foveola.errors import UsageError, count
 from foveola.findings.finding import Finding
-from foveola.lab.calibration import ENOUGH, Calibration, folds_of, some_of
+from foveola.lab.calibration import ENOUGH, Calibration, some_of
 from foveola.lab.card import keep_pictures, make_card
 from foveola.lab.deadline import Deadline
 from foveola.lab.features import has_features, keep_features
+from foveola.lab.heads import ReadyHead
 from foveola.lab.inference import save_network
 from foveola.lab.insides import look_inside
 from foveola.lab.looks import look_at
 from foveola.lab.recipe import Recipe, compose, merge
 from foveola.lab.runs import write_evaluation, write_network
-from foveola.learning.cross_fit import cross_fit
 from foveola.learning.device import choose_device, choose_precision
 from foveola.learning.fit import fit, takes_from
-from foveola.learning.linear import Features, fit_head
 from foveola.learning.metrics import Evaluation
 from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
@@ -105,74 +103,33 @@ class Session:
         """
         model = self.ready()
         if has_features(model):
-            yield from self._kept(self._head(model), "head.jsonl")
+            head = self._ready_head(model)
+            yield from self._kept(head.rows(), "head.jsonl")
             model.load_state_dict(self._best_state)
             if not self.recipe.fit.epochs:
-                self._calibration = self._before_refit()
-                self._refit(model)
+                self._conclude(head)
         epochs = self._epochs(model) if self.recipe.fit.epochs else iter(())
         yield from self._kept(epochs, "history.jsonl")
 
-    def _head(self, model: nn.Module) -> Iterator[Row]:
+    def _ready_head(self, model: nn.Module) -> ReadyHead:
         kept = keep_features(self.prepared, model, self.device, self.dtype, tick=self.tick)
-        self._kept_features = kept
         head: nn.Linear = model.head  # type: ignore[assignment]
-        yield from fit_head(head, self._features(self.split.train), self._answering(self.split.val))
+        return ReadyHead(head, self.prepared, self.split, kept, self.recipe.fit.flip, self.views.flips)
 
-    def _before_refit(self) -> Calibration:
-        """Answers to pictures that the head has not learned from, while there are any: val is learned from next.
-
-        A small val part says little, so that heads like the final one answer for train and val together.
-        """
+    def _conclude(self, head: ReadyHead) -> None:
+        """The head that val has chosen is the whole result: calibrate before val is learned from too, then learn from it."""
         assert isinstance(self.best, HeadRow)
-        if len(self.split.val) >= ENOUGH or self.views.shift_px:  # features are kept of pictures in their place only
-            return self._on_val(self.device)
-        dataset = self.prepared.dataset
-        rows = self._both()
-        content = self.prepared.content[rows]
-        rows = rows[~contradictory(dataset.labels[rows], content)]  # test has none of them either
-        units = self.prepared.content[rows]
-        if dataset.groups is not None:
-            units = join(units, dataset.groups[rows])
-        answering = self._answering(rows)
-        folds = folds_of(units, answering.labels, self.seed)
-        classes = len(dataset.class_names)
-        found = cross_fit(self._features(rows), folds, answering, self.best.strength, classes)
-        return Calibration.of(found, answering.labels, "cross-fit")
+        # kept features are of pictures in their place only, so that answers averaged over shifts are given anew
+        whole = len(self.split.val) >= ENOUGH or self.views.shift_px
+        self._calibration = self._on_val(self.device) if whole else head.cross_fit(self.best.strength, self.seed)
+        head.refit(self.best.strength)
+        self._best_state = copy.deepcopy(self.model.state_dict())
 
     def _on_val(self, device: torch.device) -> Calibration:
         """Val answered once more, in float32 and all views, as test and new pictures are; before test is opened."""
         rows = some_of(self.split.val, self.seed)
         answers = predict(self.model, self.batches(rows).in_order(), device, views=self.views)
         return Calibration.of(answers, self.prepared.dataset.labels[rows], "val")
-
-    def _refit(self, model: nn.Module) -> None:
-        """Fit the head once more with the penalty that val has chosen, on train and val together: val has no other use now.
-
-        It is a tenth more to learn from, which a small set can well use.
-        """
-        assert isinstance(self.best, HeadRow)
-        both = self._features(self._both())
-        head: nn.Linear = model.head  # type: ignore[assignment]
-        for _ in fit_head(head, both, both, [self.best.strength]):
-            pass
-        self._best_state = copy.deepcopy(model.state_dict())
-
-    def _both(self) -> Rows:
-        return np.sort(np.concatenate([self.split.train, self.split.val]))
-
-    def _answering(self, rows: Rows) -> Features:
-        """What pictures are answered with: the rows' features, averaged with their mirror images' where answers are."""
-        plain, mirrored = self._kept_features
-        values = (plain[rows] + mirrored[rows]) * np.float32(0.5) if self.views.flips else plain[rows]
-        return Features(values, self.prepared.dataset.labels[rows])
-
-    def _features(self, rows: Rows) -> Features:
-        """What a head is fitted on: the rows' features, and those of their mirror images where flips are allowed."""
-        plain, mirrored = self._kept_features
-        parts = [plain, mirrored] if self.recipe.fit.flip else [plain]
-        labels = np.tile(self.prepared.dataset.labels[rows], len(parts))
-        return Features(np.concatenate([part[rows] for part in parts]), labels)
 
     def _epochs(self, model: nn.Module) -> Iterator[Row]:
         val = self.batches(self.split.val)
