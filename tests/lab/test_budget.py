@@ -85,41 +85,45 @@ def noise():
     return fv.from_arrays(rng.integers(0, 256, (60, 16, 16, 3), dtype=np.uint8), np.arange(60) % 2, ("a", "b"))
 
 
-def planted(session, seconds):
-    steps = dict.fromkeys((0.5, 0.75, 1.0), seconds / len(session.train))
-    return Costs(seconds, val=0.001, rest=1, steps=steps)
-
-
 def costs(monkeypatch, per_pass):
-    """Plant what the measuring finds: seconds a pass for each network."""
-    monkeypatch.setattr(budgets, "measure", lambda session: planted(session, per_pass[session.recipe.model.name]))
-    monkeypatch.setattr(
-        budgets,
-        "pass_seconds",
-        lambda session, _: (per_pass[session.recipe.model.name], {1.0: 1.0, 0.75: 1.0, 0.5: 1.0}),
-    )
+    """Plant what the measuring finds: seconds a pass for each network; whose answers were timed, as it goes."""
+    answered = []
+
+    def steps(session, least_seconds=0.0):
+        return dict.fromkeys((0.5, 0.75, 1.0), per_pass[session.recipe.model.name] / len(session.train))
+
+    def measure(session, steps):
+        answered.append(session.recipe.model.name)
+        return Costs(per_pass[session.recipe.model.name], val=0.001, rest=1, steps=steps)
+
+    monkeypatch.setattr(budgets, "time_steps", steps)
+    monkeypatch.setattr(budgets, "measure", measure)
+    return answered
 
 
 @pytest.mark.parametrize(
-    ("per_pass", "chosen"),
+    ("per_pass", "chosen", "answered"),
     [
-        ({"fast": 50, "fast_m": 1, "fast_l": 1}, "fast"),  # not even looked at: fast itself fits 18 times only
-        ({"fast": 10, "fast_m": 200, "fast_l": 1}, "fast"),
-        ({"fast": 10, "fast_m": 60, "fast_l": 1}, "fast_m"),
-        ({"fast": 1, "fast_m": 10, "fast_l": 100}, "fast_l"),
+        ({"fast": 50, "fast_m": 1, "fast_l": 1}, "fast", 1),  # not even looked at: fast itself fits 18 times only
+        ({"fast": 10, "fast_m": 200, "fast_l": 1}, "fast", 1),  # by its steps alone it passes too seldom
+        ({"fast": 10, "fast_m": 60, "fast_l": 1}, "fast_m", 2),
+        ({"fast": 1, "fast_m": 10, "fast_l": 100}, "fast_l", 3),
     ],
 )
-def test_the_largest_network_that_passes_often_enough_is_taken(monkeypatch, noise, tmp_path, per_pass, chosen):
+def test_the_largest_network_that_passes_often_enough_is_taken(
+    monkeypatch, noise, tmp_path, per_pass, chosen, answered
+):
     class Enough(Exception):
         pass
 
     def stop(plan):
         raise Enough(plan.recipe.model.name, plan.remarks[1])
 
-    costs(monkeypatch, per_pass)
+    timed = costs(monkeypatch, per_pass)
     with pytest.raises(Enough) as seen:
         fv.train(noise, budget="1000s", out=tmp_path / "run", watch=Watch(plan=stop))
     assert seen.value.args[0] == chosen
+    assert timed == ["fast", "fast_m", "fast_l"][:answered]
     assert seen.value.args[1].startswith(f"budget 16m40s: {chosen}, ")
 
 
@@ -133,11 +137,16 @@ def test_the_chosen_network_is_timed_again_for_a_fiftieth_of_the_budget(monkeypa
 
     costs(monkeypatch, {"fast": 66.7})
     timed = []
-    monkeypatch.setattr(budgets, "pass_seconds", lambda session, some: timed.append(some) or (80.0, {}))
+
+    def steps(session, least_seconds=0.0):
+        timed.append(least_seconds)
+        return dict.fromkeys((0.5, 0.75, 1.0), 80.0 / len(session.train))
+
+    monkeypatch.setattr(budgets, "time_steps", steps)
     monkeypatch.setattr(budgets.time, "monotonic", lambda: 0.0)
     with pytest.raises(Enough) as seen:
         fv.train(noise, model="fast", budget="1000s", out=tmp_path / "run", watch=Watch(plan=stop))
-    assert timed == [20.0]
+    assert timed == [0.0, 20.0]
     assert seen.value.args[0] == 12
     said = "budget 16m40s: fast, 12.0 passes over train as 12 epochs; expected are 16m in all"
     assert seen.value.args[1].startswith(said)

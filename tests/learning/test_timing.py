@@ -8,7 +8,7 @@ from torch import nn
 
 from foveola.learning import timing
 from foveola.learning.fit_spec import FitSpec
-from foveola.learning.timing import mean_step, sizes_of, step_seconds
+from foveola.learning.timing import answer_seconds, mean_step, sizes_of, step_seconds
 
 CPU, FLOAT32 = torch.device("cpu"), torch.float32
 
@@ -75,3 +75,17 @@ def test_a_slow_moment_counts_for_as_long_as_it_lasts(measured):
     seconds, taken = measured(FitSpec(), lambda size, k: 3.0 if k <= 4 else 1.0, least_seconds=20.0)
     assert seconds[1.0] == pytest.approx((4 * 3 + 8 * 1) / 12)
     assert len(taken) == 1 + 12
+
+
+def test_an_answer_is_timed_on_as_many_pictures_as_are_answered_at_once(monkeypatch):
+    asked, now = [], [0.0]
+
+    def read(images):
+        asked.append(len(images))
+        now[0] += 0.5
+        return torch.zeros(len(images), 2)
+
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    batch = torch.zeros(1000, 3, 32, 32, dtype=torch.uint8), torch.zeros(1000, dtype=torch.int64)
+    assert answer_seconds(nn.Identity(), read, iter([batch]), CPU, FLOAT32) == 0.5 / 256
+    assert asked == [256] * 4

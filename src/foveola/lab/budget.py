@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import UsageError
 from foveola.lab.choices import FAST_SIZES
-from foveola.lab.costs import Costs, measure, pass_seconds
+from foveola.lab.costs import Costs, measure, pass_seconds, time_steps
 from foveola.lab.deadline import SLACK, Deadline
 from foveola.lab.durations import show_time
 from foveola.lab.recipe import Recipe, complete, compose, merge
@@ -92,37 +92,51 @@ def within(
     tables name the network; with `sizes` a larger one of its kind may be taken. name: what the data is called. Raises
     UsageError when not even one epoch fits.
     """
-    names = FAST_SIZES if sizes else (tables["model"]["name"],)
-    found = None
-    for model in names:
+    n_train = len(split.train)
+
+    def planned(recipe: Recipe, costs: Costs) -> Forecast:
+        return _forecast(recipe, costs, n_train, budget, time.monotonic() - started)
+
+    def session_of(model: str) -> Session:
         one = merge(tables, {"model.name": model, "fit.epochs": 1})
-        recipe = complete(
-            one, prepared.size, len(split.train), f"{name}, {model}", mirror_safe=prepared.dataset.mirror_safe
-        )
-        session = Session(prepared, split, recipe, seed, Path())
-        costs = measure(session)
-        forecast = _forecast(recipe, costs, len(split.train), budget, time.monotonic() - started)
-        if found is not None and forecast.passes < LARGER_FROM:
-            break
-        found = forecast, costs, session
-        # The next size costs about three times as much: it is not worth measuring where it can't fit.
-        if forecast.passes < 3 * LARGER_FROM:
-            break
-    assert found is not None, "there is at least one name"
-    forecast, costs, session = found
+        mirror_safe = prepared.dataset.mirror_safe
+        recipe = complete(one, prepared.size, n_train, f"{name}, {model}", mirror_safe=mirror_safe)
+        return Session(prepared, split, recipe, seed, Path())
+
+    names = FAST_SIZES if sizes else (tables["model"]["name"],)
+    forecast, session = _largest(map(session_of, names), planned)
+    costs = forecast.costs
     if forecast.passes >= LARGER_FROM:
-        train, steps = pass_seconds(session, MEASURED * budget)
-        costs = replace(costs, train=train, steps=steps)
-    forecast = _forecast(forecast.recipe, costs, len(split.train), budget, time.monotonic() - started)
+        steps = time_steps(session, MEASURED * budget)
+        costs = replace(costs, train=pass_seconds(session, steps), steps=steps)
+    forecast = planned(forecast.recipe, costs)
     if forecast.passes < 1 and (forecast.recipe.fit.epochs or forecast.seconds > budget):
-        raise _too_small(forecast.recipe, costs, len(split.train), budget, time.monotonic() - started)
+        raise _too_small(forecast.recipe, costs, n_train, budget, time.monotonic() - started)
     return forecast
+
+
+def _largest(sessions: Iterator[Session], planned: Callable[[Recipe, Costs], Forecast]) -> tuple[Forecast, Session]:
+    """The last of these runs, from small to large, that passes over train often enough; the first in any case."""
+    first = next(sessions)
+    found = planned(first.recipe, measure(first, time_steps(first))), first
+    # The next size costs about three times as much: it is not worth measuring where it can't fit.
+    while found[0].passes >= 3 * LARGER_FROM and (larger := next(sessions, None)) is not None:
+        steps = time_steps(larger)
+        # With the answers of the size before, which cost less: timing its own can take longer than its steps.
+        at_best = replace(found[0].costs, train=pass_seconds(larger, steps))
+        if planned(larger.recipe, at_best).passes < LARGER_FROM:
+            break
+        forecast = planned(larger.recipe, measure(larger, steps))
+        if forecast.passes < LARGER_FROM:
+            break
+        found = forecast, larger
+    return found
 
 
 def expected_seconds(session: Session) -> float:
     """What a planned run should take in all, by a few steps of a network like its own."""
     like = Session(session.prepared, session.split, session.recipe, session.seed, Path())
-    costs, fit = measure(like), session.recipe.fit
+    costs, fit = measure(like, time_steps(like)), session.recipe.fit
     assert isinstance(fit.epochs, int), "a planned run has a number of epochs"
     given, size = fit.epoch_pictures, like.train.epoch_size
     passes = sum(given) / size if isinstance(given, list) else fit.epochs

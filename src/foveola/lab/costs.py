@@ -42,10 +42,10 @@ class Costs:
     before: float = 0.0
 
 
-def measure(session: Session) -> Costs:
-    """What a run like this one should cost; the session's network learns from it: throw both away."""
+def measure(session: Session, steps: Mapping[float, float]) -> Costs:
+    """What a run like this one should cost, its steps known; the session's network changes: throw both away."""
     n, split = len(session.prepared.pixels), session.split
-    learned, steps = pass_seconds(session)
+    learned = pass_seconds(session, steps)
     model, device, dtype, spec = session.ready(), session.device, session.dtype, session.recipe.fit
     answer = answer_seconds(model, model, session.batches(split.val).in_order(), device, dtype)
     rest, before = CLOSING_SECONDS, 0.0
@@ -66,8 +66,12 @@ def measure(session: Session) -> Costs:
     return Costs(learned, answer * len(split.val), rest + before, has_features(model), steps, before)
 
 
-def pass_seconds(session: Session, least_seconds: float = 0.0) -> tuple[float, dict[float, float]]:
-    """A pass over train, and a step at each size, measured for so many seconds; the session's network learns from it."""
+def time_steps(session: Session, least_seconds: float = 0.0) -> dict[float, float]:
+    """Seconds a step, by the pictures' size, timed for so many seconds in all; the session's network learns from it."""
     model, device, dtype, fit = session.ready(), session.device, session.dtype, session.recipe.fit
-    steps = step_seconds(model, session.train, fit, device, dtype, least_seconds=least_seconds)
-    return mean_step(steps, sizes_of(fit)) * len(session.train), steps
+    return step_seconds(model, session.train, fit, device, dtype, least_seconds=least_seconds)
+
+
+def pass_seconds(session: Session, steps: Mapping[float, float]) -> float:
+    """Seconds of a pass over train, of those that a step takes at each size."""
+    return mean_step(steps, sizes_of(session.recipe.fit)) * len(session.train)

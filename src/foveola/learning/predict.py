@@ -90,16 +90,15 @@ def outputs(
         for images, _ in batches:
             with torch.inference_mode(), mixed(device, dtype):
                 images = images.to(device, non_blocking=True)
-                parts = _parts(images.flip(3) if mirrored else images)
-                out = torch.cat([read(part) for part in parts])
+                out = torch.cat([read(part) for part in parts(images.flip(3) if mirrored else images)])
             yield out.float().cpu().numpy()
     finally:
         model.train(training)
 
 
-def _parts(images: Tensor) -> Sequence[Tensor]:
-    """The batch on a graphics card; few enough at a time on a processor."""
+def parts(images: Tensor) -> Sequence[Tensor]:
+    """What is answered at a time: the whole batch on a graphics card, PIXELS_AT_ONCE of it on a processor."""
     if images.device.type != "cpu":
         return (images,)
-    parts: Sequence[Tensor] = images.split(max(1, PIXELS_AT_ONCE // (images.shape[2] * images.shape[3])))
-    return parts
+    few: Sequence[Tensor] = images.split(max(1, PIXELS_AT_ONCE // (images.shape[2] * images.shape[3])))
+    return few

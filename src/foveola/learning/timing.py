@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from foveola.data.batches import Batches
 from foveola.learning.fit import Stepper
 from foveola.learning.fit_spec import FitSpec, scale
-from foveola.learning.predict import outputs
+from foveola.learning.predict import outputs, parts
 
 TIMED = 3
 """So many times a thing is timed, after one that is not: the first step prepares the convolutions."""
@@ -95,9 +95,13 @@ def answer_seconds(
     device: torch.device,
     dtype: torch.dtype,
 ) -> float:
-    """Seconds a picture takes through `read` (the network or a method of it), as `predict.outputs` does it."""
-    batch = next(batches)
-    return _median(lambda: list(outputs(model, read, [batch], device, dtype))) / len(batch[0])
+    """Seconds a picture takes through `read` (the network or a method of it), as `predict.outputs` does it.
+
+    As many pictures are timed as are answered at once: more take longer and say the same.
+    """
+    images, labels = next(batches)
+    some = parts(images.to(device))[0]
+    return _median(lambda: list(outputs(model, read, [(some, labels)], device, dtype))) / len(some)
 
 
 def head_seconds(rows: int, features: int, classes: int, evaluations: int = HEAD_EVALUATIONS) -> float:
