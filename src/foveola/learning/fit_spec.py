@@ -19,20 +19,19 @@ class FitSpec:
     """How to train.
 
     epochs: passes over train ("auto": chosen by the number of pictures; 0: only the head of a network with ready
-    features is fitted); epoch_pictures: how many pictures count as an epoch (0: all of train), or a
-    list, one number an epoch; batch_size: pictures a
-    step; micro_batch_size: pictures that go through the network at once, their gradients added up until the step (0:
-    all of the batch; batch norm sees a micro-batch); of smaller pictures (`start_scale`) as many more as have the
-    same pixels; optimizer: adam, adamw (decoupled weight decay), sgd (Nesterov momentum) or muon (orthogonal steps
-    for convolutions, sgd for the rest); lr_peak: the highest learning rate; schedule: constant, cosine (down to 0) or
-    one-cycle (straight up, straight down to 0); warmup_fraction: share of the steps on the way up; weight_decay: per
-    step, in units of the learning rate; momentum: sgd's and muon's; label_smoothing: share of the target spread over
-    all classes; norm_lr_scale: learning rate of batch norm's own parameters in lr_peaks; flip: mirror left-right;
-    translate_px: shifts by up to this many pixels; cutout_px: a square of this side is covered at a random place of
-    every picture (0: none); start_scale: the side of the pictures in the first steps, as a share of the whole (see
-    `scale`); whole_from: the share of the steps after which they are whole; patience: stop after so many epochs
-    without a better val accuracy (0: never); precision: auto, float32 or bfloat16; device: auto, cpu, cuda, cuda:N or
-    mps.
+    features is fitted); epoch_pictures: how many pictures count as an epoch (0: all of train), or a list, one number
+    an epoch; batch_size: pictures a step; micro_batch_size: pictures that go through the network at once, their
+    gradients added up until the step (0: all of the batch; batch norm sees a micro-batch); of smaller pictures
+    (`start_scale`) as many more as have the same pixels; optimizer: adam, adamw (decoupled weight decay), sgd
+    (Nesterov momentum) or muon (orthogonal steps for convolutions, sgd for the rest); lr_peak: the highest learning
+    rate; schedule: constant, cosine (down to 0) or one-cycle (straight up, straight down to 0); warmup_fraction:
+    share of the steps on the way up; weight_decay: per step, in units of the learning rate; momentum: sgd's and
+    muon's; label_smoothing: share of the target spread over all classes; norm_lr_scale: learning rate of batch norm's
+    own parameters in lr_peaks; flip: mirror left-right; translate_px: shifts by up to this many pixels; cutout_px: a
+    square of this side is covered at a random place of every picture (0: none); start_scale: the side of the pictures
+    in the first steps, as a share of the whole (see `scale`); whole_from: the share of the steps after which they are
+    whole; patience: stop after so many epochs without a better val accuracy (0: never); precision: auto, float32 or
+    bfloat16; device: auto, cpu, cuda, cuda:N or mps.
     """
 
     epochs: Annotated[int, Ge(0), Le(1_000_000)] | Literal["auto"] = "auto"
