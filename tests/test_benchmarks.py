@@ -1,11 +1,13 @@
 """The benchmarks' machinery: numbers by hand, the order of the runs, and that an interrupted benchmark goes on."""
 
+import copy
 import dataclasses
 import json
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is no part of the package
 
@@ -13,9 +15,12 @@ from benchmarks import measure as bench
 from benchmarks import page, plots
 from benchmarks.contestants import Contestant, Suite, numbers_of, read_events, read_run
 from benchmarks.environments import Environment, key_of, last_line
+from benchmarks.ours import vgg6
 from benchmarks.summary import spread, straight_line, total_of
 
 from foveola.errors import UsageError
+from foveola.types import no_tick
+from foveola.workflows.training import Clock, plan_run
 
 COUNTS = """
 import json, pathlib, sys
@@ -234,3 +239,33 @@ def test_the_page_leaves_out_who_never_ran(suite, tmp_path):
     text = (tmp_path / "out" / "results.md").read_text("utf-8")
     assert text.count("\n| b | ") == 2
     assert "\n| a | " not in text
+
+
+@pytest.fixture
+def session(tmp_path, monkeypatch):
+    """A session of vgg6 on the digits before its first step; its running statistics are those it was made with."""
+    monkeypatch.setattr(vgg6, "SETTLING", 50)
+    settings = {"model.name": "vgg6", "data.size": "8x8", "fit.flip": False, "fit.epochs": 1}
+    how = {"seed": 0, "recipe": None, "out": tmp_path / "run", "runs": tmp_path, "tick": no_tick, "clock": Clock(0.0)}
+    session = plan_run("digits", settings=settings, **how)
+    session.ready()
+    return session
+
+
+def test_settled_statistics_are_those_of_the_training_pictures(session):
+    images = torch.cat([some for some, _ in session.batches(session.split.train).in_order()])
+    network = copy.deepcopy(session.model)
+    vgg6._settle(session, network)
+    with torch.no_grad():
+        given = network.relu1(network.conv1(network.normalise(images)))
+    left = 0.99**50  # of what they began with: mean 0, variance 1
+    mean, variance = given.mean(dim=(0, 2, 3)), given.var(dim=(0, 2, 3))
+    assert network.norm1.running_mean == pytest.approx((1 - left) * mean, rel=0.03)
+    assert network.norm1.running_var == pytest.approx((1 - left) * variance + left, rel=0.03)
+
+
+def test_measuring_the_last_weights_leaves_the_network_and_torchs_random_state_alone(session):
+    before, state = copy.deepcopy(session.model.state_dict()), torch.get_rng_state()
+    vgg6.last_weights(session)
+    assert all(torch.equal(value, before[name]) for name, value in session.model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
