@@ -22,7 +22,8 @@ from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, Row
 from foveola.models.convolve import own_convolutions
 from foveola.types import no_tick
-from foveola.workflows.training import Clock, Watch, plan_run, run_session
+from foveola.workflows.planning import Clock, plan_run
+from foveola.workflows.training import Watch, run_session
 
 RECIPE = Path("examples/course_cifar10.toml")
 SETTLING = 500

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveola.errors import UsageError
 from foveola.learning.rows import Row
-from foveola.types import Size, Tick, no_tick
-from foveola.workflows.material import Data, leave_out, open_data, printable, suggest_size
+from foveola.types import Tick, no_tick
+from foveola.workflows.material import Data
+from foveola.workflows.planning import Clock, plan_run
 
 if TYPE_CHECKING:
-    from foveola.data.dataset import Dataset
-    from foveola.data.prepare import Prepared
-    from foveola.data.split import Split
-    from foveola.findings.finding import Finding
-    from foveola.lab.deadline import Deadline
     from foveola.lab.recipe import Recipe
     from foveola.lab.runs import Run
     from foveola.lab.training import Session
@@ -122,132 +115,6 @@ def run_session(session: Session, clock: Clock, watch: Watch) -> Run:
         watch.row(row)
     session.finish()
     return _conclude(session, clock)
-
-
-@contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Pause Python's garbage collector while a million objects are made that all stay.
-
-    It would look at them again and again: `import torch` takes 0.93 s without it and 1.12 s with it (medians of four).
-    Not for decoding: that makes garbage, and would hold it all.
-    """
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
-
-
-def plan_run(
-    data: Data | None,
-    *,
-    settings: Mapping[str, object],
-    seed: int,
-    recipe: str | os.PathLike[str] | None,
-    out: str | os.PathLike[str] | None,
-    runs: str | os.PathLike[str],
-    tick: Tick,
-    clock: Clock,
-) -> Session:
-    """All that comes before the first step: read, decode, split, plan, build; nothing is written but caches."""
-    with _collector_paused():
-        from foveola.lab.budget import require_free
-        from foveola.lab.durations import parse_time
-        from foveola.lab.recipe import compose, merge, read_tables
-        from foveola.lab.runs import run_folder
-        from foveola.lab.training import Session
-        from foveola.models.table import require
-        from foveola.store import digest
-
-    clock.imported = time.monotonic()
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"seed {seed} is out of range: give a whole number from 0 to {2**32 - 1:,}")
-    tables = read_tables(Path(recipe)) if recipe is not None else {}
-    where = f"the recipe {recipe}" if recipe is not None else "the settings"
-    source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
-    tables = merge(tables, {"data.source": source, **settings}, where=where)
-    early = compose(tables, where=where)
-    require(early.model.name)
-    if clock.budget is not None:
-        clock.budget = parse_time(clock.budget)
-        require_free(tables)
-    _refuse_taken(out)
-    with _collector_paused():
-        dataset = open_data(early, tick) if data is None or isinstance(data, str | os.PathLike) else data
-    prepared, split, findings = _prepare(leave_out(dataset, early), early, seed, tick)
-    tables = merge(tables, {"data.source": source and printable(source)})
-    done, remarks = _complete(tables, prepared, split, seed, clock)
-    fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
-    folder = Path(out) if out is not None else run_folder(Path(runs), prepared.dataset.name, done, fingerprint, seed)
-    return Session(prepared, split, done, seed, folder, tick, remarks, findings, clock.deadline)
-
-
-@dataclass
-class Clock:
-    """When a run began, when torch was there, when the first step was done, in monotonic seconds; how long it may take and
-    is expected to take, in seconds, and what holds it to that, where a budget was given; whether the memory's peak is this
-    run's own."""
-
-    started: float
-    imported: float = 0.0
-    first_step: float = 0.0
-    budget: str | float | None = None
-    predicted: float | None = None
-    deadline: Deadline | None = None
-    own_memory: bool = True
-
-
-def _refuse_taken(out: str | os.PathLike[str] | None) -> None:
-    """Refuse an output folder in use before hours of work, not after; it is made only once the data is known good."""
-    if out is not None and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
-        from foveola.store import new_folder
-
-        new_folder(Path(out))
-
-
-def _prepare(dataset: Dataset, recipe: Recipe, seed: int, tick: Tick) -> tuple[Prepared, Split, tuple[Finding, ...]]:
-    """Decode, find copies and twins, split so that they stay together; what was found wrong on the way."""
-    from foveola.data.filtered import filtered
-    from foveola.data.prepare import prepare
-    from foveola.data.split import split
-    from foveola.filters.chain import Chain
-    from foveola.findings.collect import quick_findings, relate
-    from foveola.findings.finding import in_order
-
-    given = recipe.data.size
-    size = Size.parse(given) if given != "auto" else suggest_size(dataset, recipe.model.name)
-    prepared = prepare(dataset, size, recipe.data.resize, tick=tick)
-    relations = relate(prepared, tick=tick)  # of the pictures themselves, before any filter
-    findings = in_order(quick_findings(prepared, relations))
-    parts = split(prepared.dataset, prepared.content, recipe.split, seed, related=relations.units)
-    return filtered(prepared, Chain.parse(recipe.data.chain), tick=tick), parts, findings
-
-
-def _complete(
-    tables: Mapping[str, Any], prepared: Prepared, split: Split, seed: int, clock: Clock
-) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe with nothing left open, and remarks on what was chosen here: the network, and what fills the budget."""
-    from foveola.lab.budget import deadline, within
-    from foveola.lab.choices import choose_model
-    from foveola.lab.recipe import complete, merge
-
-    dataset, n_train, called = prepared.dataset, len(split.train), printable(prepared.dataset.name)
-    name = tables.get("model", {}).get("name", "auto")
-    chosen, remarks = name == "auto", tuple[str, ...]()
-    if chosen:
-        choice = choose_model(prepared.size, n_train)
-        name, remarks = choice.name, (f"model auto is {choice.name}: {choice.why}",)
-    tables = merge(tables, {"model.name": name})
-    if clock.budget is not None:
-        budget = float(clock.budget)
-        sizes = chosen and name == "fast"
-        found = within(budget, clock.started, tables, prepared, split, seed, name=called, sizes=sizes)
-        clock.predicted = found.seconds
-        clock.deadline = deadline(found, budget, clock.started)
-        return found.recipe, (*remarks, found.sentence(budget))
-    return complete(tables, prepared.size, n_train, f"{called}, {name}", mirror_safe=dataset.mirror_safe), remarks
 
 
 def _plan(session: Session) -> Plan:

@@ -22,7 +22,8 @@ import numpy as np
 from foveola.errors import DamagedRunError, UsageError
 from foveola.types import Image, Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.material import Data, open_data, printable
-from foveola.workflows.training import Clock, Watch, plan_run, run_session
+from foveola.workflows.planning import Clock, plan_run
+from foveola.workflows.training import Watch, run_session
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
