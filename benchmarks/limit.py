@@ -14,6 +14,7 @@ the rounds, the quotients medians of each round's.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -53,9 +54,10 @@ def main(words: list[str] | None = None) -> None:
     if args.network:
         report(args.network, 2 if args.quick else 15)
         return
+    quiet = os.environ | {"KINETO_LOG_LEVEL": "6"}  # else torch's profiler tells of each of its starts and stops
     for name in NETWORKS:
         flags = ["--quick"] if args.quick else []
-        subprocess.run([sys.executable, "-m", "benchmarks.limit", name, *flags], check=True, cwd=ROOT)
+        subprocess.run([sys.executable, "-m", "benchmarks.limit", name, *flags], check=True, cwd=ROOT, env=quiet)
 
 
 def report(name: str, rounds: int) -> None:
