@@ -6,8 +6,9 @@ from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
 from foveola.findings import candidates as room
 from foveola.findings.alignment import is_copy
-from foveola.findings.candidates import VARIANTS, candidates, describe, lay
+from foveola.findings.candidates import candidates
 from foveola.findings.copies import near_copies
+from foveola.findings.descriptors import VARIANTS, describe, lay, lay_described, ordered, similarities
 from foveola.types import Size
 
 SIZE = Size(64, 64)
@@ -47,10 +48,18 @@ def test_the_descriptor_is_the_cosine_transform_of_scipy_weighted_by_the_root_of
 
 def test_the_upper_bound_is_one(scene):
     described = describe(np.stack([scene(n, 32)[..., 0] for n in range(40)]))
-    bound = room._ordered(described) @ room._ordered(described).T
+    bound = ordered(described) @ ordered(described).T
     for variant in range(VARIANTS):
-        laid = room._lay_described(described, np.full(40, variant))
+        laid = lay_described(described, np.full(40, variant))
         assert (np.einsum("nuv,muv->nm", described, laid) <= bound + 1e-5).all()
+
+
+def test_the_eight_similarities_are_those_of_descriptors_laid_so(scene):
+    described = describe(np.stack([scene(n, 32)[..., 0] for n in range(12)]))
+    ours, theirs = described[:6], described[6:]
+    laid = [lay_described(theirs, np.full(6, variant)) for variant in range(VARIANTS)]
+    expected = np.stack([np.einsum("nuv,nuv->n", ours, one) for one in laid], axis=1)
+    assert similarities(ours, theirs) == pytest.approx(expected, abs=1e-6)
 
 
 def test_where_all_pictures_are_alike_the_limits_rise(scene, monkeypatch):
@@ -59,7 +68,7 @@ def test_where_all_pictures_are_alike_the_limits_rise(scene, monkeypatch):
     greys = np.stack([np.clip(base + rng.normal(0, 8, base.shape), 0, 255) for _ in range(300)]).astype(np.uint8)
     described = describe(greys)
     monkeypatch.setattr(room, "MOST", 10)
-    pairs = sum(len(some) for block in room._blocks(described) for some in block)
+    pairs = sum(map(len, room._alike(described)))
     assert pairs < 300 * 10
 
 

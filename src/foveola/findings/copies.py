@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from foveola.data.mapped import RowReader
 from foveola.data.prepare import Prepared
 from foveola.findings import alignment
-from foveola.findings.candidates import candidates, lay
+from foveola.findings.candidates import candidates
+from foveola.findings.descriptors import lay
 from foveola.findings.looks import Looks, look, picture_of, squared
 from foveola.store import cache_root, digest, write_atomic
 from foveola.types import Rows, Tick, no_tick
@@ -32,7 +33,7 @@ MOST_LOOKED_AT = 30_000
 def near_copies(prepared: Prepared, looks: Callable[[], Looks] | None = None, *, tick: Tick = no_tick) -> Rows:
     """Pairs that are copies but differ in pixels: int64 (m, 3), rows (i, j, variant), i < j, sorted.
 
-    variant: how j has to be laid to be like i (see `candidates.VARIANTS`; 0 is upright). Taken from the cache if it is
+    variant: how j has to be laid to be like i (see `descriptors.VARIANTS`; 0 is upright). Taken from the cache if it is
     there. looks: gives what `look` gives, if the caller needs it too.
     """
     place = cache_root() / "copies" / f"{digest(prepared.key, str(VERSION))[:32]}.npy"
@@ -52,7 +53,7 @@ def _search(prepared: Prepared, greys: NDArray[np.uint8], tick: Tick) -> Rows:
     content = prepared.content[large]
     large = large[np.unique(content, return_index=True)[1]]
     large.sort()
-    likely = candidates(greys[large])[:MOST_LOOKED_AT]
+    likely = candidates(greys[large], tick=tick)[:MOST_LOOKED_AT]
     pairs = np.stack([large[likely[:, 0]], large[likely[:, 1]], likely[:, 2]], axis=1)
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]  # neighbours on the disk, one after the other
     good, step = np.zeros(len(pairs), bool), 512

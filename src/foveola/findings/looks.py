@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from foveola.data.mapped import RowReader
 from foveola.data.prepare import Prepared
-from foveola.findings.candidates import SIDE
+from foveola.findings.descriptors import SIDE
 from foveola.images import inside
 from foveola.types import Image, Tick, no_tick
 
