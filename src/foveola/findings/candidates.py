@@ -1,19 +1,16 @@
 """Pairs of pictures that may be copies of each other: their descriptors, compared all with all.
 
 What is found here is looked at closely by `alignment`. All with all are n * n / 2 comparisons: 60,000 pictures of cifar10
-take 9.7 s on two cores without AVX-512 (two runs; 19.9 s before each core had rows of its own), 20,000 take 1.5 s.
+take 9.7 s on two cores without AVX-512 (two runs; 19.9 s before each core had rows of its own), 20,000 take 1.5 s. More
+than ALL_WITH_ALL are compared by `cells`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from foveola.findings.cells import cores, near
 from foveola.findings.descriptors import (
     KEPT,
     VARIANTS,
@@ -37,9 +34,15 @@ MOST = 100
 """Candidates a picture. Where all pictures are alike, as X-rays are, both limits rise until no more are expected: copies are
 more alike still."""
 
+MOST_IN_ALL = 6_000_000
+"""Candidates of a data set: they take a quarter of a gigabyte, and MOST_LOOKED_AT of `copies` are looked at in the end."""
+
 TANGENT = 0.87
 """Share of a descriptor that the other one and its small movements must explain. Of 10,052 pairs of cifar10 with 0.84 or more
 `alignment` calls 2,586 copies, and 2,415 of the 5,087 with 0.88 or more; of flowers 34 of 806 and 33 of 280."""
+
+ALL_WITH_ALL = 100_000
+"""So many pictures are compared all with all, more by `cells`: 100,001 of noise take 7.9 s so."""
 
 _BLOCK = (512, 512)
 """Pictures compared at a time: a megabyte of similarities, which stays near a core while it is looked through."""
@@ -60,27 +63,27 @@ def candidates(greys: NDArray[np.uint8], *, tick: Tick = no_tick) -> NDArray[np.
     if len(greys) < 2:
         return np.zeros((0, 3), np.int64)
     described = describe(greys)
-    pairs = np.concatenate(list(_alike(described, tick)))
+    pairs = _alike(described, tick)
     explained = _explained(greys, described, pairs)
     order = np.argsort(-explained, kind="stable")
     return pairs[order[explained[order] >= TANGENT]]
 
 
-def _alike(described: Floats, tick: Tick = no_tick) -> Iterator[Rows]:
-    """The pairs that pass the first two sieves, of some rows with all that come after them at a time.
-
-    Each core takes rows of its own, with matrix products on one thread: the products are a third of the work, and what
-    comes after them would leave the other cores idle.
-    """
+def _alike(described: Floats, tick: Tick = no_tick) -> Rows:
+    """The pairs that pass the first two sieves; of more than ALL_WITH_ALL pictures those that `cells` looks at."""
     n = len(described)
     halves = described[:, :, 0::2].reshape(n, -1), described[:, :, 1::2].reshape(n, -1)
     even, odd, bound = (np.ascontiguousarray(part) for part in (*halves, ordered(described)))
-    parts, limits = (even, odd, bound), _limits(even, odd, bound)
-    starts = range(0, n, _BLOCK[0])
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as threads:
-        for done, found in enumerate(threads.map(lambda i: _of_rows(described, parts, limits, i), starts), start=1):
-            yield found
+    limits = _limits(even, odd, bound)
+    if n > ALL_WITH_ALL:
+        return _best_of(described, *near(described, limits[0], max(limits[1], TURNED), tick=tick), limits)
+    found, starts = [], range(0, n, _BLOCK[0])
+    with cores() as threads:
+        parts = threads.map(lambda i: _of_rows(described, (even, odd, bound), limits, i), starts)
+        for done, some in enumerate(parts, start=1):
+            found.append(some)
             tick("Looking for copies", min(done * _BLOCK[0], n), n)
+    return np.concatenate(found)
 
 
 def _of_rows(described: Floats, parts: tuple[Floats, Floats, Floats], limits: tuple[float, float], i: int) -> Rows:
@@ -96,23 +99,29 @@ def _of_rows(described: Floats, parts: tuple[Floats, Floats, Floats], limits: tu
         alike += even[rows] @ even[others].T
         uprights.append(_above(alike, upright, i, j))
         turns.append(_above(bound[rows] @ bound[others].T, turned, i, j))
-    found = _best(described, np.concatenate(uprights, axis=1), range(2), upright)
+    return _best_of(described, np.concatenate(uprights, axis=1), np.concatenate(turns, axis=1), limits)
+
+
+def _best_of(described: Floats, uprights: Rows, turns: Rows, limits: tuple[float, float]) -> Rows:
+    """The pairs that are alike in their best way, as they are or mirrored, and in the others."""
+    upright, turned = limits[0], max(limits[1], TURNED)
     return np.concatenate(
-        [found, _best(described, np.concatenate(turns, axis=1), range(2, VARIANTS), max(turned, TURNED))]
+        [_best(described, uprights, range(2), upright), _best(described, turns, range(2, VARIANTS), turned)]
     )
 
 
 def _limits(even: Floats, odd: Floats, bound: Floats) -> tuple[float, float]:
-    """UPRIGHT and TURNED, or what leaves MOST candidates a picture, from 100,000 pairs drawn at random."""
+    """UPRIGHT and TURNED, or what leaves MOST candidates a picture and MOST_IN_ALL, from pairs drawn at random."""
     n = len(even)
-    rng = np.random.default_rng(0)
-    a, b = rng.integers(0, n, (2, 100_000))
-    a, b = a[a != b], b[a != b]
     if n <= MOST:
         return UPRIGHT, TURNED
+    most = min(MOST, MOST_IN_ALL / n)
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, n, (2, max(100_000, int(10 * n / most))))  # ten of them lie above the limit at least
+    a, b = a[a != b], b[a != b]
     alike = np.einsum("nk,nk->n", even[a], even[b]) + np.abs(np.einsum("nk,nk->n", odd[a], odd[b]))
     highest = np.einsum("nk,nk->n", bound[a], bound[b])
-    share = 1 - MOST / n
+    share = 1 - most / n
     return max(UPRIGHT, float(np.quantile(alike, share))), max(TURNED, float(np.quantile(highest, share)))
 
 
