@@ -174,7 +174,9 @@ def scale(material: Material) -> Suite:
         Contestant("as many pictures in memory", (*large, *small, "--source", "memory"), work),
     ]
     columns = (
+        ("before the first step, s", "before_seconds", "seconds"),
         ("one epoch, s", "seconds", "seconds"),
+        ("after it, s", "after_seconds", "seconds"),
         ("all, s", "whole_seconds", "seconds"),
         ("pictures a second", "pictures_per_second", "whole"),
         ("peak memory, MB", "peak_memory_mb", "whole"),

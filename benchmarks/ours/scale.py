@@ -40,11 +40,15 @@ def main() -> None:
     run = fv.train(dataset, model="fast", epochs=1, seed=args.seed, settings=NARROW, out=args.out)
     whole = time.monotonic() - started
     rows = [json.loads(line) for line in (args.out / "history.jsonl").read_text("utf-8").splitlines()]
+    training = sum(row["seconds"] for row in rows)
+    before = whole - run.result["seconds"] + run.result["seconds_before_first_step"]
     say(
         "end",
         n=args.n,
         whole_seconds=whole,
-        seconds=sum(row["seconds"] for row in rows),
+        seconds=training,
+        before_seconds=before,
+        after_seconds=whole - before - training,
         epochs=1,
         n_train=run.result["n_train"],
     )

@@ -5,7 +5,6 @@ from foveola.data.arrays import from_arrays
 from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
 from foveola.findings import candidates as room
-from foveola.findings import cells
 from foveola.findings.alignment import is_copy
 from foveola.findings.candidates import candidates
 from foveola.findings.copies import near_copies
@@ -71,41 +70,6 @@ def test_where_all_pictures_are_alike_the_limits_rise(scene, monkeypatch):
     monkeypatch.setattr(room, "MOST", 10)
     pairs = len(room._alike(described))
     assert pairs < 300 * 10
-
-
-@pytest.fixture
-def crowd(scene):
-    """Grey pictures uint8 (416, 32, 32): 400 of noise, then a scene laid in the eight ways and another one likewise."""
-    noise = np.random.default_rng(0).integers(0, 256, (400, 32, 32), np.uint8)
-    laid = [lay(scene(n, 32)[..., 0], variant) for n in (3, 7) for variant in range(VARIANTS)]
-    return np.concatenate([noise, np.stack(laid)])
-
-
-def test_by_cells_copies_laid_in_each_way_are_found_with_one_probe_and_nothing_else(crowd, monkeypatch):
-    monkeypatch.setattr(room, "ALL_WITH_ALL", 0)
-    monkeypatch.setattr(cells, "UPRIGHT_PROBES", 1)
-    monkeypatch.setattr(cells, "TURNED_PROBES", 1)
-    found = candidates(crowd)
-    expected = {(i, j) for first in (400, 408) for i in range(first, first + 8) for j in range(i + 1, first + 8)}
-    assert {(i, j) for i, j, _ in found.tolist()} == expected
-    assert all(np.array_equal(lay(crowd[j], variant), crowd[i]) for i, j, variant in found)
-
-
-def test_with_all_cells_asked_the_pairs_are_those_of_all_with_all(scene, monkeypatch):
-    likenesses = [0.6 * scene(n % 40, 32)[..., 0] + 0.4 * scene(100 + n, 32)[..., 0] for n in range(200)]
-    described = describe(np.stack(likenesses).astype(np.uint8))
-    expected = room._alike(described)
-    monkeypatch.setattr(room, "ALL_WITH_ALL", 0)
-    monkeypatch.setattr(cells, "UPRIGHT_PROBES", 200)
-    monkeypatch.setattr(cells, "TURNED_PROBES", 200)
-    found = room._alike(described)
-    assert len(found)
-    assert sorted(found.tolist()) == sorted(expected.tolist())
-
-
-def test_by_cells_pictures_of_one_tone_are_like_none(monkeypatch):
-    monkeypatch.setattr(room, "ALL_WITH_ALL", 0)
-    assert candidates(np.full((50, 32, 32), 90, np.uint8)).shape == (0, 3)
 
 
 def test_of_many_pictures_all_alike_no_more_pairs_pass_than_are_wanted_in_all(scene, monkeypatch):

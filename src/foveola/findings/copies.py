@@ -20,7 +20,7 @@ from foveola.findings.looks import Looks, look, picture_of, squared
 from foveola.store import cache_root, digest, write_atomic
 from foveola.types import Rows, Tick, no_tick
 
-VERSION = 2
+VERSION = 3
 """Raise it with every change that changes what counts as a copy: old answers are then not found any more."""
 
 SMALLEST_PX = 32

@@ -33,7 +33,8 @@ class Looks:
 
 
 def look(prepared: Prepared, *, tick: Tick = no_tick) -> Looks:
-    """The looks of all pictures. 60,000 of 32x32 take 3 s on one core."""
+    """The looks of all pictures. On one core 18 to 28 us each at 32x32, 0.25 ms at 224x224; threads of ours are of no use
+    below that size, where they wait for each other's calls (43 to 49 us)."""
     n = len(prepared.pixels)
     out = Looks(np.empty((n, SIDE, SIDE), np.uint8), *(np.empty(shape, np.float32) for shape in ((n, 3), n, n)))
     picture, reader = picture_of(prepared), RowReader(prepared.pixels)
@@ -45,10 +46,15 @@ def look(prepared: Prepared, *, tick: Tick = no_tick) -> Looks:
             grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
             out.greys[i] = squared(grey, SIDE)
             out.colours[i] = cv2.mean(image)[:3]
-            out.contrast[i] = grey.std()
-            out.sharpness[i] = cv2.Laplacian(grey, cv2.CV_32F).std()
+            out.contrast[i] = _deviation(grey)
+            out.sharpness[i] = _deviation(cv2.Laplacian(grey, cv2.CV_32F))
         tick("Looking at pictures", int(rows[-1]) + 1, n)
     return out
+
+
+def _deviation(values: cv2.typing.MatLike) -> float:
+    """Standard deviation of all values. numpy's `std` makes arrays on the way: with it 75 to 81 us a picture of 32x32."""
+    return float(cv2.meanStdDev(values)[1][0, 0])
 
 
 def picture_of(prepared: Prepared) -> Callable[[int, Image], Image]:
