@@ -7,8 +7,10 @@ from foveola.data.prepare import prepare
 from foveola.findings import candidates as room
 from foveola.findings.alignment import is_copy
 from foveola.findings.candidates import candidates
+from foveola.findings.collect import relate
 from foveola.findings.copies import near_copies
 from foveola.findings.descriptors import VARIANTS, describe, lay, lay_described, ordered, similarities
+from foveola.findings.duplicates import duplicate_findings
 from foveola.types import Size
 
 SIZE = Size(64, 64)
@@ -78,6 +80,28 @@ def test_of_many_pictures_all_alike_no_more_pairs_pass_than_are_wanted_in_all(sc
     greys = np.stack([np.clip(base + rng.normal(0, 8, base.shape), 0, 255) for _ in range(300)]).astype(np.uint8)
     monkeypatch.setattr(room, "MOST_IN_ALL", 600)
     assert len(room._alike(describe(greys))) < 2 * 600
+
+
+def test_who_has_too_many_pictures_to_compare_all_with_all_is_told(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
+    images[8] = images[7]  # one of the two is compared
+    prepared = prepare(from_arrays(images, np.arange(9) % 2), Size(32, 32))
+
+    def said(most):
+        monkeypatch.setattr("foveola.findings.duplicates.ALL_WITH_ALL", most)
+        found = duplicate_findings(prepared.dataset, relate(prepared))
+        return [(f.severity, f.message, f.advice, f.count) for f in found if f.kind == "near_duplicate"]
+
+    assert said(8) == []
+    assert said(7) == [
+        (
+            "note",
+            "8 pictures are too many to compare all with all: near-duplicates were looked for among likely ones, and one "
+            "pair in a hundred may have been missed",
+            "nothing to do; copies that are the same to the last pixel are all found",
+            8,
+        )
+    ]
 
 
 def test_two_skies_are_no_copies():

@@ -77,6 +77,7 @@ def _alike(described: Floats, tick: Tick = no_tick) -> Rows:
     even, odd, bound = (np.ascontiguousarray(part) for part in (*halves, ordered(described)))
     limits = _limits(even, odd, bound)
     if n > ALL_WITH_ALL:
+        del halves, even, odd, bound  # half a gigabyte of a million
         return _best_of(described, *near(described, limits[0], max(limits[1], TURNED), tick=tick), limits)
     found, starts = [], range(0, n, _BLOCK[0])
     with cores() as threads:
@@ -120,10 +121,18 @@ def _limits(even: Floats, odd: Floats, bound: Floats) -> tuple[float, float]:
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, n, (2, max(100_000, int(10 * n / most))))  # ten of them lie above the limit at least
     a, b = a[a != b], b[a != b]
-    alike = np.einsum("nk,nk->n", even[a], even[b]) + np.abs(np.einsum("nk,nk->n", odd[a], odd[b]))
-    highest = np.einsum("nk,nk->n", bound[a], bound[b])
+    alike, highest = np.empty(len(a), np.float32), np.empty(len(a), np.float32)
+    for some in np.array_split(np.arange(len(a)), len(a) // 65_536 + 1):
+        ours, theirs = a[some], b[some]
+        alike[some] = _products(even, ours, theirs) + np.abs(_products(odd, ours, theirs))
+        highest[some] = _products(bound, ours, theirs)
     share = 1 - most / n
     return max(UPRIGHT, float(np.quantile(alike, share))), max(TURNED, float(np.quantile(highest, share)))
+
+
+def _products(values: Floats, ours: Rows, theirs: Rows) -> Floats:
+    """The product of each row of `ours` with that of `theirs`: float32 (m,)."""
+    return np.asarray(np.einsum("nk,nk->n", values[ours], values[theirs]), np.float32)
 
 
 def _above(values: Floats, least: float, i: int, j: int) -> Rows:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from foveola.findings.centres import by_cell, find_cells
+from foveola.findings.centres import Ints, by_cell, find_cells
 from foveola.findings.descriptors import KEPT, VARIANTS, Floats, lay_described
 from foveola.types import Rows, Tick, no_tick
 
@@ -64,7 +64,7 @@ def near(described: Floats, upright: float, turned: float, *, tick: Tick = no_ti
             least = turned if turns else upright
 
             def of_cell(
-                cell: int, variant: int = variant, asked: Rows = asked, where: Rows = where, least: float = least
+                cell: int, variant: int = variant, asked: Ints = asked, where: Rows = where, least: float = least
             ) -> Rows:
                 first, last = edges[cell], edges[cell + 1]
                 theirs = lay_described(
@@ -79,7 +79,7 @@ def near(described: Floats, upright: float, turned: float, *, tick: Tick = no_ti
     return _distinct(found[0]), _distinct(found[1])
 
 
-def _alike(flat: Floats, asked: Rows, theirs: Floats, least: float) -> Rows:
+def _alike(flat: Floats, asked: Ints, theirs: Floats, least: float) -> Rows:
     """Pairs of the asked rows with those of `theirs` whose product reaches `least`: int64 (2, m)."""
     found, others = [np.zeros((2, 0), np.int64)], np.ascontiguousarray(theirs.T)
     for start in range(0, len(asked) if len(theirs) else 0, _AT_ONCE):

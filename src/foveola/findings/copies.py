@@ -47,14 +47,17 @@ def near_copies(prepared: Prepared, looks: Callable[[], Looks] | None = None, *,
     return found
 
 
+def compared(content: Rows, sizes: NDArray[np.int32]) -> Rows:
+    """The pictures that are compared, int64 (m,): large enough, and of each content one: the others are copies of it."""
+    large = np.flatnonzero(sizes.min(axis=1) >= SMALLEST_PX)
+    return np.sort(large[np.unique(content[large], return_index=True)[1]])
+
+
 def _search(prepared: Prepared, greys: NDArray[np.uint8], tick: Tick) -> Rows:
-    large = np.flatnonzero(prepared.sizes.min(axis=1) >= SMALLEST_PX)
-    # Of pictures with the same content one is enough: the others are copies of whatever it is a copy of.
-    content = prepared.content[large]
-    large = large[np.unique(content, return_index=True)[1]]
-    large.sort()
-    likely = candidates(greys[large], tick=tick)[:MOST_LOOKED_AT]
-    pairs = np.stack([large[likely[:, 0]], large[likely[:, 1]], likely[:, 2]], axis=1)
+    rows = compared(prepared.content, prepared.sizes)
+    greys = greys if len(rows) == len(greys) else greys[rows]  # a million are a gigabyte
+    likely = candidates(greys, tick=tick)[:MOST_LOOKED_AT]
+    pairs = np.stack([rows[likely[:, 0]], rows[likely[:, 1]], likely[:, 2]], axis=1)
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]  # neighbours on the disk, one after the other
     good, step = np.zeros(len(pairs), bool), 512
     judge = _judge(prepared)

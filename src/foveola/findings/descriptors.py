@@ -106,11 +106,15 @@ def _by_parity(described: Floats) -> Floats:
 
 def ordered(described: Floats) -> Floats:
     """Absolute values, of each (u, v) and (v, u) the larger first: float32 (n, 64)."""
-    values = np.abs(described)
-    turned = values.transpose(0, 2, 1)
     upper, strictly = np.triu_indices(KEPT), np.triu_indices(KEPT, 1)
-    larger, smaller = np.maximum(values, turned), np.minimum(values, turned)
-    return np.concatenate([larger[:, upper[0], upper[1]], smaller[:, strictly[0], strictly[1]]], axis=1)
+    cut = len(upper[0])
+    out = np.empty((len(described), KEPT * KEPT), np.float32)
+    for start in range(0, len(described), 4096):
+        values = np.abs(described[start : start + 4096])
+        turned = values.transpose(0, 2, 1)
+        out[start : start + 4096, :cut] = np.maximum(values, turned)[:, upper[0], upper[1]]
+        out[start : start + 4096, cut:] = np.minimum(values, turned)[:, strictly[0], strictly[1]]
+    return out
 
 
 def tangents(greys: NDArray[np.uint8]) -> Floats:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from foveola.data.dataset import Dataset, printable
 from foveola.data.units import join, leaking, number
 from foveola.errors import count
+from foveola.findings.candidates import ALL_WITH_ALL
+from foveola.findings.copies import compared
 from foveola.findings.finding import Finding, percent
 from foveola.types import Rows
 
@@ -76,7 +78,7 @@ def members(units: Rows) -> list[Rows]:
 
 def duplicate_findings(dataset: Dataset, relations: Relations) -> list[Finding]:
     """exact_duplicate, near_duplicate, label_conflict and split_leak."""
-    found = [_exact(dataset, relations), _near(dataset, relations)]
+    found = [_exact(dataset, relations), _near(dataset, relations), _too_many(relations)]
     found += [_conflict(dataset, relations), _leak(dataset, relations), _leak_to_val(dataset, relations)]
     return [finding for finding in found if finding is not None]
 
@@ -123,6 +125,21 @@ def _near(dataset: Dataset, relations: Relations) -> Finding | None:
         _flat(named),
         named,
         leave_out=tuple(dataset.ids[i] for group in firsts for i in _spare(dataset, relations, group)),
+    )
+
+
+def _too_many(relations: Relations) -> Finding | None:
+    """How near-duplicates of many pictures are looked for; what is missed: docs/why/speed.md."""
+    n = len(compared(relations.content, relations.sizes))
+    if n <= ALL_WITH_ALL:
+        return None
+    return Finding(
+        "near_duplicate",
+        "note",
+        f"{n:,} pictures are too many to compare all with all: near-duplicates were looked for among likely ones, and one "
+        "pair in a hundred may have been missed",
+        "nothing to do; copies that are the same to the last pixel are all found",
+        about=n,
     )
 
 
