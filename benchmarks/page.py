@@ -26,24 +26,30 @@ largest of n runs in brackets. How each was measured, and what the numbers do no
 def write(results: Path, docs: Path) -> list[Path]:
     """Write the page and its figures for the results files that are there; give what was written.
 
-    A folder in `results` holds what another machine gave: its tables go to the end of the page, under the folder's name.
+    A folder in `results` holds what another machine gave: it goes to the end of the page, under the folder's name.
     """
-    found = _read(results)
     readme = "../benchmarks/README.md" if docs.name == "docs" else "README.md"
     parts, written = [HEAD.format(readme=readme)], []
-    for name, result in found.items():
-        images = []
-        for label, text in _figures(name, result):
-            path = docs / "images" / f"results-{label}.svg"
-            write_atomic(path, text)
-            written.append(path)
-            images.append(f"![{label}](images/{path.name})\n")
-        parts.append("\n".join([f"## {result['question']}\n", *images, section(result)]))
+    for name, result in _read(results).items():
+        parts.append(f"## {result['question']}\n")
+        parts += _shown(name, result, docs, written)
     for folder in sorted(path for path in results.glob("*") if path.is_dir()):
         parts.append(f"## On another machine: {folder.name.replace('-', ' ')}\n")
-        parts += [f"### {result['question']}\n\n{section(result)}" for result in _read(folder).values()]
+        for name, result in _read(folder).items():
+            parts.append(f"### {result['question']}\n")
+            parts += _shown(name, result, docs, written, f"-{folder.name}")
     write_atomic(docs / "results.md", "\n".join(parts))
     return [docs / "results.md", *written]
+
+
+def _shown(name: str, result: Mapping[str, Any], docs: Path, written: list[Path], suffix: str = "") -> Iterator[str]:
+    """A suite's figures, each written to a file of its own that is added to `written`, and its tables."""
+    for label, text in _figures(name, result):
+        path = docs / "images" / f"results-{label}{suffix}.svg"
+        write_atomic(path, text)
+        written.append(path)
+        yield f"![{label}](images/{path.name})\n"
+    yield section(result)
 
 
 def _read(results: Path) -> dict[str, dict[str, Any]]:
@@ -206,4 +212,4 @@ def _growth(points: Sequence[Point], what: str) -> str:
         f"the medians lie within {100 * line.worst:.0f} % of it."
     )
     curve = Curve("foveola", points, joined=False, fit=fitted)
-    return figure(f"{what.capitalize()} against the number of pictures", x, y, [curve], note)
+    return figure(f"{what[0].upper()}{what[1:]} against the number of pictures", x, y, [curve], note)

@@ -165,7 +165,7 @@ def scale(material: Material) -> Suite:
     """Time and memory against n, and a data set larger than the memory allowed."""
     sizes = (500, 1_000, 2_000) if material.quick else (1_000, 10_000, 100_000, 1_000_000)
     program = ("-m", "benchmarks.ours.scale", "--seed", "{seed}", "--out", "{out}")
-    line = [Contestant(f"n = {n:,}", (*program, "--n", str(n)), curve="foveola", x=n) for n in sizes]
+    line = [Contestant(f"n = {n:,}", (*program, "--n", str(n)), fresh_cache=True, curve="foveola", x=n) for n in sizes]
     large = ("-m", "benchmarks.ours.larger_than_memory", "--work", "{work}", "--seed", "{seed}")
     small = ("--gigabytes", "0.2", "--rows", "1024") if material.quick else ()
     work = (("work", WORK / "larger"),)

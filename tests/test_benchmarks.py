@@ -11,8 +11,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is no part of the package
 
+from benchmarks import machine, page, plots
 from benchmarks import measure as bench
-from benchmarks import page, plots
 from benchmarks.contestants import Contestant, Suite, numbers_of, read_events, read_run
 from benchmarks.environments import Environment, key_of, last_line
 from benchmarks.ours import vgg6
@@ -231,6 +231,34 @@ def test_the_page_shows_another_machines_results_behind_all_others(suite, tmp_pa
     own, other = text.split("## On another machine: an old one\n")
     assert own.count("| a | 2 | 2.50 (2.00 to 3.00) |") == other.count("| a | 2 | 2.50 (2.00 to 3.00) |") == 1
     assert "### Which?" in other
+
+
+def test_another_machines_figures_stand_beside_its_own_tables(tmp_path):
+    sizes = {10: 4.0, 20: 5.0}
+    result = {
+        "question": "Straight?",
+        "columns": [["all, s", "whole_seconds", "seconds"]],
+        "machine": machine.describe() | {"threads": 2},
+        "contestants": [
+            {"name": f"n = {n}", "command": "", "repeats": 1, "note": "", "curve": "foveola", "x": n} for n in sizes
+        ],
+        "absent": {},
+        "summary": {
+            f"n = {n}": {"whole_seconds": {"n": 1, "median": s, "low": s, "high": s}} for n, s in sizes.items()
+        },
+        "runs": [
+            {"contestant": f"n = {n}", "began": "2026-01-01", "load_before": None, "commit": "", "error": None}
+            for n in sizes
+        ],
+    }
+    for folder in (tmp_path, tmp_path / "an-old-one"):
+        folder.mkdir(exist_ok=True)
+        (folder / "scale.json").write_text(json.dumps(result))
+    written = page.write(tmp_path, tmp_path / "out")
+    own, other = (tmp_path / "out" / "results.md").read_text("utf-8").split("## On another machine: an old one\n")
+    assert "![seconds](images/results-seconds.svg)" in own
+    assert "![seconds](images/results-seconds-an-old-one.svg)" in other
+    assert [path.name for path in written[1:]] == ["results-seconds.svg", "results-seconds-an-old-one.svg"]
 
 
 def test_the_page_leaves_out_who_never_ran(suite, tmp_path):
