@@ -84,6 +84,14 @@ def test_cells_are_the_same_whatever_the_number_of_threads(flat, threads, by_cel
     assert all(np.array_equal(a, b) for a, b in zip(ours.of_group, theirs.of_group, strict=True))
 
 
+def test_where_all_pictures_are_the_same_no_group_is_empty_and_each_has_its_cell(flat, threads, by_cells):
+    same = np.repeat(flat[:1], 300, axis=0)
+    found = find_cells(same, threads)
+    rows, _ = found.nearest(same, 1, threads)
+    assert min(len(centres) for centres in found.of_group) >= 1
+    assert np.array_equal(rows, np.arange(300))
+
+
 @pytest.mark.parametrize("variant", range(VARIANTS))
 def test_a_way_to_lay_one_is_undone_by_laying_the_other(crowd, variant):
     one, other = describe(crowd[400:408]), describe(crowd[408:])

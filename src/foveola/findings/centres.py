@@ -8,7 +8,6 @@ is compared with the centres of all groups, and with those of the cells in the n
 
 from __future__ import annotations
 
-import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ _AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class Cells:
-    """The centres, of length 1: of the groups float32 (g, 64), and of each group's cells float32 (k, 64).
+    """The centres, of length 1: of the groups float32 (g, 64), and of each group's cells float32 (k, 64), k at least 1.
 
     edges: int64 (g + 1,), the number of each group's first cell, and of all cells.
     """
@@ -122,9 +121,10 @@ def find_cells(flat: Floats, threads: ThreadPoolExecutor) -> Cells:
     g = math.isqrt(k)
     groups = _means(sample[: g * PER_CELL], g)
     order, edges = by_cell(_assigned(sample, groups), g)
-    parts = [sample[order[start:stop]] for start, stop in itertools.pairwise(edges)]
+    filled = np.flatnonzero(np.diff(edges))  # where many pictures are all alike, centres fall together
+    parts = [sample[order[edges[group] : edges[group + 1]]] for group in filled]
     of_group = tuple(threads.map(lambda part: _means(part, max(1, round(len(part) * k / len(sample)))), parts))
-    return Cells(groups, of_group, np.concatenate([[0], np.cumsum([len(centres) for centres in of_group])]))
+    return Cells(groups[filled], of_group, np.concatenate([[0], np.cumsum([len(centres) for centres in of_group])]))
 
 
 def _means(sample: Floats, k: int) -> Floats:
