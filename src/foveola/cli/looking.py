@@ -21,9 +21,7 @@ def check(
     fix: Annotated[
         Path | None, typer.Option(help="Write a list of what could be left out, for `foveola train --exclude`.")
     ] = None,
-    suspects: Annotated[
-        bool | None, typer.Option(help="Doubt labels. [default: if it takes less than a minute]")
-    ] = None,
+    suspects: Annotated[bool | None, typer.Option(help="Doubt labels. [default: if it takes about a minute]")] = None,
     labels: Annotated[Path | None, typer.Option(help="A CSV table of file and label.")] = None,
     label_pattern: Annotated[str | None, typer.Option(help="A regular expression; its group is the class.")] = None,
     exclude: Annotated[Path | None, typer.Option(help="A list of pictures to leave out.")] = None,
