@@ -10,7 +10,7 @@ import pillow_heif
 import pytest
 from PIL import Image as pillow
 
-from foveola import images
+from foveola import images, opening
 from foveola.errors import ImageProblem, UsageError
 from foveola.signatures import what_is
 from foveola.types import Size
@@ -431,21 +431,21 @@ def test_a_jpeg_header_of_65535_squared_is_refused(encoded, ramp):
 
 
 def test_a_heic_bomb_is_refused_before_it_is_decoded(ramp, monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 800)
+    monkeypatch.setattr(opening, "MAX_PIXELS", 800)
     monkeypatch.setattr(pillow_heif.HeifFile, "to_pillow", lambda self: pytest.fail("decoded"))
     assert refusal(heic(ramp())) == "864 pixels, over the limit of 800"
 
 
 def test_the_limits_hold_on_both_sides(encoded, ramp, monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 24 * 36)
-    monkeypatch.setattr(images, "MAX_SIDE_PX", 36)
+    monkeypatch.setattr(opening, "MAX_PIXELS", 24 * 36)
+    monkeypatch.setattr(opening, "MAX_SIDE_PX", 36)
     assert images.decode(encoded(ramp())).width_px == 36
     assert refusal(encoded(ramp(25, 36))) == "900 pixels, over the limit of 864"
     assert refusal(encoded(ramp(1, 37))) == "a side of 37 pixels, over the limit of 36"
 
 
 def test_too_long_a_file_is_refused(monkeypatch):
-    monkeypatch.setattr(images, "MAX_BYTES", 1000)
+    monkeypatch.setattr(opening, "MAX_BYTES", 1000)
     assert refusal(bytes(1001)) == "the file has 1,001 bytes, over the limit of 1,000"
 
 
@@ -516,7 +516,7 @@ def test_a_broken_header_is_named(start, reason):
 
 def test_a_header_without_pixels_is_refused():
     with pytest.raises(ImageProblem) as caught:
-        images._check_limits(0, 7)
+        opening.check_limits(0, 7)
     assert str(caught.value) == "its header says 0 rows of 7 pixels: there is no picture in it"
 
 

@@ -8,7 +8,7 @@ import pillow_heif
 import pytest
 from PIL import Image as pillow
 
-from foveola import images
+from foveola import images, opening
 from foveola.errors import ImageProblem
 from foveola.types import Size
 
@@ -97,7 +97,7 @@ def test_an_odd_file_is_decoded_or_refused_with_a_reason(number):
             else:
                 assert decoded.image.shape == (16, 24, 3)
                 assert decoded.image.dtype == np.uint8
-                assert decoded.height_px * decoded.width_px <= images.MAX_PIXELS
+                assert decoded.height_px * decoded.width_px <= opening.MAX_PIXELS
                 outcomes["used"] += 1
     assert outcomes.total() == 150
     assert outcomes["refused"] >= 5, "the spoiling spoils nothing"

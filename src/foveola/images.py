@@ -1,9 +1,8 @@
-"""Bytes to picture and back: the only place that decodes, turns upright, converts to RGB, limits and resizes.
+"""Bytes to picture and back: the only place that decodes, turns upright, converts to RGB and resizes.
 
 Training, prediction and the report all come through `read`, so they see the same pixels. The rules (one each):
 
-- the format is told by content, never by the file's name; damaged or cut files are refused, never shown half;
-- size limits are checked from the header, before any pixel is decoded;
+- what is no picture, too large, damaged or cut is refused with its reason (`opening`), never shown half;
 - the EXIF orientation is applied; ICC profiles are ignored; of an animation the first frame is taken;
 - samples of 16 bit keep their high byte (v >> 8); 1-bit, palette and CMYK become RGB by Pillow's conversion;
 - transparency is laid on white; 32-bit samples are refused, for they have no fixed range.
@@ -14,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -23,26 +21,19 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from PIL import Image as pillow
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 
-from foveola.errors import ImageProblem, PassingProblem, UsageError
-from foveola.signatures import what_is
+from foveola.errors import ImageProblem, UsageError
+from foveola.opening import check_limits, opened, orientation_of
 from foveola.types import Image, Size
 
-MAX_PIXELS = 120_000_000
-MAX_SIDE_PX = 30_000
-MAX_BYTES = 256_000_000
 MAX_JPEG_SIDE_PX = 65_500
 """Of a side, in libjpeg; the format itself ends at 65,535."""
-
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF")
-"""What Pillow may open. EPS, PDF and the like stay out: they start other programs."""
 
 Resize: TypeAlias = Literal["pad", "crop", "stretch"]
 """How a picture gets to its size: pad with black (the course's way), crop the middle, or stretch."""
 
 _GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
-_ORIENTATION_TAG = 0x0112
 _TURNED_BY_DECODER = ("HEIC", "TIFF")  # Pillow turns TIFF in load_end, and its size is the upright one from the start
 
 
@@ -77,23 +68,21 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
 
     Raises ImageProblem with the reason when this is not a usable picture.
     """
-    if len(data) > MAX_BYTES:
-        raise ImageProblem(f"the file has {len(data):,} bytes, over the limit of {MAX_BYTES:,}")
-    with _opened(data) as opened:
-        width, height = opened.size
-        _check_limits(height, width)
-        name = opened.format or "?"
-        notes = _notes(opened, _orientation(opened))
-        mode = opened.mode
-        orientation = 1 if name in _TURNED_BY_DECODER else _orientation(opened)
+    with opened(data) as picture:
+        width, height = picture.size
+        check_limits(height, width)
+        name = picture.format or "?"
+        notes = _notes(picture, orientation_of(picture))
+        mode = picture.mode
+        orientation = 1 if name in _TURNED_BY_DECODER else orientation_of(picture)
         if orientation >= 5:
             height, width = width, height
         if enough is not None and name in ("JPEG", "MPO"):
             least = enough(height, width)
             want = (least.height_px, least.width_px) if orientation >= 5 else (least.width_px, least.height_px)
-            opened.draft(None, want)
-        reduced = opened.width * opened.height < width * height
-        image = _pixels(opened, orientation)
+            picture.draft(None, want)
+        reduced = picture.width * picture.height < width * height
+        image = _pixels(picture, orientation)
     content = sha256(np.ascontiguousarray(image)).digest()
     form = "JPEG" if name == "MPO" else name
     return Decoded(image, form, height, width, orientation, reduced, notes, content, mode, len(data))
@@ -101,9 +90,9 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
 
 def size_of(data: bytes) -> tuple[int, int]:
     """Upright height and width in pixels, from the header alone. Raises ImageProblem with the reason."""
-    with _opened(data) as opened:
-        width, height = opened.size
-        return (width, height) if _orientation(opened) >= 5 else (height, width)
+    with opened(data) as picture:
+        width, height = picture.size
+        return (width, height) if orientation_of(picture) >= 5 else (height, width)
 
 
 _SPARE = 1.5
@@ -208,68 +197,6 @@ def quiet() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _opened(data: bytes) -> Iterator[pillow.Image]:
-    """The lazily opened picture; whatever goes wrong inside becomes an ImageProblem with its reason."""
-    if not data:
-        raise ImageProblem("empty file")
-    try:
-        with _open(data) as opened:
-            yield opened
-    except ImageProblem:
-        raise
-    except UnidentifiedImageError:
-        raise ImageProblem(what_is(data)) from None
-    except pillow.DecompressionBombError as error:
-        found = re.search(r"\d+", str(error))
-        pixels = f"{int(found[0]):,} pixels" if found else "too many pixels"
-        raise ImageProblem(f"{pixels}, over the limit of {MAX_PIXELS:,}") from None
-    except MemoryError:
-        raise PassingProblem("not enough memory to decode it") from None
-    except Exception as error:  # decoders raise almost anything on damaged bytes; the corpus test holds this net
-        raise ImageProblem(_damage(error)) from None
-
-
-def _open(data: bytes) -> pillow.Image:
-    try:
-        return pillow.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError:
-        if not _is_heic(data):
-            raise
-    try:
-        import pillow_heif
-    except ImportError:
-        raise ImageProblem('HEIC needs a package that is not installed: pip install "foveola[heic]"') from None
-    heif = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
-    _check_limits(heif.size[1], heif.size[0])  # here already: the next line decodes
-    picture: pillow.Image = heif.to_pillow()
-    picture.format = "HEIC"
-    return picture
-
-
-def _is_heic(data: bytes) -> bool:
-    brands = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
-    return data[4:8] == b"ftyp" and data[8:12] in brands
-
-
-def _check_limits(height: int, width: int) -> None:
-    if height < 1 or width < 1:
-        raise ImageProblem(f"its header says {height} rows of {width} pixels: there is no picture in it")
-    if height * width > MAX_PIXELS:
-        raise ImageProblem(f"{height * width:,} pixels, over the limit of {MAX_PIXELS:,}")
-    if max(height, width) > MAX_SIDE_PX:
-        raise ImageProblem(f"a side of {max(height, width):,} pixels, over the limit of {MAX_SIDE_PX:,}")
-
-
-def _orientation(opened: pillow.Image) -> int:
-    """The EXIF orientation 1..8; broken or missing EXIF counts as 1, upright."""
-    try:
-        value = opened.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # a looped or cut EXIF block is no reason to lose the picture
-        return 1
-    return int(value) if value in range(1, 9) else 1
-
-
 _TURNS = {
     2: pillow.Transpose.FLIP_LEFT_RIGHT,
     3: pillow.Transpose.ROTATE_180,
@@ -281,53 +208,46 @@ _TURNS = {
 }
 
 
-def _pixels(opened: pillow.Image, orientation: int) -> Image:
-    rgb = _to_rgb(opened)
+def _pixels(picture: pillow.Image, orientation: int) -> Image:
+    rgb = _to_rgb(picture)
     if orientation != 1:
         rgb = rgb.transpose(_TURNS[orientation])
     return np.array(rgb)
 
 
-def _to_rgb(opened: pillow.Image) -> pillow.Image:
-    mode = opened.mode
-    if mode == "RGB" and "transparency" not in opened.info:
-        return opened.convert("RGB")
-    if mode in _GREY_16 or (mode == "I" and opened.format in ("PNG", "PPM")):
-        samples = np.asarray(opened).astype(np.int64)
+def _to_rgb(picture: pillow.Image) -> pillow.Image:
+    mode = picture.mode
+    if mode == "RGB" and "transparency" not in picture.info:
+        return picture.convert("RGB")
+    if mode in _GREY_16 or (mode == "I" and picture.format in ("PNG", "PPM")):
+        samples = np.asarray(picture).astype(np.int64)
         grey = np.clip(samples >> 8, 0, 255).astype(np.uint8)
-        if "transparency" in opened.info:
-            grey[samples == opened.info["transparency"]] = 255
+        if "transparency" in picture.info:
+            grey[samples == picture.info["transparency"]] = 255
         return pillow.fromarray(grey).convert("RGB")
     if mode in ("I", "F"):
         raise ImageProblem("32-bit samples have no fixed range of brightness: save it with 8 or 16 bit")
-    if _is_transparent(opened):
-        rgba = opened.convert("RGBA")
+    if _is_transparent(picture):
+        rgba = picture.convert("RGBA")
         white = pillow.new("RGBA", rgba.size, (255, 255, 255, 255))
         return pillow.alpha_composite(white, rgba).convert("RGB")
-    return opened.convert("RGB")
+    return picture.convert("RGB")
 
 
-def _is_transparent(opened: pillow.Image) -> bool:
-    return opened.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in opened.info
+def _is_transparent(picture: pillow.Image) -> bool:
+    return picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
 
 
-def _notes(opened: pillow.Image, orientation: int) -> tuple[str, ...]:
+def _notes(picture: pillow.Image, orientation: int) -> tuple[str, ...]:
     notes = []
     if orientation != 1:
         notes.append("turned upright by its EXIF orientation")
-    if opened.mode in _GREY_16 or opened.mode == "I":
+    if picture.mode in _GREY_16 or picture.mode == "I":
         notes.append("16-bit samples cut to their high byte")
-    if _is_transparent(opened):
+    if _is_transparent(picture):
         notes.append("transparency laid on white")
-    if opened.mode == "CMYK":
+    if picture.mode == "CMYK":
         notes.append("converted from CMYK")
-    if opened.format != "MPO" and getattr(opened, "is_animated", False):
+    if picture.format != "MPO" and getattr(picture, "is_animated", False):
         notes.append("first of several frames or pages")
     return tuple(notes)
-
-
-def _damage(error: Exception) -> str:
-    text = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
-    if re.search(r"truncat|not enough|incomplete|unexpected end|early end|cut", text, re.IGNORECASE):
-        return f"cut short ({text[:120]})"
-    return f"damaged ({text[:120]})"

@@ -16,7 +16,7 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola import images
+from foveola import images, opening
 from foveola.errors import DataError, ImageProblem, PassingProblem
 from foveola.images import Decoded, Resize
 from foveola.store import digest
@@ -178,8 +178,8 @@ def read_file(path: str) -> bytes:
     try:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - half the time of Path.read_bytes on small files
             size = os.fstat(file.fileno()).st_size
-            if size > images.MAX_BYTES:
-                raise ImageProblem(f"the file has {size:,} bytes, over the limit of {images.MAX_BYTES:,}")
+            if size > opening.MAX_BYTES:
+                raise ImageProblem(f"the file has {size:,} bytes, over the limit of {opening.MAX_BYTES:,}")
             return file.read()
     except PermissionError:
         raise PassingProblem("no permission to read it") from None

@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 
 from foveola.errors import UsageError
 from foveola.filters.pictures import Mat, on_stacks
-from foveola.images import MAX_PIXELS, MAX_SIDE_PX
+from foveola.opening import MAX_PIXELS, MAX_SIDE_PX
 from foveola.types import Image
 
 Factor = Annotated[int, Ge(1), Le(64)]
