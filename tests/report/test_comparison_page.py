@@ -12,8 +12,9 @@ from foveola.lab.comparison import Comparison
 from foveola.lab.paired import bootstrap_accuracy, corrected_accuracy
 from foveola.lab.runs import Run, numbers_of, write_evaluation
 from foveola.learning.metrics import Evaluation, wilson
+from foveola.report.comparison_arms import SHOWN_FLIPS
 from foveola.report.comparison_figures import Against, against_zero, banded, colour, paired_dots
-from foveola.report.comparison_page import SHOWN_FLIPS, render
+from foveola.report.comparison_page import render
 from foveola.report.figures import ticks
 
 NAMES = ("cat", "dog", "owl")

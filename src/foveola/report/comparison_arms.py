@@ -1,0 +1,100 @@
+"""What a comparison's page says of one arm alone: its changes, class by class, and the pictures that flip."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from foveola.lab.arms import Change
+from foveola.lab.comparison import Comparison
+from foveola.lab.flips import ClassDifference, Flip, class_differences, flips
+from foveola.report.comparison_figures import colour, signed, small_interval
+from foveola.report.comparison_words import interval_text, p_value_text
+from foveola.report.thumbnails import Thumbnail, thumbnail
+from foveola.types import Image
+
+Look = Callable[[int, str], Image]
+"""Gives a picture as an arm (by its number) sees it, by its id: uint8 (h, w, 3)."""
+
+SHOWN_FLIPS = 12
+"""Each way and for each arm: they are the page's weight."""
+
+
+@dataclass(frozen=True)
+class ClassLine:
+    """One class: its difference, interval and p in words, and the same as a figure."""
+
+    name: str
+    pictures: int
+    mean: str
+    interval: str
+    p: str
+    kind: str
+    figure: Markup
+
+
+@dataclass(frozen=True)
+class ShownFlip:
+    """A picture that flips, as the baseline sees it and as the arm does."""
+
+    flip: Flip
+    before: Thumbnail
+    after: Thumbnail
+
+
+@dataclass(frozen=True)
+class ArmSection:
+    """What one arm's own tables show: classes and flips; gained, lost: how many pictures in all; mean_flip: their balance."""
+
+    name: str
+    colour: str
+    changes: tuple[Change, ...]
+    classes: tuple[ClassLine, ...]
+    gained: int
+    lost: int
+    asked: int
+    shown_gained: tuple[ShownFlip, ...]
+    shown_lost: tuple[ShownFlip, ...]
+
+
+def arm_section(found: Comparison, k: int, look: Look) -> ArmSection:
+    """What the page says of arm number k; look: gives the pictures that flip."""
+    flipped = flips(found, k)
+    classes = class_differences(found, k)
+    ends = [abs(v) for one in classes for v in (*one.difference.interval[:2], one.difference.mean) if math.isfinite(v)]
+    reach = max(ends, default=1.0) or 1.0
+
+    def shown(some: tuple[Flip, ...]) -> tuple[ShownFlip, ...]:
+        return tuple(
+            ShownFlip(one, thumbnail(look(0, one.id)), thumbnail(look(k, one.id))) for one in some[:SHOWN_FLIPS]
+        )
+
+    return ArmSection(
+        name=found.arms[k].name,
+        colour=colour(k),
+        changes=tuple(found.changes(k)),
+        classes=tuple(_class_line(one, reach, found.level) for one in classes),
+        gained=len(flipped.gained),
+        lost=len(flipped.lost),
+        asked=flipped.asked,
+        shown_gained=shown(flipped.gained),
+        shown_lost=shown(flipped.lost),
+    )
+
+
+def _class_line(one: ClassDifference, reach: float, level: float) -> ClassLine:
+    low, high, _ = one.difference.interval
+    holds = one.corrected_p <= 1 - level
+    kind = "other" if not holds else "right" if one.difference.mean > 0 else "wrong"
+    return ClassLine(
+        name=one.name,
+        pictures=one.pictures,
+        mean=signed(one.difference.mean),
+        interval=interval_text(one.difference.interval),
+        p=p_value_text(one.corrected_p),
+        kind=kind,
+        figure=small_interval(one.difference.mean, low, high, reach, kind),
+    )
