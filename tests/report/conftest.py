@@ -9,7 +9,8 @@ import pytest
 from foveola.data.dataset import Problem
 from foveola.lab.card import DataCard, Pictures
 from foveola.lab.recipe import compose
-from foveola.lab.runs import Run, numbers_of, write_evaluation, write_network
+from foveola.lab.run_files import numbers_of, write_evaluation, write_network
+from foveola.lab.runs import Run
 from foveola.lab.training import WORST, grid_rows
 from foveola.learning.metrics import Evaluation
 from foveola.learning.rows import EpochRow

@@ -10,7 +10,8 @@ import pytest
 from foveola.lab.arms import Arm
 from foveola.lab.comparison import Comparison
 from foveola.lab.paired import bootstrap_accuracy, corrected_accuracy
-from foveola.lab.runs import Run, numbers_of, write_evaluation
+from foveola.lab.run_files import numbers_of, write_evaluation
+from foveola.lab.runs import Run
 from foveola.learning.metrics import Evaluation, wilson
 from foveola.report.comparison_arms import SHOWN_FLIPS
 from foveola.report.comparison_figures import Against, against_zero, banded, colour, paired_dots

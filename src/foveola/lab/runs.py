@@ -16,15 +16,13 @@ import contextlib
 import html
 import io
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from foveola.data.dataset import printable
 from foveola.errors import DamagedRunError, UsageError
@@ -35,10 +33,10 @@ from foveola.lab.insides import Insides
 from foveola.lab.looks import Looks
 from foveola.lab.openings import openings
 from foveola.lab.recipe import Recipe, compose, read_tables
+from foveola.lab.run_files import require_answers
 from foveola.learning.metrics import Evaluation
 from foveola.learning.rows import EpochRow, HeadRow
 from foveola.models.table import Row, Summary
-from foveola.store import write_atomic
 
 
 @dataclass(frozen=True)
@@ -203,34 +201,6 @@ def headline(r: Mapping[str, Any]) -> str:
     )
 
 
-class RunLine(NamedTuple):
-    """One run in a listing; `accuracy` is None while it is unfinished."""
-
-    path: Path
-    status: str
-    data: str
-    model: str
-    accuracy: float | None
-    low: float | None
-    high: float | None
-    seconds: float | None
-
-
-def run_folder(base: Path, data_name: str, recipe: Recipe, fingerprint: str, seed: int) -> Path:
-    """A new path below `base` that tells data, model, recipe and seed; a second run of the same gets "-2" behind.
-
-    `runs/faces-alexnet_mini-3fa2c19b/seed-0003`
-    """
-    slug = re.sub(r"[^a-z0-9]+", "-", data_name.lower()).strip("-")[:40] or "data"
-    key = f"{slug}-{recipe.model.name}-{fingerprint[:8]}"
-    first = base / re.sub(r"[^A-Za-z0-9_.-]+", "-", key) / f"seed-{seed:04d}"
-    path, number = first, 1
-    while path.exists():
-        number += 1
-        path = first.with_name(f"{first.name}-{number}")
-    return path
-
-
 def open_run(path: Path) -> Run:
     """Open a finished run. Raises UsageError when there is no folder, when it is no run, or not a finished one."""
     advice = "foveola runs lists the runs"
@@ -245,57 +215,3 @@ def open_run(path: Path) -> Run:
     except ValueError:
         raise DamagedRunError(f"the run {path} is damaged: its result.json can't be read; train again") from None
     return Run(path, result)
-
-
-def list_runs(base: Path) -> list[RunLine]:
-    """The runs below a folder, finished or not, by path."""
-    return [_line(recipe.parent) for recipe in sorted(base.glob("**/recipe.toml"))] if base.is_dir() else []
-
-
-def _line(path: Path) -> RunLine:
-    try:
-        result = open_run(path).result
-    except UsageError:
-        return RunLine(path, "unfinished", "", "", None, None, None, None)
-    numbers = (result.get(key) for key in ("test_accuracy", "test_accuracy_low", "test_accuracy_high", "seconds"))
-    return RunLine(path, "finished", result.get("data", ""), result.get("model", ""), *numbers)
-
-
-def require_answers(logits: NDArray[Any], labels: NDArray[Any], classes: int) -> None:
-    """Raise ValueError unless logits (n, K) are finite and labels (n,), n at least 1, are class numbers 0..K-1."""
-    fitting = logits.ndim == 2 and logits.shape == (len(labels), classes) and len(labels) > 0
-    if not (fitting and np.isfinite(logits).all() and labels.min() >= 0 and labels.max() < classes):
-        raise ValueError(f"logits {logits.shape} and {len(labels)} labels of {classes} classes")
-
-
-def write_evaluation(path: Path, evaluation: Evaluation) -> None:
-    """Keep logits, labels and ids; arrays only, so nothing is ever pickled."""
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        logits=evaluation.logits,
-        labels=evaluation.labels,
-        majority=np.int64(evaluation.majority),
-        ids=np.frombuffer(json.dumps(evaluation.ids).encode(), np.uint8),
-    )
-    write_atomic(path, buffer.getvalue())
-
-
-def write_network(path: Path, network: Summary) -> None:
-    """Keep the network's table."""
-    rows = [[row.name, row.kind, list(row.shape), row.parameters] for row in network.rows]
-    write_atomic(path, json.dumps({"rows": rows, "parameters": network.parameters, "trainable": network.trainable}))
-
-
-def numbers_of(evaluation: Evaluation) -> dict[str, Any]:
-    """The numbers of an evaluation under the names that every JSON output uses."""
-    low, high, _ = evaluation.interval
-    return {
-        "test_accuracy": evaluation.accuracy,
-        "test_accuracy_low": low,
-        "test_accuracy_high": high,
-        "majority_accuracy": evaluation.majority_accuracy,
-        "test_loss": evaluation.loss,
-        "per_class": [{**row._asdict(), "name": printable(row.name)} for row in evaluation.per_class],
-        "confusion": evaluation.confusion.tolist(),
-    }

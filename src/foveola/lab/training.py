@@ -31,7 +31,7 @@ from foveola.lab.inference import save_network
 from foveola.lab.insides import look_inside
 from foveola.lab.looks import look_at
 from foveola.lab.recipe import Recipe, compose, merge
-from foveola.lab.runs import write_evaluation, write_network
+from foveola.lab.run_files import write_evaluation, write_network
 from foveola.learning.device import choose_device, choose_precision
 from foveola.learning.fit import fit, takes_from
 from foveola.learning.metrics import Evaluation

@@ -13,7 +13,7 @@ from foveola.errors import UsageError, unknown
 from foveola.types import Size
 
 if TYPE_CHECKING:
-    from foveola.lab.runs import RunLine
+    from foveola.lab.run_folders import RunLine
     from foveola.models.table import Summary
 
 
@@ -75,6 +75,6 @@ def _written(value: object) -> str:
 
 def runs(base: str | os.PathLike[str] = "runs") -> list[RunLine]:
     """The runs below a folder, finished or not."""
-    from foveola.lab.runs import list_runs
+    from foveola.lab.run_folders import list_runs
 
     return list_runs(Path(base))

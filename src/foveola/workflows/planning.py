@@ -56,7 +56,7 @@ def plan_run(
         from foveola.lab.budget import require_free
         from foveola.lab.durations import parse_time
         from foveola.lab.recipe import compose, merge, read_tables
-        from foveola.lab.runs import run_folder
+        from foveola.lab.run_folders import run_folder
         from foveola.lab.training import Session
         from foveola.models.table import require
         from foveola.store import digest

@@ -137,7 +137,8 @@ def _plan(session: Session) -> Plan:
 
 def _conclude(session: Session, clock: Clock) -> Run:
     """Report, then result.json: what makes the run finished."""
-    from foveola.lab.runs import Run, numbers_of
+    from foveola.lab.run_files import numbers_of
+    from foveola.lab.runs import Run
     from foveola.learning.timing import peak_memory_mb
     from foveola.report.pages import render
     from foveola.store import write_atomic
