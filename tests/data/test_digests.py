@@ -1,4 +1,5 @@
 import os
+import threading
 import time
 from hashlib import sha256
 from io import BytesIO
@@ -173,6 +174,24 @@ def test_a_memory_that_is_none_is_ignored(tmp_path, plant, cache, later, content
     np.save(array := BytesIO(), np.zeros(3))
     memory.write_bytes(array.getvalue())
     assert of(root) == right
+
+
+@pytest.mark.parametrize(("slow_from", "here_only"), [(0.0, False), (float("inf"), True)], ids=["slow", "fast"])
+def test_only_slow_files_are_read_in_threads_and_their_digests_are_the_same(
+    tmp_path, plant, monkeypatch, slow_from, here_only
+):
+    root = plant(tmp_path / "d", {f"{i:02}": b"%d" % i for i in range(9)})
+    monkeypatch.setattr(module, "SLOW_S", slow_from)
+    monkeypatch.setattr(module, "_CHUNK", 2)
+    threads, real = set(), module.read_file
+
+    def read_file(path):
+        threads.add(threading.current_thread())
+        return real(path)
+
+    monkeypatch.setattr(module, "read_file", read_file)
+    assert of(root) == (by_hand(root), ())
+    assert (threads == {threading.current_thread()}) is here_only
 
 
 def test_the_tick_ends_at_all_files(tmp_path, plant):
