@@ -25,7 +25,7 @@ from foveola.store import cache_root, digest, write_atomic
 from foveola.types import Tick, no_tick
 
 _YOUNG_NS = 2_000_000_000
-_CHUNK = 256
+_CHUNK = 64
 
 SLOW_S = 1e-4
 """Seconds a file from which threads pay: large files, or a slow disk. Small ones that the system has in its memory are read
@@ -86,8 +86,10 @@ def _compute(listing: Listing, todo: NDArray[np.int64], out: NDArray[np.uint8], 
 def in_parallel(
     work: Callable[[NDArray[np.int64]], None], chunks: list[NDArray[np.int64]], done: Callable[[int], None]
 ) -> None:
-    """Run `work` over the chunks, and say how many are done as they end, in order: the first one here, and the others in
-    threads where an item of the first took SLOW_S and more, else here too."""
+    """Run `work` over the chunks, and say how many are done as they end, in order.
+
+    The first is done here; the others in threads where an item of the first took SLOW_S or more, else here too.
+    """
     if not chunks:
         return
     started = time.perf_counter()

@@ -138,7 +138,7 @@ def _too_many(relations: Relations) -> Finding | None:
         "note",
         f"{n:,} pictures are too many to compare all with all: near-duplicates were looked for among likely ones, and one "
         "pair in a hundred may have been missed",
-        "nothing to do; copies that are the same to the last pixel are all found",
+        "nothing: copies that are the same to the last pixel are all found",
         about=n,
     )
 
