@@ -4,9 +4,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 import foveola as fv
 from foveola.errors import ResourceError, UsageError
+from foveola.lab import training
+from foveola.lab.features import keep_features
+from foveola.lab.inference import load_network, logits
 from foveola.models import pretrained
 from foveola.workflows import Watch
 
@@ -59,10 +63,30 @@ def test_only_the_head_counts_as_trainable(run):
 
 
 def test_prediction_gives_the_logits_of_the_evaluation(run, photos, tmp_path):
-    from foveola.lab.inference import load_network, logits
-
     rows = [photos.ids.index(name) for name in run.evaluation.ids]
     again = logits(load_network(run.path), photos.source.pixels[rows])
+    assert np.abs(again - run.evaluation.logits).max() < 1e-4
+
+
+def test_test_pictures_with_kept_features_do_not_go_through_the_network_again(photos, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("the network is run again")
+
+    monkeypatch.setattr(training, "predict", refuse)
+    how = {"fit.precision": "float32"}
+    assert fv.train(photos, settings=how, out=tmp_path / "r").evaluation.accuracy >= 0.9
+    with pytest.raises(AssertionError, match="the network is run again"):
+        fv.train(photos, settings=how | {"model.average_shift_px": 1}, out=tmp_path / "s")
+
+
+def test_features_of_another_precision_are_no_answers(photos, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(training, "keep_features", lambda *a, **k: asked.append(a[3]) or keep_features(*a, **k))
+    monkeypatch.setattr(training, "choose_precision", lambda *_: torch.bfloat16)
+    run = fv.train(photos, out=tmp_path / "r")
+    rows = [photos.ids.index(name) for name in run.evaluation.ids]
+    again = logits(load_network(run.path), photos.source.pixels[rows])
+    assert asked == [torch.bfloat16]
     assert np.abs(again - run.evaluation.logits).max() < 1e-4
 
 

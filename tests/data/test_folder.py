@@ -164,6 +164,12 @@ def test_names_that_are_no_utf8_work(tmp_path, plant, noise, encoded):
     assert np.array_equal(dataset.read(1), noise(3))
 
 
+def test_what_no_screen_should_get_is_escaped_and_all_else_is_left():
+    hidden = "".join(map(chr, (*range(32), 127, 0x200E, 0x202E, 0x2069, 0xD800)))
+    assert printable(hidden).isascii() and printable(hidden).count("\\") == len(hidden)
+    assert printable("Käse\u00a0猫 \U0001f63a") == "Käse\u00a0猫 \U0001f63a"
+
+
 def test_a_file_that_changed_since_is_refused(two_classes):
     root = two_classes()
     dataset = open_folder(root)

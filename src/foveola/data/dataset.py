@@ -237,6 +237,8 @@ def printable(text: str) -> str:
     >>> printable("a\\nb\\udcff.jpg")
     'a\\\\nb\\\\xff.jpg'
     """
+    if text.isprintable():  # nearly all are, and a report has thousands
+        return text
     out = []
     for letter in text:
         code = ord(letter)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import PIL
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from foveola.data.batches import Batches
@@ -94,6 +95,7 @@ class Session:
         self.best: EpochRow | HeadRow | None = None
         self._best_state: dict[str, torch.Tensor] = {}
         self._calibration: Calibration | None = None
+        self._head: ReadyHead | None = None
 
     def rows(self) -> Iterator[Row]:
         """Train; write history.jsonl epoch by epoch; hand every row on.
@@ -119,6 +121,7 @@ class Session:
     def _conclude(self, head: ReadyHead) -> None:
         """The head that val has chosen is the whole result: calibrate before val is learned from too, then learn from it."""
         assert isinstance(self.best, HeadRow)
+        self._head = head
         # kept features are of pictures in their place only, so that answers averaged over shifts are given anew
         whole = len(self.split.val) >= ENOUGH or self.views.shift_px
         self._calibration = self._on_val(self.device) if whole else head.cross_fit(self.best.strength, self.seed)
@@ -128,8 +131,18 @@ class Session:
     def _on_val(self, device: torch.device) -> Calibration:
         """Val answered once more, in float32 and all views, as test and new pictures are; before test is opened."""
         rows = some_of(self.split.val, self.seed)
-        answers = predict(self.model, self.batches(rows).in_order(), device, views=self.views)
-        return Calibration.of(answers, self.prepared.dataset.labels[rows], "val")
+        return Calibration.of(self._answers(rows, device), self.prepared.dataset.labels[rows], "val")
+
+    def _answers(self, rows: Rows, device: torch.device) -> NDArray[np.float32]:
+        """What the network as it is now answers, float32 (n, K): by its head alone, where that alone has learned.
+
+        Features that were kept in a short format, by another device or for other views are not what new pictures will be
+        answered with.
+        """
+        exact = self.dtype == torch.float32 and self.device.type == "cpu"
+        if self._head is not None and exact and not self.views.shift_px:
+            return self._head.answers(rows)
+        return predict(self.model, self.batches(rows).in_order(), device, views=self.views)
 
     def _epochs(self, model: nn.Module) -> Iterator[Row]:
         val = self.batches(self.split.val)
@@ -174,7 +187,7 @@ class Session:
         calibration.save(self.folder / "calibration.npz")
         temperature = calibration.temperature
         dataset, test = self.prepared.dataset, self.split.test
-        answers = predict(self.model, self.batches(test).in_order(), torch.device("cpu"), views=self.views)
+        answers = self._answers(test, torch.device("cpu"))
         majority = int(np.bincount(dataset.labels[self.split.train]).argmax())
         ids = tuple(dataset.ids[i] for i in test)
         evaluation = Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", majority, temperature)
