@@ -65,6 +65,15 @@ def test_normalise_takes_mean_and_deviation_of_each_channel_from_the_pictures():
     assert torch.allclose(out.std(dim=(0, 2, 3)), torch.ones(3), atol=1e-5)
 
 
+def test_normalise_gives_the_same_bits_whatever_the_layout():
+    layer = Normalise("standard")
+    images = torch.randint(0, 256, (3, 3, 7, 5), dtype=torch.uint8, generator=torch.manual_seed(0))
+    layer.initialise_from(images)
+    beside = layer(images.contiguous(memory_format=torch.channels_last))
+    assert beside.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(beside, layer(images))
+
+
 @pytest.mark.parametrize(("scale", "expected"), [("unit", 1.0), ("raw", 255.0)])
 def test_normalise_by_a_fixed_scale_ignores_the_pictures(scale, expected):
     layer = Normalise(scale)
