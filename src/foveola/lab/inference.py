@@ -27,6 +27,7 @@ from foveola.lab.runs import Run, open_run
 from foveola.learning.conformal import label_sets
 from foveola.learning.metrics import softmax
 from foveola.learning.predict import ALONE, Views, predict
+from foveola.models.bottlenecks import own_bottlenecks
 from foveola.models.table import build
 from foveola.store import write_atomic
 from foveola.types import Image, Images, Size, Tick, no_tick
@@ -142,9 +143,10 @@ def predict_paths(
         raise UsageError("there is no picture to predict: name files, or folders that hold some")
     network = load_network(run)
     out: list[Prediction] = []
-    for start in range(0, len(files), 64):
-        out.extend(_predict_some(network, files[start : start + 64], limit))
-        tick("Predicting", len(out), len(files))
+    with own_bottlenecks(len(files)):
+        for start in range(0, len(files), 64):
+            out.extend(_predict_some(network, files[start : start + 64], limit))
+            tick("Predicting", len(out), len(files))
     return out
 
 
@@ -212,7 +214,8 @@ def logits(network: Network, pixels: Images, batch_size: int = 256) -> NDArray[n
         (torch.from_numpy(np.ascontiguousarray(pixels[k : k + batch_size])).permute(0, 3, 1, 2), torch.empty(0))
         for k in range(0, len(pixels), batch_size)
     )
-    return predict(network.model, batches, torch.device("cpu"), views=network.views)
+    with own_bottlenecks(len(pixels)):
+        return predict(network.model, batches, torch.device("cpu"), views=network.views)
 
 
 def match_classes(dataset: Dataset, class_names: Sequence[str]) -> NDArray[np.int64]:

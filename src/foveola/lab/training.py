@@ -38,6 +38,7 @@ from foveola.learning.fit import fit, takes_from
 from foveola.learning.metrics import Evaluation
 from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
+from foveola.models.bottlenecks import own_bottlenecks
 from foveola.models.fused import compiler
 from foveola.models.table import build, initialise_from, summary
 from foveola.store import refusals_named, write_atomic
@@ -142,7 +143,8 @@ class Session:
         exact = self.dtype == torch.float32 and self.device.type == "cpu"
         if self._head is not None and exact and not self.views.shift_px:
             return self._head.answers(rows)
-        return predict(self.model, self.batches(rows).in_order(), device, views=self.views)
+        with own_bottlenecks(len(rows)):
+            return predict(self.model, self.batches(rows).in_order(), device, views=self.views)
 
     def _epochs(self, model: nn.Module) -> Iterator[Row]:
         val = self.batches(self.split.val)

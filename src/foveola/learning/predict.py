@@ -81,8 +81,12 @@ def outputs(
     dtype: torch.dtype,
     *,
     mirrored: bool = False,
+    at_once: int = PIXELS_AT_ONCE,
 ) -> Iterator[NDArray[np.float32]]:
-    """What `read`, the network itself or a method of it, gives for each batch in eval mode: float32 (b, ...)."""
+    """What `read`, the network itself or a method of it, gives for each batch in eval mode: float32 (b, ...).
+
+    at_once: how many pixels are answered at a time by a processor.
+    """
     keep_freed_memory()
     training = model.training
     model.eval()
@@ -90,15 +94,15 @@ def outputs(
         for images, _ in batches:
             with torch.inference_mode(), mixed(device, dtype):
                 images = images.to(device, non_blocking=True)
-                out = torch.cat([read(part) for part in parts(images.flip(3) if mirrored else images)])
+                out = torch.cat([read(part) for part in parts(images.flip(3) if mirrored else images, at_once)])
             yield out.float().cpu().numpy()
     finally:
         model.train(training)
 
 
-def parts(images: Tensor) -> Sequence[Tensor]:
-    """What is answered at a time: the whole batch on a graphics card, PIXELS_AT_ONCE of it on a processor."""
+def parts(images: Tensor, at_once: int = PIXELS_AT_ONCE) -> Sequence[Tensor]:
+    """What is answered at a time: the whole batch on a graphics card, so many pixels of it on a processor."""
     if images.device.type != "cpu":
         return (images,)
-    few: Sequence[Tensor] = images.split(max(1, PIXELS_AT_ONCE // (images.shape[2] * images.shape[3])))
+    few: Sequence[Tensor] = images.split(max(1, at_once // (images.shape[2] * images.shape[3])))
     return few

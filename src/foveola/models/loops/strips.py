@@ -47,7 +47,7 @@ def room_of(cut, inputs, outputs):
 
 # Loops and no slices: numba compiles the text of the error for slices of different lengths, which takes it four seconds.
 @njit(**HOW)
-def _copy(source, target, begin, end):
+def copy(source, target, begin, end):
     there, here = float32s(source, end), float32s(target, end)
     for place in range(begin, end):
         here[place] = there[place]
@@ -71,7 +71,7 @@ def _copy_in(image, shape, top, left, to, rows, columns):
     end = max(begin, min(columns, width - left) * channels)
     for row in range(rows):
         line, inside = to + 4 * row * columns * channels, 0 <= top + row < height
-        _copy(image + 4 * ((top + row) * width + left) * channels, line, begin, end if inside else begin)
+        copy(image + 4 * ((top + row) * width + left) * channels, line, begin, end if inside else begin)
         clear(line, 0, begin)
         clear(line, end if inside else begin, columns * channels)
 

@@ -101,6 +101,7 @@ def _pointer_to(number, memory):
 
 _uint8_at = _pointer_to(types.uint8, ir.IntType(8))
 _float32_at = _pointer_to(types.float32, ir.FloatType())
+_int64_at = _pointer_to(types.int64, ir.IntType(64))
 
 
 @intrinsic
@@ -131,6 +132,12 @@ def own_part(pieces):
 
 
 @njit(**HOW)
+def own_thread():
+    """The number of this thread, below the number of torch's threads."""
+    return _thread_number()
+
+
+@njit(**HOW)
 def own_chunks():
     """The numbers of this thread's chunks."""
     return own_part(CHUNKS)
@@ -146,6 +153,12 @@ def uint8s(address, n):
 def float32s(address, n):
     """The n numbers of 32 bits at an address, as an array."""
     return carray(_float32_at(address), (n,), np.float32)
+
+
+@njit(**HOW)
+def int64s(address, n):
+    """The n numbers of 64 bits at an address, as an array."""
+    return carray(_int64_at(address), (n,), np.int64)
 
 
 @njit(**HOW)

@@ -71,14 +71,18 @@ def outer_product(builder, wide, high, high_step, vectors, sums):
 
     wide: points to 8 `vectors` numbers side by side; high: to the first of some that lie `high_step` apart.
     """
-    function = ir.FunctionType(VECTOR, [VECTOR] * 3)
-    multiply_add = cgutils.get_or_insert_function(builder.module, function, f"llvm.fma.v{WIDE}f32")
     columns = [load(builder, builder.gep(wide, [INDEX(v * WIDE)])) for v in range(vectors)]
     out = []
     for row in range(len(sums) // vectors):
         factor = repeated(builder, builder.load(builder.gep(high, [builder.mul(INDEX(row), high_step)])))
-        out += [builder.call(multiply_add, [columns[v], factor, sums[row * vectors + v]]) for v in range(vectors)]
+        out += [multiply_add(builder, columns[v], factor, sums[row * vectors + v]) for v in range(vectors)]
     return out
+
+
+def multiply_add(builder, a, b, c):
+    """a * b + c, rounded once."""
+    function = ir.FunctionType(VECTOR, [VECTOR] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, f"llvm.fma.v{WIDE}f32"), [a, b, c])
 
 
 def repeated(builder, number):
