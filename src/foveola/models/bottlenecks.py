@@ -49,7 +49,7 @@ def fits(images: Tensor, expand: nn.Conv2d | None, depthwise: nn.Conv2d, project
     if not all(layer.weight.dtype == torch.float32 for layer in layers):
         return False
     inputs, inner, outputs = images.shape[1], depthwise.out_channels, project.out_channels
-    small = inner * ((inputs if expand else 0) + outputs) <= LARGEST
+    small = inner * ((0 if expand is None else inputs) + outputs) <= LARGEST
     return small and inputs % 8 == inner % 8 == outputs % 8 == 0 and depthwise.kernel_size[0] in (3, 5)
 
 
@@ -67,7 +67,7 @@ def bottleneck(
     kernel, stride = depthwise.kernel_size[0], depthwise.stride[0]
     out = torch.empty((n, outputs, -(-height // stride), -(-width // stride)), memory_format=torch.channels_last)
     taps = depthwise.weight.reshape(inner // 8, 8, kernel * kernel).transpose(1, 2).contiguous()
-    first, last = _panels(expand) if expand else None, _panels(project)
+    first, last = None if expand is None else _panels(expand), _panels(project)
     each = run.memory_of(width, inputs, inner, outputs, kernel, stride)
     memory = torch.empty(torch.get_num_threads() * each, dtype=torch.uint8)
     shape = (n, height, width, inputs, inner, outputs, kernel, stride)
