@@ -20,13 +20,14 @@ import foveola as fv
 from foveola import cli
 from foveola.errors import UsageError
 from foveola.images import encode
+from foveola.lab.accuracy_intervals import corrected_accuracy
 from foveola.lab.arms import parse_arm
 from foveola.lab.durations import show_time
-from foveola.lab.paired import corrected_accuracy
 from foveola.lab.recipe import compose
 from foveola.specs import parse_setting
 from foveola.workflows import open_data
-from foveola.workflows.trials import Done, Trials
+from foveola.workflows.trial import Done
+from foveola.workflows.trials import Trials
 
 ARMS = ["plain", "blurred: chain=blur(size=5)", "inverted: chain=invert"]
 SMALL = {
@@ -100,7 +101,7 @@ def test_progress_and_outlook_are_told(compared):
 
 def test_runs_that_are_there_are_not_repeated(compared, folder, monkeypatch):
     found, _, runs = compared
-    monkeypatch.setattr("foveola.workflows.trials.run_session", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("foveola.workflows.trial.run_session", lambda *_: pytest.fail("trained again"))
     told = []
     arms = ["plain", "blurred: chain=blur(size=5)"]
     again = fv.compare(folder, arms, seeds=5, settings=SMALL, runs=runs, tell=told.append)
@@ -291,7 +292,7 @@ def test_a_budget_ends_after_the_pairs_that_fit(folder, compared, tmp_path, monk
         return compared[0].runs[0][0]
 
     monkeypatch.setattr("foveola.lab.budget.expected_seconds", lambda _: 10.0)
-    monkeypatch.setattr("foveola.workflows.trials.run_session", trained)
+    monkeypatch.setattr("foveola.workflows.trial.run_session", trained)
     told = []
     found = fv.compare(
         folder, ARMS[:2], seeds=20, settings=SMALL, budget=budget, runs=tmp_path / "runs", jobs=1, tell=told.append

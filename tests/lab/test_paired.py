@@ -6,21 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from foveola.lab.paired import (
-    Difference,
+from foveola.lab.accuracy_intervals import (
     _redrawn,
     bootstrap_accuracy,
     bootstrap_difference,
     corrected_accuracy,
-    flip_deviation,
-    holm,
-    mcnemar,
-    narrowest,
-    paired_difference,
-    seeds_needed,
     share_interval,
-    verdict,
 )
+from foveola.lab.paired import Difference, holm, mcnemar, paired_difference, verdict
+from foveola.lab.seed_plans import flip_deviation, narrowest, seeds_needed
 from foveola.learning.metrics import wilson
 from foveola.types import Interval
 

@@ -11,7 +11,7 @@ from foveola.lab.card import DataCard, Pictures
 from foveola.lab.recipe import compose
 from foveola.lab.run_files import numbers_of, write_evaluation, write_network
 from foveola.lab.runs import Run
-from foveola.lab.training import WORST, grid_rows
+from foveola.lab.shown import WORST, grid_rows
 from foveola.learning.metrics import Evaluation
 from foveola.learning.rows import EpochRow
 from foveola.models.table import Row, Summary

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from foveola.lab.accuracy_intervals import bootstrap_accuracy, corrected_accuracy
 from foveola.lab.arms import Arm
 from foveola.lab.comparison import Comparison
-from foveola.lab.paired import bootstrap_accuracy, corrected_accuracy
 from foveola.lab.run_files import numbers_of, write_evaluation
 from foveola.lab.runs import Run
 from foveola.learning.metrics import Evaluation, wilson

@@ -13,14 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.errors import UsageError, count
+from foveola.lab.accuracy_intervals import bootstrap_accuracy, bootstrap_difference, corrected_accuracy
 from foveola.lab.arms import Arm, Change, changes
 from foveola.lab.paired import (
     LEAST_SEEDS,
     Difference,
     Verdict,
-    bootstrap_accuracy,
-    bootstrap_difference,
-    corrected_accuracy,
     holm,
     mcnemar,
     paired_difference,

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -26,6 +22,7 @@ from foveola.findings.finding import Finding
 from foveola.lab.calibration import ENOUGH, Calibration, some_of
 from foveola.lab.card import keep_pictures, make_card
 from foveola.lab.deadline import Deadline
+from foveola.lab.environment import environment_of, versions_of
 from foveola.lab.features import has_features, keep_features
 from foveola.lab.heads import ReadyHead
 from foveola.lab.inference import save_network
@@ -33,19 +30,16 @@ from foveola.lab.insides import look_inside
 from foveola.lab.looks import look_at
 from foveola.lab.recipe import Recipe, compose, merge
 from foveola.lab.run_files import write_evaluation, write_network
+from foveola.lab.shown import WORST, grid_rows
 from foveola.learning.device import choose_device, choose_precision
 from foveola.learning.fit import fit, takes_from
 from foveola.learning.metrics import Evaluation
 from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
 from foveola.models.bottlenecks import own_bottlenecks
-from foveola.models.fused import compiler
 from foveola.models.table import build, initialise_from, summary
 from foveola.store import refusals_named, write_atomic
 from foveola.types import Rows, Tick, no_tick
-
-GRID, STRIP, WORST = 25, 8, 24
-"""How many test pictures the report shows: the 5x5 grid, the strip with probability bars, the worst mistakes."""
 
 _SEEN_BEFORE_THE_FIRST_STEP = 2_000
 
@@ -207,7 +201,7 @@ class Session:
         write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
         write_atomic(self.folder / "data.json", make_card(self.prepared, self.split, self.findings).to_json())
         write_network(self.folder / "network.json", summary(self.model, self.prepared.size))
-        write_atomic(self.folder / "environment.json", json.dumps(self._environment(), indent=1))
+        write_atomic(self.folder / "environment.json", json.dumps(environment_of(self.device, self.dtype), indent=1))
 
     def ready(self) -> nn.Module:
         """The network, having seen training pictures, on its device."""
@@ -231,24 +225,7 @@ class Session:
     @property
     def versions(self) -> dict[str, Any]:
         """What decides a run's numbers beside recipe, data and seed, under the names of environment.json."""
-        found = self._environment()
-        return {key: found[key] for key in ("foveola", "torch", "numba", "device", "precision")}
-
-    def _environment(self) -> dict[str, Any]:
-        return {
-            "foveola": version("foveola"),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numba": compiler(),  # with it some layers round less often
-            "numpy": np.__version__,
-            "pillow": PIL.__version__,
-            "system": platform.platform(),
-            "processor": torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "device": str(self.device),
-            "precision": str(self.dtype).removeprefix("torch."),
-        }
+        return versions_of(self.device, self.dtype)
 
 
 def _freeze(model: nn.Module, name: str) -> None:
@@ -257,8 +234,3 @@ def _freeze(model: nn.Module, name: str) -> None:
         raise UsageError(f"fit.epochs = 0 fits a head on ready features, and {name} has none: give 1 or more epochs")
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith("head."))
-
-
-def grid_rows(n: int, most: int = GRID) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Which test pictures the report's grid shows: evenly spread over the test part, so that all classes come up."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from foveola.errors import UsageError
 from foveola.lab.runs import Run
-from foveola.lab.training import grid_rows
+from foveola.lab.shown import grid_rows
 from foveola.learning.metrics import Evaluation
 from foveola.plots.style import COLOURS, COLUMN_INCHES, FAINT, INK, Plot, grid_shape, hide, plot, show, styled
 

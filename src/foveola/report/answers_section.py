@@ -10,7 +10,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from foveola.lab.card import Pictures
-from foveola.lab.training import STRIP, WORST, grid_rows
+from foveola.lab.shown import STRIP, WORST, grid_rows
 from foveola.learning.metrics import Evaluation
 from foveola.report.figures import compact_matrix, probability_bar
 from foveola.report.thumbnails import Thumbnail, thumbnail

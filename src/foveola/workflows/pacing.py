@@ -108,7 +108,8 @@ def outlook(found: Comparison, precision: float, pace: Pace, asked: int) -> str:
     """How many seeds and minutes the question needs, from the pilot."""
     import numpy as np
 
-    from foveola.lab.paired import flip_deviation, narrowest, resolution, seeds_needed
+    from foveola.lab.paired import resolution
+    from foveola.lab.seed_plans import flip_deviation, narrowest, seeds_needed
 
     n = len(found.seeds)
     needed: list[int | None] = []

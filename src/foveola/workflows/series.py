@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from foveola.errors import count
 from foveola.types import Tell
 from foveola.workflows.pacing import Pace, outlook
-from foveola.workflows.trials import Done, Trials
+from foveola.workflows.trial import Done
+from foveola.workflows.trials import Trials
 
 if TYPE_CHECKING:
     from foveola.lab.arms import Arm, Fair

@@ -7,23 +7,21 @@ in 88 % of the time that one process of two threads takes, on digits (2.6 agains
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foveola.errors import DamagedRunError, UsageError
+from foveola.errors import UsageError
 from foveola.types import Image, Tell, Tick, no_tick, tell_nobody
-from foveola.workflows.material import Data, open_data, printable
-from foveola.workflows.planning import Clock, plan_run
-from foveola.workflows.training import Watch, run_session
+from foveola.workflows.material import Data, open_data
+from foveola.workflows.planning import Clock
+from foveola.workflows.trial import Done, finished_like, is_ours, plan_one, train_apart, train_one
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
@@ -37,13 +35,6 @@ WORTH_PROCESSES = 8
 
 START_SECONDS = 5.0
 """What starting them takes."""
-
-
-class Done(NamedTuple):
-    """A finished run, and whether it was there already."""
-
-    run: Run
-    there: bool
 
 
 @dataclass
@@ -107,15 +98,7 @@ class Trials:
 
     def session(self, arm: Arm, seed: int) -> tuple[Session, Clock]:
         """A run of this arm and seed, planned and not begun."""
-        clock = Clock(monotonic())
-        settings = {**self.common, **arm.settings}
-        if self.source is not None:
-            settings["data.source"] = printable(self.source)
-        planned = plan_run(
-            self.dataset, settings=settings, seed=seed, recipe=arm.recipe, out=None, runs=self.runs, tick=self.tick,
-            clock=clock,
-        )  # fmt: skip
-        return planned, clock
+        return plan_one(self.dataset, self.source, arm, self.common, self.runs, seed, self.tick)
 
     @property
     def group(self) -> int:
@@ -128,11 +111,11 @@ class Trials:
             raise UsageError(f"{self.jobs} jobs can't be: give 1 or more, or 0 to have it chosen")
         cores = os.cpu_count() or 1
         if not self.jobs:
-            able = cores > 1 and all(_is_ours(one) and one.device.type == "cpu" for one in self._first)
+            able = cores > 1 and all(is_ours(one) and one.device.type == "cpu" for one in self._first)
             self.jobs = 2 if able and len(self.arms) * seeds >= WORTH_PROCESSES else 1
         elif self.jobs > 1:
             for arm, session in zip(self.arms, self._first, strict=True):
-                if not _is_ours(session):
+                if not is_ours(session):
                     raise UsageError(
                         f"--jobs {self.jobs} trains in processes of their own, which don't know the network or filter of "
                         f"arm '{arm.name}': it was registered in this one only; say --jobs 1"
@@ -150,7 +133,7 @@ class Trials:
         session, clock = self.session(arm, seed)
         there = finished_like(session, self.tell)
         self.trained += there is None
-        return Done(there or _train(session, clock, self.tick), there is not None)
+        return Done(there or train_one(session, clock, self.tick), there is not None)
 
     def _side_by_side(self, seeds: Sequence[int]) -> Iterator[Iterator[Done]]:
         """The same in processes, each with its share of the threads."""
@@ -169,7 +152,7 @@ class Trials:
         threads = max(1, (os.cpu_count() or 1) // self.jobs)
         data = self.dataset if self.source is None else None
         calls = (
-            joblib.delayed(_train_apart)(data, self.source, self.arms[k], dict(self.common), seed, self.runs, threads)
+            joblib.delayed(train_apart)(data, self.source, self.arms[k], dict(self.common), seed, self.runs, threads)
             for k, seed in todo
         )
         pool = joblib.Parallel(n_jobs=self.jobs, return_as="generator", idle_worker_timeout=60)
@@ -205,32 +188,6 @@ class Trials:
         return {name: i for i, name in enumerate(self.dataset.ids)}
 
 
-def finished_like(planned: Session, tell: Tell = tell_nobody) -> Run | None:
-    """A finished run of the same recipe, data, seed and versions, beside where this one would go, or None.
-
-    Where there is none but damaged ones, they are told of.
-    """
-    from foveola.lab.runs import open_run
-
-    parent, name = planned.folder.parent, f"seed-{planned.seed:04d}"
-    damaged = []
-    for path in sorted(parent.glob(f"{name}*")):
-        try:
-            run = open_run(path)
-            same = run.recipe.fingerprint == planned.recipe.fingerprint and run.seed == planned.seed
-            made_now = all(run.environment.get(key) == value for key, value in planned.versions.items())
-            if same and made_now and run.card.fingerprint == planned.prepared.dataset.fingerprint:
-                run.require_whole()
-                return run
-        except DamagedRunError as problem:  # it is trained again, beside it
-            damaged.append(str(problem).removesuffix("train again"))
-        except (UsageError, OSError, ValueError):  # unfinished
-            continue
-    for said in damaged:
-        tell(f"note: {said}it is trained again, beside it")
-    return None
-
-
 def _one_source(arms: Sequence[Arm], tables: Sequence[Mapping[str, Any]]) -> str | None:
     """The data that recipes name. Raises UsageError when it is not the same for all that name any."""
     named = [(arm.name, table.get("data", {}).get("source")) for arm, table in zip(arms, tables, strict=True)]
@@ -242,43 +199,3 @@ def _one_source(arms: Sequence[Arm], tables: Sequence[Mapping[str, Any]]) -> str
                 "set: name it before the recipes"
             )
     return named[0][1] if named else None
-
-
-def _is_ours(session: Session) -> bool:
-    """Whether another process knows the network and the filters too: those of users are registered in one only."""
-    from foveola.filters.chain import Chain
-    from foveola.models.table import find
-
-    factory = find(session.recipe.model.name)
-    return getattr(factory, "__module__", "").startswith("foveola.") and Chain.parse(session.recipe.data.chain).is_ours
-
-
-def _train_apart(
-    data: Dataset | None, source: str | None, arm: Arm, common: dict[str, object], seed: int, runs: Path, threads: int
-) -> str:
-    """One run, in a process of its own; its folder."""
-    import torch
-
-    torch.set_num_threads(threads)
-    if data is None:
-        assert source is not None, "data is sent or named"
-        told = {key: value for key, value in {**common, **arm.settings}.items() if key.startswith("data.")}
-        data = _opened(source, arm.recipe, json.dumps(told))
-    session, clock = Trials(data, source, [arm], common, runs).session(arm, seed)
-    return str(_train(session, clock, no_tick).path)
-
-
-def _train(session: Session, clock: Clock, tick: Tick) -> Run:
-    from foveola.learning.timing import forget_peak
-
-    clock.own_memory = forget_peak()  # or the largest run's memory would be told of all that follow it
-    return run_session(session, clock, Watch(tick=tick))
-
-
-@lru_cache(maxsize=1)
-def _opened(source: str, recipe: Path | None, told: str) -> Dataset:
-    """The data, read once a process."""
-    from foveola.lab.recipe import compose, merge, read_tables
-
-    tables = read_tables(recipe) if recipe else {}
-    return open_data(compose(merge(tables, {**json.loads(told), "data.source": source})))
