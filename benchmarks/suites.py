@@ -137,10 +137,10 @@ def filters(material: Material) -> Suite:
 def inference(material: Material) -> Suite:
     """Pictures a second, and milliseconds for one."""
     seconds = "0.2" if material.quick else "5"
-    program = ("-m", "benchmarks.ours.inference", "--seconds", seconds)
+    program = ("-m", "benchmarks.ours.inference", "--seconds", seconds, *(("--batch", "8") if material.quick else ()))
     contestants = tuple(
         Contestant(f"{model}, {size}", (*program, "--model", model, "--size", size))
-        for model, size in (("fast", "32x32"), ("vgg6", "32x32"), ("alexnet_mini", "224x224"))
+        for model, size in (("fast", "32x32"), ("vgg6", "32x32"), ("alexnet_mini", "224x224"), ("transfer", "256x256"))
     )
     columns = (
         ("pictures a second, batch 256", "pictures_per_second_at_batch", "whole"),
