@@ -10,7 +10,7 @@ from numba.extending import intrinsic, overload, register_jitable
 LANES = 512
 """An inner loop runs over at least so many elements: whole pixels, their channels in order."""
 
-# All is called by one another or by a Task: without a way in from Python there is a quarter less to compile.
+# All is called by one another or by a Task: without a way in from Python an eighth less of time is spent on compiling.
 _NO_WAY_IN = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 HOW = {"fastmath": {"contract"}, "error_model": "numpy", "boundscheck": False, "cache": True, **_NO_WAY_IN}
