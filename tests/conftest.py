@@ -10,6 +10,14 @@ import pytest
 from PIL import Image as pillow
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_of_the_user(tmp_path_factory):
+    """For fixtures that live longer than a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOVEOLA_CACHE", str(tmp_path_factory.mktemp("shared")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
     """An empty cache folder for every test, so that no test sees what another left, or the user's own."""

@@ -105,6 +105,13 @@ def test_a_few_pictures_do_not_load_the_loops(calls, monkeypatch):
     assert not fits(images, *layers(block))
 
 
+def test_the_way_names_the_compiler_where_the_loops_are_taken(calls):
+    cpu = torch.device("cpu")
+    assert bottlenecks.way(cpu, torch.float32, MANY) == f"numba {fused.compiler()}"
+    assert bottlenecks.way(cpu, torch.float32, MANY - 1) == "torch"
+    assert bottlenecks.way(cpu, torch.bfloat16, MANY) == "torch"
+
+
 def test_what_learns_and_other_numbers_are_left_to_torch(calls):
     block, images = made(1, 16, 24, 6, 3, 1, (8, 8))
     with own_bottlenecks(MANY):

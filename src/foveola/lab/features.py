@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from foveola.data.batches import Batches
 from foveola.data.prepare import Prepared
 from foveola.learning.predict import PIXELS_AT_ONCE, outputs
-from foveola.models.bottlenecks import own_bottlenecks, taken
+from foveola.models.bottlenecks import own_bottlenecks, taken, way
 from foveola.store import cache_root, digest, folder_atomic, write_atomic
 from foveola.types import Tick, no_tick
 
@@ -51,8 +51,8 @@ def keep_features(
 ) -> tuple[Floats, Floats]:
     """Features of all prepared pictures as they are and mirrored, each float32 (n, F), mapped from the disk.
 
-    Their key is made of the pictures' key, the weights, the precision and VERSION; a damaged copy is made again. Raises
-    ResourceError when the disk is full.
+    Their key is made of the pictures' key, the weights, the precision, what computes them and VERSION; a damaged copy is
+    made again. Raises ResourceError when the disk is full.
     """
     assert model.features_ready, "random features would be kept under the weights' key: call initialise_from before"
     place = _place(prepared, model, device, dtype)
@@ -72,7 +72,8 @@ def features_kept(prepared: Prepared, model: nn.Module, device: torch.device, dt
 
 def _place(prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype) -> Path:
     trunk: Trunk = model  # type: ignore[assignment]
-    key = digest(prepared.key, trunk.features_key, str(dtype), device.type, str(VERSION))
+    by = way(device, dtype, 2 * len(prepared.pixels))
+    key = digest(prepared.key, trunk.features_key, str(dtype), device.type, by, str(VERSION))
     return cache_root() / "features" / key[:32]
 
 

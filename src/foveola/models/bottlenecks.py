@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foveola.models.convolve import loops_pay
-from foveola.models.fused import loops
+from foveola.models.convolve import can_pay, loops_pay
+from foveola.models.fused import compiler, loops
 from foveola.models.layers import same_padding
 
 MANY = 300
@@ -35,6 +35,15 @@ def own_bottlenecks(pictures: int) -> Iterator[None]:
         yield
     finally:
         _ON.reset(before)
+
+
+def way(device: torch.device, dtype: torch.dtype, pictures: int) -> str:
+    """What decides the last bits of so many answers besides device and precision: "torch", or the loops' compiler.
+
+    The loops themselves are not loaded for it.
+    """
+    numba = compiler() if pictures >= MANY and can_pay(device, dtype) else None
+    return f"numba {numba}" if numba else "torch"
 
 
 def taken(device: torch.device, dtype: torch.dtype) -> bool:

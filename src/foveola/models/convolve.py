@@ -37,7 +37,12 @@ def own_convolutions(device: torch.device, dtype: torch.dtype) -> contextlib.Abs
 
 def loops_pay(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether loops for convolutions are there and faster than torch's own: in float32 with AVX2 and without AVX-512."""
-    return device.type == "cpu" and dtype == torch.float32 and _pays() and loops() is not None
+    return can_pay(device, dtype) and loops() is not None
+
+
+def can_pay(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether they would be faster if they are there, which is not looked at: that loads them."""
+    return device.type == "cpu" and dtype == torch.float32 and _pays()
 
 
 def _pays() -> bool:
