@@ -19,6 +19,7 @@ from foveola.learning.timing import (
     sizes_of,
     step_seconds,
 )
+from foveola.models.bottlenecks import own_bottlenecks
 
 CPU, FLOAT32 = torch.device("cpu"), torch.float32
 
@@ -53,7 +54,8 @@ def measure(session: Session, steps: Mapping[float, float]) -> Costs:
         read, head = model.features, model.head
         if not features_kept(session.prepared, model, device, dtype):
             batches = session.batches(split.train).in_order()
-            before += 2 * n * answer_seconds(model, read, batches, device, dtype)  # type: ignore[arg-type]
+            with own_bottlenecks(2 * n):
+                before += 2 * n * answer_seconds(model, read, batches, device, dtype)  # type: ignore[arg-type]
         rows = len(split.train) * (2 if spec.flip else 1)
         features, classes = int(head.in_features), int(head.out_features)  # type: ignore[union-attr, arg-type]
         before += head_seconds(rows, features, classes)
@@ -61,7 +63,8 @@ def measure(session: Session, steps: Mapping[float, float]) -> Costs:
             rest += head_seconds(rows, features, FOLDS * classes, CROSS_EVALUATIONS)
     # Test, and val for calibration, are answered on the processor in float32, in all views. Last: it moves the network there.
     read_all = averaged(model.cpu(), session.views)
-    exact = answer_seconds(model, read_all, session.batches(split.test).in_order(), CPU, FLOAT32)
+    with own_bottlenecks(len(split.test)):
+        exact = answer_seconds(model, read_all, session.batches(split.test).in_order(), CPU, FLOAT32)
     rest += exact * (len(split.test) + min(len(split.val), MOST))
     return Costs(learned, answer * len(split.val), rest + before, has_features(model), steps, before)
 

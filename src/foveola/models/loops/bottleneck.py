@@ -24,7 +24,8 @@ MOST = 5
 def memory_of(width: int, inputs: int, inner: int, outputs: int, kernel: int, stride: int) -> int:
     """How many bytes each thread needs: for addresses, the ring, and rows on their way to and from the 1x1 convolutions."""
     ring = kernel * (_padded(-(-width // stride), kernel, stride) * inner + LINE)
-    return 8 * MOST + 4 * (ring + -(-width // ROWS) * ROWS * (inner + max(inputs, outputs)))
+    needed = 8 * MOST + 4 * (ring + -(-width // ROWS) * ROWS * (inner + max(inputs, outputs)))
+    return -(-needed // 64) * 64  # no two threads write to one line of the cache
 
 
 @register_jitable(**HOW)
