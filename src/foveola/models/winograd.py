@@ -52,8 +52,15 @@ def _convolved(
     taps, values = taps.contiguous(), torch.empty((36, outputs * inputs))
     _loops().spread_taps(32, taps.data_ptr(), values.data_ptr(), outputs * inputs, int(turned))
     where = images.data_ptr(), values.data_ptr(), bias.data_ptr(), out.data_ptr()
-    _loops().convolve(32, *where, n, height, width, inputs, outputs, *padding, panel)
+    memory, each = _memory(shape[2], shape[3], inputs, outputs)
+    _loops().convolve(32, *where, n, height, width, inputs, outputs, *padding, panel, memory.data_ptr(), each)
     return out
+
+
+def _memory(rows: int, columns: int, inputs: int, outputs: int) -> tuple[Tensor, int]:
+    """What all threads work in, uint8, and how many bytes of it are each one's."""
+    each = _loops().strips.memory_of(rows, columns, inputs, outputs)
+    return torch.empty(torch.get_num_threads() * each, dtype=torch.uint8), each
 
 
 def gradients(images: Tensor, dy: Tensor, padding: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -67,7 +74,9 @@ def gradients(images: Tensor, dy: Tensor, padding: tuple[int, int]) -> tuple[Ten
     shares = 4 if inputs * outputs <= MANY else 2
     sums, totals = torch.empty((shares, 36, outputs * inputs)), torch.empty((shares, outputs))
     where = images.data_ptr(), dy.data_ptr(), sums.data_ptr()
-    run.add_gradients_3x3(32, *where, n, height, width, inputs, outputs, *padding, shares, totals.data_ptr())
+    memory, each = _memory(dy.shape[2], dy.shape[3], inputs, outputs)
+    sizes = n, height, width, inputs, outputs, *padding, shares
+    run.add_gradients_3x3(32, *where, *sizes, totals.data_ptr(), memory.data_ptr(), each)
     taps = torch.empty((outputs, 3, 3, inputs))
     run.gather_taps(32, sums.data_ptr(), taps.data_ptr(), shares, outputs, inputs)
     return taps.permute(0, 3, 1, 2), totals.sum(0)

@@ -90,7 +90,10 @@ def repeated(values, lanes):
     """A value a channel, as often as it takes for `lanes` elements: float32."""
     out = np.empty(lanes, np.float32)
     for begin in range(0, lanes, len(values)):
-        out[begin : begin + len(values)] = values
+        for c in range(
+            len(values)
+        ):  # set as a slice, the text of an error for other lengths would be compiled: 4 seconds
+            out[begin + c] = values[c]
     return out
 
 

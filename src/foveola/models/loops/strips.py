@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 
 from foveola.models.loops.numbers import HOW
 from foveola.models.loops.threads import float32s
@@ -19,7 +20,7 @@ TILES = 48
 """So many tiles at a time, or one row of a map's; between 12 and 96 hardly anything changes."""
 
 
-@njit(**HOW)
+@register_jitable(**HOW)
 def cut_of(rows, columns):
     """How a map that comes out is cut: (strips, rows of tiles in a strip, tiles in a row, strips that go together)."""
     down, across = -(-rows // SIDE), -(-columns // SIDE)
@@ -28,21 +29,23 @@ def cut_of(rows, columns):
     return strips, down, across, max(1, TILES // (down * across))
 
 
-@njit(**HOW)
+@register_jitable(**HOW)
 def plane_of(cut, channels):
     """How many numbers lie between two planes: a line more than there are, else all 36 fall on the same lines of a cache."""
     tiles = cut[1] * cut[2] * cut[3]
     return -(-tiles // ROWS) * ROWS * channels + 16
 
 
-@njit(**HOW)
-def room_of(cut, inputs, outputs):
-    """Room for the planes of both maps and a strip's pixels: an array, to be handed on to a function that takes its address.
+def memory_of(rows: int, columns: int, inputs: int, outputs: int) -> int:
+    """How many bytes each thread needs for maps of which so many rows and columns come out: planes, a strip's pixels, totals.
 
-    Where only the address is used, numba lets go of the array before.
+    They are handed to a task, since a function that allocates arrays and one that takes their addresses would be two, and
+    each is compiled with all that it calls.
     """
+    cut = cut_of(rows, columns)
     pixels = (cut[1] * SIDE + MARGIN) * (cut[2] * SIDE + MARGIN) * max(inputs, outputs)
-    return np.empty(PLANES * (plane_of(cut, inputs) + plane_of(cut, outputs)) + pixels, np.float32)
+    needed = PLANES * (plane_of(cut, inputs) + plane_of(cut, outputs)) + pixels + outputs
+    return -(-4 * needed // 64) * 64  # no two threads write to one line of the cache
 
 
 # Loops and no slices: numba compiles the text of the error for slices of different lengths, which takes it four seconds.

@@ -5,12 +5,8 @@ Plane by plane a matrix product over the channels; `strips` has what comes befor
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
-
-from foveola.models.loops.numbers import HOW
-from foveola.models.loops.strips import MARGIN, PLANES, clear, cut_of, gather, plane_of, room_of, spread
-from foveola.models.loops.threads import Task, float32s, own_part, words_of
+from foveola.models.loops.strips import MARGIN, PLANES, clear, cut_of, gather, plane_of, spread
+from foveola.models.loops.threads import Task, float32s, own_part, own_thread, words_of
 from foveola.models.loops.tiles import add_products, multiply
 from foveola.models.loops.transforms import back_to_taps, transform_taps
 
@@ -52,25 +48,21 @@ def gather_taps(data):
 
 @Task
 def convolve(data):
-    """Words: x, weight, bias, y, n, height, width, inputs, outputs, padding above and to the left, panel.
+    """Words: x, weight, bias, y, n, height, width, inputs, outputs, padding above and to the left, panel, memory, its bytes
+    for each thread.
 
     x: float32 (n, height, width, inputs); weight: transformed, (36, outputs / panel, inputs, panel); bias: (outputs,);
     y: (n, height + 2 padding - 2, the same of the width, outputs), is written whole. Inputs and outputs are multiples of 8;
     panel is one of 24, 16, 8 and a divisor of outputs. A negative padding leaves out pixels at the border.
     """
-    words = words_of(data, 12)
-    cut = cut_of(words[5] + 2 * words[9] - 2, words[6] + 2 * words[10] - 2)
-    _convolve(words, cut, room_of(cut, words[7], words[8]))
-
-
-@njit(**HOW)
-def _convolve(words, cut, room):
-    n, height, width, inputs, outputs, above, left = (
-        words[4], words[5], words[6], words[7], words[8], words[9], words[10],
-    )  # fmt: skip
+    words = words_of(data, 14)
+    n, height, width, inputs, outputs = words[4], words[5], words[6], words[7], words[8]
+    above, left, panel = words[9], words[10], words[11]
+    shape = height + 2 * above - 2, width + 2 * left - 2, outputs
+    cut = cut_of(shape[0], shape[1])
     strips, tiles, together = cut[0], cut[1] * cut[2], cut[3]
     plane, product = plane_of(cut, inputs), plane_of(cut, outputs)
-    values, no_totals = room.ctypes.data, np.empty(0, np.float32)
+    values, no_totals = words[12] + own_thread() * words[13], float32s(words[0], 0)
     products, patch = values + 4 * PLANES * plane, values + 4 * PLANES * (plane + product)
     # The rows behind the last are multiplied too, and what happens to be there could take its time.
     clear(values, 0, PLANES * plane)
@@ -80,55 +72,51 @@ def _convolve(words, cut, room):
         spread(words[0], (height, width, inputs), (-above, -left), MARGIN, cut, part, patch, values, plane, no_totals)
         for k in range(PLANES):
             v, m = values + 4 * k * plane, products + 4 * k * product
-            multiply(v, words[1] + 4 * k * inputs * outputs, m, len(part) * tiles, inputs, outputs, words[11])
-        shape = height + 2 * above - 2, width + 2 * left - 2, outputs
+            multiply(v, words[1] + 4 * k * inputs * outputs, m, len(part) * tiles, inputs, outputs, panel)
         gather(products, product, cut, part, patch, words[2], words[3], shape)
 
 
 @Task
 def add_gradients_3x3(data):
-    """Words: x, dy, sums, n, height, width, inputs, outputs, padding above and to the left, shares, totals.
+    """Words: x, dy, sums, n, height, width, inputs, outputs, padding above and to the left, shares, totals, memory, its bytes
+    for each thread.
 
     x: (n, height, width, inputs); dy: (n, height + 2 padding - 2, the same of the width, outputs); sums: (shares, 36,
     outputs, inputs) for `gather_taps` and totals of dy: (shares, outputs), each over a share of the pictures, are written
     whole. All float32; inputs and outputs are multiples of 8; shares divide PIECES.
     """
-    words = words_of(data, 12)
-    cut = cut_of(words[4] + 2 * words[8] - 2, words[5] + 2 * words[9] - 2)
-    room = room_of(cut, words[6], words[7])
-    outputs, own, parts = words[7], own_part(PIECES), PIECES // words[10]
+    words = words_of(data, 14)
+    n, height, width, inputs, outputs = words[3], words[4], words[5], words[6], words[7]
+    above, left, shares = words[8], words[9], words[10]
+    shape = height + 2 * above - 2, width + 2 * left - 2, outputs
+    cut = cut_of(shape[0], shape[1])
+    strips, tiles, together = cut[0], cut[1] * cut[2], cut[3]
+    plane, other = plane_of(cut, inputs), plane_of(cut, outputs)
+    memory = words[12] + own_thread() * words[13]
+    totals, no_totals, values = float32s(memory, outputs), float32s(memory, 0), memory + 4 * outputs
+    gradients, patch = values + 4 * PLANES * plane, values + 4 * PLANES * (plane + other)
+    own, parts = own_part(PIECES), PIECES // shares
     for share in range(own.start // parts, -(-own.stop // parts)):
         # All of a share's parts that are this thread's at once: what is added to a number, and in which order, stays.
         first = outputs // 4 * max(own.start - parts * share, 0) // parts * 4
         beyond = outputs // 4 * min(own.stop - parts * share, parts) // parts * 4
-        if first < beyond:
-            _add_share(words, cut, room, share, first, beyond)
-
-
-@njit(**HOW)
-def _add_share(words, cut, room, share, first, beyond):
-    """One share's sums, of the outputs from `first` to `beyond`."""
-    n, height, width, inputs, outputs, above, left, shares = (
-        words[3], words[4], words[5], words[6], words[7], words[8], words[9], words[10],
-    )  # fmt: skip
-    strips, tiles, together = cut[0], cut[1] * cut[2], cut[3]
-    plane, other = plane_of(cut, inputs), plane_of(cut, outputs)
-    values = room.ctypes.data
-    gradients, patch = values + 4 * PLANES * plane, values + 4 * PLANES * (plane + other)
-    sums = words[2] + 4 * share * PLANES * outputs * inputs
-    totals, no_totals = np.zeros(outputs, np.float32), np.empty(0, np.float32)
-    for k in range(PLANES):
-        clear(sums + 4 * k * outputs * inputs, first * inputs, beyond * inputs)
-    end = n * (share + 1) // shares * strips
-    for begin in range(n * share // shares * strips, end, together):
-        part = range(begin, min(end, begin + together))
-        spread(words[0], (height, width, inputs), (-above, -left), MARGIN, cut, part, patch, values, plane, no_totals)
-        shape = height + 2 * above - 2, width + 2 * left - 2, outputs
-        spread(words[1], shape, (0, 0), 0, cut, part, patch, gradients, other, totals)
+        if first == beyond:
+            continue
+        clear(memory, 0, outputs)
+        sums = words[2] + 4 * share * PLANES * outputs * inputs
         for k in range(PLANES):
-            at = values + 4 * k * plane, gradients + 4 * k * other
-            to = sums + 4 * k * outputs * inputs
-            add_products(*at, to, 1, len(part) * tiles, 0, 0, inputs, outputs, inputs, first, beyond)
-    out = float32s(words[11] + 4 * share * outputs, outputs)
-    for output in range(first, beyond):
-        out[output] = totals[output]
+            clear(sums + 4 * k * outputs * inputs, first * inputs, beyond * inputs)
+        end = n * (share + 1) // shares * strips
+        for begin in range(n * share // shares * strips, end, together):
+            part = range(begin, min(end, begin + together))
+            spread(
+                words[0], (height, width, inputs), (-above, -left), MARGIN, cut, part, patch, values, plane, no_totals
+            )
+            spread(words[1], shape, (0, 0), 0, cut, part, patch, gradients, other, totals)
+            for k in range(PLANES):
+                at = values + 4 * k * plane, gradients + 4 * k * other
+                to = sums + 4 * k * outputs * inputs
+                add_products(*at, to, 1, len(part) * tiles, 0, 0, inputs, outputs, inputs, first, beyond)
+        out = float32s(words[11] + 4 * share * outputs, outputs)
+        for output in range(first, beyond):
+            out[output] = totals[output]
