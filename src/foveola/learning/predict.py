@@ -81,11 +81,11 @@ def outputs(
     dtype: torch.dtype,
     *,
     mirrored: bool = False,
-    at_once: int = PIXELS_AT_ONCE,
+    at_once: int = 0,
 ) -> Iterator[NDArray[np.float32]]:
     """What `read`, the network itself or a method of it, gives for each batch in eval mode: float32 (b, ...).
 
-    at_once: how many pixels are answered at a time by a processor.
+    at_once: how many pixels are answered at a time by a processor, PIXELS_AT_ONCE if it is 0.
     """
     keep_freed_memory()
     training = model.training
@@ -100,9 +100,9 @@ def outputs(
         model.train(training)
 
 
-def parts(images: Tensor, at_once: int = PIXELS_AT_ONCE) -> Sequence[Tensor]:
-    """What is answered at a time: the whole batch on a graphics card, so many pixels of it on a processor."""
+def parts(images: Tensor, at_once: int = 0) -> Sequence[Tensor]:
+    """What is answered at a time: the whole batch on a graphics card, on a processor so many pixels of it, PIXELS_AT_ONCE if 0."""
     if images.device.type != "cpu":
         return (images,)
-    few: Sequence[Tensor] = images.split(max(1, at_once // (images.shape[2] * images.shape[3])))
+    few: Sequence[Tensor] = images.split(max(1, (at_once or PIXELS_AT_ONCE) // (images.shape[2] * images.shape[3])))
     return few

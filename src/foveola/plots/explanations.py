@@ -17,6 +17,7 @@ from foveola.explanations.kernels import Kernels, Patch
 from foveola.explanations.mosaic import mosaic
 from foveola.explanations.stages import FeatureMaps
 from foveola.plots.lettering import LINE_INCHES, fitted, width_of
+from foveola.plots.one_pixel import one_pixel as one_pixel  # one of these figures, in a file of its own
 from foveola.plots.style import (
     COLOURS,
     COLUMN_INCHES,

@@ -194,7 +194,7 @@ def _one_pixel(network: Network, image: Image, layer: str, place: tuple[int, int
 
     from foveola.explanations.one_pixel import one_pixel
     from foveola.explanations.stages import convolutions_of, feature_maps
-    from foveola.plots import one_pixel as plots
+    from foveola.plots import explanations as plots
 
     layer = layer or next(iter(convolutions_of(network.model)), "")
     if place is None and layer in convolutions_of(network.model):
