@@ -101,7 +101,7 @@ def outputs(
 
 
 def parts(images: Tensor, at_once: int = 0) -> Sequence[Tensor]:
-    """What is answered at a time: the whole batch on a graphics card, on a processor so many pixels of it, PIXELS_AT_ONCE if 0."""
+    """What is answered at a time: on a processor so many pixels, PIXELS_AT_ONCE if 0; else the whole batch."""
     if images.device.type != "cpu":
         return (images,)
     few: Sequence[Tensor] = images.split(max(1, (at_once or PIXELS_AT_ONCE) // (images.shape[2] * images.shape[3])))
