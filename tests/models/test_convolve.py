@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from foveola.models import convolve, fused
-from foveola.models.convolve import narrow_gradients, own_convolutions, weight_gradient
+from foveola.models import convolve, fused, norms
+from foveola.models.convolve import own_convolutions
+from foveola.models.direct import narrow_gradients, weight_gradient
 from foveola.models.table import build, initialise_from
 from foveola.types import Size
 
@@ -100,6 +101,16 @@ def test_the_number_of_threads_changes_no_bit_of_a_first_layers_gradients():
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("case", NARROW)
+def test_a_gradient_that_goes_back_through_the_norm_on_the_way_is_as_if_it_were_written_to_the_last_bit(case):
+    _, inputs, outputs, _, kernel, padding = case
+    x, dy = both_maps(*case)
+    z, factors = maps(*dy.shape, seed=2), torch.randn((3, outputs), generator=torch.Generator().manual_seed(3))
+    found = narrow_gradients(x, dy, (outputs, inputs, *kernel), padding, back=(z, factors))
+    expected = narrow_gradients(x, norms.back(z, dy, factors), (outputs, inputs, *kernel), padding)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 @pytest.mark.parametrize("name", ["fast", "vgg6"])

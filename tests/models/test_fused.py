@@ -1,213 +1,25 @@
-"""Layers taken together do what they do one by one: torch's own layers are the oracle, in float64."""
+"""Where the loops run and where not; max pooling by them is torch's to the last bit."""
 
-import copy
 import math
 import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from foveola.models import fused
 from foveola.models.classic import vgg6
-from foveola.models.fused import max_pool, pieces, relu_norm
-from foveola.models.layers import Dropout
+from foveola.models.fused import max_pool
 from foveola.types import Size
 
 pytestmark = pytest.mark.skipif(fused.loops() is None, reason="the loops need Linux and numba")
 
-BFLOAT16_ROUNDING = 2.0**-8
 
-
-def maps(b, c, h, w, dtype=torch.float32, seed=0, offset=0.0):
-    generator = torch.Generator().manual_seed(seed)
-    values = torch.randn((b, c, h, w), generator=generator) + offset
-    return values.to(dtype).contiguous(memory_format=torch.channels_last)
-
-
-def norm_of(channels, dtype=torch.float32):
-    """A batch norm whose scales have both signs."""
-    generator = torch.Generator().manual_seed(1)
-    norm = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
-    with torch.no_grad():
-        norm.weight.copy_(torch.randn(channels, generator=generator))
-        norm.bias.copy_(torch.randn(channels, generator=generator))
-        norm.running_mean.fill_(0.3)
-        norm.running_var.fill_(0.7)
-    return norm.to(dtype)
-
-
-def one_by_one(z, norm, pooled):
-    y = norm(torch.relu(z))
-    return F.max_pool2d(y, 2) if pooled else y
-
-
-def with_gradients(function, z, norm):
-    """The output and the gradients of input, weight and bias, for gradients that differ from place to place."""
-    z = z.detach().requires_grad_()
-    y = function(z, norm)
-    towards = maps(*y.shape, dtype=torch.float32, seed=7).to(y.dtype)
-    return [y.detach(), *torch.autograd.grad(y, [z, norm.weight, norm.bias], towards)]
-
-
-SHAPES = [
-    pytest.param((4, 32, 8, 8), id="small"),
-    pytest.param((3, 5, 6, 4), id="few channels, no power of two"),
-    pytest.param((2, 600, 2, 2), id="more channels than lanes"),
-    pytest.param((64, 32, 16, 16), id="many chunks"),
-    pytest.param((1, 1, 2, 2), id="one channel"),
-]
-
-
-@pytest.mark.parametrize("pooled", [False, True])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_outputs_and_gradients_are_those_of_the_layers_in_float64(shape, pooled):
-    z = maps(*shape)
-    ours = with_gradients(lambda z, n: relu_norm(z, n, dropout=0.0 if pooled else None), z, norm_of(shape[1]))
-    norm = norm_of(shape[1], torch.float64)
-    theirs = with_gradients(lambda z, n: one_by_one(z, n, pooled), z.double(), norm)
-    for found, expected in zip(ours, theirs, strict=True):
-        assert found.dtype == torch.float32
-        torch.testing.assert_close(found.double(), expected, rtol=2e-4, atol=2e-5 * float(expected.abs().max()))
-
-
-@pytest.mark.parametrize("pooled", [False, True])
-def test_running_statistics_move_as_torchs_do(pooled):
-    z, ours, theirs = maps(8, 16, 8, 8), norm_of(16), norm_of(16)
-    for k in range(3):
-        relu_norm(z + k, ours, dropout=0.5 if pooled else None)
-        theirs(torch.relu(z + k))
-    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
-    torch.testing.assert_close(ours.running_var, theirs.running_var)
-    assert ours.num_batches_tracked == 3
-
-
-def test_the_variance_of_values_far_from_0_keeps_its_digits():
-    z, norm = maps(16, 8, 8, 8, offset=1_000.0), norm_of(8)
-    ours = relu_norm(z, norm)
-    theirs = norm_of(8, torch.float64)(z.double())
-    torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=2e-3)
-
-
-@pytest.mark.parametrize("pooled", [False, True])
-def test_bfloat16_is_float32_rounded_once(pooled):
-    z = maps(8, 32, 8, 8, torch.bfloat16)
-    dropout = 0.0 if pooled else None
-    assert torch.equal(
-        relu_norm(z, norm_of(32), dropout=dropout),
-        relu_norm(z.float(), norm_of(32), dropout=dropout).to(torch.bfloat16),
-    )
-
-
-def test_gradients_in_bfloat16_are_float32s_rounded_once():
-    z, norm = maps(8, 32, 8, 8, torch.bfloat16), norm_of(32)
-    towards = maps(8, 32, 8, 8, torch.bfloat16, seed=3)
-    found = []
-    for values in (z, z.float()):
-        values = values.detach().requires_grad_()
-        found.append(torch.autograd.grad(relu_norm(values, norm), values, towards.to(values.dtype))[0])
-    assert torch.equal(found[0], found[1].to(torch.bfloat16))
-
-
-def test_what_is_not_a_number_stays_so():
-    z = maps(2, 4, 4, 4)
-    z[0, 1, 2, 2] = math.nan
-    with_nan = relu_norm(z, norm_of(4), dropout=0.0)
-    assert with_nan[:, 1].isnan().all()
-    assert not with_nan[:, [0, 2, 3]].isnan().any()
-
-
-@pytest.mark.parametrize("sides", [(7, 6), (6, 7), (7, 7)])
-def test_odd_sides_are_pooled_as_torch_pools_them(sides):
-    z, dropout = maps(4, 8, *sides), Dropout(0.0)
-    behind = (nn.MaxPool2d(2), dropout)
-    ours = with_gradients(lambda z, n: relu_norm(z, n, behind=behind, dropout=0.0), z, norm_of(8))
-    theirs = with_gradients(lambda z, n: one_by_one(z, n, True), z, norm_of(8))
-    for found, expected in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-
-
-def constant(channels=32):
-    """A norm that gives 1 wherever its input is constant."""
-    norm = nn.BatchNorm2d(channels)
-    nn.init.ones_(norm.bias)
-    return norm
-
-
-def test_dropout_drops_its_share_and_scales_the_rest_by_the_exact_share_kept():
-    torch.manual_seed(0)
-    out = relu_norm(torch.zeros(16, 32, 20, 20), constant(), dropout=0.3)
-    assert out.unique().tolist() == pytest.approx([0, 1 / 0.7], rel=1e-6)
-    n = out.numel()
-    assert abs(int((out == 0).sum()) - 0.3 * n) < 5 * math.sqrt(n * 0.3 * 0.7)
-
-
-def test_dropout_draws_pictures_channels_and_pixels_apart():
-    torch.manual_seed(0)
-    kept = (relu_norm(torch.zeros(16, 32, 20, 20), constant(), dropout=0.5) > 0).double()
-    for dimension in range(4):
-        many = kept.shape[dimension] - 1
-        one, next_to_it = kept.narrow(dimension, 0, many), kept.narrow(dimension, 1, many)
-        agree = float((one == next_to_it).double().mean())
-        assert abs(agree - 0.5) < 5 * 0.5 / math.sqrt(one.numel())
-
-
-def test_dropout_passes_the_gradient_to_the_winner_of_a_place_that_it_passed():
-    torch.manual_seed(0)
-    z = maps(4, 8, 8, 8).abs().requires_grad_()
-    norm = nn.BatchNorm2d(8)
-    out = relu_norm(z, norm, dropout=0.5)
-    (dbias,) = torch.autograd.grad(out.sum(), norm.bias)
-    expected = (out != 0).double().sum(dim=(0, 2, 3)) * 2
-    torch.testing.assert_close(dbias.double(), expected)
-
-
-def test_dropout_follows_torchs_seed():
-    z, found = maps(4, 8, 8, 8), []
-    for seed in (4, 4, 5):
-        torch.manual_seed(seed)
-        found.append(relu_norm(z, norm_of(8), dropout=0.5))
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
-
-
-def squares32(counter, key):
-    """The paper's C code (arXiv:2004.06278, page 6), in Python's integers."""
-    mask = 2**64 - 1
-    x = y = counter * key & mask
-    z = y + key & mask
-    for plus in (y, z, y):
-        x = x * x + plus & mask
-        x = (x >> 32 | x << 32) & mask
-    return (x * x + z & mask) >> 32
-
-
-def test_draws_are_those_of_the_paper():
-    from numba import njit
-
-    from foveola.models.loops import numbers
-
-    draw = njit(lambda key, counter: numbers.draw(key, counter))  # which has no way in from Python of its own
-
-    key = 0x548C9DECBCE65297
-    for counter in (0, 1, 2, 12_345, 2**40 + 17):
-        assert draw(np.uint64(key), np.uint64(counter)) == squares32(counter, key)
-
-
-def test_the_number_of_threads_changes_no_bit():
-    z, threads, found = maps(32, 32, 16, 16, torch.bfloat16), torch.get_num_threads(), []
-    try:
-        for many in (1, 2):
-            torch.set_num_threads(many)
-            torch.manual_seed(0)
-            found.append(with_gradients(lambda z, n: relu_norm(z, n, dropout=0.3), z, norm_of(32)))
-    finally:
-        torch.set_num_threads(threads)
-    assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
+def maps(b, c, h, w, seed=0):
+    values = torch.randn((b, c, h, w), generator=torch.Generator().manual_seed(seed))
+    return values.contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -229,43 +41,6 @@ def test_max_pooling_lets_what_is_not_a_number_through_as_torch_does():
     assert torch.equal(max_pool(z).isnan(), F.max_pool2d(z, 2).isnan())
 
 
-def test_layers_that_belong_together_are_taken_together():
-    layers = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.BatchNorm2d(8)]
-    layers += [nn.MaxPool2d(2), Dropout(0.3), nn.Flatten(), nn.ReLU()]
-    found = list(pieces(layers))
-    assert [getattr(piece, "func", type(piece)) for piece in found] == [
-        nn.Conv2d, relu_norm, nn.Conv2d, relu_norm, nn.Flatten, nn.ReLU
-    ]  # fmt: skip
-    assert found[1].keywords == {"norm": layers[2]}
-    assert found[3].keywords == {"norm": layers[5], "behind": (layers[6], layers[7]), "dropout": 0.3}
-
-
-def test_a_pooling_of_another_kind_stays_on_its_own():
-    layers = [nn.ReLU(), nn.BatchNorm2d(8), nn.MaxPool2d(3, 2), Dropout(0.3)]
-    assert [getattr(piece, "func", type(piece)) for piece in pieces(layers)] == [relu_norm, nn.MaxPool2d, Dropout]
-
-
-def learned(model, images):
-    model.zero_grad()
-    logits = model(images)
-    F.cross_entropy(logits, torch.arange(len(images)) % 10).backward()
-    return {name: parameter.grad for name, parameter in model.named_parameters()}
-
-
-def test_a_step_of_vgg6_has_the_gradients_of_its_layers_one_by_one(monkeypatch):
-    model = vgg6(size=Size(16, 16), classes=10, pixels="unit").to(memory_format=torch.channels_last).train()
-    for layer in model:
-        if isinstance(layer, Dropout):
-            layer.p = 0.0
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (16, 16, 16, 3), dtype=torch.uint8, generator=generator).permute(0, 3, 1, 2)
-    other = copy.deepcopy(model)
-    found = learned(model, images)
-    monkeypatch.setattr(fused, "loops", lambda: None)
-    for name, expected in learned(other, images).items():
-        torch.testing.assert_close(found[name], expected, rtol=2e-3, atol=1e-5 + 1e-3 * float(expected.abs().max()))
-
-
 def test_where_there_are_no_loops_the_layers_run_one_by_one(monkeypatch):
     monkeypatch.setattr(fused, "loops", lambda: None)
     z = maps(2, 4, 4, 4).requires_grad_()
@@ -281,29 +56,6 @@ def test_where_nothing_may_be_compiled_there_are_no_loops():
     assert done.stdout.strip() == "None"
 
 
-@pytest.mark.parametrize(
-    "norm",
-    [nn.BatchNorm2d(4, affine=False), nn.BatchNorm2d(4, track_running_stats=False), nn.BatchNorm2d(4, momentum=None)],
-    ids=["nothing learned", "no running means", "means of all batches"],
-)
-def test_norms_that_the_loops_do_not_know_run_as_layers(norm):
-    z = maps(2, 4, 4, 4)
-    assert torch.equal(relu_norm(z, copy.deepcopy(norm)), norm(torch.relu(z)))
-
-
-def test_a_network_that_is_bfloat16_all_through_runs_as_layers():
-    z, norm = maps(2, 4, 4, 4, torch.bfloat16), norm_of(4).to(torch.bfloat16)
-    assert torch.equal(relu_norm(z, copy.deepcopy(norm)), norm(torch.relu(z)))
-
-
-def test_what_was_compiled_is_kept_under_the_content_of_all_files():
-    from foveola.models.loops.keeping import FOLDER
-
-    relu_norm(maps(2, 4, 4, 4), norm_of(4), dropout=0.5)
-    kept = {path.name.split("-")[0] for path in FOLDER.rglob("*.nbi")}
-    assert {"norm.add_relu", "norm.normalise", "norm.relu_norm_pool_drop", "numbers.draw"} <= kept
-
-
 def test_the_loops_take_as_many_threads_as_torch():
     from foveola.models.loops.threads import library
 
@@ -314,11 +66,3 @@ def test_the_loops_take_as_many_threads_as_torch():
             assert library().omp_get_max_threads() == many
     finally:
         torch.set_num_threads(threads)
-
-
-def test_answers_are_given_by_the_layers_one_by_one():
-    model = vgg6(size=Size(8, 8), classes=2).eval()
-    seen = []
-    model.norm1.register_forward_hook(lambda *_: seen.append("norm1"))
-    model(torch.zeros((2, 3, 8, 8), dtype=torch.uint8))
-    assert seen == ["norm1"]

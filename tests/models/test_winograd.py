@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from foveola.models import fused
-from foveola.models.winograd import convolve, gradients, image_gradient
+from foveola.models import fused, norms
+from foveola.models.winograd import convolve, convolve_adding, gradients, image_gradient, image_gradient_adding
 
 pytestmark = pytest.mark.skipif(fused.loops() is None, reason="the loops need Linux and numba")
 
@@ -97,6 +97,69 @@ def test_the_biases_gradient_is_the_sum_of_what_came_back(case):
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-6 * float(dy.abs().sum()) / dy.shape[1])
 
 
+def numbers_of(channels):
+    """Mean, inverse deviation, scale and offset of a batch norm, (4, channels): scales of both signs, no offset of 0."""
+    return torch.randn((4, channels), generator=torch.Generator().manual_seed(5)).add_(0.1)
+
+
+def written(x, numbers):
+    """relu(x) * scale + offset by the pass that writes it."""
+    y, channels = torch.empty_like(x), x.shape[1]
+    scale, offset = fused.addresses(numbers)[2:]
+    fused.loops().relu_norm(32, x.data_ptr(), x.numel(), channels, scale, offset, y.data_ptr())
+    return y
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_map_that_waits_for_its_norm_is_taken_as_if_it_were_written_to_the_last_bit(case):
+    x, weight, dy = made(*case)
+    numbers = numbers_of(x.shape[1])
+    y = written(x, numbers)
+    assert torch.equal(
+        convolve_adding(x, weight, None, case[4], norm=numbers[2:])[0], convolve(y, weight, None, case[4])
+    )
+    for found, expected in zip(gradients(x, dy, case[4], norm=numbers[2:]), gradients(y, dy, case[4]), strict=True):
+        assert torch.equal(found, expected)
+
+
+def norm_of(channels):
+    norm = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.25)
+    nn.init.constant_(norm.running_mean, 0.3)
+    return norm
+
+
+SHORT = pytest.param((3, 8, 16, (36, 120), (1, 1)), id="a last strip without rows")
+
+
+@pytest.mark.parametrize("case", [*CASES, SHORT])
+@pytest.mark.parametrize("bias", [0.0, 1_000.0], ids=["near 0", "far from 0"])
+def test_what_is_added_up_gives_the_statistics_of_the_map(case, bias):
+    x, weight, _ = made(*case)
+    z, added = convolve_adding(x, weight, torch.full((len(weight),), bias), case[4])
+    found, r = norm_of(len(weight)), torch.relu(z).double()
+    numbers = norms.statistics(z, found, added).double()
+    expected = norm_of(len(weight)).double()
+    expected(r)
+    torch.testing.assert_close(numbers[0], r.mean((0, 2, 3)), rtol=2e-5, atol=1e-6)
+    inverse = 1 / (r.var((0, 2, 3), correction=0) + 1e-3).sqrt()
+    torch.testing.assert_close(numbers[1], inverse, rtol=1e-4, atol=0)
+    torch.testing.assert_close(found.running_mean.double(), expected.running_mean, rtol=2e-5, atol=1e-6)
+    torch.testing.assert_close(found.running_var.double(), expected.running_var, rtol=1e-4, atol=0)
+    assert found.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("case", [*CASES, SHORT])
+def test_the_sums_beside_a_gradient_are_those_of_the_whole_map(case):
+    x, weight, dy = made(*case)
+    mean = torch.linspace(-1, 1, x.shape[1])
+    found, sums = image_gradient_adding(dy, weight, case[4], beside=x, mean=mean)
+    assert torch.equal(found, image_gradient(dy, weight, case[4]))
+    beside = torch.relu(x).double() - mean.double()[:, None, None]
+    for some, expected in zip(sums, (found.double(), found.double() * beside), strict=True):
+        most = 1e-6 * float(expected.abs().sum((0, 2, 3)).max())
+        torch.testing.assert_close(some.double().sum(0), expected.sum((0, 2, 3)), rtol=0, atol=most)
+
+
 def test_the_error_is_at_most_three_times_torchs():
     x, weight, _ = made(50, 64, 64, (16, 16), (1, 1))
     expected = exact(x, weight, None, (1, 1))
@@ -129,7 +192,8 @@ def test_a_layer_that_shares_its_taps_sums_both_gradients():
 
     layer = nn.Conv2d(8, 8, 3, padding=1, bias=False)
     x, towards = maps(2, 8, 8, 8), maps(2, 8, 8, 8, seed=4)
-    twice = _Convolution.apply(_Convolution.apply(x, layer.weight, None, (1, 1)), layer.weight, None, (1, 1))
+    once = _Convolution.apply(x, layer.weight, None, (1, 1), False)
+    twice = _Convolution.apply(once, layer.weight, None, (1, 1), False)
     (found,) = torch.autograd.grad(twice, [layer.weight], towards)
     weight = layer.weight.detach().double().requires_grad_()
     (expected,) = torch.autograd.grad(

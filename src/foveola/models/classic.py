@@ -15,8 +15,9 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from foveola.errors import UsageError
-from foveola.models.fused import can_fuse, pieces
+from foveola.models.fused import can_fuse
 from foveola.models.layers import ConvSame, Dropout, Init, MaxPoolSame, Normalise, Scale, initialise
+from foveola.models.together import pieces
 from foveola.types import Size
 
 Share = Annotated[float, Ge(0), Lt(1)]

@@ -1,4 +1,4 @@
-"""Convolutions of a network that learns, computed by `loops.winograd` and `loops.weights` where that is faster.
+"""Convolutions of a network that learns, computed by `winograd` and `direct` where that is faster.
 
 That is in float32 on processors with AVX2 and without AVX-512: most laptops. What comes out is what torch would give, but for
 the rounding of float32: with 3x3 taps the error is about twice that of torch's (docs/why/speed.md).
@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.profiler import record_function
 
 from foveola.models import winograd
+from foveola.models.direct import narrow_gradients, weight_gradient
 from foveola.models.fused import loops
+from foveola.models.layers import ConvSame
 
 LEAST_PIXELS, LEAST_TAPS = 25, 9
 """Smaller maps and kernels are left to torch: too little is done with a tile (docs/why/speed.md)."""
@@ -33,6 +36,10 @@ def own_convolutions(device: torch.device, dtype: torch.dtype) -> contextlib.Abs
     'nullcontext'
     """
     return _Convolutions() if loops_pay(device, dtype) else contextlib.nullcontext()
+
+
+_ON: ContextVar[bool] = ContextVar("_ON", default=False)
+"""Whether such a context is entered."""
 
 
 def loops_pay(device: torch.device, dtype: torch.dtype) -> bool:
@@ -51,6 +58,15 @@ def _pays() -> bool:
 
 class _Convolutions(TorchFunctionMode):
     """Takes the calls of conv2d that `fits` says yes to, whatever the network they are in."""
+
+    def __enter__(self) -> Self:
+        self._before = _ON.set(True)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *why: Any) -> None:
+        super().__exit__(*why)  # type: ignore[no-untyped-call]
+        _ON.reset(self._before)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -73,17 +89,52 @@ def _conv2d(
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
     if not fits(input, weight, _pair(padding)) or (bias is not None and bias.dtype != weight.dtype):
         return F.conv2d(input, weight, bias, padding=padding)
-    out: Tensor = _Convolution.apply(input, weight, bias, _pair(padding))  # type: ignore[no-untyped-call]
+    out: Tensor = _Convolution.apply(input, weight, bias, _pair(padding), False)  # type: ignore[no-untyped-call]
+    return out
+
+
+def quick(layer: nn.Conv2d, images: Sequence[int]) -> bool:
+    """Whether this layer has 3x3 taps, padded by 1, which here and now are `winograd`'s for float32 images (b, C, H, W)."""
+    return _same(layer, images) and tuple(layer.kernel_size) == (3, 3) and _quick(images, layer.weight.shape, (1, 1))
+
+
+def narrow(layer: nn.Conv2d, images: Sequence[int]) -> bool:
+    """Whether its map is as large as float32 images (b, C, H, W) are, and the gradient of its weights is `loops.narrow`'s."""
+    return _same(layer, images) and not quick(layer, images) and _narrow(images, layer.weight.shape, _half(layer))
+
+
+def _same(layer: nn.Conv2d, images: Sequence[int]) -> bool:
+    """Whether the loops may have this layer, of stride 1 and padded to the same size."""
+    if not (_ON.get() and _learns(images, layer.weight) and layer.kernel_size[0] % 2 == layer.kernel_size[1] % 2 == 1):
+        return False
+    plain = layer.stride == layer.dilation == (1, 1) and layer.groups == 1
+    padded = isinstance(layer, ConvSame) or layer.padding == _half(layer)
+    return plain and padded and (layer.bias is None or layer.bias.dtype == torch.float32)
+
+
+def _half(layer: nn.Conv2d) -> tuple[int, int]:
+    return layer.kernel_size[0] // 2, layer.kernel_size[1] // 2
+
+
+def added_up(layer: nn.Conv2d, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    """What the layer makes of these images, and what `winograd.convolve_adding` has added up of it, if it is `quick`."""
+    if images.dtype != torch.float32 or not quick(layer, images.shape):
+        return layer(images), None
+    out: tuple[Tensor, Tensor] = _Convolution.apply(images, layer.weight, layer.bias, (1, 1), True)  # type: ignore[no-untyped-call]
     return out
 
 
 def fits(images: Tensor, weight: Tensor, padding: tuple[int, int]) -> bool:
     """Whether the loops take this convolution: images (b, C, H, W), weight (outputs, C, h, w), stride 1, one group."""
-    if not (torch.is_grad_enabled() and weight.requires_grad and images.ndim == 4):
-        return False
-    if images.dtype != torch.float32 or weight.dtype != torch.float32 or images.shape[1] != weight.shape[1]:
+    if images.dtype != torch.float32 or not _learns(images.shape, weight):
         return False
     return any(way(images.shape, weight.shape, padding) for way in (_quick, _direct, _narrow))
+
+
+def _learns(images: Sequence[int], weight: Tensor) -> bool:
+    """Whether weights of float32 learn from images of this shape."""
+    learns = torch.is_grad_enabled() and weight.requires_grad and weight.dtype == torch.float32
+    return learns and len(images) == 4 and images[1] == weight.shape[1]
 
 
 def _quick(images: Sequence[int], weight: Sequence[int], padding: tuple[int, int]) -> bool:
@@ -113,7 +164,9 @@ def _sides(images: Sequence[int], weight: Sequence[int], padding: tuple[int, int
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
+    def forward(
+        ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int], adding: bool
+    ) -> Tensor | tuple[Tensor, Tensor]:
         images = images.contiguous(memory_format=torch.channels_last)
         ctx.save_for_backward(images, weight)
         ctx.padding, ctx.has_bias = padding, bias is not None
@@ -121,11 +174,15 @@ class _Convolution(torch.autograd.Function):
         if not ctx.quick:
             return F.conv2d(images, weight, bias, 1, padding)
         with record_function(NAMES[0]):
-            return winograd.convolve(images, weight, bias, padding)
+            if not adding:
+                return winograd.convolve(images, weight, bias, padding)
+            out = winograd.convolve_adding(images, weight, bias, padding)
+        ctx.mark_non_differentiable(out[1])
+        return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         images, weight = ctx.saved_tensors
         dy = dy.contiguous(memory_format=torch.channels_last)
         towards_images = _image_gradient(images, weight, dy, ctx) if ctx.needs_input_grad[0] else None
@@ -140,7 +197,7 @@ class _Convolution(torch.autograd.Function):
             towards_bias = None
         elif towards_bias is None:
             towards_bias = dy.sum((0, 2, 3))
-        return towards_images, towards_weight, towards_bias, None
+        return towards_images, towards_weight, towards_bias, None, None
 
 
 def _image_gradient(images: Tensor, weight: Tensor, dy: Tensor, ctx: Any) -> Tensor:
@@ -151,34 +208,6 @@ def _image_gradient(images: Tensor, weight: Tensor, dy: Tensor, ctx: Any) -> Ten
         dy, images, weight, None, [1, 1], ctx.padding, [1, 1], False, [0, 0], 1, [True, False, False]
     )[0]
     return out
-
-
-def weight_gradient(images: Tensor, dy: Tensor, shape: Sequence[int], padding: tuple[int, int]) -> Tensor:
-    """The gradient of a convolution's weights, of this shape: (outputs, C, h, w), float32, channels-last.
-
-    images: (b, C, H, W); dy: (b, outputs, H', W'), the gradient of what came out; both float32, channels-last.
-    """
-    run: Any = loops()
-    n, inputs, height, width = images.shape
-    outputs, _, *kernel = shape
-    sums = torch.empty((run.GROUPS, outputs, *kernel, inputs))
-    where = (images.data_ptr(), dy.data_ptr(), sums.data_ptr())
-    run.add_weight_gradients(32, *where, n, height, width, inputs, outputs, *kernel, *padding)
-    return sums.sum(0).permute(0, 3, 1, 2)
-
-
-def narrow_gradients(
-    images: Tensor, dy: Tensor, shape: Sequence[int], padding: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """The same for maps of few channels, and the gradient of the bias, (outputs,)."""
-    run: Any = loops()
-    outputs, inputs, *kernel = shape
-    padded = F.pad(images, (padding[1], padding[1], padding[0], padding[0]))
-    padded = padded.contiguous(memory_format=torch.channels_last)
-    sums, totals = torch.empty((run.CHUNKS, *kernel, inputs, outputs)), torch.empty((run.CHUNKS, outputs))
-    where = (padded.data_ptr(), dy.data_ptr(), sums.data_ptr(), totals.data_ptr())
-    run.add_narrow_gradients(32, *where, *(padded.shape[k] for k in (0, 2, 3)), inputs, outputs, *kernel)
-    return sums.sum(0).permute(3, 2, 0, 1), totals.sum(0)
 
 
 def _pair(value: int | Sequence[int]) -> tuple[int, int]:

@@ -32,17 +32,47 @@ def convolve(images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple
     images: (b, C, H, W), channels-last; weight: (outputs, C, 3, 3); bias: (outputs,); all float32, C and outputs multiples of
     8. A negative padding leaves out pixels at the border.
     """
-    return _convolved(images, weight, bias, padding, turned=False)
+    return _convolved(images, weight, bias, padding)[0]
+
+
+def convolve_adding(
+    images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int], *, norm: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The same, and what `norms.statistics` has to know of it, float32 (3, strips, outputs).
+
+    norm: scale and offset, (2, C): the images still wait for their ReLU and batch norm, relu(images) * scale + offset.
+    """
+    return _convolved(images, weight, bias, padding, norm=norm, adding=True)
 
 
 def image_gradient(dy: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
     """The gradient of what went in: the convolution of dy, (b, outputs, H', W'), with the taps turned by half a turn."""
-    return _convolved(dy, weight.transpose(0, 1), None, (2 - padding[0], 2 - padding[1]), turned=True)
+    return _convolved(dy, weight.transpose(0, 1), None, (2 - padding[0], 2 - padding[1]), turned=True)[0]
+
+
+def image_gradient_adding(
+    dy: Tensor, weight: Tensor, padding: tuple[int, int], *, beside: Tensor, mean: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The same where batch norm, of this mean, (C,), and relu(beside) was what went in; and sums, float32 (2, strips, C).
+
+    They are of the gradient, and of its products with relu(beside) - mean: what `norms.gradients` has to know.
+    """
+    turned = 2 - padding[0], 2 - padding[1]
+    out, added = _convolved(dy, weight.transpose(0, 1), None, turned, turned=True, adding=True, beside=(beside, mean))
+    return out, added[1:]
 
 
 def _convolved(
-    images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int], *, turned: bool
-) -> Tensor:
+    images: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    padding: tuple[int, int],
+    *,
+    turned: bool = False,
+    norm: Tensor | None = None,
+    adding: bool = False,
+    beside: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
     n, inputs, height, width = images.shape
     outputs, panel = len(weight), _panel(len(weight))
     shape = n, outputs, height + 2 * padding[0] - 2, width + 2 * padding[1] - 2
@@ -53,8 +83,10 @@ def _convolved(
     _loops().spread_taps(32, taps.data_ptr(), values.data_ptr(), outputs * inputs, int(turned))
     where = images.data_ptr(), values.data_ptr(), bias.data_ptr(), out.data_ptr()
     memory, each = _memory(shape[2], shape[3], inputs, outputs)
-    _loops().convolve(32, *where, n, height, width, inputs, outputs, *padding, panel, memory.data_ptr(), each)
-    return out
+    added = torch.empty((3, n * _loops().strips.cut_of(*shape[2:])[0], outputs) if adding else 0)
+    fused = _address(norm), added.data_ptr(), *((one.data_ptr() for one in beside) if beside else (0, 0))
+    _loops().convolve(32, *where, n, height, width, inputs, outputs, *padding, panel, memory.data_ptr(), each, *fused)
+    return out, added
 
 
 def _memory(rows: int, columns: int, inputs: int, outputs: int) -> tuple[Tensor, int]:
@@ -63,10 +95,12 @@ def _memory(rows: int, columns: int, inputs: int, outputs: int) -> tuple[Tensor,
     return torch.empty(torch.get_num_threads() * each, dtype=torch.uint8), each
 
 
-def gradients(images: Tensor, dy: Tensor, padding: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def gradients(
+    images: Tensor, dy: Tensor, padding: tuple[int, int], *, norm: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The gradients of the weights, (outputs, C, 3, 3), channels-last, and of the bias, (outputs,).
 
-    images: (b, C, H, W); dy: (b, outputs, H', W'); both channels-last.
+    images: (b, C, H, W); dy: (b, outputs, H', W'); both channels-last. norm: as for `convolve_adding`.
     """
     run = _loops()
     n, inputs, height, width = images.shape
@@ -76,10 +110,14 @@ def gradients(images: Tensor, dy: Tensor, padding: tuple[int, int]) -> tuple[Ten
     where = images.data_ptr(), dy.data_ptr(), sums.data_ptr()
     memory, each = _memory(dy.shape[2], dy.shape[3], inputs, outputs)
     sizes = n, height, width, inputs, outputs, *padding, shares
-    run.add_gradients_3x3(32, *where, *sizes, totals.data_ptr(), memory.data_ptr(), each)
+    run.add_gradients_3x3(32, *where, *sizes, totals.data_ptr(), memory.data_ptr(), each, _address(norm))
     taps = torch.empty((outputs, 3, 3, inputs))
     run.gather_taps(32, sums.data_ptr(), taps.data_ptr(), shares, outputs, inputs)
     return taps.permute(0, 3, 1, 2), totals.sum(0)
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
 
 
 def _loops() -> Any:

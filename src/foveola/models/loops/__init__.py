@@ -23,13 +23,14 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
     raise ImportError("NUMBA_DISABLE_JIT is set: nothing can be compiled")
 
 with kept():
-    from foveola.models.loops import strips
+    from foveola.models.loops import narrow, strips
     from foveola.models.loops.back import add_gradients, coefficients, relu_norm_back
     from foveola.models.loops.bottleneck import bottleneck, memory_of
     from foveola.models.loops.narrow import add_narrow_gradients
-    from foveola.models.loops.norm import add_relu, normalise, relu_norm, relu_norm_pool_drop
+    from foveola.models.loops.norm import add_relu, relu_norm, relu_norm_pool_drop
     from foveola.models.loops.numbers import lanes_of
     from foveola.models.loops.pool import max_pool, max_pool_back
+    from foveola.models.loops.statistics import normalise, normalise_strips
     from foveola.models.loops.threads import CHUNKS, pool
     from foveola.models.loops.weights import GROUPS, add_weight_gradients
     from foveola.models.loops.winograd import add_gradients_3x3, convolve, gather_taps, spread_taps
@@ -39,5 +40,5 @@ pool()  # an ImportError where torch's threads can't be had
 __all__ = [
     "CHUNKS", "GROUPS", "add_gradients", "add_gradients_3x3", "add_narrow_gradients", "add_relu", "add_weight_gradients",
     "bottleneck", "coefficients", "convolve", "gather_taps", "lanes_of", "max_pool", "max_pool_back", "memory_of",
-    "normalise", "relu_norm", "relu_norm_back", "relu_norm_pool_drop", "spread_taps", "strips",
+    "narrow", "normalise", "normalise_strips", "relu_norm", "relu_norm_back", "relu_norm_pool_drop", "spread_taps", "strips",
 ]  # fmt: skip

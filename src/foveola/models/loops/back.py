@@ -70,14 +70,14 @@ def add_gradients(data):
 def coefficients(data):
     """The gradients of weight and bias, and dz = (factors[0] dy + factors[1] r + factors[2]) where z > 0.
 
-    sums, products, channels, pixels, keep, weight, numbers, dweight, dbias, factors. sums, products: of `add_gradients`;
-    keep: what dropout multiplied by, a float64's bits; numbers: as `norm.normalise` gives them; the three last are
-    written, float32 (channels,), factors (3, channels).
+    sums, products, channels, pixels, keep, weight, numbers, dweight, dbias, factors, n. sums, products: n numbers each, of
+    `add_gradients` or of `strips.gather`; keep: what dropout multiplied by, a float64's bits; numbers: as
+    `statistics.normalise` gives them; dweight, dbias and factors are written, float32 (channels,), factors (3, channels).
     """
-    words = words_of(data, 10)
+    words = words_of(data, 11)
     channels, alone = words[2], own_part(1)
     if alone.start < alone.stop:
-        size = CHUNKS * lanes_of(channels)
+        size = words[10]
         added = by_channel(float32s(words[0], size), channels), by_channel(float32s(words[1], size), channels)
         weight, numbers = float32s(words[5], channels), float32s(words[6], 2 * channels)
         dweight, dbias = float32s(words[7], channels), float32s(words[8], channels)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from foveola.models.loops.numbers import HOW, by_channel, draw, float_of_bits, get, lanes_of, put, relu, repeated
+from foveola.models.loops.numbers import HOW, draw, float_of_bits, get, lanes_of, put, relu, repeated
 from foveola.models.loops.pool import DROPPED
-from foveola.models.loops.threads import CHUNKS, Task, feature_map, float32s, own_chunks, own_part, uint8s, words_of
+from foveola.models.loops.threads import CHUNKS, Task, feature_map, float32s, own_chunks, uint8s, words_of
 
 
 @njit(**HOW)
@@ -25,7 +25,8 @@ def _add_relu(z, shift, sums, squares):
 
 
 @njit(**HOW)
-def _first(z, channels):
+def first_pixel(z, channels):
+    """The first pixel's relu(z): float32 (channels,)."""
     out = np.empty(channels, np.float32)
     for c in range(channels):
         out[c] = relu(get(z, c))
@@ -38,7 +39,7 @@ def _add_chunk(z, channels, k, sums, squares):
     step = -(-len(z) // (lanes * CHUNKS)) * lanes
     sums[:], squares[:] = 0, 0
     # Squares of what is far from 0 lose digits: take the first pixel for 0.
-    _add_relu(z[k * step : (k + 1) * step], repeated(_first(z, channels), lanes), sums, squares)
+    _add_relu(z[k * step : (k + 1) * step], repeated(first_pixel(z, channels), lanes), sums, squares)
 
 
 @Task
@@ -53,44 +54,6 @@ def add_relu(data):
     for k in own_chunks():
         sums, squares = float32s(words[3] + 4 * k * lanes, lanes), float32s(words[4] + 4 * k * lanes, lanes)
         _add_chunk(z, channels, k, sums, squares)
-
-
-@Task
-def normalise(data):
-    """What `add_relu` has added up becomes the batch's statistics; the running ones move on as torch moves them.
-
-    z, n, channels, sums, squares, weight, bias, running mean, running variance, momentum, eps, numbers. The first five are
-    those of `add_relu`; momentum and eps are float64's bits; numbers, written, are float32 (4, channels), the rest are
-    (channels,): mean of relu(z), inverse = 1 / sqrt(variance + eps), and norm(x) = x * scale + offset. The variance of a
-    batch is biased, the running one is not.
-    """
-    words = words_of(data, 12)
-    channels, alone = words[2], own_part(1)
-    if alone.start < alone.stop:
-        lanes = lanes_of(channels)
-        shift = _first(feature_map(data, words[0], words[1]), channels)
-        sums, squares = float32s(words[3], CHUNKS * lanes), float32s(words[4], CHUNKS * lanes)
-        added = by_channel(sums, channels), by_channel(squares, channels)
-        learned = float32s(words[5], channels), float32s(words[6], channels)
-        running = float32s(words[7], channels), float32s(words[8], channels)
-        rates, numbers = words.view(np.float64), float32s(words[11], 4 * channels)
-        _statistics(added, shift, words[1] // channels, learned, running, rates[9], rates[10], numbers)
-
-
-@njit(**HOW)
-def _statistics(added, shift, n, learned, running, momentum, eps, numbers):
-    channels, (weight, bias), (running_mean, running_var) = len(shift), learned, running
-    mean, inverse = numbers[:channels], numbers[channels : 2 * channels]
-    scale, offset = numbers[2 * channels : 3 * channels], numbers[3 * channels :]
-    for c in range(channels):
-        off = added[0][c] / n
-        variance = max(added[1][c] / n - off * off, 0.0)
-        mean[c] = shift[c] + off
-        inverse[c] = 1 / np.sqrt(variance + eps)
-        running_mean[c] += momentum * (mean[c] - running_mean[c])
-        running_var[c] += momentum * (variance * n / max(n - 1, 1) - running_var[c])
-        scale[c] = weight[c] * inverse[c]
-        offset[c] = bias[c] - mean[c] * scale[c]
 
 
 @njit(**HOW)

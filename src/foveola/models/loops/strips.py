@@ -10,10 +10,12 @@ import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
-from foveola.models.loops.numbers import HOW
+from foveola.models.loops.numbers import HOW, relu
+from foveola.models.loops.rows import finished, finished_with_products, finished_with_squares, normed
 from foveola.models.loops.threads import float32s
 from foveola.models.loops.tiles import ROWS
 from foveola.models.loops.transforms import back_to_pixels, transform_gradients, transform_pixels
+from foveola.models.loops.vectors import WIDE
 
 PLANES, SIDE, MARGIN = 36, 4, 2
 TILES = 48
@@ -64,19 +66,25 @@ def clear(target, begin, end):
 
 
 @njit(**HOW)
-def _copy_in(image, shape, top, left, to, rows, columns):
+def _copy_in(image, shape, top, left, to, rows, columns, norm):
     """Copy so many rows and columns of an image, from (top, left) on; where they lie outside of it they are zero.
 
-    image, to: addresses; shape: height, width, channels.
+    image, to: addresses; shape: height, width, channels; norm: as in `spread`.
     """
     height, width, channels = shape
     begin = min(columns, max(0, -left)) * channels
     end = max(begin, min(columns, width - left) * channels)
     for row in range(rows):
-        line, inside = to + 4 * row * columns * channels, 0 <= top + row < height
-        copy(image + 4 * ((top + row) * width + left) * channels, line, begin, end if inside else begin)
+        line = to + 4 * row * columns * channels
+        beyond = end if 0 <= top + row < height else begin
+        source, pixels = image + 4 * ((top + row) * width + left) * channels, (beyond - begin) // channels
+        if not norm:
+            copy(source, line, begin, beyond)
+        elif pixels:
+            at = source + 4 * begin, line + 4 * begin, norm, norm + 4 * channels
+            normed(at, pixels, channels // WIDE)
         clear(line, 0, begin)
-        clear(line, end if inside else begin, columns * channels)
+        clear(line, beyond, columns * channels)
 
 
 @njit(**HOW)
@@ -90,18 +98,19 @@ def add_pixels(totals, patch, pixels):
 
 
 @njit(**HOW)
-def spread(maps, shape, origin, margin, cut, part, patch, planes, plane, totals):
+def spread(maps, shape, origin, margin, cut, part, patch, planes, plane, totals, norm):
     """Transform the strips of a part, range of their numbers, into planes: pixels where there is a margin, else gradients.
 
     maps: address (pictures, *shape); origin: where the first strip's first pixel lies; patch: room for one strip's pixels;
-    totals: an array to which they are added by channel, or an empty one.
+    totals: an array to which they are added by channel, or an empty one; norm: 0, or the address of scale and offset,
+    (2, channels), of a batch norm that the maps, and a ReLU before it, still wait for.
     """
     strips, down, across, _ = cut
     channels, columns = shape[2], across * SIDE + margin
     for strip in part:
         image = maps + 4 * (strip // strips) * shape[0] * shape[1] * channels
         top = origin[0] + strip % strips * down * SIDE
-        _copy_in(image, shape, top, origin[1], patch, down * SIDE + margin, columns)
+        _copy_in(image, shape, top, origin[1], patch, down * SIDE + margin, columns, norm)
         if len(totals):
             add_pixels(totals, patch, (down * SIDE + margin) * columns)
         for tile in range(down * across):
@@ -115,21 +124,42 @@ def spread(maps, shape, origin, margin, cut, part, patch, planes, plane, totals)
 
 
 @njit(**HOW)
-def gather(planes, plane, cut, part, patch, bias, maps, shape):
-    """Transform the strips of a part back, add the bias and write what belongs to maps: address (pictures, *shape)."""
+def gather(planes, plane, cut, part, patch, bias, maps, shape, added, beside, mean):
+    """Transform the strips of a part back, add the bias and write what belongs to maps: address (pictures, *shape).
+
+    added: three addresses (strips, channels), or zeros. With x = relu(maps), each strip's x of its first pixel is written,
+    and the sums of what x differs from it and of the squares of that. With `beside`, address (pictures, *shape) of what
+    gradients belong to, x = relu(beside), it is the sums of the gradients and of their products with x - mean, address.
+    """
     strips, down, across, _ = cut
     rows, columns, channels = shape
-    line = across * SIDE * channels
+    line, vectors = across * SIDE * channels, channels // WIDE
     for strip in part:
         for tile in range(down * across):
             source = planes + 4 * ((strip - part.start) * down * across + tile) * channels
             target = patch + 4 * (tile // across * line + tile % across * channels) * SIDE
-            back_to_pixels(source, target, 6 * plane, plane, line, channels, channels // 8)
-        top = strip % strips * down * SIDE
+            back_to_pixels(source, target, 6 * plane, plane, line, channels, vectors)
+        top, own = strip % strips * down * SIDE, 4 * strip * channels
+        about, sums, products = added[0] + own, added[1] + own, added[2] + own
+        if added[1]:
+            clear(sums, 0, channels)
+            clear(products, 0, channels)
+            if not beside:
+                _relu_pixel(patch, bias, about, channels)
         for row in range(min(down * SIDE, rows - top)):
-            for column in range(columns):
-                to = maps + 4 * ((strip // strips * rows + top + row) * columns + column) * channels
-                pixel = float32s(patch + 4 * (row * line + column * channels), channels)
-                out, offset = float32s(to, channels), float32s(bias, channels)
-                for c in range(channels):
-                    out[c] = pixel[c] + offset[c]
+            place = 4 * ((strip // strips * rows + top + row) * columns) * channels
+            source, target = patch + 4 * row * line, maps + place
+            if not added[1]:
+                finished((source, target, bias), columns, vectors)
+            elif beside:
+                at = source, target, beside + place, bias, mean, sums, products
+                finished_with_products(at, columns, vectors)
+            else:
+                finished_with_squares((source, target, bias, about, sums, products), columns, vectors)
+
+
+@njit(**HOW)
+def _relu_pixel(pixel, bias, to, channels):
+    some, offset, out = float32s(pixel, channels), float32s(bias, channels), float32s(to, channels)
+    for c in range(channels):
+        out[c] = relu(some[c] + offset[c])

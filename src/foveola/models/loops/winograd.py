@@ -49,19 +49,21 @@ def gather_taps(data):
 @Task
 def convolve(data):
     """Words: x, weight, bias, y, n, height, width, inputs, outputs, padding above and to the left, panel, memory, its bytes
-    for each thread.
+    for each thread, norm, added, beside, mean.
 
     x: float32 (n, height, width, inputs); weight: transformed, (36, outputs / panel, inputs, panel); bias: (outputs,);
     y: (n, height + 2 padding - 2, the same of the width, outputs), is written whole. Inputs and outputs are multiples of 8;
-    panel is one of 24, 16, 8 and a divisor of outputs. A negative padding leaves out pixels at the border.
+    panel is one of 24, 16, 8 and a divisor of outputs. A negative padding leaves out pixels at the border. The last four
+    may be 0: norm as in `strips.spread`; added: (3, n * strips, outputs), beside and mean as in `strips.gather`.
     """
-    words = words_of(data, 14)
+    words = words_of(data, 18)
     n, height, width, inputs, outputs = words[4], words[5], words[6], words[7], words[8]
     above, left, panel = words[9], words[10], words[11]
     shape = height + 2 * above - 2, width + 2 * left - 2, outputs
     cut = cut_of(shape[0], shape[1])
     strips, tiles, together = cut[0], cut[1] * cut[2], cut[3]
-    plane, product = plane_of(cut, inputs), plane_of(cut, outputs)
+    plane, product, each = plane_of(cut, inputs), plane_of(cut, outputs), 4 * n * strips * outputs
+    added = (words[15], words[15] + each, words[15] + 2 * each) if words[15] else (0, 0, 0)
     values, no_totals = words[12] + own_thread() * words[13], float32s(words[0], 0)
     products, patch = values + 4 * PLANES * plane, values + 4 * PLANES * (plane + product)
     # The rows behind the last are multiplied too, and what happens to be there could take its time.
@@ -69,17 +71,18 @@ def convolve(data):
     own = own_part(n * strips)
     for begin in range(own.start, own.stop, together):
         part = range(begin, min(own.stop, begin + together))
-        spread(words[0], (height, width, inputs), (-above, -left), MARGIN, cut, part, patch, values, plane, no_totals)
+        maps, origin = (height, width, inputs), (-above, -left)
+        spread(words[0], maps, origin, MARGIN, cut, part, patch, values, plane, no_totals, words[14])
         for k in range(PLANES):
             v, m = values + 4 * k * plane, products + 4 * k * product
             multiply(v, words[1] + 4 * k * inputs * outputs, m, len(part) * tiles, inputs, outputs, panel)
-        gather(products, product, cut, part, patch, words[2], words[3], shape)
+        gather(products, product, cut, part, patch, words[2], words[3], shape, added, words[16], words[17])
 
 
 @Task
 def add_gradients_3x3(data):
     """Words: x, dy, sums, n, height, width, inputs, outputs, padding above and to the left, shares, totals, memory, its bytes
-    for each thread.
+    for each thread, norm.
 
     x: (n, height, width, inputs); dy: (n, height + 2 padding - 2, the same of the width, outputs); sums: (shares, 36,
     outputs, inputs) for `gather_taps` and totals of dy: (shares, outputs), each over a share of the pictures, are written
@@ -109,10 +112,9 @@ def add_gradients_3x3(data):
         end = n * (share + 1) // shares * strips
         for begin in range(n * share // shares * strips, end, together):
             part = range(begin, min(end, begin + together))
-            spread(
-                words[0], (height, width, inputs), (-above, -left), MARGIN, cut, part, patch, values, plane, no_totals
-            )
-            spread(words[1], shape, (0, 0), 0, cut, part, patch, gradients, other, totals)
+            maps, origin = (height, width, inputs), (-above, -left)
+            spread(words[0], maps, origin, MARGIN, cut, part, patch, values, plane, no_totals, words[14])
+            spread(words[1], shape, (0, 0), 0, cut, part, patch, gradients, other, totals, 0)
             for k in range(PLANES):
                 at = values + 4 * k * plane, gradients + 4 * k * other
                 to = sums + 4 * k * outputs * inputs
