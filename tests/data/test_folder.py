@@ -4,8 +4,9 @@ import shutil
 import numpy as np
 import pytest
 
-from foveola.data.dataset import Files, printable, read_file
+from foveola.data.dataset import printable
 from foveola.data.folder import open_folder
+from foveola.data.sources import Files, read_file
 from foveola.errors import DataError, ImageProblem, UsageError
 
 

@@ -10,9 +10,10 @@ import pytest
 from foveola import images
 from foveola.data import decoding
 from foveola.data import prepare as module
-from foveola.data.dataset import Arrays, Dataset
+from foveola.data.dataset import Dataset
 from foveola.data.folder import open_folder
 from foveola.data.prepare import describe, prepare
+from foveola.data.sources import Arrays
 from foveola.errors import DataError, PassingProblem, ResourceError
 from foveola.types import Size
 

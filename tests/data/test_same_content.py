@@ -3,9 +3,9 @@ import pytest
 from PIL import Image as pillow
 
 from foveola import images
-from foveola.data.dataset import Files
 from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
+from foveola.data.sources import Files
 from foveola.errors import ImageProblem
 from foveola.types import Size
 

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foveola.data.dataset import Arrays, Dataset
+from foveola.data.dataset import Dataset
+from foveola.data.sources import Arrays
 from foveola.data.split import Split, SplitSpec, split
 from foveola.data.units import contradictory, join, number
 from foveola.errors import DataError

@@ -14,9 +14,10 @@ from foveola.lab.run_files import numbers_of, write_evaluation
 from foveola.lab.runs import Run
 from foveola.learning.metrics import Evaluation, wilson
 from foveola.report.comparison_arms import SHOWN_FLIPS
-from foveola.report.comparison_figures import Against, against_zero, banded, colour, paired_dots
+from foveola.report.comparison_curves import Band, banded
+from foveola.report.comparison_figures import Against, against_zero, colour, paired_dots
 from foveola.report.comparison_page import render
-from foveola.report.figures import ticks
+from foveola.report.curves import ticks
 
 NAMES = ("cat", "dog", "owl")
 HOSTILE = ("<script>alert(1)</script>", 'a"onerror="alert(2)', "line\nbreak\udcff")
@@ -280,8 +281,6 @@ def test_arms_have_colours_of_their_own_and_only_the_baseline_has_its():
 
 
 def test_bands_of_values_that_are_not_numbers_leave_no_nan_in_the_figure():
-    from foveola.report.comparison_figures import Band
-
     nan = float("nan")
     figure = banded("Loss", [Band("arm-1", "x", [nan, 1.0], [nan, 0.5], [nan, 2.0])])
     assert "nan" not in figure.split("</title>")[1]

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import ArrayLike, NDArray
 
-from foveola.data.dataset import PARTS, Arrays, Dataset, fingerprint_of, natural_key, printable, require_classes
+from foveola.data.dataset import PARTS, Dataset, fingerprint_of, natural_key, printable, require_classes
+from foveola.data.sources import Arrays
 from foveola.errors import DataError, ResourceError, count
 from foveola.types import Images, Labels
 

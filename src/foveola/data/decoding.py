@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola import images
-from foveola.data.dataset import Source
+from foveola.data.sources import Source
 from foveola.data.units import join, number
 from foveola.errors import ImageProblem, PassingProblem
 from foveola.images import Decoded, Resize

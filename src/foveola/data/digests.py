@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.data.dataset import Problem, read_file
+from foveola.data.dataset import Problem
 from foveola.data.listing import Listing
+from foveola.data.sources import read_file
 from foveola.errors import ImageProblem
 from foveola.store import cache_root, digest, write_atomic
 from foveola.types import Tick, no_tick

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from foveola.data.dataset import PARTS, Dataset, Files, Problem, fingerprint_of, require_classes
+from foveola.data.dataset import PARTS, Dataset, Problem, fingerprint_of, require_classes
 from foveola.data.digests import digests
 from foveola.data.labelling import Labelling, by_folder, by_pattern, clashing_case, group_by_pattern
 from foveola.data.listing import Listing, list_folder
+from foveola.data.sources import Files
 from foveola.data.table import by_table
 from foveola.errors import UsageError
 from foveola.types import Rows, Tick, no_tick

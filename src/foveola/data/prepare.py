@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.data.dataset import Arrays, Dataset, Problem, require_classes
+from foveola.data.dataset import Dataset, Problem, require_classes
+from foveola.data.sources import Arrays
 from foveola.data.units import number
 from foveola.errors import DataError, count
 from foveola.images import Resize

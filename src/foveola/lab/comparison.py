@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,66 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.errors import UsageError, count
+from foveola.errors import UsageError
 from foveola.lab.accuracy_intervals import bootstrap_accuracy, bootstrap_difference, corrected_accuracy
+from foveola.lab.against_baseline import Paired
 from foveola.lab.arms import Arm, Change, changes
-from foveola.lab.paired import (
-    LEAST_SEEDS,
-    Difference,
-    Verdict,
-    holm,
-    mcnemar,
-    paired_difference,
-    verdict,
-)
+from foveola.lab.paired import Difference, holm, mcnemar, paired_difference, verdict
 from foveola.lab.runs import Run
 from foveola.types import Interval
-
-
-@dataclass(frozen=True)
-class Paired:
-    """One arm against the baseline: the difference in points, p corrected for the number of arms, the verdict.
-
-    with_pictures: the interval that knows of the test pictures' chance too, None where every seed has a test part of its
-    own (there the first one knows of it); mcnemar: one p a seed; margin: in points.
-    """
-
-    arm: str
-    baseline: str
-    difference: Difference
-    corrected_p: float
-    with_pictures: Interval | None
-    mcnemar: tuple[float, ...]
-    verdict: Verdict
-    margin: float
-
-    @property
-    def sentence(self) -> str:
-        """The verdict in words, with its numbers."""
-        low, high, level = self.difference.interval
-        n = self.difference.n
-        found = f"{self.difference.mean:+.2f} points"
-        if math.isfinite(low):
-            found += f" ({100 * level:.0f} % interval {low:+.2f} to {high:+.2f}{self._for_new_pictures})"
-        few = f"; a verdict takes {LEAST_SEEDS} seeds" if n < LEAST_SEEDS else ""
-        return f"{self.arm} against {self.baseline}: {self.said}: {found}, {count(n, 'seed')}{few}"
-
-    @property
-    def _for_new_pictures(self) -> str:
-        wide = self.with_pictures
-        return f"; for new test pictures too {wide.low:+.2f} to {wide.high:+.2f}" if wide else ""
-
-    @property
-    def said(self) -> str:
-        """The verdict in words."""
-        small = -self.margin < self.difference.interval.low and self.difference.interval.high < self.margin
-        less = f", by less than {self.margin:g} points" if small else ""
-        return {
-            "helps": f"helps{less}",
-            "hurts": f"hurts{less}",
-            "no_difference": f"no difference larger than {self.margin:g} points",
-            "not_enough_evidence": "not enough evidence",
-        }[self.verdict]
 
 
 @dataclass(frozen=True)
@@ -193,7 +139,7 @@ class Comparison:
         """The numbers under the names of docs/reference/json.md; a number that is not finite is None."""
         return {
             "arms": [self._arm_json(k) for k in range(len(self.arms))],
-            "differences": [_difference_json(one) for one in self._against],
+            "differences": [one.to_json() for one in self._against],
             "seeds": list(self.seeds),
             "question": list(self.question),
             "warnings": list(self.warnings),
@@ -222,27 +168,5 @@ def require_same_test(baseline: str, one: Sequence[str], arm: str, other: Sequen
         )
 
 
-def _difference_json(one: Paired) -> dict[str, Any]:
-    low, high, _ = one.difference.interval
-    wide = one.with_pictures
-    return {
-        "arm": one.arm,
-        "baseline": one.baseline,
-        "mean_points": one.difference.mean,
-        "low_points": _finite(low),
-        "high_points": _finite(high),
-        "p_value": one.corrected_p,
-        "n_seeds": one.difference.n,
-        "verdict": one.verdict,
-        "low_points_new_pictures": _finite(wide.low) if wide else None,
-        "high_points_new_pictures": _finite(wide.high) if wide else None,
-        "mcnemar_p_values": list(one.mcnemar),
-    }
-
-
 def _shown(value: object) -> str:
     return "none" if value in (None, "") else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -16,8 +16,9 @@ from safetensors.torch import save
 from torch import nn
 
 from foveola import images
-from foveola.data.dataset import Dataset, read_file
+from foveola.data.dataset import Dataset
 from foveola.data.listing import list_folder
+from foveola.data.sources import read_file
 from foveola.errors import ImageProblem, UsageError
 from foveola.filters.chain import UNCHANGED, Chain
 from foveola.images import Resize

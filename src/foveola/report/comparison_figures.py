@@ -1,4 +1,4 @@
-"""Figures of a comparison as SVG text: intervals against zero, paired dots, curves with bands. Values in, text out.
+"""Figures of a comparison as SVG text: intervals against zero, paired dots; `comparison_curves` has the curves.
 
 As in `figures`: colours come from the page by class (arm-0 is the baseline), lengths are in percent where letters must keep
 their size. Arms differ in colour, place and name, never in colour alone.
@@ -13,15 +13,15 @@ from typing import NamedTuple
 from markupsafe import Markup, escape
 
 from foveola.data.dataset import printable
-from foveola.report.figures import epoch_ticks, svg, ticks
-from foveola.report.words import percent, shorten
+from foveola.report.curves import ticks
+from foveola.report.figures import short_number, svg
+from foveola.report.words import shorten
 
 ARM_COLOURS = 6
 """So many colours can be told apart; from the seventh arm on they begin again."""
 
 MARGIN_LEFT, MARGIN_RIGHT = 3.0, 97.0  # of the width in percent: half a label must find room at both ends
 ROW_PX, AXIS_PX = 68, 34
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 250, 48, 408, 14, 208
 
 
 class Against(NamedTuple):
@@ -35,16 +35,6 @@ class Against(NamedTuple):
     low: float
     high: float
     wide: tuple[float, float] | None
-
-
-class Band(NamedTuple):
-    """One arm's curve: mean, least and greatest of the seeds, a value an epoch."""
-
-    colour: str
-    name: str
-    mean: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
 
 
 def colour(k: int) -> str:
@@ -77,7 +67,7 @@ def _against(axis: _Axis, row: Against, top: int) -> str:
         f'<tspan class="muted" dx="8">{numbers}</tspan></text>'
     ]
     for value, aside in _spread(row.points):
-        x, y = _p(axis.x(value)), _n(top + 32 + 3.5 * aside)
+        x, y = _p(axis.x(value)), short_number(top + 32 + 3.5 * aside)
         out.append(f'<circle class="seed {row.colour}" cx="{x}" cy="{y}" r="3.5"/>')
     y = str(top + 50)
     if row.wide and math.isfinite(row.wide[0]):
@@ -128,47 +118,6 @@ def paired_dots(names: Sequence[str], accuracy: Sequence[Sequence[float]]) -> Ma
     said = ", ".join(f"{name} {mean:.2f} %" for name, mean in zip(names, means, strict=True))
     text = f"Test accuracies, one dot a seed, the same seeds joined; means: {said}"
     return svg(f'class="points-axis" width="100%" height="{bottom + AXIS_PX}"', text, "".join(body))
-
-
-def banded(title: str, bands: Sequence[Band], *, as_percent: bool = False) -> Markup:
-    """Curves over the epochs, the mean of the seeds as a line, from their least to their greatest as a band."""
-    factor = 100.0 if as_percent else 1.0
-    finite = [factor * v for band in bands for v in (*band.low, *band.high) if math.isfinite(v)]
-    marks = ticks(min(finite, default=0.0), max(finite, default=1.0), 4)
-    epochs = max(len(band.mean) for band in bands)
-
-    def x(epoch: float) -> float:
-        return LEFT + ((epoch - 1) / (epochs - 1) if epochs > 1 else 0.5) * (RIGHT - LEFT)
-
-    def y(value: float) -> float:
-        return BOTTOM - (factor * value - marks[0]) / ((marks[-1] - marks[0]) or 1) * (BOTTOM - TOP)
-
-    body = []
-    for mark in marks:
-        at = _n(y(mark / factor))
-        label = f"{mark:g} %" if as_percent else f"{mark:g}"
-        body.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{at}" y2="{at}"/>')
-        body.append(f'<text class="muted" x="{LEFT - 8}" y="{at}" dy="4" text-anchor="end">{label}</text>')
-    for tick in epoch_ticks(epochs):
-        body.append(f'<text class="muted" x="{_n(x(tick))}" y="{BOTTOM + 18}" text-anchor="middle">{tick}</text>')
-    middle = _n((LEFT + RIGHT) / 2)
-    body.append(f'<text class="muted" x="{middle}" y="{BOTTOM + 37}" text-anchor="middle">epoch</text>')
-    for band in bands:
-        edge = [*enumerate(band.high, start=1), *reversed([*enumerate(band.low, start=1)])]
-        shape = " ".join(f"{_n(x(e))},{_n(y(v))}" for e, v in edge if math.isfinite(v))
-        body.append(f'<polygon class="band {band.colour}" points="{shape}"/>')
-    for band in bands:
-        path = "L".join(f"{_n(x(e))} {_n(y(v))}" for e, v in enumerate(band.mean, start=1) if math.isfinite(v))
-        dots = [
-            f'<circle class="end {band.colour}" cx="{_n(x(len(band.mean)))}" cy="{_n(y(band.mean[-1]))}" r="4"/>'
-            if math.isfinite(band.mean[-1])
-            else ""
-        ]
-        body += [f'<path class="mean-line {band.colour}" d="M{path}"/>' if path else "", *dots]
-    last = ", ".join(f"{b.name} {percent(b.mean[-1]) if as_percent else f'{b.mean[-1]:.3f}'}" for b in bands)
-    return svg(
-        f'class="curves" viewBox="0 0 {WIDTH} {HEIGHT}"', f"{title} by epoch; at the last: {last}", "".join(body)
-    )
 
 
 def small_interval(mean: float, low: float, high: float, reach: float, kind: str) -> Markup:
@@ -237,8 +186,4 @@ def _name(name: str) -> Markup:
 
 
 def _p(value: float) -> str:
-    return f"{_n(value)}%"
-
-
-def _n(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if value else "0"
+    return f"{short_number(value)}%"

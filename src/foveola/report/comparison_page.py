@@ -5,17 +5,11 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
-from foveola.lab.comparison import Comparison, Paired
+from foveola.lab.against_baseline import Paired
+from foveola.lab.comparison import Comparison
 from foveola.report.comparison_arms import Look, arm_section
-from foveola.report.comparison_figures import (
-    Against,
-    Band,
-    against_zero,
-    banded,
-    colour,
-    paired_dots,
-    signed,
-)
+from foveola.report.comparison_curves import Band, banded
+from foveola.report.comparison_figures import Against, against_zero, colour, paired_dots, signed
 from foveola.report.comparison_words import cost_of, line_of, mean_of
 from foveola.report.pages import environment
 from foveola.report.words import duration

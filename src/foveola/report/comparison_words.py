@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foveola.lab.comparison import Comparison, Paired
+from foveola.lab.against_baseline import Paired
+from foveola.lab.comparison import Comparison
 from foveola.report.comparison_figures import colour, signed
 from foveola.report.words import duration
 from foveola.types import Interval

@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from foveola.learning.calibration import Bin
 from foveola.learning.conformal import Abstention
-from foveola.report.figures import share_of_box, short_number, svg, ticks
+from foveola.report.curves import ticks
+from foveola.report.figures import share_of_box, short_number, svg
 from foveola.report.words import percent
 
 SIDE, LEFT, TOP = 300, 48, 14

@@ -1,14 +1,12 @@
-"""Figures as SVG text: learning curves, the accuracy on its axis, bars, a compact confusion matrix. Values in, text out.
+"""Figures as SVG text: the accuracy on its axis, bars, a compact confusion matrix; `curves` has others. Values in, text out.
 
 Colours come from the page's CSS variables by class, so that one figure serves light, dark and paper. Bars and the axis
-have lengths in percent of their box: their letters keep their size at any width. The curves scale as a whole.
+have lengths in percent of their box: their letters keep their size at any width.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -17,59 +15,8 @@ from numpy.typing import NDArray
 from foveola.data.dataset import printable
 from foveola.report.words import percent, shorten
 
-WIDTH, HEIGHT = 420, 250
-LEFT, RIGHT, TOP, BOTTOM = 48, 368, 30, 208
-LABEL_GAP = 15  # between two labels at the curves' ends, in units of the figure: a line of its letters
-
 LEVELS = 5
 """Shades of the compact matrix: one path each keeps 100 x 100 cells at a few kilobytes."""
-
-
-class Line(NamedTuple):
-    """One curve: its name (also its CSS class), a value an epoch, and the interval (low, high) of each where it has one."""
-
-    name: str
-    values: Sequence[float]
-    intervals: Sequence[tuple[float, float]] = ()
-
-
-def ticks(low: float, high: float, steps: int = 5) -> list[float]:
-    """Round numbers, 1, 2 or 5 times a power of ten apart, that enclose low..high in about `steps` steps.
-
-    >>> ticks(0, 2.3), ticks(1, 40)
-    ([0.0, 0.5, 1.0, 1.5, 2.0, 2.5], [0.0, 10.0, 20.0, 30.0, 40.0])
-    """
-    rough = (high - low) / steps if high > low else 1.0
-    power = 10.0 ** math.floor(math.log10(rough))
-    # 1 + 1e-9: 0.6 / 3 is a hair above 0.2 in binary and must not jump to 0.5
-    step = next(m * power for m in (1, 2, 5, 10) if rough <= m * power * (1 + 1e-9))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
-
-
-def epoch_ticks(epochs: int) -> list[int]:
-    """Whole round numbers from 1 to `epochs`.
-
-    >>> epoch_ticks(4), epoch_ticks(40)
-    ([1, 2, 3, 4], [1, 10, 20, 30, 40])
-    """
-    inside = {int(tick) for tick in ticks(1, max(2, epochs), 7) if tick == int(tick) and 1 <= tick <= epochs}
-    return sorted(inside | {1})
-
-
-def curves(title: str, lines: Sequence[Line], best: int, *, as_percent: bool = False, unit: str = "epoch") -> Markup:
-    """Curves over the epochs (or another unit) 1..n, named at their right ends; `best` is marked as kept, 0: none."""
-    finite = [value for line in lines for value in line.values if math.isfinite(value)]
-    marks = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0] if as_percent else ticks(0, max(finite, default=1.0) or 1.0)
-    plot = _Plot(len(lines[0].values), marks[-1])
-    shown = best or len(lines[0].values)
-    said = ", ".join(f"{line.name} {_value(line.values[shown - 1], as_percent)}" for line in lines)
-    body = [_grid(plot, marks, as_percent, unit), *(_band(plot, line) for line in lines if line.intervals)]
-    body += [*(_curve(plot, line) for line in lines), _names(plot, lines)]
-    if best:
-        body += [_kept(plot, best, unit), *(_dot(plot, line, best) for line in lines)]
-    text = f"{title} by {unit}; at {'the kept' if best else 'the last'} {unit} {shown}: {said}"
-    return svg(f'class="curves" viewBox="0 0 {WIDTH} {HEIGHT}"', text, "".join(body))
 
 
 def accuracy_axis(accuracy: float, low: float, high: float, baseline: float, baseline_name: str) -> Markup:
@@ -142,79 +89,6 @@ def compact_matrix(confusion: NDArray[np.int64]) -> Markup:
     return svg(f'class="matrix" viewBox="0 0 {k} {k}"', text, "".join(paths) + frame)
 
 
-class _Plot(NamedTuple):
-    epochs: int
-    top: float
-
-    def x(self, epoch: float) -> float:
-        share = (epoch - 1) / (self.epochs - 1) if self.epochs > 1 else 0.5
-        return LEFT + share * (RIGHT - LEFT)
-
-    def y(self, value: float) -> float:
-        return BOTTOM - value / self.top * (BOTTOM - TOP)
-
-
-def _grid(plot: _Plot, marks: Sequence[float], as_percent: bool, unit: str) -> str:
-    out = []
-    for mark in marks:
-        y = short_number(plot.y(mark))
-        label = f"{mark:.0%}".replace("%", " %") if as_percent else f"{mark:g}"
-        out.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y}" y2="{y}"/>')
-        out.append(f'<text class="muted" x="{LEFT - 8}" y="{y}" dy="4" text-anchor="end">{label}</text>')
-    for tick in epoch_ticks(plot.epochs):
-        out.append(
-            f'<text class="muted" x="{short_number(plot.x(tick))}" y="{BOTTOM + 18}" text-anchor="middle">{tick}</text>'
-        )
-    middle = short_number((LEFT + RIGHT) / 2)
-    return "".join(out) + f'<text class="muted" x="{middle}" y="{BOTTOM + 37}" text-anchor="middle">{unit}</text>'
-
-
-def _kept(plot: _Plot, best: int, unit: str) -> str:
-    x = short_number(plot.x(best))
-    anchor = "end" if plot.x(best) > (LEFT + RIGHT) / 2 else "start"
-    return (
-        f'<line class="kept" x1="{x}" x2="{x}" y1="{TOP - 8}" y2="{BOTTOM}"/>'
-        f'<text class="muted" x="{x}" y="{TOP - 14}" text-anchor="{anchor}">{unit} {best}, kept</text>'
-    )
-
-
-def _curve(plot: _Plot, line: Line) -> str:
-    """The line; where a value is not finite it is broken."""
-    out, pen = "", "M"
-    for epoch, value in enumerate(line.values, start=1):
-        if math.isfinite(value):
-            out += f"{pen}{short_number(plot.x(epoch))} {short_number(plot.y(value))}"
-        pen = "L" if math.isfinite(value) else "M"
-    return f'<path class="line {line.name}" d="{out}"/>' if out else ""
-
-
-def _band(plot: _Plot, line: Line) -> str:
-    """The intervals of a line's values, from their upper ends to the right and back along the lower ones."""
-    lows, highs = zip(*line.intervals, strict=True)
-    edge = [*enumerate(highs, start=1), *reversed([*enumerate(lows, start=1)])]
-    points = " ".join(f"{short_number(plot.x(epoch))},{short_number(plot.y(value))}" for epoch, value in edge)
-    return f'<polygon class="band {line.name}" points="{points}"/>'
-
-
-def _dot(plot: _Plot, line: Line, best: int) -> str:
-    value = line.values[best - 1]
-    if not math.isfinite(value):
-        return ""
-    return (
-        f'<circle class="dot {line.name}" cx="{short_number(plot.x(best))}" cy="{short_number(plot.y(value))}" r="4"/>'
-    )
-
-
-def _names(plot: _Plot, lines: Sequence[Line]) -> str:
-    """The curves' names at their ends, pushed apart where they would touch."""
-    ends = sorted((plot.y(line.values[-1]), line.name) for line in lines if math.isfinite(line.values[-1]))
-    if len(ends) == 2 and ends[1][0] - ends[0][0] < LABEL_GAP:
-        middle = (ends[0][0] + ends[1][0]) / 2
-        ends = [(middle - LABEL_GAP / 2, ends[0][1]), (middle + LABEL_GAP / 2, ends[1][1])]
-    x = short_number(plot.x(plot.epochs) + 9)
-    return "".join(f'<text class="name {name}" x="{x}" y="{short_number(y)}" dy="4">{name}</text>' for y, name in ends)
-
-
 def _axis_tick(tick: int) -> str:
     anchor = {0: "start", 100: "end"}.get(tick, "middle")
     line = f'<line class="axis" x1="{tick}%" x2="{tick}%" y1="74" y2="79"/>'
@@ -238,10 +112,6 @@ def svg(attributes: str, text: str, body: str) -> Markup:
     """An SVG element that says in words what it shows."""
     label = escape(printable(text))
     return Markup(f'<svg {attributes} role="img" aria-label="{label}"><title>{label}</title>{body}</svg>')
-
-
-def _value(value: float, as_percent: bool) -> str:
-    return percent(value) if as_percent else f"{value:.3f}"
 
 
 def share_of_box(share: float) -> str:

@@ -23,8 +23,9 @@ from foveola.learning.rows import EpochRow, HeadRow
 from foveola.report import words
 from foveola.report.answers_section import answers_section
 from foveola.report.confidence_section import confidence_section
+from foveola.report.curves import Line, curves
 from foveola.report.data_section import data_section
-from foveola.report.figures import Line, accuracy_axis, baseline_label, curves
+from foveola.report.figures import accuracy_axis, baseline_label
 from foveola.report.findings_section import findings_section
 from foveola.report.inside_section import inside_section
 

@@ -134,7 +134,7 @@ def _write(figure: Plot, out: Path) -> Explained:
 
 def _see(network: Network, path: Path) -> Image:
     from foveola import images
-    from foveola.data.dataset import read_file
+    from foveola.data.sources import read_file
 
     if not path.exists():
         raise UsageError(f"there is no file {path}: check the path")

@@ -88,7 +88,7 @@ def _draw(image: Image, chain: Chain, drawing: Drawing) -> Plot:
 
 def _read(path: Path) -> Image:
     from foveola import images
-    from foveola.data.dataset import read_file
+    from foveola.data.sources import read_file
 
     return images.decode(read_file(str(path))).image
 
