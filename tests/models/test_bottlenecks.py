@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from foveola.models import bottlenecks, convolve, fused
+from foveola.models import bottlenecks, fused
 from foveola.models.bottlenecks import MANY, bottleneck, fits, own_bottlenecks
 from foveola.models.efficientnet import STAGES, Bottleneck, EfficientNetLite0, Stage
 
@@ -74,11 +74,10 @@ def test_what_is_not_a_number_stays_so():
 
 
 @pytest.fixture
-def calls(monkeypatch):
+def calls(avx2_only, monkeypatch):
     """The shapes of the maps that the loops were given, on whatever processor."""
     found = []
     original = fused.loops().bottleneck
-    monkeypatch.setattr(convolve, "_pays", lambda: True)
     monkeypatch.setattr(fused.loops(), "bottleneck", lambda *words: (found.append(words[3:9]), original(*words))[1])
     return found
 

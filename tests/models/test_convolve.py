@@ -14,15 +14,12 @@ from foveola.models.direct import narrow_gradients, weight_gradient
 from foveola.models.table import build, initialise_from
 from foveola.types import Size
 
-pytestmark = pytest.mark.skipif(fused.loops() is None, reason="the loops need Linux and numba")
+pytestmark = [
+    pytest.mark.skipif(fused.loops() is None, reason="the loops need Linux and numba"),
+    pytest.mark.usefixtures("avx2_only"),
+]
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def pays(monkeypatch):
-    """As on a processor with AVX2 only, whatever this one is."""
-    monkeypatch.setattr(convolve, "_pays", lambda: True)
 
 
 def maps(*shape, seed=0):
