@@ -95,12 +95,14 @@ def _conv2d(
 
 def quick(layer: nn.Conv2d, images: Sequence[int]) -> bool:
     """Whether this layer has 3x3 taps, padded by 1, which here and now are `winograd`'s for float32 images (b, C, H, W)."""
-    return _same(layer, images) and tuple(layer.kernel_size) == (3, 3) and _quick(images, layer.weight.shape, (1, 1))
+    return (
+        _same(layer, images) and tuple(layer.kernel_size) == (3, 3) and _quick_fits(images, layer.weight.shape, (1, 1))
+    )
 
 
 def narrow(layer: nn.Conv2d, images: Sequence[int]) -> bool:
     """Whether its map is as large as float32 images (b, C, H, W) are, and the gradient of its weights is `loops.narrow`'s."""
-    return _same(layer, images) and not quick(layer, images) and _narrow(images, layer.weight.shape, _half(layer))
+    return _same(layer, images) and not quick(layer, images) and _narrow_fits(images, layer.weight.shape, _half(layer))
 
 
 def _same(layer: nn.Conv2d, images: Sequence[int]) -> bool:
@@ -128,7 +130,7 @@ def fits(images: Tensor, weight: Tensor, padding: tuple[int, int]) -> bool:
     """Whether the loops take this convolution: images (b, C, H, W), weight (outputs, C, h, w), stride 1, one group."""
     if images.dtype != torch.float32 or not _learns(images.shape, weight):
         return False
-    return any(way(images.shape, weight.shape, padding) for way in (_quick, _direct, _narrow))
+    return any(way(images.shape, weight.shape, padding) for way in (_quick_fits, _direct_fits, _narrow_fits))
 
 
 def _learns(images: Sequence[int], weight: Tensor) -> bool:
@@ -137,21 +139,21 @@ def _learns(images: Sequence[int], weight: Tensor) -> bool:
     return learns and len(images) == 4 and images[1] == weight.shape[1]
 
 
-def _quick(images: Sequence[int], weight: Sequence[int], padding: tuple[int, int]) -> bool:
+def _quick_fits(images: Sequence[int], weight: Sequence[int], padding: tuple[int, int]) -> bool:
     """Whether forward and back are `winograd`'s."""
     sides = _sides(images, weight, padding)
     whole = weight[0] % 8 == weight[1] % 8 == 0 and tuple(weight[2:]) == (3, 3)
     return whole and min(sides) > 0 and winograd.pays(*sides)
 
 
-def _direct(images: Sequence[int], weight: Sequence[int], padding: tuple[int, int]) -> bool:
+def _direct_fits(images: Sequence[int], weight: Sequence[int], padding: tuple[int, int]) -> bool:
     """Whether the gradient of the weights is that of `loops.weights`."""
     sides = _sides(images, weight, padding)
     whole = weight[0] % 4 == weight[1] % 8 == 0
     return whole and min(sides) > 0 and sides[0] * sides[1] >= LEAST_PIXELS and weight[2] * weight[3] >= LEAST_TAPS
 
 
-def _narrow(images: Sequence[int], weight: Sequence[int], padding: tuple[int, int]) -> bool:
+def _narrow_fits(images: Sequence[int], weight: Sequence[int], padding: tuple[int, int]) -> bool:
     """Whether it is a first layer's, whose gradient of the weights is that of `loops.narrow`."""
     sides, (outputs, inputs, tall, broad) = _sides(images, weight, padding), weight
     whole = inputs < 8 and inputs * broad % 3 == 0 and (outputs % 24 == 0 or outputs % 32 == 0)
@@ -170,7 +172,7 @@ class _Convolution(torch.autograd.Function):
         images = images.contiguous(memory_format=torch.channels_last)
         ctx.save_for_backward(images, weight)
         ctx.padding, ctx.has_bias = padding, bias is not None
-        ctx.quick = _quick(images.shape, weight.shape, padding)
+        ctx.quick = _quick_fits(images.shape, weight.shape, padding)
         if not ctx.quick:
             return F.conv2d(images, weight, bias, 1, padding)
         with record_function(NAMES[0]):
@@ -189,7 +191,7 @@ class _Convolution(torch.autograd.Function):
         with record_function(NAMES[2]):
             if ctx.quick:
                 towards_weight, towards_bias = winograd.gradients(images, dy, ctx.padding)
-            elif _narrow(images.shape, weight.shape, ctx.padding):
+            elif _narrow_fits(images.shape, weight.shape, ctx.padding):
                 towards_weight, towards_bias = narrow_gradients(images, dy, weight.shape, ctx.padding)
             else:
                 towards_weight, towards_bias = weight_gradient(images, dy, weight.shape, ctx.padding), None

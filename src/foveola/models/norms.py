@@ -1,4 +1,8 @@
-"""ReLU and batch norm of a network that learns, pooling and dropout behind them: torch's side of `loops.norm` and `back`."""
+"""ReLU and batch norm of a network that learns, pooling and dropout behind them: torch's side of `loops.norm` and `back`.
+
+What comes out is what the layers one by one would give, but for rounding: in bfloat16 they round after every layer, here it
+is once.
+"""
 
 from __future__ import annotations
 

@@ -74,9 +74,11 @@ def together(
 
 def _learns_late(images: Tensor, pairs: Sequence[Pair]) -> bool:
     """Whether the first convolution is one of few channels whose gradients the second one's `_NormConvolution` can give."""
-    (first, norm), shape = pairs[0], (len(images), pairs[0][0].out_channels, *images.shape[2:])
-    alone = len(pairs) < 2 or images.requires_grad or images.dtype != torch.float32
-    return not alone and norms.takes(norm) and narrow(first, images.shape) and quick(pairs[1][0], shape)
+    if len(pairs) < 2 or images.requires_grad or images.dtype != torch.float32:
+        return False
+    (first, norm), (second, _) = pairs[:2]
+    between = len(images), first.out_channels, *images.shape[2:]
+    return norms.takes(norm) and narrow(first, images.shape) and quick(second, between)
 
 
 class _NormConvolution(torch.autograd.Function):
