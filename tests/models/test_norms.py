@@ -2,6 +2,9 @@
 
 import copy
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -224,3 +227,17 @@ def test_what_was_compiled_is_kept_under_the_content_of_all_files():
     relu_norm(maps(2, 4, 4, 4), norm_of(4), dropout=0.5)
     kept = {path.name.split("-")[0] for path in FOLDER.rglob("*.nbi")}
     assert {"norm.add_relu", "statistics.normalise", "norm.relu_norm_pool_drop", "numbers.draw"} <= kept
+
+
+def test_the_way_back_calls_no_loop_that_the_process_which_compiled_it_has_from_elsewhere(tmp_path):
+    # Of two functions of one name such a process takes the one it compiled first, by itself and not vectorised.
+    code = "\n".join((
+        "import re",
+        "from foveola.models.loops import relu_norm_back",
+        "text = relu_norm_back.compiled(16)._library.get_llvm_str()",
+        "print(*re.findall(r'^define .*models5loops4back[0-9]+([a-z_]+)B', text, re.MULTILINE))",
+    ))  # fmt: skip
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert "relu_norm_back" in done.stdout.split()
+    assert "_back" not in done.stdout.split()
