@@ -13,8 +13,8 @@ from foveola.explanations.kernels import max_activating
 from foveola.images import encode
 from foveola.plots import explanations as plots
 from foveola.plots.style import Plot
-from foveola.workflows import explaining
-from foveola.workflows.explaining import MOST_EMBEDDED
+from foveola.workflows import explanation_figures
+from foveola.workflows.explanation_figures import MOST_EMBEDDED
 
 METHODS = (
     "embedding",
@@ -206,7 +206,7 @@ def test_the_docs_say_what_is_left_out():
 
 @pytest.mark.parametrize(("method", "said"), [("embedding", "5 pictures by"), ("max_activating", "its 12 strongest")])
 def test_of_large_data_some_are_looked_at(one, folder, tmp_path, monkeypatch, method, said):
-    monkeypatch.setattr(explaining, "MOST_EMBEDDED", 5)
+    monkeypatch.setattr(explanation_figures, "MOST_EMBEDDED", 5)
     titles = []
     monkeypatch.setattr(
         Plot, "write", lambda figure, path: titles.extend([figure.axes[0].get_title(), figure.get_suptitle()])

@@ -10,7 +10,7 @@ import pillow_heif
 import pytest
 from PIL import Image as pillow
 
-from foveola import images, opening
+from foveola import images, opening, rgb
 from foveola.errors import ImageProblem, UsageError
 from foveola.signatures import what_is
 from foveola.types import Size
@@ -453,7 +453,7 @@ def test_no_memory_is_said(ramp, encoded, monkeypatch):
     def refuse(*args):
         raise MemoryError
 
-    monkeypatch.setattr(images, "_to_rgb", refuse)
+    monkeypatch.setattr(rgb, "_to_rgb", refuse)
     assert refusal(encoded(ramp())) == "not enough memory to decode it"
 
 

@@ -1,4 +1,4 @@
-"""Bytes to picture and back: the only place that decodes, turns upright, converts to RGB and resizes.
+"""Bytes to picture and back: the only place that decodes and resizes.
 
 Training, prediction and the report all come through `read`, so they see the same pixels. The rules (one each):
 
@@ -23,8 +23,9 @@ import numpy as np
 from PIL import Image as pillow
 from PIL import ImageOps
 
-from foveola.errors import ImageProblem, UsageError
+from foveola.errors import UsageError
 from foveola.opening import check_limits, opened, orientation_of
+from foveola.rgb import notes_on, pixels
 from foveola.types import Image, Size
 
 MAX_JPEG_SIDE_PX = 65_500
@@ -33,7 +34,6 @@ MAX_JPEG_SIDE_PX = 65_500
 Resize: TypeAlias = Literal["pad", "crop", "stretch"]
 """How a picture gets to its size: pad with black (the course's way), crop the middle, or stretch."""
 
-_GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
 _TURNED_BY_DECODER = ("HEIC", "TIFF")  # Pillow turns TIFF in load_end, and its size is the upright one from the start
 
 
@@ -72,7 +72,7 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
         width, height = picture.size
         check_limits(height, width)
         name = picture.format or "?"
-        notes = _notes(picture, orientation_of(picture))
+        notes = notes_on(picture)
         mode = picture.mode
         orientation = 1 if name in _TURNED_BY_DECODER else orientation_of(picture)
         if orientation >= 5:
@@ -82,7 +82,7 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
             want = (least.height_px, least.width_px) if orientation >= 5 else (least.width_px, least.height_px)
             picture.draft(None, want)
         reduced = picture.width * picture.height < width * height
-        image = _pixels(picture, orientation)
+        image = pixels(picture, orientation)
     content = sha256(np.ascontiguousarray(image)).digest()
     form = "JPEG" if name == "MPO" else name
     return Decoded(image, form, height, width, orientation, reduced, notes, content, mode, len(data))
@@ -195,59 +195,3 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-_TURNS = {
-    2: pillow.Transpose.FLIP_LEFT_RIGHT,
-    3: pillow.Transpose.ROTATE_180,
-    4: pillow.Transpose.FLIP_TOP_BOTTOM,
-    5: pillow.Transpose.TRANSPOSE,
-    6: pillow.Transpose.ROTATE_270,
-    7: pillow.Transpose.TRANSVERSE,
-    8: pillow.Transpose.ROTATE_90,
-}
-
-
-def _pixels(picture: pillow.Image, orientation: int) -> Image:
-    rgb = _to_rgb(picture)
-    if orientation != 1:
-        rgb = rgb.transpose(_TURNS[orientation])
-    return np.array(rgb)
-
-
-def _to_rgb(picture: pillow.Image) -> pillow.Image:
-    mode = picture.mode
-    if mode == "RGB" and "transparency" not in picture.info:
-        return picture.convert("RGB")
-    if mode in _GREY_16 or (mode == "I" and picture.format in ("PNG", "PPM")):
-        samples = np.asarray(picture).astype(np.int64)
-        grey = np.clip(samples >> 8, 0, 255).astype(np.uint8)
-        if "transparency" in picture.info:
-            grey[samples == picture.info["transparency"]] = 255
-        return pillow.fromarray(grey).convert("RGB")
-    if mode in ("I", "F"):
-        raise ImageProblem("32-bit samples have no fixed range of brightness: save it with 8 or 16 bit")
-    if _is_transparent(picture):
-        rgba = picture.convert("RGBA")
-        white = pillow.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return pillow.alpha_composite(white, rgba).convert("RGB")
-    return picture.convert("RGB")
-
-
-def _is_transparent(picture: pillow.Image) -> bool:
-    return picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
-
-
-def _notes(picture: pillow.Image, orientation: int) -> tuple[str, ...]:
-    notes = []
-    if orientation != 1:
-        notes.append("turned upright by its EXIF orientation")
-    if picture.mode in _GREY_16 or picture.mode == "I":
-        notes.append("16-bit samples cut to their high byte")
-    if _is_transparent(picture):
-        notes.append("transparency laid on white")
-    if picture.mode == "CMYK":
-        notes.append("converted from CMYK")
-    if picture.format != "MPO" and getattr(picture, "is_animated", False):
-        notes.append("first of several frames or pages")
-    return tuple(notes)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from foveola.data.prepare import Prepared
 from foveola.findings.balance import balance_findings
 from foveola.findings.copies import near_copies
-from foveola.findings.duplicates import Relations, duplicate_findings
+from foveola.findings.duplicates import duplicate_findings
 from foveola.findings.files import file_findings
 from foveola.findings.finding import Finding
 from foveola.findings.looks import Looks
 from foveola.findings.quality import quality_findings
+from foveola.findings.relations import Relations
 from foveola.findings.shortcuts import shortcut_findings
 from foveola.findings.twins import twin_findings, twin_units
 from foveola.types import Tick, no_tick

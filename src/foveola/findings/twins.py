@@ -14,8 +14,8 @@ from foveola.data.dataset import Dataset
 from foveola.data.labelling import part_of
 from foveola.data.units import number
 from foveola.errors import count
-from foveola.findings.duplicates import members
 from foveola.findings.finding import Finding
+from foveola.findings.relations import members
 from foveola.types import Rows
 
 _WORDS = (

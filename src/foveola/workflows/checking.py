@@ -14,8 +14,8 @@ from foveola.workflows.material import Data, leave_out, open_data, suggest_size
 
 if TYPE_CHECKING:
     from foveola.data.prepare import Prepared
-    from foveola.findings.duplicates import Relations
     from foveola.findings.finding import Finding
+    from foveola.findings.relations import Relations
     from foveola.lab.recipe import Recipe
 
 SUSPECTS_PIXELS, SUSPECTS_PICTURES = 100_000_000, 20_000

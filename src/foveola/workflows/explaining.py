@@ -7,17 +7,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from foveola.errors import ImageProblem, UsageError, unknown
 from foveola.types import Tell, Tick, no_tick
-from foveola.workflows.answers import open_test_part, unseen, warn
-from foveola.workflows.material import open_data
+from foveola.workflows import explanation_figures as figures
+from foveola.workflows.answers import warn
 
 if TYPE_CHECKING:
-    from foveola.data.prepare import Prepared
     from foveola.lab.inference import Network
-    from foveola.lab.runs import Run
     from foveola.plots.style import Plot
     from foveola.types import Image
 
@@ -26,8 +24,6 @@ OF_DATA = ("max_activating", "embedding")
 
 _NO_HEATMAPS = (*OF_DATA, "feature_maps", "kernels", "one_pixel")
 """All other methods, a user's own too, answer with a heat map for a class."""
-
-MOST_EMBEDDED = 2_000
 
 
 @dataclass(frozen=True)
@@ -89,16 +85,16 @@ def explain(
     if label is not None and label not in network.class_names:
         raise UsageError(unknown("class", label, network.class_names))
     if method == "kernels":
-        return _write(_kernels(network, stage), out)
+        return _write(figures.kernels(network, stage), out)
     if method in OF_DATA:
-        return _write(_of_data(opened, network, os.fspath(picture), method, stage, how, tell, tick), out)
+        return _write(figures.of_data(opened, network, os.fspath(picture), method, stage, how, tell, tick), out)
     image = _see(network, Path(picture))
     if to_folder:
         return _all_stages(network, image, out)
     if method == "feature_maps":
-        return _write(_one_stage(network, image, stage), out)
+        return _write(figures.one_stage(network, image, stage), out)
     if method == "one_pixel":
-        return _write(_one_pixel(network, image, stage, place), out)
+        return _write(figures.one_pixel(network, image, stage, place), out)
     return _heatmap(network, image, method, stage, label, out)
 
 
@@ -173,73 +169,3 @@ def _all_stages(network: Network, image: Image, out: Path) -> Explained:
         plots.feature_maps(one).write(path)
         written.append(path)
     return Explained(tuple(written))
-
-
-def _one_stage(network: Network, image: Image, stage: str) -> Plot:
-    from foveola.explanations.stages import feature_maps
-    from foveola.plots import explanations as plots
-
-    return plots.feature_maps(feature_maps(network.model, image, [stage])[0])
-
-
-def _kernels(network: Network, layer: str) -> Plot:
-    from foveola.explanations.kernels import kernels
-    from foveola.plots import explanations as plots
-
-    return plots.kernels(kernels(network.model, layer))
-
-
-def _one_pixel(network: Network, image: Image, layer: str, place: tuple[int, int, int] | None) -> Plot:
-    import numpy as np
-
-    from foveola.explanations.one_pixel import one_pixel
-    from foveola.explanations.stages import convolutions_of, feature_maps
-    from foveola.plots import explanations as plots
-
-    layer = layer or next(iter(convolutions_of(network.model)), "")
-    if place is None and layer in convolutions_of(network.model):
-        maps = feature_maps(network.model, image, [layer])[0].values
-        channel, row, column = (int(k) for k in np.unravel_index(maps.argmax(), maps.shape))
-        place = (channel, row, column)
-    return plots.one_pixel(one_pixel(network.model, image, layer, *(place or (0, 0, 0))), image)
-
-
-def _of_data(
-    run: Run, network: Network, source: str, method: str, stage: str, how: str, tell: Tell, tick: Tick
-) -> Plot:
-    import numpy as np
-
-    from foveola.plots import explanations as plots
-
-    prepared, labels = _prepared(network, source, tick)
-    rows = unseen(run, prepared.dataset)
-    if len(rows) > MOST_EMBEDDED:
-        rows = rows[np.unique(np.linspace(0, len(rows) - 1, MOST_EMBEDDED).round().astype(np.int64))]
-    pixels = prepared.pixels[rows]
-    if method == "max_activating":
-        from foveola.explanations.kernels import max_activating
-        from foveola.explanations.stages import stages_of
-
-        stage = stage or stages_of(network.model)[-1]
-        return plots.patches(max_activating(network.model, pixels, stage, tick=tick), stage)
-    from foveola.explanations.embedding import embedding
-    from foveola.lab.inference import logits
-
-    if prepared.dataset.fingerprint == run.card.fingerprint:
-        open_test_part(run, "explain --method embedding", tell)
-    places = embedding(network.model, pixels, how, tick=tick)  # type: ignore[arg-type]
-    answers = logits(network, pixels).argmax(axis=1)
-    names = {"tsne": "t-SNE", "pca": "principal components"}
-    return plots.layout(places, labels[rows], answers, network.class_names, pixels, names[how])
-
-
-def _prepared(network: Network, source: str, tick: Tick) -> tuple[Prepared, Any]:
-    from foveola.data.filtered import filtered
-    from foveola.data.prepare import prepare
-    from foveola.lab.inference import match_classes
-    from foveola.lab.recipe import compose
-
-    dataset = open_data(compose({"data": {"source": source}}), tick)
-    match_classes(dataset, network.class_names)
-    prepared = filtered(prepare(dataset, network.size, network.resize, tick=tick), network.chain, tick=tick)
-    return prepared, match_classes(prepared.dataset, network.class_names)

@@ -19,9 +19,9 @@ Data: TypeAlias = "str | os.PathLike[str] | Dataset"
 
 def open_data(recipe: Recipe, tick: Tick = no_tick) -> Dataset:
     """The data set that a recipe names: a path first, else a name. Raises DataError or UsageError."""
-    from foveola.data.arrays import open_npz
     from foveola.data.cifar10 import cifar10_place, open_cifar10
     from foveola.data.folder import open_folder
+    from foveola.data.npz import open_npz
     from foveola.data.samples import DATASETS
 
     spec = recipe.data

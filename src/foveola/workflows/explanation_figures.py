@@ -1,0 +1,91 @@
+"""The figures of `explain` that are of a network's insides: feature maps, kernels, a convolution's arithmetic, a data set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from foveola.types import Tell, Tick
+from foveola.workflows.answers import open_test_part, unseen
+from foveola.workflows.material import open_data
+
+if TYPE_CHECKING:
+    from foveola.data.prepare import Prepared
+    from foveola.lab.inference import Network
+    from foveola.lab.runs import Run
+    from foveola.plots.style import Plot
+    from foveola.types import Image
+
+MOST_EMBEDDED = 2_000
+"""Pictures of a data set that are looked at."""
+
+
+def one_stage(network: Network, image: Image, stage: str) -> Plot:
+    """Every channel of a stage."""
+    from foveola.explanations.stages import feature_maps
+    from foveola.plots import explanations as plots
+
+    return plots.feature_maps(feature_maps(network.model, image, [stage])[0])
+
+
+def kernels(network: Network, layer: str) -> Plot:
+    """The learned kernels of a convolution, of the first when none is named."""
+    from foveola.explanations.kernels import kernels
+    from foveola.plots import explanations as plots
+
+    return plots.kernels(kernels(network.model, layer))
+
+
+def one_pixel(network: Network, image: Image, layer: str, place: tuple[int, int, int] | None) -> Plot:
+    """The arithmetic of one number of a convolution: the greatest when no place is given."""
+    import numpy as np
+
+    from foveola.explanations.one_pixel import one_pixel
+    from foveola.explanations.stages import convolutions_of, feature_maps
+    from foveola.plots import explanations as plots
+
+    layer = layer or next(iter(convolutions_of(network.model)), "")
+    if place is None and layer in convolutions_of(network.model):
+        maps = feature_maps(network.model, image, [layer])[0].values
+        channel, row, column = (int(k) for k in np.unravel_index(maps.argmax(), maps.shape))
+        place = (channel, row, column)
+    return plots.one_pixel(one_pixel(network.model, image, layer, *(place or (0, 0, 0))), image)
+
+
+def of_data(run: Run, network: Network, source: str, method: str, stage: str, how: str, tell: Tell, tick: Tick) -> Plot:
+    """What excites a stage's channels, or the test part in two dimensions, which counts as one more opening of it."""
+    import numpy as np
+
+    from foveola.plots import explanations as plots
+
+    prepared, labels = _prepared(network, source, tick)
+    rows = unseen(run, prepared.dataset)
+    if len(rows) > MOST_EMBEDDED:
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, MOST_EMBEDDED).round().astype(np.int64))]
+    pixels = prepared.pixels[rows]
+    if method == "max_activating":
+        from foveola.explanations.kernels import max_activating
+        from foveola.explanations.stages import stages_of
+
+        stage = stage or stages_of(network.model)[-1]
+        return plots.patches(max_activating(network.model, pixels, stage, tick=tick), stage)
+    from foveola.explanations.embedding import embedding
+    from foveola.lab.inference import logits
+
+    if prepared.dataset.fingerprint == run.card.fingerprint:
+        open_test_part(run, "explain --method embedding", tell)
+    places = embedding(network.model, pixels, how, tick=tick)  # type: ignore[arg-type]
+    answers = logits(network, pixels).argmax(axis=1)
+    names = {"tsne": "t-SNE", "pca": "principal components"}
+    return plots.layout(places, labels[rows], answers, network.class_names, pixels, names[how])
+
+
+def _prepared(network: Network, source: str, tick: Tick) -> tuple[Prepared, Any]:
+    from foveola.data.filtered import filtered
+    from foveola.data.prepare import prepare
+    from foveola.lab.inference import match_classes
+    from foveola.lab.recipe import compose
+
+    dataset = open_data(compose({"data": {"source": source}}), tick)
+    match_classes(dataset, network.class_names)
+    prepared = filtered(prepare(dataset, network.size, network.resize, tick=tick), network.chain, tick=tick)
+    return prepared, match_classes(prepared.dataset, network.class_names)
