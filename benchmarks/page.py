@@ -209,7 +209,7 @@ def _growth(points: Sequence[Point], what: str) -> str:
     x = Axis("pictures, logarithmic", low, high, log=True)
     note = (
         f"Dashed, a straight line: {_written(line.start, 'seconds')} + {line.slope * 1000:.3g} for every 1,000 pictures; "
-        f"the medians lie within {100 * line.worst:.0f} % of it."
+        f"the medians lie within {100 * line.worst:.1f} % of it."
     )
     curve = Curve("foveola", points, joined=False, fit=fitted)
     return figure(f"{what[0].upper()}{what[1:]} against the number of pictures", x, y, [curve], note)

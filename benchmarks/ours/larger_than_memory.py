@@ -35,8 +35,9 @@ class Watch(threading.Thread):
             self.look()
 
     def look(self) -> None:
-        """Read /proc once; its numbers are in KiB."""
-        fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text("utf-8").splitlines())
+        """Read /proc once, where there is one; its numbers are in KiB."""
+        status = Path("/proc/self/status")
+        fields = dict(line.split(":", 1) for line in status.read_text("utf-8").splitlines()) if status.is_file() else {}
         kib = {name: int(fields.get(name, "0 kB").split()[0]) for name in ("VmRSS", "RssAnon")}
         self.whole_mb = max(self.whole_mb, kib["VmRSS"] * 1024 / 1e6)
         self.own_mb = max(self.own_mb, kib["RssAnon"] * 1024 / 1e6)
@@ -75,7 +76,7 @@ def _train(args: Any, watch: Watch, place: Path) -> None:
 
     rng = np.random.default_rng(args.seed)
     row_bytes = args.side**2 * 3
-    many = int(args.gigabytes * 1e9 / row_bytes) if args.source == "map" else min(args.rows, 20_000)
+    many = int(args.gigabytes * 1e9 / row_bytes) if args.source == "map" else args.rows
     shape = (many, args.side, args.side, 3)
     rows = np.linspace(0, many - 1, args.rows).astype(np.int64)
     if args.source == "map":
