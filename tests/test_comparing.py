@@ -18,7 +18,7 @@ import torch
 
 import foveola as fv
 from foveola import cli
-from foveola.errors import UsageError
+from foveola.errors import DataError, UsageError
 from foveola.images import encode
 from foveola.lab.accuracy_intervals import corrected_accuracy
 from foveola.lab.arms import parse_arm
@@ -26,7 +26,7 @@ from foveola.lab.durations import show_time
 from foveola.lab.recipe import compose
 from foveola.specs import parse_setting
 from foveola.workflows import open_data
-from foveola.workflows.trial import Done
+from foveola.workflows.trial import Done, _opened
 from foveola.workflows.trials import Trials
 
 ARMS = ["plain", "blurred: chain=blur(size=5)", "inverted: chain=invert"]
@@ -725,3 +725,20 @@ def test_the_figure_has_a_line_for_each_seed_and_an_interval_for_each_arm(compar
     low, high, _ = found.against_baseline()[1].difference.interval
     assert list(right.lines[-1].get_xdata()) == [low, high]
     assert [label.get_text() for label in right.get_yticklabels()] == ["blurred", "inverted"]
+
+
+def test_a_process_that_lives_on_reads_data_anew_that_has_changed(folder, tmp_path):
+    own = tmp_path / "noisy"
+    shutil.copytree(folder, own)
+
+    def fingerprint():
+        return open_data(compose({"data": {"source": str(own)}})).fingerprint
+
+    before = fingerprint()
+    assert _opened(str(own), None, "{}", before).fingerprint == before
+    (own / "dark" / "00.png").unlink()
+    after = fingerprint()
+    assert _opened(str(own), None, "{}", after).fingerprint == after != before
+    with pytest.raises(DataError) as refused:
+        _opened(str(own), None, "{}", before)
+    assert str(refused.value) == f"{own} has changed while it was compared on: say the same command again"

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from foveola.errors import DamagedRunError, UsageError
+from foveola.errors import DamagedRunError, DataError, UsageError
 from foveola.types import Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.material import open_data, printable
 from foveola.workflows.planning import Clock, plan_run
@@ -85,16 +85,19 @@ def is_ours(session: Session) -> bool:
 
 
 def train_apart(
-    data: Dataset | None, source: str | None, arm: Arm, common: dict[str, object], seed: int, runs: Path, threads: int
+    data: Dataset | str, source: str | None, arm: Arm, common: dict[str, object], seed: int, runs: Path, threads: int
 ) -> str:
-    """One run, in a process of its own; its folder."""
+    """One run, in a process of its own; its folder. data: what was planned with, or where it has a source its fingerprint.
+
+    Raises DataError where the source has changed since then.
+    """
     import torch
 
     torch.set_num_threads(threads)
-    if data is None:
+    if isinstance(data, str):
         assert source is not None, "data is sent or named"
         told = {key: value for key, value in {**common, **arm.settings}.items() if key.startswith("data.")}
-        data = _opened(source, arm.recipe, json.dumps(told))
+        data = _opened(source, arm.recipe, json.dumps(told), data)
     session, clock = plan_one(data, source, arm, common, runs, seed)
     return str(train_one(session, clock, no_tick).path)
 
@@ -107,9 +110,12 @@ def train_one(session: Session, clock: Clock, tick: Tick) -> Run:
 
 
 @lru_cache(maxsize=1)
-def _opened(source: str, recipe: Path | None, told: str) -> Dataset:
-    """The data, read once a process."""
+def _opened(source: str, recipe: Path | None, told: str, fingerprint: str) -> Dataset:
+    """The data, read once a process for each state it is in: processes outlive the comparison they were made for."""
     from foveola.lab.recipe import compose, merge, read_tables
 
     tables = read_tables(recipe) if recipe else {}
-    return open_data(compose(merge(tables, {**json.loads(told), "data.source": source})))
+    found = open_data(compose(merge(tables, {**json.loads(told), "data.source": source})))
+    if found.fingerprint != fingerprint:
+        raise DataError(f"{source} has changed while it was compared on: say the same command again")
+    return found

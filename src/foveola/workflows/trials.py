@@ -150,7 +150,7 @@ class Trials:
         todo = [key for key, run in there.items() if run is None]
         self.trained += len(todo)
         threads = max(1, (os.cpu_count() or 1) // self.jobs)
-        data = self.dataset if self.source is None else None
+        data = self.dataset if self.source is None else self.dataset.fingerprint
         calls = (
             joblib.delayed(train_apart)(data, self.source, self.arms[k], dict(self.common), seed, self.runs, threads)
             for k, seed in todo
