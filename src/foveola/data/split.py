@@ -40,7 +40,8 @@ class Split:
     """Three disjoint sets of rows, int64, each sorted; together they are all rows. `rule` and `notes` are for readers.
 
     leaked: the rows of test that have a copy or twin in train or val; naive_share: the share of the test part, 0..1, that
-    would have had one if each picture had been dealt out for itself (0 where nothing was kept together for it).
+    would have had one if each picture had been dealt out for itself (0 where nothing was kept together for it); together:
+    int64 (n,), equal where pictures are copies or twins that were kept on one side, or None.
     """
 
     train: Rows
@@ -51,6 +52,7 @@ class Split:
     notes: tuple[str, ...] = ()
     leaked: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
     naive_share: float = 0.0
+    together: Rows | None = None
 
 
 def split(dataset: Dataset, content: Rows, spec: SplitSpec, seed: int, *, related: Rows | None = None) -> Split:
@@ -86,7 +88,8 @@ def split(dataset: Dataset, content: Rows, spec: SplitSpec, seed: int, *, relate
     rule = found.rule + (
         ", copies and twins too" if ";" in found.rule and spec.near_copies_together and not failed else ""
     )
-    return replace(found, rule=rule, notes=(*found.notes, *notes), leaked=leaked, naive_share=share)
+    together = related if spec.near_copies_together and not failed else None
+    return replace(found, rule=rule, notes=(*found.notes, *notes), leaked=leaked, naive_share=share, together=together)
 
 
 def _split(dataset: Dataset, content: Rows, units: Rows, spec: SplitSpec, seed: int) -> Split:

@@ -48,6 +48,8 @@ class ReadyHead:
         units = self.prepared.content[rows]
         if dataset.groups is not None:
             units = join(units, dataset.groups[rows])
+        if self.split.together is not None:  # test has no copies of what was learned from either
+            units = join(units, self.split.together[rows])
         answered = self._answered(rows)
         folds = folds_of(units, answered.labels, seed)
         found = cross_fit(self._learned(rows), folds, answered, strength, len(dataset.class_names))
