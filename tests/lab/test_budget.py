@@ -53,15 +53,30 @@ def test_the_forecast_fills_the_budget_up_to_its_margin():
 
 def test_the_deadline_counts_what_follows_the_epochs_and_not_what_comes_before():
     found = _forecast(RECIPE, Costs(train=30, val=2, rest=6, steps={1.0: 0.5}, before=4), 900, 100, 10)
-    plan = budgets.deadline(found, 100, 7.0)
+    plan = budgets.deadline(found, 100, 7.0, 900)
     assert (plan.end, plan.slack, plan.val, plan.rest) == (pytest.approx(103), 2, 2, 2)
     assert (plan.steps, plan.spec) == ({1.0: 0.5}, found.recipe.fit)
+
+
+def test_an_epoch_is_expected_to_take_what_its_steps_were_timed_at():
+    # 300 pictures are two steps of 150, whatever the size of a whole batch; a pass of two steps of 15 s is one of 30 s.
+    found = _forecast(RECIPE, Costs(train=30, val=2, rest=6, steps={0.5: 15, 0.75: 15, 1.0: 15}), 300, 100, 10)
+    plan = budgets.deadline(found, 100, 7.0, 300)
+    assert found.recipe.fit.batch_size == 250
+    assert plan._trained(1, 300) == pytest.approx(30)
 
 
 def test_one_epoch_may_use_the_margin_up():
     found = _forecast(RECIPE, Costs(train=82, val=1, rest=6), 900, 100, 10)
     assert (found.recipe.fit.epochs, found.recipe.fit.epoch_pictures, found.passes) == (1, 900, 1.0)
     assert found.seconds == pytest.approx(99)
+    assert budgets.deadline(found, 100, 7.0, 900).end == pytest.approx(106)
+
+
+def test_where_val_costs_more_than_train_it_is_measured_less_often():
+    # 51 s for epochs, 10 a pass and 15 for val: three times val would leave 6 s, twice leaves 21.
+    found = _forecast(RECIPE, Costs(train=10, val=15, rest=35), 900, 100, 10)
+    assert (found.recipe.fit.epochs, found.passes) == (2, pytest.approx(2.1))
 
 
 def test_very_many_passes_become_a_hundred_longer_epochs():

@@ -18,16 +18,18 @@ PLANNED = 100
 def trained(monkeypatch):
     """Train 20 epochs where the machine takes `speed(epoch)` times the seconds that were planned; 5 s follow them.
 
-    Gives the epochs' lengths, and by how many seconds the end is late.
+    late: seconds that what came before the first epoch took more than planned. Gives the epochs' lengths, and by how many
+    seconds the end is late.
     """
 
-    def run(speed, spec=SPEC, steps=None, planned=PLANNED):
+    def run(speed, spec=SPEC, steps=None, planned=PLANNED, late=0.0):
         steps, now = steps or {1.0: 1.0}, [0.0]
         monkeypatch.setattr(deadlines, "time", SimpleNamespace(monotonic=lambda: now[0]))
-        plan = Deadline(end=0.0, slack=0.0, steps=steps, val=1.0, rest=5.0, spec=spec)
+        plan = Deadline(0.0, 0.0, steps, step_pictures=10, val=1.0, rest=5.0, spec=spec)
         cost = [plan._trained(epoch, planned) for epoch in range(1, 21)]
         plan.end = sum(cost) + 20 + 5
         plan.slack = 0.02 * plan.end
+        now[0] = late
         lengths = []
         for epoch in range(1, 21):
             lengths.append(plan.pictures(epoch, planned))
@@ -57,6 +59,13 @@ def test_a_machine_that_changes_half_way_ends_as_planned(trained, speed):
     lengths, late = trained(lambda epoch: speed if epoch > 10 else 1.0)
     assert lengths[:11] == [PLANNED] * 11
     assert abs(late) <= 0.02 * 225
+
+
+@pytest.mark.parametrize("late", [-60, 90])
+def test_what_came_before_the_first_epoch_counts(trained, late):
+    lengths, off = trained(lambda epoch: 1.0, late=late)
+    assert lengths[0] == lengths[1] == round(PLANNED * (200 - late) / 200)
+    assert abs(off) <= 0.02 * 225
 
 
 def test_epochs_of_larger_pictures_are_expected_to_take_longer(trained):

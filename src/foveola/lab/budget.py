@@ -55,13 +55,14 @@ class Forecast(NamedTuple):
         return f"budget {show_time(budget)}: {what}; expected are {show_time(self.seconds)} in all{memory}"
 
 
-def deadline(found: Forecast, budget: float, started: float) -> Deadline:
+def deadline(found: Forecast, budget: float, started: float, n_train: int) -> Deadline:
     """What holds the run to the plan's end, while the machine changes its speed."""
-    costs = found.costs
+    costs, batches = found.costs, math.ceil(n_train / found.recipe.fit.batch_size)
     return Deadline(
-        started + AIM * budget,
+        started + max(AIM * budget, found.seconds),  # one epoch may use the margin up
         SLACK * budget,
         dict(costs.steps),
+        n_train / batches,
         costs.val,
         costs.rest - costs.before,
         found.recipe.fit,
@@ -146,6 +147,10 @@ def expected_seconds(session: Session) -> float:
 def _forecast(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: float) -> Forecast:
     free = AIM * budget - spent - costs.rest
     epochs = min(MOST_EPOCHS, math.ceil(free / (costs.train + costs.val))) if free > 0 else 1
+    while (
+        epochs > 1 and free - epochs * costs.val < costs.train
+    ):  # where val costs more than train, measure it less often
+        epochs -= 1
     passes = (free - epochs * costs.val) / costs.train
     seconds = spent + costs.rest + epochs * costs.val + passes * costs.train
     if passes < 1:

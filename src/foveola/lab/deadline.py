@@ -28,12 +28,14 @@ class Deadline:
     """When a run should end, what its epochs should cost, and what they did.
 
     end: monotonic seconds; slack, val, rest: seconds, of what may be off, of a pass over val, of what follows the epochs;
-    steps: seconds a step, by the pictures' size; spec: with the number of epochs.
+    steps: seconds a step, by the pictures' size; step_pictures: how many pictures such a step had; spec: with the number of
+    epochs.
     """
 
     end: float
     slack: float
     steps: dict[float, float]
+    step_pictures: float
     val: float
     rest: float
     spec: FitSpec
@@ -45,16 +47,16 @@ class Deadline:
     def pictures(self, epoch: int, planned: int) -> int:
         """How many pictures the epoch (from 1) shows, where so many were planned for each; asked as each begins."""
         assert isinstance(self.spec.epochs, int), "a planned run has a number of epochs"
-        now = time.monotonic()
+        now, speed = time.monotonic(), 1.0
         if epoch > 1:
             self._took.append(now - self._asked)
             speed = max(sum(self._took[-RECENT:]) / sum(self._expected[-RECENT:]), 1e-9)
-            left = range(epoch, self.spec.epochs + 1)
-            trained, around = sum(self._trained(one, planned) for one in left), self.val * len(left) + self.rest
-            off = now + speed * (self.factor * trained + around) - self.end
-            if abs(off) > self.slack:
-                wanted = (self.end - now - speed * around) / (speed * trained)
-                self.factor = min(max(wanted, LEAST), MOST)
+        left = range(epoch, self.spec.epochs + 1)
+        trained, around = sum(self._trained(one, planned) for one in left), self.val * len(left) + self.rest
+        off = now + speed * (self.factor * trained + around) - self.end
+        if abs(off) > self.slack:  # before the first epoch, too: features and head may have taken longer than planned
+            wanted = (self.end - now - speed * around) / (speed * trained)
+            self.factor = min(max(wanted, LEAST), MOST)
         self._asked = now
         n = max(min(planned, self.spec.batch_size), round(planned * self.factor))
         self._expected.append(self._trained(epoch, n) + self.val)
@@ -65,4 +67,4 @@ class Deadline:
         epochs = self.spec.epochs
         assert isinstance(epochs, int)
         sizes = sizes_of(self.spec, (epoch - 1) / epochs, epoch / epochs)
-        return mean_step(self.steps, sizes) * pictures / self.spec.batch_size
+        return mean_step(self.steps, sizes) * pictures / self.step_pictures

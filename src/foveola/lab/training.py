@@ -41,7 +41,8 @@ from foveola.models.table import build, initialise_from, summary
 from foveola.store import refusals_named, write_atomic
 from foveola.types import Rows, Tick, no_tick
 
-_SEEN_BEFORE_THE_FIRST_STEP = 2_000
+_SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**24
+"""At most so many pictures, and of large ones fewer: 2,000 of 224x224 made 12 GB of patches for `fast`."""
 
 
 @dataclass
@@ -111,7 +112,9 @@ class Session:
     def _ready_head(self, model: nn.Module) -> ReadyHead:
         kept = keep_features(self.prepared, model, self.device, self.dtype, tick=self.tick)
         head: nn.Linear = model.head  # type: ignore[assignment]
-        return ReadyHead(head, self.prepared, self.split, kept, self.recipe.fit.flip, self.views.flips)
+        # Epochs that follow are measured on val as it is, without mirror images: so is the head that they have to beat.
+        mirrored = self.views.flips and not self.recipe.fit.epochs
+        return ReadyHead(head, self.prepared, self.split, kept, self.recipe.fit.flip, mirrored)
 
     def _conclude(self, head: ReadyHead) -> None:
         """The head that val has chosen is the whole result: calibrate before val is learned from too, then learn from it."""
@@ -159,7 +162,7 @@ class Session:
     def _say_lengths(self) -> None:
         """Write down how long the epochs became, so that the recipe alone repeats the run."""
         epochs = self.recipe.fit.epochs
-        if self.deadline and isinstance(epochs, int) and len(set(self._lengths)) > 1:
+        if self.deadline and isinstance(epochs, int) and set(self._lengths) != {self.train.epoch_size}:
             lengths = self._lengths + [self.train.epoch_size] * (epochs - len(self._lengths))
             self.recipe = compose(merge(self.recipe.tables(), {"fit.epoch_pictures": lengths}))
             write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
@@ -205,7 +208,8 @@ class Session:
 
     def ready(self) -> nn.Module:
         """The network, having seen training pictures, on its device."""
-        initialise_from(self.model, self.train.sample(_SEEN_BEFORE_THE_FIRST_STEP))
+        pixels = self.prepared.size.height_px * self.prepared.size.width_px
+        initialise_from(self.model, self.train.sample(min(_SEEN_BEFORE_THE_FIRST_STEP, max(1, _SEEN_PIXELS // pixels))))
         return self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def batches(self, rows: Rows, **how: Any) -> Batches:

@@ -146,6 +146,6 @@ def _complete(
         sizes = chosen and name == "fast"
         found = within(budget, clock.started, tables, prepared, split, seed, name=called, sizes=sizes)
         clock.predicted = found.seconds
-        clock.deadline = deadline(found, budget, clock.started)
+        clock.deadline = deadline(found, budget, clock.started, n_train)
         return found.recipe, (*remarks, found.sentence(budget))
     return complete(tables, prepared.size, n_train, f"{called}, {name}", mirror_safe=dataset.mirror_safe), remarks
