@@ -1,5 +1,7 @@
 """Kept features: what the trunk gives, once a data set, never an old or damaged copy."""
 
+import errno
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,8 @@ from torch import nn
 
 from foveola.data.arrays import from_arrays
 from foveola.data.prepare import prepare
+from foveola.errors import ResourceError
+from foveola.lab import features
 from foveola.lab.features import has_features, keep_features
 from foveola.models.table import build
 from foveola.types import Size
@@ -64,6 +68,25 @@ def test_they_are_computed_once(prepared):
     second = keep(prepared, model)
     assert model.calls == 140
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_another_version_of_torch_computes_them_anew(prepared, monkeypatch):
+    model = Means()
+    keep(prepared, model)
+    monkeypatch.setattr(torch, "__version__", "9.9.9")
+    keep(prepared, model)
+    assert model.calls == 280
+
+
+def test_a_disk_without_room_is_said_before_the_first_picture(prepared, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(features, "reserve", full)
+    model = Means()
+    with pytest.raises(ResourceError):
+        keep(prepared, model)
+    assert model.calls == 0
 
 
 def test_another_precision_or_trunk_has_features_of_its_own(prepared):

@@ -17,7 +17,7 @@ from foveola.data.batches import Batches
 from foveola.data.prepare import Prepared
 from foveola.learning.predict import PIXELS_AT_ONCE, outputs
 from foveola.models.bottlenecks import own_bottlenecks, taken, way
-from foveola.store import cache_root, digest, folder_atomic, write_atomic
+from foveola.store import cache_root, digest, folder_atomic, reserve, write_atomic
 from foveola.types import Tick, no_tick
 
 VERSION = 2
@@ -73,7 +73,7 @@ def features_kept(prepared: Prepared, model: nn.Module, device: torch.device, dt
 def _place(prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype) -> Path:
     trunk: Trunk = model  # type: ignore[assignment]
     by = way(device, dtype, 2 * len(prepared.pixels))
-    key = digest(prepared.key, trunk.features_key, str(dtype), device.type, by, str(VERSION))
+    key = digest(prepared.key, trunk.features_key, str(dtype), device.type, by, torch.__version__, str(VERSION))
     return cache_root() / "features" / key[:32]
 
 
@@ -85,8 +85,12 @@ def _make(
     batches = Batches(prepared.pixels, prepared.dataset.labels, rows, BATCH)
     read = model.features
     with folder_atomic(place, 2 * n * int(features) * 4 + 4096) as folder, own_bottlenecks(2 * n):  # type: ignore[arg-type]
-        for name in ("plain", "mirrored"):
-            out = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, (n, features))  # type: ignore[arg-type]
+        paths = {name: folder / f"{name}.npy" for name in ("plain", "mirrored")}
+        for path in paths.values():
+            np.lib.format.open_memmap(path, "w+", np.float32, (n, int(features))).flush()  # type: ignore[arg-type]
+            reserve(path)
+        for name, path in paths.items():
+            out = np.load(path, mmap_mode="r+")
             done, how = 0, {"mirrored": name == "mirrored", "at_once": _pixels_at_once(device, dtype)}
             for some in outputs(model, read, batches.in_order(), device, dtype, **how):  # type: ignore[arg-type]
                 out[done : done + len(some)] = some
