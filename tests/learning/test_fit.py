@@ -132,7 +132,35 @@ def test_a_learning_rate_too_high_is_named_when_the_loss_is_lost(stripes):
     with pytest.raises(DivergedError) as refusal:
         history(stripes, FitSpec(epochs=3, batch_size=16, optimizer="sgd", lr_peak=1e30))
     assert str(refusal.value) == (
-        "the loss became nan in epoch 1, step 2: fit.lr_peak = 1e+30 is likely to blame; try --lr 0.1"
+        "the loss became nan in epoch 1, step 2: fit.lr_peak = 1e+30 is likely to blame; try --set fit.lr_peak=0.1"
+    )
+
+
+def test_a_loss_that_the_last_step_lost_is_seen_on_val(stripes):
+    with pytest.raises(DivergedError) as refusal:
+        history(stripes, FitSpec(epochs=1, batch_size=80, optimizer="sgd", lr_peak=1e30))
+    assert str(refusal.value) == (
+        "the loss became nan in epoch 1, step 1: fit.lr_peak = 1e+30 is likely to blame; try --set fit.lr_peak=0.1"
+    )
+
+
+@pytest.mark.parametrize("sizes", [{"batch_size": 1}, {"batch_size": 2}, {"batch_size": 4, "micro_batch_size": 1}])
+def test_a_single_picture_at_a_batch_norm_is_refused(stripes, sizes):
+    class Normed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.head = nn.BatchNorm2d(3), nn.Linear(3, 2)
+
+        def forward(self, images):
+            return self.head(self.norm(images.float().mean(dim=(2, 3), keepdim=True)).flatten(1))
+
+    pixels, labels = stripes
+    train = Batches(pixels, labels, np.arange(79), sizes["batch_size"])
+    with pytest.raises(UsageError) as refusal:
+        list(fit(Normed(), train, train, FitSpec(epochs=1, **sizes), device=CPU, dtype=torch.float32, seed=0))
+    assert str(refusal.value) == (
+        "a batch, or a part of one, is a single picture, and its batch norm has one value of a channel to norm by: set "
+        "fit.batch_size, and fit.micro_batch_size if it is given, to 3 or more"
     )
 
 
@@ -150,7 +178,7 @@ def test_a_usual_learning_rate_in_short_precision_puts_the_blame_on_the_precisio
     with pytest.raises(DivergedError) as refusal:
         list(fit(Broken(), train, train, FitSpec(epochs=1), device=CPU, dtype=torch.bfloat16, seed=0))
     assert str(refusal.value) == (
-        "the loss became nan in epoch 1, step 1: fit.precision = 'auto' is likely to blame; try --precision float32"
+        "the loss became nan in epoch 1, step 1: fit.precision = 'auto' is likely to blame; try --set fit.precision=float32"
     )
 
 
@@ -187,7 +215,7 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch):
     monkeypatch.setattr(devices, "available_devices", lambda: ["cpu"])
     with pytest.raises(ResourceError) as refusal:
         devices.choose_device("cuda")
-    assert str(refusal.value) == "device 'cuda' is not on this machine: there is cpu; use --device auto"
+    assert str(refusal.value) == "device 'cuda' is not on this machine: there is cpu; use --set fit.device=auto"
 
 
 def test_a_device_that_is_none_is_refused():
@@ -200,7 +228,7 @@ def test_bfloat16_that_would_be_emulated_is_refused_and_auto_takes_float32(monke
     monkeypatch.setattr(devices, "has_bfloat16", lambda device: False)
     with pytest.raises(ResourceError) as refusal:
         devices.choose_precision("bfloat16", CPU)
-    assert str(refusal.value) == "cpu has no bfloat16 of its own on this machine: use --precision float32"
+    assert str(refusal.value) == "cpu has no bfloat16 of its own on this machine: use --set fit.precision=float32"
     assert devices.choose_precision("auto", CPU) == torch.float32
 
 

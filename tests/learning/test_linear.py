@@ -184,7 +184,7 @@ def test_features_that_are_not_finite_are_refused(part, value):
         fitted(*((broken, good) if part == "train" else (good, broken)), [1.0])
     assert str(refusal.value) == (
         f"the features of 2 of 60 {part} pictures are not finite numbers: the precision is likely to blame; "
-        "try --precision float32"
+        "try --set fit.precision=float32"
     )
 
 

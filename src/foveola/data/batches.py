@@ -26,8 +26,8 @@ class Batches:
     """The pictures `rows` of an array, in batches.
 
     pixels: uint8 (n, H, W, 3); labels: int64 (n,); rows: int64 (m,), which of them, in order. A batch is (uint8 tensor
-    (b, 3, H, W) channels-last, int64 tensor (b,)). The batches of an epoch differ in size by one at most, so no batch
-    of a single picture meets a batch norm. epoch_pictures: how many pictures make an epoch (0: all of `rows`).
+    (b, 3, H, W) channels-last, int64 tensor (b,)). The batches of an epoch differ in size by one at most, so from
+    a batch size of 3 on none is a single picture. epoch_pictures: how many pictures make an epoch (0: all of `rows`).
     """
 
     pixels: Images

@@ -25,7 +25,9 @@ def choose_device(name: str) -> torch.device:
         raise UsageError(f"device '{name}' is none of auto, cpu, cuda, cuda:N, mps: choose one of them")
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if kind not in there or int(index or 0) >= count:
-        raise ResourceError(f"device '{name}' is not on this machine: there is {', '.join(there)}; use --device auto")
+        raise ResourceError(
+            f"device '{name}' is not on this machine: there is {', '.join(there)}; use --set fit.device=auto"
+        )
     return torch.device(name)
 
 
@@ -49,7 +51,9 @@ def choose_precision(wanted: Precision, device: torch.device) -> torch.dtype:
     if has_bfloat16(device):
         return torch.bfloat16
     if wanted == "bfloat16":
-        raise ResourceError(f"{device.type} has no bfloat16 of its own on this machine: use --precision float32")
+        raise ResourceError(
+            f"{device.type} has no bfloat16 of its own on this machine: use --set fit.precision=float32"
+        )
     return torch.float32
 
 

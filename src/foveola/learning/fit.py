@@ -45,7 +45,7 @@ def fit(
 
     spec.epochs must be a number by now. pictures: how many an epoch shows, asked before each with its number (from 1);
     train.epoch_size by default. What depends on how far the run is, goes by epochs: each is as large a share of it,
-    however long. Raises DivergedError at the first loss that is not finite.
+    however long. Raises DivergedError at the first loss that is not finite, on val too.
     """
     assert isinstance(spec.epochs, int), "the recipe's 'auto' is resolved before training"
     stepper = Stepper(model, spec, device, dtype)
@@ -70,6 +70,8 @@ def fit(
             yield StepRow(epoch, step, total, value)
         trained, shown = time.monotonic(), shown + n
         on_val = _measure(model, val, device, dtype)
+        if not math.isfinite(on_val[0]):  # the last step made it so, and no step's loss has seen it
+            raise DivergedError(_blame(spec, dtype, on_val[0], epoch, step))
         seconds = time.monotonic() - started, time.monotonic() - trained
         yield EpochRow(epoch, step, float(loss_sum) / n, int(right) / n, *on_val, lr, *seconds)
 
@@ -98,7 +100,7 @@ class Stepper:
         whole_px = images.shape[2] * images.shape[3]
         images = resized(images, share, self._least_px)
         parts = self.spec.parts(len(images), images.shape[2] * images.shape[3] / whole_px)
-        with _seeded(self.device, key):
+        with _seeded(self.device, key), _single_values_named():
             loss, logits = _forward_backward(
                 self.model, images.to(self.device), labels.to(self.device), self.spec, self.dtype, parts
             )
@@ -174,6 +176,20 @@ def _seeded(device: torch.device, key: tuple[int, int, int]) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _single_values_named() -> Iterator[None]:
+    """Turn torch's refusal to norm a single value into a UsageError that names the settings."""
+    try:
+        yield
+    except ValueError as refusal:
+        if "more than 1 value per channel" not in str(refusal):
+            raise
+        raise UsageError(
+            "a batch, or a part of one, is a single picture, and its batch norm has one value of a channel to norm by: set "
+            "fit.batch_size, and fit.micro_batch_size if it is given, to 3 or more"
+        ) from None
+
+
 _USUAL_LR = {"adam": 0.01, "adamw": 0.01, "sgd": 1.0, "muon": 1.0}
 
 
@@ -182,8 +198,10 @@ def _blame(spec: FitSpec, dtype: torch.dtype, value: float, epoch: int, step: in
     usual = _USUAL_LR[spec.optimizer]
     found = f"the loss became {value} in epoch {epoch}, step {step}"
     if spec.lr_peak <= usual and dtype != torch.float32:
-        return f"{found}: fit.precision = {spec.precision!r} is likely to blame; try --precision float32"
+        return f"{found}: fit.precision = {spec.precision!r} is likely to blame; try --set fit.precision=float32"
     advice = (
-        f"try a tenth of it, --lr {spec.lr_peak / 10:g}" if spec.lr_peak <= 10 * usual else f"try --lr {usual / 10:g}"
+        f"try a tenth of it, --set fit.lr_peak={spec.lr_peak / 10:g}"
+        if spec.lr_peak <= 10 * usual
+        else f"try --set fit.lr_peak={usual / 10:g}"
     )
     return f"{found}: fit.lr_peak = {spec.lr_peak:g} is likely to blame; {advice}"

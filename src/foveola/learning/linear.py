@@ -151,7 +151,7 @@ def _check(part: str, features: Features) -> None:
     if broken:
         raise DivergedError(
             f"the features of {broken:,} of {len(features.values):,} {part} pictures are not finite numbers: "
-            "the precision is likely to blame; try --precision float32"
+            "the precision is likely to blame; try --set fit.precision=float32"
         )
 
 

