@@ -113,6 +113,27 @@ def test_evaluating_on_the_runs_own_data_asks_only_the_pictures_it_kept_aside(ru
     assert found.accuracy == run.evaluation.accuracy
 
 
+def test_the_runs_own_data_in_another_state_is_told_of(run, stripes_folder, tmp_path):
+    changed = tmp_path / stripes_folder.name
+    shutil.copytree(stripes_folder, changed)
+    shutil.copy(changed / "down" / "00.png", changed / "down" / "new.png")
+    told = []
+    workflows.evaluate(run.path, changed, tell=told.append)
+    assert told == [
+        f"{stripes_folder.name} has a file of every name that {run.path} was tested on, and is not what it was: if it is the "
+        "run's own data, changed or labelled anew, most of it was learned from, and these numbers flatter it"
+    ]
+
+
+def test_other_data_of_the_same_name_is_nothing_to_tell_of(run, stripes_folder, tmp_path):
+    other, told = tmp_path / stripes_folder.name, []
+    shutil.copytree(stripes_folder, other)
+    for path in sorted(other.glob("*/*.png")):
+        path.rename(path.with_stem(f"other-{path.stem}"))
+    workflows.evaluate(run.path, other, tell=told.append)
+    assert told == []
+
+
 def test_evaluating_on_other_data_matches_classes_by_name(run, stripes_folder, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(stripes_folder / "down", other / "down")

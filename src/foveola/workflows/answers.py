@@ -61,7 +61,8 @@ def evaluate(
 
     Of data with parts of its own only the test part is asked; of the very data that the run was trained on, only the
     pictures that it kept aside. These are then counted as opened once more, and the report says so; where they can't be
-    counted, because the run's folder can't be written, `tell` hears of it (a Python warning, if none is given).
+    counted, because the run's folder can't be written, `tell` hears of it (a Python warning, if none is given). It also hears
+    of data that seems to be the run's own and has changed since: some of its pictures were learned from.
     """
     from foveola.lab.runs import open_run
 
@@ -86,6 +87,11 @@ def evaluate(
     ids = tuple(prepared.dataset.ids[i] for i in rows)
     if prepared.dataset.fingerprint == opened.card.fingerprint:
         open_test_part(opened, "evaluate", tell)
+    elif _seems_its_own(opened, prepared.dataset):
+        tell(
+            f"{prepared.dataset.name} has a file of every name that {opened.path} was tested on, and is not what it was: "
+            "if it is the run's own data, changed or labelled anew, most of it was learned from, and these numbers flatter it"
+        )
     answers = logits(network, prepared.pixels[rows])
     majority, temperature = opened.evaluation.majority, network.temperature
     found = Evaluation(answers, labels[rows], ids, network.class_names, "test", majority, temperature)
@@ -165,6 +171,15 @@ def unseen(run: Run, dataset: Dataset) -> Any:
         return np.array([i for i, name in enumerate(dataset.ids) if name in kept_aside], np.int64)
     given = np.zeros(0) if dataset.parts is None else np.flatnonzero(dataset.parts == 2)
     return given if len(given) else np.arange(len(dataset))
+
+
+def _seems_its_own(run: Run, dataset: Dataset) -> bool:
+    """Whether other data, of which all is asked, has the name of the run's own and of its files."""
+    from foveola.data.sources import Arrays
+
+    if isinstance(dataset.source, Arrays) or (dataset.parts is not None and (dataset.parts == 2).any()):
+        return False  # arrays number their pictures, all alike; a test part of the data's own was not learned from
+    return dataset.name == run.card.name and set(dataset.ids).issuperset(run.evaluation.ids)
 
 
 def class_names(run: str | os.PathLike[str]) -> tuple[str, ...]:
