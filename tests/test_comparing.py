@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
+from PIL import Image as pillow
 
 import foveola as fv
 from foveola import cli
@@ -742,3 +743,28 @@ def test_a_process_that_lives_on_reads_data_anew_that_has_changed(folder, tmp_pa
     with pytest.raises(DataError) as refused:
         _opened(str(own), None, "{}", before)
     assert str(refused.value) == f"{own} has changed while it was compared on: say the same command again"
+
+
+def test_pictures_of_the_page_are_those_of_their_names_where_files_are_left_out(folder, tmp_path):
+    own, listed = tmp_path / "noisy", tmp_path / "list.txt"
+    shutil.copytree(folder, own)
+    (own / "dark" / "00.png").write_bytes(b"no picture")
+    listed.write_text("dark/01.png\n")
+    arms, common = (
+        [parse_arm("plain"), parse_arm("slow: fit.lr_peak=0.1")],
+        {**SMALL, "data.exclude": str(listed), "data.size": "16x16"},
+    )
+    trials = Trials.open(own, arms, common, tmp_path / "runs", 1, lambda *_: None)
+    trials.first(0)
+    for name in ("dark/02.png", "light/29.png"):
+        expected = np.asarray(pillow.open(own / name))
+        for k in range(2):
+            np.testing.assert_array_equal(trials.picture(k, name), expected)
+
+
+def test_another_comparison_that_can_t_be_read_is_none_of_this_one_s_business(folder, tmp_path):
+    for name, text in (("broken", "{"), ("list", "[1, 2]")):
+        (tmp_path / "comparisons" / name).mkdir(parents=True)
+        (tmp_path / "comparisons" / name / "comparison.json").write_text(text)
+    found = fv.compare(folder, ARMS[:2], seeds=2, settings=SMALL, runs=tmp_path, jobs=1)
+    assert len(found.runs[0]) == 2

@@ -2,6 +2,7 @@ import errno
 import os
 import shutil
 import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -204,3 +205,17 @@ def test_files_and_folders_have_the_rights_that_the_umask_gives(tmp_path):
         pass
     for mine, usual in (("file", "plain"), ("folder", "plain folder")):
         assert (tmp_path / mine).stat().st_mode == (tmp_path / usual).stat().st_mode
+
+
+def test_what_a_killed_process_left_is_removed_a_day_later(tmp_path):
+    old, new = tmp_path / ".key.0123456789ab.part", tmp_path / ".other.0123456789ab.part"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "pixels.npy").write_bytes(b"12345")
+    yesterday = time.time() - 90_000
+    for path in (old / "pixels.npy", old):
+        os.utime(path, (yesterday, yesterday))
+    os.utime(new, (yesterday, yesterday))  # but a file below it is being written
+    with store.folder_atomic(tmp_path / "one", 10):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, "one"]

@@ -483,3 +483,15 @@ def test_a_typo_in_a_chain_is_told_before_any_work(stripes_folder, tmp_path):
     with pytest.raises(UsageError, match=r"^chain 'blur\|sharpn', position 6: unknown filter 'sharpn'"):
         train(stripes_folder, tmp_path / "run", chain="blur|sharpn")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("key", "value"), [("group_by", r"(\d)"), ("labels", "t.csv"), ("label_pattern", "(a)")])
+def test_what_only_a_folder_s_files_can_tell_is_refused_for_other_data(tmp_path, key, value):
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 8, 8), np.uint8), labels=np.arange(4) % 2)
+    with pytest.raises(UsageError) as refused:
+        fv.train(tmp_path / "a.npz", settings={f"data.{key}": value}, out=tmp_path / "r")
+    assert str(refused.value) == (
+        f"data.{key} is for a folder of pictures, and {tmp_path / 'a.npz'} is none: leave it out, or give the pictures as a "
+        "folder"
+    )
+    assert not (tmp_path / "r").exists()

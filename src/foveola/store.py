@@ -11,6 +11,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def folder_atomic(path: Path, bytes_needed: int) -> Iterator[Path]:
     """
     with refusals_named(path, bytes_needed):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         free = shutil.disk_usage(path.parent).free
         if free < bytes_needed:
             raise ResourceError(
@@ -131,6 +133,18 @@ def _beside(path: Path) -> Path:
     """A name that nobody has, in the same folder. Not tempfile's: its files are closed to everybody else, and runs and
     caches are for whomever the user's umask lets in."""
     return path.with_name(f".{path.name[:32]}.{secrets.token_hex(6)}.part")
+
+
+_FORGOTTEN_SECONDS = 86_400
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary folders beside it that killed processes left: nothing has been written below them for a day."""
+    for left in path.parent.glob(".*.part/"):
+        with contextlib.suppress(OSError):
+            newest = max(one.stat().st_mtime for one in (left, *left.rglob("*")))
+            if time.time() - newest > _FORGOTTEN_SECONDS:
+                shutil.rmtree(left)
 
 
 def _flush_folder(path: Path) -> None:

@@ -8,7 +8,18 @@ from foveola.data.prepare import prepare
 from foveola.errors import DataError, UsageError
 from foveola.types import Size
 
-ODD = ["a.png", "#b.png", '"c.png', " d.png", "e\nf.png", "g\udcff.png", "h # i.png", "ü.png"]
+ODD = [
+    "a.png",
+    "#b.png",
+    '"c.png',
+    " d.png",
+    "e\nf.png",
+    "g\udcff.png",
+    "h # i.png",
+    "ü.png",
+    "j\u2028k.png",
+    "l\x85m.png",
+]
 
 
 def test_a_list_is_read_as_it_was_written_however_odd_the_names(tmp_path):
@@ -50,6 +61,12 @@ def test_unknown_files_are_refused_in_one_sentence(two_classes):
     )
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
         exclude(dataset, ["cats/1.png", "cats/11.png", "nowhere"], "q.txt")
+
+
+def test_the_nearest_name_is_told_of_a_name_with_a_quote(two_classes):
+    with pytest.raises(UsageError) as refused:
+        exclude(open_folder(two_classes(4)), ["cats/1'.png"], "q.txt")
+    assert "names 'cats/1'.png', which pets does not have (did you mean 'cats/1.png'?): " in str(refused.value)
 
 
 def test_a_list_that_leaves_a_class_empty_is_refused(two_classes):

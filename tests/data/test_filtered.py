@@ -98,3 +98,18 @@ def test_a_kernel_larger_than_the_pictures(cache):
         filtered(pictures(12), Chain.parse("blur(size=15)"))
     assert str(error.value) == "blur(size=15) has a kernel of 15x15: this picture of 12x12 is too small for it"
     assert not cache.exists()
+
+
+def darker(by):
+    def filter_(image):
+        return image // by
+
+    return filter_
+
+
+def test_a_users_filter_that_changed_makes_pictures_of_another_key(monkeypatch):
+    prepared, keys = pictures(12), []
+    for by in (10, 20, 10):
+        monkeypatch.setitem(FILTERS._items, "darker", darker(by))
+        keys.append(filtered(prepared, Chain.parse("darker")).key)
+    assert keys[0] == keys[2] != keys[1]

@@ -145,6 +145,11 @@ def test_groups_come_from_a_pattern_on_the_path(two_classes):
     assert dataset.groups.tolist() == [0, 1, 2, 0, 1, 2]
 
 
+def test_the_fingerprint_knows_groups_where_there_are_any(two_classes):
+    plain, by_number, by_class = (open_folder(two_classes(3), group_by=by) for by in (None, r"(\d)\.png", r"^(\w+)/"))
+    assert len({plain.fingerprint, by_number.fingerprint, by_class.fingerprint}) == 3
+
+
 def test_groups_come_from_a_column_of_the_table(two_classes, tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("file,label,who\ncats/0.png,a,ann\ncats/1.png,b,bob\ndogs/0.png,a,ann\n")

@@ -140,8 +140,8 @@ def test_an_empty_folder_is_refused(tmp_path):
 def test_a_folder_without_class_folders_is_refused(tmp_path, plant):
     root = plant(tmp_path / "d", {"1.jpg": b"", "2.jpg": b"", ".hidden": b""})
     assert refusal(DataError, by_folder, list_folder(root)) == (
-        f"{root} holds 3 files but no class folders: put the pictures of each class in a folder of its own, "
-        "or tell the class by --labels TABLE.csv or --label-pattern"
+        f"{root} holds 3 files but no class folders: put the pictures of each class in a folder of its own; "
+        "where a network is trained, a table or the files' names may tell the class (data.labels, data.label_pattern)"
     )
 
 

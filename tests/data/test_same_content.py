@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image as pillow
 
 from foveola import images
+from foveola.data.decoding import _candidates
 from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
 from foveola.data.sources import Files
@@ -124,3 +127,19 @@ def test_a_file_that_changes_before_the_comparison_equals_no_other(contents, enc
     monkeypatch.setattr(Files, "full", refuse)
     found = contents({"x.jpg": jpeg, "y.png": encoded(images.decode(jpeg).image)})
     assert found["x.jpg"] != found["y.png"]
+
+
+def test_who_looks_alike_is_found_as_by_comparing_all_with_all():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (90, 8, 8, 3)).astype(np.uint8)
+    changed = rng.integers(-12, 13, (60, 8, 8, 3)) + (rng.random((60, 8, 8, 3)) < 0.003)  # some by 13
+    pixels[30:] = np.clip(pixels[:60].astype(int) + changed, 0, 255)
+    outcomes = [SimpleNamespace(height_px=80, width_px=60, kind=kind) for kind in rng.permutation(np.arange(90) % 3)]
+    by_hand = {
+        (i, j)
+        for i in range(90)
+        for j in range(90)
+        if outcomes[j].kind < outcomes[i].kind and np.abs(pixels[i].astype(int) - pixels[j]).max() <= 12
+    }
+    assert set(_candidates(outcomes, pixels)) == by_hand
+    assert len(by_hand) > 5

@@ -1,14 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from foveola.data.arrays import from_arrays
-from foveola.findings.twins import twin_units
+from foveola.findings.duplicates import duplicate_findings
+from foveola.findings.relations import Relations
+from foveola.findings.twins import twin_findings, twin_units
 
 
 def families(*names, labels=None):
     """Sets of the files that are twins, by names alone."""
-    from dataclasses import replace
-
     n = len(names)
     dataset = from_arrays(np.zeros((n + 2, 8, 8), np.uint8), [*(labels or [0] * n), 0, 1])
     dataset = replace(dataset, ids=(*names, "a/zzz1.png", "b/zzz2.png"))
@@ -64,3 +66,26 @@ def test_where_numbering_starts_anew_in_each_part_twins_are_of_one_part():
 def test_a_name_that_a_whole_class_comes_down_to_is_an_accident():
     names = ["cats/dog.jpg", *(f"cats/dog_aug_{n}.jpg" for n in range(20))]
     assert families(*names) == []
+
+
+def test_of_copies_the_original_is_kept_and_what_is_made_of_it_is_left_out():
+    names = ("cats/aug/7.png", "cats/original/7.png", "cats/orig/8.png", "cats/8_flip.png")
+    dataset = replace(
+        from_arrays(np.zeros((6, 8, 8), np.uint8), [0, 0, 0, 0, 0, 1]), ids=(*names, "a/1.png", "b/2.png")
+    )
+    content = np.array([0, 1, 2, 3, 4, 5])
+    # What is made of the second original has more pixels, which alone would have kept it.
+    sizes = np.array([[40, 40], [40, 40], [40, 40], [60, 60], [40, 40], [40, 40]], np.int32)
+    near = np.array([[0, 1, 1], [2, 3, 1]])
+    relations = Relations(content, near, twin_units(dataset), sizes)
+    listed = {name for f in duplicate_findings(dataset, relations) for name in f.leave_out}
+    listed |= {name for f in twin_findings(dataset, relations.twins) for name in f.leave_out}
+    assert listed == {"cats/aug/7.png", "cats/8_flip.png"}
+
+
+def test_bytes_that_are_no_text_are_written_as_escapes():
+    names = ("cats/fl\udcfcgel.png", "cats/fl\udcfcgel_mask.png")
+    dataset = replace(from_arrays(np.zeros((4, 8, 8), np.uint8), [0, 0, 0, 1]), ids=(*names, "a/1.png", "b/2.png"))
+    (found,) = twin_findings(dataset, twin_units(dataset))
+    assert found.message.encode()  # what no terminal can write raises
+    assert found.leave_out == (names[1],)

@@ -356,3 +356,8 @@ def test_with_splits_by_seed_the_corrected_interval_of_an_arms_accuracy_holds_it
             missed[ratio] += not low <= truth <= high
     assert missed[0.25] <= rate_may_be(0.05)
     assert missed[0.0] > 3 * rate_may_be(0.05)
+
+
+def test_equal_accuracies_have_no_variance_however_their_mean_is_rounded():
+    assert sum([0.7] * 3) / 3 != 0.7
+    assert corrected_accuracy([0.7] * 3, 20) == pytest.approx(share_interval(0.7, 0.0, 2, 20))

@@ -107,7 +107,12 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def fingerprint_of(
-    ids: Sequence[str], class_names: Sequence[str], labels: Labels, parts: Rows | None, contents: bytes
+    ids: Sequence[str],
+    class_names: Sequence[str],
+    labels: Labels,
+    parts: Rows | None,
+    contents: bytes,
+    groups: Rows | None = None,
 ) -> str:
     """SHA-256 of all that makes a data set what it is; `contents` are the pictures' own digests, in order."""
     return digest(
@@ -116,6 +121,7 @@ def fingerprint_of(
         labels.astype("<i8").tobytes(),
         b"" if parts is None else parts.astype("<i8").tobytes(),
         contents,
+        *([] if groups is None else [groups.astype("<i8").tobytes()]),
     )
 
 

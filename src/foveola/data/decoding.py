@@ -134,10 +134,24 @@ def _candidates(outcomes: list[Outcome], pixels: Images) -> Iterator[tuple[int, 
             if not kind:
                 continue
             others = [j for other, js in kinds.items() if other < kind for j in js]
-            table = np.stack([coarse[j] for j in others]) if others else np.zeros((0, 192), np.int16)
-            for i in members:
-                for near in np.flatnonzero(np.abs(table - coarse[i]).max(axis=1, initial=0) <= 12):
-                    yield i, others[near]
+            if not others:
+                continue
+            from scipy.spatial import cKDTree
+
+            table = np.stack([coarse[j] for j in others])
+            # Means of what differs by 12 at most do, too: of few numbers, so that nobody is compared with everybody.
+            tree = cKDTree(_quarters(table))
+            asked = _quarters(np.stack([coarse[i] for i in members]))
+            for i, one in zip(members, asked, strict=True):
+                for near in tree.query_ball_point(one, 12, p=np.inf, return_sorted=True):
+                    if np.abs(table[near] - coarse[i]).max() <= 12:
+                        yield i, others[near]
+
+
+def _quarters(coarse: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Means of each quarter's channels: (n, 192) to (n, 12)."""
+    means: NDArray[np.float64] = coarse.reshape(-1, 2, 4, 2, 4, 3).mean(axis=(2, 4))
+    return means.reshape(len(coarse), 12)
 
 
 def _coarse(image: Image) -> NDArray[np.int16]:

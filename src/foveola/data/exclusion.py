@@ -6,6 +6,7 @@ has spaces at its ends, a line break or bytes that are no text) is written as a 
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from foveola.data.dataset import Dataset, Problem, printable, require_classes
-from foveola.errors import DataError, UsageError, count, unknown
+from foveola.errors import DataError, UsageError, count
 from foveola.store import digest
 
 LEFT_OUT = "left out by the list"
@@ -43,7 +44,8 @@ def write_list(sections: Iterable[tuple[str, Iterable[str]]], opening: Sequence[
 
 
 def _line(name: str) -> str:
-    return json.dumps(name) if name[:1] in ("#", '"') or name != name.strip() or printable(name) != name else name
+    plain = name == name.strip() and printable(name) == name and len(name.splitlines()) == 1
+    return name if plain and name[:1] not in ("#", '"') else json.dumps(name)
 
 
 def read_list(path: Path) -> tuple[str, ...]:
@@ -103,8 +105,9 @@ def _refuse_strangers(dataset: Dataset, strangers: Sequence[str], name: str) -> 
     if strangers:
         first = printable(strangers[0])
         more = f" and {count(len(strangers) - 1, 'more file')}" if len(strangers) > 1 else ""
-        near = unknown("file", first, map(printable, dataset.ids)) if len(dataset) <= 5000 else ""
-        close = f" (did you mean '{near.split(chr(39))[3]}'?)" if "did you mean" in near else ""
+        known = [printable(one) for one in dataset.ids] if len(dataset) <= 5000 else []
+        near = difflib.get_close_matches(first, known, n=1, cutoff=0.5)
+        close = f" (did you mean '{near[0]}'?)" if near else ""
         raise UsageError(
             f"the exclude list {name} names '{first}'{more}, which {printable(dataset.name)} does not have{close}: "
             "take it off the list, or check that the list was made for this data"

@@ -113,7 +113,8 @@ def _no_class_folders(listing: Listing) -> str:
         return f"the folder {listing.root} is empty: put the pictures of each class in a folder of its own below it"
     return (
         f"{listing.root} holds {count(listing.found, 'file')} but no class folders: put the pictures of each class in a "
-        "folder of its own, or tell the class by --labels TABLE.csv or --label-pattern"
+        "folder of its own; where a network is trained, a table or the files' names may tell the class (data.labels, "
+        "data.label_pattern)"
     )
 
 

@@ -12,6 +12,7 @@ from foveola.findings.copies import compared
 from foveola.findings.finding import Finding
 from foveola.findings.leaks import leak, leak_to_val
 from foveola.findings.relations import Relations, flat, members, named_in, paired
+from foveola.findings.twins import is_made
 from foveola.types import Rows
 
 
@@ -80,10 +81,12 @@ def _distinct(relations: Relations, rows: Rows) -> Rows:
 
 
 def _spare(dataset: Dataset, relations: Relations, rows: Rows) -> list[int]:
-    """All of some copies but the one to keep: of the test part before val before train, then the one of most pixels."""
+    """All of some copies but the one to keep: originals before what is made of them, by their names, which `twin` lists; of
+    the test part before val before train; then the one of most pixels."""
     parts = np.full(len(dataset), -1) if dataset.parts is None else dataset.parts
     pixels = relations.sizes[rows].astype(np.int64).prod(axis=1)
-    kept = rows[np.lexsort((rows, -pixels, -parts[rows]))[0]]
+    made = np.array([is_made(dataset.ids[i]) for i in rows])
+    kept = rows[np.lexsort((rows, -pixels, -parts[rows], made))[0]]
     return [int(i) for i in rows if i != kept]
 
 

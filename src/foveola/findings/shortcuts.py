@@ -134,15 +134,11 @@ def _by_colour(reached: float, majority: float) -> Finding:
 
 def _by_name(dataset: Dataset) -> list[Finding]:
     """Classes whose files are named in a way of their own, the class's own name left out; it hints at another source."""
-    shapes = [
-        _shape(name, dataset.class_names[k]) for name, k in zip(dataset.ids, dataset.labels.tolist(), strict=True)
-    ]
-    of_class = [
-        Counter(s for s, k in zip(shapes, dataset.labels, strict=True) if k == c)
-        for c in range(len(dataset.class_names))
-    ]
-    if len(of_class) > 50:
+    if len(dataset.class_names) > 50:
         return []
+    of_class: list[Counter[str]] = [Counter() for _ in dataset.class_names]
+    for name, k in zip(dataset.ids, dataset.labels.tolist(), strict=True):
+        of_class[k][_shape(name, dataset.class_names[k])] += 1
     own = []
     for k, counter in enumerate(of_class):
         shape, n = counter.most_common(1)[0]
@@ -167,12 +163,12 @@ def _by_name(dataset: Dataset) -> list[Finding]:
 def _shape(name: str, class_name: str) -> str:
     """A file's name with digits as #, and the class's name left out.
 
-    >>> _shape("cats/IMG_0032.JPG", "cats"), _shape("cats/cat_7.png", "cat")
-    ('IMG_#.JPG', '*_#.png')
+    >>> _shape("cats/IMG_0032.JPG", "cats"), _shape("cats/cat_7.png", "cat"), _shape("cats/cats_7.png", "cats")
+    ('IMG_#.JPG', '*_#.png', '*_#.png')
     """
     stem = name.rpartition("/")[2]
     whole = class_name.casefold()
-    for part in {whole, whole.rstrip("s")} - {""}:
-        if not part.isdecimal():
+    for part in dict.fromkeys((whole, whole.rstrip("s"))):  # the longer one first
+        if part and not part.isdecimal():
             stem = re.sub(re.escape(part), "*", stem, flags=re.IGNORECASE)
     return re.sub(r"\d+", "#", stem)

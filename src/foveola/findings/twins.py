@@ -10,7 +10,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from foveola.data.dataset import Dataset
+from foveola.data.dataset import Dataset, printable
 from foveola.data.labelling import part_of
 from foveola.data.units import number
 from foveola.errors import count
@@ -90,12 +90,17 @@ def _read(name: str) -> tuple[str, str, bool]:
     return "/".join([*top, "/".join(inner), plain[-1]]).casefold(), part or "", made
 
 
+def is_made(name: str) -> bool:
+    """Whether a file is made of another one by its name (7_mask.png, rotated/7.jpg), be that one there or not."""
+    return _read(name)[2]
+
+
 def twin_findings(dataset: Dataset, twins: Rows) -> list[Finding]:
     """The finding `twin`, if there is any."""
     groups = members(twins)
     if not groups:
         return []
-    made = [_read(name)[2] for name in dataset.ids]
+    made = [is_made(name) for name in dataset.ids]
     groups = [rows[np.argsort([made[i] for i in rows], kind="stable")] for rows in groups]
     named = tuple(tuple(dataset.ids[i] for i in rows) for rows in groups)
     ids = tuple(name for group in named for name in group)
@@ -104,8 +109,8 @@ def twin_findings(dataset: Dataset, twins: Rows) -> list[Finding]:
         Finding(
             "twin",
             "warning",
-            f"{count(len(derived), 'file')} are made of another one by their names, such as '{derived[0]}' of "
-            f"'{named[0][0]}'",
+            f"{count(len(derived), 'file')} are made of another one by their names, such as '{printable(derived[0])}' of "
+            f"'{printable(named[0][0])}'",
             "train on the originals alone, and make variants while training; where foveola splits the data, each stays "
             "beside its original",
             ids,

@@ -66,6 +66,9 @@ def corrected_accuracy(
     return share_interval(float(values.mean()), variance, n - 1, pictures, level)
 
 
+_NO_VARIANCE = 1e-20
+
+
 def share_interval(share: float, variance: float, freedom: float, pictures: int, level: float = 0.95) -> Interval:
     """The interval of a share, 0..1, that was estimated with this variance: Wilson's form, with t for its quantile.
 
@@ -82,7 +85,8 @@ def share_interval(share: float, variance: float, freedom: float, pictures: int,
     """
     from scipy.stats import t
 
-    n = share * (1 - share) / variance if variance > 0 else pictures
+    # The mean of equal numbers is rounded, and leaves a variance of 1e-32 where there is none.
+    n = share * (1 - share) / variance if variance > _NO_VARIANCE else pictures
     z = float(t.ppf((1 + level) / 2, freedom))
     middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     whole = 1 + z * z / n

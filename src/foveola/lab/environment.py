@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import platform
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -12,6 +14,7 @@ import PIL
 import torch
 
 from foveola.models.fused import compiler
+from foveola.store import digest
 
 
 def environment_of(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
@@ -30,6 +33,22 @@ def environment_of(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
         "device": str(device),
         "precision": str(dtype).removeprefix("torch."),
     }
+
+
+def own_code(used: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
+    """Under "own_code" the digest of each network or filter in use that is not foveola's, by its name; {} where all are.
+
+    used: the functions by their names. Of each its own text counts, not what it calls.
+    """
+    found = {}
+    for name, function in used.items():
+        if not (getattr(function, "__module__", "") or "").startswith("foveola."):
+            try:
+                text = inspect.getsource(inspect.unwrap(function))
+            except (OSError, TypeError):  # typed at a prompt, or made by another function
+                text = repr(getattr(function, "__qualname__", name))
+            found[name] = digest(text)[:16]
+    return {"own_code": found} if found else {}
 
 
 def versions_of(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:

@@ -18,11 +18,13 @@ from foveola.data.batches import Batches
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import UsageError, count
+from foveola.filters.chain import Chain
+from foveola.filters.table import FILTERS
 from foveola.findings.finding import Finding
 from foveola.lab.calibration import ENOUGH, Calibration, some_of
 from foveola.lab.card import keep_pictures, make_card
 from foveola.lab.deadline import Deadline
-from foveola.lab.environment import environment_of, versions_of
+from foveola.lab.environment import environment_of, own_code, versions_of
 from foveola.lab.features import has_features, keep_features
 from foveola.lab.heads import ReadyHead
 from foveola.lab.inference import save_network
@@ -37,7 +39,7 @@ from foveola.learning.metrics import Evaluation
 from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
 from foveola.models.bottlenecks import own_bottlenecks
-from foveola.models.table import build, initialise_from, summary
+from foveola.models.table import build, find, initialise_from, summary
 from foveola.store import refusals_named, write_atomic
 from foveola.types import Rows, Tick, no_tick
 
@@ -204,7 +206,10 @@ class Session:
         write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
         write_atomic(self.folder / "data.json", make_card(self.prepared, self.split, self.findings).to_json())
         write_network(self.folder / "network.json", summary(self.model, self.prepared.size))
-        write_atomic(self.folder / "environment.json", json.dumps(environment_of(self.device, self.dtype), indent=1))
+        write_atomic(
+            self.folder / "environment.json",
+            json.dumps({**environment_of(self.device, self.dtype), **self._own_code}, indent=1),
+        )
 
     def ready(self) -> nn.Module:
         """The network, having seen training pictures, on its device."""
@@ -229,7 +234,13 @@ class Session:
     @property
     def versions(self) -> dict[str, Any]:
         """What decides a run's numbers beside recipe, data and seed, under the names of environment.json."""
-        return versions_of(self.device, self.dtype)
+        return {**versions_of(self.device, self.dtype), **self._own_code}
+
+    @property
+    def _own_code(self) -> dict[str, Any]:
+        chain = Chain.parse(self.recipe.data.chain)
+        name = self.recipe.model.name
+        return own_code({name: find(name), **{step.name: FILTERS[step.name] for step in chain.steps}})
 
 
 def _freeze(model: nn.Module, name: str) -> None:

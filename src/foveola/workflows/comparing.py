@@ -95,7 +95,10 @@ def _warnings(fair: Fair, seeds: int) -> Iterator[str]:
 def _changed(about: Mapping[str, Any], folder: Path, runs: Path) -> Iterator[str]:
     """Whether the same was asked of the same data before it changed: those runs can't be paired with new ones."""
     for path in sorted((runs / "comparisons").glob("*/comparison.json")):
-        there = _read(path)
+        try:
+            there = _read(path)
+        except UsageError:  # somebody else's, or damaged: not asked for
+            continue
         same = all(there.get(key) == about[key] for key in ("data", "recipes"))
         if same and there.get("fingerprint") != about["fingerprint"] and path.parent != folder:
             yield (
@@ -200,7 +203,7 @@ def _folder(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        found: dict[str, Any] = dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
         raise UsageError(f"{path} can't be read: choose another --out, or delete the folder") from None
     return found

@@ -11,7 +11,7 @@ from foveola.types import Size, Tick, no_tick
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
-    from foveola.lab.recipe import Recipe
+    from foveola.lab.recipe import DataSpec, Recipe
 
 Data: TypeAlias = "str | os.PathLike[str] | Dataset"
 """What a verb takes as data: a folder, a file, a data set's name, or a Dataset."""
@@ -31,10 +31,13 @@ def open_data(recipe: Recipe, tick: Tick = no_tick) -> Dataset:
         )
     path = Path(spec.source).expanduser()
     if not path.exists() and spec.source in DATASETS:
+        _require_plain(spec)
         return DATASETS[spec.source](tick)
     if cifar10_place(path):
+        _require_plain(spec)
         return open_cifar10(path, tick=tick)
     if path.is_file() and path.suffix.lower() == ".npz":
+        _require_plain(spec)
         return open_npz(path)
     return open_folder(
         path,
@@ -43,6 +46,16 @@ def open_data(recipe: Recipe, tick: Tick = no_tick) -> Dataset:
         group_by=spec.group_by or None,
         tick=tick,
     )
+
+
+def _require_plain(spec: DataSpec) -> None:
+    """Refuse what only the files of a folder can be asked for, lest groups be believed to be kept together."""
+    for key in ("labels", "label_pattern", "group_by"):
+        if getattr(spec, key):
+            raise UsageError(
+                f"data.{key} is for a folder of pictures, and {spec.source} is none: leave it out, or give the pictures as a "
+                "folder"
+            )
 
 
 def leave_out(dataset: Dataset, recipe: Recipe) -> Dataset:

@@ -91,7 +91,7 @@ class Trials:
 
         if not self._first:
             self._first = [self.session(arm, seed)[0] for arm in self.arms]
-            ids = [[self.dataset.ids[i] for i in session.split.test] for session in self._first]
+            ids = [[session.prepared.dataset.ids[i] for i in session.split.test] for session in self._first]
             for arm, theirs in zip(self.arms[1:], ids[1:], strict=True):
                 require_same_test(self.arms[0].name, ids[0], arm.name, theirs, seed)
         return self._first
@@ -181,11 +181,12 @@ class Trials:
 
     def picture(self, k: int, name: str) -> Image:
         """A picture as arm k sees it, by its id."""
-        return np.asarray(self._first[k].prepared.pixels[self._places[name]])
+        return np.asarray(self._first[k].prepared.pixels[self._places[k][name]])
 
     @cached_property
-    def _places(self) -> dict[str, int]:
-        return {name: i for i, name in enumerate(self.dataset.ids)}
+    def _places(self) -> list[dict[str, int]]:
+        """Of each arm the rows of its pictures, by their ids: what it leaves out and what can't be decoded has none."""
+        return [{name: i for i, name in enumerate(one.prepared.dataset.ids)} for one in self._first]
 
 
 def _one_source(arms: Sequence[Arm], tables: Sequence[Mapping[str, Any]]) -> str | None:
