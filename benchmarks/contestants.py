@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,7 @@ def read_run(out: str, folder: Path) -> Events:
         )
     numbers = {
         "seconds": seconds,
+        "pictures_shown": _shown(folder, result),
         "accuracy": result["test_accuracy"],
         "whole_seconds": result["seconds"],
         "before_first_step_seconds": result["seconds_before_first_step"],
@@ -110,6 +112,13 @@ def read_run(out: str, folder: Path) -> Events:
     return [*events, {"event": "end", **numbers}]
 
 
+def _shown(folder: Path, result: Mapping[str, Any]) -> int:
+    """How many pictures the epochs of a run showed: with a budget they are of lengths of their own."""
+    recipe = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))
+    given = recipe.get("fit", {}).get("epoch_pictures", 0) or result["n_train"]
+    return sum(given) if isinstance(given, list) else int(given) * int(result["epochs"])
+
+
 def numbers_of(run: Mapping[str, Any], contestant: Contestant) -> dict[str, float]:
     """All numbers of a good run: what it said at its end, what was measured from outside, and what follows from both."""
     end = next(event for event in run["events"] if event["event"] == "end")
@@ -118,8 +127,13 @@ def numbers_of(run: Mapping[str, Any], contestant: Contestant) -> dict[str, floa
     # A program that knows its own peak says so: the one seen from outside counts what it did before measuring, too.
     numbers = {"peak_memory_mb": run["peak_memory_mb"]} | numbers
     seconds = [event["seconds"] for event in run["events"] if event["event"] == "epoch"]
-    if {"n_train", "epochs", "seconds"} <= numbers.keys() and numbers["seconds"]:
-        numbers["pictures_per_second"] = numbers["n_train"] * numbers["epochs"] / numbers["seconds"]
+    if not numbers.get("epochs", 1):  # a head on features: its seconds are no training of epochs
+        numbers.pop("seconds", None)
+    shown = numbers.get("pictures_shown")
+    if shown is None and "--budget" not in contestant.words and {"n_train", "epochs"} <= numbers.keys():
+        shown = numbers["n_train"] * numbers["epochs"]
+    if shown and numbers.get("seconds"):
+        numbers["pictures_per_second"] = shown / numbers["seconds"]
         numbers["seconds_per_50000"] = 50_000 / numbers["pictures_per_second"]
     if contestant.estimates and len(seconds) >= 2:
         numbers["estimated_seconds"] = total_of(seconds, COURSE_EPOCHS)

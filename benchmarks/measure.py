@@ -37,15 +37,18 @@ class Results:
     absent: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path, suite: Suite, threads: int, *, again: bool) -> Results:
-        """The file as it was left, or an empty one. Raises UsageError when it was measured on another machine."""
+    def open(cls, path: Path, suite: Suite, threads: int, *, again: Sequence[str]) -> Results:
+        """The file as it was left, or an empty one. Raises UsageError when it was measured on another machine.
+
+        again: names of contestants whose runs are left out; where these are all, another machine's file is begun anew.
+        """
         head = {
             "suite": suite.name,
             "question": suite.question,
             "columns": suite.columns,
             "machine": machine.describe() | {"threads": threads},
         }
-        if again or not path.is_file():
+        if not path.is_file() or {c.name for c in suite.contestants} <= set(again):
             return cls(path, head)
         found = json.loads(path.read_text("utf-8"))
         for name in ("processor", "bfloat16", "cores", "threads"):
@@ -55,7 +58,8 @@ class Results:
                     f"{path.name} was measured with {name} = {there} and here it is {here}: "
                     "use --results FOLDER for this machine's own results, or --again to measure everything anew"
                 )
-        return cls(path, found | head, found["runs"], found["absent"])
+        kept = [run for run in found["runs"] if run["contestant"] not in again]
+        return cls(path, found | head, kept, found["absent"])
 
     def has(self, contestant: Contestant, repeat: int) -> bool:
         """Whether this run is there, went well, and was made by the same command."""
@@ -106,8 +110,8 @@ def measure(suite: Suite, path: Path, threads: int, *, again: bool = False, only
 
     only: a text; contestants without it in their name are left as they are, and their environments are not made.
     """
-    results = Results.open(path, suite, threads, again=again)
     asked = [contestant for contestant in suite.contestants if only in contestant.name]
+    results = Results.open(path, suite, threads, again=[c.name for c in asked] if again else [])
     environments = {peer: environment(peer) for peer in dict.fromkeys(c.peer for c in asked)}
     problems = {c.name: environments[c.peer].problem for c in asked}
     results.absent = {n: reason for n, reason in (results.absent | problems).items() if reason}

@@ -65,9 +65,29 @@ def test_training_seconds_leave_out_measuring_val_and_older_runs_have_it_in_them
     (tmp_path / "history.jsonl").write_text(
         '{"epoch": 1, "seconds": 9, "val_seconds": 2}\n{"epoch": 2, "seconds": 8}\n'
     )
+    (tmp_path / "recipe.toml").write_text("")
     said = dict.fromkeys(("test_accuracy", "seconds", "seconds_before_first_step", "epochs", "n_train", "n_test"), 1)
     *_, end = read_run(json.dumps({"model": "fast", **said}), tmp_path)
     assert end["seconds"] == 15
+
+
+@pytest.mark.parametrize(("given", "shown"), [("[30, 20]", 50), ("25", 50), ("0", 80)])
+def test_a_rate_is_of_the_pictures_that_were_shown(tmp_path, given, shown):
+    (tmp_path / "environment.json").write_text("{}")
+    (tmp_path / "history.jsonl").write_text('{"epoch": 1, "seconds": 4}\n{"epoch": 2, "seconds": 6}\n')
+    (tmp_path / "recipe.toml").write_text(f"[fit]\nepoch_pictures = {given}\n")
+    said = {"test_accuracy": 1, "seconds": 1, "seconds_before_first_step": 1, "epochs": 2, "n_train": 40, "n_test": 1}
+    events = read_run(json.dumps({"model": "fast", **said}), tmp_path)
+    run = {"events": events, "command": "", "wall_seconds": 1.0, "peak_memory_mb": 1.0}
+    assert numbers_of(run, Contestant("a", ()))["pictures_per_second"] == shown / 10
+
+
+def test_a_head_alone_has_no_seconds_of_training(tmp_path):
+    (tmp_path / "environment.json").write_text("{}")
+    (tmp_path / "recipe.toml").write_text("")
+    said = {"test_accuracy": 1, "seconds": 1, "seconds_before_first_step": 1, "epochs": 0, "n_train": 40, "n_test": 1}
+    run = {"events": read_run(json.dumps({"model": "transfer", **said}), tmp_path), "command": "", "wall_seconds": 1.0}
+    assert "seconds" not in numbers_of({**run, "peak_memory_mb": 1.0}, Contestant("a", ()))
 
 
 def test_a_straight_line_through_points_on_it_is_that_line():
@@ -121,6 +141,16 @@ def test_an_interrupted_benchmark_keeps_what_it_has_and_goes_on(suite, tmp_path)
     found = json.loads(path.read_text())
     assert found["runs"][:3] == half["runs"]
     assert (tmp_path / "log").read_text() == "00111"
+
+
+def test_again_leaves_those_as_they_are_who_were_not_asked(suite, tmp_path):
+    bench.measure(suite(), tmp_path / "trial.json", 1)
+    before = json.loads((tmp_path / "trial.json").read_text())
+    bench.measure(suite(), tmp_path / "trial.json", 1, again=True, only="a")
+    after = json.loads((tmp_path / "trial.json").read_text())
+    of_b = [[run for run in found["runs"] if run["contestant"] == "b"] for found in (before, after)]
+    assert of_b[0] == of_b[1]
+    assert (tmp_path / "log").read_text() == "0011" + "01"
 
 
 def test_again_measures_everything_anew(suite, tmp_path):

@@ -217,3 +217,15 @@ def test_of_large_data_some_are_looked_at(one, folder, tmp_path, monkeypatch, me
     assert any(said in title for title in titles)
     if method == "max_activating":
         assert ("Looking for patches", 5, 5) in seen
+
+
+def test_the_embedding_of_a_run_that_left_some_out_is_of_its_test_part(folder, tmp_path, monkeypatch):
+    (tmp_path / "list.txt").write_text("above/03.png\n")
+    settings = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.batch_size": 16}
+    run = fv.train(
+        folder, model="fast", epochs=1, settings=settings, exclude=tmp_path / "list.txt", out=tmp_path / "run"
+    )
+    titles = []
+    monkeypatch.setattr(Plot, "write", lambda figure, path: titles.append(figure.axes[0].get_title()))
+    fv.explain(run.path, folder, tmp_path / "out.png", "embedding", how="pca")
+    assert titles[0].startswith(f"{run.result['n_test']} pictures by the last layer")

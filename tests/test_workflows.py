@@ -3,13 +3,18 @@
 import json
 import os
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import foveola as fv
 from foveola import workflows
 from foveola.errors import DataError, ImageProblem, UsageError
+from foveola.lab.inference import save_network
 from foveola.learning.rows import EpochRow
 
 FAST = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.flip": False, "fit.batch_size": 16}
@@ -105,6 +110,15 @@ def test_a_bad_file_among_the_predicted_carries_its_reason(run, stripes_folder):
     good, bad = run.predict([stripes_folder / "across" / "00.png", stripes_folder / "down" / "page.jpg"])
     assert good.label == "across"
     assert (bad.label, bad.problem) == ("", "not an image: looks like HTML")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_that_leads_nowhere_among_the_predicted_carries_its_reason(run, stripes_folder, tmp_path):
+    shutil.copy(stripes_folder / "across" / "00.png", tmp_path / "b.png")
+    (tmp_path / "a.png").symlink_to(tmp_path / "gone.png")
+    first, second = run.predict([tmp_path])
+    assert (Path(first.file).name, first.label, bool(first.problem)) == ("a.png", "", True)
+    assert (Path(second.file).name, second.label) == ("b.png", "across")
 
 
 def test_evaluating_on_the_runs_own_data_asks_only_the_pictures_it_kept_aside(run, stripes_folder):
@@ -495,3 +509,10 @@ def test_what_only_a_folder_s_files_can_tell_is_refused_for_other_data(tmp_path,
         "folder"
     )
     assert not (tmp_path / "r").exists()
+
+
+def test_a_layer_under_two_names_is_kept_under_both(run, tmp_path):
+    layer = torch.nn.Linear(2, 2)
+    save_network(tmp_path / "w.safetensors", torch.nn.Sequential(layer, layer), run.recipe, ("a", "b"), 1.0)
+    found = load_file(tmp_path / "w.safetensors")
+    assert torch.equal(found["0.weight"], layer.weight) and torch.equal(found["1.weight"], layer.weight)

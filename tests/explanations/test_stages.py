@@ -50,6 +50,25 @@ def test_dead_channels_are_those_that_show_nothing():
     assert FeatureMaps("s", values).dead == 3
 
 
+def test_of_maps_of_one_pixel_those_are_dead_that_are_zero():
+    values = np.array([0.0, 3.0, -1.0], np.float32).reshape(3, 1, 1)
+    assert FeatureMaps("s", values).alive.tolist() == [False, True, True]
+
+
+def test_a_stage_that_is_not_run_is_told():
+    class Aside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.main, self.aside = nn.Conv2d(3, 2, 3), nn.Conv2d(3, 2, 3)
+
+        def forward(self, images):
+            return self.main(images).mean(dim=(2, 3))
+
+    with pytest.raises(UsageError) as refused:
+        feature_maps(Aside(), IMAGE)
+    assert str(refused.value) == "stage 'aside' gives nothing for a picture that is asked about: choose another"
+
+
 def test_a_channel_whose_values_differ_by_rounding_alone_is_dead():
     values = np.zeros((2, 2, 2), np.float32)
     values[0, 0, 0], values[1, 0, 0] = 1e-5, 1000.0

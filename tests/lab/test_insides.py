@@ -97,6 +97,12 @@ def test_a_run_is_not_lost_because_its_network_lets_no_gradient_through():
     assert look_inside(Closed(), FOUND, PIXELS, TEST).reason
 
 
+def test_a_run_is_not_lost_whatever_its_network_does():
+    model = build("vgg6", Size(40, 36), 2, seed=0)
+    model.stages = ("norm1", "nowhere.at.all")
+    assert "nowhere" in look_inside(model, FOUND, PIXELS, TEST).reason
+
+
 def test_all_answers_right():
     found = evaluation([[5, 0]] * 6, [0] * 6)
     assert len(look_inside(build("vgg6", Size(40, 36), 2, seed=0), found, PIXELS, TEST).rows) == 3

@@ -164,7 +164,7 @@ def test_patches_of_the_strongest_channels_come_first():
 
 def test_one_pixels_terms_stand_below_each_other_and_add_up():
     patch, kernel = np.arange(12.0).reshape(3, 2, 2), np.ones((3, 2, 2))
-    found = OnePixel("conv1", 4, 2, 3, patch, kernel, -70.0, -4.0, (1, 2, 5, 8), "SiLU", -0.0719)
+    found = OnePixel("conv1", 4, 2, 3, patch, kernel, -70.0, -4.0, (1, 2, 5, 8), "SiLU", -0.0719, 0, True)
     figure = explanations.one_pixel(found, IMAGE)
     where, terms = figure.axes[:2]
     assert terms.get_title(loc="left") == "conv1, channel 4, row 2, column 3"
@@ -257,6 +257,33 @@ def test_the_bars_are_the_classes_counts():
     figure = data.class_counts(np.array([3, 1200]), ["a", "b"])
     assert [bar.get_width() for bar in figure.axes[0].patches] == [3, 1200]
     assert [text.get_text() for text in figure.axes[0].texts] == ["3", "1,200"]
+
+
+def test_inputs_of_a_group_have_their_own_numbers_and_no_colours():
+    one = np.ones((3, 1, 1))
+    figure = explanations.one_pixel(OnePixel("c", 0, 0, 0, one, one, 0.0, 3.0, (0, 0, 1, 1), first=36), IMAGE)
+    assert [title for title in titles(figure) if title.startswith("input")] == ["input 36", "input 37", "input 38"]
+    assert "products of input 37" in figure.axes[1].texts[0].get_text()
+
+
+def test_maps_of_one_pixel_share_their_scale():
+    values = np.array([0.0, 2.0, -1.0, 1.0], np.float32).reshape(4, 1, 1)
+    figure = explanations.feature_maps(FeatureMaps("s", values), columns=4)
+    drawn = figure.axes[0].images[0].get_array()
+    assert [float(v) for v in drawn.compressed()] == pytest.approx([1.0, 0.0, 2 / 3])
+    assert figure.axes[0].get_title() == "s: 4 channels of 1x1; 1 (25%) are dead"
+
+
+def test_a_class_named_with_a_low_line_is_in_the_legend():
+    places, labels = np.zeros((2, 2), np.float32), np.array([0, 1])
+    figure = explanations.layout(places, labels, labels, ["_background_", "cat"], np.stack([IMAGE] * 2), "t-SNE")
+    texts = [text.get_text().strip("\u200b") for text in figure.axes[0].get_legend().get_texts()]
+    assert texts == ["_background_", "cat"]
+
+
+def test_only_the_first_classes_are_added_up():
+    pixels = np.arange(3 * 12, dtype=np.uint8).reshape(3, 2, 2, 3)
+    np.testing.assert_array_equal(data.mean_pictures(pixels, np.array([0, 2, 1]), 2), pixels[[0, 2]])
 
 
 def test_mean_pictures_are_numpys_means():

@@ -2,14 +2,20 @@
 
 import html
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from foveola.lab.insides import look_inside
 from foveola.lab.looks import Looks
+from foveola.lab.run_files import write_evaluation
+from foveola.lab.runs import Run
 from foveola.learning.metrics import wilson
+from foveola.models.table import build
 from foveola.report.pages import command, render
+from foveola.types import Size
 
 VOID = {"meta", "link", "img", "br"}
 HOSTILE = ("<script>alert(1)</script>.jpg", 'a"onerror="alert(2).jpg', "line\nbreak\udcff.jpg")
@@ -233,7 +239,12 @@ def test_a_usual_page_is_small(make_run):
 def test_the_page_does_not_tell_where_its_makers_folders_lie(make_run):
     run = make_run()
     recipe = run.path / "recipe.toml"
-    recipe.write_text(recipe.read_text("utf-8").replace('source = "pets"', 'source = "/home/anna/pets"'), "utf-8")
+    recipe.write_text(
+        recipe.read_text("utf-8").replace(
+            'source = "pets"', 'source = "/home/anna/pets"\nlabels = "/home/anna/sick.csv"'
+        ),
+        "utf-8",
+    )
     page = render(run)
     assert "/home/anna" not in page
     assert "foveola train pets --recipe recipe.toml" in page
@@ -264,3 +275,14 @@ def test_vals_accuracy_has_its_interval_as_a_field_and_it_is_said_why_train_has_
         [208 - 178 * high, 208 - 178 * low], abs=0.06
     )
     assert "train has none: these are the very pictures that were learned from" in page
+
+
+@pytest.mark.parametrize(("turned", "said"), [(0, "a right answer (<q>"), (1, "a wrong one (it is <q>")])
+def test_the_picture_that_maps_are_of_is_called_right_where_it_is(make_run, turned, said):
+    run = make_run(wrong_every=0)
+    evaluation = replace(run.evaluation, labels=(run.evaluation.labels + turned) % 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (len(evaluation), 24, 32, 3), np.uint8)
+    model = build("vgg6", Size(24, 32), 3, seed=0).eval()
+    look_inside(model, evaluation, pixels, np.arange(len(evaluation))).save(run.path / "insides.npz")
+    write_evaluation(run.path / "predictions.npz", evaluation)
+    assert said in render(Run(run.path, run.result))

@@ -27,7 +27,8 @@ class OnePixel:
     patch, kernel: float64 (C, kh, kw), the patch with its padding of zeros; value: what the network's own layer gave there,
     float32 as it computes; sees: the part of the picture that the place looks at, through all layers before it: top, left,
     bottom, right in pixels; activation: "ReLU", "SiLU" and so on where one follows the convolution directly, and activated is
-    what it gave; "" where something else comes first, such as pooling or batch norm.
+    what it gave; "" where something else comes first, such as pooling or batch norm; first: the number of the patch's first
+    input channel, not 0 where channels are convolved in groups; of_picture: whether the inputs are red, green and blue.
     """
 
     layer: str
@@ -41,6 +42,8 @@ class OnePixel:
     sees: tuple[int, int, int, int]
     activation: str = ""
     activated: float = 0.0
+    first: int = 0
+    of_picture: bool = False
 
     @property
     def products(self) -> Numbers:
@@ -81,15 +84,32 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
         if not 0 <= index < limit:
             raise UsageError(f"{what} {index} is not in the output of '{layer}': it has 0 to {limit - 1}")
     kernel = conv.weight[channel].detach().double().numpy()
-    patch = _patch(conv, given[0].double(), channel, row, column)
+    each = conv.in_channels // conv.groups
+    first = channel // (conv.out_channels // conv.groups) * each
+    patch = _patch(conv, given[0].double(), slice(first, first + each), row, column)
     bias = 0.0 if conv.bias is None else float(conv.bias[channel].detach())
     sees = receptive_field(model, layer, image.shape[:2], row, column)
     at = 0, channel, row, column
     activated = float(following.result[at]) if following.name and following.result is not None else 0.0
-    return OnePixel(layer, channel, row, column, patch, kernel, bias, float(out[at]), sees, following.name, activated)
+    of_picture = layer == known[0] and each == 3
+    return OnePixel(
+        layer,
+        channel,
+        row,
+        column,
+        patch,
+        kernel,
+        bias,
+        float(out[at]),
+        sees,
+        following.name,
+        activated,
+        first,
+        of_picture,
+    )
 
 
-def _patch(conv: nn.Conv2d, given: Tensor, channel: int, row: int, column: int) -> Numbers:
+def _patch(conv: nn.Conv2d, given: Tensor, channels: slice, row: int, column: int) -> Numbers:
     """The part of the padded input that the kernel lies on: float64 (C, kh, kw)."""
     size, step, spread = conv.kernel_size, conv.stride, conv.dilation
     if isinstance(conv, ConvSame):
@@ -101,11 +121,9 @@ def _patch(conv: nn.Conv2d, given: Tensor, channel: int, row: int, column: int) 
         pads = [(0, 0), (0, 0)] if conv.padding == "valid" else [(int(p), int(p)) for p in conv.padding]
     mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
     wide = F.pad(given[None], (*pads[1], *pads[0]), mode=mode)[0]
-    each = conv.in_channels // conv.groups
-    first = channel // (conv.out_channels // conv.groups) * each
     top, left = row * step[0], column * step[1]
     cut = wide[
-        first : first + each,
+        channels,
         top : top + spread[0] * (size[0] - 1) + 1 : spread[0],
         left : left + spread[1] * (size[1] - 1) + 1 : spread[1],
     ]

@@ -26,10 +26,12 @@ class FeatureMaps:
     def alive(self) -> NDArray[np.bool_]:
         """Which channels show something: bool (C,); in the others every pixel has the same value, after ReLU mostly 0.
 
-        A range of a millionth of the stage's greatest value is rounding, not a picture.
+        A range of a millionth of the stage's greatest value is rounding, not a picture. Of maps of a single pixel those are
+        alive that are not zero.
         """
         flat = self.values.reshape(len(self.values), -1)
-        return np.asarray(np.ptp(flat, axis=1) > 1e-6 * max(1e-6, float(np.abs(flat).max())))
+        shown = np.ptp(flat, axis=1) if flat.shape[1] > 1 else np.abs(flat[:, 0])
+        return np.asarray(shown > 1e-6 * max(1e-6, float(np.abs(flat).max())))
 
     @property
     def dead(self) -> int:
@@ -70,6 +72,9 @@ def feature_maps(model: nn.Module, image: NDArray[np.uint8], stages: Sequence[st
     names = tuple(stages) or stages_of(model)
     with evaluating(model), torch.inference_mode(), watched(model, names) as seen:
         model(as_batch(image[None]))
+    for name in names:
+        if name not in seen:
+            raise UsageError(f"stage '{name}' gives nothing for a picture that is asked about: choose another")
     return [FeatureMaps(name, _as_maps(name, seen[name])) for name in names]
 
 

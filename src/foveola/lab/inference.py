@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +96,8 @@ def save_network(
         "temperature": temperature,
     }
     metadata = {"foveola": json.dumps(travelling)}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    # Copies: a layer under two names is one memory, which the format refuses.
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     write_atomic(path, save(tensors, metadata))
 
 
@@ -139,26 +140,30 @@ def predict_paths(
     """
     limit = None if abstain is None else abstention_limit(open_run(run), abstain)
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    files = list(_files([Path(p) for p in given]))
+    refused: dict[Path, str] = {}
+    files = list(_files([Path(p) for p in given], refused))
     if not files:
         raise UsageError("there is no picture to predict: name files, or folders that hold some")
     network = load_network(run)
     out: list[Prediction] = []
     with own_bottlenecks(len(files)):
         for start in range(0, len(files), 64):
-            out.extend(_predict_some(network, files[start : start + 64], limit))
+            out.extend(_predict_some(network, files[start : start + 64], refused, limit))
             tick("Predicting", len(out), len(files))
     return out
 
 
-def _files(paths: list[Path]) -> Iterator[Path]:
+def _files(paths: list[Path], refused: dict[Path, str]) -> Iterator[Path]:
+    """All files, those of a folder in order; what the folder's listing refuses goes into `refused` with its reason."""
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UsageError(f"there is no file {missing[0]}{more}: check the path")
     for path in paths:
         if path.is_dir():
-            yield from (path / name for name in list_folder(path).ids)
+            listing = list_folder(path)
+            refused.update({path / problem.file: problem.reason for problem in listing.problems})
+            yield from (path / name for name in sorted({*listing.ids, *(one.file for one in listing.problems)}))
         else:
             yield path
 
@@ -177,10 +182,14 @@ def abstention_limit(run: Run, error: float) -> float:
     return run.calibration.limit(error)
 
 
-def _predict_some(network: Network, files: list[Path], limit: float | None) -> list[Prediction]:
-    pixels, problems = [], {}
+def _predict_some(
+    network: Network, files: list[Path], refused: Mapping[Path, str], limit: float | None
+) -> list[Prediction]:
+    pixels, problems = [], dict(refused)
     with images.quiet():
         for file in files:
+            if file in problems:
+                continue
             try:
                 pixels.append(network.see(read_file(str(file))))
             except ImageProblem as problem:

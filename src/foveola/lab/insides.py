@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
-from foveola.errors import UsageError
 from foveola.explanations.heatmaps import gradcam
 from foveola.explanations.kernels import kernels
 from foveola.explanations.stages import FeatureMaps, feature_maps, stages_of
@@ -98,8 +97,8 @@ def look_inside(model: nn.Module, evaluation: Evaluation, pixels: Images, test: 
         ]
         heat = np.stack([np.rint(255 * one.heat).astype(np.uint8) for one in found])
         first = kernels(model).pictures
-    except (UsageError, RuntimeError, AssertionError) as problem:
-        return Insides(reason=str(problem).partition("\n")[0])
+    except Exception as problem:  # a user's own network may do anything
+        return Insides(reason=str(problem).partition("\n")[0] or type(problem).__name__)
     empty = np.zeros((0, 1, 1, 3), np.uint8)
     return Insides(
         empty if first is None else first[:KERNELS], stages, maps, row, rows, heat, pictures, found[0].stage, "", shapes
@@ -115,5 +114,6 @@ def _scaled(one: FeatureMaps) -> NDArray[np.uint8]:
     values = torch.from_numpy(one.values[:CHANNELS])
     height, width = (min(side, MAP_PX) for side in values.shape[1:])
     values = F.adaptive_avg_pool2d(values[None], (height, width))[0]
-    low, high = values.amin(dim=(1, 2), keepdim=True), values.amax(dim=(1, 2), keepdim=True)
+    each = (1, 2) if height * width > 1 else (0, 1, 2)  # maps of one pixel have no scale of their own
+    low, high = values.amin(dim=each, keepdim=True), values.amax(dim=each, keepdim=True)
     return (255 * (values - low) / (high - low).clamp_min(1e-12)).round().to(torch.uint8).numpy()

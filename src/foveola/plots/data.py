@@ -120,7 +120,7 @@ def class_counts(counts: NDArray[np.int64], class_names: Sequence[str]) -> Plot:
 
 def class_means(pixels: Images, labels: Labels, class_names: Sequence[str]) -> Plot:
     """The mean picture of each class: what its pictures have in common, place by place."""
-    means = mean_pictures(pixels, labels, len(class_names))[:MOST_CLASSES]
+    means = mean_pictures(pixels, labels, min(len(class_names), MOST_CLASSES))
     rows, columns = grid_shape(len(means), 5)
     wide = COLUMN_INCHES / max(columns, 3)
     titles = [fitted(name, 72 * wide - 8) for name in class_names[:MOST_CLASSES]]
@@ -135,16 +135,16 @@ def class_means(pixels: Images, labels: Labels, class_names: Sequence[str]) -> P
 
 
 def mean_pictures(pixels: Images, labels: Labels, classes: int) -> Images:
-    """The mean picture of each class, rounded: uint8 (K, H, W, 3); black for a class without a picture.
+    """The mean picture of each of the first `classes` classes, rounded: uint8 (K, H, W, 3); black for one without a picture.
 
     Added up a thousand pictures at a time: a set larger than memory is no trouble.
     """
     total = np.zeros((classes, *pixels.shape[1:]), np.float64)
     for start in range(0, len(pixels), 1_000):
         some, theirs = pixels[start : start + 1_000], labels[start : start + 1_000]
-        for label in np.unique(theirs):
+        for label in np.unique(theirs[theirs < classes]):
             total[label] += some[theirs == label].sum(axis=0, dtype=np.float64)
-    each = np.maximum(np.bincount(labels, minlength=classes), 1)
+    each = np.maximum(np.bincount(labels[labels < classes], minlength=classes), 1)
     return np.asarray(np.rint(total / each[:, None, None, None]), np.uint8)
 
 

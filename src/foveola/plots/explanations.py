@@ -54,7 +54,8 @@ def feature_maps(found: FeatureMaps, columns: int | None = None) -> Plot:
     """
     maps, alive = found.values, found.alive[:, None, None]
     channels, height, width = maps.shape
-    low, high = maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True)
+    each = (1, 2) if height * width > 1 else None  # maps of one pixel have no scale of their own
+    low, high = maps.min(axis=each, keepdims=True), maps.max(axis=each, keepdims=True)
     tiles = np.where(alive, (maps - low) / np.where(alive, high - low, 1), np.nan)
     whole = mosaic(tiles, columns or (16 if channels <= 256 else 32), np.nan)
     dead = f"{found.dead} ({found.dead / channels:.0%}) are dead" if found.dead else "none is dead"
@@ -65,7 +66,10 @@ def feature_maps(found: FeatureMaps, columns: int | None = None) -> Plot:
         axes.set_title(f"{found.stage}: {count(channels, 'channel')} of {height}x{width}; {dead}")
         bare(axes)
         axes.set_xlabel(
-            "each from its least (dark) to its greatest value (bright); grey: the same everywhere", color=FAINT
+            f"{'each' if height * width > 1 else 'all'} from {'its' if height * width > 1 else 'the'} least (dark) to "
+            f"{'its' if height * width > 1 else 'the'} greatest value (bright); grey: "
+            f"{'the same everywhere' if height * width > 1 else 'zero'}",
+            color=FAINT,
         )
     return figure
 
@@ -175,7 +179,7 @@ def layout(
             right, missed = places[(labels == number) & ~wrong], places[(labels == number) & wrong]
             axes.scatter(
                 right[:, 0], right[:, 1], s=14, color=colour, edgecolors=INK, linewidths=0.2, alpha=0.75,
-                marker="os^D"[again], label=name,
+                marker="os^D"[again], label=f"\u200b{name}",  # Matplotlib leaves names out that begin with _
             )  # fmt: skip
             axes.scatter(missed[:, 0], missed[:, 1], s=26, color=colour, marker="x+12"[again], linewidths=1.2)
         for row in _spread(places, 24):

@@ -24,7 +24,7 @@ def one_pixel(found: OnePixel, image: Image) -> Plot:
     """
     weight = np.abs(found.products).sum(axis=(1, 2))
     inputs = np.sort(np.argsort(-weight, kind="stable")[:4]).tolist()
-    colours = (", red", ", green", ", blue") if len(weight) == 3 else ("",) * len(weight)
+    colours = (", red", ", green", ", blue") if found.of_picture else ("",) * len(weight)
     with styled():
         high = 2.2 if max(found.kernel.shape[1:]) > 7 else 1.85
         figure = plot(1.85 + len(inputs) * high)
@@ -32,7 +32,11 @@ def one_pixel(found: OnePixel, image: Image) -> Plot:
         _where(figure.add_subplot(grid[0, 0]), found, image)
         _sum(figure.add_subplot(grid[0, 1:]), found, inputs)
         for line, k in enumerate(inputs, start=1):
-            titles = (f"input {k}{colours[k]}", "x kernel", f"= products, sum {short(found.products[k].sum())}")
+            titles = (
+                f"input {found.first + k}{colours[k]}",
+                "x kernel",
+                f"= products, sum {short(found.products[k].sum())}",
+            )
             for column, values in enumerate((found.patch[k], found.kernel[k], found.products[k])):
                 axes = figure.add_subplot(grid[line, column])
                 _table(axes, values, 72 * (high - 0.45))
@@ -51,7 +55,7 @@ def _where(axes: Axes, found: OnePixel, image: Image) -> None:
 def _sum(axes: Axes, found: OnePixel, inputs: Sequence[int]) -> None:
     """The terms below each other, as one adds on paper."""
     sums = found.products.sum(axis=(1, 2))
-    terms = [(sums[k], f"products of input {k}") for k in inputs]
+    terms = [(sums[k], f"products of input {found.first + k}") for k in inputs]
     if others := len(sums) - len(inputs):
         terms.append((sums.sum() - sums[inputs].sum(), f"products of {count(others, 'other input')}"))
     terms.append((found.bias, "bias"))

@@ -49,6 +49,7 @@ class InsideSection:
     kernels: Thumbnail | None
     picture: Thumbnail | None
     true: str
+    right: bool
     stages: tuple[StageMaps, ...]
     heat_stage: str
     heated: tuple[Heated, ...]
@@ -58,7 +59,7 @@ class InsideSection:
 def inside_section(insides: Insides, evaluation: Evaluation) -> InsideSection:
     """Collect the section's values."""
     if not insides.stages:
-        return InsideSection(None, None, "", (), "", (), insides.reason)
+        return InsideSection(None, None, "", False, (), "", (), insides.reason)
     stages = []
     shapes = insides.shapes or tuple((*maps.shape, 0) for maps in insides.maps)
     for name, maps, of in zip(insides.stages, insides.maps, shapes, strict=True):
@@ -84,6 +85,7 @@ def inside_section(insides: Insides, evaluation: Evaluation) -> InsideSection:
         None if kernels is None else exact(kernels, WIDEST_PX),
         thumbnail(insides.pictures[0]),
         names[evaluation.labels[insides.row]],
+        bool(evaluation.correct[insides.row]),
         tuple(stages),
         insides.heat_stage,
         tuple(heated),

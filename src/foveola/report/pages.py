@@ -82,10 +82,9 @@ def render(run: Run) -> str:
     """The page of a finished run: HTML text that can always be written as UTF-8, the same for the same run."""
     # The raw tables: a recipe may name a network of the user's own that this process does not know.
     tables = read_tables(run.path / "recipe.toml")
-    if tables.get("data", {}).get("source"):  # a page is passed on: it need not tell where its maker's folders lie
-        tables["data"]["source"] = PurePath(tables["data"]["source"]).name
-    if tables.get("data", {}).get("exclude"):
-        tables["data"]["exclude"] = PurePath(tables["data"]["exclude"]).name
+    for key in ("source", "labels", "exclude"):  # a page is passed on: it need not tell where its maker's folders lie
+        if tables.get("data", {}).get(key):
+            tables["data"][key] = PurePath(tables["data"][key]).name
     return (
         environment()
         .get_template("report.html.j2")

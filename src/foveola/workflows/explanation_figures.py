@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from foveola.types import Tell, Tick
-from foveola.workflows.answers import open_test_part, unseen
+from foveola.workflows.answers import as_trained, open_test_part, unseen
 from foveola.workflows.material import open_data
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def of_data(run: Run, network: Network, source: str, method: str, stage: str, ho
 
     from foveola.plots import explanations as plots
 
-    prepared, labels = _prepared(network, source, tick)
+    prepared, labels = _prepared(run, network, source, tick)
     rows = unseen(run, prepared.dataset)
     if len(rows) > MOST_EMBEDDED:
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, MOST_EMBEDDED).round().astype(np.int64))]
@@ -79,13 +79,13 @@ def of_data(run: Run, network: Network, source: str, method: str, stage: str, ho
     return plots.layout(places, labels[rows], answers, network.class_names, pixels, names[how])
 
 
-def _prepared(network: Network, source: str, tick: Tick) -> tuple[Prepared, Any]:
+def _prepared(run: Run, network: Network, source: str, tick: Tick) -> tuple[Prepared, Any]:
     from foveola.data.filtered import filtered
     from foveola.data.prepare import prepare
     from foveola.lab.inference import match_classes
     from foveola.lab.recipe import compose
 
-    dataset = open_data(compose({"data": {"source": source}}), tick)
+    dataset = as_trained(run, open_data(compose({"data": {"source": source}}), tick))
     match_classes(dataset, network.class_names)
     prepared = filtered(prepare(dataset, network.size, network.resize, tick=tick), network.chain, tick=tick)
     return prepared, match_classes(prepared.dataset, network.class_names)
