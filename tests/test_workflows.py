@@ -134,9 +134,16 @@ def test_the_runs_own_data_in_another_state_is_told_of(run, stripes_folder, tmp_
     told = []
     workflows.evaluate(run.path, changed, tell=told.append)
     assert told == [
-        f"{stripes_folder.name} has a file of every name that {run.path} was tested on, and is not what it was: if it is the "
-        "run's own data, changed or labelled anew, most of it was learned from, and these numbers flatter it"
+        f"{stripes_folder.name} has most of the files that {run.path} was tested on, by name, and is not what it was: if it "
+        "is the run's own data, changed or labelled anew, most of it was learned from, and these numbers flatter it"
     ]
+
+
+def test_a_run_with_groups_knows_its_own_data(stripes_folder, tmp_path):
+    run = train(stripes_folder, tmp_path / "run", settings={"data.group_by": r"(\d|broken|page)"})
+    found, _ = workflows.evaluate(run.path, stripes_folder)
+    assert sorted(found.ids) == sorted(run.evaluation.ids)
+    assert run.environment["groups"]
 
 
 def test_other_data_of_the_same_name_is_nothing_to_tell_of(run, stripes_folder, tmp_path):
@@ -516,3 +523,12 @@ def test_a_layer_under_two_names_is_kept_under_both(run, tmp_path):
     save_network(tmp_path / "w.safetensors", torch.nn.Sequential(layer, layer), run.recipe, ("a", "b"), 1.0)
     found = load_file(tmp_path / "w.safetensors")
     assert torch.equal(found["0.weight"], layer.weight) and torch.equal(found["1.weight"], layer.weight)
+
+
+def test_what_only_a_folder_s_files_can_tell_is_refused_for_arrays(tmp_path):
+    data = fv.from_arrays(np.zeros((4, 8, 8), np.uint8), np.arange(4) % 2)
+    with pytest.raises(UsageError) as refused:
+        fv.train(data, settings={"data.group_by": "x"}, out=tmp_path / "r")
+    assert str(refused.value) == (
+        "data.group_by is for a folder of pictures, and arrays is none: leave it out, or give the pictures as a folder"
+    )

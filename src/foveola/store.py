@@ -140,7 +140,7 @@ _FORGOTTEN_SECONDS = 86_400
 
 def _sweep(path: Path) -> None:
     """Remove the temporary folders beside it that killed processes left: nothing has been written below them for a day."""
-    for left in path.parent.glob(".*.part/"):
+    for left in path.parent.glob(f".*.{12 * '[0-9a-f]'}.part/"):
         with contextlib.suppress(OSError):
             newest = max(one.stat().st_mtime for one in (left, *left.rglob("*")))
             if time.time() - newest > _FORGOTTEN_SECONDS:

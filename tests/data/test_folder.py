@@ -145,9 +145,12 @@ def test_groups_come_from_a_pattern_on_the_path(two_classes):
     assert dataset.groups.tolist() == [0, 1, 2, 0, 1, 2]
 
 
-def test_the_fingerprint_knows_groups_where_there_are_any(two_classes):
+def test_groups_are_told_apart_and_the_data_is_known_again_without_them(two_classes):
     plain, by_number, by_class = (open_folder(two_classes(3), group_by=by) for by in (None, r"(\d)\.png", r"^(\w+)/"))
-    assert len({plain.fingerprint, by_number.fingerprint, by_class.fingerprint}) == 3
+    assert plain.fingerprint == by_number.fingerprint == by_class.fingerprint
+    assert plain.grouping == {}
+    assert list(by_number.grouping) == ["groups"]
+    assert by_number.grouping != by_class.grouping
 
 
 def test_groups_come_from_a_column_of_the_table(two_classes, tmp_path):

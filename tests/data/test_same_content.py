@@ -5,6 +5,7 @@ import pytest
 from PIL import Image as pillow
 
 from foveola import images
+from foveola.data import decoding
 from foveola.data.decoding import _candidates
 from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
@@ -129,7 +130,9 @@ def test_a_file_that_changes_before_the_comparison_equals_no_other(contents, enc
     assert found["x.jpg"] != found["y.png"]
 
 
-def test_who_looks_alike_is_found_as_by_comparing_all_with_all():
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_who_looks_alike_is_found_as_by_comparing_all_with_all(few, monkeypatch):
+    monkeypatch.setattr(decoding, "_FEW", few)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (90, 8, 8, 3)).astype(np.uint8)
     changed = rng.integers(-12, 13, (60, 8, 8, 3)) + (rng.random((60, 8, 8, 3)) < 0.003)  # some by 13

@@ -89,3 +89,14 @@ def test_bytes_that_are_no_text_are_written_as_escapes():
     (found,) = twin_findings(dataset, twin_units(dataset))
     assert found.message.encode()  # what no terminal can write raises
     assert found.leave_out == (names[1],)
+
+
+def test_what_is_made_of_a_train_picture_and_lies_in_test_stays_there():
+    names = ("train/cats/7.png", "test/cats/7_flip.png", "train/cats/8.png", "train/cats/8_flip.png")
+    dataset = replace(
+        from_arrays(np.zeros((6, 8, 8), np.uint8), [0, 0, 0, 0, 0, 1]),
+        ids=(*names, "train/a/1.png", "train/b/2.png"),
+        parts=np.array([0, 2, 0, 0, 0, 0]),
+    )
+    (found,) = twin_findings(dataset, twin_units(dataset))
+    assert found.leave_out == ("train/cats/8_flip.png",)

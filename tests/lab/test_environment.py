@@ -32,4 +32,6 @@ def test_a_users_function_is_known_by_its_text(tmp_path):
 def test_what_has_no_text_is_known_by_its_name():
     namespace = {}
     exec("def mine(image): return 1", namespace)
-    assert own_code({"mine": namespace["mine"]}) == own_code({"mine": namespace["mine"]})
+    found = own_code({"mine": namespace["mine"]})
+    assert list(found["own_code"]) == ["mine"]
+    assert found == own_code({"mine": namespace["mine"]})

@@ -70,6 +70,15 @@ def test_whitened_patches_are_uncorrelated_with_equal_variance():
     assert covariance.diag()[:4] == pytest.approx(torch.ones(4), abs=0.02)
 
 
+def test_of_large_pictures_few_make_the_filters(monkeypatch):
+    images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr("foveola.models.fast.WHITENED_PIXELS", 4 * 16 * 16)
+    model, layer = build("fast", Size(16, 16), 2), Whitening()
+    initialise_from(model, images)
+    layer.initialise_from(model.normalise(images[::2]))
+    assert torch.equal(model.whitening.weight, layer.weight)
+
+
 def test_the_whitening_layer_does_not_learn_and_nothing_goes_back_through_it():
     model = build("fast", Size(32, 32), 2)
     went_in = []

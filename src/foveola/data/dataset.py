@@ -57,6 +57,12 @@ class Dataset:
     notes: tuple[str, ...] = ()
     mirror_safe: bool = True
 
+    @property
+    def grouping(self) -> dict[str, str]:
+        """Under "groups" the digest of the groups, {} without any: they decide a split, and are not in the fingerprint, by
+        which data is known again that is opened without them."""
+        return {} if self.groups is None else {"groups": digest(self.groups.astype("<i8").tobytes())[:16]}
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -112,7 +118,6 @@ def fingerprint_of(
     labels: Labels,
     parts: Rows | None,
     contents: bytes,
-    groups: Rows | None = None,
 ) -> str:
     """SHA-256 of all that makes a data set what it is; `contents` are the pictures' own digests, in order."""
     return digest(
@@ -121,7 +126,6 @@ def fingerprint_of(
         labels.astype("<i8").tobytes(),
         b"" if parts is None else parts.astype("<i8").tobytes(),
         contents,
-        *([] if groups is None else [groups.astype("<i8").tobytes()]),
     )
 
 

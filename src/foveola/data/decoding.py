@@ -121,6 +121,10 @@ def same_content(source: Source, outcomes: list[Outcome], pixels: Images) -> Row
     return join(found, number([whole.get(i, i) for i in range(len(outcomes))]))
 
 
+_FEW = 1_000_000
+"""Up to so many comparisons are made one by one: scipy's trees take 0.1 s to import."""
+
+
 def _candidates(outcomes: list[Outcome], pixels: Images) -> Iterator[tuple[int, int]]:
     """Pairs of the same dimensions, decoded in different ways, whose prepared pixels are alike."""
     by_size: dict[tuple[int, int], dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -136,16 +140,23 @@ def _candidates(outcomes: list[Outcome], pixels: Images) -> Iterator[tuple[int, 
             others = [j for other, js in kinds.items() if other < kind for j in js]
             if not others:
                 continue
-            from scipy.spatial import cKDTree
+            table, asked = np.stack([coarse[j] for j in others]), np.stack([coarse[i] for i in members])
+            for i, one, likely in zip(members, asked, _likely(table, asked), strict=True):
+                for near in likely[np.abs(table[likely] - one).max(axis=1, initial=0) <= 12]:
+                    yield i, others[near]
 
-            table = np.stack([coarse[j] for j in others])
-            # Means of what differs by 12 at most do, too: of few numbers, so that nobody is compared with everybody.
-            tree = cKDTree(_quarters(table))
-            asked = _quarters(np.stack([coarse[i] for i in members]))
-            for i, one in zip(members, asked, strict=True):
-                for near in tree.query_ball_point(one, 12, p=np.inf, return_sorted=True):
-                    if np.abs(table[near] - coarse[i]).max() <= 12:
-                        yield i, others[near]
+
+def _likely(table: NDArray[np.int16], asked: NDArray[np.int16]) -> Iterator[Rows]:
+    """For each row asked about rows of the table, in order, among which are all that differ from it by 12 at most."""
+    if len(table) * len(asked) <= _FEW:
+        yield from (np.arange(len(table)) for _ in asked)
+        return
+    from scipy.spatial import cKDTree
+
+    # Means of what differs by 12 at most do so, too; and of twelve numbers a tree knows who is near.
+    tree = cKDTree(_quarters(table))
+    for one in _quarters(asked):
+        yield np.array(tree.query_ball_point(one, 12, p=np.inf, return_sorted=True), np.int64)
 
 
 def _quarters(coarse: NDArray[np.int16]) -> NDArray[np.float64]:

@@ -51,7 +51,6 @@ def _assemble(listing: Listing, found: Labelling, tick: Tick) -> Dataset:
     rows = np.array(found.rows, np.int64)
     ids = tuple(listing.ids[i] for i in found.rows)
     parts = _numbers(found)
-    groups = _groups(found.groups)
     refused = {problem.file: problem for problem in unreadable}
     named = set(ids)
     whole = Dataset(
@@ -60,9 +59,9 @@ def _assemble(listing: Listing, found: Labelling, tick: Tick) -> Dataset:
         ids=ids,
         labels=labels,
         source=Files(listing.root, ids, content[rows], float(listing.stamps[rows, 0].mean())),
-        fingerprint=fingerprint_of(ids, found.class_names, labels, parts, content[rows].tobytes(), groups),
+        fingerprint=fingerprint_of(ids, found.class_names, labels, parts, content[rows].tobytes()),
         parts=parts,
-        groups=groups,
+        groups=_groups(found.groups),
         problems=(*listing.problems, *found.problems),
         files_found=listing.found + _missing(found.problems, listing),
         files_ignored=listing.ignored + found.ignored,

@@ -81,12 +81,12 @@ def _distinct(relations: Relations, rows: Rows) -> Rows:
 
 
 def _spare(dataset: Dataset, relations: Relations, rows: Rows) -> list[int]:
-    """All of some copies but the one to keep: originals before what is made of them, by their names, which `twin` lists; of
-    the test part before val before train; then the one of most pixels."""
+    """All of some copies but the one to keep: of the test part before val before train; then originals before what is made of
+    them, by their names, which `twin` lists; then the one of most pixels."""
     parts = np.full(len(dataset), -1) if dataset.parts is None else dataset.parts
     pixels = relations.sizes[rows].astype(np.int64).prod(axis=1)
     made = np.array([is_made(dataset.ids[i]) for i in rows])
-    kept = rows[np.lexsort((rows, -pixels, -parts[rows], made))[0]]
+    kept = rows[np.lexsort((rows, -pixels, made, -parts[rows]))[0]]
     return [int(i) for i in rows if i != kept]
 
 

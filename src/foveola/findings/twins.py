@@ -105,6 +105,14 @@ def twin_findings(dataset: Dataset, twins: Rows) -> list[Finding]:
     named = tuple(tuple(dataset.ids[i] for i in rows) for rows in groups)
     ids = tuple(name for group in named for name in group)
     derived = tuple(dataset.ids[i] for rows in groups for i in rows if made[i])
+    # What test or val has of a train picture stays: there it is the train picture that goes, as a leak.
+    parts = np.full(len(dataset), -1) if dataset.parts is None else dataset.parts
+    spare = tuple(
+        dataset.ids[i]
+        for rows in groups
+        for i in rows
+        if made[i] and parts[i] <= max((parts[k] for k in rows if not made[k]), default=2)
+    )
     return [
         Finding(
             "twin",
@@ -115,6 +123,6 @@ def twin_findings(dataset: Dataset, twins: Rows) -> list[Finding]:
             "beside its original",
             ids,
             named,
-            leave_out=derived,
+            leave_out=spare,
         )
     ]

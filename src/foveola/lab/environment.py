@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import platform
@@ -43,12 +44,18 @@ def own_code(used: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
     found = {}
     for name, function in used.items():
         if not (getattr(function, "__module__", "") or "").startswith("foveola."):
-            try:
-                text = inspect.getsource(inspect.unwrap(function))
-            except (OSError, TypeError):  # typed at a prompt, or made by another function
-                text = repr(getattr(function, "__qualname__", name))
-            found[name] = digest(text)[:16]
+            found[name] = _digest_of(function)
     return {"own_code": found} if found else {}
+
+
+@functools.cache
+def _digest_of(function: Callable[..., Any]) -> str:
+    """Of its text as it was when first asked: what its file says later is not what runs."""
+    try:
+        text = inspect.getsource(inspect.unwrap(function))
+    except (OSError, TypeError):  # typed at a prompt
+        text = repr(getattr(function, "__qualname__", function))
+    return digest(text)[:16]
 
 
 def versions_of(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:

@@ -49,7 +49,11 @@ class ReadyHead:
         if dataset.groups is not None:
             units = join(units, dataset.groups[rows])
         if self.split.together is not None:  # test has no copies of what was learned from either
-            units = join(units, self.split.together[rows])
+            joined = join(units, self.split.together[rows])
+            labels = dataset.labels[rows]
+            # Where a class hangs together as a whole, nobody could be asked about it who has seen some of it.
+            if all(len(np.unique(joined[labels == k])) > 1 for k in np.unique(labels)):
+                units = joined
         answered = self._answered(rows)
         folds = folds_of(units, answered.labels, seed)
         found = cross_fit(self._learned(rows), folds, answered, strength, len(dataset.class_names))

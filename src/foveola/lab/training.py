@@ -43,8 +43,8 @@ from foveola.models.table import build, find, initialise_from, summary
 from foveola.store import refusals_named, write_atomic
 from foveola.types import Rows, Tick, no_tick
 
-_SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**24
-"""At most so many pictures, and of large ones fewer: 2,000 of 224x224 made 12 GB of patches for `fast`."""
+_SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**27
+"""At most so many pictures, and of large ones fewer: as floats 2,000 of 1024x1024 would take 25 GB."""
 
 
 @dataclass
@@ -164,7 +164,7 @@ class Session:
     def _say_lengths(self) -> None:
         """Write down how long the epochs became, so that the recipe alone repeats the run."""
         epochs = self.recipe.fit.epochs
-        if self.deadline and isinstance(epochs, int) and set(self._lengths) != {self.train.epoch_size}:
+        if self.deadline and isinstance(epochs, int) and set(self._lengths) - {self.train.epoch_size}:
             lengths = self._lengths + [self.train.epoch_size] * (epochs - len(self._lengths))
             self.recipe = compose(merge(self.recipe.tables(), {"fit.epoch_pictures": lengths}))
             write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
@@ -208,7 +208,7 @@ class Session:
         write_network(self.folder / "network.json", summary(self.model, self.prepared.size))
         write_atomic(
             self.folder / "environment.json",
-            json.dumps({**environment_of(self.device, self.dtype), **self._own_code}, indent=1),
+            json.dumps({**environment_of(self.device, self.dtype), **self._own}, indent=1),
         )
 
     def ready(self) -> nn.Module:
@@ -234,13 +234,14 @@ class Session:
     @property
     def versions(self) -> dict[str, Any]:
         """What decides a run's numbers beside recipe, data and seed, under the names of environment.json."""
-        return {**versions_of(self.device, self.dtype), **self._own_code}
+        return {**versions_of(self.device, self.dtype), **self._own}
 
     @property
-    def _own_code(self) -> dict[str, Any]:
+    def _own(self) -> dict[str, Any]:
         chain = Chain.parse(self.recipe.data.chain)
         name = self.recipe.model.name
-        return own_code({name: find(name), **{step.name: FILTERS[step.name] for step in chain.steps}})
+        used = {name: find(name), **{step.name: FILTERS[step.name] for step in chain.steps}}
+        return {**own_code(used), **self.prepared.dataset.grouping}
 
 
 def _freeze(model: nn.Module, name: str) -> None:

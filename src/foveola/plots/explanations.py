@@ -56,7 +56,7 @@ def feature_maps(found: FeatureMaps, columns: int | None = None) -> Plot:
     channels, height, width = maps.shape
     each = (1, 2) if height * width > 1 else None  # maps of one pixel have no scale of their own
     low, high = maps.min(axis=each, keepdims=True), maps.max(axis=each, keepdims=True)
-    tiles = np.where(alive, (maps - low) / np.where(alive, high - low, 1), np.nan)
+    tiles = np.where(alive, (maps - low) / np.where(high > low, high - low, 1), np.nan)
     whole = mosaic(tiles, columns or (16 if channels <= 256 else 32), np.nan)
     dead = f"{found.dead} ({found.dead / channels:.0%}) are dead" if found.dead else "none is dead"
     with styled():

@@ -31,13 +31,13 @@ def open_data(recipe: Recipe, tick: Tick = no_tick) -> Dataset:
         )
     path = Path(spec.source).expanduser()
     if not path.exists() and spec.source in DATASETS:
-        _require_plain(spec)
+        require_plain(spec)
         return DATASETS[spec.source](tick)
     if cifar10_place(path):
-        _require_plain(spec)
+        require_plain(spec)
         return open_cifar10(path, tick=tick)
     if path.is_file() and path.suffix.lower() == ".npz":
-        _require_plain(spec)
+        require_plain(spec)
         return open_npz(path)
     return open_folder(
         path,
@@ -48,13 +48,16 @@ def open_data(recipe: Recipe, tick: Tick = no_tick) -> Dataset:
     )
 
 
-def _require_plain(spec: DataSpec) -> None:
-    """Refuse what only the files of a folder can be asked for, lest groups be believed to be kept together."""
+def require_plain(spec: DataSpec, name: str = "") -> None:
+    """Refuse what only the files of a folder can be asked for, lest groups be believed to be kept together.
+
+    name: what data is called that has no source.
+    """
     for key in ("labels", "label_pattern", "group_by"):
         if getattr(spec, key):
             raise UsageError(
-                f"data.{key} is for a folder of pictures, and {spec.source} is none: leave it out, or give the pictures as a "
-                "folder"
+                f"data.{key} is for a folder of pictures, and {spec.source or name} is none: leave it out, or give the "
+                "pictures as a folder"
             )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveola.errors import UsageError
 from foveola.types import Size, Tick
-from foveola.workflows.material import Data, leave_out, open_data, printable, suggest_size
+from foveola.workflows.material import Data, leave_out, open_data, printable, require_plain, suggest_size
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
@@ -76,6 +76,8 @@ def plan_run(
     _refuse_taken(out)
     with _collector_paused():
         dataset = open_data(early, tick) if data is None or isinstance(data, str | os.PathLike) else data
+    if not early.data.source:
+        require_plain(early.data, dataset.name)
     prepared, split, findings = _prepare(leave_out(dataset, early), early, seed, tick)
     tables = merge(tables, {"data.source": source and printable(source)})
     done, remarks = _complete(tables, prepared, split, seed, clock)

@@ -87,7 +87,7 @@ def is_ours(session: Session) -> bool:
 def train_apart(
     data: Dataset | str, source: str | None, arm: Arm, common: dict[str, object], seed: int, runs: Path, threads: int
 ) -> str:
-    """One run, in a process of its own; its folder. data: what was planned with, or where it has a source its fingerprint.
+    """One run, in a process of its own; its folder. data: what was planned with, or where it has a source its state.
 
     Raises DataError where the source has changed since then.
     """
@@ -102,6 +102,11 @@ def train_apart(
     return str(train_one(session, clock, no_tick).path)
 
 
+def state_of(dataset: Dataset) -> str:
+    """What tells whether a data set is what it was, its groups too."""
+    return dataset.fingerprint + dataset.grouping.get("groups", "")
+
+
 def train_one(session: Session, clock: Clock, tick: Tick) -> Run:
     from foveola.learning.timing import forget_peak
 
@@ -110,12 +115,12 @@ def train_one(session: Session, clock: Clock, tick: Tick) -> Run:
 
 
 @lru_cache(maxsize=1)
-def _opened(source: str, recipe: Path | None, told: str, fingerprint: str) -> Dataset:
+def _opened(source: str, recipe: Path | None, told: str, state: str) -> Dataset:
     """The data, read once a process for each state it is in: processes outlive the comparison they were made for."""
     from foveola.lab.recipe import compose, merge, read_tables
 
     tables = read_tables(recipe) if recipe else {}
     found = open_data(compose(merge(tables, {**json.loads(told), "data.source": source})))
-    if found.fingerprint != fingerprint:
+    if state_of(found) != state:
         raise DataError(f"{source} has changed while it was compared on: say the same command again")
     return found

@@ -21,7 +21,7 @@ from foveola.errors import UsageError
 from foveola.types import Image, Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.material import Data, open_data
 from foveola.workflows.planning import Clock
-from foveola.workflows.trial import Done, finished_like, is_ours, plan_one, train_apart, train_one
+from foveola.workflows.trial import Done, finished_like, is_ours, plan_one, state_of, train_apart, train_one
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
@@ -150,7 +150,7 @@ class Trials:
         todo = [key for key, run in there.items() if run is None]
         self.trained += len(todo)
         threads = max(1, (os.cpu_count() or 1) // self.jobs)
-        data = self.dataset if self.source is None else self.dataset.fingerprint
+        data = self.dataset if self.source is None else state_of(self.dataset)
         calls = (
             joblib.delayed(train_apart)(data, self.source, self.arms[k], dict(self.common), seed, self.runs, threads)
             for k, seed in todo
