@@ -11,6 +11,7 @@ The limit is watched and not enforced: what counts is the largest resident memor
 from __future__ import annotations
 
 import argparse
+import os
 import threading
 import time
 from pathlib import Path
@@ -87,9 +88,13 @@ def _train(args: Any, watch: Watch, place: Path) -> None:
             for row in rows:
                 file.seek(start + int(row) * row_bytes)
                 file.write(rng.bytes(row_bytes // NOISE_SHARE))
+            file.flush()
+            os.fsync(file.fileno())  # or the system writes it while the training is timed
         pixels = np.load(place, mmap_mode="r")
     else:
-        pixels = np.frombuffer(rng.bytes(many * row_bytes), np.uint8).reshape(shape)
+        pixels = np.zeros(shape, np.uint8)
+        for row in pixels.reshape(many, row_bytes):  # the same bytes as in the map
+            row[: row_bytes // NOISE_SHARE] = np.frombuffer(rng.bytes(row_bytes // NOISE_SHARE), np.uint8)
     labels = np.arange(many, dtype=np.int64) % 10
     size = Size(args.side, args.side)
     spec = complete({"model": {"name": "fast"}, "fit": {"epochs": 1}}, size, args.rows, "larger than memory").fit
