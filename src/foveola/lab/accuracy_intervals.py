@@ -67,6 +67,7 @@ def corrected_accuracy(
 
 
 _NO_VARIANCE = 1e-20
+"""The mean of equal numbers is rounded, and leaves a variance of 1e-32 where there is none."""
 
 
 def share_interval(share: float, variance: float, freedom: float, pictures: int, level: float = 0.95) -> Interval:
@@ -85,7 +86,6 @@ def share_interval(share: float, variance: float, freedom: float, pictures: int,
     """
     from scipy.stats import t
 
-    # The mean of equal numbers is rounded, and leaves a variance of 1e-32 where there is none.
     n = share * (1 - share) / variance if variance > _NO_VARIANCE else pictures
     z = float(t.ppf((1 + level) / 2, freedom))
     middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

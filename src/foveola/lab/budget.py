@@ -147,9 +147,8 @@ def expected_seconds(session: Session) -> float:
 def _forecast(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: float) -> Forecast:
     free = AIM * budget - spent - costs.rest
     epochs = min(MOST_EPOCHS, math.ceil(free / (costs.train + costs.val))) if free > 0 else 1
-    while (
-        epochs > 1 and free - epochs * costs.val < costs.train
-    ):  # where val costs more than train, measure it less often
+    # Where val costs more than train it is measured less often.
+    while epochs > 1 and free - epochs * costs.val < costs.train:
         epochs -= 1
     passes = (free - epochs * costs.val) / costs.train
     seconds = spent + costs.rest + epochs * costs.val + passes * costs.train

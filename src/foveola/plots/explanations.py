@@ -54,7 +54,10 @@ def feature_maps(found: FeatureMaps, columns: int | None = None) -> Plot:
     """
     maps, alive = found.values, found.alive[:, None, None]
     channels, height, width = maps.shape
-    each = (1, 2) if height * width > 1 else None  # maps of one pixel have no scale of their own
+    each: tuple[int, ...] = (1, 2)
+    scale = "each from its least (dark) to its greatest value (bright); grey: the same everywhere"
+    if height * width == 1:  # maps of one pixel have no scale of their own
+        each, scale = (0, 1, 2), "all from the least (dark) to the greatest value (bright); grey: zero"
     low, high = maps.min(axis=each, keepdims=True), maps.max(axis=each, keepdims=True)
     tiles = np.where(alive, (maps - low) / np.where(high > low, high - low, 1), np.nan)
     whole = mosaic(tiles, columns or (16 if channels <= 256 else 32), np.nan)
@@ -65,12 +68,7 @@ def feature_maps(found: FeatureMaps, columns: int | None = None) -> Plot:
         axes.imshow(np.ma.masked_invalid(whole), cmap=_with_grey(SEQUENTIAL), vmin=0, vmax=1)
         axes.set_title(f"{found.stage}: {count(channels, 'channel')} of {height}x{width}; {dead}")
         bare(axes)
-        axes.set_xlabel(
-            f"{'each' if height * width > 1 else 'all'} from {'its' if height * width > 1 else 'the'} least (dark) to "
-            f"{'its' if height * width > 1 else 'the'} greatest value (bright); grey: "
-            f"{'the same everywhere' if height * width > 1 else 'zero'}",
-            color=FAINT,
-        )
+        axes.set_xlabel(scale, color=FAINT)
     return figure
 
 
