@@ -27,7 +27,7 @@ from foveola.images import Resize
 from foveola.store import cache_root, digest, folder_atomic, reserve, write_atomic
 from foveola.types import Images, Rows, Size, Tick, no_tick
 
-VERSION = 2
+VERSION = 3
 """Raise it with every change that changes pixels: old caches are then not found any more."""
 
 

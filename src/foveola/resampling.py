@@ -1,0 +1,34 @@
+"""Bicubic resampling, antialiased: the one place that knows which library does it."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image as pillow
+
+from foveola.types import Image, Size
+
+LARGE_PIXELS = 65_536
+"""From so many pixels on (256 x 256) torch resamples, below Pillow: torch costs 0.9 s to import, which a folder of small
+pictures need not pay. It depends on the picture alone, so that a picture has the same pixels wherever it is read."""
+
+
+def bicubic(image: Image, size: Size) -> Image:
+    """The picture at exactly `size`, antialiased: uint8 (h, w, 3) to uint8 (size.height_px, size.width_px, 3).
+
+    The cubic convolution of Keys (1981) with a = -1/2, widened by the factor of shrinking, in Pillow's fixed-point
+    arithmetic; torch has it in vectors ("antialias"), the same bits on every processor. 399 photos of `faces` from what
+    libjpeg leaves to 224 pixels, one core: 0.50 s by Pillow, 0.09 s by torch; 0.3 % of their values differ, by 1 (in two
+    photos by 2), and both are as far from the exact sum: 0.28 to 0.31 grey levels, which is what rounding twice costs.
+
+    >>> bicubic(np.full((512, 512, 3), 7, np.uint8), Size(2, 1)).tolist()
+    [[[7, 7, 7]], [[7, 7, 7]]]
+    """
+    height, width = image.shape[:2]
+    if height * width < LARGE_PIXELS:
+        return np.asarray(pillow.fromarray(image).resize((size.width_px, size.height_px), pillow.Resampling.BICUBIC))
+    import torch
+
+    planes = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
+    resized = torch.nn.functional.interpolate(planes, tuple(size), mode="bicubic", antialias=True)
+    pixels: Image = resized[0].permute(1, 2, 0).contiguous().numpy()
+    return pixels

@@ -1,0 +1,97 @@
+"""Bicubic resampling against the sum written out, on both sides of the size from which torch does it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as pillow
+
+from foveola.resampling import LARGE_PIXELS, bicubic
+from foveola.types import Image, Size
+
+
+def noise(height: int, width: int) -> Image:
+    return np.random.default_rng(7).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def keys(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The cubic convolution of Keys (1981), equation 4 with a = -1/2."""
+    x = np.abs(x)
+    near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+
+def weights(wanted: int, given: int) -> NDArray[np.float64]:
+    """What each given sample counts in each wanted one: (wanted, given), rows sum to 1."""
+    scale = given / wanted
+    centres = (np.arange(wanted)[:, None] + 0.5) * scale
+    w = keys((np.arange(given) + 0.5 - centres) / max(scale, 1.0))
+    return w / w.sum(axis=1, keepdims=True)
+
+
+def exact(image: Image, size: Size) -> NDArray[np.float64]:
+    """Rows first, then columns, in float64; values end at black and white between the two, as in 8 bit."""
+    height, width = image.shape[:2]
+    across = np.clip(np.einsum("xw,hwc->hxc", weights(size.width_px, width), image), 0, 255)
+    return np.clip(np.einsum("yh,hxc->yxc", weights(size.height_px, height), across), 0, 255)
+
+
+@pytest.mark.parametrize("given", [(150, 200), (400, 500), (333, 257)])
+def test_it_is_the_exact_sum_but_for_two_roundings(given: tuple[int, int]) -> None:
+    image = noise(*given)
+    off = np.abs(bicubic(image, Size(96, 64)) - exact(image, Size(96, 64)))
+    assert off.max() < 1.2
+    assert off.mean() < 0.33  # one rounding costs 0.25 on average
+
+
+def test_large_pictures_grow_exactly_too() -> None:
+    image = noise(256, 256)
+    off = np.abs(bicubic(image, Size(300, 411)) - exact(image, Size(300, 411)))
+    assert off.max() < 1.2
+
+
+def test_torch_and_pillow_differ_by_one_at_most_and_rarely() -> None:
+    image = noise(400, 300)
+    assert image.shape[0] * image.shape[1] >= LARGE_PIXELS
+    theirs = np.asarray(pillow.fromarray(image).resize((168, 224), pillow.Resampling.BICUBIC))
+    off = np.abs(bicubic(image, Size(224, 168)).astype(int) - theirs)
+    assert off.max() == 1
+    assert off.mean() < 0.01
+
+
+@pytest.mark.parametrize("side", [64, 512])
+def test_one_colour_stays_that_colour(side: int) -> None:
+    image = np.tile(np.array([0, 131, 255], np.uint8), (side, side, 1))
+    assert (bicubic(image, Size(33, 21)) == [0, 131, 255]).all()
+
+
+def test_a_picture_that_may_not_be_written_is_resized() -> None:
+    image = noise(300, 300)
+    image.flags.writeable = False
+    assert np.array_equal(bicubic(image, Size(50, 40)), bicubic(noise(300, 300), Size(50, 40)))
+
+
+def test_a_view_that_does_not_lie_in_order_is_resized_as_its_copy() -> None:
+    turned = noise(300, 400)[::-1].transpose(1, 0, 2)
+    assert np.array_equal(bicubic(turned, Size(50, 40)), bicubic(np.ascontiguousarray(turned), Size(50, 40)))
+
+
+def test_the_result_lies_in_order_and_the_picture_is_as_it_was() -> None:
+    image = noise(300, 300)
+    resized = bicubic(image, Size(50, 40))
+    assert resized.flags.c_contiguous
+    assert np.array_equal(image, noise(300, 300))
+
+
+@pytest.mark.parametrize(("side", "loaded"), [(255, "False"), (256, "True")])
+def test_small_pictures_do_not_load_torch(side: int, loaded: str) -> None:
+    code = (
+        "import sys, numpy as np; from foveola.resampling import bicubic; from foveola.types import Size; "
+        f"bicubic(np.zeros(({side}, {side}, 3), np.uint8), Size(9, 9)); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == loaded
