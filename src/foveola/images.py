@@ -25,6 +25,7 @@ from PIL import ImageOps
 
 from foveola.errors import UsageError
 from foveola.opening import check_limits, opened, orientation_of
+from foveola.progressive import without_fine_scans
 from foveola.resampling import bicubic
 from foveola.rgb import notes_on, pixels
 from foveola.types import Image, Size
@@ -81,12 +82,25 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
         if enough is not None and name in ("JPEG", "MPO"):
             least = enough(height, width)
             want = (least.height_px, least.width_px) if orientation >= 5 else (least.width_px, least.height_px)
-            picture.draft(None, want)
-        reduced = picture.width * picture.height < width * height
-        image = pixels(picture, orientation)
+            image = pixels(_drafted(picture, data, want), orientation)
+        else:
+            image = pixels(picture, orientation)
+    reduced = image.shape[0] * image.shape[1] < width * height
     content = sha256(np.ascontiguousarray(image)).digest()
     form = "JPEG" if name == "MPO" else name
     return Decoded(image, form, height, width, orientation, reduced, notes, content, mode, len(data))
+
+
+def _drafted(picture: pillow.Image, data: bytes, want: tuple[int, int]) -> pillow.Image:
+    """The JPEG in `data`, opened as `picture`, to be decoded at the smallest size that is not below `want`."""
+    whole = picture.size
+    picture.draft(None, want)
+    at_eighth = picture.size == (-(-whole[0] // 8), -(-whole[1] // 8))
+    if not at_eighth or picture.format != "JPEG" or not picture.info.get("progressive"):
+        return picture
+    lean = pillow.open(io.BytesIO(without_fine_scans(data)), formats=("JPEG",))
+    lean.draft(None, want)
+    return lean
 
 
 def size_of(data: bytes) -> tuple[int, int]:

@@ -36,7 +36,7 @@ def pixels(picture: pillow.Image, orientation: int) -> Image:
 def _to_rgb(picture: pillow.Image) -> pillow.Image:
     mode = picture.mode
     if mode == "RGB" and "transparency" not in picture.info:
-        return picture.convert("RGB")
+        return picture  # `convert` would copy it
     if mode in _GREY_16 or (mode == "I" and picture.format in ("PNG", "PPM")):
         samples = np.asarray(picture).astype(np.int64)
         grey = np.clip(samples >> 8, 0, 255).astype(np.uint8)

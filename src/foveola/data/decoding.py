@@ -28,7 +28,7 @@ from foveola.types import Image, Images, Rows, Size, Tick
 
 LARGE_BYTES = 30_000
 FEW_FILES = 4_000
-_CHUNK = {"threads": 4, "processes": 500, "here": 64}
+_CHUNK = {"threads": 8, "processes": 500, "here": 64}
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def _run(
         results: Iterator[list[Outcome]] = pool(jobs)
         yield from results
     elif manner == "threads":
-        with ThreadPoolExecutor() as threads:
+        # As many as cores: with six on two cores and chunks of 4, 400 photos took 1.27 and 1.33 s in place of 1.21 and 1.23.
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
             yield from threads.map(lambda rows: _decode_chunk(source.take(rows), rows, target, size, how), chunks)
     else:
         for rows in chunks:
