@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,6 +65,8 @@ def _run(
     manner: str, source: Source, chunks: list[Rows], target: Path, size: Size, how: Resize
 ) -> Iterable[list[Outcome]]:
     if manner == "processes":
+        import joblib  # 0.1 s, which large files need not pay
+
         jobs = (joblib.delayed(_decode_chunk)(source.take(rows), rows, target, size, how) for rows in chunks)
         pool = joblib.Parallel(
             n_jobs=os.cpu_count() or 1, return_as="generator", max_nbytes=None, idle_worker_timeout=2

@@ -104,7 +104,7 @@ def _in_memory(dataset: Dataset, pixels: Images, size: Size, how: Resize) -> Pre
 
 
 def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) -> None:
-    # Cold only: joblib costs 0.1 s to import, which a second run need not pay.
+    # Cold only: what decodes need not be loaded by a second run.
     from foveola.data.decoding import decode_all, same_content
 
     shape = (len(dataset), *size, 3)
