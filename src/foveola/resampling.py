@@ -28,7 +28,10 @@ def bicubic(image: Image, size: Size) -> Image:
         return np.asarray(pillow.fromarray(image).resize((size.width_px, size.height_px), pillow.Resampling.BICUBIC))
     import torch
 
-    planes = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
-    resized = torch.nn.functional.interpolate(planes, tuple(size), mode="bicubic", antialias=True)
-    pixels: Image = resized[0].permute(1, 2, 0).contiguous().numpy()
+    # With its own axis of pictures numpy says how far apart they would lie, by which torch knows colours to lie side by side.
+    colours_last = torch.from_numpy(np.require(image, requirements=["C", "W"]).reshape(1, height, width, 3))
+    resized = torch.nn.functional.interpolate(
+        colours_last.permute(0, 3, 1, 2), tuple(size), mode="bicubic", antialias=True
+    )
+    pixels: Image = np.ascontiguousarray(resized.numpy()[0].transpose(1, 2, 0))
     return pixels
