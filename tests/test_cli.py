@@ -323,3 +323,27 @@ def test_version_in_metadata_is_the_packages_own():
     import foveola
 
     assert version("foveola") == foveola.__version__
+
+
+def test_what_the_system_refuses_is_one_sentence(call):
+    code, out, err = call("check", "/tmp/" + 300 * "x")
+    assert (code, out) == (4, "")
+    assert err == (
+        f"foveola: the system refuses /tmp/{300 * 'x'}: file name too long: check the path and what you may do there\n"
+    )
+
+
+def test_a_name_that_begins_with_a_tilde_and_is_no_users_is_a_path(call):
+    code, _, err = call("check", "~nobody-of-that-name/photos")
+    assert code in (2, 3)
+    assert "~nobody-of-that-name/photos" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(("name", "what"), [("", "a folder"), ("photo.jpg", "there already and no .csv file")])
+def test_predictions_do_not_replace_what_is_no_csv(name, what, call, finished, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"a photo")
+    taken = tmp_path / name
+    code, out, err = call("predict", finished[0] / "run", tmp_path, "--csv", taken)
+    assert (code, out) == (2, "")
+    assert err == f"foveola: {taken} is {what}: give --csv the name of the file to write, such as answers.csv\n"
+    assert (tmp_path / "photo.jpg").read_bytes() == b"a photo"

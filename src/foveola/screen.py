@@ -76,6 +76,8 @@ class Screen:
         if self._display is not None:
             if stage not in self._tasks:
                 self._tasks[stage] = self.bars.add_task(stage, total=total)
+            elif done < total and self.bars.tasks[self.bars.task_ids.index(self._tasks[stage])].finished:
+                self.bars.reset(self._tasks[stage], total=total)  # the stage comes again: its clock begins anew
             self.bars.update(self._tasks[stage], completed=done, total=total, visible=done < total)
             self._display.update(self._picture())
         elif done == total or time.monotonic() - self._last_line > 10:
@@ -135,7 +137,8 @@ class Screen:
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2))
         first = "epoch" if isinstance(self.rows[-1], EpochRow) else "penalty"
-        for name in (first, "train loss", "train acc.", "val loss", "val acc. (95 %)", "seconds"):
+        seconds = "seconds" if first == "epoch" else "seconds so far"
+        for name in (first, "train loss", "train acc.", "val loss", "val acc. (95 %)", seconds):
             table.add_column(name, justify="right")
         best = functools.reduce(lambda kept, row: row if better(row, kept) else kept, self.rows)
         if len(self.rows) > SHOWN_ROWS:

@@ -104,6 +104,14 @@ def test_cutout_covers_one_square_of_every_picture_with_the_mean_colour():
     assert len({tuple(row.nonzero()[0].tolist()) for row in rows}) > 1
 
 
+def test_the_mean_colour_of_large_pictures_is_taken_from_fewer(monkeypatch):
+    monkeypatch.setattr("foveola.data.batches._COLOUR_PIXELS", 128 * 64)  # of 300 pictures of 8x8 every third
+    pixels = np.zeros((300, 8, 8, 3), np.uint8)
+    pixels[0::3] = 90
+    batches = Batches(pixels, np.zeros(300, np.int64), np.arange(300), 4, cutout_px=9)
+    assert batches._mean_colour.tolist() == [90, 90, 90]
+
+
 def test_cutout_larger_than_the_picture_covers_it_all():
     pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), dtype=np.uint8)
     ((images, _),) = Batches(pixels, np.zeros(4, np.int64), np.arange(4), 4, cutout_px=9).epoch(1)

@@ -143,3 +143,22 @@ def test_what_is_not_there(layer, place, said):
     with pytest.raises(UsageError) as error:
         one_pixel(ones(), IMAGE, layer, *place)
     assert str(error.value) == said
+
+
+class Standardised(nn.Conv2d):
+    def forward(self, images):
+        return F.conv2d(images, self.weight / self.weight.norm(), self.bias)
+
+
+class Shifted(nn.Conv2d):
+    """Pads in its forward, as TensorFlow's "same" does, and says padding = 0."""
+
+    def forward(self, images):
+        return F.conv2d(F.pad(images, (0, 2, 0, 2)), self.weight, self.bias)
+
+
+@pytest.mark.parametrize(("layer", "row"), [(Standardised, 4), (Shifted, 18)])
+def test_a_convolution_that_computes_more_is_refused(layer, row):
+    with pytest.raises(UsageError) as refusal:
+        one_pixel(nn.Sequential(layer(3, 2, 3)), IMAGE, "0", 0, row, 4)
+    assert str(refusal.value) == "'0' computes more than kernel x patch + bias: choose another convolution"

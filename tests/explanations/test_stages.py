@@ -6,6 +6,10 @@ import torch
 from torch import nn
 
 from foveola.errors import UsageError
+from foveola.explanations.embedding import last_features
+from foveola.explanations.heatmaps import gradcam, integrated_gradients
+from foveola.explanations.kernels import max_activating
+from foveola.explanations.one_pixel import one_pixel
 from foveola.explanations.stages import FeatureMaps, feature_maps, stages_of
 from foveola.models.table import build
 from foveola.types import Size
@@ -102,3 +106,71 @@ def test_a_stage_without_height_and_width():
     model.stages = ("1",)
     with pytest.raises(UsageError, match=r"^stage '1' gives \(3600,\), no maps of height and width: choose another$"):
         feature_maps(model, IMAGE)
+
+
+class WithUnused(nn.Module):
+    """The answer needs `trunk`, through no gradient; `aux` is for training only, and `head` is registered first."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(4, 3)
+        self.gate = nn.Linear(4, 4)
+        self.trunk = nn.Conv2d(3, 4, 3)
+        self.aux = nn.Conv2d(4, 2, 1)
+        self.unused = nn.Linear(2, 2)
+
+    def forward(self, images):
+        with torch.no_grad():
+            maps = self.trunk(images)
+        seen = maps.mean((2, 3))
+        return self.head(seen * self.gate(seen).sigmoid())
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model: feature_maps(model, IMAGE, ["aux"]),
+        lambda model: gradcam(model, IMAGE, 0, stage="aux"),
+        lambda model: max_activating(model, IMAGE[None], "aux"),
+        lambda model: one_pixel(model, IMAGE, "aux", 0, 0, 0),
+    ],
+)
+def test_a_layer_that_no_answer_needs_is_refused_by_name(ask):
+    with pytest.raises(UsageError) as refusal:
+        ask(WithUnused())
+    assert str(refusal.value) == "stage 'aux' gives nothing for a picture that is asked about: choose another"
+
+
+@pytest.mark.parametrize(
+    ("ask", "what"),
+    [
+        (lambda model: gradcam(model, IMAGE, 0, stage="trunk"), "stage 'trunk'"),
+        (lambda model: integrated_gradients(model, IMAGE, 0), "the picture"),
+        (lambda model: max_activating(model, IMAGE[None], "trunk"), "the picture"),
+    ],
+)
+def test_a_gradient_that_the_network_cuts_off_is_said(ask, what):
+    with pytest.raises(UsageError) as refusal:
+        ask(WithUnused())
+    assert str(refusal.value) == (
+        f"no gradient of the answer goes back to {what}: the network cuts it off (torch.no_grad, detach), or does not use "
+        "the layer; choose another stage, or --method occlusion or feature_maps, which need none"
+    )
+
+
+def test_a_stage_that_is_declared_and_not_there_is_said():
+    model = WithUnused()
+    model.stages = ("trnk",)
+    with pytest.raises(UsageError) as refusal:
+        feature_maps(model, IMAGE)
+    assert str(refusal.value) == (
+        "the network's attribute `stages` names 'trnk', and it has no such layer: mend the name"
+    )
+
+
+def test_the_layout_is_by_the_dense_layer_that_is_run_last():
+    model = WithUnused().eval()
+    with torch.no_grad():
+        seen = model.trunk(batch(IMAGE)).mean((2, 3))
+        wanted = seen * model.gate(seen).sigmoid()
+    np.testing.assert_allclose(last_features(model, IMAGE[None]), wanted.numpy(), rtol=1e-5)

@@ -196,3 +196,18 @@ def test_a_filter_of_ones_own_that_gives_no_picture(image, answer, found):
         assert str(error.value) == f"filter 'odd' gave {found}: it must give uint8 (height, width, 3)"
     finally:
         del FILTERS._items["odd"]
+
+
+def test_a_filter_of_ones_own_may_write_to_its_picture():
+    @FILTERS.register("no_red")
+    def no_red(image):
+        image[..., 0] = 0
+        return image
+
+    image = np.full((4, 4, 3), 9, np.uint8)
+    image.flags.writeable = False
+    try:
+        assert (Chain.parse("no_red")(image)[..., 0] == 0).all()
+    finally:
+        FILTERS._items.pop("no_red")
+    assert (image == 9).all()

@@ -293,3 +293,10 @@ def test_canny_with_exchanged_thresholds():
     with pytest.raises(UsageError) as error:
         FILTERS["canny"](np.zeros((9, 9, 3), np.uint8), low=200.0, high=100.0)
     assert str(error.value) == "canny(low=200, high=100): low must not be above high: exchange the two"
+
+
+def test_a_side_that_shrinks_while_the_other_grows_is_averaged_over_all_it_covers():
+    # Ten columns of 0 and 90 by turns become one: their mean is 45. In one call OpenCV looks at two of the ten.
+    image = np.zeros((4, 40, 3), np.uint8)
+    image[:, ::2] = 90
+    assert (FILTERS["scale"](image, width=4, height=8) == 45).all()

@@ -168,3 +168,13 @@ def test_averaging_flips_takes_yes_no_or_auto():
     with pytest.raises(UsageError) as caught:
         compose({"model": {"name": "fast", "average_flips": "both"}})
     assert "average_flips = 'both' can't be used" in str(caught.value)
+
+
+def test_a_shift_out_of_the_frame_is_refused_before_training():
+    tables = {"model": {"name": "vgg6", "average_shift_px": 8}}
+    with pytest.raises(UsageError) as refusal:
+        complete(tables, Size(8, 12), 100, "t")
+    assert str(refusal.value) == (
+        "model.average_shift_px = 8 moves pictures of 8x12 out of their frame: give less than their shorter side, "
+        "or a larger --size"
+    )

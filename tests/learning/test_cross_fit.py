@@ -50,8 +50,9 @@ def test_both_views_of_a_picture_are_held_out_together():
     assert np.abs(found[0] - found[1])[folds == 1].max() < 1e-3
 
 
-def test_many_classes_go_in_groups_of_folds(monkeypatch):
+@pytest.mark.parametrize("columns", [6, 2])  # two folds at a time; and one, whose classes alone are more
+def test_many_classes_go_in_groups_of_folds(columns, monkeypatch):
     data, folds = rows(), np.arange(60) % 5
     whole = cross_fit(data, folds, data, 0.1, 3, tolerance=1e-6)
-    monkeypatch.setattr("foveola.learning.cross_fit._COLUMNS", 6)
+    monkeypatch.setattr("foveola.learning.cross_fit._COLUMNS", columns)
     assert cross_fit(data, folds, data, 0.1, 3, tolerance=1e-6) == pytest.approx(whole, abs=1e-3)

@@ -84,3 +84,32 @@ def test_the_iteration_on_small_matrices_is_the_sources_on_the_long_one(shape):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
     assert torch.allclose(orthogonal(matrix), x.float(), atol=1e-5)
+
+
+def test_a_weight_of_its_own_length_keeps_it_and_moves_by_its_share():
+    # |W| = 0.7 sqrt(72), of which sqrt(4) = 2 is the unit: all steps are 0.35 sqrt(72) times as long.
+    weight = torch.full((4, 2, 3, 3), 0.7)
+    weight.grad = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(3))
+    change = orthogonal(weight.grad.clone().mul(1.6).flatten(1)).view(4, 2, 3, 3)
+    Muon([weight], Nesterov([]), momentum=0.6, own_length=[weight]).step(0.1)
+    expected = torch.full((4, 2, 3, 3), 0.7) - 0.1 * 0.35 * 72**0.5 * change
+    assert torch.allclose(weight, expected, atol=1e-6)
+
+
+def test_a_network_with_biases_answers_the_same_after_a_step_of_no_length():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+    optimizer = make_optimizer(model, FitSpec(optimizer="muon"))
+    before = model(images)
+    before.square().sum().backward()
+    optimizer.step(0.0)
+    assert torch.allclose(model(images), before, atol=1e-6)
+
+
+def test_a_weight_of_zeros_with_a_bias_can_still_learn():
+    layer = nn.Conv2d(1, 2, 1)
+    nn.init.zeros_(layer.weight)
+    optimizer = make_optimizer(layer, FitSpec(optimizer="muon"))
+    layer(torch.ones(1, 1, 1, 1)).sum().backward()
+    optimizer.step(0.1)
+    assert layer.weight.abs().min() > 0

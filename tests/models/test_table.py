@@ -150,8 +150,60 @@ def test_a_taken_name_is_refused():
 
 def test_a_network_that_cannot_take_the_size_says_so(registered):
     registered("deep", lambda *, size, classes: nn.Sequential(nn.Conv2d(3, 2, 15), nn.MaxPool2d(4)))
-    with pytest.raises(UsageError, match=r"^model deep can't take pictures of 8x8: .*; choose a larger --size$"):
+    with pytest.raises(
+        UsageError,
+        match=r"^model deep can't take pictures of 8x8: .*; choose a larger --size, or the one it is made for$",
+    ):
         build("deep", Size(8, 8), 3)
+
+
+class OneSize(nn.Module):
+    """Refuses pictures of another size by assertion, as networks of timm do."""
+
+    def forward(self, images):
+        assert images.shape[2] == 32, "Input height (8) doesn't match model (32)."
+        return images.flatten(1)[:, :3]
+
+
+def test_a_network_that_asserts_its_size_says_so(registered):
+    registered("one", lambda *, size, classes: OneSize())
+    with pytest.raises(UsageError) as refusal:
+        build("one", Size(8, 8), 3)
+    assert str(refusal.value) == (
+        "model one can't take pictures of 8x8: Input height (8) doesn't match model (32); choose a larger --size, or the one "
+        "it is made for"
+    )
+
+
+class Viewed(nn.Module):
+    """Flattens by `view`, which maps whose channels lie last can't be."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4 * 6 * 6, 3)
+
+    def forward(self, images):
+        maps = self.convolution(images)
+        return self.head(maps.view(len(maps), -1))
+
+
+def test_a_network_that_could_not_take_a_batch_as_it_lies_is_refused_before_training(registered):
+    registered("viewed", lambda *, size, classes: Viewed())
+    with pytest.raises(
+        UsageError, match=r"^model viewed can't take pictures of 8x8: view size .*\.reshape\(.*; mend it$"
+    ):
+        build("viewed", Size(8, 8), 3)
+
+
+def test_the_smallest_size_of_a_users_network_is_known(registered):
+    def factory(*, size, classes):
+        network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes))
+        network.least_px = 8
+        return network
+
+    registered("any", factory)
+    assert build("any", Size(32, 32), 3).least_px == 8
 
 
 def test_a_network_with_another_number_of_outputs_is_refused(registered):
@@ -193,3 +245,19 @@ def test_pictures_of_one_colour_give_finite_answers_in_training():
     logits.sum().backward()
     assert logits.isfinite().all()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_parameters_of_layers_with_layers_inside_and_of_no_answer_are_counted():
+    class Placed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.place = nn.Parameter(torch.zeros(3, 4, 4))  # 48
+            self.norm = nn.BatchNorm2d(3)  # 6 that learn and 6 that do not
+            self.head = nn.Linear(48, 2)  # 98
+            self.aux = nn.Linear(3, 2)  # 8, never run
+
+        def forward(self, images):
+            return self.head((self.norm(images.float()) + self.place).flatten(1))
+
+    found = summary(Placed(), Size(4, 4))
+    assert (found.parameters, found.trainable) == (48 + 12 + 98 + 8, 48 + 6 + 98 + 8)

@@ -112,7 +112,7 @@ def test_every_channel_is_drawn(channels, columns):
 def test_kernels_over_colours_are_pictures():
     values = np.zeros((2, 3, 2, 2), np.float32)
     values[1, 0] = 1
-    figure = explanations.kernels(Kernels("conv1", values))
+    figure = explanations.kernels(Kernels("conv1", values, of_picture=True))
     assert titles(figure) == ["conv1: 2 kernels of 2x2 over red, green, blue"]
     picture = shown(figure.axes[0])
     assert picture[:, :2].tolist() == [[[128, 128, 128]] * 2] * 2
@@ -121,7 +121,7 @@ def test_kernels_over_colours_are_pictures():
 
 def test_the_gaps_between_kernels_are_no_weight():
     checker = np.array([[1, -1], [-1, 1]], np.float32)
-    figure = explanations.kernels(Kernels("whitening", np.broadcast_to(checker, (17, 3, 2, 2))))
+    figure = explanations.kernels(Kernels("whitening", np.broadcast_to(checker, (17, 3, 2, 2)), of_picture=True))
     picture = shown(figure.axes[0])
     gaps = {tuple(colour) for colour in np.concatenate([picture[:, 2], picture[2], picture[3:, 3:].reshape(-1, 3)])}
     assert gaps == {explanations.GAPS}
@@ -317,3 +317,46 @@ def test_where_black_is_everywhere_the_axis_shows_the_rest_and_blacks_share_is_w
     axes = data.tones(pixels).axes[0]
     assert axes.get_ylim() == (0, pytest.approx(13))
     assert [text.get_text() for text in axes.texts] == ["0: 90.0 %", "255: 0.0 %"]
+
+
+def test_the_frequencies_of_a_kernel_stand_at_their_places():
+    # 2 at the middle, -1 right below it: |H(1/4, 1/4)| = |2 - exp(-i pi)| = 3, |H(1/4, -1/4)| = |2 - 1| = 1.
+    chain = Chain.parse("kernel(values=[[0,0,0],[0,2,0],[0,0,-1]])")
+    places = [axes for axes in filters.kernel_view(IMAGE, chain).axes if axes.get_title() == "frequencies passed"]
+    (drawn,) = places[0].get_images()
+    left, right, bottom, top = drawn.get_extent()
+    gain = drawn.get_array()
+    rows, columns = gain.shape
+
+    def at(across, down):
+        row = (down - top) / (bottom - top) * rows  # the first row is drawn at `top`
+        return gain[int(row), int((across - left) / (right - left) * columns)]
+
+    assert at(0.25, 0.25) == pytest.approx(3, abs=0.1)
+    assert at(0.25, -0.25) == pytest.approx(1, abs=0.1)
+
+
+def test_grouped_kernels_are_not_called_inputs_in_columns():
+    figure = explanations.kernels(Kernels("depth", np.ones((20, 1, 3, 3), np.float32), groups=20))
+    assert figure.axes[0].get_title() == "depth: 20 of 20 outputs, each over one input"
+
+
+def test_a_layout_of_very_many_classes_gives_the_first_a_sign_each():
+    places = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    labels = np.arange(60)
+    names = [f"c{k}" for k in labels]
+    figure = explanations.layout(places, labels, labels, names, np.zeros((60, 8, 8, 3), np.uint8), "t-SNE")
+    said = [text.get_text().strip("\u200b") for text in figure.axes[0].get_legend().get_texts()]
+    assert said == ["40 others", *names[:20]]
+
+
+def test_means_of_some_classes_only_say_so():
+    names = [f"c{k}" for k in range(30)]
+    figure = data.class_means(np.zeros((30, 8, 8, 3), np.uint8), np.arange(30), names)
+    assert figure.get_suptitle() == "means (the first 20 of 30 classes)"
+
+
+def test_the_bars_of_a_thousand_classes_are_the_first_hundred():
+    figure = data.class_counts(np.ones(1000, np.int64), [f"c{k}" for k in range(1000)])
+    assert figure.axes[0].get_title() == "1,000 pictures in 1,000 classes (the first 100 are drawn)"
+    assert len(figure.axes[0].patches) == 100

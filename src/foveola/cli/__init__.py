@@ -9,7 +9,7 @@ import sys
 
 from foveola import workflows
 from foveola.cli.words import app
-from foveola.errors import FoveolaError
+from foveola.errors import FoveolaError, ResourceError
 
 # Each puts its commands into the application, in the order of `foveola --help`.
 # isort: off
@@ -28,6 +28,13 @@ def main() -> None:
     except FoveolaError as error:
         print(f"foveola: {workflows.printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # what no verb has foreseen: a path that may not be searched, a name that is too long
+        where = workflows.printable(str(error.filename or "a file"))
+        why = (error.strerror or str(error)).lower()
+        print(f"foveola: the system refuses {where}: {why}: check the path and what you may do there", file=sys.stderr)
+        sys.exit(ResourceError.exit_code)
     except SystemExit as end:
         if end.code == 130:
             print("foveola: interrupted; a run that had begun is left unfinished", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foveola import workflows
-from foveola.cli.printing import print_json, say, table, warn
+from foveola.cli.printing import print_json, say, say_problems, table, warn
 from foveola.cli.words import Json, RunPath, app
 from foveola.errors import count
 
@@ -63,6 +63,8 @@ def evaluate(
         for r in found.per_class
     ]
     table(("class", "precision", "recall (95 % interval)", "F1", "pictures"), rows)
+    if dataset is not None:
+        say_problems([(p.file, p.reason) for p in dataset.problems], dataset.files_found)
     if numbers["test_opened"] > 1:
         say(
             f"the run's test part has been opened {numbers['test_opened']:,} times: what is chosen by it makes its number "
@@ -84,12 +86,12 @@ def predict(
     """Name the class of pictures, with calibrated probabilities."""
     from foveola.screen import Screen
 
+    if csv_ is not None:
+        workflows.refuse_taken(csv_)
     with Screen() as screen:
         answers = workflows.predict(run, files, abstain=abstain, tick=screen.tick)
     names = workflows.class_names(run)
     measured = None if abstain is None else workflows.abstained(run, abstain)
-    if csv_ is not None:
-        workflows.write_predictions(csv_, answers, names)
     if json_:
         said = {"run": str(run), "class_names": names, "predictions": [_answer(a, names) for a in answers]}
         print_json(said if measured is None else {**said, "abstain": measured})
@@ -97,6 +99,8 @@ def predict(
         table(("file", "label", "probability"), [answer_row(a) for a in answers])
         if measured is not None:
             say(_abstention(answers, measured))
+    if csv_ is not None:  # last: what can't be written has been said at least
+        workflows.write_predictions(csv_, answers, names)
     if all(answer.problem for answer in answers):
         raise typer.Exit(3)
 
@@ -111,7 +115,10 @@ def explain(
         Path, typer.Argument(metavar="OUT", help="The new figure (.png, .svg, .pdf), or folder of figures.")
     ],
     method: Annotated[str, typer.Option(help="See `foveola list explanations`.")] = "gradcam",
-    stage: Annotated[str, typer.Option(help="A layer by its name. [default: the last; feature_maps: all]")] = "",
+    stage: Annotated[
+        str,
+        typer.Option(help="A layer by its name. [default: the last; kernels, one_pixel: the first; feature_maps: all]"),
+    ] = "",
     class_: Annotated[str | None, typer.Option("--class", help="Which class. [default: the network's answer]")] = None,
     place: Annotated[
         tuple[int, int, int] | None, typer.Option(help="CHANNEL ROW COLUMN, for one_pixel. [default: the greatest]")

@@ -20,6 +20,9 @@ from torch import Tensor
 from foveola.data.mapped import RowReader
 from foveola.types import Images, Labels, Rows
 
+_COLOUR_PIXELS = 2**27
+"""The mean colour is that of so many pixels at most, 1.6 GB of floats: of 2,000 pictures up to 259x259, of fewer above."""
+
 
 @dataclass(frozen=True)
 class Batches:
@@ -98,7 +101,8 @@ class Batches:
 
     @cached_property
     def _mean_colour(self) -> NDArray[np.uint8]:
-        return self.sample(2_000).float().mean(dim=(0, 2, 3)).round().to(torch.uint8).numpy()
+        most = max(1, min(2_000, _COLOUR_PIXELS // (self.pixels.shape[1] * self.pixels.shape[2])))
+        return self.sample(most).float().mean(dim=(0, 2, 3)).round().to(torch.uint8).numpy()
 
     def sample(self, most: int) -> Tensor:
         """Up to `most` pictures, evenly spread, for a network that wants to see some before the first step."""

@@ -25,16 +25,14 @@ def embedding(model: nn.Module, images: Images, how: How = "tsne", *, tick: Tick
 
 
 def last_features(model: nn.Module, images: Images, *, tick: Tick = no_tick) -> NDArray[np.float32]:
-    """What goes into the network's last dense layer for pictures uint8 (n, H, W, 3): float32 (n, F).
+    """What goes into the dense layer that a forward pass comes to last, for pictures uint8 (n, H, W, 3): float32 (n, F).
 
-    Raises UsageError for a network without a dense layer.
+    Raises UsageError for a network whose answers pass no dense layer.
     """
-    dense = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
-    if not dense:
-        raise UsageError("this network has no dense layer: there is nothing before it to draw")
+    last = _last_dense(model, images[:1])
     seen: list[Tensor] = []
     out = []
-    hook = dense[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    hook = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
     try:
         with evaluating(model), torch.inference_mode():
             for start in range(0, len(images), _AT_ONCE):
@@ -45,6 +43,21 @@ def last_features(model: nn.Module, images: Images, *, tick: Tick = no_tick) -> 
     finally:
         hook.remove()
     return np.concatenate(out)
+
+
+def _last_dense(model: nn.Module, images: Images) -> nn.Module:
+    order: list[nn.Module] = []
+    dense = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    hooks = [layer.register_forward_pre_hook(lambda layer, _: order.append(layer)) for layer in dense]
+    try:
+        with evaluating(model), torch.inference_mode():
+            model(as_batch(images))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not order:
+        raise UsageError("this network has no dense layer: there is nothing before it to draw")
+    return order[-1]
 
 
 def in_two_dimensions(features: NDArray[np.float32], how: How, *, seed: int = 0) -> NDArray[np.float32]:

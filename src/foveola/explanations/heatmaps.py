@@ -23,8 +23,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveola.errors import UsageError
-from foveola.explanations.stages import as_batch, evaluating, require_stage, stages_of
+from foveola.explanations.stages import (
+    as_batch,
+    differentiating,
+    evaluating,
+    feature_maps,
+    require_stage,
+    stages_of,
+)
 from foveola.types import Image
 
 STEPS = 32
@@ -107,7 +113,7 @@ def occlusion(model: nn.Module, image: Image, target: int) -> Heatmap:
 def integrated_gradients(model: nn.Module, image: Image, target: int) -> Heatmap:
     """Integrated gradients, summed over the three colours; they add up to the logit's change from the mean colour."""
     x = as_batch(image[None])
-    with evaluating(model):
+    with evaluating(model), differentiating("the picture"):
         values = (
             _captum()
             .IntegratedGradients(model)
@@ -136,11 +142,10 @@ def _at_stage(
     stage = stage or stages_of(model)[-1]
     layer = require_stage(model, stage)
     x = as_batch(image[None]).requires_grad_()
-    with evaluating(model), torch.enable_grad():
+    feature_maps(model, image, [stage])  # says so where the stage gives nothing, or no maps
+    with evaluating(model), torch.enable_grad(), differentiating(f"stage '{stage}'"):
         coarse = attribute(layer, x).detach().float()
         probability = _probability(model, x, target)
-    if coarse.ndim != 4:
-        raise UsageError(f"stage '{stage}' gives no maps of height and width: choose another")
     fine = F.interpolate(F.relu(coarse), image.shape[:2], mode="bilinear", align_corners=False)
     return Heatmap(method, target, probability, fine[0, 0].numpy(), stage)
 

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from foveola.errors import UsageError, unknown
-from foveola.explanations.stages import as_batch, convolutions_of, evaluating, require_stage, stages_of, watched
+from foveola.explanations.stages import (
+    as_batch,
+    convolutions_of,
+    differentiating,
+    evaluating,
+    require_seen,
+    require_stage,
+    stages_of,
+    watched,
+)
 from foveola.types import Image, Images, Rows, Tick, no_tick
 
 _PROBES, _AT_ONCE = 4, 64
@@ -18,15 +27,18 @@ _PROBES, _AT_ONCE = 4, 64
 
 @dataclass(frozen=True)
 class Kernels:
-    """A convolution's weights: float32 (outputs, inputs, kh, kw)."""
+    """A convolution's weights: float32 (outputs, inputs, kh, kw); of_picture: over red, green and blue; groups: of inputs, of
+    which an output sees one."""
 
     layer: str
     values: NDArray[np.float32]
+    of_picture: bool = False
+    groups: int = 1
 
     @property
     def pictures(self) -> Images | None:
         """Kernels over three colours as pictures uint8 (outputs, kh, kw, 3), zero grey, one scale for all; else None."""
-        if self.values.shape[1] != 3:
+        if not self.of_picture:
             return None
         top = float(np.abs(self.values).max()) or 1.0
         return np.asarray(np.rint(127.5 + 127.5 * self.values.transpose(0, 2, 3, 1) / top), np.uint8)
@@ -54,9 +66,10 @@ def kernels(model: nn.Module, layer: str = "") -> Kernels:
     layer = layer or known[0]
     if layer not in known:
         raise UsageError(unknown("convolution", layer, known))
-    weight = model.get_submodule(layer).weight
-    assert isinstance(weight, torch.Tensor)
-    return Kernels(layer, weight.detach().float().cpu().numpy())
+    conv = model.get_submodule(layer)
+    assert isinstance(conv, nn.Conv2d)
+    values = conv.weight.detach().float().cpu().numpy()
+    return Kernels(layer, values, layer == known[0] and values.shape[1] == 3 and conv.groups == 1, conv.groups)
 
 
 def max_activating(
@@ -74,6 +87,7 @@ def max_activating(
     with evaluating(model), torch.inference_mode(), watched(model, (stage,)) as seen:
         for start in range(0, len(images), _AT_ONCE):
             model(as_batch(images[start : start + _AT_ONCE]))
+            require_seen(stage, seen)
             maps = seen[stage]
             if maps.ndim != 4:
                 raise UsageError(f"stage '{stage}' gives no maps of height and width: choose another")
@@ -111,7 +125,7 @@ def receptive_field(
     layer, caught = require_stage(model, stage), []
     hook = layer.register_forward_hook(lambda _, inputs, output: caught.append(output))
     try:
-        with evaluating(model), torch.enable_grad():
+        with evaluating(model), torch.enable_grad(), differentiating("the picture"):
             images.requires_grad_()
             model(images)
             (slope,) = torch.autograd.grad(caught[0][:, :, row, column].abs().sum(), images)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from foveola.errors import UsageError, unknown
 from foveola.explanations.following import Following
 from foveola.explanations.kernels import receptive_field
-from foveola.explanations.stages import as_batch, convolutions_of, evaluating
+from foveola.explanations.stages import as_batch, convolutions_of, evaluating, require_seen
 from foveola.models.layers import ConvSame, same_padding
 from foveola.types import Image
 
@@ -79,6 +79,7 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
             model(as_batch(image[None]))
     finally:
         hook.remove()
+    require_seen(layer, seen)
     given, out = seen[0], seen[1]
     for what, index, limit in zip(("channel", "row", "column"), (channel, row, column), out.shape[1:], strict=True):
         if not 0 <= index < limit:
@@ -88,6 +89,11 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
     first = channel // (conv.out_channels // conv.groups) * each
     patch = _patch(conv, given[0].double(), slice(first, first + each), row, column)
     bias = 0.0 if conv.bias is None else float(conv.bias[channel].detach())
+    value = float(out[0, channel, row, column])
+    if patch.shape != kernel.shape or not np.isclose(
+        (patch * kernel).sum() + bias, value, rtol=1e-3, atol=1e-3 * float(np.abs(patch * kernel).sum())
+    ):
+        raise UsageError(f"'{layer}' computes more than kernel x patch + bias: choose another convolution")
     sees = receptive_field(model, layer, image.shape[:2], row, column)
     at = 0, channel, row, column
     activated = float(following.result[at]) if following.name and following.result is not None else 0.0
@@ -100,7 +106,7 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
         patch,
         kernel,
         bias,
-        float(out[at]),
+        value,
         sees,
         following.name,
         activated,

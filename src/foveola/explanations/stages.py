@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +61,32 @@ def require_stage(model: nn.Module, stage: str) -> nn.Module:
     known = tuple(dict.fromkeys((*stages_of(model), *convolutions_of(model))))
     if stage not in known:
         raise UsageError(unknown("stage", stage, known))
-    return model.get_submodule(stage)
+    try:
+        return model.get_submodule(stage)
+    except AttributeError:
+        raise UsageError(
+            f"the network's attribute `stages` names '{stage}', and it has no such layer: mend the name"
+        ) from None
+
+
+def require_seen(stage: str, seen: Sized) -> None:
+    """Refuse a stage of which a forward pass has left nothing. Raises UsageError."""
+    if not len(seen):
+        raise UsageError(f"stage '{stage}' gives nothing for a picture that is asked about: choose another")
+
+
+@contextlib.contextmanager
+def differentiating(what: str) -> Iterator[None]:
+    """Turn torch's refusal to find a gradient (a trunk under `torch.no_grad`, a branch of no use) into a UsageError."""
+    try:
+        yield
+    except RuntimeError as refusal:
+        if "used in the graph" not in str(refusal) and "does not require grad" not in str(refusal):
+            raise
+        raise UsageError(
+            f"no gradient of the answer goes back to {what}: the network cuts it off (torch.no_grad, detach), or does not "
+            "use the layer; choose another stage, or --method occlusion or feature_maps, which need none"
+        ) from None
 
 
 def feature_maps(model: nn.Module, image: NDArray[np.uint8], stages: Sequence[str] = ()) -> list[FeatureMaps]:
@@ -73,8 +98,7 @@ def feature_maps(model: nn.Module, image: NDArray[np.uint8], stages: Sequence[st
     with evaluating(model), torch.inference_mode(), watched(model, names) as seen:
         model(as_batch(image[None]))
     for name in names:
-        if name not in seen:
-            raise UsageError(f"stage '{name}' gives nothing for a picture that is asked about: choose another")
+        require_seen(name, seen.get(name, ()))
     return [FeatureMaps(name, _as_maps(name, seen[name])) for name in names]
 
 

@@ -52,7 +52,7 @@ class Step:
             return functools.partial(inspect.unwrap(filter_), **options)
 
         def checked(image: Image) -> Image:
-            out = filter_(image, **options)
+            out = filter_(image.copy(), **options)  # it may write to what it is given
             if isinstance(out, np.ndarray) and out.dtype == np.uint8 and out.ndim == 3 and out.shape[-1] == 3:
                 return out
             raise UsageError(f"filter '{self.name}' gave {what(out)}: it must give uint8 (height, width, 3)")

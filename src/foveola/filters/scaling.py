@@ -35,9 +35,13 @@ def resize_down_up(image: Image, *, factor: Factor = 4) -> Mat:
 def scale(image: Image, *, width: Side, height: Side) -> Mat:
     """So many pixels, each the mean of the area it covers: `cv2.resize(..., interpolation=cv2.INTER_AREA)`; it resizes.
 
-    Means of exactly 2x2 pixels are rounded half up, others half to even.
+    Means of exactly 2x2 pixels are rounded half up, others half to even. A side that grows is filled in between neighbours,
+    after the other has shrunk: in one call OpenCV would leave out pixels of that.
     """
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    rows, columns = image.shape[:2]
+    less = min(width, columns), min(height, rows)
+    shrunk = cv2.resize(image, less, interpolation=cv2.INTER_AREA)
+    return shrunk if less == (width, height) else cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_AREA)
 
 
 @on_stacks

@@ -37,6 +37,7 @@ def cross_validated(prepared: Prepared, units: Rows, *, tick: Tick = no_tick) ->
     dtype = choose_precision("auto", device)
     model = build("transfer", prepared.size, classes, {}, seed=0)
     initialise_from(model, torch.zeros((1, 3, *prepared.size), dtype=torch.uint8))  # ImageNet's weights
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     values, _ = keep_features(prepared, model, device, dtype, tick=tick)
     head = nn.Linear(values.shape[1], classes)
     chances = np.zeros((len(labels), classes), np.float32)

@@ -178,7 +178,8 @@ def compose(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
 def complete(tables: Mapping[str, Any], size: Size, n_train: int, title: str, *, mirror_safe: bool = True) -> Recipe:
     """The recipe with every "auto" chosen: the size as given, the network by size, the epochs by the number of pictures.
 
-    Where mirrored pictures would not be of their class any more, flips are off unless the tables say otherwise.
+    Where mirrored pictures would not be of their class any more, flips are off unless the tables say otherwise. Raises
+    UsageError for shifts of whole pictures.
     """
     if not mirror_safe and "flip" not in tables.get("fit", {}):
         tables = merge(tables, {"fit.flip": False})
@@ -194,6 +195,11 @@ def complete(tables: Mapping[str, Any], size: Size, n_train: int, title: str, *,
     if recipe.model.average_shift_px == "auto":
         settings["model.average_shift_px"] = AVERAGES_SHIFTS.get(name, 0)
     recipe = compose(merge(tables, settings))
+    if recipe.views.shift_px >= min(size):
+        raise UsageError(
+            f"model.average_shift_px = {recipe.views.shift_px} moves pictures of {size} out of their frame: give less than "
+            "their shorter side, or a larger --size"
+        )
     return recipe if recipe.title else compose(merge(recipe.tables(), {"title": title}))
 
 

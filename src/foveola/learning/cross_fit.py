@@ -28,7 +28,7 @@ def cross_fit(
     views = len(learning.labels) // len(folds)
     out = np.empty((len(folds), classes), np.float32)
     every = np.arange(folds.max() + 1)
-    for some in np.array_split(every, -(-len(every) * classes // _COLUMNS)):
+    for some in np.array_split(every, min(len(every), -(-len(every) * classes // _COLUMNS))):
         learns = np.tile(folds, views)[:, None] != some
         solved = _Folds(values, learning.labels, classes, learns).solve(strength, tolerance)
         weight = solved[..., :-1] / deviation

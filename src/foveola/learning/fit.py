@@ -3,8 +3,8 @@
     for row in fit(model, train, val, spec, device=..., dtype=..., seed=...):
         if isinstance(row, EpochRow): ...      # write it down, keep the best, stop
 
-Same spec, data, seed, machine and number of threads: the same rows to the last bit. Random numbers (dropout) are drawn
-from the seed and the epoch's number, and torch's own random state is as it was whenever a row is handed out.
+Same spec, data, seed, machine and number of threads: on a processor the same rows to the last bit. Random numbers (dropout)
+are drawn from the seed and the epoch's number, and torch's own random state is as it was whenever a row is handed out.
 """
 
 from __future__ import annotations
@@ -163,17 +163,26 @@ def takes_from(model: nn.Module, spec: FitSpec) -> int:
 def _seeded(device: torch.device, key: tuple[int, int, int]) -> Iterator[None]:
     """Run a block with torch's random numbers drawn from `key`; afterwards they go on as before.
 
-    On the processor its own generator is seeded: torch.manual_seed also tells every kind of device that is not there, 0.4 ms.
+    The processor's and the device's own generators are seeded: torch.manual_seed also tells every kind of device that is not
+    there, 0.4 ms.
     """
     seed = 0
     for part in key:
         seed = (seed * 1_000_003 + part) % (2**63 - 1)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        if device.type == "cpu":
-            torch.default_generator.manual_seed(seed)
-        else:
-            torch.manual_seed(seed)
-        yield
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        if device.type != "mps":
+            yield
+            return
+        before = torch.mps.get_rng_state()
+        torch.mps.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.mps.set_rng_state(before)
 
 
 @contextlib.contextmanager

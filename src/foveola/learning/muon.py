@@ -22,30 +22,39 @@ ITERATIONS = 3
 class Muon:
     """For each convolution weight W (out, in, k, k), seen as a matrix of `out` rows:
 
-    v = momentum * v + g;  W *= sqrt(out) / |W|;  W -= lr * orthogonal(g + momentum * v)
+    v = momentum * v + g;  W *= L / |W|;  W -= lr * L / sqrt(out) * orthogonal(g + momentum * v)
 
-    The length of W is fixed, since a batch norm behind it cancels it anyway; so there is no weight decay on it. `rest`
-    takes its step at the same learning rate. dtype: what the matrix products compute in.
+    The length L of W is fixed, so there is no weight decay on it. It is sqrt(out), the source's, where a batch norm may
+    cancel it; the weights of `own_length`, which have a bias that would not grow with them, keep the length that they begin
+    with. `rest` takes its step at the same learning rate. dtype: what the matrix products compute in.
     """
 
     weights: list[Tensor]
     rest: Nesterov
     momentum: float = 0.6
     dtype: torch.dtype = torch.float32
+    own_length: list[Tensor] = field(default_factory=list)
     velocities: list[Tensor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        own = {id(weight) for weight in self.own_length}
+        self.scales = [
+            float(weight.detach().norm()) / len(weight) ** 0.5 or 1.0 if id(weight) in own else 1.0
+            for weight in self.weights
+        ]
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
         """One step at this learning rate, then the gradients are forgotten."""
         self.velocities = self.velocities or [torch.zeros_like(weight) for weight in self.weights]
-        for weight, velocity in zip(self.weights, self.velocities, strict=True):
+        for weight, velocity, scale in zip(self.weights, self.velocities, self.scales, strict=True):
             if weight.grad is None:
                 continue
             velocity.mul_(self.momentum).add_(weight.grad)
             wanted = weight.grad.add_(velocity, alpha=self.momentum)
-            weight.mul_(len(weight) ** 0.5 / weight.norm().clamp_min(1e-12))
+            weight.mul_(scale * len(weight) ** 0.5 / weight.norm().clamp_min(1e-12))
             change = orthogonal(wanted.flatten(1), self.dtype).view_as(weight)
-            weight.add_(change, alpha=-lr)
+            weight.add_(change, alpha=-lr * scale)
             weight.grad = None
         self.rest.step(lr)
 

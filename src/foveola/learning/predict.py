@@ -93,7 +93,7 @@ def outputs(
     try:
         for images, _ in batches:
             with torch.inference_mode(), mixed(device, dtype):
-                images = images.to(device, non_blocking=True)
+                images = images.to(device)
                 out = torch.cat([read(part) for part in parts(images.flip(3) if mirrored else images, at_once)])
             yield out.float().cpu().numpy()
     finally:

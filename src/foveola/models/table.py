@@ -103,7 +103,7 @@ def build(
     factory = find(name)
     checked = check_options(factory, options or {}, where=f"model {name}")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every other device, too
         model = factory(size=size, classes=classes, **checked)
         if not any(isinstance(layer, Normalise) for layer in model.modules()):
             model = Normalised(model)
@@ -119,6 +119,7 @@ class Normalised(nn.Sequential):
         self.normalise = Normalise("standard")
         self.network = model
         self.stages = tuple(f"network.{stage}" for stage in getattr(model, "stages", ()))
+        self.least_px = getattr(model, "least_px", None)
 
     def initialise_from(self, images: Tensor) -> None:
         """Take the pixels' scale from training pictures, then let the network itself take what it wants."""
@@ -171,15 +172,19 @@ def summary(model: nn.Module, size: Size) -> Summary:
         for layer, name in leaves.items()
         if layer in shapes
     ]
+    # All of them, those of layers with layers inside or that no answer needs too, which have no row.
+    whole = sum(p.numel() for p in model.parameters()) + sum(map(_running, model.modules()))
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return Summary(tuple(rows), sum(row.parameters for row in rows), trainable)
+    return Summary(tuple(rows), whole, trainable)
 
 
 def _parameters(layer: nn.Module) -> int:
-    own = sum(p.numel() for p in layer.parameters(recurse=False))
-    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-        own += 2 * layer.num_features
-    return own
+    return sum(p.numel() for p in layer.parameters(recurse=False)) + _running(layer)
+
+
+def _running(layer: nn.Module) -> int:
+    """How many means and variances a batch norm keeps."""
+    return 2 * layer.num_features if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) else 0
 
 
 def _keras_shape(output: Tensor) -> tuple[int, ...]:
@@ -192,7 +197,8 @@ def _forward(model: nn.Module, size: Size) -> Tensor:
     model.eval()
     try:
         with torch.no_grad():
-            output: Tensor = model(torch.zeros((1, 3, *size), dtype=torch.uint8))
+            black = torch.zeros((1, 3, *size), dtype=torch.uint8)
+            output: Tensor = model(black.contiguous(memory_format=torch.channels_last))  # as batches lie
     finally:
         model.train(training)
     return output
@@ -202,8 +208,9 @@ def _probe(name: str, model: nn.Module, size: Size, classes: int) -> None:
     """One forward pass of one black picture: a network that can't take the size says so now, not after the decoding."""
     try:
         shape = tuple(_forward(model, size).shape)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"model {name} can't take pictures of {size}: {reason}; choose a larger --size") from error
+    except (RuntimeError, AssertionError, ValueError) as error:  # timm's networks of one size say so by AssertionError
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        way_out = "mend it" if "reshape" in reason else "choose a larger --size, or the one it is made for"
+        raise UsageError(f"model {name} can't take pictures of {size}: {reason}; {way_out}") from error
     if shape != (1, classes):
         raise UsageError(f"model {name} gives an output of shape {shape} for one picture: it must be (1, {classes})")

@@ -17,6 +17,14 @@ MOST_CLASSES = 20
 """Classes that get a place of their own in a figure; of more the first are drawn, and it is said."""
 
 
+_MOST_BARS = 100
+
+
+def _of_how_many(class_names: Sequence[str]) -> str:
+    """What a title says where not all classes are drawn."""
+    return f" (the first {MOST_CLASSES} of {len(class_names)} classes)" if len(class_names) > MOST_CLASSES else ""
+
+
 def before_after(before: Sequence[Image], after: Sequence[Image], what: str) -> Plot:
     """Pairs of pictures below each other: as they were, and after `what`."""
     n = len(before)
@@ -49,8 +57,7 @@ def samples(
     with styled():
         figure = plot(len(chosen) * (COLUMN_INCHES / (columns + 1) + (0.0 if one_size else 0.2)) + 0.35)
         near(figure)
-        more = f" (the first {MOST_CLASSES} of {len(pictures)} classes)" if len(pictures) > MOST_CLASSES else ""
-        figure.suptitle(f"{what}{more}", fontsize=9)
+        figure.suptitle(f"{what}{_of_how_many(class_names)}", fontsize=9)
         places = figure.subplots(len(chosen), columns, squeeze=False)
         for line, row, those, name in zip(places, chosen, shapes, class_names, strict=False):
             for place, image, (height, width) in zip(line, row, those.tolist(), strict=False):
@@ -104,7 +111,10 @@ def sizes(heights: NDArray[np.int32], widths: NDArray[np.int32]) -> Plot:
 
 
 def class_counts(counts: NDArray[np.int64], class_names: Sequence[str]) -> Plot:
-    """How many pictures each class has, in the classes' order."""
+    """How many pictures each class has, in the classes' order; of very many classes the first hundred."""
+    whole, shown = f"{count(int(counts.sum()), 'picture')} in {count(len(counts), 'class', 'classes')}", _MOST_BARS
+    more = f" (the first {shown} are drawn)" if len(counts) > shown else ""
+    counts, class_names = counts[:shown], class_names[:shown]
     with styled():
         figure = plot(0.22 * len(counts) + 0.7)
         axes = figure.add_subplot()
@@ -113,7 +123,7 @@ def class_counts(counts: NDArray[np.int64], class_names: Sequence[str]) -> Plot:
         axes.set_yticks(range(len(counts)), class_names)
         axes.invert_yaxis()
         axes.set_xlabel("pictures")
-        axes.set_title(f"{count(int(counts.sum()), 'picture')} in {count(len(counts), 'class', 'classes')}")
+        axes.set_title(whole + more)
         axes.margins(x=0.1)
     return figure
 
@@ -126,7 +136,10 @@ def class_means(pixels: Images, labels: Labels, class_names: Sequence[str]) -> P
     titles = [fitted(name, 72 * wide - 8) for name in class_names[:MOST_CLASSES]]
     lines = 1 + max(title.count("\n") for title in titles)
     with styled():
-        figure = plot(rows * (wide * tallness(means[0]) + 0.15 + LINE_INCHES * lines))
+        more = _of_how_many(class_names)
+        figure = plot(rows * (wide * tallness(means[0]) + 0.15 + LINE_INCHES * lines) + (0.3 if more else 0))
+        if more:
+            figure.suptitle(f"means{more}", fontsize=9)
         places = figure.subplots(rows, columns, squeeze=False).ravel()
         for place, mean, title in zip(places, means, titles, strict=False):
             show(place, mean, title)

@@ -16,6 +16,7 @@ from foveola.explanations.heatmaps import Heatmap
 from foveola.explanations.kernels import Kernels, Patch
 from foveola.explanations.mosaic import mosaic
 from foveola.explanations.stages import FeatureMaps
+from foveola.plots.data import MOST_CLASSES
 from foveola.plots.lettering import LINE_INCHES, fitted, width_of
 from foveola.plots.one_pixel import one_pixel as one_pixel  # one of these figures, in a file of its own
 from foveola.plots.style import (
@@ -92,13 +93,19 @@ def kernels(found: Kernels, columns: int = 16) -> Plot:
             return figure
         outputs, inputs, height, width = found.values.shape
         rows, across = min(outputs, columns), min(inputs, columns)
-        tiles = found.values[:rows, :across].reshape(-1, height, width)
+        title = f"{found.layer}: {rows} of {outputs} outputs (rows), {across} of {inputs} inputs (columns)"
+        if found.groups > 1:
+            title += ", each output over the inputs of its own group"
+        if found.groups > 1 and inputs == 1:
+            rows, across = min(outputs, columns**2), columns
+            title = f"{found.layer}: {rows} of {outputs} outputs, each over one input"
+        tiles = found.values[:rows, : min(inputs, columns)].reshape(-1, height, width)
         whole = mosaic(tiles, across, np.nan)
         top = float(np.abs(tiles).max()) or 1.0
         figure = plot(COLUMN_INCHES * 0.9 * tallness(whole) + 0.5)
         axes = figure.add_subplot()
         drawn = axes.imshow(np.ma.masked_invalid(whole), cmap=_with_grey(DIVERGING), vmin=-top, vmax=top)
-        axes.set_title(f"{found.layer}: {rows} of {outputs} outputs (rows), {across} of {inputs} inputs (columns)")
+        axes.set_title(title)
         figure.colorbar(drawn, ax=axes, label="weight", shrink=0.8)
         bare(axes)
     return figure
@@ -167,12 +174,24 @@ def patches(found: Mapping[int, Sequence[Patch]], stage: str, channels: int = 12
 def layout(
     places: NDArray[np.float32], labels: Labels, answers: Labels, class_names: Sequence[str], images: Images, how: str
 ) -> Plot:
-    """Pictures in two dimensions, coloured by class; a cross is a mistake; thumbnails of evenly chosen ones."""
+    """Pictures in two dimensions, coloured by class; a cross is a mistake; thumbnails of evenly chosen ones.
+
+    More than MOST_CLASSES classes can't be told apart by signs: the first have one each, the others are grey.
+    """
     with styled():
         figure = plot(COLUMN_INCHES * 0.8)
         axes = figure.add_subplot()
         wrong = labels != answers
-        for number, name in enumerate(class_names):
+        others = labels >= MOST_CLASSES
+        if others.any():
+            axes.scatter(
+                places[others & ~wrong, 0], places[others & ~wrong, 1], s=10, color=FAINT, alpha=0.5, linewidths=0,
+                label=f"{len(class_names) - MOST_CLASSES} others",
+            )  # fmt: skip
+            axes.scatter(
+                places[others & wrong, 0], places[others & wrong, 1], s=20, color=FAINT, marker="x", linewidths=0.8
+            )
+        for number, name in enumerate(class_names[:MOST_CLASSES]):
             colour, again = COLOURS[number % len(COLOURS)], number // len(COLOURS) % 4
             right, missed = places[(labels == number) & ~wrong], places[(labels == number) & wrong]
             axes.scatter(

@@ -13,6 +13,7 @@ from foveola.workflows.answers import (
     headline,
     openings,
     predict,
+    refuse_taken,
     report,
     write_predictions,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "openings",
     "predict",
     "printable",
+    "refuse_taken",
     "report",
     "runs",
     "show",

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveola.errors import ResourceError
+from foveola.errors import DamagedRunError, ResourceError, UsageError
 from foveola.types import Tell, Tick, no_tick
 from foveola.workflows.material import Data, open_data, printable
 
@@ -120,7 +120,7 @@ def open_test_part(run: Run, by: str, tell: Tell) -> None:
         return
     try:
         write_atomic(run.report, render(run))
-    except (ResourceError, OSError) as problem:
+    except (DamagedRunError, ResourceError, OSError) as problem:
         tell(
             f"this opening of the test part of {run.path} is counted and its report does not say so yet "
             f"({_reason(problem)}): foveola report writes it anew"
@@ -189,6 +189,13 @@ def class_names(run: str | os.PathLike[str]) -> tuple[str, ...]:
     from foveola.lab.runs import open_run
 
     return open_run(Path(run)).card.class_names
+
+
+def refuse_taken(path: Path) -> None:
+    """Refuse a place for predictions that is a folder or another kind of file, before any work. Raises UsageError."""
+    if path.is_dir() or (path.exists() and path.suffix.lower() != ".csv"):
+        what = "a folder" if path.is_dir() else "there already and no .csv file"
+        raise UsageError(f"{path} is {what}: give --csv the name of the file to write, such as answers.csv")
 
 
 def write_predictions(path: Path, answers: Iterable[Prediction], names: tuple[str, ...]) -> None:

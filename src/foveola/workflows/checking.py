@@ -43,6 +43,7 @@ class Checked:
             "files_used": self.files_used,
             "files_ignored": self.files_ignored,
             "findings": [finding.to_json() for finding in self.findings],
+            "remarks": list(self.remarks),
         }
 
     @property
@@ -148,7 +149,7 @@ def _refuse_taken(out: str | os.PathLike[str] | None, fix: str | os.PathLike[str
 def _list(checked: Checked) -> str:
     """The list of `--fix`: what could be left out, section by section; suspicious labels as comments only."""
     from foveola.data.dataset import printable
-    from foveola.data.exclusion import write_list
+    from foveola.data.exclusion import as_line, write_list
 
     opening = [
         f"What foveola check would leave out of {printable(checked.name)}. Nothing was deleted or moved.",
@@ -157,7 +158,7 @@ def _list(checked: Checked) -> str:
     for finding in checked.findings:
         if finding.kind == "suspect_label":
             opening += ["", "Labels to look at; take the # away to leave one out:"]
-            pairs = zip(finding.ids, finding.captions, strict=True)
-            opening += [f"{printable(name)}    {printable(caption)}" for name, caption in pairs]
+            for name, caption in zip(finding.ids, finding.captions, strict=True):
+                opening += [printable(caption), as_line(name)]
     sections = [(f"{finding.kind}: {finding.message}", finding.leave_out) for finding in checked.findings]
     return write_list([section for section in sections if section[1]], opening)

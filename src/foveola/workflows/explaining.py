@@ -13,6 +13,7 @@ from foveola.errors import ImageProblem, UsageError, unknown
 from foveola.types import Tell, Tick, no_tick
 from foveola.workflows import explanation_figures as figures
 from foveola.workflows.answers import warn
+from foveola.workflows.material import printable
 
 if TYPE_CHECKING:
     from foveola.lab.inference import Network
@@ -152,7 +153,7 @@ def _heatmap(network: Network, image: Image, method: str, stage: str, label: str
     target = int(chances.argmax()) if label is None else network.class_names.index(label)
     at = {"stage": stage} if stage else {}
     found = replace(EXPLANATIONS[method](network.model, image, target, **at), probability=float(chances[target]))
-    heatmaps(image, [found], network.class_names).write(out)
+    heatmaps(image, [found], [printable(name) for name in network.class_names]).write(out)
     return Explained((out,), network.class_names[target], found.probability)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveola.types import Tell, Tick
 from foveola.workflows.answers import as_trained, open_test_part, unseen
-from foveola.workflows.material import open_data
+from foveola.workflows.material import open_data, printable
 
 if TYPE_CHECKING:
     from foveola.data.prepare import Prepared
@@ -71,12 +71,13 @@ def of_data(run: Run, network: Network, source: str, method: str, stage: str, ho
     from foveola.explanations.embedding import embedding
     from foveola.lab.inference import logits
 
-    if prepared.dataset.fingerprint == run.card.fingerprint:
-        open_test_part(run, "explain --method embedding", tell)
     places = embedding(network.model, pixels, how, tick=tick)  # type: ignore[arg-type]
     answers = logits(network, pixels).argmax(axis=1)
+    if prepared.dataset.fingerprint == run.card.fingerprint:  # not before: a refusal has shown nothing
+        open_test_part(run, "explain --method embedding", tell)
     names = {"tsne": "t-SNE", "pca": "principal components"}
-    return plots.layout(places, labels[rows], answers, network.class_names, pixels, names[how])
+    class_names = [printable(name) for name in network.class_names]
+    return plots.layout(places, labels[rows], answers, class_names, pixels, names[how])
 
 
 def _prepared(run: Run, network: Network, source: str, tick: Tick) -> tuple[Prepared, Any]:

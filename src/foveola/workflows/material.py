@@ -29,7 +29,7 @@ def open_data(recipe: Recipe, tick: Tick = no_tick) -> Dataset:
         raise UsageError(
             f"no data is named: give a folder of class folders, an .npz file, or one of {', '.join(sorted(DATASETS))}"
         )
-    path = Path(spec.source).expanduser()
+    path = Path(os.path.expanduser(spec.source))  # noqa: PTH111 - which leaves the names of no users as they are
     if not path.exists() and spec.source in DATASETS:
         require_plain(spec)
         return DATASETS[spec.source](tick)

@@ -103,7 +103,7 @@ class Series:
         if self.precision is not None and len(self.rows) - len(some) < PILOT <= len(self.rows):
             self._note(outlook(self.found(), self.precision, self.pace, len(self.seeds)))
         # Measured: 0.2 to 0.4 s on CIFAR-10 (two arms, five seeds, 10,000 test pictures), of 30 s that a run takes there.
-        if self.trials.trained > trained and len(self.rows) < len(self.seeds):
+        if self._is_news and self.trials.trained > trained and len(self.rows) < len(self.seeds):
             self._write(self.found(self._so_far), self.seeds)
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from foveola.errors import DataError, ImageProblem, UsageError
 from foveola.types import Size, Tick, no_tick
-from foveola.workflows.material import Data, open_data, suggest_size
+from foveola.workflows.material import Data, open_data, printable, suggest_size
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
@@ -32,9 +32,9 @@ def show_data(
     """Draw a data set into the new folder `out`; the figures' paths.
 
     classes.png (pictures a class), sizes.png, raw.png and prepared.png (the first `n` of each class, as they are and at the
-    size that a network sees), means.png (each class's mean picture), tones.png (how often each value occurs), channels.png
-    (one picture's red, green and blue), and with a chain before-after.png. data: as for `train`; size: "HEIGHTxWIDTH", else
-    the one that `train` would take.
+    size that a network sees), means.png (the mean picture of each class), tones.png (how often each value occurs),
+    channels.png (one picture's red, green and blue), and with a chain before-after.png. data: as for `train`; size:
+    "HEIGHTxWIDTH", else the one that `train` would take.
 
     Raises UsageError, DataError or ResourceError.
 
@@ -66,10 +66,12 @@ def _figures(prepared: Prepared, rows: list[Rows], chain: Chain, tick: Tick) -> 
     from foveola.data.filtered import filtered
     from foveola.plots import data as plots
 
-    dataset, pixels, names = prepared.dataset, prepared.pixels, prepared.dataset.class_names
+    dataset, pixels = prepared.dataset, prepared.pixels
+    names = [printable(name) for name in dataset.class_names]
     everyone = [row for some in rows for row in some]
-    raw, raw_sizes = [_raw(dataset, some) for some in rows], [prepared.sizes[some] for some in rows]
-    ready = [[pixels[row] for row in some] for some in rows]
+    drawn = rows[: plots.MOST_CLASSES]
+    raw, raw_sizes = [_raw(dataset, some) for some in drawn], [prepared.sizes[some] for some in drawn]
+    ready = [[pixels[row] for row in some] for some in drawn]
     figures: dict[str, Plot] = {
         "classes": plots.class_counts(dataset.counts(), names),
         "sizes": plots.sizes(prepared.sizes[:, 0], prepared.sizes[:, 1]),

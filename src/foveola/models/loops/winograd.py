@@ -88,7 +88,7 @@ def add_gradients_3x3(data):
     outputs, inputs) for `gather_taps` and totals of dy: (shares, outputs), each over a share of the pictures, are written
     whole. All float32; inputs and outputs are multiples of 8; shares divide PIECES.
     """
-    words = words_of(data, 14)
+    words = words_of(data, 15)
     n, height, width, inputs, outputs = words[3], words[4], words[5], words[6], words[7]
     above, left, shares = words[8], words[9], words[10]
     shape = height + 2 * above - 2, width + 2 * left - 2, outputs
