@@ -90,10 +90,7 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
     patch = _patch(conv, given[0].double(), slice(first, first + each), row, column)
     bias = 0.0 if conv.bias is None else float(conv.bias[channel].detach())
     value = float(out[0, channel, row, column])
-    if patch.shape != kernel.shape or not np.isclose(
-        (patch * kernel).sum() + bias, value, rtol=1e-3, atol=1e-3 * float(np.abs(patch * kernel).sum())
-    ):
-        raise UsageError(f"'{layer}' computes more than kernel x patch + bias: choose another convolution")
+    _require_plain(layer, patch, kernel, bias, value)
     sees = receptive_field(model, layer, image.shape[:2], row, column)
     at = 0, channel, row, column
     activated = float(following.result[at]) if following.name and following.result is not None else 0.0
@@ -113,6 +110,15 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
         first,
         of_picture,
     )
+
+
+def _require_plain(layer: str, patch: Numbers, kernel: Numbers, bias: float, value: float) -> None:
+    """Refuse a convolution with a forward of its own, whose output is another sum. Raises UsageError."""
+    if patch.shape == kernel.shape:
+        products = patch * kernel
+        if np.isclose(products.sum() + bias, value, rtol=1e-3, atol=1e-3 * float(np.abs(products).sum())):
+            return
+    raise UsageError(f"'{layer}' computes more than kernel x patch + bias: choose another convolution")
 
 
 def _patch(conv: nn.Conv2d, given: Tensor, channels: slice, row: int, column: int) -> Numbers:
