@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from typing import Any
 
@@ -115,14 +114,14 @@ def test_what_follows_the_end_of_the_picture_is_kept() -> None:
     assert without_fine_scans(data + b"more") == without_fine_scans(data) + b"more"
 
 
-def test_damaged_files_are_read_or_refused_as_ever() -> None:
+def test_damaged_files_are_taken_too() -> None:
     data, rng = jpeg(photo(64, 96), restart_marker_rows=1), np.random.default_rng(3)
     for _ in range(500):
         harmed = bytearray(data)
         for _ in range(rng.integers(1, 6)):
             harmed[rng.integers(len(harmed))] = rng.integers(256)
-        with contextlib.suppress(ImageProblem):
-            assert images.read(bytes(harmed[: rng.integers(len(harmed) + 1)]), Size(4, 4)).image.shape == (4, 4, 3)
+        given = bytes(harmed[: rng.integers(len(harmed) + 1)])
+        assert len(without_fine_scans(given)) <= len(given) + 100  # no exception, and at most an empty scan is added
 
 
 def test_reading_a_large_progressive_photo_takes_the_short_file_and_gives_the_same(monkeypatch: Any) -> None:
