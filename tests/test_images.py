@@ -9,6 +9,7 @@ import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image as pillow
+from PIL import TiffImagePlugin
 
 from foveola import images, opening, rgb
 from foveola.errors import ImageProblem, UsageError
@@ -645,3 +646,26 @@ def test_a_side_that_no_jpeg_has(shape):
 def test_the_longest_jpeg_is_written():
     data = images.encode(np.zeros((1, 65_500, 3), np.uint8), "JPEG")
     assert images.size_of(data) == (1, 65_500)
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"/></x:xmpmeta>'
+
+
+@pytest.mark.parametrize("tags", [{274: 6}, {700: XMP}])
+def test_a_tiff_that_is_turned_has_the_size_that_it_is_shown_at(tags):
+    file = io.BytesIO()
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        info[tag] = value
+    pillow.fromarray(np.zeros((12, 30, 3), np.uint8)).save(file, "TIFF", tiffinfo=info)
+    decoded = images.decode(file.getvalue())
+    assert decoded.image.shape == (30, 12, 3)
+    assert (decoded.height_px, decoded.width_px) == (30, 12)
+
+
+def test_the_size_of_a_turned_tiff_is_upright():
+    file = io.BytesIO()
+    exif = pillow.Exif()
+    exif[274] = 6
+    pillow.fromarray(np.zeros((12, 30, 3), np.uint8)).save(file, "TIFF", exif=exif)
+    assert images.size_of(file.getvalue()) == (30, 12)

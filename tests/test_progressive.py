@@ -155,3 +155,21 @@ def test_the_orientation_holds_for_it_too() -> None:
     upright = images.read(jpeg(photo(1290, 970)), Size(96, 72), "stretch").image
     turned = images.read(jpeg(photo(1290, 970), exif=exif), Size(72, 96), "stretch").image
     assert np.abs(turned.astype(int) - np.rot90(upright, -1)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("scan", "at", "value"),
+    [(1, 8, 0x45), (5, 9, 0x31), (1, 4, 2), (1, 7, 6), (9, 8, 0x45), (1, 9, 0x0E)],
+    ids=["last", "bits before", "components", "first after last", "last of the last", "bits"],
+)
+def test_a_scan_that_libjpeg_does_not_take_is_still_refused(scan: int, at: int, value: int) -> None:
+    data = bytearray(jpeg(photo(1290, 970)))
+    starts = [k for k in range(len(data)) if data[k : k + 2] == b"\xff\xda"]  # never within a scan's bits
+    data[starts[scan] + at] = value
+    with pytest.raises(ImageProblem):
+        images.read(bytes(data), Size(96, 96))
+
+
+def test_a_picture_of_one_pixel_is_read_whole(monkeypatch: Any) -> None:
+    monkeypatch.setattr(images, "without_fine_scans", None)  # calling it would raise
+    assert not images.read(jpeg(photo(1, 1)), Size(1, 1)).reduced

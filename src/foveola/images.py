@@ -85,6 +85,8 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
             image = pixels(_drafted(picture, data, want), orientation)
         else:
             image = pixels(picture, orientation)
+    if name in _TURNED_BY_DECODER:  # by more than the tag that was asked: XMP may say it, too
+        height, width = image.shape[:2]
     reduced = image.shape[0] * image.shape[1] < width * height
     content = sha256(np.ascontiguousarray(image)).digest()
     form = "JPEG" if name == "MPO" else name
@@ -93,9 +95,8 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
 
 def _drafted(picture: pillow.Image, data: bytes, want: tuple[int, int]) -> pillow.Image:
     """The JPEG in `data`, opened as `picture`, to be decoded at the smallest size that is not below `want`."""
-    whole = picture.size
     picture.draft(None, want)
-    at_eighth = picture.size == (-(-whole[0] // 8), -(-whole[1] // 8))
+    at_eighth = getattr(picture, "decoderconfig", ())[:1] == (8,)  # what `draft` chose
     if not at_eighth or picture.format != "JPEG" or not picture.info.get("progressive"):
         return picture
     lean = pillow.open(io.BytesIO(without_fine_scans(data)), formats=("JPEG",))
@@ -107,7 +108,8 @@ def size_of(data: bytes) -> tuple[int, int]:
     """Upright height and width in pixels, from the header alone. Raises ImageProblem with the reason."""
     with opened(data) as picture:
         width, height = picture.size
-        return (width, height) if orientation_of(picture) >= 5 else (height, width)
+        turned = picture.format not in _TURNED_BY_DECODER and orientation_of(picture) >= 5
+        return (width, height) if turned else (height, width)
 
 
 _SPARE = 1.5

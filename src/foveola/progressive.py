@@ -31,15 +31,16 @@ class _Segment(NamedTuple):
 def without_fine_scans(data: bytes) -> bytes:
     """The file of a progressive JPEG without what 1/8 does not need; as it is where nothing can be left out.
 
-    What is no progressive JPEG with all its scans, cut files among them, comes back as it is. Of the 250 progressive photos
-    of `faces` the pixels at 1/8 are the same to the last bit, in 0.50 in place of 1.64 s (one core, one run).
+    What is no progressive JPEG with all scans of such a component, cut files among them, comes back as it is. Damage
+    in the bits of what is left out is not seen: nothing of it would be shown. Of the 250 progressive photos of
+    `faces` the pixels at 1/8 are the same to the last bit, in 0.50 in place of 1.64 s (one core, one run).
     """
     segments = list(_segments(data))
     frames = [segment.head for segment in segments if segment.marker == _PROGRESSIVE]
     if not segments or segments[-1].marker != _EOI or len(frames) != 1 or len(frames[0]) < 9:
         return data
     frame = frames[0]
-    scans = [s for s in segments if s.marker == _SOS and len(s.head) == 6 and s.head[3] > 0]
+    scans = [s for s in segments if s.marker == _SOS and len(s.head) == 6 and s.head[0] == 1 and s.head[3] > 0]
     fine = {name: [s for s in scans if s.head[1] == name] for name in _not_subsampled(frame)}
     left_out = sorted(scan for scans in fine.values() if _is_complete(scans) for scan in scans)
     if not left_out:
@@ -63,11 +64,17 @@ def _not_subsampled(frame: bytes) -> set[int]:
 
 
 def _is_complete(scans: list[_Segment]) -> bool:
-    """Whether a component's AC scans go to the last bit of each coefficient; where they do not, libjpeg smooths."""
+    """Whether a component's AC scans go to the last bit of each coefficient; where they do not, libjpeg smooths.
+
+    No where the header of one is none that libjpeg takes (T.81, G.1.1.1): such a file is for libjpeg to refuse.
+    """
     told: set[int] = set()
     for scan in scans:
         _, _, _, first, last, bits = scan.head
-        if bits & 15 == 0:
+        before, low = bits >> 4, bits & 15
+        if not first <= last <= 63 or low > 13 or (before and low != before - 1):
+            return False
+        if low == 0:
             told.update(range(first, last + 1))
     return told >= set(range(1, 64))
 
@@ -75,10 +82,10 @@ def _is_complete(scans: list[_Segment]) -> bool:
 def _segments(data: bytes) -> Iterator[_Segment]:
     """What a JPEG file consists of, up to its end; nothing more where it is not as the format says."""
     numbers = np.frombuffer(data, np.uint8)
-    ff = np.flatnonzero(numbers[:-1] == 0xFF)
-    after = numbers[ff + 1]
+    after = numbers[1:]
     # In a scan's bits 0xFF is followed by 0, and by D0 to D7 where it starts again: neither ends it.
-    markers = ff[(after != 0) & (after != 0xFF) & ((after < 0xD0) | (after > 0xD7))]
+    ends = (after != 0) & (after != 0xFF) & ((after < 0xD0) | (after > 0xD7))
+    markers = np.flatnonzero((numbers[:-1] == 0xFF) & ends)
     here = 0
     while here + 2 <= len(data) and data[here] == 0xFF:
         marker, start = data[here + 1], here

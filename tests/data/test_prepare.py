@@ -282,7 +282,7 @@ def test_a_cache_that_can_not_be_read_back_is_said(two_classes, cache, monkeypat
     assert str(caught.value) == (
         f"the cache {place_of(cache)} can't be read back: delete it, or set FOVEOLA_CACHE to another folder"
     )
-    assert len(decodes) == 8
+    assert len(decodes) == 16  # once more: another process might have removed the first
 
 
 def test_an_interrupt_leaves_nothing(two_classes, cache, monkeypatch):

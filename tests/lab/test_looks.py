@@ -8,7 +8,7 @@ from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
 from foveola.data.split import SplitSpec, split
 from foveola.filters.chain import Chain
-from foveola.images import resize
+from foveola.images import encode, resize
 from foveola.lab.looks import EACH, Looks, _even, look_at
 from foveola.types import Size
 
@@ -68,3 +68,16 @@ def test_names_that_are_no_text_are_kept_as_they_are(tmp_path):
     image = np.zeros((2, 2, 3), np.uint8)
     Looks(names=("h\udce4nde/1\n.jpg",), raw=(image,), sized=(image,), seen=(image,)).save(tmp_path / "looks.npz")
     assert Looks.load(tmp_path / "looks.npz").names == ("h\udce4nde/1\n.jpg",)
+
+
+def test_a_large_photo_is_shown_at_size_as_the_network_gets_it(tmp_path):
+    rng = np.random.default_rng(4)
+    for label in "ab":
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for k in range(10):
+            noise = rng.integers(0, 256, (200, 200, 3), dtype=np.uint8)
+            (tmp_path / "photos" / label / f"{k}.jpg").write_bytes(encode(noise, "JPEG"))
+    prepared = prepare(open_folder(tmp_path / "photos"), Size(32, 32))  # decoded at 1/4
+    looks = look_at(prepared, split(prepared.dataset, prepared.content, SplitSpec(), seed=0))
+    for sized, seen in zip(looks.sized, looks.seen, strict=True):
+        np.testing.assert_array_equal(sized, seen)

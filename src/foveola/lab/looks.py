@@ -70,11 +70,12 @@ def look_at(prepared: Prepared, split: Split) -> Looks:
         try:
             with images.quiet():
                 whole = dataset.read(row)
+                as_read = dataset.source.read(row, prepared.size, prepared.how).image
         except ImageProblem:  # it was fine a minute ago
             continue
         names.append(dataset.ids[row])
         raw.append(images.shrink(whole, SHOWN_PX))
-        sized.append(images.shrink(images.resize(whole, prepared.size, prepared.how), SHOWN_PX))
+        sized.append(images.shrink(as_read, SHOWN_PX))
         seen.append(images.shrink(np.asarray(pixels[row]), SHOWN_PX))
     counted = np.array([len(rows) for rows in chosen], np.int64)
     return Looks(np.stack(means), counted, tuple(names), tuple(raw), tuple(sized), tuple(seen))
