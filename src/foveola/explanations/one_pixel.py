@@ -96,19 +96,7 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
     activated = float(following.result[at]) if following.name and following.result is not None else 0.0
     of_picture = layer == known[0] and each == 3
     return OnePixel(
-        layer,
-        channel,
-        row,
-        column,
-        patch,
-        kernel,
-        bias,
-        value,
-        sees,
-        following.name,
-        activated,
-        first,
-        of_picture,
+        layer, channel, row, column, patch, kernel, bias, value, sees, following.name, activated, first, of_picture
     )
 
 
