@@ -69,7 +69,7 @@ def write_reference() -> None:
         text=True,
         check=True,
     ).stdout
-    (place / "commands.md").write_text(whole_sentences(help_), "utf-8")
+    (place / "commands.md").write_text(examples_as_code(help_), "utf-8")
     (place / "names.md").write_text(_names(), "utf-8")
     import foveola
 
@@ -78,10 +78,13 @@ def write_reference() -> None:
     (place / "python.md").write_text("# Python\n\n" + "\n".join(blocks), "utf-8")
 
 
-def whole_sentences(commands: str) -> str:
-    """Typer cuts what a command does to 45 letters in the list at the top; whole, it stands below its own heading."""
-    does = dict(re.findall(r"^## `foveola (\S+)`\n\n(.+)$", commands, re.MULTILINE))
-    return re.sub(r"^\* `(\S+)`: .*\.\.\.$", lambda cut: f"* `{cut[1]}`: {does[cut[1]]}", commands, flags=re.MULTILINE)
+def examples_as_code(commands: str) -> str:
+    """Typer writes a command's examples as one paragraph; as code, each keeps its line.
+
+    >>> examples_as_code("foveola runs\\nfoveola runs here\\n")
+    '    foveola runs\\n    foveola runs here\\n'
+    """
+    return re.sub(r"^(?=foveola )", "    ", commands, flags=re.MULTILINE)
 
 
 def _home(name: str) -> str:

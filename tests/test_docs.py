@@ -84,9 +84,10 @@ def test_examples_of_docstrings_are_code_on_the_site(monkeypatch):
     assert fenced(f"{first}\n\n{second}\n\nMore.") == f"```pycon\n{first}\n\n{second}\n```\n\nMore."
 
 
-def test_the_sites_list_of_commands_has_whole_sentences(monkeypatch):
+def test_the_sites_examples_of_a_command_keep_their_lines(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
-    from build_docs import whole_sentences
+    from build_docs import examples_as_code
 
-    cut, below = "* `runs`: List the runs below...", "## `foveola runs`\n\nList the runs below a folder.\n"
-    assert whole_sentences(f"{cut}\n\n{below}") == f"* `runs`: List the runs below a folder.\n\n{below}"
+    assert examples_as_code("Text.\n\nfoveola runs\nfoveola runs here\n") == (
+        "Text.\n\n    foveola runs\n    foveola runs here\n"
+    )

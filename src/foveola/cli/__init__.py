@@ -8,15 +8,10 @@ from __future__ import annotations
 import sys
 
 from foveola import workflows
+from foveola.cli import asking, looking, making  # each puts its commands into the application
+from foveola.cli.helping import width_of_help
 from foveola.cli.words import app
 from foveola.errors import FoveolaError, ResourceError
-
-# Each puts its commands into the application, in the order of `foveola --help`.
-# isort: off
-from foveola.cli import making
-from foveola.cli import looking
-from foveola.cli import asking
-# isort: on
 
 __all__ = ["app", "asking", "looking", "main", "making"]
 
@@ -24,7 +19,7 @@ __all__ = ["app", "asking", "looking", "main", "making"]
 def main() -> None:
     """The entry point: every way a command can end, and its exit code."""
     try:
-        app()
+        app(prog_name="foveola", terminal_width=width_of_help())
     except FoveolaError as error:
         print(f"foveola: {workflows.printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -10,20 +10,22 @@ import typer
 
 from foveola import workflows
 from foveola.cli.printing import print_json, say, say_problems, table, warn
-from foveola.cli.words import Json, RunPath, app
+from foveola.cli.words import Json, RunPath, command
 from foveola.errors import count
 
 if TYPE_CHECKING:
     from foveola.lab.inference import Prediction
 
 
-@app.command()
+@command("foveola evaluate runs/...", "foveola evaluate runs/... other-photos")
 def evaluate(
     run: RunPath,
-    data: Annotated[str | None, typer.Argument(help="Other data to measure on. [default: the run's test part]")] = None,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="Other data to measure on. [default: the run's test set]")
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Measure a run: accuracy with its interval, loss, per-class numbers."""
+    """Measure a trained network: accuracy with its interval, loss, numbers per class."""
     from foveola.screen import Screen
 
     notes: list[str] = []
@@ -72,18 +74,27 @@ def evaluate(
         )
 
 
-@app.command()
+@command(
+    "foveola predict runs/... photo.jpg",
+    "foveola predict runs/... holiday/ --csv predictions.csv",
+    "foveola predict runs/... holiday/ --abstain 0.05",
+)
 def predict(
     run: RunPath,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE-OR-FOLDER...", help="Pictures, or folders of them.")],
+    files: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Images, or folders of images.")],
     abstain: Annotated[
         float | None,
-        typer.Option(help='The share of wrong answers that is allowed, such as 0.05; else it says "don\'t know".'),
+        typer.Option(
+            metavar="RATE",
+            help="Largest acceptable error rate, e.g. 0.05. Images that can't be classified at this rate get \"don't know\".",
+        ),
     ] = None,
-    csv_: Annotated[Path | None, typer.Option("--csv", help="Write label and all probabilities to this file.")] = None,
+    csv_: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write labels and all probabilities to this CSV file.")
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Name the class of pictures, with calibrated probabilities."""
+    """Predict the class of images, with calibrated probabilities."""
     from foveola.screen import Screen
 
     if csv_ is not None:
@@ -105,28 +116,42 @@ def predict(
         raise typer.Exit(3)
 
 
-@app.command()
+@command(
+    "foveola explain runs/... photo.jpg why.png",
+    "foveola explain runs/... photo.jpg maps --method feature_maps",
+    "foveola explain runs/... - kernels.png --method kernels",
+)
 def explain(
     run: RunPath,
     picture: Annotated[
-        str, typer.Argument(metavar="IMAGE", help="A picture; for max_activating and embedding data; - for kernels.")
+        str,
+        typer.Argument(
+            metavar="IMAGE", help="An image file. For max_activating and embedding: a data set. For kernels: -."
+        ),
     ],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The new figure (.png, .svg, .pdf), or folder of figures.")
+        Path, typer.Argument(metavar="OUT", help="New figure (.png, .svg, .pdf), or new folder for several.")
     ],
-    method: Annotated[str, typer.Option(help="See `foveola list explanations`.")] = "gradcam",
+    method: Annotated[str, typer.Option(metavar="NAME", help="A method of `foveola list explanations`.")] = "gradcam",
     stage: Annotated[
         str,
-        typer.Option(help="A layer by its name. [default: the last; kernels, one_pixel: the first; feature_maps: all]"),
+        typer.Option(
+            metavar="LAYER",
+            help="Name of a layer. [default: the last; for kernels and one_pixel the first; for feature_maps all]",
+            show_default=False,
+        ),
     ] = "",
-    class_: Annotated[str | None, typer.Option("--class", help="Which class. [default: the network's answer]")] = None,
-    place: Annotated[
-        tuple[int, int, int] | None, typer.Option(help="CHANNEL ROW COLUMN, for one_pixel. [default: the greatest]")
+    class_: Annotated[
+        str | None, typer.Option("--class", metavar="NAME", help="Class to explain. [default: the predicted one]")
     ] = None,
-    how: Annotated[str | None, typer.Option(help="For embedding: tsne or pca. [default: tsne]")] = None,
+    place: Annotated[
+        tuple[int, int, int] | None,
+        typer.Option(metavar="CHANNEL ROW COLUMN", help="For one_pixel. [default: the largest value]"),
+    ] = None,
+    how: Annotated[str | None, typer.Option(metavar="NAME", help="For embedding: tsne or pca. [default: tsne]")] = None,
     json_: Json = False,
 ) -> None:
-    """Draw what a run's network sees: heat maps, feature maps, kernels, one pixel's arithmetic, the test part laid out."""
+    """Draw what a network sees: heat maps, feature maps, kernels, or a map of the test images."""
     from foveola.screen import Screen
 
     notes: list[str] = []
@@ -156,19 +181,19 @@ def explain(
         say(f"wrote {path}")
 
 
-@app.command()
+@command("foveola report runs/...")
 def report(run: RunPath, json_: Json = False) -> None:
-    """Write a run's report.html anew."""
+    """Rebuild the report.html of a run."""
     path = workflows.report(run)
     print_json({"run": str(run), "report": str(path)}) if json_ else say(f"report  {path}")
 
 
-@app.command()
+@command("foveola runs", "foveola runs my-folder")
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Where to look.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder that holds the runs.")] = Path("runs"),
     json_: Json = False,
 ) -> None:
-    """List the runs below a folder."""
+    """List the runs in a folder."""
     found = workflows.runs(folder)
     if json_:
         print_json({"runs": [{**line._asdict(), "path": str(line.path)} for line in found]})

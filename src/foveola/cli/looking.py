@@ -9,26 +9,40 @@ import typer
 
 from foveola import workflows
 from foveola.cli.printing import print_json, say, say_problems, table
-from foveola.cli.words import Json, Settings, app, settings_of
+from foveola.cli.words import DATA, Json, Settings, command, settings_of
 from foveola.errors import UsageError, count
 from foveola.types import Size
 
 
-@app.command()
+@command("foveola check photos", "foveola check photos --fix leave-out.txt")
 def check(
-    data: Annotated[str, typer.Argument(help="A folder of class folders, an .npz file, cifar10 or digits.")],
-    out: Annotated[Path, typer.Option(help="The page with thumbnails; an older one is replaced.")] = Path("check.html"),
+    data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write. An older one is replaced.")] = Path(
+        "check.html"
+    ),
     fix: Annotated[
-        Path | None, typer.Option(help="Write a list of what could be left out, for `foveola train --exclude`.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write a list of images that you could leave out, for `foveola train --exclude`."
+        ),
     ] = None,
-    suspects: Annotated[bool | None, typer.Option(help="Doubt labels. [default: if it takes about a minute]")] = None,
-    labels: Annotated[Path | None, typer.Option(help="A CSV table of file and label.")] = None,
-    label_pattern: Annotated[str | None, typer.Option(help="A regular expression; its group is the class.")] = None,
-    exclude: Annotated[Path | None, typer.Option(help="A list of pictures to leave out.")] = None,
+    suspects: Annotated[
+        bool | None,
+        typer.Option(help="Look for wrong labels. [default: where it takes about a minute or less]"),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV table of file and label.")] = None,
+    label_pattern: Annotated[
+        str | None,
+        typer.Option(metavar="REGEX", help="Regular expression on the file path. Its first group is the class."),
+    ] = None,
+    exclude: Annotated[Path | None, typer.Option(metavar="FILE", help="List of images to leave out.")] = None,
     set_: Settings = None,
     json_: Json = False,
 ) -> None:
-    """Look for what is wrong with data: damage, copies, leaks, shortcuts, odd pictures, labels that look wrong."""
+    """Find problems in a data set: damaged files, copies, leaks, shortcuts and wrong labels.
+
+    Nothing is changed or deleted.
+    """
     from foveola.screen import Screen
 
     settings = {
@@ -53,16 +67,25 @@ def check(
         say(f"list     {fix}: read it, then foveola train DATA --exclude {fix}")
 
 
-@app.command("show-data")
+@command("foveola show-data photos figures", name="show-data")
 def show_data(
-    data: Annotated[str, typer.Argument(help="A folder of class folders, an .npz file, cifar10 or digits.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The new folder for the figures.")],
-    n: Annotated[int, typer.Option("--n", help="Pictures of each class.")] = 6,
-    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH in pixels. [default: by the pictures]")] = None,
-    chain: Annotated[str, typer.Option(help="Draw pictures before and after these filters, too.")] = "",
+    data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the figures.")],
+    n: Annotated[int, typer.Option("--n", metavar="N", help="Images per class.")] = 6,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="Image size in pixels. [default: a square of the images' typical longer side, 32 to 256]",
+        ),
+    ] = None,
+    chain: Annotated[
+        str,
+        typer.Option(metavar="FILTERS", help="Also draw images before and after these filters.", show_default=False),
+    ] = "",
     json_: Json = False,
 ) -> None:
-    """Draw what a data set looks like: classes, sizes, samples raw and prepared, mean pictures, colours."""
+    """Draw a data set: class counts, image sizes, samples, mean images and colours."""
     from foveola.screen import Screen
 
     with Screen() as screen:
@@ -74,18 +97,25 @@ def show_data(
         say(f"wrote {path}")
 
 
-@app.command()
+@command(
+    'foveola filter photo.jpg edges.png --chain "blur(size=3)|canny(low=50, high=150)"',
+    'foveola filter photo.jpg steps.png --chain "blur(size=3)|sharpen" --steps',
+    "foveola filter photos sharpened --chain sharpen",
+)
 def filter(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A picture, or a folder of pictures.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The new file (.png, .jpg) or folder.")],
-    chain: Annotated[str, typer.Option(help='Filters, such as "blur(size=3)|sharpen": see `foveola list filters`.')],
-    steps: Annotated[bool, typer.Option("--steps", help="Draw the picture after each step instead.")] = False,
+    source: Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New file (.png, .jpg) or folder.")],
+    chain: Annotated[
+        str,
+        typer.Option(metavar="FILTERS", help='Filters, e.g. "blur(size=3)|sharpen". See `foveola list filters`.'),
+    ],
+    steps: Annotated[bool, typer.Option("--steps", help="Draw the image after each filter instead.")] = False,
     kernel_view: Annotated[
-        bool, typer.Option("--kernel-view", help="Draw each kernel's numbers and what it does instead.")
+        bool, typer.Option("--kernel-view", help="Draw the numbers of each kernel and its effect instead.")
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Send pictures through a chain of image kernels and other filters."""
+    """Apply image filters: blur, sharpen, edges and your own kernels."""
     from foveola.screen import Screen
 
     if steps and kernel_view:
@@ -104,15 +134,24 @@ def filter(
         raise typer.Exit(3)
 
 
-@app.command()
+@command("foveola show fast", "foveola show alexnet_mini --size 224x224 --classes 2")
 def show(
-    model: Annotated[str, typer.Argument(help="A network: see `foveola list models`.")],
-    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH in pixels.")] = "",
-    classes: Annotated[int, typer.Option(help="Number of classes.")] = 0,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A network of `foveola list models`.")],
+    size: Annotated[
+        str,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="Image size in pixels. [default: 32x32; alexnet_mini: 224x224]",
+            show_default=False,
+        ),
+    ] = "",
+    classes: Annotated[
+        int, typer.Option(metavar="N", help="Number of classes. [default: 10; alexnet_mini: 2]", show_default=False)
+    ] = 0,
     set_: Settings = None,
     json_: Json = False,
 ) -> None:
-    """Print a network's layers, output shapes and parameters."""
+    """Print the layers of a network with their output shapes and parameters."""
     default_size, default_classes = workflows.SHOW_DEFAULTS.get(model, ("32x32", 10))
     shape = Size.parse(size or default_size)
     options = {key.removeprefix("model."): value for key, value in settings_of(set_).items()}
@@ -137,12 +176,14 @@ def show(
     say(f"not trainable  {found.parameters - found.trainable:,}")
 
 
-@app.command("list")
+@command("foveola list models", "foveola list options", name="list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="models, datasets, filters or explanations.")] = "models",
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="models, datasets, filters, explanations or options.")
+    ] = "models",
     json_: Json = False,
 ) -> None:
-    """List the networks, data sets, filters or explanations that are known by name."""
+    """List networks, data sets, filters, explanations, or the options of `--set`."""
     entries = workflows.listing(kind)
     if json_:
         print_json({kind: [{"name": e.name, "options": list(e.options), "text": e.text} for e in entries]})

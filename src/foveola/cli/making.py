@@ -9,51 +9,106 @@ import typer
 
 from foveola import workflows
 from foveola.cli.printing import print_json, print_run, say, table
-from foveola.cli.words import Json, Out, Seed, Settings, app, settings_of
+from foveola.cli.words import DATA, Json, Out, Seed, Settings, command, settings_of
 
 if TYPE_CHECKING:
     from foveola.lab.comparison import Comparison
 
 
-@app.command()
+@command(
+    "foveola train photos",
+    "foveola train photos --budget 5m",
+    "foveola train photos --model transfer --epochs 5",
+    "foveola train photos --set fit.cutout_px=16",
+)
 def train(
-    data: Annotated[
-        str | None, typer.Argument(help="A folder of class folders, an .npz file, cifar10 or digits.")
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help=DATA)] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Network: fast, fast_m, fast_l, transfer, alexnet_mini or vgg6. [default: fast for images below 112 "
+            "pixels, else transfer]",
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="A network: see `foveola list models`. [default: by size]")] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the training pictures. [default: by their number]")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Passes over the training images. [default: 8 to 40, fewer for more images; 0 for transfer, which then "
+            "trains its last layer only]",
+        ),
     ] = None,
-    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH in pixels. [default: by the pictures]")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="Image size in pixels. [default: a square of the images' typical longer side, 32 to 224; 256 for transfer]",
+        ),
+    ] = None,
     chain: Annotated[
         str | None,
-        typer.Option(help='Filters for every picture: "blur(size=3)|sharpen"; see `foveola list filters`.'),
+        typer.Option(
+            metavar="FILTERS", help='Filters for every image, e.g. "blur(size=3)|sharpen". See `foveola list filters`.'
+        ),
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(help="How long it may take, such as 5m, in place of epochs: network and epochs to fill it."),
+        typer.Option(
+            metavar="TIME",
+            help="Time for the whole command, e.g. 5m or 90s. Chooses network and epochs to fill it. Replaces --epochs.",
+        ),
     ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="A recipe file (TOML); the options here go before it.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Recipe file (TOML). Command-line options override it.")
+    ] = None,
     seed: Seed = 0,
-    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
-    flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Mirror left-right while training.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="A CSV table of file and label.")] = None,
-    label_pattern: Annotated[str | None, typer.Option(help="A regular expression; its group is the class.")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Images per training step. [default: by network, see `foveola list options`]"),
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(metavar="RATE", help="Highest learning rate. [default: by network, see `foveola list options`]"),
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip", help="Also train on mirror images (left-right). [default: flip; not for digits]"
+        ),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV table of file and label.")] = None,
+    label_pattern: Annotated[
+        str | None,
+        typer.Option(metavar="REGEX", help="Regular expression on the file path. Its first group is the class."),
+    ] = None,
     group_by: Annotated[
-        str | None, typer.Option(help="Column or regular expression: what must stay on one side.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN|REGEX",
+            help="Keep all images of one person, plant or video in the same part: a column of --labels, or a regular "
+            "expression on the file path whose group names it.",
+        ),
     ] = None,
     exclude: Annotated[
-        Path | None, typer.Option(help="A list of pictures to leave out, as `foveola check --fix` writes it.")
+        Path | None,
+        typer.Option(metavar="FILE", help="List of images to leave out, as `foveola check --fix` writes it."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps. [default: auto]")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="auto, float32 or bfloat16. [default: auto]")
+    ] = None,
     set_: Settings = None,
     out: Out = None,
-    runs: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+    runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder that collects the runs.")] = Path("runs"),
     json_: Json = False,
 ) -> None:
-    """Train a classifier, measure it on pictures it never saw, write a report."""
+    """Train a classifier, measure it on images it never saw, and write a report.
+
+    The result is a run: a folder that holds the network, its numbers and report.html.
+    """
     from foveola.screen import Screen
 
     settings: dict[str, object] = {
@@ -76,15 +131,15 @@ def train(
     print_run(run, json_)
 
 
-@app.command()
+@command("foveola demo", "foveola demo my-folder --epochs 3")
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where the pictures and the run go.")] = Path("demo"),
-    epochs: Annotated[int, typer.Option(help="Passes over the training pictures.")] = 12,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for the images and the run.")] = Path("demo"),
+    epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the training images.")] = 12,
     seed: Seed = 0,
     out: Out = None,
     json_: Json = False,
 ) -> None:
-    """The main job on embedded data: 1,797 hand-written digits, written as an image folder, trained and reported."""
+    """Try foveola: train on 1,797 handwritten digits that come with it, and write a report."""
     from foveola.screen import Screen
 
     with Screen() as screen:
@@ -92,38 +147,67 @@ def demo(
     print_run(run, json_)
 
 
-@app.command()
+@command(
+    'foveola compare photos --arm plain --arm "sharpened: chain=sharpen"',
+    "foveola compare photos --arm fast:model=fast --arm transfer:model=transfer --question model",
+    "foveola compare photos a.toml b.toml --seeds 5 --budget 30m",
+)
 def compare(
     given: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[DATA] [RECIPE.toml]...", help="The data as for train; recipes to compare."),
+        typer.Argument(metavar="[DATA] [RECIPE.toml]...", help="The data, as for train, and recipes to compare."),
     ] = None,
     arm: Annotated[
         list[str] | None,
-        typer.Option(help='"plain", or "sharpened: chain=sharpen"; twice or more, the first is the baseline.'),
+        typer.Option(
+            metavar="ARM",
+            help='What to compare: "plain", or "sharpened: chain=sharpen". Give it twice or more; the first is the baseline.',
+        ),
     ] = None,
-    seeds: Annotated[str, typer.Option(help="How many (from 0), a range 0-9, or a list 1,4,7.")] = "10",
-    model: Annotated[str | None, typer.Option(help="The network of all arms.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of all arms.")] = None,
-    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of all arms.")] = None,
-    question: Annotated[list[str] | None, typer.Option(help="What may differ, such as chain or fit.lr_peak.")] = None,
+    seeds: Annotated[
+        str, typer.Option(metavar="SEEDS", help="How many seeds (from 0), a range 0-9, or a list 1,4,7.")
+    ] = "10",
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Network of all arms.")] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs of all arms.")] = None,
+    size: Annotated[str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Image size of all arms.")] = None,
+    question: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="The setting that may differ between recipes, e.g. chain or fit.lr_peak."),
+    ] = None,
     allow: Annotated[
-        list[str] | None, typer.Option(help="What may differ besides; every result carries a warning.")
+        list[str] | None,
+        typer.Option(metavar="KEY", help="Also allow this setting to differ. The results then carry a warning."),
     ] = None,
-    margin: Annotated[float, typer.Option(help="The difference, in points, below which nobody cares.")] = 0.5,
+    margin: Annotated[
+        float, typer.Option(metavar="POINTS", help="Smallest difference that matters, in percentage points.")
+    ] = 0.5,
     precision: Annotated[
-        float | None, typer.Option(help="Wanted half-width in points: says after two seeds how many it takes.")
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="Desired half-width of the interval, e.g. 0.5. After two seeds, prints how many seeds it takes.",
+        ),
     ] = None,
-    budget: Annotated[str | None, typer.Option(help="How long all may take, such as 30m.")] = None,
+    budget: Annotated[str | None, typer.Option(metavar="TIME", help="Time for the whole command, e.g. 30m.")] = None,
     jobs: Annotated[
-        int, typer.Option(help="How many runs side by side. [default: two, where that pays]", show_default=False)
+        int,
+        typer.Option(
+            metavar="N", help="How many runs to train at once. [default: 2 where it is faster]", show_default=False
+        ),
     ] = 0,
     set_: Settings = None,
-    runs: Annotated[Path, typer.Option(help="Where run folders go, and are looked for.")] = Path("runs"),
-    out: Annotated[Path | None, typer.Option(help="The folder of the page. [default: one below RUNS]")] = None,
+    runs: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder that collects the runs. Finished runs there are used again.")
+    ] = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the page. [default: RUNS/comparisons/NAME]")
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Does it help, or was it luck? Train arms that differ in one thing, over the same seeds, and say what was shown."""
+    """Compare settings over several seeds and report whether the difference is real.
+
+    Each arm is a setting of its own. All arms are trained with the same seeds and differ in one thing only.
+    """
     from foveola.screen import Screen
 
     common = {"model.name": model, "fit.epochs": epochs, "data.size": size, **settings_of(set_)}

@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
+from foveola.cli.helping import Command, Commands
+
+F = TypeVar("F", bound=Callable[..., Any])
+
 app = typer.Typer(
-    help="From a folder of pictures to an image classifier, measured honestly, on a laptop.",
+    cls=Commands,
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from foveola import __version__
+
+        typer.echo(f"foveola {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def foveola(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Turn folders of images into an image classifier that you can trust, on a laptop.
+
+    Try `foveola demo` first. `foveola COMMAND --help` explains a command and shows examples.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def command(*examples: str, name: str | None = None) -> Callable[[F], F]:
+    """Register a function as a command; `examples` are the command lines that its help shows."""
+    return app.command(name, cls=Command, epilog="\n".join(examples))
+
+
+DATA = "A folder with one folder of images per class, an .npz file, cifar10 or digits."
 
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout; progress goes to stderr.")
@@ -21,10 +57,18 @@ Json: TypeAlias = Annotated[
 RunPath: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
 Settings: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--set", "--option", metavar="KEY=VALUE", help="Any option by its name; may be given again."),
+    typer.Option(
+        "--set", "--option", metavar="KEY=VALUE",
+        help="Set any option of `foveola list options`, e.g. --set fit.lr_peak=0.01. Repeatable.",
+    ),
+]  # fmt: skip
+Seed: TypeAlias = Annotated[
+    int,
+    typer.Option(metavar="N", help="Random seed of the split, the first weights, the order and the augmentation."),
 ]
-Seed: TypeAlias = Annotated[int, typer.Option(help="Decides split, first weights, order and augmentation.")]
-Out: TypeAlias = Annotated[Path | None, typer.Option(help="Make this new folder the run folder.")]
+Out: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Folder for this run. It must be new or empty.")
+]
 
 
 def settings_of(texts: list[str] | None) -> dict[str, object]:
