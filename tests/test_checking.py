@@ -139,6 +139,29 @@ def test_swapped_labels_are_suspected_the_others_are_not(tmp_path, plant):
     assert set(finding.ids) == {"stripes/03.png", "discs/05.png"}
 
 
+def test_a_folder_of_few_photos_and_their_copies_is_checked_without_the_search_for_wrong_labels(tmp_path, plant):
+    """Two photos a class, six times each: 24 files, and nothing to learn from without having seen the copies."""
+    files = {}
+    for k, kind in enumerate(("cats", "dogs")):
+        for base in range(2):
+            image = scene(10 * k + base)
+            files |= {
+                f"{kind}/{base}_{turns}.png": np.rot90(image, turns % 4)[:, :: 1 - turns // 4 * 2] for turns in range(6)
+            }
+    found = fv.check(plant(tmp_path / "pets", {name: np.ascontiguousarray(image) for name, image in files.items()}))
+    assert found.remarks == (
+        "the search for wrong labels was skipped: class 'cats' has only 2 different images, and each class needs 5",
+    )
+    assert len(by_kind(found)["near_duplicate"][0].ids) == 24
+
+
+def test_one_image_under_two_labels_in_every_file_is_reported(tmp_path, plant):
+    files = {f"{kind}/{n}.png": scene(1) for kind in ("cats", "dogs") for n in range(12)}
+    found = fv.check(plant(tmp_path / "pets", files), suspects=True)
+    assert len(by_kind(found)["label_conflict"][0].ids) == 24
+    assert len(found.remarks) == 1
+
+
 def test_the_json_has_the_keys_that_are_promised(faulty, tmp_path):
     result = CliRunner().invoke(
         app, ["check", str(faulty[0]), "--no-suspects", "--json", "--out", str(tmp_path / "c.html")]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from foveola.data.arrays import from_arrays
-from foveola.findings.suspects import confident_joint, suspect_findings, suspects
+from foveola.findings.suspects import confident_joint, suspect_findings, suspects, too_few
 
 
 def test_the_confident_joint_of_six_pictures_worked_out_by_hand():
@@ -52,3 +52,33 @@ def test_swapped_labels_are_found_and_named():
 @pytest.mark.parametrize(("right", "swapped"), [(0.98, 0), (0.6, 2), (0.98, 12)])
 def test_a_classifier_that_agrees_or_is_unsure_or_doubts_too_much_says_nothing(right, swapped):
     assert doubted(right, swapped) == []
+
+
+@pytest.mark.parametrize(
+    ("units", "reason"),
+    [
+        (np.arange(40), ""),
+        (np.repeat(np.arange(20), 2), ""),
+        (
+            np.repeat(np.arange(4), 10),
+            "class 'cat' has only 2 different images, and each class needs 5",
+        ),
+        (
+            np.concatenate([np.arange(20), np.full(20, 20)]),
+            "class 'dog' has only 1 different image, and each class needs 5",
+        ),
+        (
+            np.zeros(40, np.int64),
+            "class 'cat' has only 1 different image, and each class needs 5",
+        ),
+    ],
+    ids=["all different", "pairs", "two photos a class", "one photo twenty times", "all the same"],
+)
+def test_copies_of_one_image_count_once_when_there_is_enough_to_find_wrong_labels(units, reason):
+    dataset = from_arrays(np.zeros((40, 8, 8), np.uint8), np.repeat([0, 1], 20), ["cat", "dog"])
+    assert too_few(dataset, units) == reason
+
+
+def test_too_few_images_of_a_class_are_said_plainly():
+    dataset = from_arrays(np.zeros((18, 8, 8), np.uint8), np.repeat([0, 1], [10, 8]), ["cat", "dog"])
+    assert too_few(dataset, np.arange(18)) == "class 'dog' has only 8 images, and each class needs 10"

@@ -37,6 +37,11 @@ class Relations:
         return join(self.copies, self.twins)
 
 
+def together(dataset: Dataset, relations: Relations) -> Rows:
+    """Units of images that are no independent evidence: copies of each other, or of one group (`--group-by`); int64 (n,)."""
+    return relations.copies if dataset.groups is None else join(relations.copies, dataset.groups)
+
+
 def paired(n: int, pairs: Rows) -> Rows:
     """Units of n pictures that hold each pair together, as in `units.join`: int64 (n,).
 

@@ -20,11 +20,33 @@ SURE = 0.97
 """Probability of the other class from which a picture is listed. Of the 17 pictures of flowers and signs with 0.95 or more
 about half are under a wrong label (looked at by us, who are no botanists); of the 7 with 0.97 or more, four or five."""
 
+FEWEST, FOLDS = 10, 5
+"""Images that each class needs, and different ones among them: one for each fold, so that the others always have some."""
+
 KNOWS = 0.3
 """How far a classifier has to be from guessing, 0..1, for its doubts to mean anything."""
 
 MOST_SHARE = 0.1
 """More doubts than this, of all pictures, speak against the classifier, not against the labels."""
+
+
+def too_few(dataset: Dataset, units: Rows) -> str:
+    """Why wrong labels can't be looked for in so little data; empty where there is enough.
+
+    units: int64 (n,), equal for images that must stay in one fold, such as copies of one photo: they count as one image.
+    """
+    of_class = np.unique(np.stack([dataset.labels, units]), axis=1)[0]
+    different = np.bincount(of_class, minlength=len(dataset.class_names))
+    k = int(different.argmin())
+    if different[k] < FOLDS:
+        found = f"only {count(int(different[k]), 'different image')}"
+        return f"class '{printable(dataset.class_names[k])}' has {found}, and each class needs {FOLDS}"
+    counts = dataset.counts()
+    k = int(counts.argmin())
+    if counts[k] < FEWEST:
+        found = f"only {count(int(counts[k]), 'image')}"
+        return f"class '{printable(dataset.class_names[k])}' has {found}, and each class needs {FEWEST}"
+    return ""
 
 
 def confident_joint(labels: Labels, chances: Chances) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

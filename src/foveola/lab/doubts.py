@@ -1,4 +1,4 @@
-"""Probabilities of pictures from classifiers that did not learn from them: what a label is doubted by."""
+"""Out-of-sample class probabilities by cross-validation, used to find wrong labels."""
 
 from __future__ import annotations
 
@@ -9,30 +9,28 @@ from torch import nn
 
 from foveola.data.prepare import Prepared
 from foveola.errors import DataError
+from foveola.findings.suspects import FOLDS, too_few
 from foveola.lab.features import keep_features
 from foveola.learning.device import choose_device, choose_precision
 from foveola.learning.linear import STRENGTHS, Features, fit_head
 from foveola.models.table import build, initialise_from
 from foveola.types import Rows, Tick, no_tick
 
-FOLDS = 5
-FEWEST = 10
-"""Pictures that each class needs, so that each fold has some of it to learn from and some to judge."""
-
 
 def cross_validated(prepared: Prepared, units: Rows, *, tick: Tick = no_tick) -> NDArray[np.float32]:
     """Out-of-sample probabilities of all prepared pictures: float32 (n, K).
 
     A linear head on the features that `transfer` has from ImageNet is fitted on four fifths of the pictures and asked about
-    the last, five times; pictures of one unit (int64 (n,), copies) are in one fold. The penalty is the one of lowest loss
-    on the first fold: one number chosen from a fifth of the pictures, for the probabilities of all. Raises DataError when a
-    class has fewer than ten pictures.
+    the last, five times; images of one unit (int64 (n,), such as copies) are in one fold. The penalty is the one of lowest
+    loss on the first fold: one number chosen from a fifth of the images, for the probabilities of all. Raises DataError
+    where a class has too few units (`findings.suspects.too_few`).
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
     dataset = prepared.dataset
     labels, classes = dataset.labels, len(dataset.class_names)
-    require_enough(prepared)
+    if reason := too_few(dataset, units):
+        raise DataError(f"wrong labels can't be looked for: {reason}; add images, or use --no-suspects")
     device = choose_device("auto")
     dtype = choose_precision("auto", device)
     model = build("transfer", prepared.size, classes, {}, seed=0)
@@ -52,16 +50,5 @@ def cross_validated(prepared: Prepared, units: Rows, *, tick: Tick = no_tick) ->
             pass
         with torch.no_grad():
             chances[held] = head(torch.from_numpy(np.ascontiguousarray(values[held]))).softmax(1).numpy()
-        tick("Doubting labels", number + 1, FOLDS)
+        tick("Looking for wrong labels", number + 1, FOLDS)
     return chances
-
-
-def require_enough(prepared: Prepared) -> None:
-    """Refuse classes of fewer than ten pictures. Raises DataError."""
-    counts = prepared.dataset.counts()
-    if counts.min() < FEWEST:
-        name = prepared.dataset.class_names[int(counts.argmin())]
-        raise DataError(
-            f"labels can't be doubted with {counts.min():,} pictures in class '{name}': each class needs {FEWEST}; add "
-            "pictures, or say --no-suspects"
-        )

