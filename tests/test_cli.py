@@ -280,6 +280,24 @@ def test_a_wrong_option_value_ends_with_2(call, tmp_path):
     )
 
 
+@pytest.mark.parametrize("verb", ["train", "evaluate", "check", "show-data", "compare", "explain"])
+def test_every_verb_that_opens_data_takes_the_options_that_say_how_to_read_it(call, verb):
+    code, out, _ = call(verb, "--help")
+    assert code == 0
+    assert {"--labels", "--label-pattern", "--exclude"} <= set(out.split())
+
+
+def test_a_table_labels_the_data_that_a_run_is_evaluated_on(finished, call, tmp_path, plant):
+    base, _ = finished
+    images = {f"{k}.png": path.read_bytes() for k, path in enumerate(sorted(base.glob("shades/*/*.png")))}
+    plant(tmp_path / "flat", images)
+    rows = [f"{k},{'dark' if k < 20 else 'light'}" for k in range(40)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,class", *rows]))
+    code, out, err = call("evaluate", base / "run", tmp_path / "flat", "--labels", tmp_path / "labels.csv", "--json")
+    assert code == 0, err
+    assert json.loads(out)["n_test"] == 40
+
+
 def test_an_unknown_flag_ends_with_2(call):
     code, _, err = call("train", "--epoch", "3")
     assert code == 2

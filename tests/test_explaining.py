@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import foveola as fv
-from foveola.errors import ImageProblem, UsageError
+from foveola.errors import DataError, ImageProblem, UsageError
 from foveola.explanations.kernels import max_activating
 from foveola.images import encode
 from foveola.plots import explanations as plots
@@ -176,6 +176,20 @@ def test_show_data_draws_a_data_set(folder, tmp_path, monkeypatch):
         "before-after.png", "channels.png", "classes.png", "means.png", "prepared.png", "raw.png", "sizes.png", "tones.png",
     ]  # fmt: skip
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in found)
+
+
+def test_show_data_counts_the_classes_of_a_table(folder, tmp_path):
+    for path in sorted(folder.glob("*/0*.png"))[:8]:
+        (tmp_path / "flat").mkdir(exist_ok=True)
+        (tmp_path / "flat" / f"{path.parent.name}_{path.name}").write_bytes(path.read_bytes())
+    names = sorted(path.name for path in (tmp_path / "flat").iterdir())
+    rows = [f"{name},{'first' if k < 3 else 'second'}" for k, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    found = fv.show_data(tmp_path / "flat", tmp_path / "out", settings={"data.labels": str(tmp_path / "labels.csv")})
+    assert (tmp_path / "out" / "classes.png") in found
+    with pytest.raises(DataError, match="has no column for the classes"):
+        (tmp_path / "bad.csv").write_text("file,colour\na,b\n")
+        fv.show_data(tmp_path / "flat", tmp_path / "more", settings={"data.labels": str(tmp_path / "bad.csv")})
 
 
 @pytest.mark.parametrize(

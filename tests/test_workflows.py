@@ -165,6 +165,40 @@ def test_evaluating_on_other_data_matches_classes_by_name(run, stripes_folder, t
     assert found.accuracy >= 0.9
 
 
+def flat_copy(stripes_folder, place):
+    """The stripes without class folders: all images in one folder, and a table of their classes next to it."""
+    place.mkdir()
+    files = sorted(stripes_folder.glob("*/[0-9]*.png"))
+    for path in files:
+        shutil.copy(path, place / f"{path.parent.name}-{path.name}")
+    rows = [f"{path.parent.name}-{path.name},{path.parent.name}" for path in files]
+    place.with_suffix(".csv").write_text("\n".join(["file,label", *rows]))
+    return place
+
+
+@pytest.mark.parametrize("how", ["table", "pattern"])
+def test_evaluating_on_data_that_a_table_or_a_pattern_labels(run, stripes_folder, tmp_path, how):
+    flat = flat_copy(stripes_folder, tmp_path / "flat")
+    table, pattern = {"data.labels": str(tmp_path / "flat.csv")}, {"data.label_pattern": r"^(\w+)-"}
+    found, _ = workflows.evaluate(run.path, flat, settings=table if how == "table" else pattern)
+    assert found.confusion.sum(axis=1).tolist() == [30, 30]
+    assert found.accuracy >= 0.9
+
+
+def test_evaluating_leaves_out_what_a_list_names(run, stripes_folder, tmp_path):
+    other = shutil.copytree(stripes_folder, tmp_path / "other")
+    (tmp_path / "list.txt").write_text("across/00.png\ndown/07.png\n")
+    found, dataset = workflows.evaluate(run.path, other, settings={"data.exclude": str(tmp_path / "list.txt")})
+    assert len(found) == 58
+    assert {"across/00.png", "down/07.png"}.isdisjoint(dataset.ids)
+
+
+def test_options_for_other_data_without_any_are_refused(run):
+    with pytest.raises(UsageError) as error:
+        workflows.evaluate(run.path, settings={"data.label_pattern": "(x)"})
+    assert str(error.value) == "--label-pattern says how to read other data, and no data is named: evaluate RUN DATA"
+
+
 def test_one_seed_repeats_the_history_and_another_does_not(stripes_folder, tmp_path):
     runs = [train(stripes_folder, tmp_path / str(k), seed=seed) for k, seed in enumerate((0, 0, 1))]
     first, again, other = ([row._replace(seconds=0, val_seconds=0) for row in run.history] for run in runs)

@@ -10,7 +10,7 @@ import typer
 
 from foveola import workflows
 from foveola.cli.printing import print_json, say, say_problems, table, warn
-from foveola.cli.words import Json, RunPath, command
+from foveola.cli.words import Json, Reading, RunPath, command, reads_data
 from foveola.errors import count
 
 if TYPE_CHECKING:
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 
 @command("foveola evaluate runs/...", "foveola evaluate runs/... other-photos")
+@reads_data
 def evaluate(
     run: RunPath,
     data: Annotated[
         str | None, typer.Argument(metavar="DATA", help="Other data to measure on. [default: the run's test set]")
     ] = None,
+    *,
+    reading: Reading,
     json_: Json = False,
 ) -> None:
     """Measure a trained network: accuracy with its interval, loss, numbers per class."""
@@ -30,7 +33,7 @@ def evaluate(
 
     notes: list[str] = []
     with Screen() as screen:
-        found, dataset = workflows.evaluate(run, data, tell=notes.append, tick=screen.tick)
+        found, dataset = workflows.evaluate(run, data, settings=reading, tell=notes.append, tick=screen.tick)
     warn(notes)
     low, high, _ = found.interval
     numbers = {
@@ -121,6 +124,7 @@ def predict(
     "foveola explain runs/... photo.jpg maps --method feature_maps",
     "foveola explain runs/... - kernels.png --method kernels",
 )
+@reads_data
 def explain(
     run: RunPath,
     picture: Annotated[
@@ -132,6 +136,7 @@ def explain(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="New figure (.png, .svg, .pdf), or new folder for several.")
     ],
+    *,
     method: Annotated[str, typer.Option(metavar="NAME", help="A method of `foveola list explanations`.")] = "gradcam",
     stage: Annotated[
         str,
@@ -149,6 +154,7 @@ def explain(
         typer.Option(metavar="CHANNEL ROW COLUMN", help="For one_pixel. [default: the largest value]"),
     ] = None,
     how: Annotated[str | None, typer.Option(metavar="NAME", help="For embedding: tsne or pca. [default: tsne]")] = None,
+    reading: Reading,
     json_: Json = False,
 ) -> None:
     """Draw what a network sees: heat maps, feature maps, kernels, or a map of the test images."""
@@ -165,6 +171,7 @@ def explain(
             label=class_,
             place=place,
             how=how,
+            settings=reading,
             tell=notes.append,
             tick=screen.tick,
         )

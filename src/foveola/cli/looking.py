@@ -9,14 +9,16 @@ import typer
 
 from foveola import workflows
 from foveola.cli.printing import print_json, say, say_problems, table
-from foveola.cli.words import DATA, Json, Settings, command, settings_of
+from foveola.cli.words import DATA, Json, Reading, Settings, command, reads_data, settings_of
 from foveola.errors import UsageError, count
 from foveola.types import Size
 
 
 @command("foveola check photos", "foveola check photos --fix leave-out.txt")
+@reads_data
 def check(
     data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
+    *,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write. An older one is replaced.")] = Path(
         "check.html"
     ),
@@ -30,12 +32,7 @@ def check(
         bool | None,
         typer.Option(help="Look for wrong labels. [default: where it takes about a minute or less]"),
     ] = None,
-    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV table of file and label.")] = None,
-    label_pattern: Annotated[
-        str | None,
-        typer.Option(metavar="REGEX", help="Regular expression on the file path. Its first group is the class."),
-    ] = None,
-    exclude: Annotated[Path | None, typer.Option(metavar="FILE", help="List of images to leave out.")] = None,
+    reading: Reading,
     set_: Settings = None,
     json_: Json = False,
 ) -> None:
@@ -45,12 +42,7 @@ def check(
     """
     from foveola.screen import Screen
 
-    settings = {
-        "data.labels": str(labels) if labels else None,
-        "data.label_pattern": label_pattern,
-        "data.exclude": str(exclude) if exclude else None,
-        **settings_of(set_),
-    }
+    settings = {**reading, **settings_of(set_)}
     with Screen() as screen:
         found = workflows.check(data, settings=settings, suspects=suspects, out=out, fix=fix, tick=screen.tick)
     if json_:
@@ -68,9 +60,11 @@ def check(
 
 
 @command("foveola show-data photos figures", name="show-data")
+@reads_data
 def show_data(
     data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the figures.")],
+    *,
     n: Annotated[int, typer.Option("--n", metavar="N", help="Images per class.")] = 6,
     size: Annotated[
         str | None,
@@ -83,13 +77,14 @@ def show_data(
         str,
         typer.Option(metavar="FILTERS", help="Also draw images before and after these filters.", show_default=False),
     ] = "",
+    reading: Reading,
     json_: Json = False,
 ) -> None:
     """Draw a data set: class counts, image sizes, samples, mean images and colours."""
     from foveola.screen import Screen
 
     with Screen() as screen:
-        written = workflows.show_data(data, out, n=n, size=size, chain=chain, tick=screen.tick)
+        written = workflows.show_data(data, out, n=n, size=size, chain=chain, settings=reading, tick=screen.tick)
     if json_:
         print_json({"written": [str(path) for path in written]})
         return

@@ -9,7 +9,7 @@ import typer
 
 from foveola import workflows
 from foveola.cli.printing import print_json, print_run, say, table
-from foveola.cli.words import DATA, Json, Out, Seed, Settings, command, settings_of
+from foveola.cli.words import DATA, GroupBy, Json, Out, Reading, Seed, Settings, command, reads_data, settings_of
 
 if TYPE_CHECKING:
     from foveola.lab.comparison import Comparison
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     "foveola train photos --model transfer --epochs 5",
     "foveola train photos --set fit.cutout_px=16",
 )
+@reads_data
 def train(
     data: Annotated[str | None, typer.Argument(metavar="DATA", help=DATA)] = None,
+    *,
     model: Annotated[
         str | None,
         typer.Option(
@@ -77,23 +79,8 @@ def train(
             "--flip/--no-flip", help="Also train on mirror images (left-right). [default: flip; not for digits]"
         ),
     ] = None,
-    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV table of file and label.")] = None,
-    label_pattern: Annotated[
-        str | None,
-        typer.Option(metavar="REGEX", help="Regular expression on the file path. Its first group is the class."),
-    ] = None,
-    group_by: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN|REGEX",
-            help="Keep all images of one person, plant or video in the same part: a column of --labels, or a regular "
-            "expression on the file path whose group names it.",
-        ),
-    ] = None,
-    exclude: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="List of images to leave out, as `foveola check --fix` writes it."),
-    ] = None,
+    reading: Reading,
+    group_by: GroupBy = None,
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps. [default: auto]")
     ] = None,
@@ -117,10 +104,8 @@ def train(
         "fit.flip": flip,
         "fit.device": device,
         "fit.precision": precision,
-        "data.labels": str(labels) if labels else None,
-        "data.label_pattern": label_pattern,
         "data.group_by": group_by,
-        "data.exclude": str(exclude) if exclude else None,
+        **reading,
         **settings_of(set_),
     }
     with Screen() as screen:
@@ -152,11 +137,13 @@ def demo(
     "foveola compare photos --arm fast:model=fast --arm transfer:model=transfer --question model",
     "foveola compare photos a.toml b.toml --seeds 5 --budget 30m",
 )
+@reads_data
 def compare(
     given: Annotated[
         list[str] | None,
         typer.Argument(metavar="[DATA] [RECIPE.toml]...", help="The data, as for train, and recipes to compare."),
     ] = None,
+    *,
     arm: Annotated[
         list[str] | None,
         typer.Option(
@@ -170,6 +157,8 @@ def compare(
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Network of all arms.")] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs of all arms.")] = None,
     size: Annotated[str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Image size of all arms.")] = None,
+    reading: Reading,
+    group_by: GroupBy = None,
     question: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY", help="The setting that may differ between recipes, e.g. chain or fit.lr_peak."),
@@ -210,7 +199,14 @@ def compare(
     """
     from foveola.screen import Screen
 
-    common = {"model.name": model, "fit.epochs": epochs, "data.size": size, **settings_of(set_)}
+    common = {
+        "model.name": model,
+        "fit.epochs": epochs,
+        "data.size": size,
+        "data.group_by": group_by,
+        **reading,
+        **settings_of(set_),
+    }
     data, recipes = workflows.data_and_recipes(given or [])
     with Screen() as screen:
         found = workflows.compare(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
 
@@ -69,6 +71,51 @@ Seed: TypeAlias = Annotated[
 Out: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Folder for this run. It must be new or empty.")
 ]
+GroupBy: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN|REGEX",
+        help="Keep all images of one person, plant or video in the same part: a column of --labels, or a regular "
+        "expression on the file path whose group names it.",
+    ),
+]
+
+Reading: TypeAlias = Mapping[str, object]
+"""How to read a data set: the options that the user typed, by their names in a recipe ("data.labels")."""
+
+READING = {
+    "labels": Annotated[Path | None, typer.Option(metavar="FILE", help="CSV table of file and label.")],
+    "label_pattern": Annotated[
+        str | None,
+        typer.Option(metavar="REGEX", help="Regular expression on the file path. Its first group is the class."),
+    ],
+    "exclude": Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="List of images to leave out, as `foveola check --fix` writes it."),
+    ],
+}
+"""The options of every command that opens a data set; each sets `data.NAME` of a recipe."""
+
+
+def reads_data(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all options in READING where it has the keyword `reading`, which takes what the user typed."""
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.name == "reading":
+            options = (parameter.replace(name=name, annotation=kind, default=None) for name, kind in READING.items())
+            parameters.extend(options)
+        else:
+            parameters.append(parameter)
+
+    @functools.wraps(command)
+    def with_options(**given: object) -> None:
+        typed = {name: given.pop(name) for name in READING}
+        command(**given, reading={f"data.{name}": str(value) for name, value in typed.items() if value is not None})
+
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
 
 
 def settings_of(texts: list[str] | None) -> dict[str, object]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveola.errors import DamagedRunError, ResourceError, UsageError
 from foveola.types import Tell, Tick, no_tick
-from foveola.workflows.material import Data, open_data, printable
+from foveola.workflows.material import Data, open_as, printable
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
@@ -55,7 +55,12 @@ def abstained(run: str | os.PathLike[str], error: float) -> Mapping[str, Any]:
 
 
 def evaluate(
-    run: str | os.PathLike[str], data: Data | None = None, *, tell: Tell = warn, tick: Tick = no_tick
+    run: str | os.PathLike[str],
+    data: Data | None = None,
+    *,
+    settings: Mapping[str, object] | None = None,
+    tell: Tell = warn,
+    tick: Tick = no_tick,
 ) -> tuple[Evaluation, Dataset | None]:
     """A run's answers to its own test part, or to all pictures of other data; classes are matched by name.
 
@@ -63,25 +68,25 @@ def evaluate(
     pictures that it kept aside. These are then counted as opened once more, and the report says so; where they can't be
     counted, because the run's folder can't be written, `tell` hears of it (a Python warning, if none is given). It also hears
     of data that seems to be the run's own and has changed since: some of its pictures were learned from.
+
+    settings: how to read `data`, such as {"data.labels": "table.csv"}.
     """
     from foveola.lab.runs import open_run
 
     opened = open_run(Path(run))
     if data is None:
+        _require_no_settings(settings)
         open_test_part(opened, "evaluate", tell)
         return opened.evaluation, None
     from foveola.data.filtered import filtered
     from foveola.data.prepare import prepare
     from foveola.lab.inference import load_network, logits, match_classes
-    from foveola.lab.recipe import compose
     from foveola.learning.metrics import Evaluation
 
     network = load_network(opened.path)
-    if isinstance(data, str | os.PathLike):
-        data = open_data(compose({"data": {"source": os.fspath(data)}}), tick)
-    data = as_trained(opened, data)
-    match_classes(data, network.class_names)  # strangers are refused before minutes of decoding
-    prepared = filtered(prepare(data, network.size, network.resize, tick=tick), network.chain, tick=tick)
+    dataset = as_trained(opened, open_as(data, settings, tick))
+    match_classes(dataset, network.class_names)  # strangers are refused before minutes of decoding
+    prepared = filtered(prepare(dataset, network.size, network.resize, tick=tick), network.chain, tick=tick)
     labels = match_classes(prepared.dataset, network.class_names)
     rows = unseen(opened, prepared.dataset)
     ids = tuple(prepared.dataset.ids[i] for i in rows)
@@ -97,6 +102,12 @@ def evaluate(
     majority, temperature = opened.evaluation.majority, network.temperature
     found = Evaluation(answers, labels[rows], ids, network.class_names, "test", majority, temperature)
     return found, prepared.dataset
+
+
+def _require_no_settings(settings: Mapping[str, object] | None) -> None:
+    given = [key.partition(".")[2].replace("_", "-") for key, value in (settings or {}).items() if value is not None]
+    if given:
+        raise UsageError(f"--{given[0]} says how to read other data, and no data is named: evaluate RUN DATA")
 
 
 def open_test_part(run: Run, by: str, tell: Tell) -> None:

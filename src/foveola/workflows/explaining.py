@@ -13,7 +13,7 @@ from foveola.errors import ImageProblem, UsageError, unknown
 from foveola.types import Tell, Tick, no_tick
 from foveola.workflows import explanation_figures as figures
 from foveola.workflows.answers import warn
-from foveola.workflows.material import printable
+from foveola.workflows.material import open_as, printable
 
 if TYPE_CHECKING:
     from foveola.lab.inference import Network
@@ -46,6 +46,7 @@ def explain(
     label: str | None = None,
     place: tuple[int, int, int] | None = None,
     how: str | None = None,
+    settings: Mapping[str, object] | None = None,
     tell: Tell = warn,
     tick: Tick = no_tick,
 ) -> Explained:
@@ -57,7 +58,8 @@ def explain(
     of a deep one 16x16 of them. "one_pixel" draws the arithmetic of one number of a convolution, at `place` (channel, row,
     column; the greatest when none is given). "max_activating" draws the patches that excite a stage's 12 strongest
     channels most, "embedding" the test part in two dimensions (`how`: "tsne" when nothing is said, or "pca"): for these
-    two `picture` is a folder of class folders or a data set's name, of which 2,000 are looked at, evenly chosen.
+    two `picture` is a folder of class folders or a data set's name, of which 2,000 are looked at, evenly chosen; settings:
+    how to read it, such as {"data.labels": "table.csv"}.
 
     "embedding" shows which answers to the run's own test part are right, and is counted as one more opening of it; `tell`
     hears where that could not be counted. ("max_activating" shows pictures of it and no answer: nothing can be chosen by it.)
@@ -74,7 +76,14 @@ def explain(
     out = Path(out)
     EXPLANATIONS[method]  # an unknown one is told first
     _require_taken(
-        method, {"stage": stage != "", "class": label is not None, "place": place is not None, "how": how is not None}
+        method,
+        {
+            "stage": stage != "",
+            "class": label is not None,
+            "place": place is not None,
+            "how": how is not None,
+            **{key.partition(".")[2].replace("_", "-"): value is not None for key, value in (settings or {}).items()},
+        },
     )
     how = how or "tsne"
     if how not in ("tsne", "pca"):
@@ -88,7 +97,8 @@ def explain(
     if method == "kernels":
         return _write(figures.kernels(network, stage), out)
     if method in OF_DATA:
-        return _write(figures.of_data(opened, network, os.fspath(picture), method, stage, how, tell, tick), out)
+        dataset = open_as(picture, settings, tick)
+        return _write(figures.of_data(opened, network, dataset, method, stage, how, tell, tick), out)
     image = _see(network, Path(picture))
     if to_folder:
         return _all_stages(network, image, out)
@@ -112,8 +122,9 @@ def _require_taken(method: str, given: Mapping[str, bool]) -> None:
         "how": ["embedding"],
     }
     for option, is_given in given.items():
-        if is_given and method not in takers[option]:
-            raise UsageError(f"{method} takes no --{option}: leave it out, or use it with {', '.join(takers[option])}")
+        allowed = takers.get(option, sorted(OF_DATA))  # the others say how to read a data set
+        if is_given and method not in allowed:
+            raise UsageError(f"{method} takes no --{option}: leave it out, or use it with {', '.join(allowed)}")
 
 
 def _require_free(out: Path, to_folder: bool) -> None:

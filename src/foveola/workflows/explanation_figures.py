@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from foveola.types import Tell, Tick
 from foveola.workflows.answers import as_trained, open_test_part, unseen
-from foveola.workflows.material import open_data, printable
+from foveola.workflows.material import printable
 
 if TYPE_CHECKING:
+    from foveola.data.dataset import Dataset
     from foveola.data.prepare import Prepared
     from foveola.lab.inference import Network
     from foveola.lab.runs import Run
@@ -51,13 +52,15 @@ def one_pixel(network: Network, image: Image, layer: str, place: tuple[int, int,
     return plots.one_pixel(one_pixel(network.model, image, layer, *(place or (0, 0, 0))), image)
 
 
-def of_data(run: Run, network: Network, source: str, method: str, stage: str, how: str, tell: Tell, tick: Tick) -> Plot:
+def of_data(
+    run: Run, network: Network, dataset: Dataset, method: str, stage: str, how: str, tell: Tell, tick: Tick
+) -> Plot:
     """What excites a stage's channels, or the test part in two dimensions, which counts as one more opening of it."""
     import numpy as np
 
     from foveola.plots import explanations as plots
 
-    prepared, labels = _prepared(run, network, source, tick)
+    prepared, labels = _prepared(run, network, dataset, tick)
     rows = unseen(run, prepared.dataset)
     if len(rows) > MOST_EMBEDDED:
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, MOST_EMBEDDED).round().astype(np.int64))]
@@ -80,13 +83,12 @@ def of_data(run: Run, network: Network, source: str, method: str, stage: str, ho
     return plots.layout(places, labels[rows], answers, class_names, pixels, names[how])
 
 
-def _prepared(run: Run, network: Network, source: str, tick: Tick) -> tuple[Prepared, Any]:
+def _prepared(run: Run, network: Network, dataset: Dataset, tick: Tick) -> tuple[Prepared, Any]:
     from foveola.data.filtered import filtered
     from foveola.data.prepare import prepare
     from foveola.lab.inference import match_classes
-    from foveola.lab.recipe import compose
 
-    dataset = as_trained(run, open_data(compose({"data": {"source": source}}), tick))
+    dataset = as_trained(run, dataset)
     match_classes(dataset, network.class_names)
     prepared = filtered(prepare(dataset, network.size, network.resize, tick=tick), network.chain, tick=tick)
     return prepared, match_classes(prepared.dataset, network.class_names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -46,6 +47,21 @@ def open_data(recipe: Recipe, tick: Tick = no_tick) -> Dataset:
         group_by=spec.group_by or None,
         tick=tick,
     )
+
+
+def open_as(data: Data, settings: Mapping[str, object] | None, tick: Tick = no_tick) -> Dataset:
+    """The data set that a user named, read as the settings say: {"data.labels": "table.csv", "data.exclude": "list.txt"}.
+
+    Raises DataError or UsageError.
+    """
+    from foveola.lab.recipe import compose, merge
+
+    source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
+    recipe = compose(merge({}, {**(settings or {}), "data.source": source}), where="the settings")
+    if isinstance(data, str | os.PathLike):
+        return leave_out(open_data(recipe, tick), recipe)
+    require_plain(recipe.data, data.name)
+    return leave_out(data, recipe)
 
 
 def require_plain(spec: DataSpec, name: str = "") -> None:

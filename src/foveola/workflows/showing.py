@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveola.errors import DataError, ImageProblem, UsageError
 from foveola.types import Size, Tick, no_tick
-from foveola.workflows.material import Data, open_data, printable, suggest_size
+from foveola.workflows.material import Data, open_as, printable, suggest_size
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
@@ -27,6 +28,7 @@ def show_data(
     n: int = 6,
     size: str | None = None,
     chain: str = "",
+    settings: Mapping[str, object] | None = None,
     tick: Tick = no_tick,
 ) -> tuple[Path, ...]:
     """Draw a data set into the new folder `out`; the figures' paths.
@@ -34,7 +36,7 @@ def show_data(
     classes.png (pictures a class), sizes.png, raw.png and prepared.png (the first `n` of each class, as they are and at the
     size that a network sees), means.png (the mean picture of each class), tones.png (how often each value occurs),
     channels.png (one picture's red, green and blue), and with a chain before-after.png. data: as for `train`; size:
-    "HEIGHTxWIDTH", else the one that `train` would take.
+    "HEIGHTxWIDTH", else the one that `train` would take; settings: how to read the data ({"data.labels": "table.csv"}).
 
     Raises UsageError, DataError or ResourceError.
 
@@ -42,7 +44,6 @@ def show_data(
     """
     from foveola.data.prepare import prepare
     from foveola.filters.chain import Chain
-    from foveola.lab.recipe import compose
     from foveola.store import new_folder
 
     if not 1 <= n <= 20:
@@ -51,9 +52,8 @@ def show_data(
     shape = Size.parse(size) if size else None
     if out.exists():
         new_folder(out)  # refused now, not after minutes of decoding
-    if isinstance(data, str | os.PathLike):
-        data = open_data(compose({"data": {"source": os.fspath(data)}}), tick)
-    prepared = prepare(data, shape or suggest_size(data), tick=tick)
+    dataset = open_as(data, settings, tick)
+    prepared = prepare(dataset, shape or suggest_size(dataset), tick=tick)
     figures = _figures(prepared, _first_of_each(prepared.dataset, n), parsed, tick)
     new_folder(out)
     for name, figure in figures.items():
