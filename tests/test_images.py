@@ -391,6 +391,12 @@ def test_a_png_without_its_last_chunk_is_whole(ramp, encoded):
     assert np.array_equal(images.decode(data[:-12]).image, ramp())
 
 
+def test_a_gif_without_its_end_is_whole(encoded):
+    data = encoded(pillow.fromarray(np.arange(200, dtype=np.uint8).reshape(10, 20)), "GIF")
+    for lost in (1, 2):  # the trailer; and the end of the last block
+        assert np.array_equal(images.decode(data[:-lost]).image, images.decode(data).image)
+
+
 def test_bytes_after_the_end_do_no_harm(ramp, encoded):
     for format in ("JPEG", "PNG"):
         data = encoded(ramp(), format)

@@ -2,7 +2,8 @@
 
 Training, prediction and the report all come through `read`, so they see the same pixels. The rules (one each):
 
-- what is no picture, too large, damaged or cut is refused with its reason (`opening`), never shown half;
+- what is no picture, too large, damaged or cut is refused with its reason (`opening`), never shown half; a JPEG that
+  lacks its end marker and no pixel is used (`jpeg_end`);
 - the EXIF orientation is applied; ICC profiles are ignored; of an animation the first frame is taken;
 - samples of 16 bit keep their high byte (v >> 8); 1-bit, palette and CMYK become RGB by Pillow's conversion;
 - transparency is laid on white; 32-bit samples are refused, for they have no fixed range.
@@ -23,7 +24,8 @@ import numpy as np
 from PIL import Image as pillow
 from PIL import ImageOps
 
-from foveola.errors import UsageError
+from foveola.errors import ImageProblem, UsageError
+from foveola.jpeg_end import with_end
 from foveola.opening import check_limits, opened, orientation_of
 from foveola.progressive import without_fine_scans
 from foveola.resampling import bicubic
@@ -35,6 +37,8 @@ MAX_JPEG_SIDE_PX = 65_500
 
 Resize: TypeAlias = Literal["pad", "crop", "stretch"]
 """How a picture gets to its size: pad with black (the course's way), crop the middle, or stretch."""
+
+NO_END = "the JPEG lacks its end marker, all pixels are there"
 
 _TURNED_BY_DECODER = ("HEIC", "TIFF")  # Pillow turns TIFF in load_end, and its size is the upright one from the start
 
@@ -68,8 +72,21 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
     as what `enough` says for its upright height and width: libjpeg does it in the frequency domain, antialiased, in a
     fraction of the time.
 
+    A JPEG that lacks nothing but its end marker is used, with a note (`jpeg_end`).
+
     Raises ImageProblem with the reason when this is not a usable picture.
     """
+    try:
+        return _decoded(data, enough)
+    except ImageProblem:
+        whole = with_end(data)
+        if whole is None:
+            raise
+    decoded = _decoded(whole, enough)
+    return replace(decoded, notes=(*decoded.notes, NO_END), stored_bytes=len(data))
+
+
+def _decoded(data: bytes, enough: Callable[[int, int], Size] | None) -> Decoded:
     with opened(data) as picture:
         width, height = picture.size
         check_limits(height, width)

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-_SOI, _EOI, _SOS, _DHT, _DRI, _PROGRESSIVE = 0xD8, 0xD9, 0xDA, 0xC4, 0xDD, 0xC2
+SOI, EOI, SOS, DHT, DQT, DRI, PROGRESSIVE = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xC2
 _LONGEST_RUN = 14
 """Of a run of ended blocks the exponent at most: EOB14 stands for 16,384 to 32,767 of them."""
 
 
-class _Segment(NamedTuple):
+class Segment(NamedTuple):
     """A marker and all bytes up to the next: `start` to `stop` the whole in the file, `head` the parameters."""
 
     start: int
@@ -35,21 +35,21 @@ def without_fine_scans(data: bytes) -> bytes:
     in the bits of what is left out is not seen: nothing of it would be shown. Of the 250 progressive photos of
     `faces` the pixels at 1/8 are the same to the last bit, in 0.50 in place of 1.64 s (one core, one run).
     """
-    segments = list(_segments(data))
-    frames = [segment.head for segment in segments if segment.marker == _PROGRESSIVE]
-    if not segments or segments[-1].marker != _EOI or len(frames) != 1 or len(frames[0]) < 9:
+    found = list(segments(data))
+    frames = [segment.head for segment in found if segment.marker == PROGRESSIVE]
+    if not found or found[-1].marker != EOI or len(frames) != 1 or len(frames[0]) < 9:
         return data
     frame = frames[0]
-    scans = [s for s in segments if s.marker == _SOS and len(s.head) == 6 and s.head[0] == 1 and s.head[3] > 0]
+    scans = [s for s in found if s.marker == SOS and len(s.head) == 6 and s.head[0] == 1 and s.head[3] > 0]
     fine = {name: [s for s in scans if s.head[1] == name] for name in _not_subsampled(frame)}
-    left_out = sorted(scan for scans in fine.values() if _is_complete(scans) for scan in scans)
+    left_out = sorted(scan for scans in fine.values() if codes_all([s.head for s in scans], first=1) for scan in scans)
     if not left_out:
         return data
     kept, here = [], 0
     for scan in left_out:
         kept.append(data[here : scan.start])
         here = scan.stop
-    end = segments[-1].start
+    end = found[-1].start
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
     blocks = -(-height // 8) * -(-width // 8)
     zeros = [_zeros(name, blocks) for name in sorted({scan.head[1] for scan in left_out})]
@@ -63,23 +63,23 @@ def _not_subsampled(frame: bytes) -> set[int]:
     return {name for name, sampling in samplings.items() if sampling == (max(across), max(down))}
 
 
-def _is_complete(scans: list[_Segment]) -> bool:
-    """Whether a component's AC scans go to the last bit of each coefficient; where they do not, libjpeg smooths.
+def codes_all(heads: list[bytes], first: int = 0) -> bool:
+    """Whether a component's scans, by their heads, go to the last bit of each coefficient from `first` to 63.
 
     No where the header of one is none that libjpeg takes (T.81, G.1.1.1): such a file is for libjpeg to refuse.
     """
     told: set[int] = set()
-    for scan in scans:
-        _, _, _, first, last, bits = scan.head
+    for head in heads:
+        start, last, bits = head[-3:]
         before, low = bits >> 4, bits & 15
-        if not first <= last <= 63 or low > 13 or (before and low != before - 1):
+        if not start <= last <= 63 or low > 13 or (before and low != before - 1):
             return False
         if low == 0:
-            told.update(range(first, last + 1))
-    return told >= set(range(1, 64))
+            told.update(range(start, last + 1))
+    return told >= set(range(first, 64))
 
 
-def _segments(data: bytes) -> Iterator[_Segment]:
+def segments(data: bytes) -> Iterator[Segment]:
     """What a JPEG file consists of, up to its end; nothing more where it is not as the format says."""
     numbers = np.frombuffer(data, np.uint8)
     after = numbers[1:]
@@ -91,29 +91,29 @@ def _segments(data: bytes) -> Iterator[_Segment]:
         marker, start = data[here + 1], here
         here += 2
         head = b""
-        if marker == _EOI:
-            yield _Segment(start, here, marker, head)
+        if marker == EOI:
+            yield Segment(start, here, marker, head)
             return
-        if marker != _SOI:
+        if marker != SOI:
             length = int.from_bytes(data[here : here + 2], "big")
             head = data[here + 2 : here + length]
             if len(head) != length - 2:
                 return
             here += length
-        if marker == _SOS:
+        if marker == SOS:
             later = np.searchsorted(markers, here)
             if later == len(markers):
                 return
             here = int(markers[later])
-        yield _Segment(start, here, marker, head)
+        yield Segment(start, here, marker, head)
 
 
 def _segment(marker: int, head: bytes) -> bytes:
     return bytes([0xFF, marker]) + (len(head) + 2).to_bytes(2, "big") + head
 
 
-_TABLE = _segment(_DRI, bytes(2)) + _segment(
-    _DHT, bytes([0x10, 0, 0, 0, _LONGEST_RUN + 1, *[0] * 12, *[n << 4 for n in range(_LONGEST_RUN + 1)]])
+_TABLE = _segment(DRI, bytes(2)) + _segment(
+    DHT, bytes([0x10, 0, 0, 0, _LONGEST_RUN + 1, *[0] * 12, *[n << 4 for n in range(_LONGEST_RUN + 1)]])
 )
 """No starting again from here on; and the codes for runs of ended blocks, 4 bits each, in the first table for AC."""
 
@@ -128,4 +128,4 @@ def _zeros(component: int, blocks: int) -> bytes:
         blocks -= run
     bits += "1" * (-len(bits) % 8)
     coded = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\x00")
-    return _segment(_SOS, bytes([1, component, 0, 1, 63, 0])) + coded
+    return _segment(SOS, bytes([1, component, 0, 1, 63, 0])) + coded

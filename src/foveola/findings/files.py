@@ -12,6 +12,7 @@ from foveola.data.exclusion import LEFT_OUT
 from foveola.data.prepare import FileFacts, Prepared
 from foveola.errors import count
 from foveola.findings.finding import Finding
+from foveola.images import NO_END
 
 _SUFFIXES = {
     "jpg": "JPEG", "jpeg": "JPEG", "jpe": "JPEG", "jfif": "JPEG", "mpo": "JPEG", "png": "PNG", "apng": "PNG", "gif": "GIF",
@@ -27,6 +28,7 @@ _ADVICE = {
     "the ground",
     "converted from CMYK": "nothing; colours may differ a little from what a print shows",
     "first of several frames or pages": "take the frames you want out into files of their own",
+    NO_END: "nothing: all pixels are used; other programs may refuse these files, so save them again if you pass them on",
 }
 
 
