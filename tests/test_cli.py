@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -106,7 +107,8 @@ def test_predict_names_each_file_once_and_writes_the_csv(finished, call, tmp_pat
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert code == 0
     assert lines[0] == "file,label,probability,dark,light,problem"
-    assert len(lines) == len(out.splitlines()) == 21
+    assert len(lines) == len(out.splitlines()[:-1]) == 21
+    assert out.splitlines()[-1] == f"wrote {tmp_path / 'out.csv'}"
     assert all(line.split(",")[1] in ("dark", "light") for line in lines[1:])
 
 
@@ -139,7 +141,7 @@ def test_predict_abstain_says_what_is_stated_and_what_was_measured(finished, cal
     where = (base / "run", base / "shades" / "light", "--abstain", "0.2")
     code, out, _ = call("predict", *where, "--csv", tmp_path / "out.csv")
     assert code == 0
-    assert "; at most 20 % of pictures like the run's get a wrong answer; on its test part " in out.splitlines()[-1]
+    assert "; at most 20 % of pictures like the run's get a wrong answer; on its test part " in out.splitlines()[-2]
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert lines[0] == "file,label,probability,dark,light,problem,label_set"
     found = json.loads(call("predict", *where, "--json")[1])
@@ -174,6 +176,52 @@ def test_predict_ends_with_3_when_no_file_is_a_picture(finished, call):
     code, out, _ = call("predict", base / "run", base / "shades" / "dark" / "note.txt")
     assert code == 3
     assert "(not an image: looks like text)" in out
+
+
+def test_predict_ends_with_3_when_a_file_that_was_named_is_no_picture(finished, call):
+    base, _ = finished
+    code, out, _ = call(
+        "predict", base / "run", base / "shades" / "light" / "3.png", base / "shades" / "dark" / "note.txt"
+    )
+    assert code == 3
+    assert "light" in out and "(not an image: looks like text)" in out
+    assert call("predict", base / "run", base / "shades" / "dark")[0] == 0  # there it was not named
+
+
+def test_train_says_what_was_kept_and_what_to_do_next(finished, capsys):
+    from foveola.cli.printing import print_run
+    from foveola.lab.runs import open_run
+
+    run = open_run(finished[0] / "run")
+    print_run(run, False, False)
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"kept    the weights of epoch [12] of 2, the best on val", lines[-5])
+    assert lines[-2:] == [
+        f"next    foveola predict {run.path} photo.jpg",
+        f"        foveola report {run.path} --open",
+    ]
+
+
+def test_open_shows_the_report_in_the_browser(finished, call, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
+    code, _, err = call("report", finished[0] / "run", "--open")
+    assert (code, err, opened) == (0, "", [(finished[0] / "run" / "report.html").as_uri()])
+    monkeypatch.setattr("webbrowser.open", lambda url: False)
+    assert "no browser could be opened: open " in call("report", finished[0] / "run", "--open")[2]
+
+
+def test_an_interrupted_run_names_its_folder(call, monkeypatch, tmp_path):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("foveola.lab.training.Session.finish", interrupted)
+    code, _, err = call("demo", tmp_path, "--epochs", "1", "--out", tmp_path / "run")
+    assert code == 130
+    assert err.splitlines()[-1] == (
+        f"foveola: interrupted. The unfinished run is in {tmp_path / 'run'} and can't be continued: delete that folder, then "
+        "run the command again."
+    )
 
 
 def test_report_writes_the_same_page_again(finished, call):
@@ -269,13 +317,13 @@ def test_filter_draws_one_figure_at_a_time(call, tmp_path):
 def test_a_users_mistake_is_one_line_and_its_exit_code(call, tmp_path):
     code, out, err = call("train", tmp_path / "none", "--out", tmp_path / "run")
     assert (code, out) == (3, "")
-    assert err == f"foveola: there is no folder {tmp_path / 'none'}: check the path\n"
+    assert err == f"reading {tmp_path / 'none'} ...\nfoveola: there is no folder {tmp_path / 'none'}: check the path\n"
 
 
 def test_a_wrong_option_value_ends_with_2(call, tmp_path):
     code, _, err = call("train", tmp_path, "--precision", "float8")
     assert code == 2
-    assert err == (
+    assert err.splitlines(keepends=True)[-1] == (
         "foveola: the settings, [fit]: precision = 'float8' can't be used: it must be 'auto', 'float32' or 'bfloat16'\n"
     )
 
@@ -318,7 +366,7 @@ def test_an_interrupt_ends_with_130_and_says_what_is_left(call, monkeypatch, tmp
 
     monkeypatch.setattr(cli.workflows, "train", interrupted)
     code, _, err = call("train", tmp_path)
-    assert (code, err) == (130, "foveola: interrupted; a run that had begun is left unfinished\n")
+    assert (code, err) == (130, "foveola: interrupted. Nothing unfinished is left.\n")
 
 
 def test_demo_trains_on_a_folder_that_it_wrote(tmp_path):

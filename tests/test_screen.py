@@ -5,11 +5,12 @@ import io
 import pytest
 from rich.console import Console
 
+from foveola.learning.rows import EpochRow, HeadRow
 from foveola.screen import Screen
 
 
-def console(terminal):
-    return Console(file=io.StringIO(), force_terminal=terminal, width=100, color_system=None, highlight=False)
+def console(terminal, width=100):
+    return Console(file=io.StringIO(), force_terminal=terminal, width=width, color_system=None, highlight=False)
 
 
 @pytest.fixture
@@ -71,3 +72,83 @@ def test_elsewhere_there_are_the_lines_and_nothing_else(now):
         screen.tell("seed 0, plain: 81.00 %")
         screen.runs(4, 4, 0.0)
     assert screen.console.file.getvalue() == "seed 0, plain: 81.00 %\n"
+
+
+def table_at(width, rows):
+    """The lines of the live table on a terminal so wide."""
+    with Screen(console(True, width)) as screen:
+        screen.n_val = 40
+        for row in rows:
+            screen.row(row)
+        paper = console(False, width)
+        paper.print(screen._table())
+        return paper.file.getvalue().splitlines()
+
+
+EPOCHS = [EpochRow(k, 10 * k, 0.5, 0.75, 0.6, 0.7, 1e-3, 12.5) for k in range(1, 4)]
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [
+        (80, ["epoch", "train loss", "train acc.", "val loss", "val acc. (95 %)", "seconds"]),
+        (60, ["epoch", "train acc.", "val acc. (95 %)", "seconds"]),
+        (40, ["epoch", "train acc.", "val acc.", "seconds"]),
+        (20, ["epoch", "val acc."]),
+    ],
+)
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_numbers(width, heads):
+    lines = table_at(width, EPOCHS)
+    assert (
+        lines[0].split("  ")[0].split() + [head.strip() for head in lines[0].split("  ")[1:] if head.strip()] == heads
+    )
+    assert len(lines) == 1 + len(EPOCHS)
+    assert all(len(line) <= width for line in lines)
+    assert all("70.0 %" in line for line in lines[1:])
+    assert ("70.0 % (54.6 to 81.9)" in lines[1]) == ("val acc. (95 %)" in heads)
+
+
+def test_the_seconds_of_fits_are_each_ones_own():
+    rows = [HeadRow(k, 2, 10.0 / k, 0.5, 0.75, 0.6, 0.7, seconds) for k, seconds in ((1, 2.0), (2, 2.5))]
+    lines = table_at(100, rows)
+    assert lines[0].split()[0] == "regularisation"
+    assert [line.split()[-1] for line in lines[1:]] == ["2.0", "0.5"]
+
+
+def test_a_pipe_gets_a_line_a_quarter_of_a_long_stage_and_no_more(now):
+    with Screen(console(False)) as screen:
+        for done in range(1, 401):
+            now[0] += 1
+            screen.tick("Reading images", done, 400)
+    assert screen.console.file.getvalue().splitlines() == [
+        f"Reading images: {done} of 400" for done in (100, 200, 300, 400)
+    ]
+
+
+def test_a_short_stage_gets_one_line_in_a_pipe(now):
+    with Screen(console(False)) as screen:
+        for done in range(1, 9):
+            now[0] += 1
+            screen.tick("Reading images", done, 8)
+    assert screen.console.file.getvalue() == "Reading images: 8 of 8\n"
+
+
+def test_a_terminal_is_never_empty(now):
+    with Screen(console(True)) as screen:
+        assert "starting ..." in shown(screen)
+        screen.tell("reading photos ...")
+        assert "working ..." in shown(screen)
+        screen.tick("Reading images", 3, 10)
+        assert "Reading images" in shown(screen) and "working" not in shown(screen)
+        screen.tick("Reading images", 10, 10)
+        assert "working ..." in shown(screen)
+    assert shown(screen) == "\n" or shown(screen) == ""
+
+
+def test_words_are_wrapped_on_a_terminal_and_left_alone_in_a_pipe():
+    line = "note: " + "word " * 30 + "end"
+    for terminal in (True, False):
+        with Screen(console(terminal, 40)) as screen:
+            screen.tell(line)
+        printed = screen.console.file.getvalue()
+        assert (line in printed) is not terminal

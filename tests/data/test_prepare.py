@@ -336,7 +336,10 @@ def test_every_manner_of_working_gives_the_same(two_classes, plant, monkeypatch,
 
 def test_the_line_for_the_screen_counts_pictures_problems_and_ignored(two_classes, plant):
     dataset = open_folder(plant(two_classes(), {"cats/bad.png": b"", "Thumbs.db": b""}))
-    assert describe(prepare(dataset, SIZE)) == "8 pictures in 2 classes, 1 problem, 1 ignored"
+    assert describe(prepare(dataset, SIZE)) == (
+        "8 images in 2 classes, 1 file could not be used, "
+        "1 other file left out (hidden files, system files, or not in the table)"
+    )
 
 
 def test_the_facts_hold_no_file_names(two_classes, plant, cache):

@@ -64,7 +64,7 @@ def test_plain_and_mirrored_features_are_the_trunks(prepared):
 def test_they_are_computed_once(prepared):
     model, ticks = Means(), []
     first = keep(prepared, model, ticks=ticks)
-    assert (model.calls, ticks[-1]) == (140, ("Features", 140, 140))
+    assert (model.calls, ticks[-1]) == (140, ("Computing features", 70, 70))
     second = keep(prepared, model)
     assert model.calls == 140
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))

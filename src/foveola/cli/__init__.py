@@ -32,5 +32,14 @@ def main() -> None:
         sys.exit(ResourceError.exit_code)
     except SystemExit as end:
         if end.code == 130:
-            print("foveola: interrupted; a run that had begun is left unfinished", file=sys.stderr)
+            print(f"foveola: interrupted. {_what_is_left(end)}", file=sys.stderr)
         raise
+
+
+def _what_is_left(end: BaseException) -> str:
+    """What the interrupted verb says about its files: the notes of the KeyboardInterrupt that Typer turned into an exit."""
+    cause: BaseException | None = end
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    notes = getattr(cause, "__notes__", ())
+    return workflows.printable(" ".join(notes)) or "Nothing unfinished is left."

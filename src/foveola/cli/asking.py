@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foveola import workflows
-from foveola.cli.printing import print_json, say, say_problems, table, warn
-from foveola.cli.words import Json, Reading, RunPath, command, reads_data
+from foveola.cli.printing import open_page, print_json, say, say_problems, table, warn
+from foveola.cli.words import Json, Open, Reading, RunPath, command, reads_data
 from foveola.errors import count
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def evaluate(
         )
         for r in found.per_class
     ]
-    table(("class", "precision", "recall (95 % interval)", "F1", "pictures"), rows)
+    table(("class", "precision", "recall (95 % interval)", "F1", "images"), rows, spare=("F1", "images", "precision"))
     if dataset is not None:
         say_problems([(p.file, p.reason) for p in dataset.problems], dataset.files_found)
     if numbers["test_opened"] > 1:
@@ -115,8 +115,11 @@ def predict(
             say(_abstention(answers, measured))
     if csv_ is not None:  # last: what can't be written has been said at least
         workflows.write_predictions(csv_, answers, names)
-    if all(answer.problem for answer in answers):
-        raise typer.Exit(3)
+        if not json_:
+            say(f"wrote {workflows.printable(str(csv_))}")
+    unusable = [answer.file for answer in answers if answer.problem]
+    if unusable and (len(unusable) == len(answers) or {str(path) for path in files} & set(unusable)):
+        raise typer.Exit(3)  # not for a damaged file in a folder: it has its row
 
 
 @command(
@@ -188,11 +191,13 @@ def explain(
         say(f"wrote {path}")
 
 
-@command("foveola report runs/...")
-def report(run: RunPath, json_: Json = False) -> None:
+@command("foveola report runs/...", "foveola report runs/... --open")
+def report(run: RunPath, open_: Open = False, json_: Json = False) -> None:
     """Rebuild the report.html of a run."""
     path = workflows.report(run)
     print_json({"run": str(run), "report": str(path)}) if json_ else say(f"report  {path}")
+    if open_:
+        open_page(path)
 
 
 @command("foveola runs", "foveola runs my-folder")
@@ -208,7 +213,7 @@ def runs(
         say(f"no runs below {folder}: foveola train makes one")
     else:
         rows = [(str(r.path), r.status, r.data, r.model, _interval(r), _seconds(r.seconds)) for r in found]
-        table(("run", "status", "data", "model", "test accuracy", "time"), rows)
+        table(("run", "status", "data", "model", "test accuracy", "time"), rows, spare=("time", "data", "status"))
 
 
 def _answer(answer: Prediction, names: tuple[str, ...]) -> dict[str, Any]:

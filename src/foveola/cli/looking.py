@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from foveola import workflows
-from foveola.cli.printing import print_json, say, say_problems, table
-from foveola.cli.words import DATA, Json, Reading, Settings, command, reads_data, settings_of
+from foveola.cli.printing import as_typed, open_page, print_json, say, say_problems, table
+from foveola.cli.words import DATA, Json, Open, Reading, Settings, command, reads_data, settings_of
 from foveola.errors import UsageError, count
 from foveola.types import Size
 
@@ -34,6 +34,7 @@ def check(
     ] = None,
     reading: Reading,
     set_: Settings = None,
+    open_: Open = False,
     json_: Json = False,
 ) -> None:
     """Find problems in a data set: damaged files, copies, leaks, shortcuts and wrong labels.
@@ -47,16 +48,32 @@ def check(
         found = workflows.check(data, settings=settings, suspects=suspects, out=out, fix=fix, tick=screen.tick)
     if json_:
         print_json(found.to_json())
-        return
+    else:
+        _print_findings(found)
+        say(f"page     {workflows.printable(str(out))}", 9)
+        if fix is not None:
+            say(f"list     {_list_in_words(found, fix)}", 9)
+    if open_:
+        open_page(out)
+
+
+def _print_findings(found: workflows.Checked) -> None:
     say(workflows.printable(found.headline))
     for finding in found.findings:
-        say(f"{finding.severity + ':':8} {finding.message}")
-        say(f"         {finding.advice}")
+        say(f"{finding.severity + ':':8} {finding.message}", 9)
+        say(f"         {finding.advice}", 9)
     for remark in found.remarks:
-        say(f"note:    {remark}")
-    say(f"page     {out}")
-    if fix is not None:
-        say(f"list     {fix}: read it, then foveola train DATA --exclude {fix}")
+        say(f"note:    {remark}", 9)
+
+
+def _list_in_words(found: workflows.Checked, fix: Path) -> str:
+    """What is in the list of `--fix`, and what to do with it."""
+    named = len({name for finding in found.findings for name in finding.leave_out})
+    path = workflows.printable(str(fix))
+    if named:
+        return f"{path} names {count(named, 'image')}: read it, then foveola train DATA --exclude {as_typed(str(fix))}"
+    doubtful = any(finding.kind == "suspect_label" for finding in found.findings)
+    return f"{path} names no image to leave out" + (", only labels to look at, as comments" if doubtful else "")
 
 
 @command("foveola show-data photos figures", name="show-data")
@@ -165,6 +182,7 @@ def show(
     table(
         ("layer", "kind", "output shape", "parameters"),
         [(r.name, r.kind, " x ".join(map(str, r.shape)), f"{r.parameters:,}") for r in found.rows],
+        spare=("kind", "output shape"),
     )
     say(f"parameters     {found.parameters:,}")
     say(f"trainable      {found.trainable:,}")

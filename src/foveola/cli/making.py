@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foveola import workflows
-from foveola.cli.printing import print_json, print_run, say, table
-from foveola.cli.words import DATA, GroupBy, Json, Out, Reading, Seed, Settings, command, reads_data, settings_of
+from foveola.cli.printing import open_page, print_json, print_run, say, table
+from foveola.cli.words import DATA, GroupBy, Json, Open, Out, Reading, Seed, Settings, command, reads_data, settings_of
 
 if TYPE_CHECKING:
     from foveola.lab.comparison import Comparison
@@ -90,6 +90,7 @@ def train(
     set_: Settings = None,
     out: Out = None,
     runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder that collects the runs.")] = Path("runs"),
+    open_: Open = False,
     json_: Json = False,
 ) -> None:
     """Train a classifier, measure it on images it never saw, and write a report.
@@ -113,7 +114,7 @@ def train(
             data, model=model, epochs=epochs, size=size, chain=chain, budget=budget, seed=seed, recipe=recipe,
             settings=settings, out=out, runs=runs, watch=screen.watch,
         )  # fmt: skip
-    print_run(run, json_)
+    print_run(run, json_, open_)
 
 
 @command("foveola demo", "foveola demo my-folder --epochs 3")
@@ -122,6 +123,7 @@ def demo(
     epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the training images.")] = 12,
     seed: Seed = 0,
     out: Out = None,
+    open_: Open = False,
     json_: Json = False,
 ) -> None:
     """Try foveola: train on 1,797 handwritten digits that come with it, and write a report."""
@@ -129,7 +131,7 @@ def demo(
 
     with Screen() as screen:
         run = workflows.demo(folder, epochs=epochs, seed=seed, out=out, watch=screen.watch)
-    print_run(run, json_)
+    print_run(run, json_, open_)
 
 
 @command(
@@ -191,6 +193,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Folder of the page. [default: RUNS/comparisons/NAME]")
     ] = None,
+    open_: Open = False,
     json_: Json = False,
 ) -> None:
     """Compare settings over several seeds and report whether the difference is real.
@@ -219,14 +222,17 @@ def compare(
         print_json({"page": str(found.page), **found.to_json()})
     else:
         _print_comparison(found)
+    if open_:
+        open_page(found.page)
 
 
 def _print_comparison(found: Comparison) -> None:
     for warning in found.warnings:
         say(f"warning: {warning}")
     table(
-        ("arm", "mean accuracy", f"{100 * found.level:.0f} % interval", "least to greatest", "a run", "seeds"),
+        ("arm", "mean accuracy", f"{100 * found.level:.0f} % interval", "lowest to highest", "per run", "seeds"),
         [_arm_row(found, k) for k in range(len(found.arms))],
+        spare=("lowest to highest", "per run", "seeds"),
     )
     for k, one in enumerate(found.against_baseline()):
         say(one.sentence)

@@ -56,6 +56,7 @@ DATA = "A folder with one folder of images per class, an .npz file, cifar10 or d
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout; progress goes to stderr.")
 ]
+Open: TypeAlias = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 RunPath: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
 Settings: TypeAlias = Annotated[
     list[str] | None,

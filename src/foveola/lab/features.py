@@ -95,7 +95,9 @@ def _make(
             for some in outputs(model, read, batches.in_order(), device, dtype, **how):  # type: ignore[arg-type]
                 out[done : done + len(some)] = some
                 done += len(some)
-                tick("Features", done + (n if name == "mirrored" else 0), 2 * n)
+                tick(
+                    "Computing features", (done + (n if name == "mirrored" else 0)) // 2, n
+                )  # each image, and mirrored
             out.flush()
         write_atomic(folder / "facts.json", json.dumps({name: _digest(folder, name) for name in ("plain", "mirrored")}))
 

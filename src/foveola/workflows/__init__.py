@@ -3,7 +3,7 @@
 torch costs two seconds to import, so the rooms that need it are imported inside the verbs that do (docs/architecture.md).
 """
 
-from foveola.learning.metrics import wilson
+from foveola.lab.progress import Plan, Watch, percent, row_seconds, row_sentence, with_interval
 from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
 from foveola.workflows.answers import (
     abstained,
@@ -24,7 +24,7 @@ from foveola.workflows.filtering import Filtered, filter
 from foveola.workflows.listings import SHOW_DEFAULTS, Entry, listing, runs, show
 from foveola.workflows.material import Data, count_files, open_data, printable, suggest_size
 from foveola.workflows.showing import show_data
-from foveola.workflows.training import Plan, Watch, demo, train
+from foveola.workflows.training import demo, reading, train
 
 __all__ = [
     "SHOW_DEFAULTS",
@@ -55,15 +55,19 @@ __all__ = [
     "listing",
     "open_data",
     "openings",
+    "percent",
     "predict",
     "printable",
+    "reading",
     "refuse_taken",
     "report",
+    "row_seconds",
+    "row_sentence",
     "runs",
     "show",
     "show_data",
     "suggest_size",
     "train",
-    "wilson",
+    "with_interval",
     "write_predictions",
 ]

@@ -141,7 +141,7 @@ def _complete(
     chosen, remarks = name == "auto", tuple[str, ...]()
     if chosen:
         choice = choose_model(prepared.size, n_train)
-        name, remarks = choice.name, (f"model auto is {choice.name}: {choice.why}",)
+        name, remarks = choice.name, (f"chose the network {choice.name}: {choice.why}",)
     tables = merge(tables, {"model.name": name})
     if clock.budget is not None:
         budget = float(clock.budget)

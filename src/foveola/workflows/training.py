@@ -5,48 +5,17 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from foveola.learning.rows import Row
-from foveola.types import Tick, no_tick
-from foveola.workflows.material import Data
+from foveola.lab.progress import Plan, Watch
+from foveola.workflows.material import Data, printable
 from foveola.workflows.planning import Clock, plan_run
 
 if TYPE_CHECKING:
-    from foveola.lab.recipe import Recipe
     from foveola.lab.runs import Run
     from foveola.lab.training import Session
-
-
-def _nothing(_: Any) -> None:
-    return None
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who looks on: `tick(stage, done, total)` while data is read, `plan(Plan)` once, `row` for each row of training."""
-
-    tick: Tick = no_tick
-    plan: Callable[[Plan], None] = _nothing
-    row: Callable[[Row], None] = _nothing
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is about to be trained, said before the first step."""
-
-    data: str
-    recipe: Recipe
-    seed: int
-    parts: Mapping[str, int]
-    parameters: int
-    device: str
-    precision: str
-    folder: Path
-    remarks: tuple[str, ...]
 
 
 def train(
@@ -82,6 +51,7 @@ def train(
     """
     started = time.monotonic()
     watch = watch or Watch()
+    watch.tell(reading(data))
     clock = Clock(started, budget=budget)
     session = plan_run(
         data,
@@ -103,22 +73,36 @@ def train(
     return run_session(session, clock, watch)
 
 
+def reading(data: Data | None) -> str:
+    """The first line of a command, said before the heavy imports: it shows that the command runs."""
+    source = data if data is None or isinstance(data, str | os.PathLike) else data.name
+    return "reading the data ..." if source is None else f"reading {printable(os.fspath(source))} ..."
+
+
 def run_session(session: Session, clock: Clock, watch: Watch) -> Run:
-    """Make the run's folder, train, measure, report."""
+    """Make the run's folder, train, measure, report. An interrupt names the folder that is left unfinished."""
     from foveola.store import new_folder
 
     new_folder(session.folder)
-    session.begin()
-    watch.plan(_plan(session))
-    for row in session.rows():
-        clock.first_step = clock.first_step or time.monotonic()
-        watch.row(row)
-    session.finish()
-    return _conclude(session, clock)
+    try:
+        session.begin()
+        watch.plan(_plan(session))
+        for row in session.rows():
+            clock.first_step = clock.first_step or time.monotonic()
+            watch.row(row)
+        session.finish()
+        return _conclude(session, clock)
+    except KeyboardInterrupt as stop:
+        stop.add_note(
+            f"The unfinished run is in {session.folder} and can't be continued: delete that folder, then run the "
+            "command again."
+        )
+        raise
 
 
 def _plan(session: Session) -> Plan:
     from foveola.data.prepare import describe
+    from foveola.lab.features import has_features
     from foveola.models.table import summary
 
     split = session.split
@@ -132,6 +116,7 @@ def _plan(session: Session) -> Plan:
         precision=str(session.dtype).removeprefix("torch."),
         folder=session.folder,
         remarks=(*session.remarks, *session.prepared.dataset.notes, *split.notes),
+        ready_features=has_features(session.model),
     )
 
 
@@ -183,15 +168,16 @@ def demo(
     out: str | os.PathLike[str] | None = None,
     watch: Watch | None = None,
 ) -> Run:
-    """The main job on embedded data: write the digits as an ordinary image folder, train on that folder.
+    """Write 1,797 handwritten digits as an ordinary image folder, and train on that folder.
 
     Digits must not be mirrored, so flips are off.
     """
     from foveola.data.samples import write_digits
     from foveola.store import folder_atomic
 
-    place = Path(folder)
+    place, watch = Path(folder), watch or Watch()
     if not (place / "digits").is_dir():
+        watch.tell(f"writing 1,797 images of handwritten digits to {printable(str(place / 'digits'))}")
         with folder_atomic(place / "digits", 2_000_000) as digits:
             write_digits(digits)
     return train(
@@ -199,7 +185,7 @@ def demo(
         model="fast",
         epochs=epochs,
         seed=seed,
-        settings={"fit.flip": False, "title": "Hand-written digits, the demo"},
+        settings={"fit.flip": False, "title": "Handwritten digits, the demo"},
         out=out,
         runs=place / "runs",
         watch=watch,

@@ -10,10 +10,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from foveola.errors import DamagedRunError, DataError, UsageError
+from foveola.lab.progress import Watch
 from foveola.types import Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.material import open_data, printable
 from foveola.workflows.planning import Clock, plan_run
-from foveola.workflows.training import Watch, run_session
+from foveola.workflows.training import run_session
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
