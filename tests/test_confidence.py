@@ -145,7 +145,7 @@ def test_an_old_run_opens_with_temperature_1_and_says_so(old, hazy):
     assert np.abs(answers[0].probabilities - softmax(run.evaluation.logits)[0]).max() < 1e-5
     page = workflows.report(old).read_text("utf-8")
     assert "made before probabilities were calibrated" in page
-    assert workflows.confidence(old, run.evaluation)["n_calibration"] == 0
+    assert workflows.numbers_of(old, run.evaluation)["n_calibration"] == 0
 
 
 def test_an_old_run_can_t_abstain_and_says_what_to_do(old, hazy):

@@ -19,7 +19,7 @@ def calibration(n, seed=0, scale=1.0):
 def evaluation(n, temperature=1.0):
     found = calibration(n, seed=1)
     ids = tuple(f"{k}.png" for k in range(n))
-    return Evaluation(found.logits, found.labels, ids, ("a", "b", "c"), "test", 0, temperature)
+    return Evaluation(found.logits, found.labels, ids, ("a", "b", "c"), "test", temperature)
 
 
 def test_folds_keep_units_whole_and_classes_even():

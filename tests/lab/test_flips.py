@@ -20,7 +20,7 @@ def run(labels, predicted, ids=None):
     labels, predicted = np.array(labels), np.array(predicted)
     logits = np.eye(len(CLASSES), dtype=np.float32)[predicted]
     ids = tuple(ids or (f"{i}.png" for i in range(len(labels))))
-    answers = Evaluation(logits, labels, ids, CLASSES, "test", 0)
+    answers = Evaluation(logits, labels, ids, CLASSES, "test")
     n = len(labels)
     return SimpleNamespace(
         evaluation=answers, result={"test_accuracy": answers.accuracy, "n_test": n, "n_train": 3 * n, "n_val": n}

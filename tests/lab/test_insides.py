@@ -16,7 +16,7 @@ TEST = np.array([3, 5, 7, 11, 13, 17])
 
 def evaluation(logits, labels):
     ids = tuple(map(str, TEST))
-    return Evaluation(np.array(logits, np.float32), np.array(labels), ids, ("a", "b"), "test", 0)
+    return Evaluation(np.array(logits, np.float32), np.array(labels), ids, ("a", "b"), "test")
 
 
 # right: rows 0 (surest), 2, 4 (least sure); wrong: rows 1, 3 (surest), 5

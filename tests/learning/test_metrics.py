@@ -6,14 +6,21 @@ import numpy as np
 import pytest
 from scipy.special import softmax as scipy_softmax
 from scipy.stats import binomtest
-from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, precision_recall_fscore_support
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    precision_recall_fscore_support,
+    recall_score,
+)
 
-from foveola.learning.metrics import Evaluation, softmax, wilson
+from foveola.learning.metrics import Evaluation, softmax, standing, wilson
 
 
-def evaluation(logits, labels, names=("a", "b", "c"), majority=0):
+def evaluation(logits, labels, names=("a", "b", "c")):
     ids = tuple(f"{i}.png" for i in range(len(labels)))
-    return Evaluation(np.asarray(logits, np.float32), np.asarray(labels, np.int64), ids, names, "test", majority)
+    return Evaluation(np.asarray(logits, np.float32), np.asarray(labels, np.int64), ids, names, "test")
 
 
 @pytest.fixture
@@ -80,8 +87,31 @@ def test_the_interval_of_a_perfect_score_does_not_reach_below_what_n_allows():
     assert (round(low, 3), high) == (0.839, 1.0)
 
 
-def test_the_majority_baseline_is_the_share_of_trains_most_frequent_class():
-    assert evaluation(np.zeros((4, 3)), [1, 1, 2, 0], majority=1).majority_accuracy == 0.5
+def test_the_majority_baseline_is_the_share_of_the_most_frequent_class_of_the_images_measured():
+    found = evaluation(np.zeros((4, 3)), [1, 1, 2, 0])
+    assert (found.majority, found.majority_accuracy) == (1, 0.5)
+
+
+def test_balanced_accuracy_and_macro_f1_are_scikit_learns(random_evaluation):
+    for e in (random_evaluation, replace(random_evaluation, labels=np.where(random_evaluation.labels == 2, 0, 1))):
+        assert e.balanced_accuracy == pytest.approx(
+            recall_score(e.labels, e.predicted, labels=np.unique(e.labels), average="macro")
+        )
+        assert e.macro_f1 == pytest.approx(f1_score(e.labels, e.predicted, average="macro"))
+
+
+def test_balanced_accuracy_by_hand():
+    # 9 of 9 images of class a are right and 0 of 1 of class b: (1 + 0) / 2
+    found = evaluation([[1, 0, 0]] * 10, [0] * 9 + [1])
+    assert (found.accuracy, found.balanced_accuracy) == (0.9, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "baseline", "expected"),
+    [(19, 20, 0.5, "better"), (12, 20, 0.5, "no_better"), (7, 20, 0.9, "worse"), (20, 20, 1.0, None)],
+)
+def test_an_accuracy_is_better_or_worse_than_the_baseline_only_if_its_whole_interval_is(right, n, baseline, expected):
+    assert standing(wilson(right, n), baseline) == expected
 
 
 def test_the_worst_mistakes_come_with_the_least_probability_for_the_truth_first():

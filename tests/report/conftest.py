@@ -49,7 +49,7 @@ def make_run(tmp_path_factory):
         wrong = (np.arange(n) % wrong_every == 1) if wrong_every else np.zeros(n, bool)
         predicted = np.where(wrong, (labels + 1) % k, labels)
         all_ids = (*ids, *(f"test/{i:04d}.jpg" for i in range(len(ids), n)))
-        evaluation = Evaluation(logits_for(labels, predicted, k), labels, all_ids, tuple(names), "test", 1)
+        evaluation = Evaluation(logits_for(labels, predicted, k), labels, all_ids, tuple(names), "test")
         folder = tmp_path_factory.mktemp("run")
         card = _card(names, each, size, problems, remarks)
         (folder / "data.json").write_text(card.to_json(), "utf-8")

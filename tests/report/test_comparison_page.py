@@ -40,7 +40,7 @@ def make(make_run):
         predicted[wrong_rows] = (labels[wrong_rows] + 1) % len(classes)
         ids = tuple(f"test/{seed if own_split else 0}-{i:03d}.png" for i in range(n))
         logits = np.eye(len(classes), dtype=np.float32)[predicted]
-        evaluation = Evaluation(logits, labels, ids, tuple(classes), "test", 0)
+        evaluation = Evaluation(logits, labels, ids, tuple(classes), "test")
         write_evaluation(one.path / "predictions.npz", evaluation)
         recipe = one.path / "recipe.toml"
         chain = ("", "sharpen", "blur(size=3)")[arm]

@@ -17,7 +17,7 @@ from foveola.report.thumbnails import thumbnail
 def evaluation_of(labels, predicted, names):
     logits = np.eye(len(names), dtype=np.float32)[predicted] * 3
     ids = tuple(f"{i}.png" for i in range(len(labels)))
-    return Evaluation(logits, np.array(labels), ids, names, "test", 0)
+    return Evaluation(logits, np.array(labels), ids, names, "test")
 
 
 def test_the_median_size_counts_pictures_not_sizes():

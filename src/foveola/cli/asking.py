@@ -35,18 +35,10 @@ def evaluate(
     with Screen() as screen:
         found, dataset = workflows.evaluate(run, data, settings=reading, tell=notes.append, tick=screen.tick)
     warn(notes)
-    low, high, _ = found.interval
     numbers = {
         "run": str(run),
         "n_test": len(found),
-        "test_accuracy": found.accuracy,
-        "test_accuracy_low": low,
-        "test_accuracy_high": high,
-        "majority_accuracy": found.majority_accuracy,
-        "test_loss": found.loss,
-        "per_class": [row._asdict() for row in found.per_class],
-        "confusion": found.confusion.tolist(),
-        **workflows.confidence(run, found),
+        **workflows.numbers_of(run, found),
         "test_opened": workflows.openings(run),
         "notes": notes,
         **(workflows.count_files(dataset) if dataset is not None else {}),
@@ -54,7 +46,8 @@ def evaluate(
     if json_:
         print_json(numbers)
         return
-    say(workflows.headline(numbers))
+    for line in workflows.headline(numbers):
+        say(line)
     say(f"loss {found.loss:.3f} nats per picture")
     say(_calibrated(numbers))
     rows = [

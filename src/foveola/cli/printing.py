@@ -31,7 +31,8 @@ def print_run(run: Run, as_json: bool, open_: bool) -> None:
     else:
         problems = [(problem["file"], problem["reason"]) for problem in result["problems"]]
         say_problems(problems, result["files_found"], "; the report lists them")
-        say(run.headline)
+        for line in workflows.headline(result):
+            say(line)
         say(f"kept    {_kept(result)}, the best on val")
         say(f"run     {workflows.printable(result['run'])}")
         say(f"report  {workflows.printable(result['report'])}")

@@ -30,7 +30,6 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
         buffer,
         logits=evaluation.logits,
         labels=evaluation.labels,
-        majority=np.int64(evaluation.majority),
         ids=np.frombuffer(json.dumps(evaluation.ids).encode(), np.uint8),
     )
     write_atomic(path, buffer.getvalue())
@@ -50,6 +49,9 @@ def numbers_of(evaluation: Evaluation) -> dict[str, Any]:
         "test_accuracy_low": low,
         "test_accuracy_high": high,
         "majority_accuracy": evaluation.majority_accuracy,
+        "against_majority": evaluation.standing,
+        "balanced_accuracy": evaluation.balanced_accuracy,
+        "macro_f1": evaluation.macro_f1,
         "test_loss": evaluation.loss,
         "per_class": [{**row._asdict(), "name": printable(row.name)} for row in evaluation.per_class],
         "confusion": evaluation.confusion.tolist(),

@@ -16,7 +16,7 @@ import contextlib
 import html
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from foveola.errors import DamagedRunError, UsageError
 from foveola.lab.calibration import Calibration
 from foveola.lab.card import DataCard, Pictures
 from foveola.lab.confidence import Confidence
+from foveola.lab.headline import headline
 from foveola.lab.insides import Insides
 from foveola.lab.looks import Looks
 from foveola.lab.openings import openings
@@ -127,7 +128,7 @@ class Run:
             require_answers(logits, labels, len(names))
             if len(ids) != len(labels):
                 raise ValueError(f"{len(ids)} ids and {len(labels)} labels")
-            return Evaluation(logits, labels, ids, names, "test", int(arrays["majority"]), temperature)
+            return Evaluation(logits, labels, ids, names, "test", temperature)
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -190,15 +191,6 @@ class Run:
         """What a notebook shows: the headline and where the report is."""
         path = html.escape(printable(str(self.report)))
         return f"<p><b>foveola run</b>: {html.escape(self.headline)}<br>report: <code>{path}</code></p>"
-
-
-def headline(r: Mapping[str, Any]) -> str:
-    """The main number of a result in one line, with its interval and the baseline."""
-    return (
-        f"test accuracy {100 * r['test_accuracy']:.1f} % (95 % interval {100 * r['test_accuracy_low']:.1f} to "
-        f"{100 * r['test_accuracy_high']:.1f} %, n = {r['n_test']:,}; always answering the most frequent class: "
-        f"{100 * r['majority_accuracy']:.1f} %)"
-    )
 
 
 def open_run(path: Path) -> Run:

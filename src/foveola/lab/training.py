@@ -189,9 +189,8 @@ class Session:
         temperature = calibration.temperature
         dataset, test = self.prepared.dataset, self.split.test
         answers = self._answers(test, torch.device("cpu"))
-        majority = int(np.bincount(dataset.labels[self.split.train]).argmax())
         ids = tuple(dataset.ids[i] for i in test)
-        evaluation = Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", majority, temperature)
+        evaluation = Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", temperature)
         save_network(self.folder / "weights.safetensors", self.model, self.recipe, dataset.class_names, temperature)
         write_evaluation(self.folder / "predictions.npz", evaluation)
         shown = np.concatenate([grid_rows(len(evaluation)), evaluation.worst(WORST)])

@@ -6,10 +6,11 @@ Everything is derived from logits and labels; nothing is stored twice. Needs no 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,12 @@ from foveola.data.dataset import Part
 from foveola.types import Interval, Labels, Rows
 
 Floats = NDArray[np.float64]
+
+Standing: TypeAlias = Literal["better", "no_better", "worse"]
+"""How an accuracy compares with the majority baseline: see `standing`."""
+
+UNEQUAL = 1.5
+"""Classes count as unequal when the largest has at least this many times the images of the smallest."""
 
 
 class ClassNumbers(NamedTuple):
@@ -39,9 +46,8 @@ class ClassNumbers(NamedTuple):
 class Evaluation:
     """The answers of a network to one part of the data.
 
-    logits: float32 (n, K); labels: int64 (n,); ids: n names; class_names: K; part: which part was asked; majority: the
-    number of the class that is most frequent in train, the answer of one who never looks; temperature: what logits are
-    divided by before they become probabilities (see `calibration.fit_temperature`).
+    logits: float32 (n, K); labels: int64 (n,); ids: n names; class_names: K; part: which part was asked; temperature: what
+    logits are divided by before they become probabilities (see `calibration.fit_temperature`).
     """
 
     logits: NDArray[np.float32]
@@ -49,7 +55,6 @@ class Evaluation:
     ids: tuple[str, ...]
     class_names: tuple[str, ...]
     part: Part
-    majority: int
     temperature: float = 1.0
 
     def __len__(self) -> int:
@@ -86,9 +91,36 @@ class Evaluation:
         return wilson(int(self.correct.sum()), len(self))
 
     @property
+    def balanced_accuracy(self) -> float:
+        """The mean recall of the classes that occur in the labels, 0..1: each class counts the same, however small."""
+        counts = self.counts
+        return float((np.diag(self.confusion)[counts > 0] / counts[counts > 0]).mean())
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 of the classes that occur in the labels or the predictions, 0..1."""
+        occurring = self.counts + self.confusion.sum(axis=0) > 0
+        return float(np.array([row.f1 for row in self.per_class])[occurring].mean())
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Images of each class: int64 (K,)."""
+        return np.asarray(self.confusion.sum(axis=1), np.int64)
+
+    @property
+    def majority(self) -> int:
+        """The number of the most frequent class of these images, the first of equals."""
+        return int(self.counts.argmax())
+
+    @property
     def majority_accuracy(self) -> float:
-        """The accuracy of always answering train's most frequent class: what a network must beat."""
-        return float((self.labels == self.majority).mean())
+        """The accuracy of always answering the most frequent class of these images: no constant answer does better."""
+        return float(self.counts.max() / len(self))
+
+    @property
+    def standing(self) -> Standing | None:
+        """How the accuracy compares with the majority baseline; None where all images are of one class."""
+        return standing(self.interval, self.majority_accuracy)
 
     @property
     def loss(self) -> float:
@@ -138,6 +170,31 @@ def wilson(right: int, n: int, level: float = 0.95) -> Interval:
     low = 0.0 if right == 0 else (middle - half) / whole
     high = 1.0 if right == n else (middle + half) / whole
     return Interval(low, high, level)
+
+
+def standing(interval: tuple[float, float, float], baseline: float) -> Standing | None:
+    """How an accuracy with this interval compares with a majority baseline, 0..1.
+
+    "better" if the whole interval lies above the baseline, "worse" if it lies below, "no_better" if it holds the baseline.
+    None for a baseline of 1: all images are of one class, and nothing can beat the constant answer.
+
+    >>> standing(wilson(35, 40), 0.5), standing(wilson(22, 40), 0.5), standing(wilson(7, 20), 0.9)
+    ('better', 'no_better', 'worse')
+    """
+    low, high, _ = interval
+    if baseline >= 1:
+        return None
+    return "better" if low > baseline else "worse" if high < baseline else "no_better"
+
+
+def unequal(counts: Sequence[int]) -> bool:
+    """Whether classes with these numbers of images, those without any left out, are unequal (see UNEQUAL).
+
+    >>> unequal([30, 30, 0]), unequal([30, 20])
+    (False, True)
+    """
+    some = [count for count in counts if count]
+    return max(some) >= UNEQUAL * min(some)
 
 
 def mean_loss(logits: NDArray[np.float32], labels: Labels, temperature: float = 1.0) -> float:

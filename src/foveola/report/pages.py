@@ -18,7 +18,7 @@ from markupsafe import Markup
 from foveola.errors import count
 from foveola.lab.recipe import read_tables
 from foveola.lab.runs import Run
-from foveola.learning.metrics import Evaluation, wilson
+from foveola.learning.metrics import Evaluation, Standing, unequal, wilson
 from foveola.learning.rows import EpochRow, HeadRow
 from foveola.report import words
 from foveola.report.answers_section import answers_section
@@ -44,7 +44,11 @@ SECTIONS = (
 
 @dataclass(frozen=True)
 class Headline:
-    """The main number and what it is to be measured by, in words; beats: whether the interval lies above the baseline."""
+    """The main number and what it is compared with, in words.
+
+    standing: how the accuracy compares with the majority baseline (see `metrics.standing`); unequal: whether the classes
+    of the test images are unequal.
+    """
 
     accuracy: str
     low: str
@@ -53,7 +57,10 @@ class Headline:
     right: int
     majority: str
     baseline: str
-    beats: bool
+    standing: Standing | None
+    unequal: bool
+    balanced: str
+    macro_f1: str
     figure: Markup
 
 
@@ -122,7 +129,10 @@ def headline(evaluation: Evaluation) -> Headline:
         right=int(evaluation.correct.sum()),
         majority=name,
         baseline=words.percent(majority),
-        beats=low > majority,
+        standing=evaluation.standing,
+        unequal=unequal(evaluation.counts.tolist()),
+        balanced=words.percent(evaluation.balanced_accuracy),
+        macro_f1=f"{evaluation.macro_f1:.3f}",
         figure=accuracy_axis(evaluation.accuracy, low, high, majority, baseline_label(name)),
     )
 

@@ -99,8 +99,7 @@ def evaluate(
             "flatter it"
         )
     answers = logits(network, prepared.pixels[rows])
-    majority, temperature = opened.evaluation.majority, network.temperature
-    found = Evaluation(answers, labels[rows], ids, network.class_names, "test", majority, temperature)
+    found = Evaluation(answers, labels[rows], ids, network.class_names, "test", network.temperature)
     return found, prepared.dataset
 
 
@@ -144,12 +143,13 @@ def _reason(problem: Exception) -> str:
     return (getattr(cause, "strerror", None) or str(cause) or type(cause).__name__).lower()
 
 
-def confidence(run: str | os.PathLike[str], found: Evaluation) -> Mapping[str, Any]:
-    """What an evaluation of a run knows about its confidence, under the names of `result.json`."""
+def numbers_of(run: str | os.PathLike[str], found: Evaluation) -> Mapping[str, Any]:
+    """The numbers of an evaluation of a run and of its confidence, under the names of `result.json`."""
     from foveola.lab.confidence import Confidence
+    from foveola.lab.run_files import numbers_of as measured
     from foveola.lab.runs import open_run
 
-    return Confidence(found, open_run(Path(run)).calibration).numbers()
+    return {**measured(found), **Confidence(found, open_run(Path(run)).calibration).numbers()}
 
 
 def openings(run: str | os.PathLike[str]) -> int:
@@ -237,11 +237,12 @@ def _harmless(cell: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-def headline(numbers: Mapping[str, Any]) -> str:
-    """The main number of a result in one line, with its interval and the baseline."""
-    from foveola.lab.runs import headline as line
+def headline(numbers: Mapping[str, Any]) -> tuple[str, ...]:
+    """The main numbers of a result in lines: the accuracy, and for unequal classes the balanced accuracy."""
+    from foveola.lab.headline import balanced
+    from foveola.lab.headline import headline as line
 
-    return line(numbers)
+    return tuple(filter(None, (line(numbers), balanced(numbers))))
 
 
 def report(run: str | os.PathLike[str]) -> Path:
