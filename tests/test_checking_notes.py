@@ -68,10 +68,26 @@ def test_turned_deep_transparent_and_misnamed_files_are_told(tmp_path, plant, sc
     found = messages(root, "format")
     assert {message.partition(":")[0]: ids for message, ids in found.items() if len(ids) == 1} == {
         "turned upright by its EXIF orientation": ("a/turned.jpg",),
-        "16-bit samples cut to their high byte": ("a/deep.png",),
+        "16-bit samples reduced to 8 bits": ("a/deep.png",),
         "transparency laid on white": ("b/clear.png",),
         "another format than the name says": ("b/named.jpg",),
     }
+
+
+def deep(number):
+    """12 bits in samples of 16: an X-ray as programs save it that know of 8 or 16 bits only."""
+    values = np.random.default_rng(number).integers(0, 4096, (SIDE, SIDE)).astype(np.uint16)
+    return cv2.imencode(".png", values)[1].tobytes()
+
+
+def test_images_that_come_to_few_levels_are_a_warning_and_a_note_of_training(tmp_path, plant):
+    files = {f"{'ab'[n % 2]}/{n:02d}.png": deep(n) for n in range(24)}
+    root = plant(tmp_path / "x-rays", files)
+    message = "24 images with 16-bit samples use only 16 of 256 levels after conversion to 8 bits"
+    [found] = [f for f in fv.check(root, suspects=False).findings if f.message == message]
+    assert (found.severity, len(found.ids)) == ("warning", 24)
+    run = fv.train(root, model="fast", epochs=1, size="32", out=tmp_path / "run")
+    assert f"{message}; foveola check says what to do" in run.card.remarks
 
 
 def test_val_pictures_with_a_copy_in_train_are_told(tmp_path, plant, scene):

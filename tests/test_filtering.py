@@ -1,5 +1,6 @@
 """The verb `filter`: files and folders through a chain, and every way it is refused."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -53,6 +54,23 @@ def test_a_folder_becomes_a_folder_and_what_cant_be_done_is_listed(folder, tmp_p
     }
     np.testing.assert_array_equal(pixels(tmp_path / "out/a.png"), fv.Chain.parse("sharpen")(pixels(folder / "a.png")))
     assert seen[-1] == ("Filtering pictures", 4, 4)
+
+
+def test_16_bit_images_are_said_to_become_8_bits_and_what_that_costs(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("x-rays/a.png", "x-rays/b.png", "whole.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        samples = rng.integers(0, 65536 if name == "whole.png" else 4096, (9, 9)).astype(np.uint16)
+        cv2.imwrite(str(tmp_path / name), samples)
+    assert fv.filter(tmp_path / "whole.png", tmp_path / "1.png", "invert").notes == (
+        "1 image has 16-bit samples: its result has 8 bits",
+    )
+    assert fv.filter(tmp_path / "x-rays", tmp_path / "2", "invert").notes == (
+        "2 images have 16-bit samples: their results have 8 bits",
+        "2 images with 16-bit samples use only 16 of 256 levels after conversion to 8 bits: stretch the values to the whole "
+        "range before saving, all images by the same factor (12-bit values times 16), also those to predict later; or "
+        "declare the range in the file (SMaxSampleValue in a TIFF, sBIT in a PNG)",
+    )
 
 
 def test_a_picture_that_would_become_too_large_is_listed_and_stops_nothing(photo, tmp_path):

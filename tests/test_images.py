@@ -138,7 +138,7 @@ SIXTEEN = np.array([[0, 255, 256, 257, 511], [512, 32768, 43981, 65279, 65535]],
 def test_16_bit_grey_keeps_its_high_byte(encoded, format):
     decoded = images.decode(encoded(pillow.fromarray(SIXTEEN), format))
     assert np.array_equal(decoded.image, np.repeat((SIXTEEN >> 8).astype(np.uint8)[..., None], 3, axis=2))
-    assert decoded.notes == ("16-bit samples cut to their high byte",)
+    assert decoded.notes == ("16-bit samples reduced to 8 bits",)
 
 
 def test_16_bit_grey_tiff_of_the_other_byte_order_too():

@@ -4,9 +4,11 @@ Training, prediction and the report all come through `read`, so they see the sam
 
 - what is no picture, too large, damaged or cut is refused with its reason (`opening`), never shown half; a JPEG that
   lacks its end marker and no pixel is used (`jpeg_end`);
-- the EXIF orientation is applied; ICC profiles are ignored; of an animation the first frame is taken;
-- samples of 16 bit keep their high byte (v >> 8); 1-bit, palette and CMYK become RGB by Pillow's conversion;
-- transparency is laid on white; 32-bit samples are refused, for they have no fixed range.
+- the EXIF orientation is applied; ICC profiles are ignored; of an animation the first frame is taken
+  (not the image of an APNG that is no part of it, which only programs without animations show);
+- samples of 16 bits keep their high byte (v >> 8), or are scaled by the range that the file declares (`sample_range`);
+  samples of 32 bits without one are refused; 1-bit, palette and CMYK become RGB by Pillow's conversion;
+- transparency is laid on white; an alpha channel that a BMP leaves at 0 everywhere is none.
 """
 
 from __future__ import annotations
@@ -26,10 +28,12 @@ from PIL import ImageOps
 
 from foveola.errors import ImageProblem, UsageError
 from foveola.jpeg_end import with_end
+from foveola.jpeg_quality import jpeg_quality
 from foveola.opening import check_limits, opened, orientation_of
 from foveola.progressive import without_fine_scans
 from foveola.resampling import bicubic
 from foveola.rgb import notes_on, pixels
+from foveola.sample_range import is_deep, levels_used
 from foveola.types import Image, Size
 
 MAX_JPEG_SIDE_PX = 65_500
@@ -49,8 +53,10 @@ class Decoded:
 
     `image` is uint8 (h, w, 3), RGB, upright; `height_px` and `width_px` are those of the whole picture (upright);
     `reduced` is True when a JPEG was decoded at 1/2, 1/4 or 1/8 because more was not needed; `notes` says what was
-    done to it ("transparency laid on white"); `content` is the SHA-256 of the decoded pixels, before any resizing; `mode` is
-    what the file stores, as Pillow calls it ("RGB", "L", "RGBA", "P", "CMYK", "I;16"), and `stored_bytes` its size.
+    done to it ("transparency laid on white"); `content` is the SHA-256 of the decoded pixels before any resizing; `mode` is
+    what the file stores, as Pillow calls it ("RGB", "L", "RGBA", "P", "CMYK", "I;16"), and `stored_bytes` its size; `levels`
+    is how many of 256 levels the image uses where its file has more than 8 bits, else 0; `quality` is a JPEG's, 1 to 100,
+    else 0.
     """
 
     image: Image
@@ -63,6 +69,8 @@ class Decoded:
     content: bytes = b""
     mode: str = "RGB"
     stored_bytes: int = 0
+    levels: int = 0
+    quality: float = 0.0
 
 
 def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> Decoded:
@@ -90,6 +98,9 @@ def _decoded(data: bytes, enough: Callable[[int, int], Size] | None) -> Decoded:
     with opened(data) as picture:
         width, height = picture.size
         check_limits(height, width)
+        deep, quality = is_deep(picture), jpeg_quality(picture)
+        if picture.info.get("default_image"):
+            picture.seek(1)
         name = picture.format or "?"
         notes = notes_on(picture)
         mode = picture.mode
@@ -99,15 +110,16 @@ def _decoded(data: bytes, enough: Callable[[int, int], Size] | None) -> Decoded:
         if enough is not None and name in ("JPEG", "MPO"):
             least = enough(height, width)
             want = (least.height_px, least.width_px) if orientation >= 5 else (least.width_px, least.height_px)
-            image = pixels(_drafted(picture, data, want), orientation)
+            image = pixels(_drafted(picture, data, want), orientation, data)
         else:
-            image = pixels(picture, orientation)
+            image = pixels(picture, orientation, data)
     if name in _TURNED_BY_DECODER:  # by more than the tag that was asked: XMP may say it, too
         height, width = image.shape[:2]
     reduced = image.shape[0] * image.shape[1] < width * height
     content = sha256(np.ascontiguousarray(image)).digest()
     form = "JPEG" if name == "MPO" else name
-    return Decoded(image, form, height, width, orientation, reduced, notes, content, mode, len(data))
+    levels = levels_used(image) if deep else 0
+    return Decoded(image, form, height, width, orientation, reduced, notes, content, mode, len(data), levels, quality)
 
 
 def _drafted(picture: pillow.Image, data: bytes, want: tuple[int, int]) -> pillow.Image:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image as pillow
 
-from foveola.errors import ImageProblem
 from foveola.opening import orientation_of
+from foveola.sample_range import GREY_16, grey_of, is_deep
 from foveola.types import Image
 
-_GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
+TO_8_BITS = "16-bit samples reduced to 8 bits"
+
+_EXTRA_SAMPLES = 338  # a tag of TIFF
 
 _TURNS = {
     2: pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -22,29 +24,26 @@ _TURNS = {
 }
 
 
-def pixels(picture: pillow.Image, orientation: int) -> Image:
+def pixels(picture: pillow.Image, orientation: int, data: bytes) -> Image:
     """The decoded picture's pixels, uint8 (h, w, 3), RGB, turned by this EXIF orientation, 1 to 8.
 
-    Raises ImageProblem for samples without a range.
+    `data` are the bytes of its file, which may declare what its samples mean. Raises ImageProblem where nothing does.
     """
-    rgb = _to_rgb(picture)
+    rgb = _to_rgb(picture, data)
     if orientation != 1:
         rgb = rgb.transpose(_TURNS[orientation])
     return np.array(rgb)
 
 
-def _to_rgb(picture: pillow.Image) -> pillow.Image:
+def _to_rgb(picture: pillow.Image, data: bytes) -> pillow.Image:
     mode = picture.mode
     if mode == "RGB" and "transparency" not in picture.info:
         return picture  # `convert` would copy it
-    if mode in _GREY_16 or (mode == "I" and picture.format in ("PNG", "PPM")):
-        samples = np.asarray(picture).astype(np.int64)
-        grey = np.clip(samples >> 8, 0, 255).astype(np.uint8)
+    if mode in (*GREY_16, "I", "F"):
+        grey = grey_of(picture, data)
         if "transparency" in picture.info:
-            grey[samples == picture.info["transparency"]] = 255
+            grey[np.asarray(picture) == picture.info["transparency"]] = 255
         return pillow.fromarray(grey).convert("RGB")
-    if mode in ("I", "F"):
-        raise ImageProblem("32-bit samples have no fixed range of brightness: save it with 8 or 16 bit")
     if _is_transparent(picture):
         rgba = picture.convert("RGBA")
         white = pillow.new("RGBA", rgba.size, (255, 255, 255, 255))
@@ -53,16 +52,29 @@ def _to_rgb(picture: pillow.Image) -> pillow.Image:
 
 
 def _is_transparent(picture: pillow.Image) -> bool:
-    return picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
+    if "transparency" in picture.info:
+        return True
+    return picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") and not _alpha_is_unused(picture)
+
+
+def _alpha_is_unused(picture: pillow.Image) -> bool:
+    """Whether the fourth channel is 0 everywhere, in a file that does not say what it is or is known to say it wrongly.
+
+    Windows' clipboard and Photoshop write such BMP files, and every viewer shows them opaque; in a TIFF without the tag
+    ExtraSamples the channel has no meaning. PNG and WebP mean what they say: alpha 0 everywhere is nothing to be seen.
+    """
+    tags = getattr(picture, "tag_v2", {})
+    doubtful = picture.format in ("BMP", "DIB") or (picture.format == "TIFF" and _EXTRA_SAMPLES not in tags)
+    return doubtful and picture.getextrema()[-1] == (0, 0)
 
 
 def notes_on(picture: pillow.Image) -> tuple[str, ...]:
-    """What is done to it on the way, in words."""
+    """What is done to it on the way, in words. To be asked before its pixels are loaded."""
     notes = []
     if orientation_of(picture) != 1:
         notes.append("turned upright by its EXIF orientation")
-    if picture.mode in _GREY_16 or picture.mode == "I":
-        notes.append("16-bit samples cut to their high byte")
+    if is_deep(picture):
+        notes.append(TO_8_BITS)
     if _is_transparent(picture):
         notes.append("transparency laid on white")
     if picture.mode == "CMYK":

@@ -8,7 +8,7 @@ from foveola.findings.shortcuts import accuracy, shortcut_findings
 N = 60
 
 
-def findings(*, kinds=None, sizes=None, stored=None, colours=None, names=None):
+def findings(*, kinds=None, sizes=None, stored=None, quality=None, colours=None, names=None):
     from dataclasses import replace
 
     rng = np.random.default_rng(0)
@@ -21,6 +21,8 @@ def findings(*, kinds=None, sizes=None, stored=None, colours=None, names=None):
         (FileKind("JPEG", "RGB", ()), FileKind("PNG", "L", ())),
         np.zeros(N, np.int64) if kinds is None else kinds(labels),
         rng.integers(1000, 2000, N) if stored is None else stored(labels),
+        np.zeros(N, np.int16),
+        np.full(N, 90, np.float32) if quality is None else quality(labels).astype(np.float32),
     )
     sizes = np.full((N, 2), 64, np.int32) if sizes is None else sizes(labels)
     colours = rng.uniform(0, 255, (N, 3)).astype(np.float32) if colours is None else colours(labels)

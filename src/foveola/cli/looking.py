@@ -138,9 +138,11 @@ def filter(
         )
     if json_:
         problems = [{"file": file, "reason": reason} for file, reason in found.problems]
-        print_json({"written": [str(path) for path in found.written], "problems": problems})
+        print_json({"written": [str(path) for path in found.written], "problems": problems, "notes": list(found.notes)})
     else:
         say_problems(found.problems, len(found.written) + len(found.problems))
+        for note in found.notes:
+            say(f"note: {note}")
         say(f"{count(len(found.written), 'picture')} in {out}" if source.is_dir() else f"wrote {out}")
     if not found.written:
         raise typer.Exit(3)

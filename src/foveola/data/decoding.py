@@ -45,6 +45,8 @@ class Outcome:
     content: bytes = b""
     mode: str = ""
     stored_bytes: int = 0
+    levels: int = 0
+    quality: float = 0.0
 
 
 def decode_all(source: Source, target: Path, size: Size, how: Resize, tick: Tick) -> list[Outcome]:
@@ -111,7 +113,7 @@ def _outcome(row: int, decoded: Decoded) -> Outcome:
     kind = decoded.orientation if decoded.reduced else 0
     size = (decoded.height_px, decoded.width_px)
     seen = (decoded.format, *size, kind, decoded.notes, decoded.content, decoded.mode, decoded.stored_bytes)
-    return Outcome(row, "", False, *seen)
+    return Outcome(row, "", False, *seen, decoded.levels, decoded.quality)
 
 
 def same_content(source: Source, outcomes: list[Outcome], pixels: Images) -> Rows:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -24,10 +24,11 @@ from foveola.data.sources import Arrays
 from foveola.data.units import number
 from foveola.errors import DataError, count
 from foveola.images import Resize
+from foveola.sample_range import flattened_note
 from foveola.store import cache_root, digest, folder_atomic, reserve, write_atomic
 from foveola.types import Images, Rows, Size, Tick, no_tick
 
-VERSION = 3
+VERSION = 4
 """Raise it with every change that changes pixels: old caches are then not found any more."""
 
 
@@ -41,11 +42,17 @@ class FileKind(NamedTuple):
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What the pictures' files are: `of`, int64 (n,), is each one's position in `kinds`; stored_bytes is int64 (n,)."""
+    """What the images' files are.
+
+    of: int64 (n,), each one's position in `kinds`; stored_bytes: int64 (n,); levels: int16 (n,), how many of 256 levels the
+    image uses where its file has more than 8 bits, else 0; quality: float32 (n,), a JPEG's, 1 to 100, else 0.
+    """
 
     kinds: tuple[FileKind, ...]
     of: Rows
     stored_bytes: NDArray[np.int64]
+    levels: NDArray[np.int16]
+    quality: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,8 @@ def _in_memory(dataset: Dataset, pixels: Images, size: Size, how: Resize) -> Pre
     content = number([sha256(np.ascontiguousarray(row)).digest() for row in pixels])
     sizes = np.tile(np.array(size, np.int32), (len(pixels), 1))
     stored = np.full(len(pixels), int(np.prod(pixels.shape[1:])), np.int64)
-    files = FileFacts((FileKind("array", "RGB", ()),), np.zeros(len(pixels), np.int64), stored)
+    levels, quality = np.zeros(len(pixels), np.int16), np.zeros(len(pixels), np.float32)
+    files = FileFacts((FileKind("array", "RGB", ()),), np.zeros(len(pixels), np.int64), stored, levels, quality)
     key = _key(dataset, size, how)
     return Prepared(dataset, pixels, content, sizes, {"array": len(pixels)}, {}, size, how, key, files)
 
@@ -130,6 +138,8 @@ def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) ->
             content=same_content(dataset.source, good, pixels),
             kinds=number(kinds),
             stored_bytes=np.array([o.stored_bytes for o in good], np.int64),
+            levels=np.array([o.levels for o in good], np.int16),
+            quality=np.array([o.quality for o in good], np.float32),
         )
         (folder / "facts.npz").write_bytes(arrays.getvalue())
         facts = {
@@ -184,7 +194,7 @@ def _open(place: Path, dataset: Dataset, size: Size, how: Resize, *, just_made: 
         with np.load(BytesIO(stored), allow_pickle=False) as arrays:
             kept, sizes, content = arrays["kept"], arrays["sizes"], arrays["content"]
             kinds = tuple(FileKind(form, mode, tuple(notes)) for form, mode, notes in facts["kinds"])
-            files = FileFacts(kinds, arrays["kinds"], arrays["stored_bytes"])
+            files = FileFacts(kinds, arrays["kinds"], arrays["stored_bytes"], arrays["levels"], arrays["quality"])
         whole = len(kept) == len(content) == len(files.of) and len(kept) + len(facts["problems"]) == len(dataset)
         fits = pixels.dtype == np.uint8 and pixels.shape == (len(kept), *size, 3)
         if not whole or not fits or spot_checks(pixels) != facts["checks"]:
@@ -193,6 +203,8 @@ def _open(place: Path, dataset: Dataset, size: Size, how: Resize, *, just_made: 
         return None
     problems = [Problem(dataset.ids[row], reason) for row, reason in facts["problems"]]
     usable = dataset.take(kept, problems) if problems else dataset
+    if note := flattened_note(files.levels):
+        usable = replace(usable, notes=(*usable.notes, f"{note}; foveola check says what to do"))
     key = digest(_key(dataset, size, how), *facts["checks"].values())
     return Prepared(usable, pixels, content, sizes, facts["formats"], facts["notes"], size, how, key, files)
 

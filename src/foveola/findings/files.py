@@ -13,6 +13,8 @@ from foveola.data.prepare import FileFacts, Prepared
 from foveola.errors import count
 from foveola.findings.finding import Finding
 from foveola.images import NO_END
+from foveola.rgb import TO_8_BITS
+from foveola.sample_range import STRETCH, flattened, flattened_note
 
 _SUFFIXES = {
     "jpg": "JPEG", "jpeg": "JPEG", "jpe": "JPEG", "jfif": "JPEG", "mpo": "JPEG", "png": "PNG", "apng": "PNG", "gif": "GIF",
@@ -23,11 +25,11 @@ _SUFFIXES = {
 _ADVICE = {
     "turned upright by its EXIF orientation": "nothing: it is applied in training and in prediction alike; other tools may "
     "show these pictures lying on their side",
-    "16-bit samples cut to their high byte": "if the useful range is small (X-ray, depth), stretch it before saving 8 bit",
-    "transparency laid on white": "if only some classes are transparent, lay all on the same ground, or the network learns "
-    "the ground",
+    TO_8_BITS: "nothing: the high byte of each sample is used, or the range that the file declares",
+    "transparency laid on white": "if only some classes are transparent, put all on the same background, or the network may "
+    "learn the background",
     "converted from CMYK": "nothing; colours may differ a little from what a print shows",
-    "first of several frames or pages": "take the frames you want out into files of their own",
+    "first of several frames or pages": "save the frames that you want as files of their own",
     NO_END: "nothing: all pixels are used; other programs may refuse these files, so save them again if you pass them on",
 }
 
@@ -35,7 +37,8 @@ _ADVICE = {
 def file_findings(prepared: Prepared) -> list[Finding]:
     """damaged and format."""
     dataset, files = prepared.dataset, prepared.files
-    return [*_damaged(dataset), *_noted(dataset, files), *_misnamed(dataset, files), *_mixed(dataset, files)]
+    noted = [*_flattened(dataset, files), *_noted(dataset, files)]
+    return [*_damaged(dataset), *noted, *_misnamed(dataset, files), *_mixed(dataset, files)]
 
 
 def _damaged(dataset: Dataset) -> list[Finding]:
@@ -56,6 +59,12 @@ def _damaged(dataset: Dataset) -> list[Finding]:
             leave_out=ids,
         )
     ]
+
+
+def _flattened(dataset: Dataset, files: FileFacts) -> list[Finding]:
+    """Images whose 16-bit samples use a small part of their range, so that few of 256 levels are left: X-rays, depth maps."""
+    ids = tuple(dataset.ids[i] for i in flattened(files.levels))
+    return [Finding("format", "warning", flattened_note(files.levels), STRETCH, ids)] if ids else []
 
 
 def _noted(dataset: Dataset, files: FileFacts) -> list[Finding]:

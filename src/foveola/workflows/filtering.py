@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
-from foveola.errors import ImageProblem, UsageError
+from foveola.errors import ImageProblem, UsageError, count
 from foveola.types import Tick, no_tick
 
 if TYPE_CHECKING:
     from foveola.filters.chain import Chain
+    from foveola.images import Decoded
     from foveola.plots.style import Plot
     from foveola.types import Image
 
@@ -25,10 +26,11 @@ _WRITABLE: dict[str, Literal["PNG", "JPEG"]] = {".png": "PNG", ".jpg": "JPEG", "
 
 @dataclass(frozen=True)
 class Filtered:
-    """What `filter` wrote: the files, and what could not be read: (file, reason)."""
+    """What `filter` wrote: the files; what could not be read: (file, reason); and notes on what was read."""
 
     written: tuple[Path, ...]
     problems: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def filter(
@@ -70,14 +72,29 @@ def filter(
         raise UsageError(f"a picture can't be written as '{out.name}': end it in .png or .jpg")
     with images.quiet():
         try:
-            image = _read(source)
+            decoded = _read(source)
         except ImageProblem as problem:
             raise ImageProblem(f"{source} can't be read: {problem}") from None
     if drawing:
-        _draw(image, parsed, drawing).write(out)
+        _draw(decoded.image, parsed, drawing).write(out)
     else:
-        write_atomic(out, images.encode(parsed(image), _WRITABLE[out.suffix.lower()], quality=95, smallest=False))
-    return Filtered((out,))
+        image = parsed(decoded.image)
+        write_atomic(out, images.encode(image, _WRITABLE[out.suffix.lower()], quality=95, smallest=False))
+    return Filtered((out,), notes=_notes([decoded.levels]))
+
+
+def _notes(levels: Sequence[int]) -> tuple[str, ...]:
+    """What the conversion to 8 bits means for what was written; levels: of each image, 0 for those of 8 bits."""
+    import numpy as np
+
+    from foveola.sample_range import STRETCH, flattened_note
+
+    deep = sum(level > 0 for level in levels)
+    if not deep:
+        return ()
+    have = "has 16-bit samples: its result has" if deep == 1 else "have 16-bit samples: their results have"
+    lost = flattened_note(np.array(levels, np.int16))
+    return (f"{count(deep, 'image')} {have} 8 bits", *([f"{lost}: {STRETCH}"] if lost else []))
 
 
 def _draw(image: Image, chain: Chain, drawing: Drawing) -> Plot:
@@ -86,11 +103,11 @@ def _draw(image: Image, chain: Chain, drawing: Drawing) -> Plot:
     return steps(image, chain) if drawing == "steps" else kernel_view(image, chain)
 
 
-def _read(path: Path) -> Image:
+def _read(path: Path) -> Decoded:
     from foveola import images
     from foveola.data.sources import read_file
 
-    return images.decode(read_file(str(path))).image
+    return images.decode(read_file(str(path)))
 
 
 def _folder(source: Path, out: Path, chain: Chain, tick: Tick) -> Filtered:
@@ -105,24 +122,27 @@ def _folder(source: Path, out: Path, chain: Chain, tick: Tick) -> Filtered:
         raise UsageError(f"the output folder {out} lies in {source}: choose one outside of it")
     new_folder(out)
 
-    def one(name: str, target: str) -> str:
+    def one(name: str, target: str) -> tuple[str, int]:
+        """Why it could not be written, and how many levels it uses."""
         try:
-            write_atomic(out / target, images.encode(chain(_read(source / name)), smallest=False))
+            decoded = _read(source / name)
+            write_atomic(out / target, images.encode(chain(decoded.image), smallest=False))
         except (ImageProblem, UsageError) as problem:  # UsageError: this one is too small for a kernel
-            return str(problem)
-        return ""
+            return str(problem), 0
+        return "", decoded.levels
 
-    written, problems = [], [(problem.file, problem.reason) for problem in listing.problems]
+    levels, written, problems = [], [], [(problem.file, problem.reason) for problem in listing.problems]
     targets = as_png(listing.ids)
     with images.quiet(), ThreadPoolExecutor(os.cpu_count()) as threads:
         answers = threads.map(one, listing.ids, targets)
-        for k, (name, target, reason) in enumerate(zip(listing.ids, targets, answers, strict=True), start=1):
+        for k, (name, target, (reason, used)) in enumerate(zip(listing.ids, targets, answers, strict=True), start=1):
+            levels.append(used)
             if reason:
                 problems.append((name, reason))
             else:
                 written.append(out / target)
             tick("Filtering pictures", k, len(targets))
-    return Filtered(tuple(written), tuple(problems))
+    return Filtered(tuple(written), tuple(problems), _notes(levels))
 
 
 def as_png(names: Sequence[str]) -> list[str]:

@@ -1,0 +1,178 @@
+"""What the samples of more than 8 bits mean: the values of black and white that an image file declares, and 8 bits of them.
+
+A file whose values are declared to end at 4,095 (a TIFF of 12 bits, `SMaxSampleValue`, a PNG's `sBIT`) is scaled by that. The
+declaration is a fact of the file, so an image has the same pixels in training and in prediction, whatever else is in the
+folder. Without one the whole range of the type counts, and `levels_used` shows what that has cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as pillow
+
+from foveola.errors import ImageProblem, count
+from foveola.types import Image, Rows
+
+GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
+
+ALL_LEVELS = 256
+FEW_LEVELS = 64
+"""Of 256. Values that end at 16,383 (14 bits) in samples of 16 bits come to so many, of 12 bits to 16."""
+
+STRETCH = (
+    "stretch the values to the whole range before saving, all images by the same factor (12-bit values times 16), also those "
+    "to predict later; or declare the range in the file (SMaxSampleValue in a TIFF, sBIT in a PNG)"
+)
+"""What to do about images of few levels."""
+
+_BITS, _PHOTOMETRIC, _SMALLEST, _LARGEST = 258, 262, 340, 341  # tags of TIFF 6.0
+_WHITE_IS_ZERO = 0
+
+
+class SampleRange(NamedTuple):
+    """The values of black and of white; white lies below black where the file says that white is zero."""
+
+    black: float
+    white: float
+
+
+WHOLE = SampleRange(0, 65_535)
+
+
+def is_deep(picture: pillow.Image) -> bool:
+    """Whether the file's samples have more than 8 bits; to be asked before its pixels are loaded."""
+    if picture.mode in (*GREY_16, "I", "F"):
+        return True
+    tiles = getattr(picture, "tile", None)
+    if not tiles:
+        return False
+    how = tiles[0][3]  # what the decoder is told: "RGB;16B", ("RGB;16L", 0, 1), ("RGB", 4095) in a PPM
+    pieces = how if isinstance(how, tuple) else (how,)
+    if picture.format == "PPM" and len(pieces) > 1:
+        return bool(pieces[1] > 255)
+    return any(isinstance(piece, str) and ";16" in piece for piece in pieces)
+
+
+def grey_of(picture: pillow.Image, data: bytes) -> NDArray[np.uint8]:
+    """The 8-bit grey values, uint8 (h, w), of a picture of modes I;16, I or F; `data` are the bytes of its file.
+
+    Of the whole range of 16 bits this is the high byte. Raises ImageProblem where black and white are not known.
+    """
+    samples = np.asarray(picture)
+    black, white = _range(picture, data, samples)
+    if (black, white) == WHOLE:  # nearly always
+        return np.asarray(np.clip(samples.astype(np.int64) >> 8, 0, 255), np.uint8)
+    low, high = sorted((black, white))
+    step = (high - low + (samples.dtype.kind != "f")) / ALL_LEVELS  # whole numbers from low to high are high - low + 1
+    scaled = np.floor((np.nan_to_num(samples.astype(np.float64), nan=low) - low) / step)
+    grey = np.clip(scaled, 0, 255)
+    return np.asarray(grey if black < white else 255 - grey, np.uint8)
+
+
+def levels_used(image: Image) -> int:
+    """How many levels, 1 to 256, lie between the darkest and the brightest of the image, the outer 0.5 % left out.
+
+    >>> levels_used(np.full((4, 4, 3), 7, np.uint8)), levels_used(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    (1, 48)
+    """
+    shares = np.cumsum(np.bincount(image.ravel(), minlength=ALL_LEVELS)) / image.size
+    low, high = np.searchsorted(shares, (0.005, 0.995 - 1e-9))
+    return int(high - low) + 1
+
+
+def flattened(levels: NDArray[np.int16]) -> Rows:
+    """The images of more than 8 bits that few of 256 levels are left of; none where most of them keep more.
+
+    levels: int16 (n,), of each image, 0 for files of 8 bits. One dark image among others has lost nothing; where most are
+    so, the values are those of 10 to 14 bits, or of a narrow band.
+
+    >>> flattened(np.array([16, 0, 14, 200], np.int16)).tolist(), flattened(np.array([16, 0, 250, 200], np.int16)).tolist()
+    ([0, 2], [])
+    """
+    few = np.flatnonzero((levels > 0) & (levels <= FEW_LEVELS))
+    return few if 2 * len(few) > (levels > 0).sum() else few[:0]
+
+
+def flattened_note(levels: NDArray[np.int16]) -> str:
+    """What the conversion to 8 bits has cost, in one sentence; empty where it has cost nothing to speak of."""
+    rows = flattened(levels)
+    if not len(rows):
+        return ""
+    verb = "uses" if len(rows) == 1 else "use"
+    return (
+        f"{count(len(rows), 'image')} with 16-bit samples {verb} only {int(levels[rows].max())} of {ALL_LEVELS} levels after "
+        "conversion to 8 bits"
+    )
+
+
+def _range(picture: pillow.Image, data: bytes, samples: NDArray[Any]) -> SampleRange:
+    if picture.format == "PPM":  # Pillow has scaled it by its maxval
+        return WHOLE
+    if picture.format == "PNG":
+        bits = _significant_bits(data)
+        return SampleRange(0, 2**bits - 1) if bits and _is_unscaled(samples, bits) else WHOLE
+    tags = dict(getattr(picture, "tag_v2", {}))
+    declared = _declared(tags) or _of_type(picture, tags)
+    if declared is None:
+        if picture.mode == "I" and _first(tags, _BITS) == 16:
+            raise ImageProblem("signed 16-bit samples have no fixed value of black: save it with unsigned 8 or 16 bit")
+        raise ImageProblem("32-bit samples have no fixed range of brightness: save it with 8 or 16 bit")
+    inverted = _first(tags, _PHOTOMETRIC) == _WHITE_IS_ZERO
+    return SampleRange(declared.white, declared.black) if inverted else declared
+
+
+def _declared(tags: dict[int, Any]) -> SampleRange | None:
+    """By SMinSampleValue and SMaxSampleValue; MinSampleValue and MaxSampleValue are statistics by the standard (TIFF 6.0)."""
+    low, high = _first(tags, _SMALLEST), _first(tags, _LARGEST)
+    if high is None or not np.isfinite(high) or (low is not None and not np.isfinite(low)):
+        return None
+    return SampleRange(low or 0, high) if high > (low or 0) else None
+
+
+def _of_type(picture: pillow.Image, tags: dict[int, Any]) -> SampleRange | None:
+    if picture.mode in GREY_16:
+        return SampleRange(0, 4_095) if _first(tags, _BITS) == 12 else WHOLE
+    return None
+
+
+def _first(tags: dict[int, Any], tag: int) -> Any:
+    value = tags.get(tag)
+    return (value[0] if value else None) if isinstance(value, tuple) else value
+
+
+def _is_unscaled(samples: NDArray[Any], bits: int) -> bool:
+    """Whether 16-bit samples of so many significant bits lie at the bottom of the range.
+
+    The standard wants them scaled to the whole range, which leaves the low bits zero or repeats the high ones in them; some
+    programs write them as they are.
+    """
+    values = samples.astype(np.int64)
+    if bits >= 16 or values.max(initial=0) >= 2**bits:
+        return False
+    spare = 16 - bits
+    high = values >> spare
+    scaled = (high << spare, high << spare | high >> max(0, bits - spare), np.rint(high * (65_535 / (2**bits - 1))))
+    return not any((candidate == values).all() for candidate in scaled)
+
+
+def _significant_bits(data: bytes) -> int:
+    """What a PNG's sBIT chunk says of its first channel; 0 without one."""
+    for name, body in _chunks(data):
+        if name == b"sBIT" and body:
+            return body[0]
+    return 0
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks of a PNG file before its pixels."""
+    here = 8
+    while here + 8 <= len(data):
+        length, name = int.from_bytes(data[here : here + 4], "big"), data[here + 4 : here + 8]
+        if name in (b"PLTE", b"IDAT"):
+            return
+        yield name, data[here + 8 : here + 8 + length]
+        here += 12 + length
