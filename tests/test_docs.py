@@ -2,6 +2,8 @@
 
 import dataclasses
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,7 @@ def test_links_within_the_project_lead_to_a_file(page):
 def test_every_command_is_in_the_readme_or_the_docs():
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     names = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
-    assert len(names) == 13
+    assert len(names) == 14
     assert [name for name in names if f"foveola {name}" not in text] == []
 
 
@@ -91,3 +93,14 @@ def test_the_sites_examples_of_a_command_keep_their_lines(monkeypatch):
     assert examples_as_code("Text.\n\nfoveola runs\nfoveola runs here\n") == (
         "Text.\n\n    foveola runs\n    foveola runs here\n"
     )
+
+
+def test_the_readme_of_the_package_has_no_link_that_leads_nowhere(monkeypatch):
+    interface = types.ModuleType("hatchling.metadata.plugin.interface")
+    interface.MetadataHookInterface = object  # hatchling is there only while a wheel is built
+    monkeypatch.setitem(sys.modules, interface.__name__, interface)
+    monkeypatch.syspath_prepend(ROOT)
+    from hatch_build import without_relative_links
+
+    shown = without_relative_links((ROOT / "README.md").read_text("utf-8"))
+    assert [target for target in re.findall(r"\]\(([^)]+)\)", shown) if "://" not in target] == []

@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Train a network and use it": ("demo", "train", "predict", "evaluate", "explain"),
     "Know your data, compare ideas": ("check", "compare", "show-data", "filter"),
-    "Look things up": ("runs", "report", "show", "list"),
+    "Look things up": ("runs", "report", "show", "list", "course"),
 }
 """The headings of `foveola --help` and the commands below each, in the order in which a newcomer needs them."""
 

@@ -1,4 +1,4 @@
-"""Commands without a run: check, show-data, filter, show, list."""
+"""Commands without a run: check, show-data, filter, show, list, course."""
 
 from __future__ import annotations
 
@@ -210,3 +210,20 @@ def list_(
         say(f"{entry.name}: {entry.text}")
         for option in entry.options:
             say(f"    {option}")
+
+
+@command("foveola course my-course")
+def course(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New folder for the notebooks.")] = Path("course"),
+    json_: Json = False,
+) -> None:
+    """Write the course: six notebooks for Jupyter, example recipes and the documentation."""
+    written = workflows.write_course(folder)
+    if json_:
+        print_json({"notebooks": [str(path) for path in written]})
+        return
+    for path in written:
+        say(f"wrote {workflows.printable(str(path))}")
+    say(f"wrote {workflows.printable(str(folder / 'examples'))} and {workflows.printable(str(folder / 'docs'))}")
+    say("next  pip install jupyterlab")
+    say(f"      jupyter lab {as_typed(str(folder))}")

@@ -19,6 +19,7 @@ from foveola.workflows.answers import (
 )
 from foveola.workflows.checking import Checked, check
 from foveola.workflows.comparing import compare, data_and_recipes
+from foveola.workflows.course import write_course
 from foveola.workflows.explaining import Explained, explain
 from foveola.workflows.filtering import Filtered, filter
 from foveola.workflows.listings import SHOW_DEFAULTS, Entry, listing, runs, show
@@ -69,5 +70,6 @@ __all__ = [
     "suggest_size",
     "train",
     "with_interval",
+    "write_course",
     "write_predictions",
 ]
