@@ -192,7 +192,7 @@ def test_a_run_s_own_data_is_known_again_without_what_was_left_out(tmp_path, two
     root, fix = two_classes(10), tmp_path / "q.txt"
     fix.write_text("cats/1.png\n")
     run = fv.train(root, model="fast", epochs=1, size="16", exclude=fix, out=tmp_path / "run")
-    again, _ = fv.evaluate(run.path, root)
+    again = fv.evaluate(run.path, root)
     assert again.ids == run.evaluation.ids
 
 

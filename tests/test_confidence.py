@@ -91,7 +91,7 @@ def test_predict_evaluate_and_explain_give_the_same_calibrated_probabilities(run
     chances = softmax(run.evaluation.logits, run.calibration.temperature)
     answers = run.predict(files_of(run, hazy))
     assert np.abs(np.array([a.probabilities for a in answers]) - chances).max() < 1e-5
-    again, _ = workflows.evaluate(run.path, hazy)
+    again = workflows.evaluate(run.path, hazy)
     assert np.abs(again.probabilities - chances).max() < 1e-5
     found = fv.explain(run.path, files_of(run, hazy)[0], tmp_path / "why.png")
     assert found.probability == pytest.approx(answers[0].probability)
@@ -145,7 +145,7 @@ def test_an_old_run_opens_with_temperature_1_and_says_so(old, hazy):
     assert np.abs(answers[0].probabilities - softmax(run.evaluation.logits)[0]).max() < 1e-5
     page = workflows.report(old).read_text("utf-8")
     assert "made before probabilities were calibrated" in page
-    assert workflows.numbers_of(old, run.evaluation)["n_calibration"] == 0
+    assert fv.evaluate(old).to_json()["n_calibration"] == 0
 
 
 def test_an_old_run_can_t_abstain_and_says_what_to_do(old, hazy):
@@ -211,7 +211,7 @@ def not_counted(folder):
 
 def test_a_run_that_can_t_be_written_is_evaluated_and_it_is_said_that_nothing_was_counted(run, unwritable):
     before, told = (unwritable / "report.html").read_bytes(), []
-    found, _ = workflows.evaluate(unwritable, tell=told.append)
+    found = workflows.evaluate(unwritable, tell=told.append)
     assert found.accuracy == run.evaluation.accuracy
     assert told == [not_counted(unwritable)]
     assert workflows.openings(unwritable) == 1

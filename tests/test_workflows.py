@@ -87,6 +87,20 @@ def test_the_run_folder_holds_everything_and_nothing_half(run):
     ]
 
 
+def test_a_run_stands_for_its_folder_in_every_verb(run, stripes_folder, tmp_path):
+    picture = stripes_folder / "down" / "00.png"
+    assert fv.open_run(run).result == fv.open_run(str(run.path)).result == run.result
+    assert fv.predict(run, [picture])[0].label == fv.predict(str(run.path), [picture])[0].label
+    assert fv.report(run) == run.report
+    assert fv.explain(run, picture, tmp_path / "why.png").label == "down"
+
+
+def test_an_evaluation_is_shown_in_two_lines_at_most(run):
+    for found in (run.evaluation, fv.evaluate(run)):
+        assert "accuracy 100.0 % (95 % interval 75.8 to 100.0 %), n = 12, 2 classes: across, down" in repr(found)
+        assert len(repr(found)) < 160
+
+
 def test_a_run_opened_again_is_the_run_that_was_made(run):
     again = fv.open_run(run.path)
     assert again.result == run.result
@@ -122,7 +136,7 @@ def test_a_link_that_leads_nowhere_among_the_predicted_carries_its_reason(run, s
 
 
 def test_evaluating_on_the_runs_own_data_asks_only_the_pictures_it_kept_aside(run, stripes_folder):
-    found, _ = workflows.evaluate(run.path, stripes_folder)
+    found = workflows.evaluate(run.path, stripes_folder)
     assert sorted(found.ids) == sorted(run.evaluation.ids)
     assert found.accuracy == run.evaluation.accuracy
 
@@ -141,7 +155,7 @@ def test_the_runs_own_data_in_another_state_is_told_of(run, stripes_folder, tmp_
 
 def test_a_run_with_groups_knows_its_own_data(stripes_folder, tmp_path):
     run = train(stripes_folder, tmp_path / "run", settings={"data.group_by": r"(\d|broken|page)"})
-    found, _ = workflows.evaluate(run.path, stripes_folder)
+    found = workflows.evaluate(run.path, stripes_folder)
     assert sorted(found.ids) == sorted(run.evaluation.ids)
     assert run.environment["groups"]
 
@@ -160,8 +174,10 @@ def test_evaluating_on_other_data_matches_classes_by_name(run, stripes_folder, t
     shutil.copytree(stripes_folder / "down", other / "down")
     shutil.copytree(stripes_folder / "across", other / "across")
     (other / "across" / "00.png").unlink()
-    found, dataset = workflows.evaluate(run.path, other)
-    assert len(found) == len(dataset) == 59
+    found = fv.evaluate(run, other)
+    assert len(found) == found.files_used == 59
+    assert (found.data, found.files_found, found.files_ignored) == ("other", 62, 1)
+    assert [problem.file for problem in found.problems] == ["across/broken.jpg", "down/page.jpg"]
     assert found.accuracy >= 0.9
 
 
@@ -180,7 +196,7 @@ def flat_copy(stripes_folder, place):
 def test_evaluating_on_data_that_a_table_or_a_pattern_labels(run, stripes_folder, tmp_path, how):
     flat = flat_copy(stripes_folder, tmp_path / "flat")
     table, pattern = {"data.labels": str(tmp_path / "flat.csv")}, {"data.label_pattern": r"^(\w+)-"}
-    found, _ = workflows.evaluate(run.path, flat, settings=table if how == "table" else pattern)
+    found = workflows.evaluate(run.path, flat, settings=table if how == "table" else pattern)
     assert found.confusion.sum(axis=1).tolist() == [30, 30]
     assert found.accuracy >= 0.9
 
@@ -188,9 +204,9 @@ def test_evaluating_on_data_that_a_table_or_a_pattern_labels(run, stripes_folder
 def test_evaluating_leaves_out_what_a_list_names(run, stripes_folder, tmp_path):
     other = shutil.copytree(stripes_folder, tmp_path / "other")
     (tmp_path / "list.txt").write_text("across/00.png\ndown/07.png\n")
-    found, dataset = workflows.evaluate(run.path, other, settings={"data.exclude": str(tmp_path / "list.txt")})
+    found = workflows.evaluate(run.path, other, settings={"data.exclude": str(tmp_path / "list.txt")})
     assert len(found) == 58
-    assert {"across/00.png", "down/07.png"}.isdisjoint(dataset.ids)
+    assert {"across/00.png", "down/07.png"}.isdisjoint(found.ids)
 
 
 def test_options_for_other_data_without_any_are_refused(run):
@@ -393,7 +409,10 @@ def test_a_run_folder_that_is_not_one(verb, tmp_path):
 def test_a_run_folder_that_is_not_there(tmp_path):
     with pytest.raises(UsageError) as caught:
         fv.open_run(tmp_path / "none")
-    assert str(caught.value) == f"there is no run folder {tmp_path / 'none'}: foveola runs lists the runs"
+    assert str(caught.value) == (
+        f"there is no run {tmp_path / 'none'}: no folder has this name, and no run below runs has it in its path; "
+        "foveola runs lists the runs"
+    )
 
 
 def test_an_output_folder_in_use_is_refused_before_the_data_is_read(tmp_path):
@@ -513,7 +532,7 @@ def test_prediction_sends_pictures_through_the_chain_too(sharpened, stripes_fold
 
 
 def test_other_data_is_evaluated_through_the_chain(sharpened, stripes_folder):
-    found, _ = workflows.evaluate(sharpened.path, stripes_folder)
+    found = workflows.evaluate(sharpened.path, stripes_folder)
     np.testing.assert_allclose(found.logits, sharpened.evaluation.logits, atol=1e-4)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +16,10 @@ from foveola.errors import count
 
 if TYPE_CHECKING:
     from foveola.lab.inference import Prediction
+    from foveola.lab.run_folders import RunLine
 
 
-@command("foveola evaluate runs/...", "foveola evaluate runs/... other-photos")
+@command("foveola evaluate latest", "foveola evaluate latest other-photos")
 @reads_data
 def evaluate(
     run: RunPath,
@@ -31,18 +33,11 @@ def evaluate(
     """Measure a trained network: accuracy with its interval, loss, numbers per class."""
     from foveola.screen import Screen
 
-    notes: list[str] = []
+    run, notes = workflows.find_run(run), list[str]()
     with Screen() as screen:
-        found, dataset = workflows.evaluate(run, data, settings=reading, tell=notes.append, tick=screen.tick)
+        found = workflows.evaluate(run, data, settings=reading, tell=notes.append, tick=screen.tick)
     warn(notes)
-    numbers = {
-        "run": str(run),
-        "n_test": len(found),
-        **workflows.numbers_of(run, found),
-        "test_opened": workflows.openings(run),
-        "notes": notes,
-        **(workflows.count_files(dataset) if dataset is not None else {}),
-    }
+    numbers = found.to_json()
     if json_:
         print_json(numbers)
         return
@@ -61,19 +56,19 @@ def evaluate(
         for r in found.per_class
     ]
     table(("class", "precision", "recall (95 % interval)", "F1", "images"), rows, spare=("F1", "images", "precision"))
-    if dataset is not None:
-        say_problems([(p.file, p.reason) for p in dataset.problems], dataset.files_found)
-    if numbers["test_opened"] > 1:
+    if data is not None:
+        say_problems([(p.file, p.reason) for p in found.problems], found.files_found)
+    if found.test_opened > 1:
         say(
-            f"the run's test part has been opened {numbers['test_opened']:,} times: what is chosen by it makes its number "
+            f"the run's test part has been opened {found.test_opened:,} times: what is chosen by it makes its number "
             "say less about new pictures"
         )
 
 
 @command(
-    "foveola predict runs/... photo.jpg",
-    "foveola predict runs/... holiday/ --csv predictions.csv",
-    "foveola predict runs/... holiday/ --abstain 0.05",
+    "foveola predict latest photo.jpg",
+    "foveola predict latest holiday/ --csv predictions.csv",
+    "foveola predict latest holiday/ --abstain 0.05",
 )
 def predict(
     run: RunPath,
@@ -93,6 +88,7 @@ def predict(
     """Predict the class of images, with calibrated probabilities."""
     from foveola.screen import Screen
 
+    run = workflows.find_run(run)
     if csv_ is not None:
         workflows.refuse_taken(csv_)
     with Screen() as screen:
@@ -116,9 +112,9 @@ def predict(
 
 
 @command(
-    "foveola explain runs/... photo.jpg why.png",
-    "foveola explain runs/... photo.jpg maps --method feature_maps",
-    "foveola explain runs/... - kernels.png --method kernels",
+    "foveola explain latest photo.jpg why.png",
+    "foveola explain latest photo.jpg maps --method feature_maps",
+    "foveola explain latest - kernels.png --method kernels",
 )
 @reads_data
 def explain(
@@ -156,7 +152,7 @@ def explain(
     """Draw what a network sees: heat maps, feature maps, kernels, or a map of the test images."""
     from foveola.screen import Screen
 
-    notes: list[str] = []
+    run, notes = workflows.find_run(run), list[str]()
     with Screen() as screen:
         found = workflows.explain(
             run,
@@ -184,9 +180,10 @@ def explain(
         say(f"wrote {path}")
 
 
-@command("foveola report runs/...", "foveola report runs/... --open")
+@command("foveola report latest", "foveola report latest --open")
 def report(run: RunPath, open_: Open = False, json_: Json = False) -> None:
     """Rebuild the report.html of a run."""
+    run = workflows.find_run(run)
     path = workflows.report(run)
     print_json({"run": str(run), "report": str(path)}) if json_ else say(f"report  {path}")
     if open_:
@@ -198,15 +195,25 @@ def runs(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder that holds the runs.")] = Path("runs"),
     json_: Json = False,
 ) -> None:
-    """List the runs in a folder."""
+    """List the runs in a folder, the newest first."""
     found = workflows.runs(folder)
     if json_:
         print_json({"runs": [{**line._asdict(), "path": str(line.path)} for line in found]})
     elif not found:
         say(f"no runs below {folder}: foveola train makes one")
     else:
-        rows = [(str(r.path), r.status, r.data, r.model, _interval(r), _seconds(r.seconds)) for r in found]
-        table(("run", "status", "data", "model", "test accuracy", "time"), rows, spare=("time", "data", "status"))
+        table(
+            ("run", "date", "data", "images", "classes", "model", "test accuracy", "time"),
+            [_run_row(line) for line in found],
+            spare=("time", "classes", "images", "data"),
+        )
+
+
+def _run_row(line: RunLine) -> tuple[str, ...]:
+    images, classes = (f"{number:,}" if number else "" for number in (line.images, line.classes))
+    measured = _interval(line) if line.status == "finished" else line.status
+    date = datetime.fromisoformat(line.date).astimezone().strftime("%Y-%m-%d %H:%M")
+    return str(line.path), date, line.data, images, classes, line.model, measured, _seconds(line.seconds)
 
 
 def _answer(answer: Prediction, names: tuple[str, ...]) -> dict[str, Any]:

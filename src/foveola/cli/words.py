@@ -57,7 +57,13 @@ Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout; progress goes to stderr.")
 ]
 Open: TypeAlias = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
-RunPath: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
+RunPath: TypeAlias = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A finished run: its folder, a part of its name that no other run has, or latest.",
+    ),
+]
 Settings: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(

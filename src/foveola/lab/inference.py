@@ -101,9 +101,10 @@ def save_network(
     write_atomic(path, save(tensors, metadata))
 
 
-def load_network(run: Path) -> Network:
+def load_network(run: str | os.PathLike[str]) -> Network:
     """The network of a run. Raises UsageError when this is no finished run or its weights are damaged."""
-    path = open_run(run).path / "weights.safetensors"
+    run = open_run(run).path
+    path = run / "weights.safetensors"
     try:
         with safe_open(path, "pt") as file:
             meta = json.loads(file.metadata()["foveola"])

@@ -16,6 +16,7 @@ import contextlib
 import html
 import io
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +36,7 @@ from foveola.lab.looks import Looks
 from foveola.lab.openings import openings
 from foveola.lab.recipe import Recipe, compose, read_tables
 from foveola.lab.run_files import require_answers
+from foveola.lab.run_folders import find_run, read_result
 from foveola.learning.metrics import Evaluation
 from foveola.learning.rows import EpochRow, HeadRow
 from foveola.models.table import Row, Summary
@@ -179,6 +181,10 @@ class Run:
 
         return predict_paths(self.path, files, abstain=abstain)
 
+    def __fspath__(self) -> str:
+        """The run's folder: a `Run` can stand wherever a path is asked for."""
+        return str(self.path)
+
     def __repr__(self) -> str:
         return f"Run('{self.path}', {self.headline})"
 
@@ -193,17 +199,14 @@ class Run:
         return f"<p><b>foveola run</b>: {html.escape(self.headline)}<br>report: <code>{path}</code></p>"
 
 
-def open_run(path: Path) -> Run:
-    """Open a finished run. Raises UsageError when there is no folder, when it is no run, or not a finished one."""
-    advice = "foveola runs lists the runs"
-    if not path.is_dir():
-        raise UsageError(f"there is no run folder {path}: {advice}")
-    if not (path / "recipe.toml").is_file():
-        raise UsageError(f"{path} is not a run folder: it has no recipe.toml; {advice}")
-    if not (path / "result.json").is_file():
-        raise UsageError(f"the run {path} is not finished: it has no result.json; train again")
-    try:
-        result = json.loads((path / "result.json").read_text("utf-8"))
-    except ValueError:
-        raise DamagedRunError(f"the run {path} is damaged: its result.json can't be read; train again") from None
-    return Run(path, result)
+def open_run(run: str | os.PathLike[str]) -> Run:
+    """Open a finished run: by its folder, a folder that holds exactly one run, a unique part of its name, or "latest".
+
+    Names are looked for below the folder `runs`. A `Run` is given back as it is on the disk now.
+
+    Raises UsageError where no finished run is meant, or more than one.
+
+        run = fv.open_run("latest")
+    """
+    path = find_run(run)
+    return Run(path, read_result(path))

@@ -42,7 +42,7 @@ class ClassNumbers(NamedTuple):
     recall_high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """The answers of a network to one part of the data.
 
@@ -59,6 +59,14 @@ class Evaluation:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        low, high, _ = self.interval
+        shown = ", ".join(self.class_names[:4]) + (", ..." if len(self.class_names) > 4 else "")
+        return (
+            f"{type(self).__name__}(accuracy {100 * self.accuracy:.1f} % (95 % interval {100 * low:.1f} to "
+            f"{100 * high:.1f} %), n = {len(self):,}, {len(self.class_names):,} classes: {shown})"
+        )
 
     @cached_property
     def probabilities(self) -> Floats:

@@ -10,7 +10,6 @@ from foveola.workflows.answers import (
     class_names,
     evaluate,
     headline,
-    numbers_of,
     openings,
     predict,
     refuse_taken,
@@ -22,7 +21,7 @@ from foveola.workflows.comparing import compare, data_and_recipes
 from foveola.workflows.course import write_course
 from foveola.workflows.explaining import Explained, explain
 from foveola.workflows.filtering import Filtered, filter
-from foveola.workflows.listings import SHOW_DEFAULTS, Entry, listing, runs, show
+from foveola.workflows.listings import SHOW_DEFAULTS, Entry, find_run, listing, runs, show
 from foveola.workflows.material import Data, count_files, open_data, printable, suggest_size
 from foveola.workflows.showing import show_data
 from foveola.workflows.training import demo, reading, train
@@ -51,9 +50,9 @@ __all__ = [
     "evaluate",
     "explain",
     "filter",
+    "find_run",
     "headline",
     "listing",
-    "numbers_of",
     "open_data",
     "openings",
     "percent",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import os
 import warnings
@@ -16,14 +17,19 @@ from foveola.workflows.material import Data, open_as, printable
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
+    from foveola.lab.card import DataCard
     from foveola.lab.inference import Prediction
+    from foveola.lab.measurement import Measurement
     from foveola.lab.runs import Run
     from foveola.learning.metrics import Evaluation
 
 
 def warn(line: str) -> None:
-    """A Python warning: the `Tell` of a verb that somebody calls who gave it none, for what must not go unheard."""
-    warnings.warn(line, stacklevel=4)
+    """A Python warning at the caller's line: the `Tell` of a verb that is called without one."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "foveola":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(line, stacklevel=level)
 
 
 def predict(
@@ -38,9 +44,12 @@ def predict(
     abstain: the share of pictures, 0..1, that may be answered wrongly, such as 0.05; where the network can't keep to it the
     label is "" (don't know), and `label_set` has the classes that are left. It holds for pictures drawn as the run's were.
     """
+    from foveola.lab.run_folders import find_run
+
+    run = find_run(run)  # refused before torch is imported
     from foveola.lab.inference import predict_paths
 
-    return predict_paths(Path(run), paths, abstain=abstain, tick=tick)
+    return predict_paths(run, paths, abstain=abstain, tick=tick)
 
 
 def abstained(run: str | os.PathLike[str], error: float) -> Mapping[str, Any]:
@@ -48,7 +57,7 @@ def abstained(run: str | os.PathLike[str], error: float) -> Mapping[str, Any]:
     from foveola.lab.confidence import abstention_numbers
     from foveola.lab.runs import open_run
 
-    opened = open_run(Path(run))
+    opened = open_run(run)
     calibration = opened.calibration
     assert calibration is not None, "`predict` has refused a run without"
     return abstention_numbers(calibration.abstention(opened.evaluation, error), len(calibration))
@@ -61,7 +70,7 @@ def evaluate(
     settings: Mapping[str, object] | None = None,
     tell: Tell = warn,
     tick: Tick = no_tick,
-) -> tuple[Evaluation, Dataset | None]:
+) -> Measurement:
     """A run's answers to its own test part, or to all pictures of other data; classes are matched by name.
 
     Of data with parts of its own only the test part is asked; of the very data that the run was trained on, only the
@@ -70,31 +79,47 @@ def evaluate(
     of data that seems to be the run's own and has changed since: some of its pictures were learned from.
 
     settings: how to read `data`, such as {"data.labels": "table.csv"}.
+
+        found = fv.evaluate(run, "other-photos")
+        found.accuracy, found.interval, found.files_used
     """
+    from foveola.lab.measurement import Measurement
     from foveola.lab.runs import open_run
 
-    opened = open_run(Path(run))
+    opened, notes = open_run(run), list[str]()
+    about: Dataset | DataCard
     if data is None:
         _require_no_settings(settings)
-        open_test_part(opened, "evaluate", tell)
-        return opened.evaluation, None
+        open_test_part(opened, "evaluate", notes.append)
+        found, about = opened.evaluation, opened.card
+    else:
+        found, about = _answers_to(opened, data, settings, notes.append, tick)
+    for line in notes:
+        tell(line)
+    return Measurement.of(opened, found, about, notes)
+
+
+def _answers_to(
+    run: Run, data: Data, settings: Mapping[str, object] | None, tell: Tell, tick: Tick
+) -> tuple[Evaluation, Dataset]:
+    """The run's answers to other data, or to the pictures of its own data that it kept aside; and that data."""
     from foveola.data.filtered import filtered
     from foveola.data.prepare import prepare
     from foveola.lab.inference import load_network, logits, match_classes
     from foveola.learning.metrics import Evaluation
 
-    network = load_network(opened.path)
-    dataset = as_trained(opened, open_as(data, settings, tick))
+    network = load_network(run.path)
+    dataset = as_trained(run, open_as(data, settings, tick))
     match_classes(dataset, network.class_names)  # strangers are refused before minutes of decoding
     prepared = filtered(prepare(dataset, network.size, network.resize, tick=tick), network.chain, tick=tick)
     labels = match_classes(prepared.dataset, network.class_names)
-    rows = unseen(opened, prepared.dataset)
+    rows = unseen(run, prepared.dataset)
     ids = tuple(prepared.dataset.ids[i] for i in rows)
-    if prepared.dataset.fingerprint == opened.card.fingerprint:
-        open_test_part(opened, "evaluate", tell)
-    elif _seems_its_own(opened, prepared.dataset):
+    if prepared.dataset.fingerprint == run.card.fingerprint:
+        open_test_part(run, "evaluate", tell)
+    elif _seems_its_own(run, prepared.dataset):
         tell(
-            f"{prepared.dataset.name} has most of the files that {opened.path} was tested on, by name, and is not what it "
+            f"{prepared.dataset.name} has most of the files that {run.path} was tested on, by name, and is not what it "
             "was: if it is the run's own data, changed or labelled anew, most of it was learned from, and these numbers "
             "flatter it"
         )
@@ -143,20 +168,12 @@ def _reason(problem: Exception) -> str:
     return (getattr(cause, "strerror", None) or str(cause) or type(cause).__name__).lower()
 
 
-def numbers_of(run: str | os.PathLike[str], found: Evaluation) -> Mapping[str, Any]:
-    """The numbers of an evaluation of a run and of its confidence, under the names of `result.json`."""
-    from foveola.lab.confidence import Confidence
-    from foveola.lab.run_files import numbers_of as measured
-    from foveola.lab.runs import open_run
-
-    return {**measured(found), **Confidence(found, open_run(Path(run)).calibration).numbers()}
-
-
 def openings(run: str | os.PathLike[str]) -> int:
     """How often the test part of a run was opened by now."""
     from foveola.lab.openings import openings as counted
+    from foveola.lab.run_folders import find_run
 
-    return counted(Path(run))
+    return counted(find_run(run))
 
 
 def as_trained(run: Run, dataset: Dataset) -> Dataset:
@@ -199,7 +216,7 @@ def class_names(run: str | os.PathLike[str]) -> tuple[str, ...]:
     """The classes of a run, in the order of its probabilities."""
     from foveola.lab.runs import open_run
 
-    return open_run(Path(run)).card.class_names
+    return open_run(run).card.class_names
 
 
 def refuse_taken(path: Path) -> None:
@@ -251,6 +268,6 @@ def report(run: str | os.PathLike[str]) -> Path:
     from foveola.report.pages import render
     from foveola.store import write_atomic
 
-    opened = open_run(Path(run))
+    opened = open_run(run)
     write_atomic(opened.report, render(opened))
     return opened.report

@@ -90,7 +90,7 @@ def explain(
         raise UsageError(unknown("layout", how, ("tsne", "pca")))
     to_folder = method == "feature_maps" and not stage
     _require_free(out, to_folder)
-    opened = open_run(Path(run))
+    opened = open_run(run)
     network = load_network(opened.path)
     if label is not None and label not in network.class_names:
         raise UsageError(unknown("class", label, network.class_names))

@@ -74,7 +74,14 @@ def _written(value: object) -> str:
 
 
 def runs(base: str | os.PathLike[str] = "runs") -> list[RunLine]:
-    """The runs below a folder, finished or not."""
+    """The runs below a folder, finished or not, the newest first."""
     from foveola.lab.run_folders import list_runs
 
     return list_runs(Path(base))
+
+
+def find_run(run: str | os.PathLike[str]) -> Path:
+    """The folder of the finished run that is meant: see `foveola.open_run`."""
+    from foveola.lab.run_folders import find_run as find
+
+    return find(run)

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,6 +154,7 @@ def _conclude(session: Session, clock: Clock) -> Run:
         "budget_seconds": clock.budget,
         "predicted_seconds": clock.predicted,
         "seconds": time.monotonic() - clock.started,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     run = Run(session.folder, result)
     write_atomic(run.report, render(run))

@@ -1,0 +1,71 @@
+"""What `evaluate` found: the answers, the data that was measured, and what the run knows about its probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from foveola.data.dataset import Dataset, Problem
+from foveola.lab.calibration import Calibration
+from foveola.lab.card import DataCard
+from foveola.lab.confidence import Confidence
+from foveola.lab.run_files import numbers_of
+from foveola.lab.runs import Run
+from foveola.learning.metrics import Evaluation
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Measurement(Evaluation):
+    """An `Evaluation` of a run on a data set, with everything that `foveola evaluate` prints.
+
+    run: the run's folder; data: the data set's name; files_found, files_used, files_ignored and problems: how the files of
+    that data set add up; calibration: the run's held-out answers, None for a run from before they were kept; test_opened:
+    how often the run's test part has been opened by now; notes: what a reader of the numbers must know.
+
+        found = fv.evaluate("latest", "other-photos")
+        found.accuracy, found.interval, found.per_class
+    """
+
+    run: Path
+    data: str
+    files_found: int
+    files_used: int
+    files_ignored: int
+    problems: tuple[Problem, ...] = ()
+    calibration: Calibration | None = None
+    test_opened: int = 1
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, run: Run, answers: Evaluation, data: Dataset | DataCard, notes: Sequence[str]) -> Measurement:
+        """The measurement that these answers of a run to this data make."""
+        return cls(
+            **{field.name: getattr(answers, field.name) for field in fields(answers)},
+            run=run.path,
+            data=data.name,
+            files_found=data.files_found,
+            files_used=data.files_used if isinstance(data, DataCard) else len(data),
+            files_ignored=data.files_ignored,
+            problems=data.problems,
+            calibration=run.calibration,
+            test_opened=run.test_opened,
+            notes=tuple(notes),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What `foveola evaluate --json` prints."""
+        return {
+            "run": str(self.run),
+            "data": self.data,
+            "n_test": len(self),
+            **numbers_of(self),
+            **Confidence(self, self.calibration).numbers(),
+            "test_opened": self.test_opened,
+            "notes": list(self.notes),
+            "files_found": self.files_found,
+            "files_used": self.files_used,
+            "files_ignored": self.files_ignored,
+            "problems": [{"file": problem.file, "reason": problem.reason} for problem in self.problems],
+        }
