@@ -2,6 +2,11 @@
 
 import io
 import os
+
+# Before torch is imported: with a fixed number of threads no result depends on what else the computer does. One thread is
+# also the fastest for images this small, and never waits for another one while other programs use the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import cv2

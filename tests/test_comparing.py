@@ -1,9 +1,7 @@
 """The verb `compare`: arms over the same seeds, continued where it was, and every way it is refused."""
 
 import html
-import itertools
 import json
-import os
 import re
 import shlex
 import shutil
@@ -437,7 +435,7 @@ def test_a_folder_with_anything_else_is_refused(folder, tmp_path):
 
 def sessions(folder, tmp_path, arms, seed=3):
     """Planned runs of these arms with one seed."""
-    trials = Trials.open(folder, [parse_arm(arm) for arm in arms], SMALL, tmp_path / "runs", 1, lambda *_: None)
+    trials = Trials.open(folder, [parse_arm(arm) for arm in arms], SMALL, tmp_path / "runs", 1, 0, lambda *_: None)
     return [trials.session(arm, seed)[0] for arm in trials.arms]
 
 
@@ -688,18 +686,31 @@ def test_each_run_is_told_when_it_is_done_and_not_with_its_seed(folder, tmp_path
     assert before == [1, 2, 3]  # the first line is the warning of few seeds
 
 
-def test_runs_side_by_side_are_those_of_one_after_the_other(folder, tmp_path, cache):
-    """The same runs in processes of their own; with one thread each they are the same to the last bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
-    try:
-        one = fv.compare(folder, ARMS[:2], seeds=2, settings=SMALL, runs=tmp_path / "one", jobs=1)
-    finally:
-        torch.set_num_threads(threads)
-    other = fv.compare(folder, ARMS[:2], seeds=2, settings=SMALL, runs=tmp_path / "other", jobs=2)
-    assert [[run.seed for run in row] for row in other.runs] == [[0, 1], [0, 1]]
-    for mine, theirs in zip(itertools.chain(*one.runs), itertools.chain(*other.runs), strict=True):
-        np.testing.assert_array_equal(mine.evaluation.logits, theirs.evaluation.logits)
+def test_a_run_is_the_same_however_many_seeds_there_are_and_however_many_go_at_a_time(folder, tmp_path):
+    alone = fv.compare(folder, ARMS[:2], seeds=[1], settings=SMALL, runs=tmp_path / "alone", jobs=1)
+    several = fv.compare(folder, ARMS[:2], seeds=2, settings=SMALL, runs=tmp_path / "several", jobs=2)
+    assert [[run.seed for run in row] for row in several.runs] == [[0, 1], [0, 1]]
+    for mine, theirs in zip(alone.runs, several.runs, strict=True):
+        assert mine[0].result["threads"] == theirs[1].result["threads"]
+        np.testing.assert_array_equal(mine[0].evaluation.logits, theirs[1].evaluation.logits)
+
+
+def test_every_run_of_a_comparison_has_the_number_of_threads_that_was_asked_for(folder, tmp_path):
+    options = {"seeds": 1, "settings": SMALL, "runs": tmp_path, "jobs": 1}
+    one = fv.compare(folder, ARMS[:2], threads=1, **options)
+    two = fv.compare(folder, ARMS[:2], threads=2, **options)
+    assert [run.result["threads"] for row in two.runs for run in row] == [[2], [2]]
+    assert {run.path for row in one.runs for run in row}.isdisjoint({run.path for row in two.runs for run in row})
+    again = fv.compare(folder, ARMS[:2], threads=1, **options)
+    assert [run.path for row in again.runs for run in row] == [run.path for row in one.runs for run in row]
+
+
+def test_a_run_whose_number_of_threads_changed_on_the_way_is_trained_again(folder, tmp_path):
+    options = {"seeds": 1, "settings": SMALL, "runs": tmp_path, "jobs": 1, "threads": 1}
+    path = fv.compare(folder, ARMS[:2], **options).runs[0][0].path
+    result = json.loads((path / "result.json").read_text())
+    (path / "result.json").write_text(json.dumps({**result, "threads": [2, 1]}))
+    assert fv.compare(folder, ARMS[:2], **options).runs[0][0].path != path
 
 
 def test_a_network_of_the_users_own_does_not_go_to_other_processes(folder, tmp_path, monkeypatch):
@@ -754,7 +765,7 @@ def test_pictures_of_the_page_are_those_of_their_names_where_files_are_left_out(
         [parse_arm("plain"), parse_arm("slow: fit.lr_peak=0.1")],
         {**SMALL, "data.exclude": str(listed), "data.size": "16x16"},
     )
-    trials = Trials.open(own, arms, common, tmp_path / "runs", 1, lambda *_: None)
+    trials = Trials.open(own, arms, common, tmp_path / "runs", 1, 0, lambda *_: None)
     trials.first(0)
     for name in ("dark/02.png", "light/29.png"):
         expected = np.asarray(pillow.open(own / name))

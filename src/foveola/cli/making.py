@@ -9,7 +9,20 @@ import typer
 
 from foveola import workflows
 from foveola.cli.printing import open_page, print_json, print_run, say, table
-from foveola.cli.words import DATA, GroupBy, Json, Open, Out, Reading, Seed, Settings, command, reads_data, settings_of
+from foveola.cli.words import (
+    DATA,
+    GroupBy,
+    Json,
+    Open,
+    Out,
+    Reading,
+    Seed,
+    Settings,
+    Threads,
+    command,
+    reads_data,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from foveola.lab.comparison import Comparison
@@ -88,6 +101,7 @@ def train(
         str | None, typer.Option(metavar="TYPE", help="auto, float32 or bfloat16. [default: auto]")
     ] = None,
     set_: Settings = None,
+    threads: Threads = None,
     out: Out = None,
     runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder that collects the runs.")] = Path("runs"),
     open_: Open = False,
@@ -112,7 +126,7 @@ def train(
     with Screen() as screen:
         run = workflows.train(
             data, model=model, epochs=epochs, size=size, chain=chain, budget=budget, seed=seed, recipe=recipe,
-            settings=settings, out=out, runs=runs, watch=screen.watch,
+            settings=settings, out=out, runs=runs, threads=threads, watch=screen.watch,
         )  # fmt: skip
     print_run(run, json_, open_)
 
@@ -122,6 +136,7 @@ def demo(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for the images and the run.")] = Path("demo"),
     epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the training images.")] = 12,
     seed: Seed = 0,
+    threads: Threads = None,
     out: Out = None,
     open_: Open = False,
     json_: Json = False,
@@ -130,7 +145,7 @@ def demo(
     from foveola.screen import Screen
 
     with Screen() as screen:
-        run = workflows.demo(folder, epochs=epochs, seed=seed, out=out, watch=screen.watch)
+        run = workflows.demo(folder, epochs=epochs, seed=seed, out=out, threads=threads, watch=screen.watch)
     print_run(run, json_, open_)
 
 
@@ -183,9 +198,15 @@ def compare(
     jobs: Annotated[
         int,
         typer.Option(
-            metavar="N", help="How many runs to train at once. [default: 2 where it is faster]", show_default=False
+            metavar="N",
+            help="How many runs to train at once. [default: up to 4, as the cores allow]",
+            show_default=False,
         ),
     ] = 0,
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Threads of each run. [default: one for every four cores, at least one]"),
+    ] = None,
     set_: Settings = None,
     runs: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder that collects the runs. Finished runs there are used again.")
@@ -216,6 +237,7 @@ def compare(
             data, [*recipes, *(arm or [])], seeds=seeds,
             settings={key: value for key, value in common.items() if value is not None}, question=question or (),
             allow=allow or (), margin=margin, precision=precision, budget=budget, runs=runs, out=out, jobs=jobs,
+            threads=threads,
             tell=lambda line: screen.tell(workflows.printable(line)), tick=screen.bar, progress=screen.runs,
         )  # fmt: skip
     if json_:

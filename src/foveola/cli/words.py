@@ -75,6 +75,13 @@ Seed: TypeAlias = Annotated[
     int,
     typer.Option(metavar="N", help="Random seed of the split, the first weights, the order and the augmentation."),
 ]
+Threads: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Compute with exactly N threads. [default: all cores, and fewer while other programs need them]",
+    ),
+]
 Out: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Folder for this run. It must be new or empty.")
 ]

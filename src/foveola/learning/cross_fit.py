@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.learning.linear import FIRM, Features, Floats, Problem, standardised
+from foveola.learning.threads import Pace
 from foveola.types import Labels, Rows
 
 _COLUMNS = 100  # folds x classes at once: the sums of 10,000 rows then take 8 MB
@@ -53,7 +54,9 @@ class _Folds:
         start = Problem(self.values, self.labels, self.classes).start()
         flat = np.tile(start.ravel(), self.shares.shape[1])
         options = {"maxcor": 10, "gtol": tolerance * min(strength, FIRM), "ftol": 0.0, "maxiter": 1000, "maxfun": 1500}
-        found = minimize(self.objective, flat, (strength,), "L-BFGS-B", jac=True, options=options)
+        with Pace() as pace:
+            objective = pace.each(self.objective)
+            found = minimize(objective, flat, (strength,), "L-BFGS-B", jac=True, options=options)
         return np.asarray(found.x, np.float64).reshape(-1, *start.shape)
 
     def objective(self, flat: Floats, strength: float) -> tuple[float, Floats]:

@@ -27,6 +27,7 @@ from foveola.learning.groups import make_optimizer
 from foveola.learning.memory import keep_freed_memory
 from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, Row, StepRow
+from foveola.learning.threads import Pace
 from foveola.models.convolve import own_convolutions
 
 
@@ -50,30 +51,33 @@ def fit(
     assert isinstance(spec.epochs, int), "the recipe's 'auto' is resolved before training"
     stepper = Stepper(model, spec, device, dtype)
     step, shown = 0, 0
-    for epoch in range(1, spec.epochs + 1):
-        n = pictures(epoch) if pictures else train.epoch_size
-        steps = train.steps(n)
-        total = step + steps * (spec.epochs + 1 - epoch)
-        started = time.monotonic()
-        loss_sum = torch.zeros((), dtype=torch.float64)
-        right = torch.zeros((), dtype=torch.int64)
-        model.train()
-        for number, (images, labels) in enumerate(train.window(shown, n)):
-            step += 1
-            done = ((epoch - 1) * steps + number) / (spec.epochs * steps)
-            lr = spec.lr_peak * schedule(spec, done)
-            value, logits = stepper.take(images, labels, lr, scale(spec, done), (seed, epoch, number))
-            if not math.isfinite(value):
-                raise DivergedError(_blame(spec, dtype, value, epoch, step))
-            loss_sum += value * len(labels)
-            right += (logits.argmax(dim=1).cpu() == labels).sum()
-            yield StepRow(epoch, step, total, value)
-        trained, shown = time.monotonic(), shown + n
-        on_val = _measure(model, val, device, dtype)
-        if not math.isfinite(on_val[0]):  # the last step made it so, and no step's loss has seen it
-            raise DivergedError(_blame(spec, dtype, on_val[0], epoch, step))
-        seconds = time.monotonic() - started, time.monotonic() - trained
-        yield EpochRow(epoch, step, float(loss_sum) / n, int(right) / n, *on_val, lr, *seconds)
+    with Pace(device.type) as pace:
+        for epoch in range(1, spec.epochs + 1):
+            n = pictures(epoch) if pictures else train.epoch_size
+            steps = train.steps(n)
+            total = step + steps * (spec.epochs + 1 - epoch)
+            started = time.monotonic()
+            loss_sum = torch.zeros((), dtype=torch.float64)
+            right = torch.zeros((), dtype=torch.int64)
+            model.train()
+            for number, (images, labels) in enumerate(train.window(shown, n)):
+                step += 1
+                done = ((epoch - 1) * steps + number) / (spec.epochs * steps)
+                lr = spec.lr_peak * schedule(spec, done)
+                share = scale(spec, done)
+                with pace.unit(images.numel() * share**2):
+                    value, logits = stepper.take(images, labels, lr, share, (seed, epoch, number))
+                if not math.isfinite(value):
+                    raise DivergedError(_blame(spec, dtype, value, epoch, step))
+                loss_sum += value * len(labels)
+                right += (logits.argmax(dim=1).cpu() == labels).sum()
+                yield StepRow(epoch, step, total, value)
+            trained, shown = time.monotonic(), shown + n
+            on_val = _measure(model, val, device, dtype)
+            if not math.isfinite(on_val[0]):  # the last step made it so, and no step's loss has seen it
+                raise DivergedError(_blame(spec, dtype, on_val[0], epoch, step))
+            seconds = time.monotonic() - started, time.monotonic() - trained
+            yield EpochRow(epoch, step, float(loss_sum) / n, int(right) / n, *on_val, lr, *seconds)
 
 
 @dataclass

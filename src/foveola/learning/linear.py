@@ -19,6 +19,7 @@ from torch import nn
 
 from foveola.errors import DivergedError
 from foveola.learning.rows import HeadRow
+from foveola.learning.threads import Pace
 from foveola.types import Labels
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -121,7 +122,9 @@ class Problem:
         from scipy.optimize import minimize
 
         options = {"maxcor": _MEMORY, "gtol": steepest, "ftol": 0.0, "maxiter": 1000, "maxfun": 1500}
-        found = minimize(self.objective, start.ravel(), (strength,), "L-BFGS-B", jac=True, options=options)
+        with Pace() as pace:
+            objective = pace.each(self.objective)
+            found = minimize(objective, start.ravel(), (strength,), "L-BFGS-B", jac=True, options=options)
         return np.asarray(found.x, np.float64).reshape(start.shape)
 
     def objective(self, flat: Floats, strength: float) -> tuple[float, Floats]:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from foveola.learning.device import mixed
 from foveola.learning.memory import keep_freed_memory
+from foveola.learning.threads import Pace
 
 
 class Views(NamedTuple):
@@ -91,11 +92,12 @@ def outputs(
     training = model.training
     model.eval()
     try:
-        for images, _ in batches:
-            with torch.inference_mode(), mixed(device, dtype):
-                images = images.to(device)
-                out = torch.cat([read(part) for part in parts(images.flip(3) if mirrored else images, at_once)])
-            yield out.float().cpu().numpy()
+        with Pace(device.type) as pace:
+            for images, _ in batches:
+                with pace.unit(len(images)), torch.inference_mode(), mixed(device, dtype):
+                    images = images.to(device)
+                    out = torch.cat([read(part) for part in parts(images.flip(3) if mirrored else images, at_once)])
+                yield out.float().cpu().numpy()
     finally:
         model.train(training)
 

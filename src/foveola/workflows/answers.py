@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import DamagedRunError, ResourceError, UsageError
+from foveola.learning.threads import adapting
 from foveola.types import Tell, Tick, no_tick
 from foveola.workflows.material import Data, open_as, printable
 
@@ -32,6 +33,7 @@ def warn(line: str) -> None:
     warnings.warn(line, stacklevel=level)
 
 
+@adapting()
 def predict(
     run: str | os.PathLike[str],
     paths: Iterable[str | os.PathLike[str]],
@@ -63,6 +65,7 @@ def abstained(run: str | os.PathLike[str], error: float) -> Mapping[str, Any]:
     return abstention_numbers(calibration.abstention(opened.evaluation, error), len(calibration))
 
 
+@adapting()
 def evaluate(
     run: str | os.PathLike[str],
     data: Data | None = None,

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import UsageError, count
+from foveola.learning.threads import adapting, require_threads
 from foveola.types import Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.material import Data
 from foveola.workflows.pacing import Pace
@@ -37,6 +38,7 @@ def compare(
     runs: str | os.PathLike[str] = "runs",
     out: str | os.PathLike[str] | None = None,
     jobs: int = 0,
+    threads: int | None = None,
     tell: Tell = tell_nobody,
     tick: Tick = no_tick,
     progress: Progress = shown_to_nobody,
@@ -49,7 +51,9 @@ def compare(
     weights, order and augmentation are the same pair by pair. question: the settings that may differ (what the arms name);
     allow: what may differ besides. margin: the difference, in points, below which nobody cares. precision: the half-width
     that is wanted, in points: after two seeds it is said how many that takes. budget: how long all may take; it ends after
-    the last pair that fits. jobs: how many runs go side by side, each with its share of the cores (0: two, where that pays).
+    the last pair that fits. threads: with how many threads each run is trained (by default one for every four cores, at least
+    one); runs with another number are not taken as finished, since their last bits differ. jobs: how many runs go at a time
+    (0: as many as the cores allow, up to four, where that pays).
 
     Runs that are there already, finished, under `runs` are not repeated, so an interrupted comparison goes on. The page and
     its numbers go to the folder `out`, else to one below `runs`: written anew whenever a seed is done (or several, side by
@@ -60,23 +64,36 @@ def compare(
     """
     from foveola.lab.arms import require_arms, require_fair
 
+    require_threads(threads)
     started = monotonic()
     parsed, wanted = [_arm(arm) for arm in arms], parse_seeds(seeds)
     _require_points(margin, precision)
     require_arms(parsed)
-    trials = Trials.open(data, parsed, settings or {}, Path(runs), jobs, tick, tell)
+    trials = Trials.open(data, parsed, settings or {}, Path(runs), jobs, threads or 0, tick, tell)
     recipes = trials.recipes(wanted[0])
     fair = require_fair(parsed, recipes, question, allow)
     folder, about = _folder(trials, recipes, Path(runs), out)
-    pace = Pace.of(budget, started, trials, wanted[0])
     trials.settle(len(wanted))
     for line in (*_warnings(fair, len(wanted)), *_changed(about, folder, Path(runs))):
         tell(f"warning: {line}")
     known = _read(folder / "comparison.json").get("seeds", []) if (folder / "comparison.json").is_file() else []
-    series = Series(
-        parsed, wanted, trials, pace, fair, margin, precision, folder, about, set(known), tell=tell, progress=progress
-    )
-    return series.run()
+    with adapting(trials.threads):
+        pace = Pace.of(budget, started, trials, wanted[0])
+        series = Series(
+            parsed,
+            wanted,
+            trials,
+            pace,
+            fair,
+            margin,
+            precision,
+            folder,
+            about,
+            set(known),
+            tell=tell,
+            progress=progress,
+        )
+        return series.run()
 
 
 def _warnings(fair: Fair, seeds: int) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveola.errors import ImageProblem, UsageError, unknown
+from foveola.learning.threads import adapting
 from foveola.types import Tell, Tick, no_tick
 from foveola.workflows import explanation_figures as figures
 from foveola.workflows.answers import warn
@@ -36,6 +37,7 @@ class Explained:
     probability: float = 0.0
 
 
+@adapting()
 def explain(
     run: str | os.PathLike[str],
     picture: str | os.PathLike[str],

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveola.lab.progress import Plan, Watch
+from foveola.learning.threads import adapting, current
 from foveola.workflows.material import Data, printable
 from foveola.workflows.planning import Clock, plan_run
 
@@ -33,6 +34,7 @@ def train(
     settings: Mapping[str, object] | None = None,
     out: str | os.PathLike[str] | None = None,
     runs: str | os.PathLike[str] = "runs",
+    threads: int | None = None,
     watch: Watch | None = None,
 ) -> Run:
     """Train a classifier on `data`, measure it on a test part it never saw, write a report; give the Run.
@@ -43,7 +45,8 @@ def train(
     `foveola.check` writes it. recipe: a TOML file; model, epochs, size, chain and
     `settings` ({"fit.lr_peak": 0.01}) go before it. The run goes to the folder `out`, else to one below `runs`. budget:
     how long all of it may take, "5m" or seconds, in place of epochs: a few steps are measured, then network and epochs
-    are chosen so as to fill it.
+    are chosen so as to fill it. threads: compute with exactly this many; by default with all cores, and with fewer while
+    other programs use the computer. Only a run with one number of threads from beginning to end can be repeated exactly.
 
     Raises UsageError, DataError or ResourceError, each with one sentence that says what to do.
 
@@ -54,24 +57,25 @@ def train(
     watch = watch or Watch()
     watch.tell(reading(data))
     clock = Clock(started, budget=budget)
-    session = plan_run(
-        data,
-        settings={
-            "data.size": size,
-            "data.chain": chain,
-            "data.exclude": None if exclude is None else os.fspath(exclude),
-            "model.name": model,
-            "fit.epochs": epochs,
-            **(settings or {}),
-        },
-        seed=seed,
-        recipe=recipe,
-        out=out,
-        runs=runs,
-        tick=watch.tick,
-        clock=clock,
-    )
-    return run_session(session, clock, watch)
+    with adapting(threads, watch.tell):
+        session = plan_run(
+            data,
+            settings={
+                "data.size": size,
+                "data.chain": chain,
+                "data.exclude": None if exclude is None else os.fspath(exclude),
+                "model.name": model,
+                "fit.epochs": epochs,
+                **(settings or {}),
+            },
+            seed=seed,
+            recipe=recipe,
+            out=out,
+            runs=runs,
+            tick=watch.tick,
+            clock=clock,
+        )
+        return run_session(session, clock, watch)
 
 
 def reading(data: Data | None) -> str:
@@ -81,9 +85,15 @@ def reading(data: Data | None) -> str:
 
 
 def run_session(session: Session, clock: Clock, watch: Watch) -> Run:
-    """Make the run's folder, train, measure, report. An interrupt names the folder that is left unfinished."""
+    """Make the run's folder, train, measure, report. An interrupt names the folder that is left unfinished.
+
+    Call it within `adapting`, which decides the number of threads.
+    """
     from foveola.store import new_folder
 
+    threads = current()
+    assert threads is not None, "verbs train within `adapting`"
+    threads.start_list()
     new_folder(session.folder)
     try:
         session.begin()
@@ -92,7 +102,7 @@ def run_session(session: Session, clock: Clock, watch: Watch) -> Run:
             clock.first_step = clock.first_step or time.monotonic()
             watch.row(row)
         session.finish()
-        return _conclude(session, clock)
+        return _conclude(session, clock, threads.used)
     except KeyboardInterrupt as stop:
         stop.add_note(
             f"The unfinished run is in {session.folder} and can't be continued: delete that folder, then run the "
@@ -121,7 +131,7 @@ def _plan(session: Session) -> Plan:
     )
 
 
-def _conclude(session: Session, clock: Clock) -> Run:
+def _conclude(session: Session, clock: Clock, threads: list[int]) -> Run:
     """Report, then result.json: what makes the run finished."""
     from foveola.lab.run_files import numbers_of
     from foveola.lab.runs import Run
@@ -148,6 +158,7 @@ def _conclude(session: Session, clock: Clock) -> Run:
         "files_used": card.files_used,
         "files_ignored": card.files_ignored,
         "problems": [{"file": p.file, "reason": p.reason} for p in card.problems],
+        "threads": threads,
         "seconds_before_first_step": clock.first_step - clock.started,
         "seconds_importing": clock.imported - clock.started,
         "peak_memory_mb": peak_memory_mb() if clock.own_memory else None,
@@ -168,6 +179,7 @@ def demo(
     epochs: int = 12,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
     watch: Watch | None = None,
 ) -> Run:
     """Write 1,797 handwritten digits as an ordinary image folder, and train on that folder.
@@ -190,5 +202,6 @@ def demo(
         settings={"fit.flip": False, "title": "Handwritten digits, the demo"},
         out=out,
         runs=place / "runs",
+        threads=threads,
         watch=watch,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from foveola.errors import DamagedRunError, DataError, UsageError
 from foveola.lab.progress import Watch
+from foveola.learning.threads import adapting, current
 from foveola.types import Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.material import open_data, printable
 from foveola.workflows.planning import Clock, plan_run
@@ -51,25 +52,27 @@ def plan_one(
 
 
 def finished_like(planned: Session, tell: Tell = tell_nobody) -> Run | None:
-    """A finished run of the same recipe, data, seed and versions, beside where this one would go, or None.
+    """A finished run with the same recipe, data, seed, versions and number of threads in the same folder, or None.
 
-    Where there is none but damaged ones, they are told of.
+    A run whose number of threads changed on the way equals no other. Where there are only damaged ones, they are told of.
     """
     from foveola.lab.runs import open_run
 
     parent, name = planned.folder.parent, f"seed-{planned.seed:04d}"
-    damaged = []
+    damaged, threads = [], current()
+    assert threads is not None, "a comparison has a number of threads"
     for path in sorted(parent.glob(f"{name}*")):
         try:
             run = open_run(path)
             same = run.recipe.fingerprint == planned.recipe.fingerprint and run.seed == planned.seed
             made_now = all(run.environment.get(key) == value for key, value in planned.versions.items())
+            made_now = made_now and run.result["threads"] == [threads.now]
             if same and made_now and run.card.fingerprint == planned.prepared.dataset.fingerprint:
                 run.require_whole()
                 return run
         except DamagedRunError as problem:  # it is trained again, beside it
             damaged.append(str(problem).removesuffix("train again"))
-        except (UsageError, OSError, ValueError):  # unfinished
+        except (UsageError, OSError, ValueError, KeyError):  # unfinished
             continue
     for said in damaged:
         tell(f"note: {said}it is trained again, beside it")
@@ -92,15 +95,13 @@ def train_apart(
 
     Raises DataError where the source has changed since then.
     """
-    import torch
-
-    torch.set_num_threads(threads)
     if isinstance(data, str):
         assert source is not None, "data is sent or named"
         told = {key: value for key, value in {**common, **arm.settings}.items() if key.startswith("data.")}
         data = _opened(source, arm.recipe, json.dumps(told), data)
-    session, clock = plan_one(data, source, arm, common, runs, seed)
-    return str(train_one(session, clock, no_tick).path)
+    with adapting(threads):
+        session, clock = plan_one(data, source, arm, common, runs, seed)
+        return str(train_one(session, clock, no_tick).path)
 
 
 def state_of(dataset: Dataset) -> str:

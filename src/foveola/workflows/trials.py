@@ -1,8 +1,11 @@
 """Trials: the runs of a comparison, arm by arm and seed by seed; those that are there are taken, the others trained.
 
-Side by side where cores allow. Measured on two cores (n = 4 runs each way, interleaved): two processes of one thread train
-in 88 % of the time that one process of two threads takes, on digits (2.6 against 3.0 s a run) and on CIFAR-10 (14.7 against
-16.6 s, one epoch of `fast`). Starting them costs five seconds, so a few runs go one after the other.
+Several at a time where cores allow. Measured on two cores (n = 4 runs each way, interleaved): two processes of one thread
+train in 88 % of the time that one process of two threads takes, on digits (2.6 against 3.0 s a run) and on CIFAR-10 (14.7
+against 16.6 s, one epoch of `fast`). Starting them costs five seconds, so a few runs go one after the other.
+
+Sums in another order differ in their last bits, so the number of threads is a part of what a run is. A comparison fixes it
+before its first run, by the machine alone: not by how many runs there are, how many are left or how many go at a time.
 """
 
 from __future__ import annotations
@@ -30,8 +33,11 @@ if TYPE_CHECKING:
     from foveola.lab.runs import Run
     from foveola.lab.training import Session
 
-WORTH_PROCESSES = 8
+WORTH_PROCESSES = 4
 """Fewer runs than that are not worth the start of more processes."""
+
+AT_A_TIME = 4
+"""At most this many processes train at a time, for each has its own memory; more cores mean more threads for each."""
 
 START_SECONDS = 5.0
 """What starting them takes."""
@@ -41,8 +47,8 @@ START_SECONDS = 5.0
 class Trials:
     """All runs of a comparison.
 
-    source: what the user called the data, None for a Dataset; jobs: how many runs go side by side, 0: chosen; tell: hears of
-    damaged runs.
+    source: what the user called the data, None for a Dataset; jobs: how many runs go at a time, 0: chosen; threads: with how
+    many each run is trained, 0: chosen; tell: hears of damaged runs.
     """
 
     dataset: Dataset
@@ -51,6 +57,7 @@ class Trials:
     common: Mapping[str, object]
     runs: Path
     jobs: int = 0
+    threads: int = 0
     tick: Tick = no_tick
     tell: Tell = tell_nobody
     trained: int = 0
@@ -64,6 +71,7 @@ class Trials:
         common: Mapping[str, object],
         runs: Path,
         jobs: int,
+        threads: int,
         tick: Tick,
         tell: Tell = tell_nobody,
     ) -> Trials:
@@ -79,7 +87,7 @@ class Trials:
             settings = {"data.source": source, **common, **arms[0].settings}
             data = open_data(compose(merge(tables[0], settings, where=where), where=where), tick)
         assert not isinstance(data, str | os.PathLike), "a name was opened"
-        return cls(data, source, arms, common, runs, jobs, tick, tell)
+        return cls(data, source, arms, common, runs, jobs, threads, tick, tell)
 
     def recipes(self, seed: int) -> list[Recipe]:
         """What each arm does, complete."""
@@ -106,13 +114,15 @@ class Trials:
         return self.jobs // math.gcd(self.jobs, len(self.arms))
 
     def settle(self, seeds: int) -> None:
-        """Choose how many runs go side by side, where nobody has said it."""
+        """Choose with how many threads each run is trained and how many runs go at a time, where the user has not."""
         if self.jobs < 0:
             raise UsageError(f"{self.jobs} jobs can't be: give 1 or more, or 0 to have it chosen")
-        cores = os.cpu_count() or 1
+        cores, runs = available_cores(), len(self.arms) * seeds
+        able = all(is_ours(one) and one.device.type == "cpu" for one in self._first)
+        self.threads = self.threads or (max(1, cores // AT_A_TIME) if able else cores)
         if not self.jobs:
-            able = cores > 1 and all(is_ours(one) and one.device.type == "cpu" for one in self._first)
-            self.jobs = 2 if able and len(self.arms) * seeds >= WORTH_PROCESSES else 1
+            self.jobs = min(cores // self.threads, AT_A_TIME, runs) if able and runs >= WORTH_PROCESSES else 1
+            self.jobs = max(1, self.jobs)
         elif self.jobs > 1:
             for arm, session in zip(self.arms, self._first, strict=True):
                 if not is_ours(session):
@@ -136,7 +146,7 @@ class Trials:
         return Done(there or train_one(session, clock, self.tick), there is not None)
 
     def _side_by_side(self, seeds: Sequence[int]) -> Iterator[Iterator[Done]]:
-        """The same in processes, each with its share of the threads."""
+        """The same in several processes."""
         import joblib
 
         from foveola.lab.runs import open_run
@@ -149,10 +159,11 @@ class Trials:
         }
         todo = [key for key, run in there.items() if run is None]
         self.trained += len(todo)
-        threads = max(1, (os.cpu_count() or 1) // self.jobs)
         data = self.dataset if self.source is None else state_of(self.dataset)
         calls = (
-            joblib.delayed(train_apart)(data, self.source, self.arms[k], dict(self.common), seed, self.runs, threads)
+            joblib.delayed(train_apart)(
+                data, self.source, self.arms[k], dict(self.common), seed, self.runs, self.threads
+            )
             for k, seed in todo
         )
         pool = joblib.Parallel(n_jobs=self.jobs, return_as="generator", idle_worker_timeout=60)
@@ -187,6 +198,13 @@ class Trials:
     def _places(self) -> list[dict[str, int]]:
         """Of each arm the rows of its pictures, by their ids: what it leaves out and what can't be decoded has none."""
         return [{name: i for i, name in enumerate(one.prepared.dataset.ids)} for one in self._first]
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _one_source(arms: Sequence[Arm], tables: Sequence[Mapping[str, Any]]) -> str | None:
