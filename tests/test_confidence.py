@@ -144,7 +144,7 @@ def test_an_old_run_opens_with_temperature_1_and_says_so(old, hazy):
     answers = run.predict(files_of(run, hazy)[:3])
     assert np.abs(answers[0].probabilities - softmax(run.evaluation.logits)[0]).max() < 1e-5
     page = workflows.report(old).read_text("utf-8")
-    assert "made before probabilities were calibrated" in page
+    assert "made before foveola calibrated probabilities" in page
     assert fv.evaluate(old).to_json()["n_calibration"] == 0
 
 
@@ -175,7 +175,7 @@ def test_every_evaluation_of_its_own_test_part_is_counted_and_told(run, hazy, tm
     workflows.evaluate(folder)
     workflows.evaluate(folder, hazy)  # the same pictures, by their folder
     assert fv.open_run(folder).test_opened == workflows.openings(folder) == 3
-    assert "opened <strong>3 times</strong>" in (folder / "report.html").read_text("utf-8")
+    assert "used <strong>3 times</strong>" in (folder / "report.html").read_text("utf-8")
 
 
 def test_evaluating_on_other_data_opens_nothing(run, hazy, tmp_path):
@@ -256,7 +256,7 @@ def test_laying_out_the_test_part_with_its_labels_opens_it(run, hazy, tmp_path):
     fv.explain(folder, hazy, tmp_path / "embedding.png", "embedding", how="pca")
     lines = (folder / "test_opened_again.jsonl").read_text().splitlines()
     assert [json.loads(line)["by"] for line in lines] == ["explain --method embedding"]
-    assert "opened <strong>2 times</strong>" in (folder / "report.html").read_text("utf-8")
+    assert "used <strong>2 times</strong>" in (folder / "report.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize("method", ["gradcam", "max_activating"])

@@ -95,9 +95,10 @@ def test_features_of_another_precision_are_no_answers(photos, tmp_path, monkeypa
 
 def test_the_report_tells_of_penalties_and_not_of_epochs(run):
     page = run.report.read_text("utf-8")
-    assert "only the head, one weight a feature and class, was fitted here" in page
+    assert "Only the last layer was trained here" in page
     assert "penalties as a table" in page
     assert "epochs as a table" not in page
+    assert "which epoch" not in page
 
 
 def test_one_seed_repeats_the_head_to_the_last_bit(run, photos, tmp_path):

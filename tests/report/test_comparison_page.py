@@ -75,7 +75,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.elements.append((tag, dict(attributes)))
-        if tag not in ("meta", "link", "img", "br"):
+        if tag not in ("meta", "link", "img", "br", "wbr", "col"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attributes):

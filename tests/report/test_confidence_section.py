@@ -1,12 +1,15 @@
 """The report's section on confidence: coordinates by hand, sentences for every kind of run."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from foveola.lab.calibration import Calibration
 from foveola.lab.openings import open_again
+from foveola.lab.run_files import write_evaluation
+from foveola.lab.runs import Run
 from foveola.learning.calibration import Bin
 from foveola.learning.conformal import Abstention, Share
 from foveola.report.confidence_figures import abstention_bar, reliability_diagram
@@ -44,6 +47,35 @@ def test_a_whisker_below_the_axes_ends_at_them():
     assert '<line class="whisker" x1="198" x2="198" y1="314" y2="14"/>' in svg
 
 
+def test_no_text_lies_in_the_plot_where_lines_run():
+    svg = reliability_diagram([Bin(0.9, 0.9, 0.9, 0.85, Interval(0.1, 1.0, 0.95), 10)], [])
+    places = re.findall(r'<text class="muted" x="([\d.]+)" y="([\d.]+)"', svg)
+    # the plot is the square from (48, 14) to (348, 314)
+    assert places and all(float(x) < 48 or float(y) > 314 for x, y in places)
+
+
+def test_the_page_tells_where_the_axes_start_if_that_is_not_0(make_run):
+    def text(right):  # two classes, each prediction made with 95 %
+        one = make_run(names=("cat", "dog"), wrong_every=0)
+        logits = np.where(np.eye(2)[one.evaluation.labels] == right, np.log(0.95 / 0.05), 0)
+        write_evaluation(one.path / "predictions.npz", replace(one.evaluation, logits=logits.astype(np.float32)))
+        return text_of(render(Run(one.path, one.result)))
+
+    assert "both axes start at 80 %" in text(right=1)
+    assert "axes start" not in text(right=0)  # all are wrong: the dot lies at 0
+
+
+def test_a_temperature_that_makes_the_calibration_error_larger_is_said_to(make_run):
+    said = "The temperature did not help on these test images:"
+    run = make_run(wrong_every=0)  # all right: any temperature above 1 makes them less sure, which is worse
+    labels = np.arange(60) % 3
+    logits = np.eye(3, dtype=np.float32)[(labels + np.arange(60) // 30) % 3] * 4  # half of them surely wrong
+    Calibration.of(logits, labels, "val").save(run.path / "calibration.npz")
+    assert run.confidence.error.value > run.confidence.error_before.value
+    assert said in text_of(render(run))
+    assert said not in text_of(render(make_run()))
+
+
 def test_the_bar_of_an_error_rate_is_right_then_wrong_then_not_answered():
     bar = abstention_bar(Abstention(0.1, Share(9, 10), Share(6, 10), Share(1, 10), Share(1, 6)))
     assert re.findall(r'class="(\w+)" x="([\d.]+)%" width="([\d.]+)%"', bar) == [
@@ -62,19 +94,24 @@ def test_a_share_of_nothing_is_a_dash():
 def test_a_run_without_calibration_is_said_to_be_uncalibrated(make_run):
     text = text_of(render(make_run()))
     assert (
-        "This run was made before probabilities were calibrated: they are as the network gave them (temperature 1)"
-        in text
-    )
-    assert "Not possible: no calibration pictures were kept. Train again." in text
+        "This run was made before foveola calibrated probabilities. They are as the network gave them (temperature 1) and "
+        "often too high."
+    ) in text
+    assert "Not available: this run kept no calibration images. Train again." in text
 
 
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ("val", "Val has chosen the kept weights too, which flatters it a little."),
+        (
+            "val",
+            "The temperature was fitted on the 60 validation images, which also chose the kept weights; this makes it a "
+            "little too optimistic.",
+        ),
         (
             "cross-fit",
-            "fitted on the answers of ten heads like it, each to the tenth of train and val that it had not seen.",
+            "fitted on the predictions of ten such layers, each for the tenth of train and val that it had not seen (60 "
+            "images).",
         ),
     ],
 )
@@ -83,8 +120,8 @@ def test_it_is_said_on_what_the_temperature_was_fitted(make_run, how, sentence):
 
 
 def test_few_calibration_pictures_are_said_to_be_few(make_run):
-    said = "say little: a prior keeps the temperature near 1 until there are more."
-    assert f"60 pictures {said}" in text_of(render(calibrated(make_run())))
+    said = "are few: a prior keeps the temperature near 1."
+    assert f"60 images {said}" in text_of(render(calibrated(make_run())))
     assert said not in text_of(render(calibrated(make_run(), n=300)))
 
 
@@ -95,16 +132,16 @@ def test_the_table_of_error_rates_has_those_that_are_possible(make_run):
 
 def test_too_few_pictures_for_any_of_them_are_said_to_be(make_run):
     text = text_of(render(calibrated(make_run(), n=3)))
-    assert "3 calibration pictures are too few for an error rate of 20 %: it takes 4, and 19 for 5 %." in text
+    assert "3 calibration images are too few for an error rate of 20 %: that needs 4, and 5 % needs 19." in text
 
 
 def test_the_page_tells_from_the_second_opening_of_test_on(make_run):
     run = make_run()
-    assert "test was opened once, at the end" in text_of(render(run)).replace(" ,", ",")
+    assert "images were used once, at the end" in text_of(render(run))
     open_again(run.path, "evaluate")
     text = text_of(render(run))
-    assert "opened once" not in text
-    assert "By now the test part has been opened 2 times , 1 time of them after training." in text
+    assert "used once" not in text
+    assert "The test set has now been used 2 times , 1 time of them after training." in text
 
 
 def test_recall_has_its_interval_by_class(make_run):

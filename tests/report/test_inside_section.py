@@ -1,11 +1,14 @@
 """The report's section on the network's inside."""
 
+import io
+from base64 import b64decode
 from dataclasses import replace
 
 import numpy as np
+import PIL.Image
 
 from foveola.lab.insides import Insides
-from foveola.report.inside_section import HEAT, inside_section, laid_over
+from foveola.report.inside_section import HEAT, inside_section, laid_over, tiled
 from foveola.report.pages import render
 
 
@@ -46,8 +49,26 @@ def test_the_section_says_whose_maps_and_what_was_answered(make_run):
 def test_a_stage_is_described_as_it_is_in_the_network_not_as_it_is_drawn(make_run):
     shapes = ((128, 56, 56, 32), (4, 2, 3, 0))
     section = inside_section(replace(insides(), shapes=shapes), make_run().evaluation)
-    assert section.stages[0].text == "128 channels of 56 × 56, the first 20 of them; 32 of all (25 %) are dead"
+    assert section.stages[0].text == (
+        "128 channels of 56 × 56, the first 20 of them; 32 of 128 channels do not react to this image"
+    )
     assert section.stages[1].text == "4 channels of 2 × 3"
+
+
+def test_gaps_and_empty_places_of_a_mosaic_are_transparent():
+    tiles = np.full((17, 2, 3), 200, np.uint8)  # a second row with one tile
+    values, opaque = np.moveaxis(tiled(tiles), 2, 0)
+    assert opaque.shape == (2 * 2 + 1, 16 * 3 + 15)
+    assert opaque.sum() // 255 == 17 * 2 * 3
+    assert (values[opaque > 0] == 200).all()
+    assert opaque[:2, :3].all() and not opaque[2].any() and not opaque[3:, 3:].any()
+
+
+def test_the_page_shows_mosaics_without_a_background(make_run):
+    section = inside_section(insides(), make_run().evaluation)
+    for shown in (section.kernels, section.stages[0].picture):
+        data = b64decode(shown.uri.removeprefix("data:image/png;base64,"))
+        assert PIL.Image.open(io.BytesIO(data)).mode in ("LA", "RGBA")
 
 
 def test_the_page_shows_kernels_maps_and_heat(make_run):

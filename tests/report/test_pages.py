@@ -1,6 +1,7 @@
 """The page as a whole: it is whole, closed, safe, and says the evaluation's own numbers."""
 
 import html
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -10,14 +11,15 @@ import pytest
 
 from foveola.lab.insides import look_inside
 from foveola.lab.looks import Looks
-from foveola.lab.run_files import write_evaluation
+from foveola.lab.run_files import write_evaluation, write_network
 from foveola.lab.runs import Run
 from foveola.learning.metrics import wilson
-from foveola.models.table import build
+from foveola.learning.rows import HeadRow
+from foveola.models.table import Row, Summary, build
 from foveola.report.pages import command, render
 from foveola.types import Size
 
-VOID = {"meta", "link", "img", "br"}
+VOID = {"meta", "link", "img", "br", "wbr", "col"}
 HOSTILE = ("<script>alert(1)</script>.jpg", 'a"onerror="alert(2).jpg', "line\nbreak\udcff.jpg")
 
 
@@ -108,7 +110,7 @@ def test_links_of_the_contents_lead_somewhere(page):
     found = Page(page)
     ids = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
     links = [link["href"][1:] for link in found.all("a")]
-    assert len(links) == 10 and set(links) <= set(ids)
+    assert len(links) == 12 and set(links) <= set(ids)
     assert len(ids) == len(set(ids))
 
 
@@ -126,7 +128,7 @@ def test_the_first_sentence_says_the_evaluations_own_numbers(make_run):
     low, high, _ = run.evaluation.interval
     accuracy, base = run.evaluation.accuracy, run.evaluation.majority_accuracy
     assert (
-        f"This network names the right class for {100 * accuracy:.1f} % of 30 test pictures it never saw; the true rate "
+        f"This network names the right class for {100 * accuracy:.1f} % of 30 test images it never saw; the true rate "
         f"most likely lies between {100 * low:.1f} % and {100 * high:.1f} % (95 % Wilson interval); always answering the "
         f"most frequent class cat would reach {100 * base:.1f} %."
     ) in Page(render(run)).text
@@ -135,7 +137,7 @@ def test_the_first_sentence_says_the_evaluations_own_numbers(make_run):
 def test_the_first_sentence_by_hand(make_run):
     # 24 pictures of 3 classes, every fourth wrong: 18 of 24 right; Wilson by hand: 0.551 to 0.880
     text = Page(render(make_run())).text
-    assert "75.0 % of 24 test pictures" in text
+    assert "75.0 % of 24 test images" in text
     assert "between 55.1 % and 88.0 %" in text
     assert "would reach 33.3 %" in text
 
@@ -182,7 +184,10 @@ def test_25_classes_have_numbers_in_the_matrix_and_26_do_not(make_run):
 
 
 def test_a_perfect_run_says_there_are_no_mistakes(make_run):
-    assert "There are no mistakes: all 24 test pictures were named right." in Page(render(make_run(wrong_every=0))).text
+    assert (
+        "There are no mistakes: all 24 test images were classified correctly."
+        in Page(render(make_run(wrong_every=0))).text
+    )
 
 
 def test_right_and_wrong_are_told_by_sign_and_word(make_run):
@@ -195,7 +200,7 @@ def test_right_and_wrong_are_told_by_sign_and_word(make_run):
 def test_the_kept_epoch_is_named_with_its_val_accuracy(make_run):
     # the fixture's val accuracy is 1 - 0.9 / epoch
     assert (
-        "The weights of epoch 3 of 3 were kept: its val accuracy, 70.0 % (50.8 to 85.1),"
+        "The weights of epoch 3 of 3 were kept. Its validation accuracy, 70.0 % (50.8 to 85.1),"
         in Page(render(make_run())).text
     )
 
@@ -203,7 +208,7 @@ def test_the_kept_epoch_is_named_with_its_val_accuracy(make_run):
 def test_the_networks_table_counts_all_trainable_and_other_parameters(make_run):
     text = Page(render(make_run())).text
     assert "56 × 56 × 32" in text
-    assert re.search(r"all parameters ?1,123 ?of these trainable ?1,059 ?not trainable ?64", text)
+    assert re.search(r"All parameters ?1,123 ?Trainable ?1,059 ?Not trainable ?64", text)
 
 
 def test_the_recipe_is_shown_as_it_lies_in_the_folder(make_run):
@@ -237,7 +242,7 @@ def test_a_usual_page_is_small(make_run):
     assert len(render(make_run(names=[str(i) for i in range(10)], size=(96, 96)))) < 2_000_000
 
 
-def test_the_page_does_not_tell_where_its_makers_folders_lie(make_run):
+def test_the_page_tells_where_the_data_is_and_names_no_user(make_run):
     run = make_run()
     recipe = run.path / "recipe.toml"
     recipe.write_text(
@@ -247,8 +252,9 @@ def test_the_page_does_not_tell_where_its_makers_folders_lie(make_run):
         "utf-8",
     )
     page = render(run)
-    assert "/home/anna" not in page
-    assert "foveola train pets --recipe recipe.toml" in page
+    assert "/home/anna" not in page and "anna" not in page
+    assert "foveola train ~/pets --recipe recipe.toml" in page
+    assert '"~/sick.csv"' in html.unescape(page)
 
 
 def test_the_page_shows_pictures_on_their_way_and_mean_pictures(make_run):
@@ -258,9 +264,9 @@ def test_the_page_shows_pictures_on_their_way_and_mean_pictures(make_run):
     looks.save(run.path / "looks.npz")
     page = render(run)
     assert "<h3>From file to network</h3>" in page
-    assert page.count('alt="mean picture of class') == 3
-    assert [page.count(f'alt="{colour} of it alone"') for colour in ("red", "green", "blue")] == [1, 1, 1]
-    assert "after the chain" not in page  # there is none
+    assert page.count('alt="mean image of class') == 3
+    assert [page.count(f'alt="its {colour} channel"') for colour in ("red", "green", "blue")] == [1, 1, 1]
+    assert "after the filters" not in page  # there is none
     assert "<i>.jpg" not in page
 
 
@@ -275,10 +281,10 @@ def test_vals_accuracy_has_its_interval_as_a_field_and_it_is_said_why_train_has_
     assert [float(field[k].split(",")[1]) for k in (0, -1)] == pytest.approx(
         [208 - 178 * high, 208 - 178 * low], abs=0.06
     )
-    assert "train has none: these are the very pictures that were learned from" in page
+    assert "Train has no interval: these are the images that the network learned from" in page
 
 
-@pytest.mark.parametrize(("turned", "said"), [(0, "a right answer (<q>"), (1, "a wrong one (it is <q>")])
+@pytest.mark.parametrize(("turned", "said"), [(0, "a right prediction (<q>"), (1, "a wrong one (it is <q>")])
 def test_the_picture_that_maps_are_of_is_called_right_where_it_is(make_run, turned, said):
     run = make_run(wrong_every=0)
     evaluation = replace(run.evaluation, labels=(run.evaluation.labels + turned) % 3)
@@ -287,3 +293,120 @@ def test_the_picture_that_maps_are_of_is_called_right_where_it_is(make_run, turn
     look_inside(model, evaluation, pixels, np.arange(len(evaluation))).save(run.path / "insides.npz")
     write_evaluation(run.path / "predictions.npz", evaluation)
     assert said in render(Run(run.path, run.result))
+
+
+def with_head(run, strengths=(10.0, 1.0, 0.0316), epochs=0):
+    """The run as one whose last layer alone was fitted, with these penalties, the middle one best."""
+    rows = [
+        HeadRow(k, len(strengths), strength, 0.5 / k, 0.8, 0.4 + abs(k - 2), 0.9, float(k))
+        for k, strength in enumerate(strengths, start=1)
+    ]
+    (run.path / "head.jsonl").write_text("".join(json.dumps(row._asdict()) + "\n" for row in rows), "utf-8")
+    if not epochs:
+        (run.path / "history.jsonl").write_text("", "utf-8")
+        recipe = run.path / "recipe.toml"
+        recipe.write_text(re.sub(r"(?m)^epochs = \d+", "epochs = 0", recipe.read_text("utf-8")), "utf-8")
+    return Run(run.path, {**run.result, "best_epoch": epochs, "epochs": epochs})
+
+
+def test_a_network_without_epochs_has_no_epoch_that_was_chosen(make_run):
+    text = Page(render(with_head(make_run()))).text
+    assert "The validation images (val) decided how strongly the last layer is regularised." in text
+    assert "which epoch" not in text
+    assert "had no effect" in text  # batch size and learning rate in the recipe
+
+
+def test_a_network_with_epochs_says_that_val_chose_among_them(make_run):
+    assert "(val) decided which epoch’s weights to keep." in Page(render(make_run())).text
+    both = Page(render(with_head(make_run(), epochs=3))).text
+    assert "decided how strongly the last layer is regularised and which epoch’s weights to keep." in both
+
+
+def test_penalties_are_shown_by_their_value(make_run):
+    page = render(with_head(make_run()))
+    assert "The penalty 1 was kept: its validation loss, 0.400, is the lowest." in Page(page).text
+    axis = re.findall(r'y="226" text-anchor="middle">([^<]+)<', page)
+    assert axis == ["10", "1", "0.032"] * 2
+    assert ">penalty 1, kept<" in page
+    assert re.findall(r'<th scope="row" class="num">([^<]+)</th><td class="num">0\.', page) == [
+        "10",
+        "1 (kept)",
+        "0.032",
+    ]
+
+
+def test_the_page_says_when_from_what_and_by_which_command_it_was_made(make_run):
+    run = make_run()
+    made = {"foveola": "0.1.0", "started": "2026-11-30T09:05:00+01:00"}
+    made["command"] = ["foveola", "train", "/home/anna/my pets", "--epochs", "3"]
+    (run.path / "environment.json").write_text(json.dumps(made), "utf-8")
+    run = Run(run.path, {**run.result, "run": "runs/pets/seed-0005"})
+    page = render(run)
+    text = Page(page).text
+    assert "foveola report · 30 November 2026, 09:05" in text
+    assert "Made by foveola 0.1.0 on 30 November 2026, 09:05." in text
+    assert re.search(r"Data ?pets ?Command ?foveola train ~/'my pets' --epochs 3", text)
+    assert "anna" not in page
+
+
+def test_the_page_says_what_to_do_next_in_commands_for_this_run(make_run):
+    run = make_run()
+    page = Page(render(Run(run.path, {**run.result, "run": "runs/my pets/seed-0005"}))).text
+    assert page.index("Next: foveola predict 'runs/my pets/seed-0005' photo.jpg") < page.index("Total time") + 80
+    for line in ("predict 'runs/my pets/seed-0005' photo.jpg", "evaluate 'runs/my pets/seed-0005'", "check pets"):
+        assert f"foveola {line}" in page
+
+
+def test_a_table_of_predictions_is_linked_where_there_is_one(make_run):
+    run = make_run()
+    assert "predictions.csv" not in render(run)
+    (run.path / "predictions.csv").write_text("file,label\n")
+    assert '<a href="predictions.csv">' in render(run)
+
+
+def layers(run, names):
+    write_network(run.path / "network.json", Summary(tuple(Row(n, "Conv2d", (8, 8, 4), 10) for n in names), 1, 1))
+    return Page(render(Run(run.path, run.result)))
+
+
+def test_the_layers_of_a_long_network_are_folded_by_stage(make_run):
+    names = ["stem.conv", *(f"stage{s}.{b}.conv" for s in (1, 2) for b in range(11)), "head"]
+    page = layers(make_run(), names)
+    folded = page.text[page.text.rindex("8 The network") : page.text.rindex("9 How it was made")]
+    assert re.search(r"stem ?1 ?8 × 8 × 4 ?10 .*stage1 ?11 ?8 × 8 × 4 ?110 .*stage2 ?11", folded)
+    assert all(f"stage2.{b}.conv" in folded for b in range(11))  # all layers are there
+    folds = [a for tag, a in page.elements if tag == "details"]
+    assert len([f for f in folds if "open" not in f]) == len(folds) >= 4
+
+
+def test_the_layers_of_a_short_network_are_open(make_run):
+    shorter, longer = (layers(make_run(), [f"conv{i}" for i in range(n)]) for n in (20, 21))
+    assert len(longer.all("details")) == len(shorter.all("details")) + 21
+
+
+def test_wide_tables_scroll_in_a_box_that_says_so(page):
+    found = Page(page)
+    boxes = [a for a in found.all("div") if a.get("class", "").startswith("scroll")]
+    tables = [a for a in found.all("table") if a.get("class") != "environment"]  # two columns that wrap
+    assert len(boxes) == len(tables)
+    assert all(box["tabindex"] == "0" and box["aria-label"] for box in boxes)  # reached by keyboard, named
+    assert 'content: "scroll for more →"' in page
+
+
+def test_the_menu_marks_the_section_that_is_read_without_a_script(page):
+    found = Page(page)
+    for link in found.all("a"):
+        if link["href"] != "#top":
+            assert f'nav a[href="{link["href"]}"] {{ animation: here' in page
+            assert f'section[aria-labelledby="{link["href"][1:]}"] {{ view-timeline' in page
+
+
+def test_printed_pages_have_numbers(page):
+    assert re.search(r"@page \{[^}]*@bottom-right \{ content: counter\(page\)", page)
+
+
+def test_a_long_file_name_is_cut_in_its_middle_and_whole_on_hover(make_run):
+    name = "test/" + "a" * 60 + "_466530434.jpg"
+    run = make_run(ids=("test/0.jpg", name))  # the second test picture is wrong in this run
+    shown = re.search(rf'<code class="id" title="{name}">([^<]+)</code>', render(run))[1]
+    assert shown.startswith("test/aaa") and shown.endswith("_466530434.jpg") and len(shown) == 44

@@ -47,8 +47,8 @@ def test_files_of_many_sizes_have_histograms_on_one_scale(make_run):
     run = make_run()
     height, width = data_section(run.card, run.pictures, Looks()).histograms
     # heights 60 (117 of 120 files), 10 and 400, widths 80, 20 and 300; 30 bins of 400 / 30 px
-    assert "Height of the files; most have 53 to 67 px: 117 pictures" in height
-    assert "Width of the files; most have 80 to 93 px: 117 pictures" in width
+    assert "Height of the files; most have 53 to 67 px: 117 images" in height
+    assert "Width of the files; most have 80 to 93 px: 117 images" in width
     assert [one.count("<rect") for one in (height, width)] == [3, 3]
     assert all("400 px" in one for one in (height, width))
 
@@ -58,13 +58,17 @@ def test_files_of_one_size_need_no_histogram(make_run):
     assert data_section(replace(run.card, sizes=((8, 9, 7),)), run.pictures, Looks()).histograms == ()
 
 
-def test_each_colour_is_shown_alone(make_run):
+def test_each_colour_is_shown_alone_in_a_tint_that_the_eye_sees(make_run):
     run = make_run()
     image = np.random.default_rng(0).integers(1, 256, (12, 16, 3), np.uint8)
+    image[0, 0] = 255
     (way,) = data_section(run.card, run.pictures, Looks(names=("a",), raw=(image,), sized=(image,), seen=(image,))).ways
     for k, shown in enumerate(way.colours):
         pixels = decode(b64decode(shown.uri.partition(",")[2])).image
-        np.testing.assert_array_equal(pixels, np.where(np.arange(3) == k, image, 0))
+        np.testing.assert_array_equal(pixels[..., k], image[..., k])  # the channel's own values, from black
+        assert (pixels.argmax(axis=2) == k).all()
+        # what is largest is bright: a pure blue has a relative luminance of 0.07
+        assert (pixels[0, 0] / 255) ** 2.2 @ (0.2126, 0.7152, 0.0722) > 0.3
 
 
 def test_samples_keep_their_proportions(make_run):

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, processor, device and precision."""
+"""What a run was made with: versions, processor, device and precision; when, and by which command."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import functools
 import inspect
 import os
 import platform
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +37,23 @@ def environment_of(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
         "device": str(device),
         "precision": str(dtype).removeprefix("torch."),
     }
+
+
+def origin_of(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """What environment.json says of a run's beginning: `started`, the local time, and `command`, if one was typed.
+
+    arguments: of the process (default: sys.argv). A script or a notebook that calls `train` leaves no command.
+
+    >>> origin_of(["/usr/bin/foveola", "train", "my photos"])["command"]
+    ['foveola', 'train', 'my photos']
+    >>> "command" in origin_of(["notebook.py"])
+    False
+    """
+    program, *words = (sys.argv if arguments is None else arguments) or [""]
+    path = Path(program)
+    typed = path.stem == "foveola" or path.parts[-2:] == ("foveola", "__main__.py")
+    started = datetime.now().astimezone().isoformat(timespec="seconds")
+    return {"started": started, **({"command": ["foveola", *words]} if typed else {})}
 
 
 def own_code(used: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:

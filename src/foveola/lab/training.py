@@ -24,7 +24,7 @@ from foveola.findings.finding import Finding
 from foveola.lab.calibration import ENOUGH, Calibration, some_of
 from foveola.lab.card import keep_pictures, make_card
 from foveola.lab.deadline import Deadline
-from foveola.lab.environment import environment_of, own_code, versions_of
+from foveola.lab.environment import environment_of, origin_of, own_code, versions_of
 from foveola.lab.features import has_features, keep_features
 from foveola.lab.heads import ReadyHead
 from foveola.lab.inference import save_network
@@ -207,7 +207,7 @@ class Session:
         write_network(self.folder / "network.json", summary(self.model, self.prepared.size))
         write_atomic(
             self.folder / "environment.json",
-            json.dumps({**environment_of(self.device, self.dtype), **self._own}, indent=1),
+            json.dumps({**environment_of(self.device, self.dtype), **self._own, **origin_of()}, indent=1),
         )
 
     def ready(self) -> nn.Module:

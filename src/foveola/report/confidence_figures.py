@@ -35,12 +35,16 @@ def reliability_diagram(bins: Sequence[Bin], before: Sequence[Bin]) -> Markup:
 
     The axes begin at a round share below the least one, so that the dots of a good network do not lie on one another.
     """
-    least = min(min(one.confidence, one.accuracy) for one in (*bins, *before))
-    square = _Square(min(0.8, math.floor(5 * least) / 5))
+    square = _Square(axis_start([*bins, *before]))
     rings = [f'<circle class="ring" cx="{square.x(b.confidence)}" cy="{square.y(b.accuracy)}" r="4"/>' for b in before]
     body = [_axes(square), *rings, *(_dot(square, one) for one in bins)]
     said = "; ".join(f"said {percent(one.confidence)}, right {percent(one.accuracy)} of {one.n:,}" for one in bins)
     return svg(f'class="reliability" viewBox="0 0 {WIDTH} {HEIGHT}"', f"Reliability diagram: {said}", "".join(body))
+
+
+def axis_start(bins: Sequence[Bin]) -> float:
+    """Where both axes of the diagram begin, a share 0..0.8: a fifth's multiple below all dots."""
+    return min(0.8, math.floor(5 * min(min(one.confidence, one.accuracy) for one in bins)) / 5)
 
 
 def _dot(square: _Square, one: Bin) -> str:
@@ -54,20 +58,13 @@ def _dot(square: _Square, one: Bin) -> str:
 def _axes(square: _Square) -> str:
     out, right, bottom = [], LEFT + SIDE, TOP + SIDE
     for tick in ticks(square.low, 1):
-        x, y, label = square.x(tick), square.y(tick), f"{100 * tick:.0f}"
-        unit = " %" if tick == 1 else ""
+        x, y, label = square.x(tick), square.y(tick), f"{100 * tick:.0f} %"
         out.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y}" y2="{y}"/>')
-        out.append(f'<text class="muted" x="{LEFT - 8}" y="{y}" dy="4" text-anchor="end">{label}{unit}</text>')
-        out.append(f'<text class="muted" x="{x}" y="{bottom + 18}" text-anchor="middle">{label}{unit}</text>')
+        out.append(f'<text class="muted" x="{LEFT - 8}" y="{y}" dy="4" text-anchor="end">{label}</text>')
+        out.append(f'<text class="muted" x="{x}" y="{bottom + 18}" text-anchor="middle">{label}</text>')
     middle = short_number(LEFT + SIDE / 2)
     out.append(f'<line class="diagonal" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{TOP}"/>')
-    out.append(f'<text class="muted" x="{LEFT + 10}" y="{TOP + 18}">right more often than said</text>')
-    out.append(
-        f'<text class="muted" x="{right - 10}" y="{bottom - 10}" text-anchor="end">right less often than said</text>'
-    )
-    out.append(
-        f'<text class="muted" x="{middle}" y="{bottom + 38}" text-anchor="middle">probability of the answer</text>'
-    )
+    out.append(f'<text class="muted" x="{middle}" y="{bottom + 38}" text-anchor="middle">predicted probability</text>')
     return "".join(out)
 
 

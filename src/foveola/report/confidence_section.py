@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from foveola.lab.confidence import Confidence
+from foveola.learning.calibration import CalibrationError
 from foveola.learning.conformal import Share, coverage_range
-from foveola.report.confidence_figures import abstention_bar, reliability_diagram
+from foveola.report.confidence_figures import abstention_bar, axis_start, reliability_diagram
 from foveola.report.words import percent
 
 FEW = 200
@@ -18,9 +20,11 @@ FEW = 200
 
 @dataclass(frozen=True)
 class RateLine:
-    """One error rate: stated, and what was measured on test, each share with its interval; expected: of the coverage."""
+    """One error rate: stated, and what was measured on test, each share with its interval; kept, expected: the share of
+    images that should keep their true class, and where that lies in 95 of 100 runs."""
 
     error: str
+    kept: str
     answered: str
     wrong: str
     wrong_answers: str
@@ -29,21 +33,34 @@ class RateLine:
     bar: Markup
 
 
+class ErrorText(NamedTuple):
+    """A calibration error in words, and its 95 % interval."""
+
+    value: str
+    interval: str
+
+
 @dataclass(frozen=True)
 class ConfidenceSection:
-    """Everything the section shows; how: the held-out pictures' source, "" for a run from before they were kept."""
+    """Everything the section shows.
+
+    how: where the held-out images come from, "" for a run from before they were kept; worse: whether the calibration error
+    on test is larger with the temperature; axis_from: where the diagram's axes start, "" at 0.
+    """
 
     how: str
     n: int
     few: bool
     temperature: str
-    error: str
-    error_before: str
+    error: ErrorText
+    error_before: ErrorText
+    worse: bool
     by_chance: str
     loss: str
     loss_before: str
     bins: int
     figure: Markup
+    axis_from: str
     rates: tuple[RateLine, ...]
     example: RateLine | None
 
@@ -52,9 +69,11 @@ def confidence_section(confidence: Confidence) -> ConfidenceSection:
     """Collect the section's values."""
     calibration, error, before = confidence.calibration, confidence.error, confidence.error_before
     n = 0 if calibration is None else len(calibration)
+    rings = () if calibration is None else confidence.bins_before
     rates = tuple(
         RateLine(
             error=f"{100 * one.error:g} %",
+            kept=f"{100 * (1 - one.error):g} %",
             answered=with_interval(one.answered),
             wrong=with_interval(one.wrong),
             wrong_answers=with_interval(one.wrong_answers),
@@ -69,16 +88,22 @@ def confidence_section(confidence: Confidence) -> ConfidenceSection:
         n=n,
         few=n < FEW,
         temperature=f"{confidence.evaluation.temperature:.2f}",
-        error=f"{percent(error.value)} ({_range(error.interval.low, error.interval.high)})",
-        error_before=f"{percent(before.value)} ({_range(before.interval.low, before.interval.high)})",
+        error=_in_words(error),
+        error_before=_in_words(before),
+        worse=percent(error.value) != percent(before.value) and error.value > before.value,
         by_chance=percent(error.by_chance),
         loss=f"{confidence.evaluation.loss:.3f}",
         loss_before=f"{confidence.uncalibrated.loss:.3f}",
         bins=len(confidence.bins),
-        figure=reliability_diagram(confidence.bins, () if calibration is None else confidence.bins_before),
+        figure=reliability_diagram(confidence.bins, rings),
+        axis_from=f"{100 * low:.0f} %" if (low := axis_start([*confidence.bins, *rings])) else "",
         rates=rates,
         example=rates[0] if rates else None,
     )
+
+
+def _in_words(error: CalibrationError) -> ErrorText:
+    return ErrorText(percent(error.value), _range(error.interval.low, error.interval.high))
 
 
 def with_interval(share: Share) -> str:

@@ -48,18 +48,37 @@ def epoch_ticks(epochs: int) -> list[int]:
     return sorted(inside | {1})
 
 
-def curves(title: str, lines: Sequence[Line], best: int, *, as_percent: bool = False, unit: str = "epoch") -> Markup:
-    """Curves over the epochs (or another unit) 1..n, named at their right ends; `best` is marked as kept, 0: none."""
+def curves(
+    title: str,
+    lines: Sequence[Line],
+    best: int,
+    *,
+    as_percent: bool = False,
+    unit: str = "epoch",
+    places: Sequence[str] = (),
+    axis: str = "",
+) -> Markup:
+    """Curves over the epochs (or another unit) 1..n, named at their right ends; `best` is marked as kept, 0: none.
+
+    places: what is written at the places 1..n of the horizontal axis where it is not their number; axis: its title where
+    it is not the unit.
+    """
     finite = [value for line in lines for value in line.values if math.isfinite(value)]
     marks = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0] if as_percent else ticks(0, max(finite, default=1.0) or 1.0)
     plot = _Plot(len(lines[0].values), marks[-1])
     shown = best or len(lines[0].values)
     said = ", ".join(f"{line.name} {_value(line.values[shown - 1], as_percent)}" for line in lines)
-    body = [_grid(plot, marks, as_percent, unit), *(_band(plot, line) for line in lines if line.intervals)]
+    at = places or [str(place) for place in range(1, plot.epochs + 1)]
+    shown_places = epoch_ticks(plot.epochs) if not places else _some(plot.epochs)
+    body = [
+        _grid(plot, marks, as_percent),
+        _places(plot, shown_places, at, axis or unit),
+        *(_band(plot, line) for line in lines if line.intervals),
+    ]
     body += [*(_curve(plot, line) for line in lines), _names(plot, lines)]
     if best:
-        body += [_kept(plot, best, unit), *(_dot(plot, line, best) for line in lines)]
-    text = f"{title} by {unit}; at {'the kept' if best else 'the last'} {unit} {shown}: {said}"
+        body += [_kept(plot, best, f"{unit} {at[best - 1]}, kept"), *(_dot(plot, line, best) for line in lines)]
+    text = f"{title} by {unit}; at {'the kept' if best else 'the last'} {unit} {at[shown - 1]}: {said}"
     return svg(f'class="curves" viewBox="0 0 {WIDTH} {HEIGHT}"', text, "".join(body))
 
 
@@ -75,27 +94,42 @@ class _Plot(NamedTuple):
         return BOTTOM - value / self.top * (BOTTOM - TOP)
 
 
-def _grid(plot: _Plot, marks: Sequence[float], as_percent: bool, unit: str) -> str:
+def _some(n: int) -> list[int]:
+    """At most seven of 1..n, evenly apart, from the first on.
+
+    >>> _some(6), _some(10)
+    ([1, 2, 3, 4, 5, 6], [1, 3, 5, 7, 9])
+    """
+    return list(range(1, n + 1, math.ceil(n / 7)))
+
+
+def _grid(plot: _Plot, marks: Sequence[float], as_percent: bool) -> str:
     out = []
     for mark in marks:
         y = short_number(plot.y(mark))
         label = f"{mark:.0%}".replace("%", " %") if as_percent else f"{mark:g}"
         out.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y}" y2="{y}"/>')
         out.append(f'<text class="muted" x="{LEFT - 8}" y="{y}" dy="4" text-anchor="end">{label}</text>')
-    for tick in epoch_ticks(plot.epochs):
-        out.append(
-            f'<text class="muted" x="{short_number(plot.x(tick))}" y="{BOTTOM + 18}" text-anchor="middle">{tick}</text>'
-        )
+    return "".join(out)
+
+
+def _places(plot: _Plot, shown: Sequence[int], written: Sequence[str], title: str) -> str:
+    """The horizontal axis: what is written at these places, and the axis's title."""
+    out = [
+        f'<text class="muted" x="{short_number(plot.x(place))}" y="{BOTTOM + 18}" text-anchor="middle">'
+        f"{written[place - 1]}</text>"
+        for place in shown
+    ]
     middle = short_number((LEFT + RIGHT) / 2)
-    return "".join(out) + f'<text class="muted" x="{middle}" y="{BOTTOM + 37}" text-anchor="middle">{unit}</text>'
+    return "".join(out) + f'<text class="muted" x="{middle}" y="{BOTTOM + 37}" text-anchor="middle">{title}</text>'
 
 
-def _kept(plot: _Plot, best: int, unit: str) -> str:
+def _kept(plot: _Plot, best: int, label: str) -> str:
     x = short_number(plot.x(best))
     anchor = "end" if plot.x(best) > (LEFT + RIGHT) / 2 else "start"
     return (
         f'<line class="kept" x1="{x}" x2="{x}" y1="{TOP - 8}" y2="{BOTTOM}"/>'
-        f'<text class="muted" x="{x}" y="{TOP - 14}" text-anchor="{anchor}">{unit} {best}, kept</text>'
+        f'<text class="muted" x="{x}" y="{TOP - 14}" text-anchor="{anchor}">{label}</text>'
     )
 
 

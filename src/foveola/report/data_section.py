@@ -131,9 +131,15 @@ def _histograms(card: DataCard) -> tuple[Markup, ...]:
     return tuple(histogram(name, sides[:, k], sides[:, 2], top) for k, name in enumerate(("Height", "Width")))
 
 
+TINTS = np.array([(1.0, 0.42, 0.36), (0.36, 1.0, 0.42), (0.5, 0.7, 1.0)])
+"""What the largest value of red, green and blue is drawn as: light tints, because pure blue is nearly black to the eye."""
+
+
 def _colours(image: Image) -> tuple[Thumbnail, ...]:
-    """Red, green and blue alone, each in its own colour."""
-    return tuple(thumbnail(np.asarray(image * (np.arange(3) == k), np.uint8), WAY_PX) for k in range(3))
+    """The red, green and blue channel alone, each from black to its tint."""
+    return tuple(
+        thumbnail(np.rint(image[..., k, None] * tint).astype(np.uint8), WAY_PX) for k, tint in enumerate(TINTS)
+    )
 
 
 def _class_counts(card: DataCard) -> tuple[ClassCounts, ...]:

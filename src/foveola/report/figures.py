@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from foveola.data.dataset import printable
+from foveola.errors import count
 from foveola.report.words import percent, shorten
 
 LEVELS = 5
@@ -56,7 +57,7 @@ def count_bar(counts: Sequence[tuple[str, int]], longest: int) -> Markup:
 
 
 def histogram(name: str, values: NDArray[np.int64], counts: NDArray[np.int64], top: int, bins: int = 30) -> Markup:
-    """How many pictures have which side: values 0..top in pixels, `counts` of each, in so many bins of one width."""
+    """How many images have which side: values 0..top in pixels, `counts` of each, in `bins` bins of equal width."""
     heights, edges = np.histogram(values, bins, (0, top), weights=counts)
     most = int(heights.argmax())
     width = share_of_box(0.9 / bins)
@@ -65,7 +66,7 @@ def histogram(name: str, values: NDArray[np.int64], counts: NDArray[np.int64], t
         for k, share in enumerate(heights / heights.max())
         if share
     ]
-    fullest = f"{edges[most]:,.0f} to {edges[most + 1]:,.0f} px: {heights[most]:,.0f} pictures"
+    fullest = f"{edges[most]:,.0f} to {edges[most + 1]:,.0f} px: {count(int(heights[most]), 'image')}"
     body = (
         f'<text class="strong" x="0" y="14">{escape(name)}</text><text class="muted" x="100%" y="14" text-anchor="end">'
         f'{fullest}</text>{"".join(rects)}<line class="axis" x1="0%" x2="100%" y1="64.5" y2="64.5"/>'

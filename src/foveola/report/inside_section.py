@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foveola.errors import count
 from foveola.explanations.mosaic import mosaic
@@ -63,9 +64,8 @@ def inside_section(insides: Insides, evaluation: Evaluation) -> InsideSection:
     stages = []
     shapes = insides.shapes or tuple((*maps.shape, 0) for maps in insides.maps)
     for name, maps, of in zip(insides.stages, insides.maps, shapes, strict=True):
-        grey = np.repeat(mosaic(maps, COLUMNS, 255)[..., None], 3, axis=2).astype(np.uint8)
-        stages.append(StageMaps(name, _in_words(len(maps), *of), exact(grey, WIDEST_PX)))
-    kernels = mosaic(insides.kernels, COLUMNS, 255).astype(np.uint8) if len(insides.kernels) else None
+        stages.append(StageMaps(name, _in_words(len(maps), *of), exact(tiled(maps), WIDEST_PX)))
+    kernels = tiled(insides.kernels) if len(insides.kernels) else None
     names = evaluation.class_names
     heated = []
     for image, heat, row in zip(insides.pictures[1:], insides.heat, insides.rows.tolist(), strict=True):
@@ -96,8 +96,18 @@ def inside_section(insides: Insides, evaluation: Evaluation) -> InsideSection:
 def _in_words(drawn: int, channels: int, height: int, width: int, dead: int) -> str:
     """What a stage has, and what of it is drawn."""
     first = f", the first {drawn} of them" if drawn < channels else ""
-    empty = f"; {dead} of all ({dead / channels:.0%}) are dead".replace("%", " %") if dead else ""
-    return f"{count(channels, 'channel')} of {shape((height, width))}{first}{empty}"
+    silent = f"; {dead:,} of {count(channels, 'channel')} do not react to this image" if dead else ""
+    return f"{count(channels, 'channel')} of {shape((height, width))}{first}{silent}"
+
+
+def tiled(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Tiles uint8 (n, h, w), grey, or (n, h, w, 3) as one image (H, W, 2 or 4): gaps and empty places are transparent.
+
+    A page is read in light and in dark: white gaps would glare in the dark.
+    """
+    values = mosaic(tiles, COLUMNS, 0)
+    opaque = mosaic(np.full(tiles.shape[:3], 255, np.uint8), COLUMNS, 0)
+    return np.dstack([values, opaque]).astype(np.uint8)
 
 
 def laid_over(image: Image, heat: np.ndarray) -> Image:

@@ -5,10 +5,9 @@ No JavaScript, no request, no font from elsewhere; every text that comes from th
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import PurePath
 from typing import Any
 
 import tomli_w
@@ -28,17 +27,19 @@ from foveola.report.data_section import data_section
 from foveola.report.figures import accuracy_axis, baseline_label
 from foveola.report.findings_section import findings_section
 from foveola.report.inside_section import inside_section
+from foveola.report.network_section import blocks
 
 SECTIONS = (
     ("data", "The data"),
     ("learning", "Learning"),
     ("numbers", "The numbers"),
     ("confidence", "Confidence"),
-    ("pictures", "Test pictures"),
+    ("pictures", "Test images"),
     ("mistakes", "Worst mistakes"),
     ("inside", "What the network sees"),
     ("network", "The network"),
-    ("recipe", "The recipe"),
+    ("recipe", "How it was made"),
+    ("use", "Use it"),
 )
 
 
@@ -77,21 +78,41 @@ class Stage:
 
 @dataclass(frozen=True)
 class Learning:
-    """The stages that a network went through (a head's penalties, epochs), and the row that was kept."""
+    """The stages that a network went through (a head's penalties, epochs), and the row that was kept.
+
+    chosen: what the validation images decided.
+    """
 
     stages: tuple[Stage, ...]
     best: EpochRow | HeadRow
     epochs: int
     planned: int
+    chosen: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """When and from what a run was made, as a page may show it; "" where nobody knows.
+
+    command: as it was typed; data: the path of the data as it was given; run: the run's folder; data_word, run_word: the
+    same two as words of a command.
+    """
+
+    on: str
+    command: str
+    data: str
+    data_word: str
+    run: str
+    run_word: str
 
 
 def render(run: Run) -> str:
     """The page of a finished run: HTML text that can always be written as UTF-8, the same for the same run."""
     # The raw tables: a recipe may name a network of the user's own that this process does not know.
     tables = read_tables(run.path / "recipe.toml")
-    for key in ("source", "labels", "exclude"):  # a page is passed on: it need not tell where its maker's folders lie
+    for key in ("source", "labels", "exclude"):
         if tables.get("data", {}).get(key):
-            tables["data"][key] = PurePath(tables["data"][key]).name
+            tables["data"][key] = words.place(tables["data"][key])
     return (
         environment()
         .get_template("report.html.j2")
@@ -103,6 +124,10 @@ def render(run: Run) -> str:
             recipe=tables,
             title=tables.get("title") or f"{run.card.name}, {run.result['model']}",
             sections=SECTIONS,
+            made=made(run, tables),
+            environment=[(key, value) for key, value in run.environment.items() if key not in ("started", "command")],
+            predictions="predictions.csv" if (run.path / "predictions.csv").is_file() else "",
+            blocks=blocks(run.network),
             headline=headline(run.evaluation),
             data=data_section(run.card, run.pictures, run.looks),
             learning=learning(run, tables["fit"]),
@@ -113,6 +138,19 @@ def render(run: Run) -> str:
             command=command(tables, run.seed),
             recipe_lines=tomli_w.dumps(tables).splitlines(),
         )
+    )
+
+
+def made(run: Run, tables: dict[str, Any]) -> Made:
+    """When and from what a run was made. A page is passed on, so paths below a home folder do not name the user."""
+    data, folder = tables.get("data", {}).get("source", ""), words.place(str(run.result.get("run", run.path)))
+    return Made(
+        on=words.date(run.environment.get("started", "")),
+        command=words.typed(run.environment.get("command", ())),
+        data=data,
+        data_word=words.shell(data),
+        run=folder,
+        run_word=words.shell(folder),
     )
 
 
@@ -144,34 +182,40 @@ def learning(run: Run, fit: dict[str, Any]) -> Learning:
     n_val = sum(run.card.counts["val"])
     stages = []
     if head_best:
-        stages.append(_stage("penalty", run.head, 0 if number else head_best.number, n_val))
+        strengths = [words.number(row.strength) for row in run.head]
+        stages.append(_stage("penalty", run.head, 0 if number else head_best.number, n_val, strengths))
     if run.history:
         stages.append(_stage("epoch", run.history, number, n_val))
     best = run.history[number - 1] if number else head_best
     assert best is not None, "a run has at least one row"
-    return Learning(tuple(stages), best, len(run.history), int(fit["epochs"]))
+    penalty, epoch = "how strongly the last layer is regularised", "which epoch’s weights to keep"
+    chosen = " and ".join([penalty] * bool(head_best) + [epoch] * bool(run.history))
+    return Learning(tuple(stages), best, len(run.history), int(fit["epochs"]), chosen)
 
 
-def _stage(unit: str, rows: tuple[EpochRow | HeadRow, ...], kept: int, n_val: int) -> Stage:
+def _stage(
+    unit: str, rows: tuple[EpochRow | HeadRow, ...], kept: int, n_val: int, strengths: Sequence[str] = ()
+) -> Stage:
     loss = [Line("train", [row.train_loss for row in rows]), Line("val", [row.val_loss for row in rows])]
     known = [wilson(round(row.val_accuracy * n_val), n_val)[:2] for row in rows]
     shares = [
         Line("train", [row.train_accuracy for row in rows]),
         Line("val", [row.val_accuracy for row in rows], known),
     ]
+    axis = "penalty, from strong to weak" if strengths else ""
     return Stage(
         unit,
         rows,
         kept,
-        loss=curves("Loss", loss, kept, unit=unit),
-        accuracy=curves("Accuracy", shares, kept, as_percent=True, unit=unit),
+        loss=curves("Loss", loss, kept, unit=unit, places=strengths, axis=axis),
+        accuracy=curves("Accuracy", shares, kept, as_percent=True, unit=unit, places=strengths, axis=axis),
     )
 
 
 def command(tables: dict[str, Any], seed: int) -> str:
     """The line that trains the same again, ready for a shell; DATA where the data came from no path."""
     source = tables.get("data", {}).get("source")
-    return f"foveola train {shlex.quote(source) if source else 'DATA'} --recipe recipe.toml --seed {seed}"
+    return f"foveola train {words.shell(source) if source else 'DATA'} --recipe recipe.toml --seed {seed}"
 
 
 @cache
@@ -190,6 +234,7 @@ def environment() -> Environment:
         "with_interval": words.with_interval,
         "thousands": words.thousands,
         "shape": words.shape,
+        "number": words.number,
         "duration": words.duration,
         "shorten": words.shorten,
         "counted": count,

@@ -36,7 +36,10 @@ def thumbnail(image: Image, longest_px: int = LONGEST_PX) -> Thumbnail:
 
 
 def exact(image: Image, widest_px: int) -> Thumbnail:
-    """A picture whose every pixel counts, as PNG, shown larger by a whole factor, up to about `widest_px` wide."""
+    """An image whose every pixel counts, as PNG, shown larger by a whole factor, up to about `widest_px` wide.
+
+    image: uint8 (h, w, 3), or with an alpha channel (h, w, 2 or 4).
+    """
     height, width = image.shape[:2]
     factor = max(1, widest_px // width)
     return Thumbnail(_uri(encode(image), "png"), width * factor, height * factor, True)

@@ -1,8 +1,11 @@
-"""How values read on the page: percents, thousands, shapes, durations; and the net that every text goes through."""
+"""How values read on the page: percents, thousands, shapes, durations, dates, paths; every text is cleaned here."""
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup
@@ -57,6 +60,15 @@ def shape(sides: Iterable[int]) -> str:
     return " × ".join(f"{side:,}" for side in sides)
 
 
+def number(value: float) -> str:
+    """A number with two digits, as short as it can be.
+
+    >>> number(31.6228), number(0.1), number(0.0316), number(1000.0)
+    ('32', '0.1', '0.032', '1,000')
+    """
+    return f"{round(value):,}" if abs(value) >= 10 else f"{float(f'{value:.2g}'):g}"
+
+
 def duration(seconds: float) -> str:
     """A time to the second, from a minute on with minutes, from an hour on with hours.
 
@@ -71,9 +83,60 @@ def duration(seconds: float) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """The text with at most `most` letters; a cut one ends with an ellipsis.
+    """The text with at most `most` letters; a longer one loses its middle, because names often differ at their ends.
 
-    >>> shorten("dandelion", 6), shorten("rose", 6)
-    ('dande…', 'rose')
+    >>> shorten("train/ants/466530434_4000737.jpg", 20), shorten("rose", 6)
+    ('train/ants…00737.jpg', 'rose')
     """
-    return text if len(text) <= most else text[: most - 1] + "…"
+    if len(text) <= most:
+        return text
+    head = most // 2
+    return f"{text[:head]}…{text[len(text) - (most - head - 1) :]}"
+
+
+def date(moment: str) -> str:
+    """A moment in ISO format as a reader writes it, in the time zone it was written in; "" stays "".
+
+    >>> date("2026-11-30T06:05:12+01:00")
+    '30 November 2026, 06:05'
+    """
+    if not moment:
+        return ""
+    when = datetime.fromisoformat(moment)
+    return f"{when.day} {MONTHS[when.month - 1]} {when.year}, {when:%H:%M}"
+
+
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+"""Not strftime's: those change with the locale, and a page must be the same everywhere."""
+
+_HOME = re.compile(r"(?<![\w./~])(?:/home/[^/\s]+|/Users/[^/\s]+|/root|[A-Za-z]:\\Users\\[^\\\s]+)(?![^/\\\s])")
+
+
+def place(text: str) -> str:
+    """A path, or a text with paths, as a page may show it: home folders become "~", so a page names no user.
+
+    >>> place("/home/anna/photos/pets"), place("--labels=/home/anna/sick.csv"), place("/data/pets")
+    ('~/photos/pets', '--labels=~/sick.csv', '/data/pets')
+    """
+    return _HOME.sub("~", text)
+
+
+def shell(word: str) -> str:
+    """One word of a command, quoted for a shell; a leading "~/" stays outside the quotes, where the shell expands it.
+
+    >>> shell("my photos"), shell("~/my photos"), shell("photos")
+    ("'my photos'", "~/'my photos'", 'photos')
+    """
+    return f"~/{shlex.quote(word[2:])}" if word.startswith("~/") and len(word) > 2 else shlex.quote(word)
+
+
+def typed(words: Iterable[str]) -> str:
+    """A command line as a page may show it, from its words.
+
+    >>> typed(["foveola", "train", "/home/anna/pets", "--epochs", "3"])
+    'foveola train ~/pets --epochs 3'
+    """
+    return " ".join(shell(place(word)) for word in words)
