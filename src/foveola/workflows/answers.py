@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import DamagedRunError, ResourceError, UsageError
+from foveola.jupyter import shown_in_notebooks
 from foveola.learning.threads import adapting
 from foveola.types import Tell, Tick, no_tick
 from foveola.workflows.material import Data, open_as, printable
@@ -33,6 +34,7 @@ def warn(line: str) -> None:
     warnings.warn(line, stacklevel=level)
 
 
+@shown_in_notebooks
 @adapting()
 def predict(
     run: str | os.PathLike[str],
@@ -65,6 +67,7 @@ def abstained(run: str | os.PathLike[str], error: float) -> Mapping[str, Any]:
     return abstention_numbers(calibration.abstention(opened.evaluation, error), len(calibration))
 
 
+@shown_in_notebooks
 @adapting()
 def evaluate(
     run: str | os.PathLike[str],

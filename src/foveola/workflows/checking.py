@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import UsageError, count
+from foveola.jupyter import shown_in_notebooks
 from foveola.learning.threads import adapting
 from foveola.types import Size, Tick, no_tick
 from foveola.workflows.material import Data, leave_out, open_data, suggest_size
@@ -55,6 +56,7 @@ class Checked:
         return f"{self.name}: {count(self.files_used, 'picture')}, {', '.join(parts) or 'nothing was found'}"
 
 
+@shown_in_notebooks
 @adapting()
 def check(
     data: Data | None = None,

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import UsageError, count
+from foveola.jupyter import shown_in_notebooks
 from foveola.learning.threads import adapting, require_threads
 from foveola.types import Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.material import Data
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from foveola.lab.recipe import Recipe
 
 
+@shown_in_notebooks
 def compare(
     data: Data | None,
     arms: Sequence[str | os.PathLike[str] | Mapping[str, object]],

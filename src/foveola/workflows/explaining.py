@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveola.errors import ImageProblem, UsageError, unknown
+from foveola.jupyter import shown_in_notebooks
 from foveola.learning.threads import adapting
 from foveola.types import Tell, Tick, no_tick
 from foveola.workflows import explanation_figures as figures
@@ -37,6 +38,7 @@ class Explained:
     probability: float = 0.0
 
 
+@shown_in_notebooks
 @adapting()
 def explain(
     run: str | os.PathLike[str],

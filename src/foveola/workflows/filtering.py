@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from foveola.errors import ImageProblem, UsageError, count
+from foveola.jupyter import shown_in_notebooks
 from foveola.types import Tick, no_tick
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Filtered:
     notes: tuple[str, ...] = ()
 
 
+@shown_in_notebooks
 def filter(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveola.errors import DataError, ImageProblem, UsageError
+from foveola.jupyter import shown_in_notebooks
 from foveola.types import Size, Tick, no_tick
 from foveola.workflows.material import Data, open_as, printable, suggest_size
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 MOST_RAW_PX = 600
 
 
+@shown_in_notebooks
 def show_data(
     data: Data,
     out: str | os.PathLike[str],

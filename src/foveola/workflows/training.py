@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foveola.jupyter import shown_in_notebooks
 from foveola.lab.progress import Plan, Watch
 from foveola.learning.threads import adapting, current
 from foveola.workflows.material import Data, printable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from foveola.lab.training import Session
 
 
+@shown_in_notebooks
 def train(
     data: Data | None = None,
     *,
@@ -173,6 +175,7 @@ def _conclude(session: Session, clock: Clock, threads: list[int]) -> Run:
     return run
 
 
+@shown_in_notebooks
 def demo(
     folder: str | os.PathLike[str] = "demo",
     *,
