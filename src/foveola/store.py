@@ -249,6 +249,17 @@ def new_folder(path: Path, *, overwrite: bool | None = None) -> Path:
     return path
 
 
+def require_ordinary(path: Path) -> None:
+    """Refuse to read what may never end: a named pipe, a socket, a device. Raises OSError with the reason.
+
+    /dev/stdin and the shell's <(command) are pipes too, with a program that writes into them: they may be read.
+    """
+    mode = path.stat().st_mode
+    piped = stat.S_ISFIFO(mode) and str(path.absolute()).startswith(("/dev/", "/proc/"))
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or piped):
+        raise OSError(errno.EINVAL, "not an ordinary file (a pipe, socket or device)")
+
+
 def _beside(path: Path) -> Path:
     """A name that nobody has, in the same folder. Not tempfile's: its files are closed to everybody else, and runs and
     caches are for whomever the user's umask lets in."""

@@ -206,7 +206,8 @@ def test_too_small_a_disk_is_said_before_any_picture_is_read(two_classes, cache,
     with pytest.raises(ResourceError) as caught:
         prepare(open_folder(two_classes()), Size(1000, 1000))
     assert str(caught.value) == (
-        f"{cache / 'prepared'} has 10 MB free and 48 MB are needed: free some space, or set FOVEOLA_CACHE to a folder on a larger disk"
+        f"{cache / 'prepared'} has 10 MB free and 48 MB are needed: free some space, or set FOVEOLA_CACHE to a folder on a "
+        "larger disk"
     )
     assert not decodes
     assert list((cache / "prepared").iterdir()) == []

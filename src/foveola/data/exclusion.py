@@ -16,7 +16,7 @@ import numpy as np
 
 from foveola.data.dataset import Dataset, Problem, printable, require_classes
 from foveola.errors import DataError, UsageError, count
-from foveola.store import digest
+from foveola.store import digest, require_ordinary
 
 LEFT_OUT = "left out by the list"
 """How the reason of an excluded file begins."""
@@ -52,6 +52,7 @@ def as_line(name: str) -> str:
 def read_list(path: Path) -> tuple[str, ...]:
     """The ids in a list, each once. Raises UsageError when there is no such file, or it is no list."""
     try:
+        require_ordinary(path)
         lines = path.read_text("utf-8-sig").splitlines()
     except FileNotFoundError:
         raise UsageError(f"there is no exclude list {path}: check the path") from None

@@ -18,7 +18,7 @@ from torch import nn
 from foveola import images
 from foveola.data.dataset import Dataset
 from foveola.data.listing import list_folder
-from foveola.data.sources import read_file
+from foveola.data.sources import read_named
 from foveola.errors import ImageProblem, UsageError
 from foveola.filters.chain import UNCHANGED, Chain
 from foveola.images import Resize
@@ -192,7 +192,7 @@ def _predict_some(
             if file in problems:
                 continue
             try:
-                pixels.append(network.see(read_file(str(file))))
+                pixels.append(network.see(read_named(file)))
             except ImageProblem as problem:
                 problems[file] = str(problem)
     answers = iter(probabilities(network, np.stack(pixels)) if pixels else np.zeros((0, 1)))

@@ -29,7 +29,7 @@ from foveola.learning.fit_spec import FitSpec
 from foveola.learning.predict import Views
 from foveola.models.table import AVERAGES_FLIPS, AVERAGES_SHIFTS, RECOMMENDED_FIT, find
 from foveola.specs import build, check_options
-from foveola.store import digest
+from foveola.store import digest, require_ordinary
 from foveola.types import Size
 
 
@@ -115,6 +115,7 @@ class Recipe:
 def read_tables(path: Path) -> dict[str, Any]:
     """The tables of a recipe file, unchecked. Raises UsageError when there is no such file or it is no TOML."""
     try:
+        require_ordinary(path)
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UsageError(f"there is no recipe {path}: check the path") from None

@@ -225,15 +225,12 @@ def class_names(run: str | os.PathLike[str]) -> tuple[str, ...]:
     return open_run(run).card.class_names
 
 
-def refuse_taken(path: Path) -> None:
-    """Refuse a place for predictions that is a folder or another kind of file, before any work. Raises UsageError."""
-    if path.is_dir() or (path.exists() and path.suffix.lower() != ".csv"):
-        what = "a folder" if path.is_dir() else "there already and no .csv file"
-        raise UsageError(f"{path} is {what}: give --csv the name of the file to write, such as answers.csv")
-
-
-def write_predictions(path: Path, answers: Iterable[Prediction], names: tuple[str, ...]) -> None:
+def write_predictions(
+    path: Path, answers: Iterable[Prediction], names: tuple[str, ...], *, overwrite: bool = False
+) -> None:
     """Write file, label, probability, the probability of each class, and the problem if there was one, as CSV.
+
+    overwrite: replace an older file of that name. Raises UsageError where there is one, else.
 
     Where abstaining was asked for, one more column: the classes that are left, likeliest first, with | between them.
 
@@ -252,7 +249,7 @@ def write_predictions(path: Path, answers: Iterable[Prediction], names: tuple[st
         best = "" if a.problem else f"{a.probability:.6f}"
         left = [_harmless("|".join(a.label_set or ()))] if abstaining else []
         writer.writerow([_harmless(a.file), _harmless(a.label), best, *chances, a.problem, *left])
-    write_atomic(path, out.getvalue())
+    write_atomic(path, out.getvalue(), overwrite=overwrite)
 
 
 def _harmless(cell: str) -> str:

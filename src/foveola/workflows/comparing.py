@@ -190,7 +190,7 @@ def _folder(
 
     Raises UsageError for a folder with the comparison of other data or other arms, or with something else.
     """
-    from foveola.store import digest, new_folder
+    from foveola.store import digest, require_new_folder, require_writable
 
     dataset = trials.dataset
     about = {
@@ -202,9 +202,10 @@ def _folder(
     slug = "".join(letter if letter.isalnum() else "-" for letter in dataset.name.lower()).strip("-")[:40] or "data"
     folder = Path(out) if out is not None else runs / "comparisons" / f"{slug}-{key}"
     if not (folder / "comparison.json").is_file():
-        if out is not None and folder.exists():
-            new_folder(folder)
+        if out is not None:
+            require_new_folder(folder)
         return folder, about
+    require_writable(folder / "index.html")
     there = _read(folder / "comparison.json")
     if there.get("fingerprint") != dataset.fingerprint:
         raise UsageError(

@@ -73,7 +73,6 @@ def plan_run(
     if clock.budget is not None:
         clock.budget = parse_time(clock.budget)
         require_free(tables)
-    _refuse_taken(out)
     with _collector_paused():
         dataset = open_data(early, tick) if data is None or isinstance(data, str | os.PathLike) else data
     if not early.data.source:
@@ -100,14 +99,6 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if running:
             gc.enable()
-
-
-def _refuse_taken(out: str | os.PathLike[str] | None) -> None:
-    """Refuse an output folder in use before hours of work, not after; it is made only once the data is known good."""
-    if out is not None and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
-        from foveola.store import new_folder
-
-        new_folder(Path(out))
 
 
 def _prepare(dataset: Dataset, recipe: Recipe, seed: int, tick: Tick) -> tuple[Prepared, Split, tuple[Finding, ...]]:

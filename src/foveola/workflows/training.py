@@ -59,6 +59,7 @@ def train(
     watch = watch or Watch()
     watch.tell(reading(data))
     clock = Clock(started, budget=budget)
+    _require_place(out, runs)
     with adapting(threads, watch.tell):
         session = plan_run(
             data,
@@ -84,6 +85,16 @@ def reading(data: Data | None) -> str:
     """The first line of a command, said before the heavy imports: it shows that the command runs."""
     source = data if data is None or isinstance(data, str | os.PathLike) else data.name
     return "reading the data ..." if source is None else f"reading {printable(os.fspath(source))} ..."
+
+
+def _require_place(out: str | os.PathLike[str] | None, runs: str | os.PathLike[str]) -> None:
+    """Refuse a run folder that is in use or can't be made before hours of work; it is made once the data is known good."""
+    from foveola.store import require_new_folder, require_writable
+
+    if out is not None:
+        require_new_folder(Path(out))
+    else:
+        require_writable(Path(runs) / "run")
 
 
 def run_session(session: Session, clock: Clock, watch: Watch) -> Run:
