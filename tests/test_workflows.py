@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import foveola as fv
 from foveola import workflows
-from foveola.errors import DataError, ImageProblem, UsageError
+from foveola.errors import DataError, ImageProblem, ResourceError, UsageError
 from foveola.lab.inference import save_network
 from foveola.learning.rows import EpochRow
 
@@ -252,6 +252,24 @@ def test_the_watch_sees_the_plan_before_the_first_row(stripes_folder, tmp_path):
     watch = workflows.Watch(plan=lambda plan: seen.append("plan"), row=lambda row: seen.append(type(row).__name__))
     train(stripes_folder, tmp_path / "run", epochs=1, watch=watch)
     assert (seen[0], seen[-1]) == ("plan", EpochRow.__name__)
+
+
+def test_a_recipe_whose_data_is_not_here_asks_for_the_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.toml").write_text('[data]\nsource = "../photos"\n')
+    with pytest.raises(UsageError) as caught:
+        fv.train(recipe="a.toml")
+    assert str(caught.value) == (
+        "the recipe a.toml names the data ../photos, which is not here: name the data before the recipe, as in foveola train "
+        "DATA --recipe a.toml"
+    )
+
+
+def test_a_run_folder_that_can_not_be_made_is_refused_before_data_is_read(tmp_path):
+    (tmp_path / "runs").write_text("a file in the way")
+    for options in ({"runs": tmp_path / "runs"}, {"out": tmp_path / "runs" / "one"}):
+        with pytest.raises(ResourceError, match="not a directory: choose another folder"):
+            fv.train(tmp_path / "no data", **options)
 
 
 def test_runs_go_below_their_base_and_are_never_written_over(stripes_folder, tmp_path):

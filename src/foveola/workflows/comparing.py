@@ -190,6 +190,7 @@ def _folder(
 
     Raises UsageError for a folder with the comparison of other data or other arms, or with something else.
     """
+    from foveola.lab.run_folders import slug
     from foveola.store import digest, require_new_folder, require_writable
 
     dataset = trials.dataset
@@ -199,8 +200,7 @@ def _folder(
         "recipes": {arm.name: recipe.fingerprint for arm, recipe in zip(trials.arms, recipes, strict=True)},
     }
     key = digest(json.dumps(about))[:8]
-    slug = "".join(letter if letter.isalnum() else "-" for letter in dataset.name.lower()).strip("-")[:40] or "data"
-    folder = Path(out) if out is not None else runs / "comparisons" / f"{slug}-{key}"
+    folder = Path(out) if out is not None else runs / "comparisons" / f"{slug(dataset.name)}-{key}"
     if not (folder / "comparison.json").is_file():
         if out is not None:
             require_new_folder(folder)

@@ -102,12 +102,10 @@ def run_session(session: Session, clock: Clock, watch: Watch) -> Run:
 
     Call it within `adapting`, which decides the number of threads.
     """
-    from foveola.store import new_folder
-
     threads = current()
     assert threads is not None, "verbs train within `adapting`"
     threads.start_list()
-    new_folder(session.folder)
+    session.claim_folder()
     try:
         session.begin()
         watch.plan(_plan(session))
