@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from safetensors.torch import load_file
 
 import foveola as fv
 from foveola import workflows
+from foveola.data.folder import open_folder
 from foveola.errors import DataError, ImageProblem, ResourceError, UsageError
-from foveola.lab.inference import save_network
+from foveola.lab.inference import match_classes, save_network
 from foveola.learning.rows import EpochRow
 
 FAST = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.flip": False, "fit.batch_size": 16}
@@ -466,7 +468,18 @@ def test_a_file_to_predict_that_is_not_there(run, tmp_path):
 def test_data_with_a_class_that_the_run_does_not_know(run, two_classes):
     with pytest.raises(UsageError) as caught:
         workflows.evaluate(run.path, two_classes())
-    assert str(caught.value) == "pets has class 'cats', which the run does not know: it knows across, down"
+    assert str(caught.value) == (
+        "pets has class 'cats' and 1 more class that the run does not know: unknown class 'cats'; known: across, down"
+    )
+
+
+def test_classes_are_matched_by_their_letters(two_classes):
+    dataset = open_folder(two_classes(2))
+    composed, decomposed = ("p\xe8che", "pomme"), ("pe\u0300che", "pomme")
+    found = match_classes(replace(dataset, class_names=decomposed), composed)
+    assert found.tolist() == dataset.labels.tolist()
+    with pytest.raises(UsageError, match=r"unknown class 'Pomme' \(did you mean 'pomme'\?\); known: pomme, p\xe8che$"):
+        match_classes(replace(dataset, class_names=("Pomme", "p\xe8che")), composed)
 
 
 def test_damaged_weights_are_refused(run, tmp_path):

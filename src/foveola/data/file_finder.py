@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import difflib
 import os
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from foveola.data.dataset import printable
+from foveola.data.dataset import letters, printable
 
 _SAME_SUFFIX = {".jpeg": ".jpg", ".jpe": ".jpg", ".tiff": ".tif"}
 
@@ -40,7 +39,7 @@ class FileFinder:
         self._ids = ids
         self._rows = {name: row for row, name in enumerate(ids)}
         self._roots = tuple(dict.fromkeys((str(root.absolute()), os.path.realpath(root))))
-        self._names = {_letters(Path(place).name).casefold() for place in self._roots} - {""}
+        self._names = {letters(Path(place).name).casefold() for place in self._roots} - {""}
         self._near = [str(place.absolute()) for place in (Path(), *near)]
         self._starts: dict[str, tuple[str, ...]] = {}
         self._indexes: dict[tuple[Callable[[str], str], bool, bool], dict[str, list[int]]] = {}
@@ -52,7 +51,7 @@ class FileFinder:
         path = written.replace("\\", "/").removeprefix("./")
         folder, _, name = path.rpartition("/")
         whole = [path, *(f"{start}{name}" for start in self._starts_of(folder))]
-        for spelling in (str, _letters, _loosely):
+        for spelling in (str, letters, _loosely):
             for with_suffix in (True, False):
                 paths = self._index(spelling, with_suffix, tails=False)
                 found = [rows for one in whole if (rows := paths.get(spelling(one)))]
@@ -65,10 +64,14 @@ class FileFinder:
 
     def closest(self, written: str) -> str:
         """The file whose name is most like this one, for "did you mean"; "" where none is."""
-        name = unquote(written.replace("\\", "/")).partition("?")[0].rpartition("/")[2]
-        paths = {one.rpartition("/")[2]: one for one in self._ids[:5000]}
-        near = difflib.get_close_matches(name, paths, n=1, cutoff=0.6)
-        return printable(paths[near[0]]) if near else ""
+        path = unquote(written.replace("\\", "/")).partition("?")[0]
+        paths: dict[str, list[str]] = defaultdict(list)
+        for one in self._ids[:5000]:
+            paths[one.rpartition("/")[2]].append(one)
+        names = difflib.get_close_matches(path.rpartition("/")[2], paths, n=3, cutoff=0.6)
+        alike = [one for name in names for one in paths[name][:100]]
+        near = difflib.get_close_matches(path, alike, n=1, cutoff=0)
+        return printable(near[0]) if near else ""
 
     def _index(self, spelling: Callable[[str], str], with_suffix: bool, *, tails: bool) -> dict[str, list[int]]:
         """Rows by the files' paths, or by the ends of these ("b/c.png" and "c.png" of "a/b/c.png"); made when needed."""
@@ -104,7 +107,7 @@ class FileFinder:
         """By the data folder's own name in the path: that of another computer, or one that starts a folder higher."""
         pieces = folder.split("/")
         for k, piece in enumerate(pieces, start=1):
-            if _letters(piece).casefold() in self._names:
+            if letters(piece).casefold() in self._names:
                 yield "".join(f"{one}/" for one in pieces[k:])
 
 
@@ -112,15 +115,10 @@ def _without_suffix(name: str) -> str:
     return os.path.splitext(name)[0]  # noqa: PTH122 - ten times as fast, of 60,000 names
 
 
-def _letters(name: str) -> str:
-    """The name by its letters: those of a Mac are composed otherwise."""
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
-
-
 def _loosely(name: str) -> str:
     """The name without case, %20 for a space, the zeros before a number and the longer one of two usual suffixes."""
     name = unquote(name) if "%" in name else name
-    folder, slash, last = _letters(name).casefold().rpartition("/")
+    folder, slash, last = letters(name).casefold().rpartition("/")
     stem, suffix = os.path.splitext(last)  # noqa: PTH122 - as above
     if stem.isdecimal():
         stem = stem.lstrip("0") or "0"

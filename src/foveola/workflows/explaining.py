@@ -97,8 +97,7 @@ def explain(
     _require_free(out, to_folder, overwrite)
     opened = open_run(run)
     network = load_network(opened.path)
-    if label is not None and label not in network.class_names:
-        raise UsageError(unknown("class", label, network.class_names))
+    label = None if label is None else _class_called(label, network)
     if method == "kernels":
         return _write(figures.kernels(network, stage), out)
     if method in OF_DATA:
@@ -112,6 +111,16 @@ def explain(
     if method == "one_pixel":
         return _write(figures.one_pixel(network, image, stage, place), out)
     return _heatmap(network, image, method, stage, label, out)
+
+
+def _class_called(label: str, network: Network) -> str:
+    """The class of this name, whatever code points its letters are written with. Raises UsageError for an unknown one."""
+    from foveola.data.dataset import letters
+
+    found = [name for name in network.class_names if letters(name) == letters(label)]
+    if not found:
+        raise UsageError(unknown("class", label, network.class_names))
+    return label if label in found else found[0]
 
 
 def _require_taken(method: str, given: Mapping[str, bool]) -> None:
