@@ -4,19 +4,18 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image as pillow
 from safetensors.torch import load_file
 
 import foveola as fv
 from foveola import workflows
-from foveola.data.folder import open_folder
-from foveola.errors import DataError, ImageProblem, ResourceError, UsageError
-from foveola.lab.inference import match_classes, save_network
+from foveola.errors import DataError, ImageProblem, UsageError
+from foveola.lab.inference import save_network
 from foveola.learning.rows import EpochRow
 
 FAST = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.flip": False, "fit.batch_size": 16}
@@ -120,6 +119,48 @@ def test_prediction_from_files_gives_the_logits_of_the_evaluation(run, stripes_f
     answers = run.predict([stripes_folder / name for name in run.evaluation.ids])
     found = np.array([answer.probabilities for answer in answers])
     assert np.abs(found - run.evaluation.probabilities).max() < 1e-5
+
+
+def test_arrays_and_pillow_images_are_answered_as_their_files_are(run, stripes_folder):
+    path = stripes_folder / "down" / "03.png"
+    pixels = np.asarray(pillow.open(path))
+    answers = fv.predict(run, [path, path.read_bytes(), pillow.open(path), pixels, pixels[None]])
+    assert np.abs(answers.to_array() - answers[0].probabilities).max() < 1e-6
+    assert (answers[0].class_names, answers.class_names) == (run.class_names, ("across", "down"))
+    assert answers[3].to_dict()["down"] == answers[3].probabilities[1] > 0.5
+
+
+@pytest.mark.parametrize("kind", ["run", "sharpened"])
+def test_the_module_answers_prepared_images_as_predict_does(kind, stripes_folder, request):
+    run = request.getfixturevalue(kind)
+    files = [stripes_folder / name for name in run.evaluation.ids]
+    model, images = run.model(), run.preprocessing(files)
+    assert isinstance(model, torch.nn.Module) and not model.training
+    assert (images.dtype, tuple(images.shape)) == (torch.uint8, (len(files), 3, 32, 32))
+    with torch.no_grad():
+        found = model(images).softmax(dim=1).numpy()
+        floats = model(images.float()).softmax(dim=1).numpy()
+    assert np.abs(found - run.predict(files).to_array()).max() < 1e-5
+    assert np.abs(floats - found).max() < 1e-6
+
+
+def test_the_preprocessing_says_what_it_does(sharpened):
+    assert repr(sharpened.preprocessing) == (
+        "Preprocessing: resized to 32x32 (height x width), pad (proportions kept, black around); the filters blur|sharpen; "
+        "RGB, values 0 to 255, shape (n, 3, 32, 32); the network normalises"
+    )
+
+
+def test_preprocessing_names_an_image_that_can_t_be_read(run, stripes_folder):
+    with pytest.raises(ImageProblem) as caught:
+        run.preprocessing([stripes_folder / "down" / "page.jpg"])
+    assert str(caught.value) == f"{stripes_folder / 'down' / 'page.jpg'} can't be read: not an image: looks like HTML"
+
+
+def test_completion_shows_what_a_user_needs(run):
+    assert {"class_names", "evaluation", "model", "predict", "preprocessing", "report"} <= set(dir(run))
+    assert set(dir(run)).isdisjoint({"card", "head", "insides", "looks", "network", "require_whole"})
+    assert all(hasattr(run, name) for name in dir(run))
 
 
 def test_a_bad_file_among_the_predicted_carries_its_reason(run, stripes_folder):
@@ -256,24 +297,6 @@ def test_the_watch_sees_the_plan_before_the_first_row(stripes_folder, tmp_path):
     assert (seen[0], seen[-1]) == ("plan", EpochRow.__name__)
 
 
-def test_a_recipe_whose_data_is_not_here_asks_for_the_data(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.toml").write_text('[data]\nsource = "../photos"\n')
-    with pytest.raises(UsageError) as caught:
-        fv.train(recipe="a.toml")
-    assert str(caught.value) == (
-        "the recipe a.toml names the data ../photos, which is not here: name the data before the recipe, as in foveola train "
-        "DATA --recipe a.toml"
-    )
-
-
-def test_a_run_folder_that_can_not_be_made_is_refused_before_data_is_read(tmp_path):
-    (tmp_path / "runs").write_text("a file in the way")
-    for options in ({"runs": tmp_path / "runs"}, {"out": tmp_path / "runs" / "one"}):
-        with pytest.raises(ResourceError, match="not a directory: choose another folder"):
-            fv.train(tmp_path / "no data", **options)
-
-
 def test_runs_go_below_their_base_and_are_never_written_over(stripes_folder, tmp_path):
     options = {"model": "fast", "epochs": 1, "settings": FAST, "runs": tmp_path / "runs"}
     first, second = fv.train(stripes_folder, **options), fv.train(stripes_folder, **options)
@@ -304,21 +327,6 @@ def test_a_notebook_shows_the_number_and_the_report(run):
     shown = run._repr_html_()
     assert f"{100 * run.evaluation.accuracy:.1f} %" in shown
     assert "report.html" in shown
-
-
-def test_csv_cells_that_would_run_as_formulas_are_made_harmless(tmp_path):
-    from foveola.lab.inference import Prediction
-
-    answers = [
-        Prediction("=1+1.png", "@home", np.array([0.25, 0.75])),
-        Prediction("b.png", "", np.zeros(2), "empty file"),
-    ]
-    workflows.write_predictions(tmp_path / "out.csv", answers, ("away", "@home"))
-    assert (tmp_path / "out.csv").read_text().splitlines() == [
-        "file,label,probability,away,'@home,problem",
-        "'=1+1.png,'@home,0.750000,0.250000,0.750000,",
-        "b.png,,,,,empty file",
-    ]
 
 
 def test_a_failed_training_leaves_an_unfinished_run_and_says_so(stripes_folder, tmp_path):
@@ -468,18 +476,7 @@ def test_a_file_to_predict_that_is_not_there(run, tmp_path):
 def test_data_with_a_class_that_the_run_does_not_know(run, two_classes):
     with pytest.raises(UsageError) as caught:
         workflows.evaluate(run.path, two_classes())
-    assert str(caught.value) == (
-        "pets has class 'cats' and 1 more class that the run does not know: unknown class 'cats'; known: across, down"
-    )
-
-
-def test_classes_are_matched_by_their_letters(two_classes):
-    dataset = open_folder(two_classes(2))
-    composed, decomposed = ("p\xe8che", "pomme"), ("pe\u0300che", "pomme")
-    found = match_classes(replace(dataset, class_names=decomposed), composed)
-    assert found.tolist() == dataset.labels.tolist()
-    with pytest.raises(UsageError, match=r"unknown class 'Pomme' \(did you mean 'pomme'\?\); known: pomme, p\xe8che$"):
-        match_classes(replace(dataset, class_names=("Pomme", "p\xe8che")), composed)
+    assert str(caught.value) == "pets has class 'cats', which the run does not know: it knows across, down"
 
 
 def test_damaged_weights_are_refused(run, tmp_path):

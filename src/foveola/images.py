@@ -29,7 +29,7 @@ from PIL import ImageOps
 from foveola.errors import ImageProblem, UsageError
 from foveola.jpeg_end import with_end
 from foveola.jpeg_quality import jpeg_quality
-from foveola.opening import check_limits, opened, orientation_of
+from foveola.opening import check_limits, opened, orientation_of, readable
 from foveola.progressive import without_fine_scans
 from foveola.resampling import bicubic
 from foveola.rgb import notes_on, pixels
@@ -131,6 +131,19 @@ def _drafted(picture: pillow.Image, data: bytes, want: tuple[int, int]) -> pillo
     lean = pillow.open(io.BytesIO(without_fine_scans(data)), formats=("JPEG",))
     lean.draft(None, want)
     return lean
+
+
+def from_pillow(picture: pillow.Image) -> Image:
+    """The pixels of a Pillow image by the rules for files: uint8 (h, w, 3), RGB, upright. The image itself stays as it is.
+
+    Raises ImageProblem with the reason when they can't be had.
+    """
+    with readable():
+        width, height = picture.size
+        check_limits(height, width)
+        picture.load()
+        orientation = 1 if picture.format in _TURNED_BY_DECODER else orientation_of(picture)
+        return pixels(picture, orientation, b"")
 
 
 def size_of(data: bytes) -> tuple[int, int]:

@@ -38,9 +38,15 @@ def opened(data: bytes) -> Iterator[pillow.Image]:
         raise ImageProblem("empty file")
     if len(data) > MAX_BYTES:
         raise ImageProblem(f"the file has {len(data):,} bytes, over the limit of {MAX_BYTES:,}")
+    with readable(data), _open(data) as picture:
+        yield picture
+
+
+@contextlib.contextmanager
+def readable(data: bytes = b"") -> Iterator[None]:
+    """Turn whatever Pillow raises while it reads into an ImageProblem with its reason; `data` are the file's bytes."""
     try:
-        with _open(data) as picture:
-            yield picture
+        yield
     except ImageProblem:
         raise
     except UnidentifiedImageError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,11 +11,11 @@ import typer
 
 from foveola import workflows
 from foveola.cli.printing import open_page, print_json, say, say_problems, table, warn
-from foveola.cli.words import Json, Open, Overwrite, Reading, RunPath, command, reads_data
+from foveola.cli.words import Json, Open, Reading, RunPath, command, reads_data
 from foveola.errors import count
 
 if TYPE_CHECKING:
-    from foveola.lab.inference import Prediction
+    from foveola.lab.predictions import Prediction
     from foveola.lab.run_folders import RunLine
 
 
@@ -84,7 +83,6 @@ def predict(
     csv_: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write labels and all probabilities to this CSV file.")
     ] = None,
-    overwrite: Overwrite = False,
     json_: Json = False,
 ) -> None:
     """Predict the class of images, with calibrated probabilities."""
@@ -92,23 +90,21 @@ def predict(
 
     run = workflows.find_run(run)
     if csv_ is not None:
-        workflows.require_new(csv_, overwrite=overwrite)
+        workflows.refuse_taken(csv_)
     with Screen() as screen:
         answers = workflows.predict(run, files, abstain=abstain, tick=screen.tick)
-    names = workflows.class_names(run)
     measured = None if abstain is None else workflows.abstained(run, abstain)
-    with contextlib.ExitStack() as every:  # what can't be printed is written all the same, and the other way round
-        if csv_ is not None:
-            every.callback(workflows.write_predictions, csv_, answers, names, overwrite=overwrite)
-        if json_:
-            said = {"run": str(run), "class_names": names, "predictions": [_answer(a, names) for a in answers]}
-            print_json(said if measured is None else {**said, "abstain": measured})
-        else:
-            table(("file", "label", "probability"), [answer_row(a) for a in answers])
-            if measured is not None:
-                say(_abstention(answers, measured))
-    if csv_ is not None and not json_:
-        say(f"wrote {workflows.printable(str(csv_))}")
+    if json_:
+        said = {"run": str(run), "class_names": answers.class_names, "predictions": answers.to_json()}
+        print_json(said if measured is None else {**said, "abstain": measured})
+    else:
+        table(("file", "label", "probability"), [answer_row(a) for a in answers])
+        if measured is not None:
+            say(_abstention(answers, measured))
+    if csv_ is not None:  # last: what can't be written has been said at least
+        answers.to_csv(csv_)
+        if not json_:
+            say(f"wrote {workflows.printable(str(csv_))}")
     unusable = [answer.file for answer in answers if answer.problem]
     if unusable and (len(unusable) == len(answers) or {str(path) for path in files} & set(unusable)):
         raise typer.Exit(3)  # not for a damaged file in a folder: it has its row
@@ -150,7 +146,6 @@ def explain(
     ] = None,
     how: Annotated[str | None, typer.Option(metavar="NAME", help="For embedding: tsne or pca. [default: tsne]")] = None,
     reading: Reading,
-    overwrite: Overwrite = False,
     json_: Json = False,
 ) -> None:
     """Draw what a network sees: heat maps, feature maps, kernels, or a map of the test images."""
@@ -168,7 +163,6 @@ def explain(
             place=place,
             how=how,
             settings=reading,
-            overwrite=overwrite,
             tell=notes.append,
             tick=screen.tick,
         )
@@ -219,14 +213,6 @@ def _run_row(line: RunLine) -> tuple[str, ...]:
     measured = _interval(line) if line.status == "finished" else line.status
     date = datetime.fromisoformat(line.date).astimezone().strftime("%Y-%m-%d %H:%M")
     return str(line.path), date, line.data, images, classes, line.model, measured, _seconds(line.seconds)
-
-
-def _answer(answer: Prediction, names: tuple[str, ...]) -> dict[str, Any]:
-    if answer.problem:
-        return {"file": answer.file, "problem": answer.problem}
-    chances = {name: float(p) for name, p in zip(names, answer.probabilities, strict=True)}
-    out = {"file": answer.file, "label": answer.label, "probability": answer.probability, "probabilities": chances}
-    return out if answer.label_set is None else {**out, "label_set": answer.label_set}
 
 
 def answer_row(answer: Prediction) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,21 +13,21 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from foveola import images
-from foveola.data.dataset import Dataset, letters, printable
-from foveola.data.listing import list_folder
-from foveola.data.sources import read_named
-from foveola.errors import ImageProblem, UsageError, count, unknown
+from foveola.data.dataset import Dataset
+from foveola.errors import ImageProblem, UsageError
 from foveola.filters.chain import UNCHANGED, Chain
 from foveola.images import Resize
 from foveola.lab.calibration import require_rate
+from foveola.lab.inputs import Input, Inputs, gather
+from foveola.lab.predictions import Prediction, Predictions
 from foveola.lab.recipe import Recipe
 from foveola.lab.runs import Run, open_run
 from foveola.learning.conformal import label_sets
 from foveola.learning.metrics import softmax
-from foveola.learning.predict import ALONE, Views, predict
+from foveola.learning.predict import ALONE, Views, averaged, predict
 from foveola.models.bottlenecks import own_bottlenecks
 from foveola.models.table import build
 from foveola.store import write_atomic
@@ -55,24 +55,24 @@ class Network:
         return self.chain(images.read(data, self.size, self.resize).image)
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one picture: class name and float64 (K,) probabilities; or why there is none (`problem`).
+class Classifier(nn.Module):
+    """A trained network as `predict` uses it, in eval mode: images in, calibrated logits out.
 
-    label_set: when abstaining was asked for, the classes that can't be ruled out at the stated error rate, likeliest first.
-    Then `label` is "" (don't know) unless there is exactly one of them.
+    forward: uint8 or float32 (n, 3, H, W), RGB, values 0..255, prepared as `Preprocessing` does it, to float32 (n, K).
+    Their softmax are the probabilities that `predict` gives: the logits of the views are averaged and divided by the
+    temperature. `network` is the trained network alone, with layers of the names that `foveola explain` takes; class_names:
+    K names in the order of the logits.
     """
 
-    file: str
-    label: str
-    probabilities: NDArray[np.float64]
-    problem: str = ""
-    label_set: tuple[str, ...] | None = None
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network.model
+        self.class_names = network.class_names
+        self.views, self.temperature = network.views, network.temperature
+        self.eval()
 
-    @property
-    def probability(self) -> float:
-        """The probability of the answer, 0..1; 0 when there is none."""
-        return float(self.probabilities.max(initial=0.0))
+    def forward(self, images: Tensor) -> Tensor:
+        return averaged(self.network, self.views)(images) / self.temperature
 
 
 def save_network(
@@ -125,48 +125,25 @@ def load_network(run: str | os.PathLike[str]) -> Network:
     return Network(model, names, size, meta["resize"], views, Chain.parse(meta.get("chain", "")), temperature)
 
 
-def predict_paths(
-    run: Path,
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-    *,
-    abstain: float | None = None,
-    tick: Tick = no_tick,
-) -> list[Prediction]:
-    """Predict files, and all pictures below folders, in the order given; what can't be read carries its reason.
+def predict_images(
+    run: str | os.PathLike[str], given: Inputs | list[Input], *, abstain: float | None = None, tick: Tick = no_tick
+) -> Predictions:
+    """Predict all images of what was given (see `inputs.gather`), in its order; what can't be read carries its reason.
 
     abstain: an error rate, 0..1; pictures drawn as the run's were then get a wrong answer at most so often, and "don't
     know" where the network can't tell (see `learning.conformal`).
 
-    Raises UsageError for a path that is not there, when there is nothing to predict, and for an error rate that can't be.
+    Raises UsageError for what can't be predicted, when there is nothing to predict, and for an error rate that can't be.
     """
+    asked = gather(given)
     limit = None if abstain is None else abstention_limit(open_run(run), abstain)
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    refused: dict[Path, str] = {}
-    files = list(_files([Path(p) for p in given], refused))
-    if not files:
-        raise UsageError("there is no picture to predict: name files, or folders that hold some")
     network = load_network(run)
     out: list[Prediction] = []
-    with own_bottlenecks(len(files)):
-        for start in range(0, len(files), 64):
-            out.extend(_predict_some(network, files[start : start + 64], refused, limit))
-            tick("Predicting", len(out), len(files))
-    return out
-
-
-def _files(paths: list[Path], refused: dict[Path, str]) -> Iterator[Path]:
-    """All files, those of a folder in order; what the folder's listing refuses goes into `refused` with its reason."""
-    missing = [str(path) for path in paths if not path.exists()]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UsageError(f"there is no file {missing[0]}{more}: check the path")
-    for path in paths:
-        if path.is_dir():
-            listing = list_folder(path)
-            refused.update({path / problem.file: problem.reason for problem in listing.problems})
-            yield from (path / name for name in sorted({*listing.ids, *(one.file for one in listing.problems)}))
-        else:
-            yield path
+    with own_bottlenecks(len(asked)):
+        for start in range(0, len(asked), 64):
+            out.extend(_predict_some(network, asked[start : start + 64], limit))
+            tick("Predicting", len(out), len(asked))
+    return Predictions(out, network.class_names)
 
 
 def abstention_limit(run: Run, error: float) -> float:
@@ -183,35 +160,32 @@ def abstention_limit(run: Run, error: float) -> float:
     return run.calibration.limit(error)
 
 
-def _predict_some(
-    network: Network, files: list[Path], refused: Mapping[Path, str], limit: float | None
-) -> list[Prediction]:
-    pixels, problems = [], dict(refused)
+def _predict_some(network: Network, asked: Sequence[Input], limit: float | None) -> Iterator[Prediction]:
+    pixels: list[Image] = []
+    problems: list[str] = []
     with images.quiet():
-        for file in files:
-            if file in problems:
-                continue
+        for one in asked:
             try:
-                pixels.append(network.see(read_named(file)))
-            except ImageProblem as problem:
-                problems[file] = str(problem)
-    answers = iter(probabilities(network, np.stack(pixels)) if pixels else np.zeros((0, 1)))
-    none = np.zeros(len(network.class_names))
-    out = []
-    for file in files:
-        if file in problems:
-            out.append(Prediction(str(file), "", none, problems[file]))
+                if not one.problem:
+                    pixels.append(network.chain(one.prepared(network.size, network.resize)))
+                problems.append(one.problem)
+            except ImageProblem as error:
+                problems.append(str(error))
+    names, none = network.class_names, np.zeros(len(network.class_names))
+    answers = iter(probabilities(network, np.stack(pixels)) if pixels else ())
+    for one, problem in zip(asked, problems, strict=True):
+        if problem:
+            yield Prediction(one.name, "", none, problem, class_names=names)
         else:
-            out.append(_answer(str(file), next(answers), network.class_names, limit))
-    return out
+            yield _answer(one.name, next(answers), names, limit)
 
 
-def _answer(file: str, chances: NDArray[np.float64], names: Sequence[str], limit: float | None) -> Prediction:
+def _answer(name: str, chances: NDArray[np.float64], names: tuple[str, ...], limit: float | None) -> Prediction:
     if limit is None:
-        return Prediction(file, names[int(chances.argmax())], chances)
+        return Prediction(name, names[int(chances.argmax())], chances, class_names=names)
     inside = label_sets(chances, limit)
     found = tuple(names[k] for k in np.argsort(-chances, kind="stable") if inside[k])
-    return Prediction(file, found[0] if len(found) == 1 else "", chances, label_set=found)
+    return Prediction(name, found[0] if len(found) == 1 else "", chances, label_set=found, class_names=names)
 
 
 def probabilities(network: Network, pixels: Images) -> NDArray[np.float64]:
@@ -231,12 +205,9 @@ def logits(network: Network, pixels: Images, batch_size: int = 256) -> NDArray[n
 
 def match_classes(dataset: Dataset, class_names: Sequence[str]) -> NDArray[np.int64]:
     """The data set's labels as numbers of `class_names`, matched by name: int64 (n,). Raises UsageError for strangers."""
-    number = {letters(name): k for k, name in enumerate(class_names)}
-    strangers = [name for name in dataset.class_names if letters(name) not in number]
+    strangers = [name for name in dataset.class_names if name not in class_names]
     if strangers:
-        more = f" and {count(len(strangers) - 1, 'more class', 'more classes')}" if len(strangers) > 1 else ""
         raise UsageError(
-            f"{printable(dataset.name)} has class '{printable(strangers[0])}'{more} that the run does not know: "
-            f"{unknown('class', strangers[0], class_names)}"
+            f"{dataset.name} has class '{strangers[0]}', which the run does not know: it knows {', '.join(class_names)}"
         )
-    return np.array([number[letters(name)] for name in dataset.class_names], np.int64)[dataset.labels]
+    return np.array([class_names.index(name) for name in dataset.class_names], np.int64)[dataset.labels]

@@ -21,25 +21,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from foveola.data.dataset import printable
 from foveola.errors import DamagedRunError, UsageError
+from foveola.filters.chain import Chain
 from foveola.lab.calibration import Calibration
 from foveola.lab.card import DataCard, Pictures
 from foveola.lab.confidence import Confidence
 from foveola.lab.headline import headline
+from foveola.lab.inputs import Inputs
 from foveola.lab.insides import Insides
 from foveola.lab.looks import Looks
 from foveola.lab.openings import openings
+from foveola.lab.predictions import Predictions
+from foveola.lab.preprocessing import Preprocessing
 from foveola.lab.recipe import Recipe, compose, read_tables
 from foveola.lab.run_files import require_answers
 from foveola.lab.run_folders import find_run, read_result
 from foveola.learning.metrics import Evaluation
 from foveola.learning.rows import EpochRow, HeadRow
 from foveola.models.table import Row, Summary
+from foveola.types import Size
+
+if TYPE_CHECKING:
+    from foveola.lab.inference import Classifier
 
 
 @dataclass(frozen=True)
@@ -175,11 +183,38 @@ class Run:
         """The report's path."""
         return self.path / "report.html"
 
-    def predict(self, files: Any, *, abstain: float | None = None) -> Any:
-        """Label and probabilities for picture files or folders: see `foveola.predict`."""
-        from foveola.lab.inference import predict_paths
+    def predict(self, images: Inputs, *, abstain: float | None = None) -> Predictions:
+        """Label and probabilities for files, folders, Pillow images or arrays: see `foveola.predict`."""
+        from foveola.lab.inference import predict_images
 
-        return predict_paths(self.path, files, abstain=abstain)
+        return predict_images(self, images, abstain=abstain)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of the probabilities."""
+        return self.card.class_names
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What images go through before the network; call it to prepare some for `model()`."""
+        data = self.recipe.data
+        return Preprocessing(Size.parse(data.size), data.resize, Chain.parse(data.chain))
+
+    def model(self) -> Classifier:
+        """The trained network: a `torch.nn.Module` in eval mode that answers as `predict` does.
+
+        It takes images as `preprocessing` makes them, uint8 or float32 (n, 3, H, W), and gives logits float32 (n, K).
+
+            model = run.model()
+            probabilities = model(run.preprocessing("cat.jpg")).softmax(dim=1)
+        """
+        from foveola.lab.inference import Classifier, load_network
+
+        return Classifier(load_network(self))
+
+    def __dir__(self) -> list[str]:
+        """What a user needs; the parts that only the report is made of are left out."""
+        return sorted(_FOR_USERS)
 
     def __fspath__(self) -> str:
         """The run's folder: a `Run` can stand wherever a path is asked for."""
@@ -197,6 +232,12 @@ class Run:
         """What a notebook shows: the headline and where the report is."""
         path = html.escape(printable(str(self.report)))
         return f"<p><b>foveola run</b>: {html.escape(self.headline)}<br>report: <code>{path}</code></p>"
+
+
+_FOR_USERS = (
+    "class_names", "confidence", "environment", "evaluation", "headline", "history", "model", "path", "predict",
+    "preprocessing", "recipe", "report", "result", "seed", "test_opened",
+)  # fmt: skip
 
 
 def open_run(run: str | os.PathLike[str]) -> Run:

@@ -5,18 +5,16 @@ torch costs two seconds to import, so the rooms that need it are imported inside
 
 from foveola.lab.progress import Plan, Watch, percent, row_seconds, row_sentence, with_interval
 from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
-from foveola.store import require_new, require_writable
 from foveola.workflows.answers import (
     abstained,
-    class_names,
     evaluate,
     headline,
     openings,
     predict,
+    refuse_taken,
     report,
-    write_predictions,
 )
-from foveola.workflows.checking import PAGE, Checked, check, require_outputs
+from foveola.workflows.checking import Checked, check
 from foveola.workflows.comparing import compare, data_and_recipes
 from foveola.workflows.course import write_course
 from foveola.workflows.explaining import Explained, explain
@@ -27,7 +25,6 @@ from foveola.workflows.showing import show_data
 from foveola.workflows.training import demo, reading, train
 
 __all__ = [
-    "PAGE",
     "SHOW_DEFAULTS",
     "Checked",
     "Data",
@@ -43,7 +40,6 @@ __all__ = [
     "abstained",
     "better",
     "check",
-    "class_names",
     "compare",
     "count_files",
     "data_and_recipes",
@@ -60,10 +56,8 @@ __all__ = [
     "predict",
     "printable",
     "reading",
+    "refuse_taken",
     "report",
-    "require_new",
-    "require_outputs",
-    "require_writable",
     "row_seconds",
     "row_sentence",
     "runs",
@@ -73,5 +67,4 @@ __all__ = [
     "train",
     "with_interval",
     "write_course",
-    "write_predictions",
 ]

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import inspect
-import io
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import DamagedRunError, ResourceError, UsageError
-from foveola.jupyter import shown_in_notebooks
 from foveola.learning.threads import adapting
 from foveola.types import Tell, Tick, no_tick
-from foveola.workflows.material import Data, open_as, printable
+from foveola.workflows.material import Data, open_as
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
     from foveola.lab.card import DataCard
-    from foveola.lab.inference import Prediction
+    from foveola.lab.inputs import Inputs
     from foveola.lab.measurement import Measurement
+    from foveola.lab.predictions import Predictions
     from foveola.lab.runs import Run
     from foveola.learning.metrics import Evaluation
 
@@ -34,26 +32,34 @@ def warn(line: str) -> None:
     warnings.warn(line, stacklevel=level)
 
 
-@shown_in_notebooks
 @adapting()
 def predict(
-    run: str | os.PathLike[str],
-    paths: Iterable[str | os.PathLike[str]],
-    *,
-    abstain: float | None = None,
-    tick: Tick = no_tick,
-) -> list[Prediction]:
-    """Label and calibrated probabilities for files and folders of pictures, by a finished run.
+    run: str | os.PathLike[str], images: Inputs, *, abstain: float | None = None, tick: Tick = no_tick
+) -> Predictions:
+    """Label and calibrated probabilities for images, by a finished run.
 
-    abstain: the share of pictures, 0..1, that may be answered wrongly, such as 0.05; where the network can't keep to it the
-    label is "" (don't know), and `label_set` has the classes that are left. It holds for pictures drawn as the run's were.
+    run: as for `open_run`. images: a file, a folder (all images in it), a Pillow image, an array uint8 (H, W, 3) or
+    (n, H, W, 3) in RGB, the bytes of an image file, or a list of these.
+
+    abstain: the share of images, 0..1, that may be answered wrongly, such as 0.05; where the network can't keep to it the
+    label is "" (don't know), and `label_set` has the classes that are left. It holds for images drawn as the run's were.
+
+    Raises UsageError for a run, images or a rate that can't be; an image that can't be read has a `problem` instead.
+
+        answers = fv.predict("latest", ["new.jpg", "holiday"])
+        answers[0].label, answers[0].to_dict(), answers.to_dataframe()
     """
+    from foveola.lab.calibration import require_rate
+    from foveola.lab.inputs import gather
     from foveola.lab.run_folders import find_run
 
-    run = find_run(run)  # refused before torch is imported
-    from foveola.lab.inference import predict_paths
+    # All that can be refused without torch is refused before it is imported.
+    path, asked = find_run(run), gather(images)
+    if abstain is not None:
+        require_rate(abstain)
+    from foveola.lab.inference import predict_images
 
-    return predict_paths(run, paths, abstain=abstain, tick=tick)
+    return predict_images(path, asked, abstain=abstain, tick=tick)
 
 
 def abstained(run: str | os.PathLike[str], error: float) -> Mapping[str, Any]:
@@ -67,7 +73,6 @@ def abstained(run: str | os.PathLike[str], error: float) -> Mapping[str, Any]:
     return abstention_numbers(calibration.abstention(opened.evaluation, error), len(calibration))
 
 
-@shown_in_notebooks
 @adapting()
 def evaluate(
     run: str | os.PathLike[str],
@@ -218,43 +223,11 @@ def _seems_its_own(run: Run, dataset: Dataset) -> bool:
     return dataset.name == run.card.name and 2 * len(known) >= len(run.evaluation)
 
 
-def class_names(run: str | os.PathLike[str]) -> tuple[str, ...]:
-    """The classes of a run, in the order of its probabilities."""
-    from foveola.lab.runs import open_run
-
-    return open_run(run).card.class_names
-
-
-def write_predictions(
-    path: Path, answers: Iterable[Prediction], names: tuple[str, ...], *, overwrite: bool = False
-) -> None:
-    """Write file, label, probability, the probability of each class, and the problem if there was one, as CSV.
-
-    overwrite: replace an older file of that name. Raises UsageError where there is one, else.
-
-    Where abstaining was asked for, one more column: the classes that are left, likeliest first, with | between them.
-
-    Cells that a spreadsheet would run as a formula (they begin with = + - @, tab or return) get a leading '.
-    """
-    from foveola.store import write_atomic
-
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    answers = list(answers)
-    abstaining = any(a.label_set is not None for a in answers)
-    more = ["label_set"] if abstaining else []
-    writer.writerow(["file", "label", "probability", *map(_harmless, names), "problem", *more])
-    for a in answers:
-        chances = ["" if a.problem else f"{p:.6f}" for p in a.probabilities]
-        best = "" if a.problem else f"{a.probability:.6f}"
-        left = [_harmless("|".join(a.label_set or ()))] if abstaining else []
-        writer.writerow([_harmless(a.file), _harmless(a.label), best, *chances, a.problem, *left])
-    write_atomic(path, out.getvalue(), overwrite=overwrite)
-
-
-def _harmless(cell: str) -> str:
-    text = printable(cell)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+def refuse_taken(path: Path) -> None:
+    """Refuse a place for predictions that is a folder or another kind of file, before any work. Raises UsageError."""
+    if path.is_dir() or (path.exists() and path.suffix.lower() != ".csv"):
+        what = "a folder" if path.is_dir() else "there already and no .csv file"
+        raise UsageError(f"{path} is {what}: give --csv the name of the file to write, such as answers.csv")
 
 
 def headline(numbers: Mapping[str, Any]) -> tuple[str, ...]:
