@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import foveola as fv
 from foveola.cli import app
-from foveola.errors import UsageError
+from foveola.errors import ResourceError, UsageError
 
 SIDE = 64
 
@@ -258,20 +258,34 @@ class _Seen(HTMLParser):
         self.sources += [value for name, value in attrs if name == "src"]
 
 
-def test_an_older_page_is_replaced_anything_else_is_refused(tmp_path, two_classes):
-    root, out = two_classes(3), tmp_path / "check.html"
-    for _ in range(2):
-        fv.check(root, suspects=False, out=out)
-    out.write_text("my own notes")
-    message = f"{out} is there already and is no page of foveola check: choose another name with --out"
+@pytest.mark.parametrize("output", ["out", "fix"])
+def test_a_page_or_list_that_exists_is_kept_unless_overwriting_is_asked_for(tmp_path, two_classes, output):
+    root, path = two_classes(3), tmp_path / "output"
+    path.write_text("edited by hand")
+    message = f"{path} already exists: choose another name, or add --overwrite to replace it"
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
-        fv.check(root, suspects=False, out=out)
-    assert out.read_text() == "my own notes"
+        fv.check(root, suspects=False, **{output: path})
+    assert path.read_text() == "edited by hand"
+    fv.check(root, suspects=False, overwrite=True, **{output: path})
+    assert path.read_text() != "edited by hand"
 
 
-def test_a_list_that_is_there_already_is_refused(tmp_path, two_classes):
-    fix = tmp_path / "q.txt"
-    fix.write_text("cats/1.png\n")
-    message = f"the list {fix} is there already and may have been edited: delete it, or choose another name"
+def test_one_name_for_the_page_and_the_list_is_refused(tmp_path, two_classes):
+    out = tmp_path / "both"
+    message = f"{out} can't be both the page and the list: choose two names"
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
-        fv.check(two_classes(3), suspects=False, fix=fix)
+        fv.check(two_classes(3), out=out, fix=out)
+
+
+def test_a_page_without_a_name_gets_the_next_free_one(tmp_path, two_classes, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "check.html").write_text("mine")
+    found = fv.check(two_classes(3), suspects=False)
+    assert [found.write_page().name for _ in range(2)] == ["check-2.html", "check-3.html"]
+    assert (tmp_path / "check.html").read_text() == "mine"
+
+
+def test_a_place_that_can_not_be_written_is_refused_before_data_is_read(tmp_path):
+    (tmp_path / "a").write_text("a file in the way")
+    with pytest.raises(ResourceError, match="not a directory"):
+        fv.check(tmp_path / "no such data", out=tmp_path / "a" / "check.html")

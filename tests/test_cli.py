@@ -405,11 +405,95 @@ def test_a_name_that_begins_with_a_tilde_and_is_no_users_is_a_path(call):
     assert "~nobody-of-that-name/photos" in err and "Traceback" not in err
 
 
-@pytest.mark.parametrize(("name", "what"), [("", "a folder"), ("photo.jpg", "there already and no .csv file")])
-def test_predictions_do_not_replace_what_is_no_csv(name, what, call, finished, tmp_path):
-    (tmp_path / "photo.jpg").write_bytes(b"a photo")
-    taken = tmp_path / name
-    code, out, err = call("predict", finished[0] / "run", tmp_path, "--csv", taken)
+@pytest.mark.parametrize("name", ["photo.jpg", "older.csv"])
+def test_predictions_replace_nothing_unless_asked_to(name, call, finished, tmp_path):
+    base, _ = finished
+    (tmp_path / name).write_bytes(b"somebody's own")
+    image = base / "shades" / "dark" / "0.png"
+    code, out, err = call("predict", base / "run", image, "--csv", tmp_path / name)
     assert (code, out) == (2, "")
-    assert err == f"foveola: {taken} is {what}: give --csv the name of the file to write, such as answers.csv\n"
-    assert (tmp_path / "photo.jpg").read_bytes() == b"a photo"
+    assert err == f"foveola: {tmp_path / name} already exists: choose another name, or add --overwrite to replace it\n"
+    assert (tmp_path / name).read_bytes() == b"somebody's own"
+    assert call("predict", base / "run", image, "--csv", tmp_path / name, "--overwrite")[0] == 0
+    assert (tmp_path / name).read_text().startswith("file,label,probability")
+
+
+def test_predictions_can_not_replace_a_folder(call, finished, tmp_path):
+    base, _ = finished
+    code, _, err = call("predict", base / "run", base / "shades" / "dark" / "0.png", "--csv", tmp_path, "--overwrite")
+    assert code == 2
+    assert err == f"foveola: {tmp_path} is a folder: give the name of a file\n"
+
+
+def test_letters_that_the_output_lacks_are_escaped_and_files_are_written(finished, tmp_path):
+    base, _ = finished
+    image = tmp_path / "猫.png"
+    image.write_bytes((base / "shades" / "dark" / "0.png").read_bytes())
+    done = foveola("predict", base / "run", image, "--csv", tmp_path / "x.csv", PYTHONIOENCODING="cp1252")
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path}/\\u732b.png  " in done.stdout
+    assert f"{tmp_path}/猫.png," in (tmp_path / "x.csv").read_text("utf-8")
+
+
+def test_predictions_are_written_though_nobody_reads_the_screen(finished, tmp_path):
+    base, _ = finished
+    command = [sys.executable, "-m", "foveola", "predict", str(base / "run"), str(base / "shades")]
+    running = subprocess.Popen(
+        [*command, "--csv", str(tmp_path / "x.csv")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    running.stdout.close()
+    running.stderr.read()
+    running.stderr.close()
+    running.wait()
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 1 + 41
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_refused_at_once(call, finished, tmp_path):
+    base, _ = finished
+    os.mkfifo(tmp_path / "pipe.jpg")
+    code, out, _ = call("predict", base / "run", tmp_path / "pipe.jpg")
+    assert code == 3
+    assert "(not an ordinary file (a pipe, socket or device))" in out
+    said = f"foveola: {tmp_path / 'pipe.jpg'} can't be read: not an ordinary file (a pipe, socket or device)\n"
+    for args in (("filter", tmp_path / "pipe.jpg", tmp_path / "o.png", "--chain", "sharpen"),
+                 ("explain", base / "run", tmp_path / "pipe.jpg", tmp_path / "o.png")):  # fmt: skip
+        assert call(*args) == (3, "", said)
+    for option in ("--labels", "--exclude"):
+        code, _, err = call("check", base / "shades", option, tmp_path / "pipe.jpg")
+        assert code == 2 and "not an ordinary file" in err
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="no /dev/stdin here")
+def test_an_image_from_standard_input_is_predicted(finished):
+    base, _ = finished
+    image = (base / "shades" / "light" / "0.png").read_bytes()
+    command = [sys.executable, "-m", "foveola", "predict", str(base / "run"), "/dev/stdin", "--json"]
+    done = subprocess.run(command, input=image, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["predictions"][0]["label"] == "light"
+
+
+def test_check_prints_its_findings_though_the_page_can_not_be_written(finished, call, monkeypatch, tmp_path):
+    base, _ = finished
+    monkeypatch.chdir(tmp_path)
+
+    def full(*_):
+        raise ResourceError("disk full")
+
+    monkeypatch.setattr("foveola.store.write_numbered", full)
+    code, out, err = call("check", base / "shades", "--no-suspects")
+    assert code == 4 and err.endswith("foveola: disk full\n")
+    assert out.startswith("shades: 40 pictures")
+    code, out, _ = call("check", base / "shades", "--no-suspects", "--json")
+    assert code == 4
+    assert json.loads(out)["page"] is None and json.loads(out)["files_used"] == 40
+
+
+def test_check_names_the_page_that_it_wrote(finished, call, monkeypatch, tmp_path):
+    base, _ = finished
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "check.html").write_text("mine")
+    code, out, _ = call("check", base / "shades", "--no-suspects", "--json")
+    assert (code, json.loads(out)["page"]) == (0, "check-2.html")
+    assert (tmp_path / "check.html").read_text() == "mine"

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from PIL import Image as pillow
 
 import foveola as fv
 from foveola import cli
-from foveola.errors import DataError, UsageError
+from foveola.errors import DataError, ResourceError, UsageError
 from foveola.images import encode
 from foveola.lab.accuracy_intervals import corrected_accuracy
 from foveola.lab.arms import parse_arm
@@ -445,6 +446,24 @@ def test_arms_of_a_seed_start_from_the_same_weights_to_the_last_bit(folder, tmp_
         assert weights(plain) == weights(other)
     plain.ready(), slow.ready()  # the same pictures: the same even after the network has seen some
     assert weights(plain) == weights(slow)
+
+
+def test_two_runs_that_were_planned_at_once_get_a_folder_each(folder, tmp_path):
+    planned = [sessions(folder, tmp_path, ["plain"])[0] for _ in range(2)]
+    assert planned[0].folder == planned[1].folder
+    for one in planned:
+        one.claim_folder()
+    assert [one.folder.name for one in planned] == ["seed-0003", "seed-0003-2"]
+
+
+def test_a_disk_without_room_for_a_run_is_said_before_its_first_step(folder, tmp_path, monkeypatch):
+    one = sessions(folder, tmp_path, ["plain"])[0]
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+    with pytest.raises(
+        ResourceError, match="has 1 MB free and 5 MB are needed: free some space, or choose a folder on"
+    ):
+        one.claim_folder()
+    assert not one.folder.exists()
 
 
 def weights(session):

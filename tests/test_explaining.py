@@ -165,8 +165,11 @@ def test_nothing_is_written_over(one, folder, tmp_path):
     (tmp_path / "there.png").write_text("mine")
     with pytest.raises(UsageError) as error:
         fv.explain(one.path, folder / "above" / "00.png", tmp_path / "there.png")
-    assert str(error.value) == f"{tmp_path}/there.png is there already: choose another name, or delete it first"
+    said = f"{tmp_path}/there.png already exists: choose another name, or add --overwrite to replace it"
+    assert str(error.value) == said
     assert (tmp_path / "there.png").read_text() == "mine"
+    fv.explain(one.path, folder / "above" / "00.png", tmp_path / "there.png", overwrite=True)
+    assert (tmp_path / "there.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_show_data_draws_a_data_set(folder, tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 import pytest
 
-from foveola.errors import UsageError
+from foveola.errors import UsageError, unknown
 from foveola.registry import Registry
 
 
@@ -58,3 +58,10 @@ def test_later_changes_of_the_given_mapping_do_not_reach_the_registry():
     fruit = Registry("fruit", items)
     items["pear"] = 2
     assert "pear" not in fruit
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("Cat", " (did you mean 'cat'?)"), ("ant", ""), ("cats", " (did you mean 'cat'?)"), ("emu", "")]
+)
+def test_a_name_is_suggested_whatever_its_case_and_not_by_two_letters_of_three(name, hint):
+    assert unknown("class", name, ["cat", "dog"]) == f"unknown class '{name}'{hint}; known: cat, dog"

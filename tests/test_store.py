@@ -3,6 +3,7 @@ import os
 import shutil
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from foveola import store
 from foveola.errors import ResourceError, UsageError
 
 DISK_FAULTS = [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS]
+WRITABLE = "choose a folder that you can write to"
 
 
 def names_below(folder):
@@ -74,9 +76,10 @@ def test_a_disk_fault_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, st
         patch.setattr(step, fail(code))
         with pytest.raises(ResourceError) as caught:
             store.write_atomic(path, b"12345")
-    assert str(caught.value) == (
-        f"can't write {path} (5 bytes): {os.strerror(code).lower()}: free some space or choose another folder"
-    )
+    advice = {errno.EIO: "choose another folder", errno.EACCES: WRITABLE, errno.EROFS: WRITABLE}
+    size = "" if code in advice else " (5 bytes)"
+    way = advice.get(code, "free some space, or choose a folder on a larger disk")
+    assert str(caught.value) == f"can't write {path}{size}: {os.strerror(code).lower()}: {way}"
     assert path.read_bytes() == b"old"
     assert names_below(tmp_path) == ["x.json"]
 
@@ -97,9 +100,7 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path):
     (tmp_path / "a").write_bytes(b"")
     with pytest.raises(ResourceError) as caught:
         store.write_atomic(tmp_path / "a" / "b", b"1")
-    assert str(caught.value) == (
-        f"can't write {tmp_path / 'a' / 'b'} (1 bytes): file exists: free some space or choose another folder"
-    )
+    assert str(caught.value) == f"can't write {tmp_path / 'a' / 'b'}: file exists: choose another folder"
 
 
 def test_a_folder_appears_only_when_its_block_has_ended(tmp_path):
@@ -146,7 +147,7 @@ def test_too_small_a_disk_is_said_before_any_work(tmp_path, monkeypatch):
     with pytest.raises(ResourceError) as caught, store.folder_atomic(tmp_path / "one", 1_234_000_000):
         began.append(1)
     assert str(caught.value) == (
-        f"{tmp_path} has 3 MB free and 1,234 MB are needed: free some space, or point FOVEOLA_CACHE at a larger disk"
+        f"{tmp_path} has 3 MB free and 1,234 MB are needed: free some space, or choose a folder on a larger disk"
     )
     assert not began
     assert names_below(tmp_path) == []
@@ -193,8 +194,99 @@ def test_an_output_folder_the_disk_refuses_is_named(tmp_path, monkeypatch):
     with pytest.raises(ResourceError) as caught:
         store.new_folder(tmp_path / "out")
     assert str(caught.value) == (
-        f"can't write {tmp_path / 'out'} (0 bytes): read-only file system: free some space or choose another folder"
+        f"can't write {tmp_path / 'out'}: read-only file system: choose a folder that you can write to"
     )
+
+
+def test_a_refused_cache_file_names_the_setting_that_moves_the_cache(cache):
+    (cache / "digests").write_bytes(b"")
+    with pytest.raises(ResourceError) as caught:
+        store.write_atomic(cache / "digests" / "x.npz", b"123")
+    place = cache / "digests" / "x.npz"
+    assert str(caught.value) == f"can't write the cache file {place}: file exists: set FOVEOLA_CACHE to another folder"
+
+
+def test_a_full_cache_disk_names_space_and_the_setting(cache, monkeypatch):
+    monkeypatch.setattr(os, "fsync", fail(errno.ENOSPC))
+    with pytest.raises(ResourceError) as caught:
+        store.write_atomic(cache / "x", b"12345")
+    assert str(caught.value) == (
+        f"can't write the cache file {cache / 'x'} (5 bytes): no space left on device: free some space, or set "
+        "FOVEOLA_CACHE to a folder on a larger disk"
+    )
+
+
+def test_a_file_that_exists_is_not_replaced_unless_that_is_wanted(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"mine")
+    for refuse in (lambda: store.require_new(path), lambda: store.write_atomic(path, b"new", overwrite=False)):
+        with pytest.raises(UsageError) as caught:
+            refuse()
+        assert str(caught.value) == f"{path} already exists: choose another name, or add --overwrite to replace it"
+    assert path.read_bytes() == b"mine"
+    store.require_new(path, overwrite=True)
+    assert names_below(tmp_path) == ["x.csv"]
+
+
+def test_a_new_file_is_kept_on_a_disk_without_hard_links(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "hardlink_to", fail(errno.EPERM))
+    store.write_atomic(tmp_path / "x", b"new", overwrite=False)
+    with pytest.raises(UsageError, match="already exists"):
+        store.write_atomic(tmp_path / "x", b"newer", overwrite=False)
+    assert (tmp_path / "x").read_bytes() == b"new"
+    assert names_below(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("folder", "is a folder"), ("pipe", "is a pipe or a device"), ("link", "already exists")]
+)
+def test_an_output_file_that_is_something_else_is_refused(tmp_path, kind, said):
+    path = tmp_path / "out.csv"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match=said):
+        store.require_new(path)
+    if kind != "link":
+        with pytest.raises(UsageError, match=said):
+            store.require_new(path, overwrite=True)
+
+
+@pytest.mark.parametrize("check", [store.require_new, store.require_new_folder, store.require_writable])
+def test_a_place_that_can_not_be_written_is_refused_before_any_work(tmp_path, check):
+    (tmp_path / "a").write_bytes(b"a file in the way")
+    with pytest.raises(ResourceError) as caught:
+        check(tmp_path / "a" / "b" / "c")
+    assert str(caught.value) == f"can't write {tmp_path / 'a' / 'b' / 'c'}: not a directory: choose another folder"
+    check(tmp_path / "new" / "page")
+    assert names_below(tmp_path) == ["a"]
+
+
+def test_pages_that_foveola_names_get_the_next_free_number(tmp_path):
+    written = [store.write_numbered(tmp_path / "check.html", f"{k}") for k in range(3)]
+    assert [path.name for path in written] == ["check.html", "check-2.html", "check-3.html"]
+    assert [path.read_text() for path in written] == ["0", "1", "2"]
+
+
+def test_of_many_claims_at_once_each_gets_a_folder_of_its_own(tmp_path):
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda _: store.claim_folder(tmp_path / "runs" / "seed-0000"), range(20)))
+    assert len(set(made)) == 20
+    assert names_below(tmp_path / "runs") == sorted(["seed-0000", *(f"seed-0000-{k}" for k in range(2, 21))])
+
+
+def test_a_folder_with_files_is_taken_only_with_overwrite(tmp_path):
+    (tmp_path / "figure.png").write_bytes(b"old")
+    with pytest.raises(UsageError) as caught:
+        store.require_new_folder(tmp_path, overwrite=False)
+    assert str(caught.value) == (
+        f"the output folder {tmp_path} holds files already: choose a new folder, or add --overwrite to replace files of "
+        "the same names"
+    )
+    assert store.new_folder(tmp_path, overwrite=True) == tmp_path
 
 
 def test_files_and_folders_have_the_rights_that_the_umask_gives(tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from safetensors.torch import load_file
 
 import foveola as fv
 from foveola import workflows
-from foveola.errors import DataError, ImageProblem, UsageError
-from foveola.lab.inference import save_network
+from foveola.data.folder import open_folder
+from foveola.errors import DataError, ImageProblem, ResourceError, UsageError
+from foveola.lab.inference import match_classes, save_network
 from foveola.learning.rows import EpochRow
 
 FAST = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.flip": False, "fit.batch_size": 16}
@@ -297,6 +299,24 @@ def test_the_watch_sees_the_plan_before_the_first_row(stripes_folder, tmp_path):
     assert (seen[0], seen[-1]) == ("plan", EpochRow.__name__)
 
 
+def test_a_recipe_whose_data_is_not_here_asks_for_the_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.toml").write_text('[data]\nsource = "../photos"\n')
+    with pytest.raises(UsageError) as caught:
+        fv.train(recipe="a.toml")
+    assert str(caught.value) == (
+        "the recipe a.toml names the data ../photos, which is not here: name the data before the recipe, as in foveola train "
+        "DATA --recipe a.toml"
+    )
+
+
+def test_a_run_folder_that_can_not_be_made_is_refused_before_data_is_read(tmp_path):
+    (tmp_path / "runs").write_text("a file in the way")
+    for options in ({"runs": tmp_path / "runs"}, {"out": tmp_path / "runs" / "one"}):
+        with pytest.raises(ResourceError, match="not a directory: choose another folder"):
+            fv.train(tmp_path / "no data", **options)
+
+
 def test_runs_go_below_their_base_and_are_never_written_over(stripes_folder, tmp_path):
     options = {"model": "fast", "epochs": 1, "settings": FAST, "runs": tmp_path / "runs"}
     first, second = fv.train(stripes_folder, **options), fv.train(stripes_folder, **options)
@@ -476,7 +496,18 @@ def test_a_file_to_predict_that_is_not_there(run, tmp_path):
 def test_data_with_a_class_that_the_run_does_not_know(run, two_classes):
     with pytest.raises(UsageError) as caught:
         workflows.evaluate(run.path, two_classes())
-    assert str(caught.value) == "pets has class 'cats', which the run does not know: it knows across, down"
+    assert str(caught.value) == (
+        "pets has class 'cats' and 1 more class that the run does not know: unknown class 'cats'; known: across, down"
+    )
+
+
+def test_classes_are_matched_by_their_letters(two_classes):
+    dataset = open_folder(two_classes(2))
+    composed, decomposed = ("p\xe8che", "pomme"), ("pe\u0300che", "pomme")
+    found = match_classes(replace(dataset, class_names=decomposed), composed)
+    assert found.tolist() == dataset.labels.tolist()
+    with pytest.raises(UsageError, match=r"unknown class 'Pomme' \(did you mean 'pomme'\?\); known: pomme, p\xe8che$"):
+        match_classes(replace(dataset, class_names=("Pomme", "p\xe8che")), composed)
 
 
 def test_damaged_weights_are_refused(run, tmp_path):

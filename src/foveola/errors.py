@@ -64,8 +64,10 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     "unknown model 'fst' (did you mean 'fast'?); known: fast, vgg6"
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    folded = {one.casefold(): one for one in names}
+    least = 0.7 if len(name) <= 3 else 0.5  # two of three letters are alike by chance: "cat", "ant"
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=least)
+    hint = f" (did you mean '{folded[close[0]]}'?)" if close else ""
     return f"unknown {kind} '{name}'{hint}; known: {', '.join(names) or 'none'}"
 
 

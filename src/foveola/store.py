@@ -1,6 +1,10 @@
-"""Disk: hashes, files and folders that appear whole or not at all, and where caches live.
+"""Disk: hashes, files and folders that appear whole or not at all, where caches live, and what is never overwritten.
 
-A file under its final name is always complete: everything is written beside it, flushed to the disk, then renamed.
+A file under its final name is always complete: everything is written next to it, flushed to the disk, then renamed.
+
+All commands treat outputs that exist alike. A file is replaced only with --overwrite, and a folder that holds files is
+refused without it; both before any work. Where foveola chooses the name itself, it takes the next free one
+(`check-2.html`, `seed-0000-2`). Only pages inside a run or a comparison are written again.
 """
 
 from __future__ import annotations
@@ -8,9 +12,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +25,9 @@ import platformdirs
 
 from foveola.errors import ResourceError, UsageError
 
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EIO}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}
 
 
 def digest(*parts: bytes | str) -> str:
@@ -38,10 +46,18 @@ def cache_root() -> Path:
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("foveola", appauthor=False))
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
+class _TakenError(UsageError):
+    """There is a file of this name already."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} already exists: choose another name, or add --overwrite to replace it")
+
+
+def write_atomic(path: Path, data: bytes | str, *, overwrite: bool = True) -> None:
     """Write the file whole or not at all; an older one stays until the new one is safe on the disk.
 
-    Raises ResourceError, naming file and bytes, when the disk refuses; no temporary file is left.
+    overwrite: whether an older one may be replaced. Raises UsageError where it may not, and ResourceError, which names the
+    file, when the disk refuses; no temporary file is left.
     """
     raw = data.encode("utf-8") if isinstance(data, str) else data
     with refusals_named(path, len(raw)):
@@ -52,11 +68,107 @@ def write_atomic(path: Path, data: bytes | str) -> None:
                 file.write(raw)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            _rename(temporary, path, overwrite)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         _flush_folder(path.parent)
+
+
+def _rename(temporary: Path, path: Path, overwrite: bool) -> None:
+    """Give a file its final name; without `overwrite` even a file that somebody made a moment ago stays."""
+    if not overwrite:
+        try:
+            path.hardlink_to(temporary)  # where a rename would replace a file, this fails
+        except FileExistsError:
+            raise _TakenError(path) from None
+        except (OSError, NotImplementedError):  # a disk without hard links, such as a USB stick
+            if os.path.lexists(path):
+                raise _TakenError(path) from None
+        else:
+            temporary.unlink()
+            return
+    temporary.replace(path)
+
+
+def write_numbered(path: Path, data: bytes | str) -> Path:
+    """Write the file under the first free name of `page.html`, `page-2.html`, `page-3.html`...; give that name."""
+    for one in _numbered(path):
+        with contextlib.suppress(_TakenError):
+            write_atomic(one, data, overwrite=False)
+            return one
+    raise AssertionError("the numbers never end")
+
+
+def claim_folder(path: Path) -> Path:
+    """Make the first folder of `name`, `name-2`, `name-3`... that nobody has, not even a program that runs now; give it."""
+    with refusals_named(path, 0):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for one in _numbered(path):
+            with contextlib.suppress(FileExistsError):
+                one.mkdir()
+                return one
+    raise AssertionError("the numbers never end")
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def require_new(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse an output file that exists, or that can't be written, before any work is done.
+
+    overwrite: whether an ordinary file may be replaced. Raises UsageError or ResourceError.
+    """
+    with refusals_named(path, 0):
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder: give the name of a file")
+        mode = path.stat().st_mode if path.exists() else None
+        if mode is not None and not stat.S_ISREG(mode):
+            raise UsageError(f"{path} is a pipe or a device: give the name of a file")
+        if os.path.lexists(path) and not overwrite:
+            raise _TakenError(path)
+    require_writable(path)
+
+
+def require_new_folder(path: Path, *, overwrite: bool | None = None) -> None:
+    """Refuse an output folder that holds files, or that can't be made, before any work is done.
+
+    overwrite: whether files in it may be replaced; None for commands that never do. Raises UsageError or ResourceError.
+    """
+    with refusals_named(path, 0):
+        if not path.is_dir():
+            if os.path.lexists(path):
+                raise UsageError(f"the output folder {path} is a file: choose a new folder, or delete it first")
+            require_writable(path)
+        elif not overwrite and any(path.iterdir()):
+            way = "delete it first" if overwrite is None else "add --overwrite to replace files of the same names"
+            raise UsageError(f"the output folder {path} holds files already: choose a new folder, or {way}")
+        else:
+            require_writable(path / "file")
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a place where nothing can be written, by trying it; nothing stays there. Raises ResourceError."""
+    with refusals_named(path, 0):
+        place = next(one for one in path.absolute().parents if os.path.lexists(one))
+        probe = _beside(place / path.name)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+
+
+def require_room(path: Path, bytes_needed: int) -> None:
+    """Refuse a disk on which so many bytes are not free. Raises ResourceError."""
+    with refusals_named(path, bytes_needed):
+        place = next(one for one in path.absolute().parents if os.path.lexists(one))
+        free = shutil.disk_usage(place).free
+    if free < bytes_needed:
+        raise ResourceError(
+            f"{path.parent} has {free / 1e6:,.0f} MB free and {bytes_needed / 1e6:,.0f} MB are needed: "
+            f"{_advice(path, errno.ENOSPC)}"
+        )
 
 
 @contextlib.contextmanager
@@ -69,12 +181,7 @@ def folder_atomic(path: Path, bytes_needed: int) -> Iterator[Path]:
     with refusals_named(path, bytes_needed):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
-        free = shutil.disk_usage(path.parent).free
-        if free < bytes_needed:
-            raise ResourceError(
-                f"{path.parent} has {free / 1e6:,.0f} MB free and {bytes_needed / 1e6:,.0f} MB are needed: "
-                "free some space, or point FOVEOLA_CACHE at a larger disk"
-            )
+        require_room(path, bytes_needed)
         temporary = _beside(path)
         temporary.mkdir()
         try:
@@ -99,34 +206,58 @@ def reserve(path: Path) -> None:
         try:
             os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
         except OSError as error:
-            if error.errno in _DISK_ERRORS:
+            if error.errno in (*_FULL, *_REFUSED, errno.EIO):
                 raise
 
 
 @contextlib.contextmanager
 def refusals_named(path: Path, bytes_needed: int) -> Iterator[None]:
-    """Turn the disk's refusals into a ResourceError that names the file, the bytes and the way out."""
+    """Turn the disk's refusals into a ResourceError that names the file, the reason and the way out."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_ERRORS and not isinstance(error, NotADirectoryError | FileExistsError):
+        if error.errno not in (*_FULL, *_IN_THE_WAY, *_REFUSED):
             raise
-        raise ResourceError(
-            f"can't write {path} ({bytes_needed:,} bytes): {(error.strerror or str(error)).lower()}: "
-            "free some space or choose another folder"
-        ) from error
+        what = "the cache file " if _is_cache(path) else ""
+        size = f" ({bytes_needed:,} bytes)" if bytes_needed and error.errno in _FULL else ""
+        reason = (error.strerror or str(error)).lower()
+        raise ResourceError(f"can't write {what}{path}{size}: {reason}: {_advice(path, error.errno)}") from error
 
 
-def new_folder(path: Path) -> Path:
-    """Make an empty folder for output. Raises UsageError if something is there already, before any work is done."""
-    if path.is_dir() and not any(path.iterdir()):
-        return path
-    if path.exists() or path.is_symlink():
-        what = "holds files already" if path.is_dir() else "is a file"
-        raise UsageError(f"the output folder {path} {what}: choose a new folder, or delete it first")
-    with refusals_named(path, 0):
-        path.mkdir(parents=True)
+def _advice(path: Path, code: int | None) -> str:
+    """The way out of a refusal of the disk."""
+    choose = "set FOVEOLA_CACHE to" if _is_cache(path) else "choose"
+    if code in _FULL:
+        return f"free some space, or {choose} a folder on a larger disk"
+    if code in _IN_THE_WAY:
+        return f"{choose} another folder"
+    if code == errno.ENAMETOOLONG:
+        return f"{choose} a shorter path"
+    return f"{choose} a folder that you can write to"
+
+
+def _is_cache(path: Path) -> bool:
+    return path.absolute().is_relative_to(cache_root().absolute())
+
+
+def new_folder(path: Path, *, overwrite: bool | None = None) -> Path:
+    """Make an empty folder for output, or take one that is allowed: see `require_new_folder`, which raises the errors."""
+    require_new_folder(path, overwrite=overwrite)
+    if not path.is_dir():
+        with refusals_named(path, 0):  # another program may have made it a moment ago
+            path.mkdir(parents=True)
     return path
+
+
+def require_ordinary(path: Path) -> None:
+    """Refuse to read what may never end: a named pipe, a socket, a device. Raises OSError with the reason.
+
+    /dev/stdin and the shell's <(command) are pipes too, with a program that writes into them: they may be read.
+    """
+    mode = path.stat().st_mode
+    piped = stat.S_ISFIFO(mode) and str(path.absolute()).startswith(("/dev/", "/proc/"))
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or piped):
+        raise OSError(errno.EINVAL, "not an ordinary file (a pipe, socket or device)")
 
 
 def _beside(path: Path) -> Path:

@@ -69,6 +69,27 @@ def test_the_nearest_name_is_told_of_a_name_with_a_quote(two_classes):
     assert "names 'cats/1'.png', which pets does not have (did you mean 'cats/1.png'?): " in str(refused.value)
 
 
+def test_a_list_from_another_computer_is_understood(two_classes):
+    dataset = open_folder(two_classes(4))
+    ids = ["cats/1.png", "dogs/2.png"]
+    expected = exclude(dataset, ids, "q.txt")
+    for written in (
+        ["pets/cats/1.png", "D:\\old\\pets\\dogs\\2.png"],
+        ["./cats/1.png", "Dogs/2.PNG"],
+        [*ids, "cats/1"],
+    ):
+        left = exclude(dataset, written, "q.txt")
+        assert (left.ids, left.fingerprint) == (expected.ids, expected.fingerprint)
+
+
+def test_a_name_that_several_files_have_is_refused(two_classes):
+    with pytest.raises(UsageError) as refused:
+        exclude(open_folder(two_classes(4)), ["1.png"], "q.txt")
+    assert str(refused.value) == (
+        "the exclude list q.txt names '1.png', which fits both 'cats/1.png' and 'dogs/1.png': write the path"
+    )
+
+
 def test_a_list_that_leaves_a_class_empty_is_refused(two_classes):
     dataset = open_folder(two_classes(2))
     message = (

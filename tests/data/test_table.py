@@ -1,4 +1,5 @@
 import csv
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_a_name_that_two_files_have_finds_neither(tmp_path, plant, table):
     root = plant(tmp_path / "d", {"a/1.png": b"", "b/1.png": b"", "a/2.png": b""})
     found = by_table(list_folder(root), table("file,label\n1.png,p\na/1.png,q\n2,q\n"), None)
     assert [(p.file, p.reason) for p in found.problems] == [
-        ("1.png", "named in line 2 of labels.csv, but not in the folder")
+        ("1.png", "named in line 2 of labels.csv, and fits both 'a/1.png' and 'b/1.png': write the path")
     ]
     assert (found.names, found.ignored) == (["q", "q"], 1)
 
@@ -145,7 +146,6 @@ def test_a_part_that_is_none_and_a_group_that_lacks_are_named(root, table):
     [
         ("name,label\n0,a\n", "the files", FILE_NAMES, "name, label"),
         ("file,kind\n0,a\n", "the classes", "label, class, category, class_name, target, y", "file, kind"),
-        ("", "the files", FILE_NAMES, "nothing"),
     ],
 )
 def test_a_missing_column_is_said(root, table, text, what, names, found):
@@ -189,7 +189,120 @@ def test_a_missing_table_is_said(root, tmp_path):
 
 def test_a_table_about_other_files_is_said(root, table):
     path = table("file,label\nx,a\ny,b\n")
-    assert refusal(DataError, root, path) == f"none of the 2 files named in {path} is in {root}: check the paths"
+    assert refusal(DataError, root, path) == (
+        f"none of the 2 files named in {path} is in {root}: line 2 names 'x', and the folder has files such as '0.png': "
+        f"write each path as it is below {root}"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "\ufeff", ",,\n"])
+def test_an_empty_table_is_said(root, table, text):
+    path = table(text)
+    assert refusal(DataError, root, path) == (
+        f"{path} is empty: a table of labels has a column of files and a column of classes"
+    )
+
+
+def test_a_table_of_a_header_only_is_said(root, table):
+    path = table("file,label\n")
+    assert refusal(DataError, root, path) == f"{path} names no files: it has a header and no rows below"
+
+
+def test_a_table_of_names_that_several_files_have_shows_two_of_them(tmp_path, plant, table):
+    root = plant(tmp_path / "d", {f"{folder}/{n}.png": b"" for folder in "abc" for n in range(2)})
+    path = table("file,label\n0.png,x\n1.png,y\n")
+    assert refusal(DataError, root, path) == (
+        f"none of the 2 files named in {path} can be told from others in {root}: line 2 names '0.png', which fits both "
+        f"'a/0.png' and 'b/0.png' and 1 more file: write each path as it is below {root}"
+    )
+
+
+def test_a_row_that_is_nearly_a_file_s_name_shows_both(root, table):
+    found = by_table(list_folder(root), table("file,label\n0.png,a\n1.png,b\n12.png,b\n"), None)
+    assert [problem.reason for problem in found.problems] == [
+        "named in line 4 of labels.csv, but not in the folder (did you mean '2.png'?)"
+    ]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{root}/007.jpg",
+        "{root}/../photos/007.jpg",
+        "photos/007.jpg",
+        "./../photos/007.jpg",
+        "C:\\Users\\me\\photos\\007.jpg",
+        ".\\007.jpg",
+        "7",
+        "007.JPG",
+        "007.jpeg",
+        "Photos/7.JPEG",
+    ],
+)
+def test_a_file_is_found_however_a_path_to_it_is_written(tmp_path, plant, table, written):
+    root = plant(tmp_path / "photos", {"007.jpg": b"", "17.jpg": b""})
+    assert labelled(root, table(f"file,label\n{written.format(root=root)},cat\n17.jpg,dog\n")) == {
+        "007.jpg": "cat", "17.jpg": "dog",
+    }  # fmt: skip
+
+
+def test_a_file_is_found_by_its_letters_and_without_percent_signs(tmp_path, plant, table):
+    root = plant(tmp_path / "d", {f"{unicodedata.normalize('NFD', 'été')}.png": b"", "my cat.png": b""})
+    found = labelled(root, table(f"file,label\n{unicodedata.normalize('NFC', 'été.png')},a\nmy%20cat.png,b\n"))
+    assert sorted(found.values()) == ["a", "b"]
+
+
+def test_a_path_that_starts_at_the_table_or_here_is_found(tmp_path, plant, monkeypatch):
+    root = plant(tmp_path / "data", {"images/x/1.png": b"", "images/y/1.png": b""})
+    (root / "images" / "labels.csv").write_text("file,label\nx/1.png,a\n")
+    assert labelled(root, root / "images" / "labels.csv") == {"images/x/1.png": "a"}
+    (tmp_path / "t.csv").write_text("file,label\ny/1.png,b\n")
+    monkeypatch.chdir(root / "images")
+    assert labelled(Path("..") / "images", tmp_path / "t.csv") == {"y/1.png": "b"}
+
+
+def test_an_absolute_path_through_a_link_to_the_data_is_found(tmp_path, plant, table):
+    root = plant(tmp_path / "store", {"a/1.png": b"", "b/1.png": b""})
+    (tmp_path / "link").symlink_to(root)
+    assert labelled(root, table(f"file,label\n{tmp_path}/link/a/1.png,x\n")) == {"a/1.png": "x"}
+
+
+def test_a_file_of_another_folder_is_not_mistaken_for_one_of_the_same_name(tmp_path, plant, table):
+    root = plant(tmp_path / "train", {"0.png": b"", "sub/1.png": b""})
+    text = f"file,label\ntrain/0.png,a\ntest/0.png,b\n{root}/1.png,b\n"
+    listing = list_folder(root)
+    found = by_table(listing, table(text), None)
+    assert [listing.ids[row] for row in found.rows] == ["0.png"]
+    assert [problem.file for problem in found.problems] == ["test/0.png", f"{root}/1.png"]
+
+
+def test_files_that_the_table_spells_otherwise_are_noted_with_an_example(tmp_path, plant, table):
+    root = plant(tmp_path / "d", {"000.png": b"", "001.png": b""})
+    found = by_table(list_folder(root), table("file,label\n0,cat\n001.png,dog\n"), None)
+    assert found.notes[1:] == ("labels.csv spells 1 file name differently from the folder, such as '0' for '000.png'",)
+
+
+@pytest.mark.parametrize(
+    ("labels", "number", "mark"),
+    [
+        (("cat", "dog", "cat|dog", "dog|owl"), 2, "|"),
+        (("cat", "dog", "cat;dog", "cat"), 1, ";"),
+        (("cat", "dog", "cat, dog", "dog"), 1, ","),
+        (("Paris, Texas", "Paris, France", "Rome", "Rome"), 0, ""),
+        (("cat, grey", 'dog "big"', "cat, grey", "x"), 0, ""),
+        (("animal/cat", "animal/dog", "thing/car", "|"), 0, ""),
+    ],
+)
+def test_cells_with_several_labels_are_noted(root, table, labels, number, mark):
+    path = table("")
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("file", "label"), *((f"{k}.png", label) for k, label in enumerate(labels))])
+    notes = by_table(list_folder(root), path, None).notes[1:]
+    example = next((label for label in labels if mark and mark in label), "")
+    assert notes == ((
+        f"{number} of 4 labels in labels.csv hold '{mark}', such as '{example}': foveola gives an image one class, so each "
+        "combination counts as a class of its own",
+    ) if number else ())  # fmt: skip
 
 
 def test_the_counts_add_up_whatever_the_table_says(root, table):

@@ -1,11 +1,13 @@
 """Recipes: what is said, what is chosen, what is refused, and that the file and the value are the same thing."""
 
+import json
+
 import pytest
 
 from foveola.errors import UsageError
 from foveola.lab import choices
 from foveola.lab.choices import choose_epochs, choose_model, choose_size, most_px
-from foveola.lab.recipe import complete, compose, merge, read_tables
+from foveola.lab.recipe import complete, compose, merge, read_recipe, read_tables
 from foveola.types import Size
 
 
@@ -178,3 +180,23 @@ def test_a_shift_out_of_the_frame_is_refused_before_training():
         "model.average_shift_px = 8 moves pictures of 8x12 out of their frame: give less than their shorter side, "
         "or a larger --size"
     )
+
+
+def test_the_paths_of_a_run_s_recipe_start_where_the_run_was_started(tmp_path, monkeypatch):
+    for name in ("work/photos", "run", "elsewhere"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "run" / "recipe.toml").write_text('[data]\nsource = "photos"\nlabels = "photos/../none.csv"\n')
+    (tmp_path / "run" / "environment.json").write_text(json.dumps({"folder": str(tmp_path / "work")}))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    data = read_recipe(tmp_path / "run" / "recipe.toml")["data"]
+    assert data == {"source": str(tmp_path / "work" / "photos"), "labels": "photos/../none.csv"}
+    (tmp_path / "elsewhere" / "photos").mkdir()  # what is here goes first
+    assert read_recipe(tmp_path / "run" / "recipe.toml")["data"]["source"] == "photos"
+
+
+def test_the_paths_of_a_recipe_may_start_in_its_own_folder(tmp_path, monkeypatch):
+    (tmp_path / "project" / "photos").mkdir(parents=True)
+    (tmp_path / "project" / "a.toml").write_text('[data]\nsource = "photos"\n')
+    monkeypatch.chdir(tmp_path)
+    source = read_recipe(tmp_path / "project" / "a.toml")["data"]["source"]
+    assert source == str(tmp_path / "project" / "photos")

@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 usage, 3 data, 4 resource, 130 interrupted. Results go to 
 
 from __future__ import annotations
 
+import io
 import sys
 
 from foveola import workflows
@@ -18,6 +19,7 @@ __all__ = ["app", "asking", "looking", "main", "making"]
 
 def main() -> None:
     """The entry point: every way a command can end, and its exit code."""
+    _escape_what_an_encoding_lacks()
     try:
         app(prog_name="foveola", terminal_width=width_of_help())
     except FoveolaError as error:
@@ -43,3 +45,10 @@ def _what_is_left(end: BaseException) -> str:
         cause = cause.__cause__ or cause.__context__
     notes = getattr(cause, "__notes__", ())
     return workflows.printable(" ".join(notes)) or "Nothing unfinished is left."
+
+
+def _escape_what_an_encoding_lacks() -> None:
+    """Print letters that the terminal's or file's encoding lacks as escapes (cp1252 on Windows), instead of ending there."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

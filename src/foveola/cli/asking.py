@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 
 from foveola import workflows
 from foveola.cli.printing import open_page, print_json, say, say_problems, table, warn
-from foveola.cli.words import Json, Open, Reading, RunPath, command, reads_data
+from foveola.cli.words import Json, Open, Overwrite, Reading, RunPath, command, reads_data
 from foveola.errors import count
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def predict(
     csv_: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write labels and all probabilities to this CSV file.")
     ] = None,
+    overwrite: Overwrite = False,
     json_: Json = False,
 ) -> None:
     """Predict the class of images, with calibrated probabilities."""
@@ -90,21 +92,22 @@ def predict(
 
     run = workflows.find_run(run)
     if csv_ is not None:
-        workflows.refuse_taken(csv_)
+        workflows.require_new(csv_, overwrite=overwrite)
     with Screen() as screen:
         answers = workflows.predict(run, files, abstain=abstain, tick=screen.tick)
     measured = None if abstain is None else workflows.abstained(run, abstain)
-    if json_:
-        said = {"run": str(run), "class_names": answers.class_names, "predictions": answers.to_json()}
-        print_json(said if measured is None else {**said, "abstain": measured})
-    else:
-        table(("file", "label", "probability"), [answer_row(a) for a in answers])
-        if measured is not None:
-            say(_abstention(answers, measured))
-    if csv_ is not None:  # last: what can't be written has been said at least
-        answers.to_csv(csv_)
-        if not json_:
-            say(f"wrote {workflows.printable(str(csv_))}")
+    with contextlib.ExitStack() as every:  # what can't be printed is written all the same, and the other way round
+        if csv_ is not None:
+            every.callback(answers.to_csv, csv_, overwrite=overwrite)
+        if json_:
+            said = {"run": str(run), "class_names": answers.class_names, "predictions": answers.to_json()}
+            print_json(said if measured is None else {**said, "abstain": measured})
+        else:
+            table(("file", "label", "probability"), [answer_row(a) for a in answers])
+            if measured is not None:
+                say(_abstention(answers, measured))
+    if csv_ is not None and not json_:
+        say(f"wrote {workflows.printable(str(csv_))}")
     unusable = [answer.file for answer in answers if answer.problem]
     if unusable and (len(unusable) == len(answers) or {str(path) for path in files} & set(unusable)):
         raise typer.Exit(3)  # not for a damaged file in a folder: it has its row
@@ -146,6 +149,7 @@ def explain(
     ] = None,
     how: Annotated[str | None, typer.Option(metavar="NAME", help="For embedding: tsne or pca. [default: tsne]")] = None,
     reading: Reading,
+    overwrite: Overwrite = False,
     json_: Json = False,
 ) -> None:
     """Draw what a network sees: heat maps, feature maps, kernels, or a map of the test images."""
@@ -163,6 +167,7 @@ def explain(
             place=place,
             how=how,
             settings=reading,
+            overwrite=overwrite,
             tell=notes.append,
             tick=screen.tick,
         )

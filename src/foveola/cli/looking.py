@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from foveola import workflows
 from foveola.cli.printing import as_typed, open_page, print_json, say, say_problems, table
-from foveola.cli.words import DATA, Json, Open, Reading, Settings, command, reads_data, settings_of
+from foveola.cli.words import DATA, Json, Open, Overwrite, Reading, Settings, command, reads_data, settings_of
 from foveola.errors import UsageError, count
 from foveola.types import Size
 
@@ -19,9 +20,12 @@ from foveola.types import Size
 def check(
     data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
     *,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write. An older one is replaced.")] = Path(
-        "check.html"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The page to write. [default: check.html, or check-2.html and so on if that exists]"
+        ),
+    ] = None,
     fix: Annotated[
         Path | None,
         typer.Option(
@@ -34,6 +38,7 @@ def check(
     ] = None,
     reading: Reading,
     set_: Settings = None,
+    overwrite: Overwrite = False,
     open_: Open = False,
     json_: Json = False,
 ) -> None:
@@ -44,17 +49,30 @@ def check(
     from foveola.screen import Screen
 
     settings = {**reading, **settings_of(set_)}
+    workflows.require_outputs(out, fix, overwrite=overwrite)
+    if out is None:
+        workflows.require_writable(Path(workflows.PAGE))
     with Screen() as screen:
-        found = workflows.check(data, settings=settings, suspects=suspects, out=out, fix=fix, tick=screen.tick)
-    if json_:
-        print_json(found.to_json())
-    else:
-        _print_findings(found)
-        say(f"page     {workflows.printable(str(out))}", 9)
+        found = workflows.check(data, settings=settings, suspects=suspects, tick=screen.tick)
+    written: dict[str, str | None] = {"page": None, "list": None}
+
+    def write() -> None:
+        written["page"] = str(found.write_page(out, overwrite=overwrite))
+        if fix is not None:
+            written["list"] = str(found.write_list(fix, overwrite=overwrite))
+
+    with contextlib.ExitStack() as every:  # a disk that refuses the page takes no findings away, a closed pipe no page
+        if json_:
+            every.callback(lambda: print_json({**found.to_json(), **written}))
+        every.callback(write)
+        if not json_:
+            _print_findings(found)
+    if not json_:
+        say(f"page     {workflows.printable(written['page'] or '')}", 9)
         if fix is not None:
             say(f"list     {_list_in_words(found, fix)}", 9)
     if open_:
-        open_page(out)
+        open_page(written["page"])
 
 
 def _print_findings(found: workflows.Checked) -> None:
@@ -95,13 +113,16 @@ def show_data(
         typer.Option(metavar="FILTERS", help="Also draw images before and after these filters.", show_default=False),
     ] = "",
     reading: Reading,
+    overwrite: Overwrite = False,
     json_: Json = False,
 ) -> None:
     """Draw a data set: class counts, image sizes, samples, mean images and colours."""
     from foveola.screen import Screen
 
     with Screen() as screen:
-        written = workflows.show_data(data, out, n=n, size=size, chain=chain, settings=reading, tick=screen.tick)
+        written = workflows.show_data(
+            data, out, n=n, size=size, chain=chain, settings=reading, overwrite=overwrite, tick=screen.tick
+        )
     if json_:
         print_json({"written": [str(path) for path in written]})
         return
@@ -125,6 +146,7 @@ def filter(
     kernel_view: Annotated[
         bool, typer.Option("--kernel-view", help="Draw the numbers of each kernel and its effect instead.")
     ] = False,
+    overwrite: Overwrite = False,
     json_: Json = False,
 ) -> None:
     """Apply image filters: blur, sharpen, edges and your own kernels."""
@@ -134,7 +156,12 @@ def filter(
         raise UsageError("--steps and --kernel-view are two figures: ask for one at a time")
     with Screen() as screen:
         found = workflows.filter(
-            source, out, chain, drawing="steps" if steps else "kernel-view" if kernel_view else None, tick=screen.tick
+            source,
+            out,
+            chain,
+            drawing="steps" if steps else "kernel-view" if kernel_view else None,
+            overwrite=overwrite,
+            tick=screen.tick,
         )
     if json_:
         problems = [{"file": file, "reason": reason} for file, reason in found.problems]

@@ -85,6 +85,9 @@ Threads: TypeAlias = Annotated[
 Out: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Folder for this run. It must be new or empty.")
 ]
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Replace output files that exist. Without it foveola refuses.")
+]
 GroupBy: TypeAlias = Annotated[
     str | None,
     typer.Option(

@@ -6,6 +6,7 @@ No file layout is known here (see `folder`, `cifar10`, `arrays`); nobody here de
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -99,6 +100,15 @@ def probe_sizes(dataset: Dataset, most: int = 500) -> tuple[list[int], list[int]
             heights.append(height)
             widths.append(width)
     return heights, widths
+
+
+def letters(name: str) -> str:
+    """A name by its letters, in Unicode's composed form (NFC): "é" may be one code point or, from a Mac, two.
+
+    >>> letters("pe\\u0300che") == "p\\xe8che"
+    True
+    """
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

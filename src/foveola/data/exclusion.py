@@ -6,7 +6,6 @@ has spaces at its ends, a line break or bytes that are no text) is written as a 
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -15,8 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from foveola.data.dataset import Dataset, Problem, printable, require_classes
+from foveola.data.file_finder import FileFinder
+from foveola.data.sources import Files
 from foveola.errors import DataError, UsageError, count
-from foveola.store import digest
+from foveola.store import digest, require_ordinary
 
 LEFT_OUT = "left out by the list"
 """How the reason of an excluded file begins."""
@@ -52,6 +53,7 @@ def as_line(name: str) -> str:
 def read_list(path: Path) -> tuple[str, ...]:
     """The ids in a list, each once. Raises UsageError when there is no such file, or it is no list."""
     try:
+        require_ordinary(path)
         lines = path.read_text("utf-8-sig").splitlines()
     except FileNotFoundError:
         raise UsageError(f"there is no exclude list {path}: check the path") from None
@@ -85,10 +87,7 @@ def exclude(dataset: Dataset, ids: Sequence[str], name: str) -> Dataset:
     Files that can't be used anyway may be on the list: they are left out as they are. Raises UsageError for ids that the
     data does not have, DataError when a class is left without a picture.
     """
-    row = {known: i for i, known in enumerate(dataset.ids)}
-    problems = {problem.file for problem in dataset.problems}
-    _refuse_strangers(dataset, [one for one in ids if one not in row and one not in problems], name)
-    out = [row[one] for one in ids if one in row]
+    out = [row for row in _rows_of(dataset, ids, name) if row < len(dataset)]
     if not out:
         return dataset
     dropped = np.zeros(len(dataset), bool)
@@ -102,14 +101,28 @@ def exclude(dataset: Dataset, ids: Sequence[str], name: str) -> Dataset:
     return replace(left, fingerprint=digest(dataset.fingerprint, "without", *sorted(dataset.ids[i] for i in out)))
 
 
-def _refuse_strangers(dataset: Dataset, strangers: Sequence[str], name: str) -> None:
+def _rows_of(dataset: Dataset, ids: Sequence[str], name: str) -> list[int]:
+    """The rows of the images that a list names; files that can't be used anyway have rows behind the last one.
+
+    Raises UsageError for names that the data does not have, or that fit several files.
+    """
+    files = [*dataset.ids, *(problem.file for problem in dataset.problems)]
+    root = dataset.source.root if isinstance(dataset.source, Files) else Path(dataset.name)
+    finder = FileFinder(files, root)
+    matches = {one: finder.find(one).rows for one in ids}
+    strangers = [one for one, rows in matches.items() if not rows]
     if strangers:
-        first = printable(strangers[0])
         more = f" and {count(len(strangers) - 1, 'more file')}" if len(strangers) > 1 else ""
-        known = [printable(one) for one in dataset.ids] if len(dataset) <= 5000 else []
-        near = difflib.get_close_matches(first, known, n=1, cutoff=0.5)
-        close = f" (did you mean '{near[0]}'?)" if near else ""
+        near = finder.closest(strangers[0])
+        close = f" (did you mean '{near}'?)" if near else ""
         raise UsageError(
-            f"the exclude list {name} names '{first}'{more}, which {printable(dataset.name)} does not have{close}: "
-            "take it off the list, or check that the list was made for this data"
+            f"the exclude list {name} names '{printable(strangers[0])}'{more}, which {printable(dataset.name)} does not "
+            f"have{close}: take it off the list, or check that the list was made for this data"
         )
+    several = next((one for one, rows in matches.items() if len(rows) > 1), None)
+    if several is not None:
+        first, second = (printable(files[row]) for row in matches[several][:2])
+        raise UsageError(
+            f"the exclude list {name} names '{printable(several)}', which fits both '{first}' and '{second}': write the path"
+        )
+    return list(dict.fromkeys(rows[0] for rows in matches.values()))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from foveola import images, opening
 from foveola.errors import ImageProblem, PassingProblem
 from foveola.images import Decoded, Resize
+from foveola.store import require_ordinary
 from foveola.types import Images, Rows, Size
 
 
@@ -90,6 +91,15 @@ class Arrays:
     @property
     def bytes_each(self) -> float:
         return float(np.prod(self.pixels.shape[1:]))
+
+
+def read_named(path: Path) -> bytes:
+    """The bytes of a file that a user named, which no listing has looked at. Raises ImageProblem with the reason."""
+    try:
+        require_ordinary(path)
+    except OSError as error:
+        raise PassingProblem(error.strerror or str(error)) from None
+    return read_file(str(path))
 
 
 def read_file(path: str) -> bytes:

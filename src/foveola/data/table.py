@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from foveola.data.dataset import Problem, natural_key, printable
+from foveola.data.file_finder import FileFinder
 from foveola.data.labelling import Labelling, part_of
 from foveola.data.listing import Listing
 from foveola.errors import DataError, UsageError, count
+from foveola.store import require_ordinary
 
 _FILE = ("file", "filename", "file_name", "image", "image_path", "path", "filepath", "id", "image_id")
 _LABEL = ("label", "class", "category", "class_name", "target", "y")
@@ -31,35 +35,119 @@ class Row:
 def by_table(listing: Listing, table: Path, group_column: str | None) -> Labelling:
     """Label the files that the table names; a file may be named by its path, its name, or its name without suffix.
 
-    Rows whose file is missing are problems, files that no row names are ignored and counted. Raises DataError with
-    the line numbers for rows that contradict each other or lack a value, and for a table without the two columns.
+    Rows whose file is missing, or that fit several files, are problems; files that no row names are ignored and counted.
+    Raises DataError with the line numbers for rows that contradict each other or lack a value, for a table without the two
+    columns, and for one that names no file of the folder.
     """
     rows = _read(table, group_column)
-    find = _Finder(listing)
+    finder = FileFinder(listing.ids, listing.root, [table.parent])
     out = Labelling(notes=(f"classes are taken from {table.name}",))
     first: dict[int, Row] = {}
-    missing: dict[str, int] = {}
+    lost: dict[str, tuple[Row, Sequence[int]]] = {}
+    loose: dict[int, Row] = {}
     wrong: list[str] = []
     for row in rows:
-        position = find(row.file)
-        if position is None:
-            missing.setdefault(row.file, row.line)
-        elif position in first:
+        found = finder.find(row.file)
+        if len(found.rows) != 1:
+            lost.setdefault(row.file, (row, found.rows))
+            continue
+        position = found.rows[0]
+        if position in first:
             wrong.extend(_contradiction(row, first[position]))
         else:
             first[position] = row
-    for file, line in missing.items():
-        out.problems.append(Problem(file, f"named in line {line} of {table.name}, but not in the folder"))
+        if found.loose:
+            loose.setdefault(position, row)
     _refuse(table, wrong)
+    if not first:
+        raise DataError(_none_found(listing, table, rows, finder, next(iter(lost.values()), None)))
+    for number, (row, fit) in enumerate(lost.values()):
+        close = finder.closest(row.file) if not fit and number < SUGGESTED else ""
+        out.problems.append(Problem(row.file, _why_lost(listing, table, row, fit, close)))
     for position, row in sorted(first.items()):
         out.add(position, row.label, part_of(row.part), row.group or None)
     out.ignored = len(listing.ids) - len(first)
     out.class_names = tuple(sorted(set(out.names), key=natural_key))
-    if not out.rows:
-        raise DataError(
-            f"none of the {count(len(rows), 'file')} named in {table} is in {listing.root}: check the paths"
-        )
+    out.notes += (*_spelt_otherwise(listing, table, loose), *_several_labels(table, first))
     return out
+
+
+SUGGESTED = 5
+"""Missing files for which the closest name is looked up: so many are shown."""
+
+
+def _none_found(
+    listing: Listing, table: Path, rows: Sequence[Row], finder: FileFinder, lost: tuple[Row, Sequence[int]] | None
+) -> str:
+    """Why no row found a file, by one row and one file."""
+    if lost is None:
+        return f"{table} names no files: it has a header and no rows below"
+    row, fit = lost
+    start = f"none of the {count(len(rows), 'file')} named in {table}"
+    advice = f"write each path as it is below {listing.root}"
+    named = f"line {row.line} names '{printable(row.file)}'"
+    if fit:
+        return (
+            f"{start} can be told from others in {listing.root}: {named}, which fits {_files(listing, fit)}: {advice}"
+        )
+    close = finder.closest(row.file)
+    shown = f" (did you mean '{close}'?)" if close else f", {_an_example(listing)}"
+    return f"{start} is in {listing.root}: {named}{shown}: {advice}"
+
+
+def _an_example(listing: Listing) -> str:
+    return (
+        f"and the folder has files such as '{printable(listing.ids[0])}'"
+        if listing.ids
+        else "and the folder has no files"
+    )
+
+
+def _why_lost(listing: Listing, table: Path, row: Row, fit: Sequence[int], close: str) -> str:
+    if fit:
+        return f"named in line {row.line} of {table.name}, and fits {_files(listing, fit)}: write the path"
+    return f"named in line {row.line} of {table.name}, but not in the folder" + (
+        f" (did you mean '{close}'?)" if close else ""
+    )
+
+
+def _files(listing: Listing, rows: Sequence[int]) -> str:
+    first, second, *others = (printable(listing.ids[row]) for row in rows)
+    more = f" and {count(len(others), 'more file')}" if others else ""
+    return f"both '{first}' and '{second}'{more}"
+
+
+def _spelt_otherwise(listing: Listing, table: Path, loose: Mapping[int, Row]) -> tuple[str, ...]:
+    """A note on files that were found though the table spells them otherwise."""
+    if not loose:
+        return ()
+    position, row = next(iter(loose.items()))
+    return (
+        f"{table.name} spells {count(len(loose), 'file name')} differently from the folder, such as "
+        f"'{printable(row.file)}' for '{printable(listing.ids[position])}'",
+    )
+
+
+def _several_labels(table: Path, rows: Mapping[int, Row]) -> tuple[str, ...]:
+    """A note on cells that hold several labels ("cat|dog"): a picture has one class here.
+
+    | and ; always mean that. A comma, slash or plus does where every piece is in another label too, which tells "cat, dog"
+    from a name such as "Paris, Texas".
+    """
+    labels = Counter(row.label for row in rows.values())
+    for mark in "|;,/+":
+        pieces = {label: [piece.strip() for piece in label.split(mark)] for label in labels}
+        several = [label for label, found in pieces.items() if len(found) > 1 and all(found)]
+        used = Counter(piece for found in pieces.values() for piece in set(found))
+        if mark in ",/+":
+            several = [label for label in several if all(used[piece] > 1 for piece in pieces[label])]
+        if several:
+            number, example = sum(labels[label] for label in several), printable(several[0])
+            return (
+                f"{number:,} of {count(len(rows), 'label')} in {table.name} hold '{mark}', such as '{example}': foveola "
+                "gives an image one class, so each combination counts as a class of its own",
+            )
+    return ()
 
 
 def _contradiction(row: Row, first: Row) -> list[str]:
@@ -80,7 +168,9 @@ def _read(table: Path, group_column: str | None) -> list[Row]:
         lines = [(reader.line_num, cells) for cells in reader]
     except csv.Error as error:
         raise DataError(f"{table} is not a CSV table: line {reader.line_num}: {error}") from None
-    header = [name.strip().lower() for name in lines[0][1]] if lines else []
+    if not any(cell.strip() for _, cells in lines for cell in cells):
+        raise DataError(f"{table} is empty: a table of labels has a column of files and a column of classes")
+    header = [name.strip().lower() for name in lines[0][1]]
     columns = {
         "file": _column(table, header, _FILE, "the files"),
         "label": _column(table, header, _LABEL, "the classes"),
@@ -108,6 +198,7 @@ def _read(table: Path, group_column: str | None) -> list[Row]:
 
 def _text(table: Path) -> str:
     try:
+        require_ordinary(table)
         return table.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DataError(f"{table} is not UTF-8 text: save it as CSV in UTF-8") from None
@@ -131,29 +222,3 @@ def _refuse(table: Path, wrong: list[str]) -> None:
     if wrong:
         more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise DataError(f"{table}: {'; '.join(wrong[:5])}{more}: mend these lines")
-
-
-class _Finder:
-    """Find a file by its path, else by a name, else by a name without suffix, that only one file has."""
-
-    def __init__(self, listing: Listing) -> None:
-        self.paths = {name: i for i, name in enumerate(listing.ids)}
-        self.names = _unique([PurePosixPath(name).name for name in listing.ids])
-        self.stems = _unique([PurePosixPath(name).stem for name in listing.ids])
-
-    def __call__(self, file: str) -> int | None:
-        path = file.replace("\\", "/").removeprefix("./")
-        for known, key in ((self.paths, path), (self.names, path), (self.stems, path)):
-            if key in known:
-                return known[key]
-        return None
-
-
-def _unique(names: list[str]) -> dict[str, int]:
-    once: dict[str, int] = {}
-    twice = set()
-    for i, name in enumerate(names):
-        if name in once:
-            twice.add(name)
-        once[name] = i
-    return {name: i for name, i in once.items() if name not in twice}

@@ -40,7 +40,8 @@ def environment_of(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def origin_of(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """What environment.json says of a run's beginning: `started`, the local time, and `command`, if one was typed.
+    """What environment.json says of a run's beginning: `started`, the local time; `folder`, where the recipe's relative
+    paths start; and `command`, if one was typed.
 
     arguments: of the process (default: sys.argv). A script or a notebook that calls `train` leaves no command.
 
@@ -53,7 +54,7 @@ def origin_of(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     path = Path(program)
     typed = path.stem == "foveola" or path.parts[-2:] == ("foveola", "__main__.py")
     started = datetime.now().astimezone().isoformat(timespec="seconds")
-    return {"started": started, **({"command": ["foveola", *words]} if typed else {})}
+    return {"started": started, "folder": str(Path.cwd()), **({"command": ["foveola", *words]} if typed else {})}
 
 
 def own_code(used: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from foveola import images
-from foveola.data.dataset import Dataset
-from foveola.errors import ImageProblem, UsageError
+from foveola.data.dataset import Dataset, letters, printable
+from foveola.errors import ImageProblem, UsageError, count, unknown
 from foveola.filters.chain import UNCHANGED, Chain
 from foveola.images import Resize
 from foveola.lab.calibration import require_rate
@@ -205,9 +205,12 @@ def logits(network: Network, pixels: Images, batch_size: int = 256) -> NDArray[n
 
 def match_classes(dataset: Dataset, class_names: Sequence[str]) -> NDArray[np.int64]:
     """The data set's labels as numbers of `class_names`, matched by name: int64 (n,). Raises UsageError for strangers."""
-    strangers = [name for name in dataset.class_names if name not in class_names]
+    number = {letters(name): k for k, name in enumerate(class_names)}
+    strangers = [name for name in dataset.class_names if letters(name) not in number]
     if strangers:
+        more = f" and {count(len(strangers) - 1, 'more class', 'more classes')}" if len(strangers) > 1 else ""
         raise UsageError(
-            f"{dataset.name} has class '{strangers[0]}', which the run does not know: it knows {', '.join(class_names)}"
+            f"{printable(dataset.name)} has class '{printable(strangers[0])}'{more} that the run does not know: "
+            f"{unknown('class', strangers[0], class_names)}"
         )
-    return np.array([class_names.index(name) for name in dataset.class_names], np.int64)[dataset.labels]
+    return np.array([number[letters(name)] for name in dataset.class_names], np.int64)[dataset.labels]

@@ -18,7 +18,7 @@ from PIL import Image as pillow
 
 from foveola import images
 from foveola.data.listing import list_folder
-from foveola.data.sources import read_file
+from foveola.data.sources import read_named
 from foveola.errors import UsageError
 from foveola.images import Resize
 from foveola.types import Image, Size
@@ -47,7 +47,7 @@ class Input:
             return images.resize(self.content, size, resize)
         if isinstance(self.content, pillow.Image):
             return images.resize(images.from_pillow(self.content), size, resize)
-        data = read_file(str(self.content)) if isinstance(self.content, Path) else self.content
+        data = read_named(self.content) if isinstance(self.content, Path) else self.content
         return images.read(data, size, resize).image
 
 

@@ -123,8 +123,10 @@ class Predictions(Sequence[Prediction]):
         header, *rows = self._table()
         return pandas.DataFrame(rows, columns=header)
 
-    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+    def to_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write file, label, probability, the probability of each class and the problem to a CSV file; give its path.
+
+        overwrite: replace an older file of that name. Raises UsageError where there is one, else.
 
         Where abstaining was asked for, one more column: the classes that are left, likeliest first, with | between them.
 
@@ -132,7 +134,7 @@ class Predictions(Sequence[Prediction]):
         """
         out = io.StringIO(newline="")
         csv.writer(out).writerows([_cell(value) for value in row] for row in self._table())
-        write_atomic(Path(path), out.getvalue())
+        write_atomic(Path(path), out.getvalue(), overwrite=overwrite)
         return Path(path)
 
     def _table(self) -> list[list[Any]]:

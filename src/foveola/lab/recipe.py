@@ -11,6 +11,7 @@ What a recipe leaves out is chosen when the data is known (`complete`); the run 
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -29,7 +30,7 @@ from foveola.learning.fit_spec import FitSpec
 from foveola.learning.predict import Views
 from foveola.models.table import AVERAGES_FLIPS, AVERAGES_SHIFTS, RECOMMENDED_FIT, find
 from foveola.specs import build, check_options
-from foveola.store import digest
+from foveola.store import digest, require_ordinary
 from foveola.types import Size
 
 
@@ -115,6 +116,7 @@ class Recipe:
 def read_tables(path: Path) -> dict[str, Any]:
     """The tables of a recipe file, unchecked. Raises UsageError when there is no such file or it is no TOML."""
     try:
+        require_ordinary(path)
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UsageError(f"there is no recipe {path}: check the path") from None
@@ -122,6 +124,31 @@ def read_tables(path: Path) -> dict[str, Any]:
         raise UsageError(f"the recipe {path} is not TOML: {error}") from None
     except OSError as error:
         raise UsageError(f"the recipe {path} can't be read: {(error.strerror or '').lower()}") from None
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The tables of a recipe to be trained, unchecked: as `read_tables` gives them, with paths that lead somewhere.
+
+    A relative path is meant as seen from here; where there is nothing, from the folder in which the recipe's run was
+    started, else from the recipe's own folder.
+    """
+    tables = read_tables(path)
+    data = tables.get("data")
+    if isinstance(data, dict):
+        for key in ("source", "labels", "exclude"):
+            if isinstance(data.get(key), str) and data[key] and not Path(data[key]).exists():
+                there = [start / data[key] for start in _starts(path) if (start / data[key]).exists()]
+                data[key] = str(there[0]) if there else data[key]
+    return tables
+
+
+def _starts(recipe: Path) -> list[Path]:
+    """Where the relative paths of a recipe may start, besides here."""
+    try:
+        begun = json.loads((recipe.parent / "environment.json").read_text("utf-8"))["folder"]
+        return [Path(str(begun)), recipe.parent]
+    except (OSError, ValueError, KeyError, TypeError):  # no run's, or one from before it was written down
+        return [recipe.parent]
 
 
 def merge(tables: Mapping[str, Any], settings: Mapping[str, object], *, where: str = "the recipe") -> dict[str, Any]:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,18 +33,23 @@ _LISTS = "foveola runs lists the runs"
 
 
 def run_folder(base: Path, data_name: str, recipe: Recipe, fingerprint: str, seed: int) -> Path:
-    """A new path below `base` that tells data, model, recipe and seed; a second run of the same gets "-2" behind.
+    """The path below `base` that tells data, model, recipe and seed (a second run of the same gets a number: see `store`).
 
     `runs/faces-alexnet_mini-3fa2c19b/seed-0003`
     """
-    slug = re.sub(r"[^a-z0-9]+", "-", data_name.lower()).strip("-")[:40] or "data"
-    key = f"{slug}-{recipe.model.name}-{fingerprint[:8]}"
-    first = base / re.sub(r"[^A-Za-z0-9_.-]+", "-", key) / f"seed-{seed:04d}"
-    path, number = first, 1
-    while path.exists():
-        number += 1
-        path = first.with_name(f"{first.name}-{number}")
-    return path
+    model = re.sub(r"[^A-Za-z0-9_.-]+", "-", recipe.model.name)
+    return base / f"{slug(data_name)}-{model}-{fingerprint[:8]}" / f"seed-{seed:04d}"
+
+
+def slug(name: str) -> str:
+    """A name as a part of a folder's name: its letters and digits, in any script, with hyphens between.
+
+    >>> slug("My photos (2024)"), slug("Кошки"), slug("..")
+    ('my-photos-2024', 'кошки', 'data')
+    """
+    letters = unicodedata.normalize("NFC", name.lower())
+    kept = (one if one.isalnum() or unicodedata.category(one).startswith("M") else " " for one in letters)
+    return "-".join("".join(kept).split())[:40].strip("-") or "data"
 
 
 def find_run(run: str | os.PathLike[str], base: Path = RUNS) -> Path:

@@ -40,16 +40,21 @@ from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
 from foveola.models.bottlenecks import own_bottlenecks
 from foveola.models.table import build, find, initialise_from, summary
-from foveola.store import refusals_named, write_atomic
+from foveola.store import claim_folder, new_folder, refusals_named, require_room, write_atomic
 from foveola.types import Rows, Tick, no_tick
 
 _SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**27
 """At most so many pictures, and of large ones fewer: as floats 2,000 of 1024x1024 would take 25 GB."""
 
 
+_BESIDE_WEIGHTS_BYTES = 5_000_000
+"""What a run folder takes besides the weights: the report and the images that it shows."""
+
+
 @dataclass
 class Session:
-    """A run that is being trained: iterate `rows`, then `finish`.
+    """A run that is being trained: iterate `rows`, then `finish`. numbered: foveola chose the folder's name, which gets a
+    number where there is such a folder.
 
     The best weights on val are kept: see `better`. With a deadline the epochs' lengths are found as they begin, and the
     recipe says them in the end.
@@ -64,6 +69,7 @@ class Session:
     remarks: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     deadline: Deadline | None = None
+    numbered: bool = False
 
     def __post_init__(self) -> None:
         fit_spec = self.recipe.fit
@@ -199,6 +205,12 @@ class Session:
             look_at(self.prepared, self.split).save(self.folder / "looks.npz")
             look_inside(self.model, evaluation, self.prepared.pixels, test).save(self.folder / "insides.npz")
         return evaluation
+
+    def claim_folder(self) -> None:
+        """Make the run's folder, on a disk with room for the run. Raises UsageError or ResourceError."""
+        weights = sum(one.numel() * one.element_size() for one in self.model.state_dict().values())
+        require_room(self.folder, weights + _BESIDE_WEIGHTS_BYTES)
+        self.folder = claim_folder(self.folder) if self.numbered else new_folder(self.folder)
 
     def begin(self) -> None:
         """Write what is known before the first step: recipe, data, network, environment."""

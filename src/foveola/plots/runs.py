@@ -26,7 +26,7 @@ def curves(run: Run) -> Plot:
     with styled():
         figure = plot(2.6)
         loss, accuracy = figure.subplots(1, 2)
-        for part, colour, dashes in (("train", COLOURS[0], "--"), ("val", COLOURS[1], "-")):
+        for part, colour, dashes in (("train", FAINT, "--"), ("val", COLOURS[0], "-")):
             marker = "o" if len(epochs) == 1 else ""
             loss.plot(
                 epochs, [getattr(r, f"{part}_loss") for r in history], dashes, marker=marker, color=colour, label=part

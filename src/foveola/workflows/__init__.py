@@ -5,16 +5,16 @@ torch costs two seconds to import, so the rooms that need it are imported inside
 
 from foveola.lab.progress import Plan, Watch, percent, row_seconds, row_sentence, with_interval
 from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
+from foveola.store import require_new, require_writable
 from foveola.workflows.answers import (
     abstained,
     evaluate,
     headline,
     openings,
     predict,
-    refuse_taken,
     report,
 )
-from foveola.workflows.checking import Checked, check
+from foveola.workflows.checking import PAGE, Checked, check, require_outputs
 from foveola.workflows.comparing import compare, data_and_recipes
 from foveola.workflows.course import write_course
 from foveola.workflows.explaining import Explained, explain
@@ -25,6 +25,7 @@ from foveola.workflows.showing import show_data
 from foveola.workflows.training import demo, reading, train
 
 __all__ = [
+    "PAGE",
     "SHOW_DEFAULTS",
     "Checked",
     "Data",
@@ -56,8 +57,10 @@ __all__ = [
     "predict",
     "printable",
     "reading",
-    "refuse_taken",
     "report",
+    "require_new",
+    "require_outputs",
+    "require_writable",
     "row_seconds",
     "row_sentence",
     "runs",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import DamagedRunError, ResourceError, UsageError
+from foveola.jupyter import shown_in_notebooks
 from foveola.learning.threads import adapting
 from foveola.types import Tell, Tick, no_tick
 from foveola.workflows.material import Data, open_as
@@ -32,6 +33,7 @@ def warn(line: str) -> None:
     warnings.warn(line, stacklevel=level)
 
 
+@shown_in_notebooks
 @adapting()
 def predict(
     run: str | os.PathLike[str], images: Inputs, *, abstain: float | None = None, tick: Tick = no_tick
@@ -73,6 +75,7 @@ def abstained(run: str | os.PathLike[str], error: float) -> Mapping[str, Any]:
     return abstention_numbers(calibration.abstention(opened.evaluation, error), len(calibration))
 
 
+@shown_in_notebooks
 @adapting()
 def evaluate(
     run: str | os.PathLike[str],
@@ -221,13 +224,6 @@ def _seems_its_own(run: Run, dataset: Dataset) -> bool:
         return False  # arrays number their pictures, all alike; a test part of the data's own was not learned from
     known = set(dataset.ids).intersection(run.evaluation.ids)
     return dataset.name == run.card.name and 2 * len(known) >= len(run.evaluation)
-
-
-def refuse_taken(path: Path) -> None:
-    """Refuse a place for predictions that is a folder or another kind of file, before any work. Raises UsageError."""
-    if path.is_dir() or (path.exists() and path.suffix.lower() != ".csv"):
-        what = "a folder" if path.is_dir() else "there already and no .csv file"
-        raise UsageError(f"{path} is {what}: give --csv the name of the file to write, such as answers.csv")
 
 
 def headline(numbers: Mapping[str, Any]) -> tuple[str, ...]:

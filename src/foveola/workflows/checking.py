@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import UsageError, count
+from foveola.jupyter import shown_in_notebooks
 from foveola.learning.threads import adapting
 from foveola.types import Size, Tick, no_tick
 from foveola.workflows.material import Data, leave_out, open_data, suggest_size
@@ -24,6 +25,10 @@ SUSPECTS_PIXELS, SUSPECTS_PICTURES = 100_000_000, 20_000
 that `train` uses again where it takes `transfer`; without bfloat16 74 s (2,062 pictures of `signs`)."""
 
 
+PAGE = "check.html"
+"""The page's name where nobody chose one."""
+
+
 @dataclass(frozen=True)
 class Checked:
     """What `check` found. findings: errors first, then warnings, then notes; remarks: what was not looked at, and why;
@@ -36,6 +41,28 @@ class Checked:
     files_ignored: int
     findings: tuple[Finding, ...]
     remarks: tuple[str, ...] = ()
+    _prepared: Prepared | None = field(default=None, repr=False, compare=False)
+
+    def write_page(self, out: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> Path:
+        """Write the page with thumbnails; give its path. out: a new file; None: the first free name of check.html,
+        check-2.html, and so on. overwrite: replace an older file of that name."""
+        from foveola.report.check_page import render
+        from foveola.store import write_atomic, write_numbered
+
+        assert self._prepared is not None, "only `check` makes these"
+        files = (self.files_found, self.files_used, self.files_ignored)
+        page = render(self.name, files, self.findings, self.remarks, self._prepared)
+        if out is None:
+            return write_numbered(Path(PAGE), page)
+        write_atomic(Path(out), page, overwrite=overwrite)
+        return Path(out)
+
+    def write_list(self, fix: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the list of images that could be left out, for `train(exclude=...)`; give its path."""
+        from foveola.store import write_atomic
+
+        write_atomic(Path(fix), _list(self), overwrite=overwrite)
+        return Path(fix)
 
     def to_json(self) -> dict[str, Any]:
         """What `foveola check --json` prints."""
@@ -55,6 +82,7 @@ class Checked:
         return f"{self.name}: {count(self.files_used, 'picture')}, {', '.join(parts) or 'nothing was found'}"
 
 
+@shown_in_notebooks
 @adapting()
 def check(
     data: Data | None = None,
@@ -63,14 +91,16 @@ def check(
     suspects: bool | None = None,
     out: str | os.PathLike[str] | None = None,
     fix: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     tick: Tick = no_tick,
 ) -> Checked:
     """Look for what is wrong with `data`: damaged files, copies, copies under two labels or across parts, files made of one
     another, shortcuts, unequal classes, odd pictures, labels that look wrong.
 
     data: as for `train`; settings: how it is read, as in a recipe ({"data.labels": "table.csv"}). suspects: whether labels
-    are doubted, by classifiers that did not see them; None: if it takes about a minute. out: a page with thumbnails is
-    written there (an older one is replaced); fix: a new file, a list of what could be left out, for `train(exclude=...)`.
+    are doubted, by classifiers that did not see them; None: if it takes about a minute. out: a new file for a page with
+    thumbnails; fix: a new file for a list of images that could be left out, for `train(exclude=...)`; overwrite: replace
+    files that exist. (`found.write_page()` and `found.write_list("list.txt")` write them later.)
 
     Raises UsageError, DataError or ResourceError, each with one sentence that says what to do.
 
@@ -82,11 +112,10 @@ def check(
     from foveola.findings.finding import in_order
     from foveola.findings.looks import look
     from foveola.lab.recipe import compose, merge
-    from foveola.store import write_atomic
 
     source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
     recipe = compose(merge({}, {"data.source": source, **(settings or {})}), where="the settings")
-    _refuse_taken(out, fix)
+    require_outputs(out, fix, overwrite=overwrite)
     dataset = open_data(recipe, tick) if data is None or isinstance(data, str | os.PathLike) else data
     prepared = prepare(leave_out(dataset, recipe), _size(recipe, dataset), recipe.data.resize, tick=tick)
     looks = look(prepared, tick=tick)
@@ -95,13 +124,11 @@ def check(
     more, remarks = _suspects(prepared, relations, suspects, tick)
     dataset = prepared.dataset
     files = (dataset.files_found, len(dataset), dataset.files_ignored)
-    checked = Checked(dataset.name, *files, in_order([*found, *more]), remarks)
+    checked = Checked(dataset.name, *files, in_order([*found, *more]), remarks, prepared)
     if out is not None:
-        from foveola.report.check_page import render
-
-        write_atomic(Path(out), render(checked.name, files, checked.findings, remarks, prepared))
+        checked.write_page(out, overwrite=overwrite)
     if fix is not None:
-        write_atomic(Path(fix), _list(checked))
+        checked.write_list(fix, overwrite=overwrite)
     return checked
 
 
@@ -138,16 +165,17 @@ def _suspects(
     return suspect_findings(prepared.dataset, cross_validated(prepared, units, tick=tick)), ()
 
 
-def _refuse_taken(out: str | os.PathLike[str] | None, fix: str | os.PathLike[str] | None) -> None:
-    """Refuse output files in use before minutes of work: a list may have been edited by hand, a page be somebody else's."""
-    if fix is not None and Path(fix).exists():
-        raise UsageError(f"the list {fix} is there already and may have been edited: delete it, or choose another name")
-    if out is not None and Path(out).exists():
-        from foveola.report.check_page import MARK
+def require_outputs(
+    out: str | os.PathLike[str] | None, fix: str | os.PathLike[str] | None, *, overwrite: bool = False
+) -> None:
+    """Refuse output files that exist or can't be written, before minutes of work. Raises UsageError or ResourceError."""
+    from foveola.store import require_new
 
-        taken = Path(out).is_dir() or MARK not in Path(out).read_bytes()[:4096]
-        if taken:
-            raise UsageError(f"{out} is there already and is no page of foveola check: choose another name with --out")
+    for path in (out, fix):
+        if path is not None:
+            require_new(Path(path), overwrite=overwrite)
+    if out is not None and fix is not None and Path(out).absolute() == Path(fix).absolute():
+        raise UsageError(f"{out} can't be both the page and the list: choose two names")
 
 
 def _list(checked: Checked) -> str:

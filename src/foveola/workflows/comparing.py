@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import UsageError, count
+from foveola.jupyter import shown_in_notebooks
 from foveola.learning.threads import adapting, require_threads
 from foveola.types import Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.material import Data
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from foveola.lab.recipe import Recipe
 
 
+@shown_in_notebooks
 def compare(
     data: Data | None,
     arms: Sequence[str | os.PathLike[str] | Mapping[str, object]],
@@ -188,7 +190,8 @@ def _folder(
 
     Raises UsageError for a folder with the comparison of other data or other arms, or with something else.
     """
-    from foveola.store import digest, new_folder
+    from foveola.lab.run_folders import slug
+    from foveola.store import digest, require_new_folder, require_writable
 
     dataset = trials.dataset
     about = {
@@ -197,12 +200,12 @@ def _folder(
         "recipes": {arm.name: recipe.fingerprint for arm, recipe in zip(trials.arms, recipes, strict=True)},
     }
     key = digest(json.dumps(about))[:8]
-    slug = "".join(letter if letter.isalnum() else "-" for letter in dataset.name.lower()).strip("-")[:40] or "data"
-    folder = Path(out) if out is not None else runs / "comparisons" / f"{slug}-{key}"
+    folder = Path(out) if out is not None else runs / "comparisons" / f"{slug(dataset.name)}-{key}"
     if not (folder / "comparison.json").is_file():
-        if out is not None and folder.exists():
-            new_folder(folder)
+        if out is not None:
+            require_new_folder(folder)
         return folder, about
+    require_writable(folder / "index.html")
     there = _read(folder / "comparison.json")
     if there.get("fingerprint") != dataset.fingerprint:
         raise UsageError(

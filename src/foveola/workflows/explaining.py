@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveola.errors import ImageProblem, UsageError, unknown
+from foveola.jupyter import shown_in_notebooks
 from foveola.learning.threads import adapting
 from foveola.types import Tell, Tick, no_tick
 from foveola.workflows import explanation_figures as figures
@@ -37,6 +38,7 @@ class Explained:
     probability: float = 0.0
 
 
+@shown_in_notebooks
 @adapting()
 def explain(
     run: str | os.PathLike[str],
@@ -49,6 +51,7 @@ def explain(
     place: tuple[int, int, int] | None = None,
     how: str | None = None,
     settings: Mapping[str, object] | None = None,
+    overwrite: bool = False,
     tell: Tell = warn,
     tick: Tick = no_tick,
 ) -> Explained:
@@ -61,7 +64,7 @@ def explain(
     column; the greatest when none is given). "max_activating" draws the patches that excite a stage's 12 strongest
     channels most, "embedding" the test part in two dimensions (`how`: "tsne" when nothing is said, or "pca"): for these
     two `picture` is a folder of class folders or a data set's name, of which 2,000 are looked at, evenly chosen; settings:
-    how to read it, such as {"data.labels": "table.csv"}.
+    how to read it, such as {"data.labels": "table.csv"}. overwrite: replace files that exist.
 
     "embedding" shows which answers to the run's own test part are right, and is counted as one more opening of it; `tell`
     hears where that could not be counted. ("max_activating" shows pictures of it and no answer: nothing can be chosen by it.)
@@ -91,11 +94,10 @@ def explain(
     if how not in ("tsne", "pca"):
         raise UsageError(unknown("layout", how, ("tsne", "pca")))
     to_folder = method == "feature_maps" and not stage
-    _require_free(out, to_folder)
+    _require_free(out, to_folder, overwrite)
     opened = open_run(run)
     network = load_network(opened.path)
-    if label is not None and label not in network.class_names:
-        raise UsageError(unknown("class", label, network.class_names))
+    label = None if label is None else _class_called(label, network)
     if method == "kernels":
         return _write(figures.kernels(network, stage), out)
     if method in OF_DATA:
@@ -103,12 +105,22 @@ def explain(
         return _write(figures.of_data(opened, network, dataset, method, stage, how, tell, tick), out)
     image = _see(network, Path(picture))
     if to_folder:
-        return _all_stages(network, image, out)
+        return _all_stages(network, image, out, overwrite)
     if method == "feature_maps":
         return _write(figures.one_stage(network, image, stage), out)
     if method == "one_pixel":
         return _write(figures.one_pixel(network, image, stage, place), out)
     return _heatmap(network, image, method, stage, label, out)
+
+
+def _class_called(label: str, network: Network) -> str:
+    """The class of this name, whatever code points its letters are written with. Raises UsageError for an unknown one."""
+    from foveola.data.dataset import letters
+
+    found = [name for name in network.class_names if letters(name) == letters(label)]
+    if not found:
+        raise UsageError(unknown("class", label, network.class_names))
+    return label if label in found else found[0]
 
 
 def _require_taken(method: str, given: Mapping[str, bool]) -> None:
@@ -129,12 +141,16 @@ def _require_taken(method: str, given: Mapping[str, bool]) -> None:
             raise UsageError(f"{method} takes no --{option}: leave it out, or use it with {', '.join(allowed)}")
 
 
-def _require_free(out: Path, to_folder: bool) -> None:
-    """Raise UsageError for a name that no figure can have or that is taken; a folder may be there if it is empty."""
-    if not to_folder and out.suffix.lower() not in (".png", ".svg", ".pdf"):
+def _require_free(out: Path, to_folder: bool, overwrite: bool) -> None:
+    """Refuse a name that no figure can have, that is taken, or that can't be written. Raises UsageError or ResourceError."""
+    from foveola.store import require_new, require_new_folder
+
+    if to_folder:
+        require_new_folder(out, overwrite=overwrite)
+        return
+    if out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise UsageError(f"a figure can't be written as '{out.name}': end it in .png, .svg or .pdf")
-    if (out.exists() and not to_folder) or out.is_file():
-        raise UsageError(f"{out} is there already: choose another name, or delete it first")
+    require_new(out, overwrite=overwrite)
 
 
 def _write(figure: Plot, out: Path) -> Explained:
@@ -144,7 +160,7 @@ def _write(figure: Plot, out: Path) -> Explained:
 
 def _see(network: Network, path: Path) -> Image:
     from foveola import images
-    from foveola.data.sources import read_file
+    from foveola.data.sources import read_named
 
     if not path.exists():
         raise UsageError(f"there is no file {path}: check the path")
@@ -152,7 +168,7 @@ def _see(network: Network, path: Path) -> Image:
         raise UsageError(f"{path} is a folder, and this method looks at one picture: name a file")
     with images.quiet():
         try:
-            return network.see(read_file(str(path)))
+            return network.see(read_named(path))
         except ImageProblem as problem:
             raise ImageProblem(f"{path} can't be read: {problem}") from None
 
@@ -170,13 +186,13 @@ def _heatmap(network: Network, image: Image, method: str, stage: str, label: str
     return Explained((out,), network.class_names[target], found.probability)
 
 
-def _all_stages(network: Network, image: Image, out: Path) -> Explained:
+def _all_stages(network: Network, image: Image, out: Path, overwrite: bool) -> Explained:
     from foveola.explanations.stages import feature_maps
     from foveola.plots import explanations as plots
     from foveola.store import new_folder
 
     found = feature_maps(network.model, image)
-    new_folder(out)
+    new_folder(out, overwrite=overwrite)
     written = []
     for number, one in enumerate(found, start=1):
         path = out / f"{number:02d}-{one.stage}.png"

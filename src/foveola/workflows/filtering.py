@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from foveola.errors import ImageProblem, UsageError, count
+from foveola.jupyter import shown_in_notebooks
 from foveola.types import Tick, no_tick
 
 if TYPE_CHECKING:
@@ -33,12 +34,14 @@ class Filtered:
     notes: tuple[str, ...] = ()
 
 
+@shown_in_notebooks
 def filter(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],
     chain: str,
     *,
     drawing: Drawing | None = None,
+    overwrite: bool = False,
     tick: Tick = no_tick,
 ) -> Filtered:
     """Send a picture, or every picture of a folder, through a chain such as "blur(size=3)|sharpen"; at full size.
@@ -46,7 +49,8 @@ def filter(
     A picture becomes the file `out` (.png, without loss, or .jpg); a folder becomes the new folder `out` of the same names,
     all as .png. drawing: in place of that draw a figure (.png, .svg or .pdf) of a picture: "steps" shows it after each step,
     "kernel-view" each kernel's numbers, its answer to one bright pixel, the frequencies it passes, and the picture after it.
-    What can't be read is listed and never stops the rest.
+    What can't be read is listed and never stops the rest. overwrite: replace files that exist, but never an image by its own
+    filtered version.
 
     Raises UsageError for a chain that can't be read or an `out` that is there already, ImageProblem for a single picture
     that can't be read.
@@ -55,7 +59,7 @@ def filter(
     """
     from foveola import images
     from foveola.filters.chain import Chain
-    from foveola.store import write_atomic
+    from foveola.store import require_new, write_atomic
 
     source, out, parsed = Path(source), Path(out), Chain.parse(chain)
     if not parsed.steps:
@@ -65,11 +69,12 @@ def filter(
     if source.is_dir():
         if drawing:
             raise UsageError(f"{source} is a folder, and --{drawing} draws one picture: name a file")
-        return _folder(source, out, parsed, tick)
-    if out.exists() or out.is_symlink():
-        raise UsageError(f"{out} is there already: choose another name, or delete it first")
+        return _folder(source, out, parsed, overwrite, tick)
     if drawing is None and out.suffix.lower() not in _WRITABLE:
         raise UsageError(f"a picture can't be written as '{out.name}': end it in .png or .jpg")
+    if overwrite and out.exists() and out.samefile(source):
+        raise UsageError(f"{out} is the image itself, which foveola never replaces: choose another name")
+    require_new(out, overwrite=overwrite)
     with images.quiet():
         try:
             decoded = _read(source)
@@ -79,7 +84,8 @@ def filter(
         _draw(decoded.image, parsed, drawing).write(out)
     else:
         image = parsed(decoded.image)
-        write_atomic(out, images.encode(image, _WRITABLE[out.suffix.lower()], quality=95, smallest=False))
+        data = images.encode(image, _WRITABLE[out.suffix.lower()], quality=95, smallest=False)
+        write_atomic(out, data, overwrite=overwrite)
     return Filtered((out,), notes=_notes([decoded.levels]))
 
 
@@ -105,12 +111,12 @@ def _draw(image: Image, chain: Chain, drawing: Drawing) -> Plot:
 
 def _read(path: Path) -> Decoded:
     from foveola import images
-    from foveola.data.sources import read_file
+    from foveola.data.sources import read_named
 
-    return images.decode(read_file(str(path)))
+    return images.decode(read_named(path))
 
 
-def _folder(source: Path, out: Path, chain: Chain, tick: Tick) -> Filtered:
+def _folder(source: Path, out: Path, chain: Chain, overwrite: bool, tick: Tick) -> Filtered:
     from foveola import images
     from foveola.data.listing import list_folder
     from foveola.store import new_folder, write_atomic
@@ -120,7 +126,7 @@ def _folder(source: Path, out: Path, chain: Chain, tick: Tick) -> Filtered:
         raise UsageError(f"{source} holds no picture: name a folder that holds some")
     if out.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"the output folder {out} lies in {source}: choose one outside of it")
-    new_folder(out)
+    new_folder(out, overwrite=overwrite)
 
     def one(name: str, target: str) -> tuple[str, int]:
         """Why it could not be written, and how many levels it uses."""

@@ -55,7 +55,7 @@ def plan_run(
     with _collector_paused():
         from foveola.lab.budget import require_free
         from foveola.lab.durations import parse_time
-        from foveola.lab.recipe import compose, merge, read_tables
+        from foveola.lab.recipe import compose, merge, read_recipe
         from foveola.lab.run_folders import run_folder
         from foveola.lab.training import Session
         from foveola.models.table import require
@@ -64,16 +64,17 @@ def plan_run(
     clock.imported = time.monotonic()
     if not 0 <= seed < 2**32:
         raise UsageError(f"seed {seed} is out of range: give a whole number from 0 to {2**32 - 1:,}")
-    tables = read_tables(Path(recipe)) if recipe is not None else {}
+    tables = read_recipe(Path(recipe)) if recipe is not None else {}
     where = f"the recipe {recipe}" if recipe is not None else "the settings"
     source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
     tables = merge(tables, {"data.source": source, **settings}, where=where)
     early = compose(tables, where=where)
+    if data is None and recipe is not None:
+        _require_source(early.data.source, Path(recipe))
     require(early.model.name)
     if clock.budget is not None:
         clock.budget = parse_time(clock.budget)
         require_free(tables)
-    _refuse_taken(out)
     with _collector_paused():
         dataset = open_data(early, tick) if data is None or isinstance(data, str | os.PathLike) else data
     if not early.data.source:
@@ -83,7 +84,19 @@ def plan_run(
     done, remarks = _complete(tables, prepared, split, seed, clock)
     fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
     folder = Path(out) if out is not None else run_folder(Path(runs), prepared.dataset.name, done, fingerprint, seed)
-    return Session(prepared, split, done, seed, folder, tick, remarks, findings, clock.deadline)
+    return Session(prepared, split, done, seed, folder, tick, remarks, findings, clock.deadline, numbered=out is None)
+
+
+def _require_source(source: str, recipe: Path) -> None:
+    """Refuse data that a recipe names and that is not there: nobody typed that name here. Raises UsageError."""
+    from foveola.data.samples import DATASETS
+
+    there = os.path.exists(os.path.expanduser(source))  # noqa: PTH110, PTH111 - as `open_data` reads it
+    if source and not there and source not in DATASETS:
+        raise UsageError(
+            f"the recipe {recipe} names the data {printable(source)}, which is not here: name the data before the recipe, as "
+            f"in foveola train DATA --recipe {recipe}"
+        )
 
 
 @contextlib.contextmanager
@@ -100,14 +113,6 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if running:
             gc.enable()
-
-
-def _refuse_taken(out: str | os.PathLike[str] | None) -> None:
-    """Refuse an output folder in use before hours of work, not after; it is made only once the data is known good."""
-    if out is not None and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
-        from foveola.store import new_folder
-
-        new_folder(Path(out))
 
 
 def _prepare(dataset: Dataset, recipe: Recipe, seed: int, tick: Tick) -> tuple[Prepared, Split, tuple[Finding, ...]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveola.errors import DataError, ImageProblem, UsageError
+from foveola.jupyter import shown_in_notebooks
 from foveola.types import Size, Tick, no_tick
 from foveola.workflows.material import Data, open_as, printable, suggest_size
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 MOST_RAW_PX = 600
 
 
+@shown_in_notebooks
 def show_data(
     data: Data,
     out: str | os.PathLike[str],
@@ -29,6 +31,7 @@ def show_data(
     size: str | None = None,
     chain: str = "",
     settings: Mapping[str, object] | None = None,
+    overwrite: bool = False,
     tick: Tick = no_tick,
 ) -> tuple[Path, ...]:
     """Draw a data set into the new folder `out`; the figures' paths.
@@ -36,7 +39,8 @@ def show_data(
     classes.png (pictures a class), sizes.png, raw.png and prepared.png (the first `n` of each class, as they are and at the
     size that a network sees), means.png (the mean picture of each class), tones.png (how often each value occurs),
     channels.png (one picture's red, green and blue), and with a chain before-after.png. data: as for `train`; size:
-    "HEIGHTxWIDTH", else the one that `train` would take; settings: how to read the data ({"data.labels": "table.csv"}).
+    "HEIGHTxWIDTH", else the one that `train` would take; settings: how to read the data ({"data.labels": "table.csv"});
+    overwrite: write into a folder that holds files, and replace those of the same names.
 
     Raises UsageError, DataError or ResourceError.
 
@@ -44,18 +48,17 @@ def show_data(
     """
     from foveola.data.prepare import prepare
     from foveola.filters.chain import Chain
-    from foveola.store import new_folder
+    from foveola.store import new_folder, require_new_folder
 
     if not 1 <= n <= 20:
         raise UsageError(f"{n} pictures a class can't be drawn: give 1 to 20")
     out, parsed = Path(out), Chain.parse(chain)
     shape = Size.parse(size) if size else None
-    if out.exists():
-        new_folder(out)  # refused now, not after minutes of decoding
+    require_new_folder(out, overwrite=overwrite)  # now, not after minutes of decoding
     dataset = open_as(data, settings, tick)
     prepared = prepare(dataset, shape or suggest_size(dataset), tick=tick)
     figures = _figures(prepared, _first_of_each(prepared.dataset, n), parsed, tick)
-    new_folder(out)
+    new_folder(out, overwrite=overwrite)
     for name, figure in figures.items():
         figure.write(out / f"{name}.png")
     return tuple(out / f"{name}.png" for name in figures)

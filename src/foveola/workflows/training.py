@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foveola.jupyter import shown_in_notebooks
 from foveola.lab.progress import Plan, Watch
 from foveola.learning.threads import adapting, current
 from foveola.workflows.material import Data, printable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from foveola.lab.training import Session
 
 
+@shown_in_notebooks
 def train(
     data: Data | None = None,
     *,
@@ -57,6 +59,7 @@ def train(
     watch = watch or Watch()
     watch.tell(reading(data))
     clock = Clock(started, budget=budget)
+    _require_place(out, runs)
     with adapting(threads, watch.tell):
         session = plan_run(
             data,
@@ -84,17 +87,25 @@ def reading(data: Data | None) -> str:
     return "reading the data ..." if source is None else f"reading {printable(os.fspath(source))} ..."
 
 
+def _require_place(out: str | os.PathLike[str] | None, runs: str | os.PathLike[str]) -> None:
+    """Refuse a run folder that is in use or can't be made before hours of work; it is made once the data is known good."""
+    from foveola.store import require_new_folder, require_writable
+
+    if out is not None:
+        require_new_folder(Path(out))
+    else:
+        require_writable(Path(runs) / "run")
+
+
 def run_session(session: Session, clock: Clock, watch: Watch) -> Run:
     """Make the run's folder, train, measure, report. An interrupt names the folder that is left unfinished.
 
     Call it within `adapting`, which decides the number of threads.
     """
-    from foveola.store import new_folder
-
     threads = current()
     assert threads is not None, "verbs train within `adapting`"
     threads.start_list()
-    new_folder(session.folder)
+    session.claim_folder()
     try:
         session.begin()
         watch.plan(_plan(session))
@@ -173,6 +184,7 @@ def _conclude(session: Session, clock: Clock, threads: list[int]) -> Run:
     return run
 
 
+@shown_in_notebooks
 def demo(
     folder: str | os.PathLike[str] = "demo",
     *,

@@ -119,9 +119,9 @@ def train_one(session: Session, clock: Clock, tick: Tick) -> Run:
 @lru_cache(maxsize=1)
 def _opened(source: str, recipe: Path | None, told: str, state: str) -> Dataset:
     """The data, read once a process for each state it is in: processes outlive the comparison they were made for."""
-    from foveola.lab.recipe import compose, merge, read_tables
+    from foveola.lab.recipe import compose, merge, read_recipe
 
-    tables = read_tables(recipe) if recipe else {}
+    tables = read_recipe(recipe) if recipe else {}
     found = open_data(compose(merge(tables, {**json.loads(told), "data.source": source})))
     if state_of(found) != state:
         raise DataError(f"{source} has changed while it was compared on: say the same command again")

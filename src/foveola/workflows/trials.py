@@ -76,10 +76,10 @@ class Trials:
         tell: Tell = tell_nobody,
     ) -> Trials:
         """Read the data, once for all arms. Raises UsageError where their recipes name different data."""
-        from foveola.lab.recipe import compose, merge, read_tables
+        from foveola.lab.recipe import compose, merge, read_recipe
 
         source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
-        tables = [read_tables(arm.recipe) if arm.recipe else {} for arm in arms]
+        tables = [read_recipe(arm.recipe) if arm.recipe else {} for arm in arms]
         if data is None:
             source = _one_source(arms, tables)
         if data is None or source is not None:
