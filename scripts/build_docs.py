@@ -21,6 +21,9 @@ PAGES, SITE = ROOT / "build" / "pages", ROOT / "site"
 def main() -> None:
     """Build, check, say what was made."""
     args = _arguments()
+    if args.options:
+        write_options(ROOT / "docs" / "reference" / "recipe.md")
+        return
     if args.small:
         os.environ["FOVEOLA_COURSE"] = "small"
     notebooks = sorted((ROOT / "course").glob("[0-9]*.py"))
@@ -56,6 +59,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/docs")
     parser.add_argument("--small", action="store_true", help="run the notebooks on few pictures")
     parser.add_argument("--only", metavar="N", choices=list("123456"), help="run notebook N, and build no site")
+    parser.add_argument(
+        "--options", action="store_true", help="write the table of recipe options into its page, no site"
+    )
     parser.add_argument("--again", action="store_true", help="run notebooks anew that were run before")
     return parser.parse_args()
 
@@ -91,6 +97,25 @@ def _home(name: str) -> str:
     import foveola
 
     return f"{foveola._WHERE[name].removeprefix('foveola.')}.{name}"
+
+
+def write_options(page: Path) -> None:
+    """Put the table of `foveola list options` between the page's two comments."""
+    before, first, rest = re.split(r"(<!-- options:.*\n)", page.read_text("utf-8"))
+    after = rest[rest.index("<!-- /options -->") :]
+    page.write_text(before + first + options_table() + after, "utf-8")
+
+
+def options_table() -> str:
+    """What `foveola list options` prints, as a table for a page."""
+    from foveola.workflows import listing
+
+    lines = ["| option | what it does | values | default |", "|---|---|---|---|"]
+    for entry in listing("options"):
+        values, default = entry.options
+        cells = [f"`{entry.name}`", entry.text, values, default.removeprefix("default: ")]
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _names() -> str:

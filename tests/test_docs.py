@@ -11,7 +11,7 @@ import pytest
 import foveola as fv
 from foveola import cli
 from foveola.data.dataset import printable
-from foveola.learning.fit_spec import FitSpec
+from foveola.lab.options import SPECS, options
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -36,8 +36,28 @@ def test_every_command_says_what_it_does(command):
     assert command.callback.__doc__.strip().endswith(".")
 
 
-def test_every_option_of_fit_is_explained_in_its_docstring():
-    assert [f.name for f in dataclasses.fields(FitSpec) if f.name not in FitSpec.__doc__] == []
+@pytest.mark.parametrize(("table", "spec"), SPECS.items())
+def test_every_option_of_a_recipe_says_what_it_does(table, spec):
+    told = {option.name for option in options() if option.text.endswith(".")}
+    fields = {f"{table}.{field.name}" for field in dataclasses.fields(spec)} - {"model.options"}
+    assert fields - told == set()
+
+
+def test_the_page_about_recipes_has_the_table_of_foveola_list_options(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    from build_docs import options_table
+
+    assert options_table() in (ROOT / "docs" / "reference" / "recipe.md").read_text("utf-8")
+
+
+def test_an_option_has_its_values_and_the_default_of_every_network():
+    (found,) = [option for option in options() if option.name == "fit.batch_size"]
+    assert found == (
+        "fit.batch_size",
+        "whole number from 1 to 1,000,000",
+        "64; 32 for alexnet_mini, timm and transfer; 250 for fast; 1,000 for fast_m and fast_l",
+        "Images per training step.",
+    )
 
 
 def test_every_public_name_has_a_docstring():

@@ -19,6 +19,18 @@ from foveola.errors import UsageError, unknown
 S = TypeVar("S")
 
 
+@dataclasses.dataclass(frozen=True)
+class Meaning:
+    """What an option does, as `foveola list options` prints it; written into the option's type by `Annotated`.
+
+    values: what may be given, and left_out: what applies when nothing is, where the type and the default don't say it.
+    """
+
+    text: str
+    values: str = ""
+    left_out: str = ""
+
+
 def build(spec: type[S], values: Mapping[str, object], *, where: str) -> S:
     """Make a `spec` (a dataclass) from `values`.
 

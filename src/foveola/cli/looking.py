@@ -232,11 +232,12 @@ def list_(
         return
     for entry in entries:
         if kind == "filters":  # written as in a chain
-            say(f"{entry.signature if entry.options else entry.name}\n    {entry.text}")
+            say(entry.signature if entry.options else entry.name)
+            say(f"    {entry.text}", 4)
             continue
-        say(f"{entry.name}: {entry.text}")
+        say(f"{entry.name}: {entry.text}", 4)
         for option in entry.options:
-            say(f"    {option}")
+            say(f"    {option}", 8)
 
 
 @command("foveola course my-course")

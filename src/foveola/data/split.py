@@ -18,21 +18,33 @@ from foveola.data.carving import Carver
 from foveola.data.dataset import Dataset, printable
 from foveola.data.units import contradictory, join, leaking
 from foveola.errors import DataError, count
+from foveola.specs import Meaning
 from foveola.types import Rows
 
 
 @dataclass(frozen=True)
 class SplitSpec:
-    """How much of the data judges and chooses.
+    """How much of the data is for testing and for validation. `foveola list options` prints what each option does."""
 
-    test_fraction: share of all pictures, 0..1, where the data has no test part of its own; val_fraction: share of the
-    rest, where it has no val part; near_copies_together: whether near-duplicates, and files made of one another by their
-    names, stay on one side (pictures of the same content always do).
-    """
-
-    test_fraction: Annotated[float, Ge(0.02), Lt(0.9)] = 0.2
-    val_fraction: Annotated[float, Ge(0.02), Lt(0.9)] = 0.1
-    near_copies_together: bool = True
+    test_fraction: Annotated[
+        float,
+        Ge(0.02),
+        Lt(0.9),
+        Meaning("Share of all images for testing, where the data has no test part of its own."),
+    ] = 0.2
+    val_fraction: Annotated[
+        float,
+        Ge(0.02),
+        Lt(0.9),
+        Meaning("Share of the rest for validation, where the data has no val part of its own."),
+    ] = 0.1
+    near_copies_together: Annotated[
+        bool,
+        Meaning(
+            "Keep near-duplicates, and files made from one another by their names, in the same part. Exact copies always "
+            "stay together."
+        ),
+    ] = True
 
 
 @dataclass(frozen=True)

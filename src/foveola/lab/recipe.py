@@ -29,43 +29,89 @@ from foveola.lab.choices import FAST_SIZES, choose_epochs, choose_model
 from foveola.learning.fit_spec import FitSpec
 from foveola.learning.predict import Views
 from foveola.models.table import AVERAGES_FLIPS, AVERAGES_SHIFTS, RECOMMENDED_FIT, find
-from foveola.specs import build, check_options
+from foveola.specs import Meaning, build, check_options
 from foveola.store import digest, require_ordinary
 from foveola.types import Size
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What to read and at which size.
+    """What to read and at which size. `foveola list options` prints what each option does."""
 
-    source: a folder, a file or a data set's name; size: "HEIGHTxWIDTH" or "auto"; resize: pad (proportions kept, black
-    around), crop or stretch; chain: filters that every picture goes through at that size, such as "blur(size=3)|sharpen";
-    labels, label_pattern, group_by: where classes and groups come from, if not from folders; exclude: a list of pictures
-    to leave out, as `foveola check --fix` writes it.
-    """
-
-    source: str = ""
-    size: str = "auto"
-    resize: Resize = "pad"
-    chain: str = ""
-    labels: str = ""
-    label_pattern: str = ""
-    group_by: str = ""
-    exclude: str = ""
+    source: Annotated[
+        str,
+        Meaning(
+            "The data. DATA on the command line overrides it.", values="a folder, a file, or the name of a data set"
+        ),
+    ] = ""
+    size: Annotated[
+        str,
+        Meaning(
+            "Image size in pixels, 8 to 1024 a side.",
+            values="HEIGHTxWIDTH or auto",
+            left_out="a square of the median of the longer sides, rounded, 32 to 224 (256 for transfer)",
+        ),
+    ] = "auto"
+    resize: Annotated[
+        Resize,
+        Meaning(
+            "How images get their size. pad: keep the proportions and fill with black; crop: cut; stretch: distort."
+        ),
+    ] = "pad"
+    chain: Annotated[
+        str,
+        Meaning(
+            'Filters that every image goes through, such as "blur(size=3)|sharpen" (see `foveola list filters`).',
+            values="filters, joined by |",
+        ),
+    ] = ""
+    labels: Annotated[
+        str, Meaning("CSV table of file and label, where folders do not give the classes.", values="a file")
+    ] = ""
+    label_pattern: Annotated[
+        str,
+        Meaning("Regular expression on the file path. Its first group is the class.", values="a regular expression"),
+    ] = ""
+    group_by: Annotated[
+        str,
+        Meaning(
+            "Keeps images of one group (a person, a plant, a video) in the same part.",
+            values="a column of data.labels, or a regular expression on the file path",
+        ),
+    ] = ""
+    exclude: Annotated[
+        str, Meaning("List of images to leave out, as `foveola check --fix` writes it.", values="a file")
+    ] = ""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Which network, and the options of its factory.
+    """Which network, and the options of its factory. `foveola list options` prints what each option does."""
 
-    average_flips: answer with the mean of a picture's and its mirror image's logits, for twice the time ("auto": for
-    networks of ours that gain by it, when they were trained on mirrored pictures too). average_shift_px: average over the
-    picture moved by so many pixels too, for three times the time ("auto": 1 for the large sizes of `fast`, 0 for others).
-    """
-
-    name: str = "auto"
-    average_flips: bool | Literal["auto"] = "auto"
-    average_shift_px: Annotated[int, Ge(0), Le(8)] | Literal["auto"] = "auto"
+    name: Annotated[
+        str,
+        Meaning(
+            "The network.",
+            values="a name of `foveola list models`, or timm:NAME with the extra foveola[timm]",
+            left_out="fast for images below 112 pixels; else transfer, or alexnet_mini where ImageNet's weights are not "
+            "installed",
+        ),
+    ] = "auto"
+    average_flips: Annotated[
+        bool | Literal["auto"],
+        Meaning(
+            "Predict with the mean of an image and its mirror image, at twice the time.",
+            left_out="true for fast, fast_m, fast_l and transfer where they are trained with fit.flip",
+        ),
+    ] = "auto"
+    average_shift_px: Annotated[
+        Annotated[int, Ge(0), Le(8)] | Literal["auto"],
+        Meaning(
+            "Predict with the mean over the image moved by this many pixels both ways along a diagonal, at three times the "
+            "time. 0: no shifts.",
+            left_out="1 for fast_m and fast_l, else 0",
+        ),
+    ] = "auto"
     options: Mapping[str, object] = field(default_factory=dict)
 
 

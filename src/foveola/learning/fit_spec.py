@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from foveola.learning.device import Precision
+from foveola.specs import Meaning
 
 Count = Annotated[int, Ge(1), Le(1_000_000)]
 Share = Annotated[float, Ge(0), Lt(1)]
@@ -16,44 +17,91 @@ Share = Annotated[float, Ge(0), Lt(1)]
 
 @dataclass(frozen=True)
 class FitSpec:
-    """How to train.
+    """How to train. What each option does stands at its type; `foveola list options` prints it."""
 
-    epochs: passes over train ("auto": chosen by the number of pictures; 0: only the head of a network with ready
-    features is fitted); epoch_pictures: how many pictures count as an epoch (0: all of train), or a list, one number
-    an epoch; batch_size: pictures a step; micro_batch_size: pictures that go through the network at once, their
-    gradients added up until the step (0: all of the batch; batch norm sees a micro-batch); of smaller pictures
-    (`start_scale`) as many more as have the same pixels; optimizer: adam, adamw (decoupled weight decay), sgd
-    (Nesterov momentum) or muon (orthogonal steps for convolutions, sgd for the rest); lr_peak: the highest learning
-    rate; schedule: constant, cosine (down to 0) or one-cycle (straight up, straight down to 0); warmup_fraction:
-    share of the steps on the way up; weight_decay: per step, in units of the learning rate; momentum: sgd's and
-    muon's; label_smoothing: share of the target spread over all classes; norm_lr_scale: learning rate of batch norm's
-    own parameters in lr_peaks; flip: mirror left-right; translate_px: shifts by up to this many pixels; cutout_px: a
-    square of this side is covered at a random place of every picture (0: none); start_scale: the side of the pictures
-    in the first steps, as a share of the whole (see `scale`); whole_from: the share of the steps after which they are
-    whole; patience: stop after so many epochs without a better val accuracy (0: never); precision: auto, float32 or
-    bfloat16; device: auto, cpu, cuda, cuda:N or mps.
-    """
-
-    epochs: Annotated[int, Ge(0), Le(1_000_000)] | Literal["auto"] = "auto"
-    epoch_pictures: Annotated[int, Ge(0)] | list[Annotated[int, Ge(1)]] = 0
-    batch_size: Count = 64
-    micro_batch_size: Annotated[int, Ge(0)] = 0
-    optimizer: Literal["adam", "adamw", "sgd", "muon"] = "adam"
-    lr_peak: Annotated[float, Gt(0)] = 1e-3
-    schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
-    warmup_fraction: Share = 0.0
-    weight_decay: Annotated[float, Ge(0)] = 0.0
-    momentum: Share = 0.9
-    label_smoothing: Share = 0.0
-    norm_lr_scale: Annotated[float, Gt(0)] = 1.0
-    flip: bool = True
-    translate_px: Annotated[int, Ge(0), Le(64)] = 0
-    cutout_px: Annotated[int, Ge(0), Le(512)] = 0
-    start_scale: Annotated[float, Gt(0), Le(1)] = 1.0
-    whole_from: Annotated[float, Ge(0), Le(1)] = 0.7
-    patience: Annotated[int, Ge(0)] = 0
-    precision: Precision = "auto"
-    device: str = "auto"
+    epochs: Annotated[
+        Annotated[int, Ge(0), Le(1_000_000)] | Literal["auto"],
+        Meaning(
+            "Passes over the training images. 0 fits the last layer of a pre-trained network only.",
+            left_out="8 to 40, to see about 400,000 images (fast, fast_m, fast_l: the pixels of 200,000 images of 32x32); 0 "
+            "for transfer",
+        ),
+    ] = "auto"
+    epoch_pictures: Annotated[
+        Annotated[int, Ge(0)] | list[Annotated[int, Ge(1)]],
+        Meaning(
+            "Images that count as one epoch, in an endless row of passes. 0: all training images. A list has a number for "
+            "each epoch; --budget may write one.",
+            values="whole number, 0 or more, or a list of whole numbers",
+        ),
+    ] = 0
+    batch_size: Annotated[Count, Meaning("Images per training step.")] = 64
+    micro_batch_size: Annotated[
+        int,
+        Ge(0),
+        Meaning(
+            "Images that go through the network at once; gradients are added up until the step. 0: the whole batch. Batch "
+            "norm sees a micro-batch. Of smaller images (fit.start_scale), as many as have the same number of pixels."
+        ),
+    ] = 0
+    optimizer: Annotated[
+        Literal["adam", "adamw", "sgd", "muon"],
+        Meaning(
+            "Optimizer. adamw: with decoupled weight decay; sgd: with Nesterov momentum; muon: orthogonal steps for "
+            "convolutions, sgd for the rest."
+        ),
+    ] = "adam"
+    lr_peak: Annotated[float, Gt(0), Meaning("Highest learning rate.")] = 1e-3
+    schedule: Annotated[
+        Literal["constant", "cosine", "one-cycle"],
+        Meaning("Learning rate over the steps. cosine: down to 0; one-cycle: straight up, then straight down to 0."),
+    ] = "constant"
+    warmup_fraction: Annotated[Share, Meaning("Share of the steps in which the learning rate rises.")] = 0.0
+    weight_decay: Annotated[float, Ge(0), Meaning("Weight decay per step, in units of the learning rate.")] = 0.0
+    momentum: Annotated[Share, Meaning("Momentum of sgd and muon.")] = 0.9
+    label_smoothing: Annotated[Share, Meaning("Share of the target that is spread over all classes.")] = 0.0
+    norm_lr_scale: Annotated[
+        float, Gt(0), Meaning("Learning rate of the parameters of batch norm, as a multiple of fit.lr_peak.")
+    ] = 1.0
+    flip: Annotated[
+        bool, Meaning("Also train on mirror images (left-right).", left_out="true; false for the embedded digits")
+    ] = True
+    translate_px: Annotated[int, Ge(0), Le(64), Meaning("Random shifts by up to this many pixels.")] = 0
+    cutout_px: Annotated[
+        int,
+        Ge(0),
+        Le(512),
+        Meaning("Side in pixels of a square that covers a random place of every image, in the mean colour. 0: none."),
+    ] = 0
+    start_scale: Annotated[
+        float,
+        Gt(0),
+        Le(1),
+        Meaning(
+            "Side of the images in the first steps, as a share of the whole; it grows to 1 by fit.whole_from. For networks "
+            "that take images of any size."
+        ),
+    ] = 1.0
+    whole_from: Annotated[
+        float,
+        Ge(0),
+        Le(1),
+        Meaning("Share of the steps after which images have their whole size (see fit.start_scale)."),
+    ] = 0.7
+    patience: Annotated[
+        int, Ge(0), Meaning("Stop after this many epochs without a better validation accuracy. 0: never.")
+    ] = 0
+    precision: Annotated[
+        Precision, Meaning("Number format of the computation.", left_out="bfloat16 where the processor supports it")
+    ] = "auto"
+    device: Annotated[
+        str,
+        Meaning(
+            "Where the network is trained.",
+            values="auto, cpu, cuda, cuda:N or mps",
+            left_out="the first of cuda, mps and cpu that is there",
+        ),
+    ] = "auto"
 
     def parts(self, pictures: int, area: float = 1.0) -> int:
         """In how many parts a batch goes through the network, its pictures having this share of the whole's pixels.

@@ -41,7 +41,9 @@ class Entry:
 
 
 def listing(kind: str) -> list[Entry]:
-    """What there is: kind "models", "datasets", "filters" or "explanations". Raises UsageError for another kind."""
+    """What there is: kind "models", "datasets", "filters", "explanations" or "options". Raises UsageError for another."""
+    if kind == "options":
+        return _recipe_options()
     table: Mapping[str, Callable[..., Any]]
     if kind == "models":
         from foveola.models.table import MODELS as table
@@ -52,7 +54,7 @@ def listing(kind: str) -> list[Entry]:
     elif kind == "explanations":
         from foveola.explanations.table import EXPLANATIONS as table
     else:
-        raise UsageError(unknown("listing", kind, ("models", "datasets", "filters", "explanations")))
+        raise UsageError(unknown("listing", kind, ("models", "datasets", "filters", "explanations", "options")))
     entries = []
     for name, thing in sorted(table.items()):
         # A tick is there for the bars; nobody writes one.
@@ -66,6 +68,12 @@ def listing(kind: str) -> list[Entry]:
         text = (inspect.getdoc(thing) or "").splitlines()
         entries.append(Entry(name, f"{name}({', '.join(options)})", text[0] if text else "", options))
     return entries
+
+
+def _recipe_options() -> list[Entry]:
+    from foveola.lab.options import options
+
+    return [Entry(o.name, f"{o.name}=...", o.text, (o.values, f"default: {o.default}")) for o in options()]
 
 
 def _written(value: object) -> str:
