@@ -258,6 +258,68 @@ class _Seen(HTMLParser):
         self.sources += [value for name, value in attrs if name == "src"]
 
 
+def page_of(root, tmp_path):
+    out = tmp_path / "check.html"
+    fv.check(root, suspects=False, out=out)
+    return out.read_text("utf-8")
+
+
+def text_of(page):
+    return " ".join(re.sub(r"<[^>]+>", " ", page.partition("</head>")[2]).split())
+
+
+def test_the_page_draws_copies_once_and_leads_to_them(faulty, tmp_path):
+    page = page_of(faulty[0], tmp_path)
+    assert page.count('alt="test/cats/again1.png"') == 1  # a leak and an exact copy
+    assert re.search(r'groups of these are shown under <a href="#(label_conflict|split_leak)-\d">', page)
+    leads = set(re.findall(r'href="#([^"]+)"', page))
+    assert leads <= set(re.findall(r' id="([^"]+)"', page))
+
+
+def test_the_page_counts_the_images_of_each_class_by_part(faulty, tmp_path):
+    text = text_of(page_of(faulty[0], tmp_path))
+    # 20 a folder and what was planted: 8 cats in train that can be read, 2 swapped dogs, one copy in each test folder
+    assert re.search(r"Classes class train val test images as a bar cats 27 0 21 48 .*dogs 22 0 21 43", text)
+
+
+def test_the_page_tells_severity_by_sign_and_word(faulty, tmp_path):
+    text = text_of(page_of(faulty[0], tmp_path))
+    assert re.search(r"in 2 classes: ✕ 2 errors ! 4 warnings", text)
+    assert "One image, two labels ✕ error" in text and "Near-copies ! warning" in text
+
+
+def test_the_page_has_commands_to_copy_and_says_when_it_was_made(faulty, tmp_path):
+    page = page_of(faulty[0], tmp_path)
+    for words in ("check {} --fix quarantine.txt", "train {} --exclude quarantine.txt"):
+        assert f"<code>foveola {words.format(faulty[0])}</code>" in page
+    footer = text_of(page).partition("Made by foveola ")[2]
+    assert re.match(rf"{re.escape(fv.__version__)} on \d+ \w+ 20\d\d, \d\d:\d\d\. This page is a single file", footer)
+
+
+def test_the_page_shows_what_a_shortcut_is_told_by(tmp_path, plant, encoded):
+    files = {f"cats/{n}.png": scene(n) for n in range(20)}
+    files |= {f"dogs/{n}.jpg": encoded(scene(100 + n), "JPEG", quality=90) for n in range(19)}
+    files["dogs/odd.png"] = scene(200)
+    page = page_of(plant(tmp_path / "pets", files), tmp_path)
+    text = text_of(page)
+    assert "Shortcuts: file properties ✕ error" in text
+    assert "Format class PNG JPEG cats 20 0 dogs 1 19" in text
+    assert re.search(r"Examples cats PNG, RGB, 64 × 64, \d+ kB cats/0\.png", text)
+    assert re.search(r"JPEG, quality \d+, RGB, 64 × 64, \d+ kB dogs/", text)
+
+
+def test_menu_entries_of_one_kind_of_finding_differ(tmp_path, plant, encoded):
+    files = {f"cats/IMG_{n:04d}.png": np.maximum(scene(n), 150) for n in range(20)}
+    files |= {f"dogs/DSC{n}.jpg": encoded(scene(100 + n) // 2, "JPEG", quality=90) for n in range(20)}
+    page = page_of(plant(tmp_path / "pets", files), tmp_path)
+    entries = re.findall(r"</span><span>([^<]+)</span></a></li>", page)
+    assert {"Shortcuts: file properties", "Shortcuts: mean colour", "Shortcuts: file names"} <= set(entries)
+    assert len(entries) == len(set(entries))
+    text = text_of(page)
+    assert "Name pattern class IMG_#.png DSC#.jpg cats 20 0 dogs 0 20" in text
+    assert "Mean red class smallest lower quarter median upper quarter largest cats" in text
+
+
 @pytest.mark.parametrize("output", ["out", "fix"])
 def test_a_page_or_list_that_exists_is_kept_unless_overwriting_is_asked_for(tmp_path, two_classes, output):
     root, path = two_classes(3), tmp_path / "output"

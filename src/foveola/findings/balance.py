@@ -52,6 +52,7 @@ def _tiny(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
             f"{count(len(few), 'class', 'classes')} with fewer than {FEW} pictures: {_names(dataset, few, counts)}",
             "add pictures: from so few neither a network learns much nor does a test part tell much",
             about=len(few),
+            topic="small classes",
         )
     ]
 
@@ -72,6 +73,7 @@ def _absent(dataset: Dataset) -> list[Finding]:
                     f"add some: without them the {part} part says nothing about "
                     + ("this class" if len(missing) == 1 else "these classes"),
                     about=len(missing),
+                    topic=f"missing in {part}",
                 )
             )
     return found

@@ -72,6 +72,7 @@ def _too_many(relations: Relations) -> Finding | None:
         "pair in a hundred may have been missed",
         "nothing: copies that are the same to the last pixel are all found",
         about=n,
+        topic="a faster search",
     )
 
 

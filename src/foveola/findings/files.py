@@ -75,7 +75,7 @@ def _noted(dataset: Dataset, files: FileFacts) -> list[Finding]:
         of = [k for k, kind in enumerate(files.kinds) if note in kind.notes]
         ids = tuple(dataset.ids[i] for i in np.flatnonzero(np.isin(files.of, of)))
         advice = _ADVICE.get(note, "nothing, if that is what you expect")
-        out.append(Finding("format", "note", f"{note}: {count(len(ids), 'picture')}", advice, ids))
+        out.append(Finding("format", "note", f"{note}: {count(len(ids), 'picture')}", advice, ids, topic=note))
     return out
 
 
@@ -92,7 +92,15 @@ def _misnamed(dataset: Dataset, files: FileFacts) -> list[Finding]:
         return []
     message = f"another format than the name says: {count(len(ids), 'file')}; the content counts"
     return [
-        Finding("format", "note", message, "rename them: other programs may refuse them", tuple(ids), (), tuple(said))
+        Finding(
+            "format",
+            "note",
+            message,
+            "rename them: other programs may refuse them",
+            tuple(ids),
+            captions=tuple(said),
+            topic="file extensions",
+        )
     ]
 
 
@@ -104,4 +112,13 @@ def _mixed(dataset: Dataset, files: FileFacts) -> list[Finding]:
         return []
     ids = tuple(dataset.ids[i] for i in np.flatnonzero(grey))
     message = f"{count(len(ids), 'picture')} of {len(dataset):,} are stored as grey, the others in colour"
-    return [Finding("format", "note", message, "nothing, unless colour matters and only some classes lack it", ids)]
+    return [
+        Finding(
+            "format",
+            "note",
+            message,
+            "nothing, unless colour matters and only some classes lack it",
+            ids,
+            topic="grey images",
+        )
+    ]

@@ -24,6 +24,7 @@ class Finding:
     ids: the files it is about, each once, in order of importance, empty where it is about all; count: how many things
     were found: files where there are ids, else classes or facts; groups: ids that belong together, such as copies of
     each other; captions: a word on each of `ids`, or none; leave_out: the ids that a list for `train --exclude` names.
+    topic: tells findings of one kind apart in a heading, such as "file names"; facts: what a shortcut is told by.
     """
 
     kind: Kind
@@ -35,6 +36,8 @@ class Finding:
     captions: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
     about: int = 0
+    topic: str = ""
+    facts: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:

@@ -69,4 +69,5 @@ def _between(
         flat(named),
         named,
         leave_out=tuple(dataset.ids[i] for i in to_leave.tolist()),
+        topic="" if judge == 2 else "val",
     )

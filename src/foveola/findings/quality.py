@@ -65,5 +65,6 @@ def _finding(
         return None
     ids = tuple(dataset.ids[i] for i in rows[np.argsort(order[rows], kind="stable")])
     return Finding(
-        "quality", severity, f"{count(len(ids), 'picture')} {what}", advice, ids, leave_out=ids if drop else ()
-    )
+        "quality", severity, f"{count(len(ids), 'picture')} {what}", advice, ids,
+        leave_out=ids if drop else (), topic=what,
+    )  # fmt: skip

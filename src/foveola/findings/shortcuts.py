@@ -99,24 +99,26 @@ def _by_facts(reached: dict[str, float], together: float, majority: float) -> li
     best = max(_way(one, majority) for one in reached.values())
     if _way(together, majority) >= max(WARNING, best + MORE):
         what = f"format, colour mode and sizes of a file together tell the class of {percent(together)} of the pictures"
-        return [_telling(what, together, majority, len(reached))]
+        return [_telling(what, together, majority, tuple(reached))]
     telling = sorted((name for name in reached if _way(reached[name], majority) >= WARNING), key=lambda n: -reached[n])
     if not telling:
         return []
     first = telling[0]
     others = "".join(f", {name} for {percent(reached[name])}" for name in telling[1:])
     what = f"{first} of a file alone tells the class of {percent(reached[first])} of the pictures{others}"
-    return [_telling(what, reached[first], majority, len(telling))]
+    return [_telling(what, reached[first], majority, tuple(telling))]
 
 
-def _telling(what: str, reached: float, majority: float, facts: int) -> Finding:
+def _telling(what: str, reached: float, majority: float, facts: tuple[str, ...]) -> Finding:
     return Finding(
         "shortcut",
         "error" if _way(reached, majority) >= ERROR else "warning",
         f"{what}; the most frequent class is {percent(majority)} (small trees, cross-validated)",
         "find out how the pictures of the classes came to differ so, and save all in one format and size; else a network may "
         "learn that instead of the things on the pictures",
-        about=facts,
+        about=len(facts),
+        topic="file properties",
+        facts=facts,
     )
 
 
@@ -129,6 +131,8 @@ def _by_colour(reached: float, majority: float) -> Finding:
         "nothing, if colour is what tells these classes apart; if it is the light or the ground they were taken in, take "
         "some pictures of each class elsewhere",
         about=1,
+        topic="mean colour",
+        facts=("the mean colour",),
     )
 
 
@@ -137,8 +141,8 @@ def _by_name(dataset: Dataset) -> list[Finding]:
     if len(dataset.class_names) > 50:
         return []
     of_class: list[Counter[str]] = [Counter() for _ in dataset.class_names]
-    for name, k in zip(dataset.ids, dataset.labels.tolist(), strict=True):
-        of_class[k][_shape(name, dataset.class_names[k])] += 1
+    for shape, k in zip(name_shapes(dataset), dataset.labels.tolist(), strict=True):
+        of_class[k][shape] += 1
     own = []
     for k, counter in enumerate(of_class):
         shape, n = counter.most_common(1)[0]
@@ -156,8 +160,16 @@ def _by_name(dataset: Dataset) -> list[Finding]:
             "nothing, if they were renamed; if the classes come from different cameras or sites, take some pictures of each "
             "class from each",
             about=len(own),
+            topic="file names",
+            facts=("the name",),
         )
     ]
+
+
+def name_shapes(dataset: Dataset) -> list[str]:
+    """Of each image the pattern of its file's name: digits are "#", the class's own name is "*"."""
+    labels = dataset.labels.tolist()
+    return [_shape(name, dataset.class_names[k]) for name, k in zip(dataset.ids, labels, strict=True)]
 
 
 def _shape(name: str, class_name: str) -> str:

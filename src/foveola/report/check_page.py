@@ -5,97 +5,175 @@ As the report of a run: one file, no JavaScript, no request; every text that com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
 
+from foveola import __version__
+from foveola.data.dataset import PARTS, Dataset
 from foveola.data.mapped import RowReader
 from foveola.data.prepare import Prepared
 from foveola.errors import count
+from foveola.findings.evidence import Examples, Table, evidence_of
 from foveola.findings.finding import SEVERITIES, Finding
 from foveola.findings.looks import picture_of
+from foveola.report import words
+from foveola.report.check_groups import LISTED, Drawing, Drawn, Show, Shown
+from foveola.report.figures import count_bar
 from foveola.report.pages import environment
 from foveola.report.thumbnails import Thumbnail, thumbnail
 from foveola.types import Image
-
-MARK = b'<meta name="generator" content="foveola check">'
-"""How a page is known for one that may be replaced."""
-
-GROUPS, MEMBERS, SINGLES, IDS = 24, 6, 36, 300
-"""What is shown of one finding: groups, pictures of a group, pictures without groups, names. The command's --json has all."""
 
 THUMBNAIL_PX = 128
 
 TITLES = {
     "damaged": "Files that can’t be used",
-    "exact_duplicate": "The same picture twice",
-    "near_duplicate": "Nearly the same picture",
-    "label_conflict": "One picture, two labels",
-    "split_leak": "Copies across the parts",
-    "twin": "Files made of one another",
+    "exact_duplicate": "Exact copies",
+    "near_duplicate": "Near-copies",
+    "label_conflict": "One image, two labels",
+    "split_leak": "Copies across train and test",
+    "twin": "Files made from other files",
     "shortcut": "Shortcuts",
-    "imbalance": "Unequal classes",
-    "quality": "Odd pictures",
-    "format": "Formats",
+    "imbalance": "Class sizes",
+    "quality": "Unusual images",
+    "format": "File formats",
     "suspect_label": "Labels that look wrong",
 }
 
+SIGNS = {"error": "✕", "warning": "!", "note": "i"}
+"""A severity is a sign and a word, never a colour alone."""
+
 
 @dataclass(frozen=True)
-class Shown:
-    """One picture on the page: id, class, a word on it, and its thumbnail if it could be read."""
+class ExampleRow:
+    """A few images of one class with their property."""
 
-    id: str
-    label: str
-    caption: str
-    picture: Thumbnail | None
+    name: str
+    images: tuple[Shown, ...]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One finding on the page: its anchor, title, what is shown of its groups or its pictures, and the other names."""
+    """One finding on the page: its anchor, title, sign, what is drawn of it, its evidence, and its names."""
 
     anchor: str
     title: str
+    sign: str
     finding: Finding
-    groups: tuple[tuple[Shown, ...], ...]
-    singles: tuple[Shown, ...]
+    drawn: Drawn
+    tables: tuple[Table, ...]
+    examples: tuple[ExampleRow, ...]
     lines: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True)
+class ClassRow:
+    """One class's images in all and by part (() where the data has no parts), and the same as a bar."""
+
+    name: str
+    total: int
+    parts: tuple[int, ...]
+    bar: Markup
+
+
 def render(
-    name: str, files: tuple[int, int, int], findings: Sequence[Finding], remarks: Sequence[str], prepared: Prepared
+    name: str,
+    files: tuple[int, int, int],
+    findings: Sequence[Finding],
+    remarks: Sequence[str],
+    prepared: Prepared,
+    *,
+    colours: NDArray[np.float32] | None = None,
+    source: str = "",
+    moment: str = "",
 ) -> str:
-    """The page: HTML text. files: found, used and ignored."""
+    """The page: HTML text.
+
+    files: found, used and ignored; colours: of the images, float32 (n, 3), mean red, green and blue; source: the path of the
+    data as it was given, "" for data from Python; moment: of the check, in ISO format, "" to show none.
+    """
     show = _shower(prepared)
-    parts = tuple(_part(number, finding, show) for number, finding in enumerate(findings, start=1))
-    sums = [(one, sum(finding.severity == one for finding in findings)) for one in SEVERITIES]
-    said = [count(n, one) for one, n in sums if n]
-    template = environment().get_template("check.html.j2")
-    dataset = prepared.dataset
-    return template.render(name=name, files=files, dataset=dataset, parts=parts, said=said, remarks=remarks, ids=IDS)
-
-
-def _part(number: int, finding: Finding, show: Callable[[str, str], Shown]) -> Part:
-    words = dict(zip(finding.ids, finding.captions, strict=True)) if finding.captions else {}
-
-    def shown(ids: Iterable[str]) -> tuple[Shown, ...]:
-        return tuple(show(one, words.get(one, "")) for one in ids)
-
-    pictured = finding.kind != "damaged"
-    return Part(
-        anchor=f"{finding.kind}-{number}",
-        title=TITLES[finding.kind],
-        finding=finding,
-        groups=tuple(shown(group[:MEMBERS]) for group in finding.groups[:GROUPS]),
-        singles=shown(finding.ids[:SINGLES]) if pictured and not finding.groups else (),
-        lines=tuple((one, words.get(one, "")) for one in finding.ids[:IDS]),
+    drawing = Drawing(show)
+    titles = _titles(findings)
+    means = np.zeros((len(prepared.dataset), 3), np.float32) if colours is None else colours
+    evidence = [evidence_of(finding, prepared, means) for finding in findings]
+    parts = tuple(
+        Part(
+            anchor=f"{finding.kind}-{number + 1}",
+            title=titles[number],
+            sign=SIGNS[finding.severity],
+            finding=finding,
+            drawn=drawing.draw(number, finding),
+            tables=shown.tables,
+            examples=tuple(_examples(one, show) for one in shown.examples),
+            lines=_lines(finding),
+        )
+        for number, (finding, shown) in enumerate(zip(findings, evidence, strict=True))
+    )
+    sums = [(one, SIGNS[one], sum(finding.severity == one for finding in findings)) for one in SEVERITIES]
+    return (
+        environment()
+        .get_template("check.html.j2")
+        .render(
+            name=name,
+            files=files,
+            source=words.place(source),
+            data=words.shell(words.place(source)) if source else "DATA",
+            made=words.date(moment),
+            version=__version__,
+            dataset=prepared.dataset,
+            has_parts=prepared.dataset.parts is not None,
+            classes=_classes(prepared.dataset),
+            parts=parts,
+            sums=[(severity, sign, count(n, severity)) for severity, sign, n in sums if n],
+            remarks=remarks,
+            fixable=any(finding.leave_out for finding in findings),
+            listed=LISTED,
+        )
     )
 
 
-def _shower(prepared: Prepared) -> Callable[[str, str], Shown]:
-    """A function (id, word) that gives a picture for the page; each thumbnail is made once."""
+def _titles(findings: Sequence[Finding]) -> list[str]:
+    """A title for each finding, no two alike."""
+    titles = [TITLES[one.kind] + (f": {one.topic}" if one.topic else "") for one in findings]
+    seen: Counter[str] = Counter()
+    out = []
+    for title in titles:
+        seen[title] += 1
+        out.append(title if seen[title] == 1 else f"{title} ({seen[title]})")
+    return out
+
+
+def _lines(finding: Finding) -> tuple[tuple[str, str], ...]:
+    captions = finding.captions or ("",) * len(finding.ids)
+    return tuple(zip(finding.ids, captions, strict=True))[:LISTED]
+
+
+def _examples(one: Examples, show: Show) -> ExampleRow:
+    return ExampleRow(one.name, tuple(show(name, said) for name, said in one.files))
+
+
+def _classes(dataset: Dataset) -> tuple[ClassRow, ...]:
+    counts = dataset.counts()
+    longest = int(counts.max())
+    out = []
+    for label, name in enumerate(dataset.class_names):
+        total = int(counts[label])
+        if dataset.parts is None:
+            out.append(ClassRow(name, total, (), count_bar([("train", total)], longest)))
+            continue
+        of_class = dataset.parts[dataset.labels == label]
+        by_part = tuple(int((of_class == number).sum()) for number in range(len(PARTS)))
+        out.append(ClassRow(name, total, by_part, count_bar(list(zip(PARTS, by_part, strict=True)), longest)))
+    return tuple(out)
+
+
+def _shower(prepared: Prepared) -> Show:
+    """A function (id, word) that gives an image for the page; each thumbnail is made once."""
     dataset, cut, reader = prepared.dataset, picture_of(prepared), RowReader(prepared.pixels)
     row = {name: i for i, name in enumerate(dataset.ids)}
     made: dict[int, Thumbnail] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from foveola.workflows.material import Data, leave_out, open_data, suggest_size
 if TYPE_CHECKING:
     from foveola.data.prepare import Prepared
     from foveola.findings.finding import Finding
+    from foveola.findings.looks import Looks
     from foveola.findings.relations import Relations
     from foveola.lab.recipe import Recipe
 
@@ -42,6 +44,9 @@ class Checked:
     findings: tuple[Finding, ...]
     remarks: tuple[str, ...] = ()
     _prepared: Prepared | None = field(default=None, repr=False, compare=False)
+    _looks: Looks | None = field(default=None, repr=False, compare=False)
+    _source: str = field(default="", repr=False, compare=False)
+    _checked_at: str = field(default="", repr=False, compare=False)
 
     def write_page(self, out: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> Path:
         """Write the page with thumbnails; give its path. out: a new file; None: the first free name of check.html,
@@ -49,9 +54,12 @@ class Checked:
         from foveola.report.check_page import render
         from foveola.store import write_atomic, write_numbered
 
-        assert self._prepared is not None, "only `check` makes these"
+        assert self._prepared is not None and self._looks is not None, "only `check` makes these"
         files = (self.files_found, self.files_used, self.files_ignored)
-        page = render(self.name, files, self.findings, self.remarks, self._prepared)
+        page = render(
+            self.name, files, self.findings, self.remarks, self._prepared,
+            colours=self._looks.colours, source=self._source, moment=self._checked_at,
+        )  # fmt: skip
         if out is None:
             return write_numbered(Path(PAGE), page)
         write_atomic(Path(out), page, overwrite=overwrite)
@@ -124,7 +132,8 @@ def check(
     more, remarks = _suspects(prepared, relations, suspects, tick)
     dataset = prepared.dataset
     files = (dataset.files_found, len(dataset), dataset.files_ignored)
-    checked = Checked(dataset.name, *files, in_order([*found, *more]), remarks, prepared)
+    findings, now = in_order([*found, *more]), datetime.now().astimezone().isoformat(timespec="seconds")
+    checked = Checked(dataset.name, *files, findings, remarks, prepared, looks, source or "", now)
     if out is not None:
         checked.write_page(out, overwrite=overwrite)
     if fix is not None:
