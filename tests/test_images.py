@@ -497,7 +497,14 @@ def test_no_memory_is_said(ramp, encoded, monkeypatch):
         (b"\x00\x00\x00\x0cJXL \r\n\x87\n" + bytes(20), "JPEG XL is not supported: convert it to PNG or JPEG"),
         (b"\xff\xd8\xff" + bytes(20), "a damaged JPEG: its header can't be read"),
         (b"GIF89a" + b"\0" * 2, "cut short: only 8 bytes"),
-        (b"RIFF\x10\0\0\0WAVEfmt " + bytes(20), "a damaged or unsupported RIFF file: its header can't be read as WebP"),
+        (b"RIFF\x10\0\0\0WAVEfmt " + bytes(20), "not an image: a sound (WAV)"),
+        (b"RIFF\x10\0\0\0AVI LIST" + bytes(20), "not an image: a video (AVI)"),
+        (b"RIFF\x10\0\0\0WEBPVP9 " + bytes(20), "a damaged WebP: its header can't be read"),
+        (b"RIFF\x10\0\0\0CDDAfmt " + bytes(20), "not an image: a RIFF file that is no WebP"),
+        (b"\x1aE\xdf\xa3" + bytes(20), "not an image: a video (Matroska or WebM)"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(20), "not an image: an HDF5 file"),
+        (bytes(128) + b"DICM" + bytes(20), "a DICOM file, which is not supported: export it as PNG"),
+        (b"\x0a\x05\x01" + bytes(40), "not an image: unknown content"),
         (b"II*\0" + bytes(20), "a damaged or unsupported TIFF (camera raw files are not supported)"),
         (b"MM\0*" + bytes(20), "a damaged or unsupported TIFF (camera raw files are not supported)"),
         (b"\0\0\0\x18ftypmp42" + bytes(20), "not an image we open: a video, or a picture of an unknown ISO kind"),
@@ -507,6 +514,22 @@ def test_no_memory_is_said(ramp, encoded, monkeypatch):
 )
 def test_what_is_no_picture_is_named(data, reason):
     assert refusal(data) == reason
+
+
+@pytest.mark.parametrize(
+    ("format", "name"),
+    [("ICO", "an icon (ICO)"), ("TGA", "a TGA image"), ("PCX", "a PCX image"), ("SGI", "an SGI image")],
+)
+def test_images_of_other_formats_are_named_with_the_way_out(encoded, ramp, format, name):
+    assert refusal(encoded(ramp(), format)) == f"{name}, which is not supported: convert it to PNG"
+
+
+def test_a_numpy_array_is_named_with_the_way_out():
+    out = io.BytesIO()
+    np.save(out, np.zeros((4, 4, 3), np.uint8))
+    assert refusal(out.getvalue()) == (
+        "a NumPy array, not an image file: put the arrays into one .npz file, or save them as PNG"
+    )
 
 
 @pytest.mark.parametrize(
