@@ -48,7 +48,7 @@ def finished(tmp_path_factory):
         for i in range(20):
             image = np.random.default_rng(100 * k + i).integers(150 * k, 150 * k + 60, (16, 16, 3)).astype(np.uint8)
             (base / "shades" / name / f"{i}.png").write_bytes(encode(image))
-    (base / "shades" / "dark" / "note.txt").write_text("these are dark")
+    (base / "shades" / "dark" / "note.jpg").write_text("these are dark")
     done = foveola("train", base / "shades", *ARGS, "--out", base / "run", "--json", FOVEOLA_CACHE=str(base / "cache"))
     assert done.returncode == 0, done.stderr
     return base, done
@@ -74,7 +74,7 @@ def test_train_json_has_the_documented_shape(finished):
         "seconds": float,
     }
     assert {key: type(result[key]) for key in kinds} == kinds
-    assert result["problems"] == [{"file": "dark/note.txt", "reason": "not an image: looks like text"}]
+    assert result["problems"] == [{"file": "dark/note.jpg", "reason": "not an image: looks like text"}]
     assert result["files_found"] == result["files_used"] + result["files_ignored"] + len(result["problems"])
 
 
@@ -173,7 +173,7 @@ def test_the_screen_tells_val_accuracies_with_their_interval(finished):
 
 def test_predict_ends_with_3_when_no_file_is_a_picture(finished, call):
     base, _ = finished
-    code, out, _ = call("predict", base / "run", base / "shades" / "dark" / "note.txt")
+    code, out, _ = call("predict", base / "run", base / "shades" / "dark" / "note.jpg")
     assert code == 3
     assert "(not an image: looks like text)" in out
 

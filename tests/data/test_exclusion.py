@@ -49,8 +49,8 @@ def test_the_data_set_without_them_has_a_fingerprint_and_pixels_of_its_own(two_c
 
 
 def test_a_file_that_can_t_be_used_anyway_may_be_on_the_list(two_classes, plant):
-    dataset = open_folder(plant(two_classes(4), {"stray.png": "x"}))
-    assert exclude(dataset, ["stray.png"], "q.txt") is dataset
+    dataset = open_folder(plant(two_classes(4), {"stray.png": "x", "cats/notes.txt": "x"}))
+    assert exclude(dataset, ["stray.png", "cats/notes.txt"], "q.txt") is dataset
 
 
 def test_unknown_files_are_refused_in_one_sentence(two_classes):
@@ -93,7 +93,7 @@ def test_a_name_that_several_files_have_is_refused(two_classes):
 def test_a_list_that_leaves_a_class_empty_is_refused(two_classes):
     dataset = open_folder(two_classes(2))
     message = (
-        "with the pictures of q.txt left out, pets: class 'cats' holds no usable picture: add pictures to it, or remove "
+        "with the pictures of q.txt left out, pets: class 'cats' holds no usable image: add images to it, or remove "
         "the class"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):

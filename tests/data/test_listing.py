@@ -58,21 +58,6 @@ def counted_by_walk(root):
     return total
 
 
-def test_a_messy_folder_is_told_apart(tmp_path, plant):
-    listing = list_folder(mess(tmp_path, plant))
-    assert listing.ids == ("cats/1.jpg", "cats/2.png", "cats/deep/er/3.tif", "dogs/4", "dogs/in.jpg", "readme.txt")
-    assert listing.folders == ("cats", "cats/deep", "cats/deep/er", "dogs", "dogs/dir.jpg")
-    assert listing.ignored == 12
-    assert problems(listing) == {
-        "dogs/pipe.jpg": "not an ordinary file (a pipe, socket or device)",
-        "dogs/dangling.jpg": "a symbolic link that leads nowhere",
-        "dogs/loop.jpg": "a symbolic link that leads nowhere",
-        "dogs/out.jpg": "a symbolic link out of the data folder: copy the files instead",
-        "dogs/cats": "a symbolic link to a folder: not followed",
-        "dogs/up": "a symbolic link to a folder: not followed",
-    }
-
-
 def test_everything_found_is_accounted_for(tmp_path, plant):
     root = mess(tmp_path, plant)
     listing = list_folder(root)
@@ -92,10 +77,95 @@ def test_the_counts_add_up_for_any_tree(tmp_path, plant, seed):
         if any(part.is_file() or part.is_symlink() for part in (path, *path.parents)) or path.exists():
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        path.symlink_to(rng.choice([".", "a", "/"])) if rng.random() < 0.2 else path.write_bytes(b"x")
+        path.symlink_to(rng.choice([".", "a", "/dev/null"])) if rng.random() < 0.2 else path.write_bytes(b"x")
     listing = list_folder(tmp_path / "tree")
     assert listing.found == counted_by_walk(tmp_path / "tree")
     assert len({*listing.ids, *problems(listing)}) == len(listing.ids) + len(listing.problems)
+
+
+def test_linked_folders_are_read_and_keep_the_names_of_their_links(tmp_path, plant):
+    plant(tmp_path / "store", {"1/a.jpg": b"1", "1/deep/b.jpg": b"2", "2/c.jpg": b"3"})
+    root = plant(tmp_path / "d", {"dog/d.jpg": b"4"})
+    (root / "cat").symlink_to(tmp_path / "store" / "1")
+    (root / "owl").symlink_to("../store/2")
+    listing = list_folder(root)
+    assert listing.ids == ("cat/a.jpg", "cat/deep/b.jpg", "dog/d.jpg", "owl/c.jpg")
+    assert listing.folders == ("cat", "cat/deep", "dog", "owl")
+    assert (listing.problems, listing.found) == ((), 4)
+
+
+def test_two_links_to_one_folder_count_once_and_the_second_is_named(tmp_path, plant):
+    plant(tmp_path / "store", {"a.jpg": b"1"})
+    root = plant(tmp_path / "d", {"dog/d.jpg": b"4"})
+    for name in ("cat", "bird"):
+        (root / name).symlink_to(tmp_path / "store")
+    listing = list_folder(root)
+    assert listing.ids == ("bird/a.jpg", "dog/d.jpg")
+    assert problems(listing) == {"cat": "leads to bird, which is read already: its images count once"}
+
+
+def test_links_in_linked_folders_never_lead_in_circles(tmp_path, plant):
+    plant(tmp_path / "store" / "x", {"a.jpg": b"1"})
+    (tmp_path / "store" / "x" / "again").symlink_to("..")
+    (tmp_path / "store" / "x" / "self").symlink_to(".")
+    (tmp_path / "store" / "home").symlink_to(tmp_path / "d")
+    root = plant(tmp_path / "d", {"dog/d.jpg": b"4"})
+    (root / "cat").symlink_to(tmp_path / "store" / "x")
+    listing = list_folder(root)
+    assert [name.rpartition("/")[2] for name in listing.ids] == ["a.jpg", "d.jpg"]
+    assert listing.found == len(listing.ids) + len(listing.problems)
+
+
+def test_a_link_to_a_folder_above_the_data_is_not_followed(tmp_path, plant):
+    root = plant(tmp_path / "d", {"dog/d.jpg": b"4"})
+    (root / "above").symlink_to(tmp_path)
+    listing = list_folder(root)
+    assert (listing.ids, problems(listing)) == (
+        ("dog/d.jpg",),
+        {"above": "a link to a folder that holds the data folder: not followed"},
+    )
+
+
+def test_a_class_folder_whose_link_is_broken_does_not_vanish(tmp_path, plant):
+    root = plant(tmp_path / "d", {"cat/1.jpg": b"", "dog/2.jpg": b""})
+    (root / "owl").symlink_to("gone")
+    listing = list_folder(root)
+    assert listing.folders == ("cat", "dog", "owl")
+    assert problems(listing) == {"owl": "a symbolic link that leads nowhere"}
+
+
+def test_side_files_are_counted_by_suffix_and_are_no_candidates(tmp_path, plant):
+    names = (
+        "a/1.png",
+        "a/1.xml",
+        "a/2.JPG",
+        "a/2.JPG.json",
+        "a/3.heic",
+        "a/3.MOV",
+        "a/4.mov",
+        "a/5",
+        "a/6.1",
+        "a/6.png",
+    )
+    listing = list_folder(plant(tmp_path / "d", dict.fromkeys(names, b"x")))
+    assert listing.ids == ("a/1.png", "a/2.JPG", "a/3.heic", "a/4.mov", "a/5", "a/6.1", "a/6.png")
+    assert listing.sides == ("a/1.xml", "a/2.JPG.json", "a/3.MOV")
+    assert (listing.ignored, listing.found, len(listing.stamps)) == (3, 10, 7)
+    assert listing.sides_in_words() == "1 .xml, 1 .json and 1 .mov files"
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ((), ""),
+        (("a.txt",), "1 .txt file"),
+        (("a.txt", "b.TXT", "c.xml"), "2 .txt and 1 .xml files"),
+        (tuple(f"{i}.{s}" for i in range(3) for s in ("csv", "md", "xml", "txt", "py", "log")), None),
+    ],
+)
+def test_side_files_in_words(tmp_path, plant, names, words):
+    said = list_folder(plant(tmp_path / "d", {"x.jpg": b"", **dict.fromkeys(names, b"")})).sides_in_words()
+    assert said == words if words is not None else said.endswith("and 6 other files")
 
 
 def test_stamps_are_bytes_and_times_of_the_files(tmp_path, plant):

@@ -15,6 +15,7 @@ import numpy as np
 
 from foveola.data.dataset import Dataset, Problem, printable, require_classes
 from foveola.data.file_finder import FileFinder
+from foveola.data.listing import is_side_file
 from foveola.data.sources import Files
 from foveola.errors import DataError, UsageError, count
 from foveola.store import digest, require_ordinary
@@ -110,7 +111,7 @@ def _rows_of(dataset: Dataset, ids: Sequence[str], name: str) -> list[int]:
     root = dataset.source.root if isinstance(dataset.source, Files) else Path(dataset.name)
     finder = FileFinder(files, root)
     matches = {one: finder.find(one).rows for one in ids}
-    strangers = [one for one, rows in matches.items() if not rows]
+    strangers = [one for one, rows in matches.items() if not rows and not is_side_file(one)]
     if strangers:
         more = f" and {count(len(strangers) - 1, 'more file')}" if len(strangers) > 1 else ""
         near = finder.closest(strangers[0])
@@ -125,4 +126,4 @@ def _rows_of(dataset: Dataset, ids: Sequence[str], name: str) -> list[int]:
         raise UsageError(
             f"the exclude list {name} names '{printable(several)}', which fits both '{first}' and '{second}': write the path"
         )
-    return list(dict.fromkeys(rows[0] for rows in matches.values()))
+    return list(dict.fromkeys(rows[0] for rows in matches.values() if rows))

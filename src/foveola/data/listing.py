@@ -1,13 +1,18 @@
 """Walk a folder: every file below it ends as a candidate, as ignored, or as a problem with its reason.
 
 Nothing is opened here, so a pipe or a device named x.jpg can't hang us. 60,000 files take 0.3 to 0.5 s.
+
+Symbolic links are followed, wherever they lead, as other tools do. Each real folder is read once: first those that lie in
+the data folder itself, then those that links lead to, in the order of the links' names; so no link leads in circles.
 """
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import stat
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +26,24 @@ IGNORED_NAMES = ("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "*~", "*.t
 _USUAL = (".jpg", ".jpeg", ".JPG", ".JPEG", ".png", ".PNG")
 """An ordinary file with one of these suffixes is kept without another look: a third of a listing's time."""
 IGNORED_FOLDERS = ("__macosx", "__pycache__", "$recycle.bin", "system volume information", "lost+found", "@eadir")
+_IMAGE_SUFFIXES = frozenset((
+    "jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "gif", "bmp", "dib", "tif", "tiff", "webp", "ppm", "pgm", "pbm",
+    "pnm", "avif", "heic", "heif",
+))  # fmt: skip
+_SIDE_SUFFIXES = frozenset((
+    "csv", "tsv", "txt", "md", "rst", "json", "jsonl", "ndjson", "xml", "yaml", "yml", "toml", "ini", "cfg", "log", "html",
+    "htm", "mat", "xls", "xlsx", "ods", "doc", "docx", "py", "ipynb", "m", "sh", "bat", "aae", "xmp", "names", "pts",
+))  # fmt: skip
+"""Text, tables and notes: never images, and usually about them."""
 
 
 @dataclass(frozen=True)
 class Listing:
     """The candidates below `root`: ids are relative POSIX paths, sorted; stamps is int64 (n, 3): bytes, mtime, ctime (ns).
 
-    `folders` are the folders that are not ignored, relative, sorted, the root itself left out.
+    `folders` are the folders that are not ignored, relative, sorted, the root itself left out. `sides` are the side files:
+    notes, tables and annotations, and other files named like an image next to them ("7.xml", "7.png.json" and "7.mov" next
+    to "7.png"). They are ignored, too, and counted in `ignored`.
     """
 
     root: Path
@@ -36,10 +52,20 @@ class Listing:
     folders: tuple[str, ...]
     problems: tuple[Problem, ...]
     ignored: int
+    sides: tuple[str, ...] = ()
 
     @property
     def found(self) -> int:
         return len(self.ids) + len(self.problems) + self.ignored
+
+    def sides_in_words(self) -> str:
+        """The side files by their suffixes: "556 .xml and 2 .txt files"; "" if there are none."""
+        kinds = Counter(f".{name.rpartition('.')[2].lower()}" for name in self.sides).most_common()
+        shown = [f"{n:,} {kind}" for kind, n in kinds[:4]]
+        if len(kinds) > 4:
+            shown.append(f"{sum(n for _, n in kinds[4:]):,} other")
+        joined = " and ".join([*([", ".join(shown[:-1])] if shown[1:] else []), *shown[-1:]])
+        return f"{joined} file{'s' * (len(self.sides) > 1)}" if joined else ""
 
 
 def list_folder(root: Path) -> Listing:
@@ -55,11 +81,13 @@ def list_folder(root: Path) -> Listing:
         raise DataError(f"no permission to read the folder {root}: change its rights, or copy it") from None
     except OSError as error:
         raise DataError(f"the folder {root} can't be read: {(error.strerror or str(error)).lower()}") from None
-    order = sorted(range(len(walk.ids)), key=walk.ids.__getitem__)
+    sides = {*walk.sides, *_sidecars(walk.ids)}
+    order = sorted((i for i in range(len(walk.ids)) if walk.ids[i] not in sides), key=walk.ids.__getitem__)
     stamps = np.array(walk.stamps, np.int64).reshape(-1, 3)[order]
     ids = tuple(walk.ids[i] for i in order)
     problems = tuple(sorted(walk.problems, key=lambda problem: problem.file))
-    return Listing(root, ids, stamps, tuple(sorted(walk.folders)), problems, walk.ignored)
+    ignored = walk.ignored + len(sides)
+    return Listing(root, ids, stamps, tuple(sorted(walk.folders)), problems, ignored, tuple(sorted(sides)))
 
 
 def is_ignored(name: str, *, folder: bool) -> bool:
@@ -70,27 +98,69 @@ def is_ignored(name: str, *, folder: bool) -> bool:
     return lower in IGNORED_FOLDERS if folder else any(fnmatch.fnmatchcase(lower, p) for p in IGNORED_NAMES)
 
 
+def looks_like_image(name: str) -> bool:
+    """Whether a file's suffix is that of an image that can be read."""
+    return _suffix(name) in _IMAGE_SUFFIXES
+
+
+def is_side_file(name: str) -> bool:
+    """Whether a file's suffix is that of text, a table or notes, which are never images."""
+    return _suffix(name) in _SIDE_SUFFIXES
+
+
 class _Walk:
     """The walk's growing lists; one object for one listing."""
 
     def __init__(self, root: Path) -> None:
-        self.root = Path(os.path.realpath(root))
+        self.root = os.path.realpath(root)
         self.ids: list[str] = []
         self.stamps: list[tuple[int, int, int]] = []
         self.folders: list[str] = []
         self.problems: list[Problem] = []
+        self.sides: list[str] = []
         self.ignored = 0
         self._waiting: list[tuple[str, str]] = []
+        self._links: list[tuple[str, str]] = []
+        self._read: dict[str, str] = {}
+        """The real folders that were read, or are going to be, and by which name."""
 
     def visit_all(self, root: str) -> None:
         """Visit the root, whose refusal is raised, and all below it, whose refusals are problems; no depth is too deep."""
+        self._read[self.root] = "the data folder"
         self._visit(root, "")
+        self._visit_waiting(linked=False)
+        while self._links:
+            links, self._links = sorted(self._links, key=lambda link: link[1]), []
+            for path, name in links:
+                self._enter(path, name, os.path.realpath(path))
+                self._visit_waiting(linked=True)
+
+    def _visit_waiting(self, *, linked: bool) -> None:
         while self._waiting:
             path, name = self._waiting.pop()
+            real = os.path.realpath(path) if linked else f"{self.root}/{name}"
+            if linked and self._read.get(real, name) != name:
+                self._skip(name, real)
+                continue
+            self._read[real] = name
             try:
                 self._visit(path, f"{name}/")
             except OSError as error:
                 self.problems.append(Problem(name, _refusal(error, "this folder")))
+
+    def _enter(self, path: str, name: str, real: str) -> None:
+        """Follow a link to a folder, unless it leads back."""
+        if real in self._read:
+            self._skip(name, real)
+        elif self.root.startswith(real.rstrip("/") + "/"):
+            self.problems.append(Problem(name, "a link to a folder that holds the data folder: not followed"))
+        else:
+            self.folders.append(name)
+            self._waiting.append((path, name))
+
+    def _skip(self, name: str, real: str) -> None:
+        known = self._read[real]
+        self.problems.append(Problem(name, f"leads to {known}, which is read already: its images count once"))
 
     def _visit(self, folder: str, relative: str) -> None:
         with os.scandir(folder) as entries:
@@ -105,7 +175,7 @@ class _Walk:
                     self.problems.append(Problem(name, _refusal(error, "it")))
 
     def _entry(self, entry: os.DirEntry[str], name: str) -> None:
-        if entry.is_symlink():
+        if entry.is_symlink() or _is_junction(entry):
             self._link(entry, name)
         elif entry.is_dir(follow_symlinks=False):
             self._folder(entry, name)
@@ -122,27 +192,66 @@ class _Walk:
     def _file(self, entry: os.DirEntry[str], name: str, status: os.stat_result) -> None:
         if is_ignored(entry.name, folder=False):
             self.ignored += 1
-        elif stat.S_ISREG(status.st_mode):
-            self._keep(name, status)
-        else:
+        elif not stat.S_ISREG(status.st_mode):
             self.problems.append(Problem(name, "not an ordinary file (a pipe, socket or device)"))
+        elif is_side_file(name):
+            self.sides.append(name)
+        else:
+            self._keep(name, status)
 
     def _keep(self, name: str, status: os.stat_result) -> None:
         self.ids.append(name)
         self.stamps.append((status.st_size, status.st_mtime_ns, status.st_ctime_ns))
 
     def _link(self, entry: os.DirEntry[str], name: str) -> None:
-        target = Path(os.path.realpath(entry.path))
         if is_ignored(entry.name, folder=False):
             self.ignored += 1
-        elif not target.exists():
+            return
+        try:
+            status = entry.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            status = None
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            status = None
+        if status is None:
             self.problems.append(Problem(name, "a symbolic link that leads nowhere"))
-        elif not target.is_relative_to(self.root):
-            self.problems.append(Problem(name, "a symbolic link out of the data folder: copy the files instead"))
-        elif target.is_dir():
-            self.problems.append(Problem(name, "a symbolic link to a folder: not followed"))
+            if not _suffix(name):  # a class folder, as likely as not: it must not vanish as one file
+                self.folders.append(name)
+        elif not stat.S_ISDIR(status.st_mode):
+            self._file(entry, name, status)
+        elif is_ignored(entry.name, folder=True):
+            self.ignored += 1
         else:
-            self._file(entry, name, target.stat())
+            self._links.append((entry.path, name))
+
+
+def _is_junction(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a junction, Windows' other link to a folder (known to Python from 3.12 on)."""
+    ask = getattr(entry, "is_junction", None)
+    return ask is not None and bool(ask())
+
+
+def _suffix(name: str) -> str:
+    """A file's suffix in lower case, without the dot; "" where there is none.
+
+    >>> _suffix("a.b/c.JPG"), _suffix("a.b/c")
+    ('jpg', '')
+    """
+    stem, dot, suffix = name[name.rfind("/") + 1 :].rpartition(".")
+    return suffix.lower() if dot and stem else ""
+
+
+def _sidecars(ids: list[str]) -> set[str]:
+    """Files that are named like an image next to them and have no suffix of an image: "7.mov" or "7.png.bak" to "7.png"."""
+    odd = [name for name in ids if not name.endswith(_USUAL) and not looks_like_image(name)]
+    odd = [name for name in odd if _suffix(name).strip("0123456789")]
+    if not odd:
+        return set()
+    images = [name for name in ids if looks_like_image(name)]
+    known = {*images, *(name.rpartition(".")[0] for name in images)}
+    return {name for name in odd if name.rpartition(".")[0] in known}
 
 
 def _files_below(path: str) -> int:
