@@ -377,14 +377,14 @@ def test_an_empty_folder(tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
     assert refused(DataError, folder, tmp_path) == (
-        f"the folder {folder} is empty: put the pictures of each class in a folder of its own below it"
+        f"the folder {folder} is empty: put the images of each class in their own folder in it"
     )
 
 
 def test_one_class(tmp_path, plant, noise):
     folder = plant(tmp_path / "one", {f"cats/{i}.png": noise(i) for i in range(5)})
     assert refused(DataError, folder, tmp_path) == (
-        f"{folder} holds one class, 'cats': a classifier needs at least two, each in a folder of its own"
+        f"{folder} holds one class, 'cats': a classifier needs at least two, each in its own folder"
     )
 
 
@@ -392,14 +392,14 @@ def test_an_empty_class(two_classes, tmp_path):
     folder = two_classes()
     (folder / "birds").mkdir()
     assert refused(DataError, folder, tmp_path) == (
-        f"{folder}: class 'birds' holds no usable picture: add pictures to it, or remove the class"
+        f"{folder}: class 'birds' holds no usable image: add images to it, or remove the class"
     )
 
 
 def test_a_class_whose_pictures_are_all_damaged(two_classes, plant, tmp_path):
     folder = plant(two_classes(), {"birds/1.jpg": "no picture", "birds/2.jpg": "nor this"})
     assert refused(DataError, folder, tmp_path) == (
-        f"{folder.name}: class 'birds' holds no usable picture: add pictures to it, or remove the class"
+        f"{folder.name}: class 'birds' holds no usable image: all 2 files: not an image: looks like text"
     )
 
 
@@ -448,7 +448,7 @@ def test_an_unknown_option_in_a_recipe(two_classes, tmp_path):
 
 @pytest.mark.parametrize("verb", [workflows.report, workflows.evaluate, lambda run: workflows.predict(run, [run])])
 def test_a_run_folder_that_is_not_one(verb, tmp_path):
-    (tmp_path / "holiday.txt").write_text("x")
+    (tmp_path / "holiday.jpg").write_text("x")
     with pytest.raises(UsageError) as caught:
         verb(tmp_path)
     assert str(caught.value) == f"{tmp_path} is not a run folder: it has no recipe.toml; foveola runs lists the runs"

@@ -213,7 +213,7 @@ def test_class_names_are_distinct():
 
 
 def test_a_class_without_a_picture_is_refused():
-    assert refusal(pixels(2), [0, 1], ["cat", "dog", "cow"]).startswith("arrays: class 'cow' holds no usable picture: ")
+    assert refusal(pixels(2), [0, 1], ["cat", "dog", "cow"]).startswith("arrays: class 'cow' holds no usable image: ")
 
 
 def test_one_class_is_refused():

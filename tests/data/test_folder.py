@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from foveola.data.dataset import printable
+from foveola.data.dataset import Problem, common_reasons, printable
 from foveola.data.folder import open_folder
 from foveola.data.sources import Files, read_file
 from foveola.errors import DataError, ImageProblem, UsageError
@@ -109,7 +109,7 @@ def test_an_empty_class_is_refused(two_classes):
     root = two_classes()
     (root / "emus\n").mkdir()
     assert refusal(DataError, root) == (
-        f"{root}: class 'emus\\n' holds no usable picture: add pictures to it, or remove the class"
+        f"{root}: class 'emus\\n' holds no usable image: add images to it, or remove the class"
     )
 
 
@@ -118,7 +118,7 @@ def test_several_empty_classes_are_named(two_classes):
     (root / "emus").mkdir()
     (root / "yaks").mkdir()
     assert refusal(DataError, root) == (
-        f"{root}: 2 classes (emus, yaks) hold no usable picture: add pictures to them, or remove them"
+        f"{root}: 2 classes (emus, yaks) hold no usable image: add images to them, or remove them"
     )
 
 
@@ -129,14 +129,154 @@ def test_one_class_by_a_pattern_is_refused(two_classes):
     )
 
 
-def test_parts_without_class_folders_are_refused(tmp_path, plant, noise):
-    root = plant(tmp_path / "d", {"train/1.png": noise(1), "test/2.png": noise(2)})
-    assert refusal(DataError, root) == (f"{root} holds no class: a classifier needs at least two")
+def test_an_empty_class_is_refused_with_the_reason_that_its_files_have(two_classes, plant):
+    root = plant(two_classes(), {"emus/x.txt": b"", "emus/y.jpg": b""})
+    (root / "emus" / "z.jpg").symlink_to("nowhere")
+    (root / "emus" / "y.jpg").unlink()
+    assert refusal(DataError, root) == (
+        f"{root}: class 'emus' holds no usable image: its only file: a symbolic link that leads nowhere"
+    )
+
+
+def test_a_class_whose_link_is_broken_is_refused_by_name(two_classes):
+    root = two_classes()
+    (root / "emus").symlink_to("nowhere")
+    assert refusal(DataError, root) == (
+        f"{root}: class 'emus' holds no usable image: its only file: a symbolic link that leads nowhere"
+    )
+
+
+def test_linked_classes_are_the_same_data_as_the_folders_they_lead_to(two_classes, tmp_path):
+    store = two_classes()
+    (tmp_path / "subset" / "pets").mkdir(parents=True)
+    for kind in ("cats", "dogs"):
+        (tmp_path / "subset" / "pets" / kind).symlink_to(store / kind)
+    assert open_folder(tmp_path / "subset" / "pets").fingerprint == open_folder(store).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        ((), ""),
+        (("x: y",), "its only file: x: y"),
+        (("x (1 byte)", "x (2 bytes)"), "all 2 files: x"),
+        (("x (1 byte)", "x (1 byte)", "z"), "3 files, of which 2: x (1 byte)"),
+    ],
+)
+def test_many_reasons_come_down_to_the_most_common_one(reasons, said):
+    assert common_reasons([Problem(f"{i}.jpg", reason) for i, reason in enumerate(reasons)]) == said
+
+
+def test_how_the_folders_are_read_is_a_note(tmp_path, plant, noise):
+    names = [f"Final_{part}/Images/{kind}/{i}.png" for part in ("Training", "Test") for kind in "ab" for i in range(2)]
+    dataset = open_folder(plant(tmp_path / "d", {name: noise(k) for k, name in enumerate(names)}))
+    assert dataset.notes == ("2 classes at level 3; train and test from Final_Training and Final_Test",)
+
+
+def test_the_user_chooses_the_level_of_the_classes(tmp_path, plant, noise):
+    names = [f"{kind}/{breed}/{i}.png" for kind, breed in ("ab", "ac", "bd") for i in range(2)]
+    root = plant(tmp_path / "d", {name: noise(k) for k, name in enumerate(names)})
+    assert open_folder(root, class_level=1).class_names == ("a", "b")
+    assert open_folder(root, class_level=2).class_names == ("b", "c", "d")
+    assert open_folder(root, class_level="leaf").class_names == ("b", "c", "d")
+
+
+def test_side_files_are_counted_in_one_note_and_change_no_fingerprint(two_classes, plant):
+    root = two_classes(2)
+    before = open_folder(root)
+    after = open_folder(plant(root, {"cats/0.xml": b"<a/>", "dogs/1.xml": b"<a/>", "readme.txt": b"x"}))
+    assert after.fingerprint == before.fingerprint
+    assert after.notes == ("2 .xml and 1 .txt files are no images and are ignored",)
+    assert (after.problems, after.files_found, after.files_ignored) == ((), 7, 3)
+
+
+@pytest.fixture
+def flat(tmp_path, plant, noise):
+    """Images without class folders: train/cat.0.png and the like, and two in test1 without a class."""
+    names = [f"train/{kind}.{i}.png" for kind in ("cat", "dog") for i in range(3)]
+    return plant(tmp_path / "d", {name: noise(k) for k, name in enumerate([*names, "test1/1.png", "test1/2.png"])})
+
+
+def test_a_pattern_keeps_the_parts_of_the_folders(flat, plant, noise):
+    plant(flat, {"test1/cat.3.png": noise(90), "test1/dog.4.png": noise(91)})
+    dataset = open_folder(flat, label_pattern=r"(cat|dog)\.")
+    assert [dataset.parts[i] for i, name in enumerate(dataset.ids) if name.startswith("test1")] == [2, 2]
+    assert dataset.parts.tolist().count(0) == 6
+    assert dataset.notes[1:] == ("train and test as the folders give them",)
+    assert len(dataset.problems) == 2
+
+
+def test_a_part_that_a_pattern_does_not_label_is_left_out(flat):
+    dataset = open_folder(flat, label_pattern=r"(cat|dog)\.")
+    assert dataset.notes[1:] == (
+        "train and test as the folders give them",
+        "test has no labels and is left out (2 images)",
+    )
+    assert (dataset.problems, dataset.files_ignored, dataset.files_found, len(dataset)) == ((), 2, 8, 6)
+
+
+def test_a_table_keeps_the_parts_of_the_folders(flat, tmp_path):
+    rows = [f"{kind}.{i}.png,{kind}" for kind in ("cat", "dog") for i in range(3)]
+    (tmp_path / "t.csv").write_text("\n".join(["file,label", *rows, "1.png,cat", "2.png,dog"]))
+    dataset = open_folder(flat, labels=tmp_path / "t.csv")
+    assert dict(zip(dataset.ids, dataset.parts.tolist(), strict=True)) == {
+        **{f"train/{kind}.{i}.png": 0 for kind in ("cat", "dog") for i in range(3)},
+        "test1/1.png": 2,
+        "test1/2.png": 2,
+    }
+
+
+def test_a_column_of_parts_goes_before_the_folders_and_says_so(flat, tmp_path):
+    rows = [f"{kind}.{i}.png,{kind},{('train', 'val', 'test')[i]}" for kind in ("cat", "dog") for i in range(3)]
+    (tmp_path / "t.csv").write_text("\n".join(["file,label,part", *rows]))
+    dataset = open_folder(flat, labels=tmp_path / "t.csv")
+    assert dataset.parts.tolist() == [0, 1, 2, 0, 1, 2]
+    assert "the parts come from the table; the folders of the parts differ and are not used" in dataset.notes
+
+
+def test_the_one_table_in_a_folder_without_class_folders_is_used(flat):
+    rows = [f"{kind}.{i}.png;1;{kind}" for kind in ("cat", "dog") for i in range(3)]
+    (flat / "GT.csv").write_text("\n".join(["Filename;Width;ClassId", *rows]))
+    (flat / "sample_submission.csv").write_text("id,label\n1,0\n2,0\n")
+    dataset = open_folder(flat)
+    assert (dataset.class_names, len(dataset)) == (("cat", "dog"), 6)
+    assert dataset.notes[:3] == (
+        "classes are taken from GT.csv",
+        "train and test as the folders give them",
+        "test has no labels and is left out (2 images)",
+    )
+
+
+def test_several_tables_are_named_and_none_is_used(flat):
+    for name in ("a.csv", "b.csv"):
+        (flat / name).write_text("file,label\ncat.0.png,cat\n")
+    message = refusal(DataError, flat)
+    assert message.endswith(
+        f". 2 files look like tables of labels, such as a.csv (--labels {flat}/a.csv takes the classes from it)"
+    )
+
+
+def test_a_table_next_to_class_folders_is_named(two_classes, plant):
+    root = plant(two_classes(2), {"cats/GT-cats.csv": "Filename;ClassId\n0.png;0\n"})
+    assert open_folder(root).notes[0] == (
+        f"cats/GT-cats.csv looks like a table of labels (--labels {root}/cats/GT-cats.csv takes the classes from it); "
+        "the classes come from the folders"
+    )
+
+
+def test_a_single_class_folder_is_refused_with_the_folder_above(two_classes):
+    root = two_classes()
+    assert refusal(DataError, root / "cats").endswith(
+        f". Or name the folder above, if cats and dogs are the classes: foveola train {root}"
+    )
 
 
 def test_two_ways_to_tell_the_class_are_refused(two_classes, tmp_path):
     assert refusal(UsageError, two_classes(), labels=tmp_path / "x.csv", label_pattern="(.)") == (
         "--labels and --label-pattern both tell the class: use one of them"
+    )
+    assert refusal(UsageError, two_classes(), label_pattern="(.)", class_level=2) == (
+        "--label-pattern and --class-level both tell the class: use one of them"
     )
 
 

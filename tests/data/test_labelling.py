@@ -1,13 +1,18 @@
 import pytest
 
-from foveola.data.labelling import by_folder, by_pattern, clashing_case, group_by_pattern, part_of
+from foveola.data.labelling import by_folder, by_pattern, clashing_case, group_by_pattern, parts_by_folder
+from foveola.data.layout import read_layout
 from foveola.data.listing import list_folder
 from foveola.errors import DataError, UsageError
 
 
-def labelled(root, listing=None):
-    listing = listing or list_folder(root)
-    found = by_folder(listing)
+def by_folders(root):
+    listing = list_folder(root)
+    return by_folder(listing, read_layout(listing))
+
+
+def labelled(root):
+    listing, found = list_folder(root), by_folders(root)
     return {
         listing.ids[row]: (name, part) for row, name, part in zip(found.rows, found.names, found.parts, strict=True)
     }
@@ -19,25 +24,6 @@ def refusal(kind, function, *arguments):
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "part"),
-    [
-        *(
-            (name, "train")
-            for name in ("train", "Train", "TRAINING", "trn", "train_set", "train-data", "training images")
-        ),
-        *((name, "val") for name in ("val", "valid", "validation", "dev", "ValSet", "dev_split")),
-        *((name, "test") for name in ("test", "testing", "tst", "test imgs", "TESTSET")),
-        *(
-            (name, None)
-            for name in ("", "cats", "trainer", "tests", "train2", "my train", "test__set", "train_", "trains")
-        ),
-    ],
-)
-def test_a_folders_name_stands_for_a_part(name, part):
-    assert part_of(name) == part
-
-
 def test_the_folders_below_the_root_are_the_classes(tmp_path, plant):
     root = plant(tmp_path / "d", {"cats/1.jpg": b"", "dogs/2.jpg": b"", "dogs/3.jpg": b""})
     assert labelled(root) == {"cats/1.jpg": ("cats", None), "dogs/2.jpg": ("dogs", None), "dogs/3.jpg": ("dogs", None)}
@@ -45,7 +31,7 @@ def test_the_folders_below_the_root_are_the_classes(tmp_path, plant):
 
 def test_classes_are_in_natural_order(tmp_path, plant):
     root = plant(tmp_path / "d", {f"{name}/x.jpg": b"" for name in ("10", "9", "1", "02", "b10", "b9", "a")})
-    assert by_folder(list_folder(root)).class_names == ("1", "02", "9", "10", "a", "b9", "b10")
+    assert by_folders(root).class_names == ("1", "02", "9", "10", "a", "b9", "b10")
 
 
 def test_deeper_folders_belong_to_the_class_at_the_top(tmp_path, plant):
@@ -58,16 +44,16 @@ def test_deeper_folders_belong_to_the_class_at_the_top(tmp_path, plant):
 
 
 def test_stray_files_at_the_top_are_problems(tmp_path, plant):
-    root = plant(tmp_path / "d", {"cats/1.jpg": b"", "dogs/2.jpg": b"", "readme.txt": b""})
-    found = by_folder(list_folder(root))
-    assert [(p.file, p.reason) for p in found.problems] == [("readme.txt", "lies outside the class folders")]
+    root = plant(tmp_path / "d", {"cats/1.jpg": b"", "dogs/2.jpg": b"", "stray.jpg": b""})
+    found = by_folders(root)
+    assert [(p.file, p.reason) for p in found.problems] == [("stray.jpg", "lies outside the class folders")]
     assert len(found.rows) == 2
 
 
 def test_a_class_folder_without_files_stays_a_class(tmp_path, plant):
     root = plant(tmp_path / "d", {"cats/1.jpg": b"", "dogs/2.jpg": b""})
     (root / "emus").mkdir()
-    assert by_folder(list_folder(root)).class_names == ("cats", "dogs", "emus")
+    assert by_folders(root).class_names == ("cats", "dogs", "emus")
 
 
 def test_parts_are_used_as_the_folders_give_them(tmp_path, plant):
@@ -79,85 +65,37 @@ def test_parts_are_used_as_the_folders_give_them(tmp_path, plant):
         "valid/dogs/3": ("dogs", "val"),
         "test_set/cats/4": ("cats", "test"),
     }
-    found = by_folder(list_folder(root))
-    assert found.notes == ("the parts train, val and test are used as the folders give them",)
-    assert found.class_names == ("cats", "dogs")
-
-
-@pytest.mark.parametrize(
-    ("files", "note"),
-    [
-        (("train/a/1", "test/a/2"), "the parts train and test are used as the folders give them"),
-        (("train/a/1", "val/a/2"), "the parts train and val are used as the folders give them"),
-    ],
-)
-def test_only_parts_that_are_there_are_named(tmp_path, plant, files, note):
-    assert by_folder(list_folder(plant(tmp_path / "d", dict.fromkeys(files, b"")))).notes == (note,)
+    assert by_folders(root).class_names == ("cats", "dogs")
 
 
 def test_classes_are_matched_by_name_across_parts_not_by_order(tmp_path, plant):
     files = ("train/a/1", "train/b/2", "train/c/3", "test/c/4", "test/b/5")
     root = plant(tmp_path / "d", dict.fromkeys(files, b""))
     assert labelled(root)["test/c/4"] == ("c", "test")
-    assert by_folder(list_folder(root)).class_names == ("a", "b", "c")
+    assert by_folders(root).class_names == ("a", "b", "c")
 
 
-def test_files_outside_the_parts_classes_are_problems(tmp_path, plant):
-    files = ("train/a/1", "train/b/2", "test/a/3", "test/stray.jpg", "extra/a/4", "top.txt")
-    found = by_folder(list_folder(plant(tmp_path / "d", dict.fromkeys(files, b""))))
-    assert [p.file for p in found.problems] == ["extra/a/4", "test/stray.jpg", "top.txt"]
-    assert {p.reason for p in found.problems} == {"lies outside the class folders of the parts"}
+def test_files_outside_the_class_folders_of_the_parts_are_problems(tmp_path, plant):
+    files = ("train/a/1", "train/b/2", "test/a/3", "test/stray.jpg", "top.jpg")
+    found = by_folders(plant(tmp_path / "d", dict.fromkeys(files, b"")))
+    assert [p.file for p in found.problems] == ["test/stray.jpg", "top.jpg"]
+    assert {p.reason for p in found.problems} == {"lies outside the class folders"}
 
 
-def test_a_test_and_a_val_folder_alone_are_classes(tmp_path, plant):
-    root = plant(tmp_path / "d", {"test/1": b"", "val/2": b""})
-    assert labelled(root) == {"test/1": ("test", None), "val/2": ("val", None)}
+def test_what_is_left_out_is_counted_and_is_no_problem(tmp_path, plant):
+    files = ("train/a/1", "train/b/2", "test/a/3", "extra/a/4", "extra/b/5")
+    found = by_folders(plant(tmp_path / "d", dict.fromkeys(files, b"")))
+    assert (found.problems, found.ignored, len(found.rows)) == ([], 2, 3)
 
 
-def test_a_class_that_train_lacks_is_refused_with_the_nearest(tmp_path, plant):
-    files = ("train/cats/1", "train/dogs/2", "test/cat/3", "test/dogs/4")
-    root = plant(tmp_path / "d", dict.fromkeys(files, b""))
-    assert refusal(DataError, by_folder, list_folder(root)) == (
-        f"{root}: the test part has class 'cat' that the train part lacks: unknown class 'cat' (did you mean 'cats'?); "
-        "known: cats, dogs; rename or remove it, for classes are matched by name"
-    )
+def test_files_without_class_folders_have_the_part_of_their_folder(tmp_path, plant):
+    root = plant(tmp_path / "d", dict.fromkeys(("data/train/1", "data/test1/deep/2", "data/test1/3"), b""))
+    assert parts_by_folder(list_folder(root)) == ["test", "test", "train"]
 
 
-def test_several_classes_that_train_lacks_are_counted(tmp_path, plant):
-    files = ("train/cats/1", "train/dogs/2", "val/10/3", "val/9/4", "val/11/5")
-    root = plant(tmp_path / "d", dict.fromkeys(files, b""))
-    assert refusal(DataError, by_folder, list_folder(root)).startswith(
-        f"{root}: the val part has class '9' and 2 more classes that the train part lacks: unknown class '9'; known: "
-    )
-
-
-def test_an_empty_folder_is_refused(tmp_path):
-    assert refusal(DataError, by_folder, list_folder(tmp_path)) == (
-        f"the folder {tmp_path} is empty: put the pictures of each class in a folder of its own below it"
-    )
-
-
-def test_a_folder_without_class_folders_is_refused(tmp_path, plant):
-    root = plant(tmp_path / "d", {"1.jpg": b"", "2.jpg": b"", ".hidden": b""})
-    assert refusal(DataError, by_folder, list_folder(root)) == (
-        f"{root} holds 3 files but no class folders: put the pictures of each class in a folder of its own; "
-        "where a network is trained, a table or the files' names may tell the class (data.labels, data.label_pattern)"
-    )
-
-
-def test_one_class_is_refused(tmp_path, plant):
-    root = plant(tmp_path / "d", {"cats/1.jpg": b"", "cats/deep/2.jpg": b""})
-    assert refusal(DataError, by_folder, list_folder(root)) == (
-        f"{root} holds one class, 'cats': a classifier needs at least two, each in a folder of its own"
-    )
-
-
-def test_one_class_with_folders_inside_gets_a_hint(tmp_path, plant):
-    root = plant(tmp_path / "d", {"images/cats/1.jpg": b"", "images/dogs/2.jpg": b""})
-    assert refusal(DataError, by_folder, list_folder(root)) == (
-        f"{root} holds one class, 'images': a classifier needs at least two, each in a folder of its own; "
-        f"if the classes are the folders inside it, point at {root / 'images'}"
-    )
+def test_files_of_a_set_without_parts_have_none(tmp_path, plant):
+    root = plant(tmp_path / "d", dict.fromkeys(("bus/1", "train/2"), b""))
+    assert parts_by_folder(list_folder(root)) == [None, None]
 
 
 def test_a_pattern_takes_its_first_group_or_the_one_called_label(tmp_path, plant):
@@ -214,6 +152,6 @@ def test_a_file_without_a_group_is_refused(pattern):
 
 def test_names_that_differ_in_case_only_stay_apart_and_are_said(tmp_path, plant):
     root = plant(tmp_path / "d", {"Cat/1": b"", "cat/2": b"", "dog/3": b""})
-    assert by_folder(list_folder(root)).class_names == ("Cat", "cat", "dog")
+    assert by_folders(root).class_names == ("Cat", "cat", "dog")
     assert clashing_case(("Cat", "cat", "dog")) == ("class names that differ in case only stay apart: cat",)
     assert clashing_case(("cat", "dog")) == ()

@@ -9,6 +9,8 @@ from foveola.data.listing import list_folder
 from foveola.data.table import by_table
 from foveola.errors import DataError, UsageError
 
+LABELS = "label, class, category, class_name, target, y, classid, class_id, label_name, labels"
+
 
 @pytest.fixture
 def root(tmp_path, plant, noise):
@@ -145,7 +147,7 @@ def test_a_part_that_is_none_and_a_group_that_lacks_are_named(root, table):
     ("text", "what", "names", "found"),
     [
         ("name,label\n0,a\n", "the files", FILE_NAMES, "name, label"),
-        ("file,kind\n0,a\n", "the classes", "label, class, category, class_name, target, y", "file, kind"),
+        ("file,kind\n0,a\n", "the classes", LABELS, "file, kind"),
     ],
 )
 def test_a_missing_column_is_said(root, table, text, what, names, found):

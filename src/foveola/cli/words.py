@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import typer
 
 from foveola.cli.helping import Command, Commands
+from foveola.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -100,17 +101,32 @@ GroupBy: TypeAlias = Annotated[
 Reading: TypeAlias = Mapping[str, object]
 """How to read a data set: the options that the user typed, by their names in a recipe ("data.labels")."""
 
+
+def _class_level(text: str) -> int | str:
+    if text == "leaf" or (text.isdecimal() and int(text) > 0):
+        return text if text == "leaf" else int(text)
+    raise UsageError(f"--class-level must be 1, 2, 3... or leaf, not '{text}': 1 is for the folders directly in DATA")
+
+
 READING = {
     "labels": Annotated[Path | None, typer.Option(metavar="FILE", help="CSV table of file and label.")],
     "label_pattern": Annotated[
         str | None,
         typer.Option(metavar="REGEX", help="Regular expression on the file path. Its first group is the class."),
     ],
+    "class_level": Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|leaf", parser=_class_level,
+            help="Which folders are the classes: 1 for those directly in DATA, 2 for those inside them; leaf for the "
+            "deepest. [default: as the folders show it]",
+        ),
+    ],
     "exclude": Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="List of images to leave out, as `foveola check --fix` writes it."),
     ],
-}
+}  # fmt: skip
 """The options of every command that opens a data set; each sets `data.NAME` of a recipe."""
 
 
@@ -128,7 +144,8 @@ def reads_data(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def with_options(**given: object) -> None:
         typed = {name: given.pop(name) for name in READING}
-        command(**given, reading={f"data.{name}": str(value) for name, value in typed.items() if value is not None})
+        reading = {name: str(value) if isinstance(value, Path) else value for name, value in typed.items()}
+        command(**given, reading={f"data.{name}": value for name, value in reading.items() if value is not None})
 
     with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

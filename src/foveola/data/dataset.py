@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -26,10 +27,11 @@ PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that was found and is not used, and why."""
+    """A file that was found and is not used, and why; label: the class it would have had, where that is known."""
 
     file: str
     reason: str
+    label: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Dataset:
 
     def take(self, rows: Rows, problems: Sequence[Problem] = ()) -> Dataset:
         """The data set of these rows only; what was dropped is listed in `problems`."""
+        label = dict(zip(self.ids, self.labels.tolist(), strict=True)) if problems else {}
+        problems = [replace(p, label=self.class_names[label[p.file]]) if p.file in label else p for p in problems]
         return replace(
             self,
             ids=tuple(self.ids[i] for i in rows),
@@ -139,22 +143,41 @@ def fingerprint_of(
     )
 
 
-def require_classes(name: str, class_names: Sequence[str], labels: Labels) -> None:
-    """Refuse fewer than two classes, and classes without a picture. Raises DataError."""
+def require_classes(name: str, class_names: Sequence[str], labels: Labels, problems: Sequence[Problem] = ()) -> None:
+    """Refuse fewer than two classes, and classes without an image. Raises DataError.
+
+    problems: files that can't be used; those of an empty class, or in a folder of its name, say why it is empty.
+    """
     counts = np.bincount(labels, minlength=len(class_names))
     if len(class_names) < 2:
         only = f"one class, '{class_names[0]}'" if class_names else "no class"
         raise DataError(f"{name} holds {only}: a classifier needs at least two")
-    empty = [printable(class_names[k]) for k in np.flatnonzero(counts == 0).tolist()]
-    if empty:
-        if len(empty) == 1:
-            raise DataError(
-                f"{name}: class '{empty[0]}' holds no usable picture: add pictures to it, or remove the class"
-            )
-        raise DataError(
-            f"{name}: {len(empty):,} classes ({', '.join(empty)}) hold no usable picture: add pictures to them, "
-            "or remove them"
-        )
+    empty = [class_names[k] for k in np.flatnonzero(counts == 0).tolist()]
+    if not empty:
+        return
+    shown = ", ".join(printable(one) for one in empty[:10]) + (f", and {len(empty) - 10:,} more" if empty[10:] else "")
+    which = f"class '{shown}' holds" if len(empty) == 1 else f"{len(empty):,} classes ({shown}) hold"
+    names = {one.rpartition("/")[2] for one in empty}
+    reasons = common_reasons([p for p in problems if p.label in empty or not names.isdisjoint(p.file.split("/"))])
+    advice = "add images to it, or remove the class" if len(empty) == 1 else "add images to them, or remove them"
+    raise DataError(f"{name}: {which} no usable image: {reasons or advice}")
+
+
+def common_reasons(problems: Sequence[Problem]) -> str:
+    """Why files can't be used, in a sentence that begins with how many: the most common reason, with its advice.
+
+    >>> common_reasons([Problem("a.jpg", "cut short"), Problem("b.jpg", "cut short"), Problem("c.jpg", "no permission")])
+    '3 files, of which 2: cut short'
+    """
+    if not problems:
+        return ""
+    kinds = Counter(problem.reason.partition(" (")[0] for problem in problems)  # details in brackets differ by file
+    kind, n = kinds.most_common(1)[0]
+    whole = {problem.reason for problem in problems if problem.reason.startswith(kind)}
+    reason = whole.pop() if len(whole) == 1 else kind
+    if n < len(problems):
+        return f"{len(problems):,} files, of which {n:,}: {reason}"
+    return f"all {n:,} files: {reason}" if n > 1 else f"its only file: {reason}"
 
 
 def printable(text: str) -> str:

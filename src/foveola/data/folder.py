@@ -1,18 +1,25 @@
-"""A folder of pictures becomes a Dataset: list it, label it, take the digests."""
+"""A folder of images becomes a Dataset: list it, label it, take the digests."""
 
 from __future__ import annotations
 
+import itertools
+import os
 from pathlib import Path
 
 import numpy as np
 
+from foveola.data.class_levels import Level
 from foveola.data.dataset import PARTS, Dataset, Problem, fingerprint_of, require_classes
 from foveola.data.digests import digests
-from foveola.data.labelling import Labelling, by_folder, by_pattern, clashing_case, group_by_pattern
-from foveola.data.listing import Listing, list_folder
+from foveola.data.folder_names import is_doubtful
+from foveola.data.labelling import Labelling, by_folder, by_pattern, clashing_case, group_by_pattern, parts_by_folder
+from foveola.data.layout import read_layout
+from foveola.data.layout_refusals import Refusal, listed, quoted
+from foveola.data.listing import Listing, list_folder, looks_like_image
 from foveola.data.sources import Files
 from foveola.data.table import by_table
-from foveola.errors import UsageError
+from foveola.data.tables_inside import tables_in_words, tables_inside
+from foveola.errors import DataError, UsageError, count
 from foveola.types import Rows, Tick, no_tick
 
 
@@ -22,31 +29,102 @@ def open_folder(
     labels: Path | None = None,
     label_pattern: str | None = None,
     group_by: str | None = None,
+    class_level: Level | None = None,
     tick: Tick = no_tick,
 ) -> Dataset:
     """The data set in a folder: one sub-folder a class, or classes by table (`labels`) or by file name (`label_pattern`).
 
-    `group_by` is a column of the table if there is one, else a regular expression on the relative path. Raises
-    DataError (missing, empty, one class, an empty class...) and UsageError (two ways to tell the class at once).
+    `group_by` is a column of the table if there is one, else a regular expression on the relative path. `class_level` says
+    which folders are the classes (see `layout`); None: as the tree shows it. Raises DataError (missing, empty, one class,
+    an empty class, two plausible readings...) and UsageError (two ways to tell the class at once).
     """
-    if labels is not None and label_pattern is not None:
-        raise UsageError("--labels and --label-pattern both tell the class: use one of them")
+    ways = {"--labels": labels, "--label-pattern": label_pattern, "--class-level": class_level}
+    given = [way for way, value in ways.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(
+            f"{' and '.join(given)} {'both' if len(given) == 2 else 'all'} tell the class: use one of them"
+        )
     listing = list_folder(root)
+    by_rows = labels is not None
     if labels is not None:
         found = by_table(listing, labels, group_by)
     elif label_pattern is not None:
         found = by_pattern(listing, label_pattern)
     else:
-        found = by_folder(listing)
-    if labels is None and group_by is not None:
+        found, by_rows = _by_layout(listing, class_level, group_by)
+    if by_rows or label_pattern is not None:
+        _take_parts(listing, found)
+    if not by_rows and group_by is not None:
         found.groups = list(group_by_pattern([listing.ids[i] for i in found.rows], group_by))
     return _assemble(listing, found, tick)
+
+
+def _by_layout(listing: Listing, class_level: Level | None, group_by: str | None) -> tuple[Labelling, bool]:
+    """Label by folders, or by the one table in a folder without class folders; and whether it was a table."""
+    reading = read_layout(listing, class_level)
+    tables = tables_inside(listing)
+    if not isinstance(reading, Refusal):
+        found = by_folder(listing, reading)
+        if tables:
+            found.notes += (f"{tables_in_words(listing, tables)}; the classes come from the folders",)
+        return found, False
+    if reading.flat and len(tables) == 1:
+        found = by_table(listing, listing.root / tables[0], group_by)
+        return found, True
+    also = f". {tables_in_words(listing, tables)}" if reading.flat and tables else _advice_above(listing, reading)
+    raise DataError(f"{reading.sentence}{also}")
+
+
+def _advice_above(listing: Listing, refusal: Refusal) -> str:
+    """Where a single class folder was named: that the folder above it holds the classes."""
+    above = listing.root.resolve().parent
+    if not refusal.flat or listing.folders or above == above.parent:
+        return ""
+    try:
+        beside = [path for path in sorted(above.iterdir())[:50] if path.is_dir() and _holds_images(path)]
+    except OSError:
+        return ""
+    if len(beside) < 2 or any(is_doubtful(path.name) for path in beside):
+        return ""
+    names = listed([path.name for path in beside])
+    return f". Or name the folder above, if {names} are the classes: foveola train {quoted(above)}"
+
+
+def _holds_images(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(looks_like_image(entry.name) for entry in itertools.islice(entries, 20))
+
+
+def _take_parts(listing: Listing, found: Labelling) -> None:
+    """Give files that a table or a pattern labels the parts of their folders, unless the table has parts of its own.
+
+    A part without any label is left out as a whole: its files are no problems.
+    """
+    parts = parts_by_folder(listing)
+    of_files = [parts[row] for row in found.rows]
+    if not any(of_files):
+        return
+    if any(found.parts):
+        if any(own != part for own, part in zip(found.parts, of_files, strict=True)):
+            found.notes += ("the parts come from the table; the folders of the parts differ and are not used",)
+        return
+    found.parts = of_files
+    given = [part for part in PARTS if part in parts]
+    found.notes += (f"{listed(given)} as the folders give them",)
+    for part in given:
+        if part not in of_files:
+            files = {listing.ids[row] for row, other in enumerate(parts) if other == part}
+            known = len(found.problems)
+            found.problems = [problem for problem in found.problems if problem.file not in files]
+            found.ignored += known - len(found.problems)
+            found.notes += (f"{part} has no labels and is left out ({count(len(files), 'image')})",)
 
 
 def _assemble(listing: Listing, found: Labelling, tick: Tick) -> Dataset:
     number = {name: k for k, name in enumerate(found.class_names)}
     labels = np.array([number[name] for name in found.names], np.int64)
-    require_classes(str(listing.root), found.class_names, labels)
+    problems = (*listing.problems, *found.problems)
+    require_classes(str(listing.root), found.class_names, labels, problems)
     content, unreadable = digests(listing, tick=tick)
     rows = np.array(found.rows, np.int64)
     ids = tuple(listing.ids[i] for i in found.rows)
@@ -62,13 +140,19 @@ def _assemble(listing: Listing, found: Labelling, tick: Tick) -> Dataset:
         fingerprint=fingerprint_of(ids, found.class_names, labels, parts, content[rows].tobytes()),
         parts=parts,
         groups=_groups(found.groups),
-        problems=(*listing.problems, *found.problems),
+        problems=problems,
         files_found=listing.found + _missing(found.problems, listing),
         files_ignored=listing.ignored + found.ignored,
-        notes=(*found.notes, *clashing_case(found.class_names)),
+        notes=(*found.notes, *_on_sides(listing), *clashing_case(found.class_names)),
     )
     good = np.array([i for i, file in enumerate(ids) if file not in refused], np.int64)
     return whole.take(good, [p for p in unreadable if p.file in named]) if len(good) < len(ids) else whole
+
+
+def _on_sides(listing: Listing) -> tuple[str, ...]:
+    words = listing.sides_in_words()
+    verb = "is no image and is" if len(listing.sides) == 1 else "are no images and are"
+    return (f"{words} {verb} ignored",) if words else ()
 
 
 def _missing(problems: list[Problem], listing: Listing) -> int:

@@ -1,10 +1,6 @@
 """Which class, part and group a file belongs to, told from its place, its name or a table. No file is opened here.
 
-The rules for folders:
-
-- the folders directly below DATA are the classes; deeper folders are only storage;
-- if DATA holds `train` and `test` or `val` (any case; also training, trn, testing, valid, validation, dev, and with
-  `_set`, `-data`, ` images` behind), the classes are the folders below those, matched by name across them.
+How folders are read is decided in `layout`; this module applies it to the files.
 """
 
 from __future__ import annotations
@@ -15,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from foveola.data.dataset import Part, Problem, natural_key, printable
+from foveola.data.layout import Reading, part_folders
 from foveola.data.listing import Listing
-from foveola.errors import DataError, UsageError, count, unknown
+from foveola.data.tree import Tree, parent
+from foveola.errors import DataError, UsageError, count
 
 
 @dataclass
@@ -39,92 +37,28 @@ class Labelling:
         self.groups.append(group)
 
 
-_PART_WORDS: dict[str, Part] = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "tst"), "test"),
-}
-
-
-def part_of(name: str) -> Part | None:
-    """The part a folder's name stands for, or None.
-
-    >>> part_of("Train"), part_of("validation_set"), part_of("test images"), part_of("cats")
-    ('train', 'val', 'test', None)
-    """
-    match = re.fullmatch(r"([a-z]+?)(?:[ _-]?(?:set|data|images|imgs|split))?", name.lower())
-    return _PART_WORDS.get(match[1]) if match else None
-
-
-def by_folder(listing: Listing) -> Labelling:
-    """Label by folder. Raises DataError when there are no class folders, or parts disagree about the classes."""
-    tops = [folder for folder in listing.folders if "/" not in folder]
-    parts = {top: part for top in tops if (part := part_of(top))}
-    if "train" in parts.values() and len(set(parts.values())) > 1:
-        return _by_part(listing, parts)
-    if not tops:
-        raise DataError(_no_class_folders(listing))
-    out = Labelling(class_names=tuple(sorted(tops, key=natural_key)))
+def by_folder(listing: Listing, reading: Reading) -> Labelling:
+    """Label each file by the folder it lies in; files outside the class folders are problems, or left out with a part."""
+    out = Labelling(class_names=reading.class_names, notes=(reading.sentence,) if reading.sentence else ())
     for row, file in enumerate(listing.ids):
-        top, slash, _ = file.partition("/")
-        if slash:
-            out.add(row, top)
+        folder = parent(file)
+        place = reading.places.get(folder)
+        if place is not None:
+            out.add(row, place.label, place.part)
+        elif reading.is_left_out(folder):
+            out.ignored += 1
         else:
             out.problems.append(Problem(file, "lies outside the class folders"))
-    if len(tops) == 1:
-        _refuse_one(listing, tops[0])
     return out
 
 
-def _by_part(listing: Listing, parts: dict[str, Part]) -> Labelling:
-    out = Labelling()
-    folders: dict[Part, set[str]] = {"train": set(), "val": set(), "test": set()}
-    for folder in listing.folders:
-        top, _, rest = folder.partition("/")
-        if top in parts and rest and "/" not in rest:
-            folders[parts[top]].add(rest)
-    for part in ("val", "test"):
-        _refuse_strangers(listing, part, folders[part] - folders["train"], folders["train"])
-    for row, file in enumerate(listing.ids):
-        pieces = file.split("/", 2)
-        if len(pieces) == 3 and pieces[0] in parts:
-            out.add(row, pieces[1], parts[pieces[0]])
-        else:
-            out.problems.append(Problem(file, "lies outside the class folders of the parts"))
-    out.class_names = tuple(sorted(folders["train"], key=natural_key))
-    *others, last = [part for part, classes in folders.items() if classes] or ["train"]
-    named = f"parts {', '.join(others)} and {last} are" if others else f"part {last} is"
-    out.notes = (f"the {named} used as the folders give them",)
-    return out
-
-
-def _refuse_strangers(listing: Listing, part: Part, strangers: set[str], known: set[str]) -> None:
-    if strangers:
-        first = min(strangers, key=natural_key)
-        more = f" and {count(len(strangers) - 1, 'more class', 'more classes')}" if len(strangers) > 1 else ""
-        raise DataError(
-            f"{listing.root}: the {part} part has class '{printable(first)}'{more} that the train part lacks: "
-            f"{unknown('class', first, known)}; rename or remove it, for classes are matched by name"
-        )
-
-
-def _no_class_folders(listing: Listing) -> str:
-    if not listing.found:
-        return f"the folder {listing.root} is empty: put the pictures of each class in a folder of its own below it"
-    return (
-        f"{listing.root} holds {count(listing.found, 'file')} but no class folders: put the pictures of each class in a "
-        "folder of its own; where a network is trained, a table or the files' names may tell the class (data.labels, "
-        "data.label_pattern)"
-    )
-
-
-def _refuse_one(listing: Listing, only: str) -> None:
-    inner = [f for f in listing.folders if f.startswith(f"{only}/") and f.count("/") == 1]
-    hint = f"; if the classes are the folders inside it, point at {listing.root / only}" if len(inner) > 1 else ""
-    raise DataError(
-        f"{listing.root} holds one class, '{printable(only)}': a classifier needs at least two, "
-        f"each in a folder of its own{hint}"
-    )
+def parts_by_folder(listing: Listing) -> list[Part | None]:
+    """The part of each file by the folders of parts ("train", "test1") that the data has: for labels from elsewhere."""
+    folders = part_folders(Tree(listing.ids))
+    if not folders:
+        return [None] * len(listing.ids)
+    level = next(iter(folders)).count("/") + 1
+    return [folders.get("/".join(file.split("/", level)[:level])) for file in listing.ids]
 
 
 def by_pattern(listing: Listing, pattern: str) -> Labelling:

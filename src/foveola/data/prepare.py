@@ -94,7 +94,8 @@ def prepare(dataset: Dataset, size: Size, how: Resize = "pad", *, tick: Tick = n
             prepared = _open(place, dataset, size, how, just_made=True)
     if prepared is None:
         raise DataError(f"the cache {place} can't be read back: delete it, or set FOVEOLA_CACHE to another folder")
-    require_classes(dataset.name, dataset.class_names, prepared.dataset.labels)
+    left = prepared.dataset
+    require_classes(dataset.name, dataset.class_names, left.labels, left.problems)
     return prepared
 
 

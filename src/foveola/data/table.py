@@ -11,13 +11,16 @@ from pathlib import Path
 
 from foveola.data.dataset import Problem, natural_key, printable
 from foveola.data.file_finder import FileFinder
-from foveola.data.labelling import Labelling, part_of
+from foveola.data.folder_names import part_of
+from foveola.data.labelling import Labelling
 from foveola.data.listing import Listing
 from foveola.errors import DataError, UsageError, count
 from foveola.store import require_ordinary
 
-_FILE = ("file", "filename", "file_name", "image", "image_path", "path", "filepath", "id", "image_id")
-_LABEL = ("label", "class", "category", "class_name", "target", "y")
+FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_path", "path", "filepath", "id", "image_id")
+LABEL_COLUMNS = (
+    "label", "class", "category", "class_name", "target", "y", "classid", "class_id", "label_name", "labels",
+)  # fmt: skip
 _PART = ("part", "split", "subset")
 
 
@@ -172,8 +175,8 @@ def _read(table: Path, group_column: str | None) -> list[Row]:
         raise DataError(f"{table} is empty: a table of labels has a column of files and a column of classes")
     header = [name.strip().lower() for name in lines[0][1]]
     columns = {
-        "file": _column(table, header, _FILE, "the files"),
-        "label": _column(table, header, _LABEL, "the classes"),
+        "file": _column(table, header, FILE_COLUMNS, "the files"),
+        "label": _column(table, header, LABEL_COLUMNS, "the classes"),
     }
     if group_column is not None:
         columns["group"] = _column(table, header, (group_column.lower(),), "the groups (--group-by)")

@@ -11,7 +11,7 @@ from collections import defaultdict
 import numpy as np
 
 from foveola.data.dataset import Dataset, printable
-from foveola.data.labelling import part_of
+from foveola.data.folder_names import part_of
 from foveola.data.units import number
 from foveola.errors import count
 from foveola.findings.finding import Finding

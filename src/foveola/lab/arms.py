@@ -24,7 +24,7 @@ SHORT = {
 
 TABLES = ("data", "split", "model", "fit")
 
-WHERE_FROM = ("data.labels", "data.label_pattern", "data.group_by")
+WHERE_FROM = ("data.labels", "data.label_pattern", "data.group_by", "data.class_level")
 """What decides which pictures there are: arms that differ in it are about different data."""
 
 

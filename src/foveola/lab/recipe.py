@@ -79,6 +79,14 @@ class DataSpec:
             values="a column of data.labels, or a regular expression on the file path",
         ),
     ] = ""
+    class_level: Annotated[
+        Annotated[int, Ge(1)] | Literal["", "leaf"],
+        Meaning(
+            "Level of the class folders: 1 for those directly in the data, 2 for those inside them; leaf: the deepest.",
+            values="whole number above 0, or leaf",
+            left_out="as the folders show it",
+        ),
+    ] = ""
     exclude: Annotated[
         str, Meaning("List of images to leave out, as `foveola check --fix` writes it.", values="a file")
     ] = ""

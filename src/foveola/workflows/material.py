@@ -45,6 +45,7 @@ def open_data(recipe: Recipe, tick: Tick = no_tick) -> Dataset:
         labels=Path(spec.labels) if spec.labels else None,
         label_pattern=spec.label_pattern or None,
         group_by=spec.group_by or None,
+        class_level=spec.class_level or None,
         tick=tick,
     )
 
@@ -69,7 +70,7 @@ def require_plain(spec: DataSpec, name: str = "") -> None:
 
     name: what data is called that has no source.
     """
-    for key in ("labels", "label_pattern", "group_by"):
+    for key in ("labels", "label_pattern", "group_by", "class_level"):
         if getattr(spec, key):
             raise UsageError(
                 f"data.{key} is for a folder of pictures, and {spec.source or name} is none: leave it out, or give the "

@@ -1,0 +1,121 @@
+"""What a folder's name says about the images in it: a part (train, val, test), annotations, storage, or a class.
+
+Names are compared word by word: "Final_Training", "seg_train", "TrainSet" and "test1" hold the words training, train,
+train and test. A word inside another one ("trainer", "contest") does not count.
+"""
+
+from __future__ import annotations
+
+import re
+
+from foveola.data.dataset import Part
+
+_PART_OF_WORD: dict[str, Part] = {
+    **dict.fromkeys(("train", "training", "trn", "trainval"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+    **dict.fromkeys(("eval", "evaluation", "evaluate"), "test"),
+}
+_EVALUATION = frozenset(("eval", "evaluation", "evaluate"))
+_UNLABELLED = frozenset(("pred", "predict", "prediction", "predictions", "unlabeled", "unlabelled", "submission"))
+_PASSAGE = frozenset((
+    "image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos", "data", "dataset",
+    "datasets", "jpg", "jpeg", "jpegs", "png", "pngs", "file", "files",
+))  # fmt: skip
+_COMPANION = frozenset((
+    "annotation", "annotations", "annot", "annots", "mask", "masks", "label", "labels", "gt", "groundtruth", "ground",
+    "truth", "segmentation", "segmentations", "bbox", "bboxes", "boxes", "trimap", "trimaps",
+))  # fmt: skip
+_CERTAIN_COMPANION = frozenset(
+    ("annotation", "annotations", "annot", "annots", "gt", "groundtruth", "truth", "trimaps")
+)
+_STAGE = frozenset((
+    "raw", "processed", "preprocessed", "original", "originals", "augmented", "query", "gallery", "input", "inputs",
+    "output", "outputs", "source", "target", "targets",
+))  # fmt: skip
+_SERIES = re.compile(
+    r"(cv|fold|split|session|sess|part|partition|subset|batch|chunk|shard|round|run|set|day|week|month|year|cam|camera"
+    r"|view|seq|sequence|video|clip|take)s?([ _.-]*\d+|[ _.-]+[ivx]+)",
+    re.IGNORECASE,
+)
+_DATE = re.compile(r"(19|20)\d\d([-_. ]?\d\d){0,2}")
+_GLUED = re.compile(r"(dataset|set|data|images|imgs|split)$")
+
+
+def words(name: str) -> list[str]:
+    """The words of a folder's name, in lower case; "set", "data" and the like count for themselves.
+
+    >>> words("Final_Training"), words("TrainSet"), words("test1"), words("VALSET")
+    (['final', 'training'], ['train', 'set'], ['test', '1'], ['val', 'set'])
+    """
+    found = []
+    for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name):
+        lower = word.lower()
+        glued = _GLUED.search(lower)
+        if glued and lower[: glued.start()] in _PART_OF_WORD:
+            found += [lower[: glued.start()], glued[0]]
+        else:
+            found.append(lower)
+    return found
+
+
+def part_of(name: str) -> Part | None:
+    """The part that a folder's name stands for, or None. Masks and labels of a part are no part.
+
+    >>> part_of("Final_Training"), part_of("validation_set"), part_of("test1"), part_of("trainer"), part_of("train_masks")
+    ('train', 'val', 'test', None, None)
+    """
+    found = words(name)
+    if not _COMPANION.isdisjoint(found):
+        return None
+    parts = {_PART_OF_WORD[word] for word in found if word in _PART_OF_WORD}
+    if parts == {"train", "val"}:  # "train_val": what is left when test is taken away
+        return "train"
+    return parts.pop() if len(parts) == 1 else None
+
+
+def is_evaluation(name: str) -> bool:
+    """Whether a name says "evaluation": the test part, or val where another folder is called test."""
+    return not _EVALUATION.isdisjoint(words(name))
+
+
+def is_unlabelled(name: str) -> bool:
+    """Whether a name says that the images have no labels, as in "seg_pred" and "unlabeled"."""
+    return not _UNLABELLED.isdisjoint(words(name))
+
+
+def is_passage(name: str) -> bool:
+    """Whether a name only says that images are inside: "Images", "data", "JPEGImages"."""
+    found = words(name)
+    return bool(found) and _PASSAGE.issuperset(found)
+
+
+def is_companion(name: str) -> bool:
+    """Whether a name stands for what belongs to other images: "masks", "ground_truth", "train_labels".
+
+    >>> is_companion("ground_truth"), is_companion("train_masks"), is_companion("with_mask")
+    (True, True, False)
+    """
+    found = [word for word in words(name) if word not in _PASSAGE and word not in _PART_OF_WORD]
+    return bool(found) and _COMPANION.issuperset(found)
+
+
+def is_storage(name: str) -> bool:
+    """Whether a name only tells one batch of images from the next: "fold_0", "Session2", "2024", "2024-05-01", "Images"."""
+    return bool(_SERIES.fullmatch(name) or _DATE.fullmatch(name)) or is_passage(name)
+
+
+def is_no_class(name: str) -> bool:
+    """Whether a name alone makes it almost certain that the folder is no class: "images", "ground_truth", "seg_pred"."""
+    certain = is_companion(name) and not _CERTAIN_COMPANION.isdisjoint(words(name))
+    return certain or is_passage(name) or is_unlabelled(name)
+
+
+def is_doubtful(name: str) -> bool:
+    """Whether a name is more often that of a part, a fold or a stage of work than that of a class.
+
+    >>> [name for name in ("train", "fold_3", "2024", "query", "masks", "cats", "with_mask", "3") if is_doubtful(name)]
+    ['train', 'fold_3', '2024', 'query', 'masks']
+    """
+    stage = len(words(name)) == 1 and words(name)[0] in _STAGE
+    return stage or bool(part_of(name)) or is_storage(name) or is_companion(name) or is_no_class(name)
