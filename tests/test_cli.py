@@ -181,7 +181,7 @@ def test_predict_ends_with_3_when_no_file_is_a_picture(finished, call):
 def test_predict_ends_with_3_when_a_file_that_was_named_is_no_picture(finished, call):
     base, _ = finished
     code, out, _ = call(
-        "predict", base / "run", base / "shades" / "light" / "3.png", base / "shades" / "dark" / "note.txt"
+        "predict", base / "run", base / "shades" / "light" / "3.png", base / "shades" / "dark" / "note.jpg"
     )
     assert code == 3
     assert "light" in out and "(not an image: looks like text)" in out
