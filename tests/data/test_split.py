@@ -187,6 +187,14 @@ def test_too_few_pictures_are_refused():
     )
 
 
+def test_a_rare_class_that_joins_labels_says_so():
+    dataset = replace(data([0] * 2 + [1] * 30), class_names=("cat|dog", "cat"))
+    assert refusal(dataset) == (
+        "class 'cat|dog' has 2 pictures: at least 3 are needed, one each for training, validation and test; add pictures, or "
+        "remove the class; its name joins several labels, and foveola gives an image one"
+    )
+
+
 def test_copies_do_not_count_as_different_pictures():
     content = np.arange(40)
     content[:9] = 0

@@ -220,9 +220,10 @@ def test_a_table_of_names_that_several_files_have_shows_two_of_them(tmp_path, pl
 
 
 def test_a_row_that_is_nearly_a_file_s_name_shows_both(root, table):
-    found = by_table(list_folder(root), table("file,label\n0.png,a\n1.png,b\n12.png,b\n"), None)
+    found = by_table(list_folder(root), table("file,label\n0.png,a\n1.png,b\n12.png,b\nother.png,b\n"), None)
     assert [problem.reason for problem in found.problems] == [
-        "named in line 4 of labels.csv, but not in the folder (did you mean '2.png'?)"
+        "named in line 4 of labels.csv, but not in the folder (did you mean '2.png'?)",
+        "named in line 5 of labels.csv, but not in the folder",
     ]
 
 
@@ -301,10 +302,12 @@ def test_cells_with_several_labels_are_noted(root, table, labels, number, mark):
         csv.writer(file).writerows([("file", "label"), *((f"{k}.png", label) for k, label in enumerate(labels))])
     notes = by_table(list_folder(root), path, None).notes[1:]
     example = next((label for label in labels if mark and mark in label), "")
-    assert notes == ((
-        f"{number} of 4 labels in labels.csv hold '{mark}', such as '{example}': foveola gives an image one class, so each "
-        "combination counts as a class of its own",
-    ) if number else ())  # fmt: skip
+    verb = "hold" if number > 1 else "holds"
+    said = (
+        f"{number} of 4 labels in labels.csv {verb} '{mark}', such as '{example}': foveola gives an image one class, so each "
+        "combination counts as a class of its own"
+    )
+    assert notes == ((said,) if number else ())
 
 
 def test_the_counts_add_up_whatever_the_table_says(root, table):

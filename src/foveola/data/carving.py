@@ -29,9 +29,10 @@ class Carver:
             what = "group" if self.dataset.groups is not None else "different one"
             apart = f", {count(int(units_of[k]), what)}" if units_of[k] != pictures else ""
             where = "training, validation and test" if carves == 2 else "training and the part that is split off"
+            joined = "; its name joins several labels, and foveola gives an image one" if {"|", ";"} & set(name) else ""
             raise DataError(
                 f"class '{name}' has {count(pictures, 'picture')}{apart}: at least "
-                f"{carves + 1} are needed, one each for {where}; add pictures, or remove the class"
+                f"{carves + 1} are needed, one each for {where}; add pictures, or remove the class{joined}"
             )
 
     def __call__(self, pool: Rows, fraction: float, part: str, *, still_to_come: int) -> Rows:

@@ -22,7 +22,7 @@ from foveola.data.dataset import Problem
 from foveola.data.listing import Listing
 from foveola.data.sources import read_file
 from foveola.errors import ImageProblem
-from foveola.store import cache_root, digest, write_atomic
+from foveola.store import cache_root, digest, require_writable, write_atomic
 from foveola.types import Tick, no_tick
 
 _YOUNG_NS = 2_000_000_000
@@ -41,6 +41,8 @@ def digests(listing: Listing, *, tick: Tick = no_tick) -> tuple[NDArray[np.uint8
     started = time.time_ns()
     out = np.zeros((len(listing.ids), 32), np.uint8)
     todo = _recall(place, listing, out)
+    if len(todo):
+        require_writable(place)  # before all files are read
     refused = _compute(listing, todo, out, tick)
     if len(todo):
         _remember(place, listing, out, np.setdiff1d(np.arange(len(out)), list(refused)), started)

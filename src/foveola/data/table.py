@@ -145,9 +145,10 @@ def _several_labels(table: Path, rows: Mapping[int, Row]) -> tuple[str, ...]:
         if mark in ",/+":
             several = [label for label in several if all(used[piece] > 1 for piece in pieces[label])]
         if several:
-            number, example = sum(labels[label] for label in several), printable(several[0])
+            number = sum(labels[label] for label in several)
+            verb, example = "holds" if number == 1 else "hold", printable(several[0])
             return (
-                f"{number:,} of {count(len(rows), 'label')} in {table.name} hold '{mark}', such as '{example}': foveola "
+                f"{number:,} of {count(len(rows), 'label')} in {table.name} {verb} '{mark}', such as '{example}': foveola "
                 "gives an image one class, so each combination counts as a class of its own",
             )
     return ()
