@@ -49,10 +49,11 @@ _BLOCK = (512, 512)
 """Pictures compared at a time: a megabyte of similarities, which stays near a core while it is looked through."""
 
 
-def candidates(greys: NDArray[np.uint8], *, tick: Tick = no_tick) -> NDArray[np.int64]:
+def candidates(greys: NDArray[np.uint8], *, against: int | None = None, tick: Tick = no_tick) -> NDArray[np.int64]:
     """Pairs of pictures that may be copies: int64 (m, 3), rows (i, j, variant), i < j; picture j laid so is like i.
 
-    greys: uint8 (n, 32, 32). The likeliest come first. Three sieves, each finer and slower than the one before:
+    greys: uint8 (n, 32, 32); against: compare only the pictures before this position with those from it on. The likeliest
+    come first. Three sieves, each finer and slower than the one before:
 
     1. With E and O the products over even and odd columns, the similarity is E + O upright and E - O mirrored, so one
        comparison of E + |O| finds both. For the other six ways an upper bound is compared: with the coefficients' absolute
@@ -64,37 +65,50 @@ def candidates(greys: NDArray[np.uint8], *, tick: Tick = no_tick) -> NDArray[np.
     if len(greys) < 2:
         return np.zeros((0, 3), np.int64)
     described = describe(greys)
-    pairs = _alike(described, tick)
+    pairs = _alike(described, against, tick)
     explained = _explained(greys, described, pairs)
     order = np.argsort(-explained, kind="stable")
     return pairs[order[explained[order] >= TANGENT]]
 
 
-def _alike(described: Floats, tick: Tick = no_tick) -> Rows:
+def _alike(described: Floats, against: int | None = None, tick: Tick = no_tick) -> Rows:
     """The pairs that pass the first two sieves; of more than ALL_WITH_ALL pictures those that `cells` looks at."""
     n = len(described)
+    last = n if against is None else against
+    comparisons = n * n // 2 if against is None else against * (n - against)
     halves = described[:, :, 0::2].reshape(n, -1), described[:, :, 1::2].reshape(n, -1)
     even, odd, bound = (np.ascontiguousarray(part) for part in (*halves, ordered(described)))
     limits = _limits(even, odd, bound)
-    if n > ALL_WITH_ALL:
+    if comparisons > ALL_WITH_ALL * ALL_WITH_ALL // 2:
         del halves, even, odd, bound  # half a gigabyte of a million
-        return _best_of(described, *near(described, limits[0], max(limits[1], TURNED), tick=tick), limits)
-    found, starts = [], range(0, n, _BLOCK[0])
+        found = near(described, limits[0], max(limits[1], TURNED), tick=tick)
+        if against is not None:
+            found = _across(found[0], against), _across(found[1], against)
+        return _best_of(described, *found, limits)
+    some, starts = list[Rows](), range(0, last, _BLOCK[0])
     with cores() as threads:
-        parts = threads.map(lambda i: _of_rows(described, (even, odd, bound), limits, i), starts)
-        for done, some in enumerate(parts, start=1):
-            found.append(some)
-            tick("Looking for copies", min(done * _BLOCK[0], n), n)
-    return np.concatenate(found)
+        parts = threads.map(lambda i: _of_rows(described, (even, odd, bound), limits, i, against), starts)
+        for done, pairs in enumerate(parts, start=1):
+            some.append(pairs)
+            tick("Looking for copies", min(done * _BLOCK[0], last), last)
+    return np.concatenate(some)
 
 
-def _of_rows(described: Floats, parts: tuple[Floats, Floats, Floats], limits: tuple[float, float], i: int) -> Rows:
-    """The pairs of _BLOCK[0] rows from `i` on with themselves and all that come after them."""
+def _across(pairs: Rows, against: int) -> Rows:
+    """Those of the pairs, int64 (2, m), i < j, that have one picture on each side of a position."""
+    return pairs[:, (pairs[0] < against) & (pairs[1] >= against)]
+
+
+def _of_rows(
+    described: Floats, parts: tuple[Floats, Floats, Floats], limits: tuple[float, float], i: int, against: int | None
+) -> Rows:
+    """The pairs of _BLOCK[0] rows from `i` on with themselves and all that come after them, or with all from `against` on."""
     even, odd, bound = parts
     upright, turned = limits
-    n, rows = len(even), slice(i, i + _BLOCK[0])
+    n, end = len(even), i + _BLOCK[0] if against is None else min(i + _BLOCK[0], against)
+    rows = slice(i, end)
     uprights, turns = [], []
-    for j in range(i, n, _BLOCK[1]):
+    for j in range(i if against is None else against, n, _BLOCK[1]):
         others = slice(j, j + _BLOCK[1])
         alike = odd[rows] @ odd[others].T
         np.abs(alike, out=alike)

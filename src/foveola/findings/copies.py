@@ -59,15 +59,19 @@ def _search(prepared: Prepared, greys: NDArray[np.uint8], tick: Tick) -> Rows:
     likely = candidates(greys, tick=tick)[:MOST_LOOKED_AT]
     pairs = np.stack([rows[likely[:, 0]], rows[likely[:, 1]], likely[:, 2]], axis=1)
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]  # neighbours on the disk, one after the other
+    kept = pairs[confirmed(pairs, _judge(prepared), tick)]
+    return kept[np.lexsort(kept.T[::-1])]
+
+
+def confirmed(pairs: Rows, judge: Callable[[Rows], list[bool]], tick: Tick = no_tick) -> NDArray[np.bool_]:
+    """Which candidates, int64 (m, 3), are copies: bool (m,). judge: says it of some of them; called in threads."""
     good, step = np.zeros(len(pairs), bool), 512
-    judge = _judge(prepared)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         starts = range(0, len(pairs), step)
         for start, some in zip(starts, threads.map(lambda k: judge(pairs[k : k + step]), starts), strict=True):
             good[start : start + step] = some
             tick("Comparing pictures", min(start + step, len(pairs)), len(pairs))
-    kept = pairs[good]
-    return kept[np.lexsort(kept.T[::-1])]
+    return good
 
 
 def _judge(prepared: Prepared) -> Callable[[Rows], list[bool]]:
