@@ -91,7 +91,7 @@ def test_evaluate_prints_the_number_with_its_interval(finished, call):
     assert out.startswith(f"test accuracy {100 * result['test_accuracy']:.1f} % (95 % interval ")
     assert [line.split()[0] for line in out.splitlines()[3:6]] == ["class", "dark", "light"]
     assert out.splitlines()[2].startswith("probabilities calibrated on 4 pictures, temperature ")
-    assert "the run's test part has been opened " in out.splitlines()[6]
+    assert "You have now looked at the test set " in out.splitlines()[6]
 
 
 def test_evaluate_json_agrees_with_train_json(finished, call):

@@ -178,13 +178,12 @@ def test_every_evaluation_of_its_own_test_part_is_counted_and_told(run, hazy, tm
     assert "used <strong>3 times</strong>" in (folder / "report.html").read_text("utf-8")
 
 
-def test_evaluating_on_other_data_opens_nothing(run, hazy, tmp_path):
-    folder, other = tmp_path / "run", tmp_path / "other"
+def test_evaluating_on_other_data_opens_nothing(run, plant, noise, tmp_path):
+    folder = tmp_path / "run"
     shutil.copytree(run.path, folder)
     (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
-    shutil.copytree(hazy, other)
-    (other / "across" / "00.png").unlink()
-    workflows.evaluate(folder, other)
+    other = {f"{name}/{i}.png": noise(900 + 10 * k + i) for k, name in enumerate(("across", "down")) for i in range(3)}
+    workflows.evaluate(folder, plant(tmp_path / "other", other))
     assert workflows.openings(folder) == 1
 
 

@@ -1,5 +1,6 @@
 """The main job from end to end on small folders: what a user's folder goes through, and every way it is refused."""
 
+import csv
 import json
 import os
 import shutil
@@ -77,11 +78,13 @@ def test_the_run_folder_holds_everything_and_nothing_half(run):
         "calibration.npz",
         "data.json",
         "environment.json",
+        "fingerprints.npz",
         "history.jsonl",
         "insides.npz",
         "looks.npz",
         "network.json",
         "pictures.npz",
+        "predictions.csv",
         "predictions.npz",
         "recipe.toml",
         "report.html",
@@ -102,6 +105,16 @@ def test_an_evaluation_is_shown_in_two_lines_at_most(run):
     for found in (run.evaluation, fv.evaluate(run)):
         assert "accuracy 100.0 % (95 % interval 75.8 to 100.0 %), n = 12, 2 classes: across, down" in repr(found)
         assert len(repr(found)) < 160
+
+
+def test_the_answers_to_the_test_part_are_a_table_too(run):
+    with (run.path / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    found = run.evaluation
+    assert [row["image"] for row in rows] == list(found.ids)
+    assert [row["true_class"] for row in rows] == [found.class_names[k] for k in found.labels]
+    assert [row["predicted_class"] for row in rows] == [found.class_names[k] for k in found.predicted]
+    assert [float(row["probability"]) for row in rows] == pytest.approx(found.confidence.tolist(), abs=1e-6)
 
 
 def test_a_run_opened_again_is_the_run_that_was_made(run):
@@ -186,16 +199,15 @@ def test_evaluating_on_the_runs_own_data_asks_only_the_pictures_it_kept_aside(ru
     assert found.accuracy == run.evaluation.accuracy
 
 
-def test_the_runs_own_data_in_another_state_is_told_of(run, stripes_folder, tmp_path):
+def test_the_runs_own_data_in_another_state_is_recognised_image_by_image(run, stripes_folder, tmp_path):
     changed = tmp_path / stripes_folder.name
     shutil.copytree(stripes_folder, changed)
     shutil.copy(changed / "down" / "00.png", changed / "down" / "new.png")
-    told = []
-    workflows.evaluate(run.path, changed, tell=told.append)
-    assert told == [
-        f"{stripes_folder.name} has most of the files that {run.path} was tested on, by name, and is not what it was: if it "
-        "is the run's own data, changed or labelled anew, most of it was learned from, and these numbers flatter it"
-    ]
+    found = workflows.evaluate(run.path, changed)
+    trained = run.result["n_train"] + run.result["n_val"]
+    original = dict(zip(found.ids, found.copy_of, strict=True))
+    assert found.trained_on.sum() == trained + (original["down/new.png"] == "down/00.png")
+    assert found.used_test
 
 
 def test_a_run_with_groups_knows_its_own_data(stripes_folder, tmp_path):

@@ -59,10 +59,11 @@ def evaluate(
     table(("class", "precision", "recall (95 % interval)", "F1", "images"), rows, spare=("F1", "images", "precision"))
     if data is not None:
         say_problems([(p.file, p.reason) for p in found.problems], found.files_found)
-    if found.test_opened > 1:
+    if found.used_test and found.test_opened > 1:
+        times = "twice" if found.test_opened == 2 else f"{found.test_opened:,} times"
         say(
-            f"the run's test part has been opened {found.test_opened:,} times: what is chosen by it makes its number "
-            "say less about new pictures"
+            f"You have now looked at the test set {times}. If you use it to choose between models, its accuracy becomes too "
+            "optimistic."
         )
 
 

@@ -66,7 +66,7 @@ class Fingerprints:
     @property
     def side(self) -> int:
         """Side of the grey versions, in pixels."""
-        return self.greys.shape[1]
+        return int(self.greys.shape[1])
 
     @property
     def has_greys(self) -> bool:
@@ -82,7 +82,7 @@ class Fingerprints:
         """What a file keeps of them: digests, and the grey versions as one JPEG."""
         mosaic = _mosaic(self.greys) if self.has_greys and len(self) else np.zeros(0, np.uint8)
         return {
-            "files": self.files, "pixels": self.pixels, "large": self.large, "side": np.int64(self.side), "mosaic": mosaic
+            "files": self.files, "pixels": self.pixels, "large": self.large, "side": np.array(self.side), "mosaic": mosaic
         }  # fmt: skip
 
     @classmethod
@@ -165,7 +165,7 @@ def _near(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], tick: Tick) -> Row
             for i, j, variant in some.tolist()
         ]
 
-    return pairs[confirmed(pairs, judge, tick), :2]
+    return np.asarray(pairs[confirmed(pairs, judge, tick), :2], np.int64)
 
 
 def _equal(known: Eights, asked: Eights) -> Rows:
@@ -173,12 +173,13 @@ def _equal(known: Eights, asked: Eights) -> Rows:
     if not len(known):
         return np.full(len(asked), -1)
     order = np.argsort(known, kind="stable")
-    where = order[np.minimum(np.searchsorted(known[order], asked), len(known) - 1)]
-    return np.where((known[where] == asked) & (asked != 0), where, -1)
+    where: Rows = order[np.minimum(np.searchsorted(known[order], asked), len(known) - 1)]
+    where[(known[where] != asked) | (asked == 0)] = -1
+    return where
 
 
 def _first(a: Rows, b: Rows) -> Rows:
-    return np.minimum(a.astype(np.uint64), b.astype(np.uint64)).astype(np.int64)  # -1 is the largest
+    return np.asarray(np.minimum(a.astype(np.uint64), b.astype(np.uint64)), np.int64)  # -1 is the largest
 
 
 def eight(data: Any) -> int:

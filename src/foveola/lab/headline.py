@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from foveola.errors import count
 from foveola.learning.metrics import standing, unequal
 from foveola.types import Interval
 
@@ -41,6 +42,20 @@ def balanced(r: Mapping[str, Any]) -> str:
         f"balanced accuracy {_percent(r['balanced_accuracy'])} (the mean recall of the classes), macro F1 "
         f"{r['macro_f1']:.3f}: these count each class the same, however few images it has"
     )
+
+
+def trained_on(r: Mapping[str, Any]) -> str:
+    """How many of the images were trained on, and the accuracy without them, in one line; "" where none is known to be."""
+    n, rest = r.get("n_trained_on"), r.get("without_trained_on")
+    if not n:
+        return ""
+    if rest is None:
+        which = "this image, or a near-copy of it, was" if n == 1 else f"all {n:,} images, or near-copies of them, were"
+        return f"{which} trained on: this accuracy says nothing about new images"
+    these = f"{n:,} of these {count(r['n_test'], 'image')}"
+    if n == 1:
+        return f"{these}, or a near-copy of it, was trained on; without it: {headline(rest)}"
+    return f"{these}, or near-copies of them, were trained on; without them: {headline(rest)}"
 
 
 def _percent(share: float) -> str:

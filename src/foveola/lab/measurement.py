@@ -7,12 +7,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from foveola.data.dataset import Dataset, Problem
+from foveola.data.dataset import Dataset, Problem, printable
 from foveola.lab.calibration import Calibration
 from foveola.lab.card import DataCard
 from foveola.lab.confidence import Confidence
 from foveola.lab.run_files import numbers_of
 from foveola.lab.runs import Run
+from foveola.lab.seen_images import Seen
 from foveola.learning.metrics import Evaluation
 
 
@@ -22,7 +23,9 @@ class Measurement(Evaluation):
 
     run: the run's folder; data: the data set's name; files_found, files_used, files_ignored and problems: how the files of
     that data set add up; calibration: the run's held-out answers, None for a run from before they were kept; test_opened:
-    how often the run's test part has been opened by now; notes: what a reader of the numbers must know.
+    how often the run's test part has been opened by now; used_test: whether this measurement used it; copy_of: for each image
+    that was trained on (`trained_on`) the name of the training image that it is or nearly is, "" for the others and where it
+    is not known; notes: what a reader of the numbers must know.
 
         found = fv.evaluate("latest", "other-photos")
         found.accuracy, found.interval, found.per_class
@@ -36,11 +39,22 @@ class Measurement(Evaluation):
     problems: tuple[Problem, ...] = ()
     calibration: Calibration | None = None
     test_opened: int = 1
+    used_test: bool = True
+    copy_of: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, run: Run, answers: Evaluation, data: Dataset | DataCard, notes: Sequence[str]) -> Measurement:
+    def of(
+        cls,
+        run: Run,
+        answers: Evaluation,
+        data: Dataset | DataCard,
+        notes: Sequence[str],
+        used_test: bool = True,
+        seen: Seen | None = None,
+    ) -> Measurement:
         """The measurement that these answers of a run to this data make."""
+        copies = seen.of_training if seen else ("",) * len(answers)
         return cls(
             **{field.name: getattr(answers, field.name) for field in fields(answers)},
             run=run.path,
@@ -51,6 +65,8 @@ class Measurement(Evaluation):
             problems=data.problems,
             calibration=run.calibration,
             test_opened=run.test_opened,
+            used_test=used_test,
+            copy_of=copies,
             notes=tuple(notes),
         )
 
@@ -62,7 +78,15 @@ class Measurement(Evaluation):
             "n_test": len(self),
             **numbers_of(self),
             **Confidence(self, self.calibration).numbers(),
+            "trained_on": [
+                {"file": printable(name), "copy_of": printable(original)}
+                for name, original, known in zip(self.ids, self.copy_of, self.trained_on, strict=True)
+                if known
+            ]
+            if self.trained_on is not None
+            else None,
             "test_opened": self.test_opened,
+            "used_test": self.used_test,
             "notes": list(self.notes),
             "files_found": self.files_found,
             "files_used": self.files_used,

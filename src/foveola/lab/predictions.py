@@ -133,7 +133,7 @@ class Predictions(Sequence[Prediction]):
         Cells that a spreadsheet would run as a formula (they begin with = + - @, tab or return) get a leading '.
         """
         out = io.StringIO(newline="")
-        csv.writer(out).writerows([_cell(value) for value in row] for row in self._table())
+        csv.writer(out).writerows([csv_cell(value) for value in row] for row in self._table())
         write_atomic(Path(path), out.getvalue(), overwrite=overwrite)
         return Path(path)
 
@@ -171,7 +171,7 @@ def _shown(text: str) -> str:
     return html.escape(printable(text))
 
 
-def _cell(value: Any) -> str:
+def csv_cell(value: Any) -> str:
     """A cell of a CSV file: six decimals, nothing for what is not known, text that no spreadsheet runs."""
     if value is None:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import printable
+from foveola.lab.predictions import csv_cell
 from foveola.learning.metrics import Evaluation
 from foveola.models.table import Summary
 from foveola.store import write_atomic
@@ -35,6 +37,17 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
     write_atomic(path, buffer.getvalue())
 
 
+def write_table(path: Path, evaluation: Evaluation) -> None:
+    """Write the answers as CSV: image, true class, predicted class and its probability, one row an image."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(["image", "true_class", "predicted_class", "probability"])
+    names = [csv_cell(name) for name in evaluation.class_names]
+    answers = zip(evaluation.ids, evaluation.labels, evaluation.predicted, evaluation.confidence, strict=True)
+    writer.writerows([csv_cell(name), names[true], names[said], csv_cell(float(p))] for name, true, said, p in answers)
+    write_atomic(path, out.getvalue())
+
+
 def write_network(path: Path, network: Summary) -> None:
     """Keep the network's table."""
     rows = [[row.name, row.kind, list(row.shape), row.parameters] for row in network.rows]
@@ -43,6 +56,15 @@ def write_network(path: Path, network: Summary) -> None:
 
 def numbers_of(evaluation: Evaluation) -> dict[str, Any]:
     """The numbers of an evaluation under the names that every JSON output uses."""
+    trained_on, rest = evaluation.trained_on, evaluation.without_trained_on
+    return {
+        **_numbers(evaluation),
+        "n_trained_on": None if trained_on is None else int(trained_on.sum()),
+        "without_trained_on": None if rest is None else {"n_test": len(rest), **_numbers(rest)},
+    }
+
+
+def _numbers(evaluation: Evaluation) -> dict[str, Any]:
     low, high, _ = evaluation.interval
     return {
         "test_accuracy": evaluation.accuracy,

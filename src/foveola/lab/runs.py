@@ -5,6 +5,8 @@
     network.json         its layers               predictions.npz      logits and labels of the test part
     environment.json     machine and versions     pictures.npz         what the report shows (and looks.npz, insides.npz)
     calibration.npz      held-out logits          test_opened_again.jsonl  one line an opening after the first
+    fingerprints.npz     digests and small grey    predictions.csv      the test part's answers as a table
+                         versions of the images
     report.html          the page                 result.json          the numbers; written last
 
 A folder without result.json is an unfinished run.
@@ -41,6 +43,8 @@ from foveola.lab.preprocessing import Preprocessing
 from foveola.lab.recipe import Recipe, compose, read_tables
 from foveola.lab.run_files import require_answers
 from foveola.lab.run_folders import find_run, read_result
+from foveola.lab.seen_images import NAME as FINGERPRINTS
+from foveola.lab.seen_images import SeenImages
 from foveola.learning.metrics import Evaluation
 from foveola.learning.rows import EpochRow, HeadRow
 from foveola.models.table import Row, Summary
@@ -138,7 +142,9 @@ class Run:
             require_answers(logits, labels, len(names))
             if len(ids) != len(labels):
                 raise ValueError(f"{len(ids)} ids and {len(labels)} labels")
-            return Evaluation(logits, labels, ids, names, "test", temperature)
+            leaked = set(self.card.leaked)
+            trained_on = np.array([name in leaked for name in ids], bool)
+            return Evaluation(logits, labels, ids, names, "test", temperature, trained_on)
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -149,6 +155,12 @@ class Run:
             if found is not None:
                 require_answers(found.logits, found.labels, len(names))
             return found
+
+    @cached_property
+    def seen_images(self) -> SeenImages | None:
+        """The fingerprints of the run's images; None for a run from before they were kept."""
+        with self._reading(FINGERPRINTS) as path:
+            return SeenImages.load(path)
 
     @cached_property
     def pictures(self) -> Pictures:

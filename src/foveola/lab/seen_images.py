@@ -1,4 +1,4 @@
-"""The images of a run, remembered by their fingerprints: which images of other data are copies of images it was trained on."""
+"""The images of a run, remembered by their fingerprints, and which images of other data are copies of them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import PARTS
+from foveola.data.prepare import Prepared
 from foveola.data.split import Split
-from foveola.findings.fingerprints import Fingerprints, copies_of
+from foveola.findings.fingerprints import Fingerprints, copies_of, fingerprints
+from foveola.findings.twins import twin_units
 from foveola.store import write_atomic
 from foveola.types import Rows, Tick, no_tick
 
@@ -39,6 +41,11 @@ class Seen:
         return np.asarray((self.parts == 0) | (self.parts == 1), np.bool_)
 
     @property
+    def of_training(self) -> tuple[str, ...]:
+        """The names, those of the test set left out."""
+        return tuple(name if part in (0, 1) else "" for name, part in zip(self.names, self.parts.tolist(), strict=True))
+
+    @property
     def tested_on(self) -> NDArray[np.bool_]:
         """bool (n,): whether it is in the test set."""
         return np.equal(self.parts, 2)
@@ -54,9 +61,20 @@ class SeenImages:
 
     def among(self, asked: Fingerprints, *, tick: Tick = no_tick) -> Seen:
         """Which of the images asked about are copies of these. Their grey versions must have this side."""
-        found = copies_of(self.prints, asked, tick=tick)
+        return self._seen(copies_of(self.prints, asked, tick=tick))
+
+    def in_data(self, prepared: Prepared, rows: Rows, *, tick: Tick = no_tick) -> Seen:
+        """Which of some images of prepared data (before any filter) are copies of these, or made of such by their names."""
+        found = copies_of(self.prints, fingerprints(prepared, rows, self.prints.side, tick=tick), tick=tick)
+        families = twin_units(prepared.dataset)[rows]
+        first = np.full(len(prepared.dataset), len(self.ids))
+        np.minimum.at(first, families[found >= 0], found[found >= 0])
+        found = np.where(found < 0, first[families], found)
+        return self._seen(np.where(found < len(self.ids), found, -1))
+
+    def _seen(self, found: Rows) -> Seen:
         names = tuple(self.ids[i] if i >= 0 else "" for i in found.tolist())
-        return Seen(names, np.where(found >= 0, self.parts[found], -1) if len(self.ids) else np.full(len(found), -1))
+        return Seen(names, np.append(self.parts, -1)[found])  # -1 is the last
 
     @classmethod
     def load(cls, path: Path) -> SeenImages | None:

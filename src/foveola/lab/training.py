@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,9 @@ from foveola.lab.inference import save_network
 from foveola.lab.insides import look_inside
 from foveola.lab.looks import look_at
 from foveola.lab.recipe import Recipe, compose, merge
-from foveola.lab.run_files import write_evaluation, write_network
+from foveola.lab.run_files import write_evaluation, write_network, write_table
+from foveola.lab.seen_images import NAME as FINGERPRINTS
+from foveola.lab.seen_images import keep as keep_seen
 from foveola.lab.shown import WORST, grid_rows
 from foveola.learning.device import choose_device, choose_precision
 from foveola.learning.fit import fit, takes_from
@@ -70,6 +72,7 @@ class Session:
     findings: tuple[Finding, ...] = ()
     deadline: Deadline | None = None
     numbered: bool = False
+    fingerprints: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         fit_spec = self.recipe.fit
@@ -199,6 +202,7 @@ class Session:
         evaluation = Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", temperature)
         save_network(self.folder / "weights.safetensors", self.model, self.recipe, dataset.class_names, temperature)
         write_evaluation(self.folder / "predictions.npz", evaluation)
+        write_table(self.folder / "predictions.csv", evaluation)
         shown = np.concatenate([grid_rows(len(evaluation)), evaluation.worst(WORST)])
         with refusals_named(self.folder / "pictures.npz", 0):
             keep_pictures(self.prepared, self.split, shown).save(self.folder / "pictures.npz")
@@ -216,6 +220,8 @@ class Session:
         """Write what is known before the first step: recipe, data, network, environment."""
         write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
         write_atomic(self.folder / "data.json", make_card(self.prepared, self.split, self.findings).to_json())
+        if self.fingerprints:
+            keep_seen(self.folder / FINGERPRINTS, self.fingerprints, self.prepared.dataset.ids, self.split)
         write_network(self.folder / "network.json", summary(self.model, self.prepared.size))
         write_atomic(
             self.folder / "environment.json",

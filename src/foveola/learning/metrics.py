@@ -47,7 +47,8 @@ class Evaluation:
     """The answers of a network to one part of the data.
 
     logits: float32 (n, K); labels: int64 (n,); ids: n names; class_names: K; part: which part was asked; temperature: what
-    logits are divided by before they become probabilities (see `calibration.fit_temperature`).
+    logits are divided by before they become probabilities (see `calibration.fit_temperature`); trained_on: bool (n,),
+    whether an image, or a near-copy of it, was trained on (it is in the training or the validation set), None if unknown.
     """
 
     logits: NDArray[np.float32]
@@ -56,6 +57,7 @@ class Evaluation:
     class_names: tuple[str, ...]
     part: Part
     temperature: float = 1.0
+    trained_on: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -154,6 +156,15 @@ class Evaluation:
             low, high, _ = wilson(int(hits[k]), n) if n else (0.0, 1.0, 0.95)
             out.append(ClassNumbers(name, float(precision[k]), float(recall[k]), float(f1[k]), n, low, high))
         return tuple(out)
+
+    @property
+    def without_trained_on(self) -> Evaluation | None:
+        """The same without the images that were trained on; None where there are none of these, or no others."""
+        if self.trained_on is None or not self.trained_on.any() or self.trained_on.all():
+            return None
+        rows = np.flatnonzero(~self.trained_on)
+        ids = tuple(self.ids[i] for i in rows)
+        return Evaluation(self.logits[rows], self.labels[rows], ids, self.class_names, self.part, self.temperature)
 
     def worst(self, most: int) -> Rows:
         """The wrong answers that were given with the least probability for the true class, worst first: int64 (m,)."""

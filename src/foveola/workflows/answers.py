@@ -9,20 +9,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveola.errors import DamagedRunError, ResourceError, UsageError
+from foveola.errors import DamagedRunError, ResourceError, UsageError, count
 from foveola.jupyter import shown_in_notebooks
 from foveola.learning.threads import adapting
-from foveola.types import Tell, Tick, no_tick
+from foveola.types import Rows, Tell, Tick, no_tick
 from foveola.workflows.material import Data, open_as
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from foveola.data.dataset import Dataset
+    from foveola.data.prepare import Prepared
     from foveola.lab.card import DataCard
     from foveola.lab.inputs import Inputs
     from foveola.lab.measurement import Measurement
     from foveola.lab.predictions import Predictions
     from foveola.lab.runs import Run
+    from foveola.lab.seen_images import Seen
     from foveola.learning.metrics import Evaluation
+
+
+NO_FINGERPRINTS = (
+    "this run was made before fingerprints of its images were kept, so foveola can't tell whether it was trained on any of "
+    "these images: train again to have them"
+)
 
 
 def warn(line: str) -> None:
@@ -89,8 +99,10 @@ def evaluate(
 
     Of data with parts of its own only the test part is asked; of the very data that the run was trained on, only the
     pictures that it kept aside. These are then counted as opened once more, and the report says so; where they can't be
-    counted, because the run's folder can't be written, `tell` hears of it (a Python warning, if none is given). It also hears
-    of data that seems to be the run's own and has changed since: some of its pictures were learned from.
+    counted, because the run's folder can't be written, `tell` hears of it (a Python warning, if none is given).
+
+    Images of other data that the run was trained on, or near-copies of such, are recognised whatever their names, formats and
+    sizes: `trained_on` marks them, and `without_trained_on` is the evaluation without them.
 
     settings: how to read `data`, such as {"data.labels": "table.csv"}.
 
@@ -104,19 +116,23 @@ def evaluate(
     about: Dataset | DataCard
     if data is None:
         _require_no_settings(settings)
-        open_test_part(opened, "evaluate", notes.append)
-        found, about = opened.evaluation, opened.card
+        found, about, seen, used_test = opened.evaluation, opened.card, None, True
     else:
-        found, about = _answers_to(opened, data, settings, notes.append, tick)
+        found, about, seen = _answers_to(opened, data, settings, notes.append, tick)
+        used_test = about.fingerprint == opened.card.fingerprint or _holds_test_part(opened, seen)
+    if used_test:
+        open_test_part(opened, "evaluate", notes.append)
     for line in notes:
         tell(line)
-    return Measurement.of(opened, found, about, notes)
+    return Measurement.of(opened, found, about, notes, used_test, seen)
 
 
 def _answers_to(
     run: Run, data: Data, settings: Mapping[str, object] | None, tell: Tell, tick: Tick
-) -> tuple[Evaluation, Dataset]:
-    """The run's answers to other data, or to the pictures of its own data that it kept aside; and that data."""
+) -> tuple[Evaluation, Dataset, Seen | None]:
+    """The run's answers to other data, or to the images of its own data that it kept aside; that data; which it has seen."""
+    import numpy as np
+
     from foveola.data.filtered import filtered
     from foveola.data.prepare import prepare
     from foveola.lab.inference import load_network, logits, match_classes
@@ -125,21 +141,40 @@ def _answers_to(
     network = load_network(run.path)
     dataset = as_trained(run, open_as(data, settings, tick))
     match_classes(dataset, network.class_names)  # strangers are refused before minutes of decoding
-    prepared = filtered(prepare(dataset, network.size, network.resize, tick=tick), network.chain, tick=tick)
+    prepared = prepare(dataset, network.size, network.resize, tick=tick)
     labels = match_classes(prepared.dataset, network.class_names)
     rows = unseen(run, prepared.dataset)
     ids = tuple(prepared.dataset.ids[i] for i in rows)
     if prepared.dataset.fingerprint == run.card.fingerprint:
-        open_test_part(run, "evaluate", tell)
-    elif _seems_its_own(run, prepared.dataset):
+        seen, leaked = None, set(run.card.leaked)
+        trained_on: NDArray[np.bool_] | None = np.array([name in leaked for name in ids], bool)
+    else:
+        seen = _seen_in(run, prepared, rows, tell, tick)
+        trained_on = None if seen is None else seen.trained_on
+    answers = logits(network, filtered(prepared, network.chain, tick=tick).pixels[rows])
+    found = Evaluation(answers, labels[rows], ids, network.class_names, "test", network.temperature, trained_on)
+    return found, prepared.dataset, seen
+
+
+def _seen_in(run: Run, prepared: Prepared, rows: Rows, tell: Tell, tick: Tick) -> Seen | None:
+    """Which images of other data the run has seen; None where it keeps no fingerprints, which `tell` hears."""
+    if run.seen_images is None:
+        tell(NO_FINGERPRINTS)
+        return None
+    if not run.seen_images.prints.has_greys and run.seen_images.prints.large.any():
         tell(
-            f"{prepared.dataset.name} has most of the files that {run.path} was tested on, by name, and is not what it "
-            "was: if it is the run's own data, changed or labelled anew, most of it was learned from, and these numbers "
-            "flatter it"
+            f"the run has {count(len(run.seen_images.ids), 'image')}, too many to keep more than digests of: only files and "
+            "pixels that are exactly equal are recognised, not near-copies"
         )
-    answers = logits(network, prepared.pixels[rows])
-    found = Evaluation(answers, labels[rows], ids, network.class_names, "test", network.temperature)
-    return found, prepared.dataset
+    return run.seen_images.in_data(prepared, rows, tick=tick)
+
+
+def _holds_test_part(run: Run, seen: Seen | None) -> bool:
+    """Whether data holds at least half of the run's test images, so that measuring on it uses the test set."""
+    if seen is None:
+        return False
+    found = {name for name, tested in zip(seen.names, seen.tested_on, strict=True) if tested}
+    return 2 * len(found) >= len(run.evaluation)
 
 
 def _require_no_settings(settings: Mapping[str, object] | None) -> None:
@@ -216,22 +251,13 @@ def unseen(run: Run, dataset: Dataset) -> Any:
     return given if len(given) else np.arange(len(dataset))
 
 
-def _seems_its_own(run: Run, dataset: Dataset) -> bool:
-    """Whether other data, of which all is asked, has the name of the run's own and of its files."""
-    from foveola.data.sources import Arrays
-
-    if isinstance(dataset.source, Arrays) or (dataset.parts is not None and (dataset.parts == 2).any()):
-        return False  # arrays number their pictures, all alike; a test part of the data's own was not learned from
-    known = set(dataset.ids).intersection(run.evaluation.ids)
-    return dataset.name == run.card.name and 2 * len(known) >= len(run.evaluation)
-
-
 def headline(numbers: Mapping[str, Any]) -> tuple[str, ...]:
-    """The main numbers of a result in lines: the accuracy, and for unequal classes the balanced accuracy."""
-    from foveola.lab.headline import balanced
+    """The main numbers of a result in lines: the accuracy, the same without images that were trained on, and for unequal
+    classes the balanced accuracy."""
+    from foveola.lab.headline import balanced, trained_on
     from foveola.lab.headline import headline as line
 
-    return tuple(filter(None, (line(numbers), balanced(numbers))))
+    return tuple(filter(None, (line(numbers), trained_on(numbers), balanced(numbers))))
 
 
 def report(run: str | os.PathLike[str]) -> Path:

@@ -16,6 +16,8 @@ from foveola.types import Size, Tick
 from foveola.workflows.material import Data, leave_out, open_data, printable, require_plain, suggest_size
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from foveola.data.dataset import Dataset
     from foveola.data.prepare import Prepared
     from foveola.data.split import Split
@@ -79,12 +81,12 @@ def plan_run(
         dataset = open_data(early, tick) if data is None or isinstance(data, str | os.PathLike) else data
     if not early.data.source:
         require_plain(early.data, dataset.name)
-    prepared, split, findings = _prepare(leave_out(dataset, early), early, seed, tick)
+    prepared, split, findings, prints = _prepare(leave_out(dataset, early), early, seed, tick)
     tables = merge(tables, {"data.source": source and printable(source)})
     done, remarks = _complete(tables, prepared, split, seed, clock)
     fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
     folder = Path(out) if out is not None else run_folder(Path(runs), prepared.dataset.name, done, fingerprint, seed)
-    return Session(prepared, split, done, seed, folder, tick, remarks, findings, clock.deadline, numbered=out is None)
+    return Session(prepared, split, done, seed, folder, tick, remarks, findings, clock.deadline, out is None, prints)
 
 
 def _require_source(source: str, recipe: Path) -> None:
@@ -115,14 +117,17 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _prepare(dataset: Dataset, recipe: Recipe, seed: int, tick: Tick) -> tuple[Prepared, Split, tuple[Finding, ...]]:
-    """Decode, find copies and twins, split so that they stay together; what was found wrong on the way."""
+def _prepare(
+    dataset: Dataset, recipe: Recipe, seed: int, tick: Tick
+) -> tuple[Prepared, Split, tuple[Finding, ...], Mapping[str, NDArray[Any]]]:
+    """Decode, find copies and twins, split so that they stay together; what was found wrong on the way, and fingerprints."""
     from foveola.data.filtered import filtered
     from foveola.data.prepare import prepare
     from foveola.data.split import split
     from foveola.filters.chain import Chain
     from foveola.findings.collect import quick_findings, relate
     from foveola.findings.finding import in_order
+    from foveola.findings.fingerprints import kept_fingerprints
 
     given = recipe.data.size
     size = Size.parse(given) if given != "auto" else suggest_size(dataset, recipe.model.name)
@@ -130,7 +135,8 @@ def _prepare(dataset: Dataset, recipe: Recipe, seed: int, tick: Tick) -> tuple[P
     relations = relate(prepared, tick=tick)  # of the pictures themselves, before any filter
     findings = in_order(quick_findings(prepared, relations))
     parts = split(prepared.dataset, prepared.content, recipe.split, seed, related=relations.units)
-    return filtered(prepared, Chain.parse(recipe.data.chain), tick=tick), parts, findings
+    prints = kept_fingerprints(prepared, tick=tick)
+    return filtered(prepared, Chain.parse(recipe.data.chain), tick=tick), parts, findings, prints
 
 
 def _complete(

@@ -1,0 +1,192 @@
+"""What `evaluate` says of data that the run knows already, and of data that is all new."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import foveola as fv
+from foveola import workflows
+from foveola.errors import DamagedRunError
+from foveola.lab.headline import trained_on
+from foveola.lab.openings import openings
+
+SHORT = {"fit.epochs": 1, "fit.batch_size": 8, "model.name": "fast", "data.size": "32x32"}
+
+
+def silent(_):
+    return None
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory):
+    """A folder of two classes with 20 textured images each, and a run on it."""
+    import cv2
+
+    from foveola.images import encode
+
+    base = tmp_path_factory.mktemp("evaluating")
+
+    def picture(number, side=64):
+        rng = np.random.default_rng([number, 77])
+        image = np.full((side, side, 3), 128, np.float32)
+        for cells, strength in ((4, 50), (10, 40), (24, 25)):
+            coarse = rng.normal(0, strength, (cells, cells, 3)).astype(np.float32)
+            image += cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+        return np.clip(image, 0, 255).astype(np.uint8)
+
+    for k, name in enumerate(("cat", "dog")):
+        (base / "data" / name).mkdir(parents=True)
+        for i in range(20):
+            (base / "data" / name / f"{i}.png").write_bytes(encode(picture(100 * k + i)))
+    run = fv.train(base / "data", settings=SHORT, out=base / "run")
+    return base, run, picture
+
+
+@pytest.fixture
+def run(pairs, tmp_path):
+    """A copy of the run, so that no test counts another's uses of the test set."""
+    return fv.open_run(shutil.copytree(pairs[1].path, tmp_path / "run"))
+
+
+def parts_of(run):
+    seen = run.seen_images
+    return {name: int(part) for name, part in zip(seen.ids, seen.parts, strict=True)}
+
+
+def renamed(folder, target, change=lambda image: image, suffix=".png"):
+    """All images of a folder under other names, changed: the new names by the old ones."""
+    import cv2
+
+    new = {}
+    for k, path in enumerate(sorted(folder.rglob("*.png"))):
+        place = target / path.parent.name / f"IMG_{9000 + k}{suffix}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place), change(cv2.imread(str(path))))
+        new[f"{path.parent.name}/{path.name}"] = f"{place.parent.name}/{place.name}"
+    return new
+
+
+def changes():
+    import cv2
+
+    return {
+        "renamed": (lambda image: image, ".png"),
+        "saved again": (lambda image: image, ".jpg"),
+        "in another format": (lambda image: image, ".bmp"),
+        "resized": (lambda image: cv2.resize(image, (48, 48), interpolation=cv2.INTER_AREA), ".png"),
+        "enlarged": (lambda image: cv2.resize(image, (100, 100), interpolation=cv2.INTER_CUBIC), ".jpg"),
+        "mirrored": (lambda image: image[:, ::-1], ".jpg"),
+    }
+
+
+@pytest.mark.parametrize("change", ["renamed", "saved again", "in another format", "resized", "enlarged", "mirrored"])
+def test_copies_of_the_training_images_are_counted_and_left_out(pairs, run, tmp_path, change):
+    new = renamed(pairs[0] / "data", tmp_path / "other", *changes()[change])
+    found = workflows.evaluate(run, tmp_path / "other", tell=silent)
+    parts = parts_of(run)
+    expected = {new[name] for name, part in parts.items() if part in (0, 1)}
+    assert {name for name, known in zip(found.ids, found.trained_on, strict=True) if known} == expected
+    assert set(found.without_trained_on.ids) == {new[name] for name, part in parts.items() if part == 2}
+    originals = {new[name]: name for name in parts}
+    assert all(copy in ("", originals[name]) for copy, name in zip(found.copy_of, found.ids, strict=True))
+
+
+def test_strangers_are_not_taken_for_training_images(pairs, run, plant, tmp_path):
+    strangers = {
+        f"{name}/{i}.png": pairs[2](5000 + 100 * k + i) for k, name in enumerate(("cat", "dog")) for i in range(20)
+    }
+    found = workflows.evaluate(run, plant(tmp_path / "field", strangers), tell=silent)
+    assert not found.trained_on.any()
+    assert found.without_trained_on is None
+    assert set(found.copy_of) == {""}
+
+
+def test_measuring_on_strangers_does_not_use_the_test_set(pairs, run, plant, tmp_path):
+    strangers = {
+        f"{name}/{i}.png": pairs[2](6000 + 100 * k + i) for k, name in enumerate(("cat", "dog")) for i in range(5)
+    }
+    found = workflows.evaluate(run, plant(tmp_path / "field", strangers), tell=silent)
+    assert (found.used_test, openings(run.path)) == (False, 1)
+
+
+def test_measuring_on_a_renamed_copy_of_the_test_set_uses_it(pairs, run, tmp_path):
+    renamed(pairs[0] / "data", tmp_path / "other")
+    found = workflows.evaluate(run, tmp_path / "other", tell=silent)
+    assert (found.used_test, openings(run.path)) == (True, 2)
+
+
+def test_a_run_without_fingerprints_says_so_in_one_note(pairs, run, tmp_path):
+    (run.path / "fingerprints.npz").unlink()
+    renamed(pairs[0] / "data", tmp_path / "other")
+    notes = []
+    found = workflows.evaluate(run, tmp_path / "other", tell=notes.append)
+    assert found.trained_on is None
+    assert notes == [
+        "this run was made before fingerprints of its images were kept, so foveola can't tell whether it was trained on any "
+        "of these images: train again to have them"
+    ]
+    assert found.to_json()["n_trained_on"] is None
+
+
+def test_damaged_fingerprints_are_refused(pairs, run, tmp_path):
+    file = run.path / "fingerprints.npz"
+    file.write_bytes(file.read_bytes()[:200])
+    renamed(pairs[0] / "data", tmp_path / "other")
+    with pytest.raises(DamagedRunError, match=r"its fingerprints\.npz can't be read; train again"):
+        workflows.evaluate(run, tmp_path / "other", tell=silent)
+
+
+def test_the_json_of_a_leaky_data_set(pairs, run, tmp_path):
+    new = renamed(pairs[0] / "data", tmp_path / "other", *changes()["saved again"])
+    found = workflows.evaluate(run, tmp_path / "other", tell=silent)
+    numbers = json.loads(json.dumps(found.to_json()))
+    n = sum(part in (0, 1) for part in parts_of(run).values())
+    assert (numbers["n_trained_on"], numbers["without_trained_on"]["n_test"]) == (n, 40 - n)
+    assert numbers["without_trained_on"]["test_accuracy"] == found.without_trained_on.accuracy
+    assert len(numbers["trained_on"]) == n
+    assert all(new[line["copy_of"]] == line["file"] for line in numbers["trained_on"])
+
+
+def test_what_is_made_of_a_training_image_by_its_name_counts_too(pairs, run, plant, tmp_path):
+    parts = parts_of(run)
+    trained = next(name for name, part in parts.items() if part == 0)
+    original = (pairs[0] / "data" / trained).read_bytes()
+    files = {
+        "cat/1.png": original,
+        "cat/1_mask.png": pairs[2](7001),
+        "dog/2.png": pairs[2](7002),
+        "dog/3.png": pairs[2](7003),
+    }
+    found = workflows.evaluate(run, plant(tmp_path / "field", files), tell=silent)
+    assert dict(zip(found.ids, found.copy_of, strict=True)) == {
+        "cat/1.png": trained, "cat/1_mask.png": trained, "dog/2.png": "", "dog/3.png": ""
+    }  # fmt: skip
+
+
+def numbers(n, rest=None, n_test=120):
+    return {"n_test": n_test, "n_trained_on": n, "without_trained_on": rest}
+
+
+REST = {
+    "n_test": 24, "test_accuracy": 22 / 24, "test_accuracy_low": 0.7415, "test_accuracy_high": 0.9768,
+    "per_class": [{"name": "cat", "support": 12}, {"name": "dog", "support": 12}],
+}  # fmt: skip
+
+
+def test_the_line_about_images_that_were_trained_on():
+    assert trained_on(numbers(96, REST)) == (
+        "96 of these 120 images, or near-copies of them, were trained on; without them: test accuracy 91.7 % (95 % interval "
+        "74.2 to 97.7 %, n = 24); always answering 'cat' would give 50.0 %"
+    )
+    assert trained_on(numbers(1, {**REST, "n_test": 24}, 25)).startswith(
+        "1 of these 25 images, or a near-copy of it, was trained on; without it: test accuracy 91.7 %"
+    )
+    assert trained_on(numbers(120)) == (
+        "all 120 images, or near-copies of them, were trained on: this accuracy says nothing about new images"
+    )
+    assert trained_on(numbers(1, None, 1)) == (
+        "this image, or a near-copy of it, was trained on: this accuracy says nothing about new images"
+    )
+    assert trained_on(numbers(0)) == trained_on(numbers(None)) == ""
