@@ -38,7 +38,8 @@ NO_FINGERPRINTS = (
 def warn(line: str) -> None:
     """A Python warning at the caller's line: the `Tell` of a verb that is called without one."""
     level, frame = 1, inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "foveola":
+    ours = ("foveola", "contextlib")  # a verb may be wrapped in a context manager
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ours:
         level, frame = level + 1, frame.f_back
     warnings.warn(line, stacklevel=level)
 
