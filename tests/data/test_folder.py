@@ -1,5 +1,6 @@
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,11 @@ def test_a_folder_becomes_a_data_set(two_classes, noise):
     assert dataset.counts().tolist() == [2, 2]
     assert (dataset.parts, dataset.groups, dataset.problems, dataset.files_found) == (None, None, (), 4)
     assert np.array_equal(dataset.read(2), noise(2))
+
+
+def test_the_folder_above_has_a_name(two_classes, monkeypatch):
+    monkeypatch.chdir(two_classes() / "cats")
+    assert open_folder(Path("..")).name == "pets"
 
 
 def test_the_fingerprint_does_not_know_place_name_or_date(two_classes, tmp_path, age):

@@ -155,3 +155,30 @@ def test_names_that_differ_in_case_only_stay_apart_and_are_said(tmp_path, plant)
     assert by_folders(root).class_names == ("Cat", "cat", "dog")
     assert clashing_case(("Cat", "cat", "dog")) == ("class names that differ in case only stay apart: cat",)
     assert clashing_case(("cat", "dog")) == ()
+
+
+COMPOSED, DECOMPOSED = "p\xe8che", "pe\u0300che"
+ONE_CLASS = r"the folders 'pe\u0300che' and 'p\xe8che' differ in code points only and are one class: " + COMPOSED
+
+
+def test_a_class_of_a_mac_is_the_class_of_the_same_letters_in_another_part(tmp_path, plant):
+    files = {f"train/{name}/{k}.png": b"" for name in (COMPOSED, "pomme") for k in range(2)}
+    files |= {f"test/{name}/{k}.png": b"" for name in (DECOMPOSED, "pomme") for k in range(2)}
+    root = plant(tmp_path / "fruits", files)
+    found = by_folders(root)
+    assert found.class_names == ("pomme", COMPOSED)
+    assert labelled(root)[f"test/{DECOMPOSED}/0.png"] == (COMPOSED, "test")
+    assert ONE_CLASS in found.notes
+
+
+def test_two_folders_of_the_same_letters_are_one_class_and_are_noted(tmp_path, plant):
+    root = plant(tmp_path / "fruits", {f"{name}/1.png": b"" for name in (COMPOSED, DECOMPOSED, "pomme")})
+    found = by_folders(root)
+    assert found.class_names == ("pomme", COMPOSED)
+    assert [found.names.count(name) for name in found.class_names] == [1, 2]
+    assert found.notes == (ONE_CLASS,)
+
+
+def test_a_pattern_reads_the_letters_of_a_class(tmp_path, plant):
+    root = plant(tmp_path / "d", {f"{COMPOSED}_1.png": b"", f"{DECOMPOSED}_2.png": b"", "pomme_1.png": b""})
+    assert by_pattern(list_folder(root), r"(.+)_\d").class_names == ("pomme", COMPOSED)

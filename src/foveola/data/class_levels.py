@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from foveola.data.dataset import Part, natural_key
+from foveola.data.dataset import Part, letters, natural_key
 from foveola.data.folder_names import is_companion, is_passage, part_of
 from foveola.data.tree import Tree, depth, name_of
 
@@ -50,7 +50,7 @@ def classes_at(tree: Tree, bases: Sequence[Base], level: Level) -> Classes:
     for base in bases:
         start = len(base.folder) + 1 if base.folder else 0
         for folder in tree.below(base.folder):
-            pieces = tuple(folder[start:].split("/")) if folder[start:] else ()
+            pieces = tuple(letters(folder[start:]).split("/")) if folder[start:] else ()
             key = _deepest(pieces) if level == "leaf" else pieces[:steps] if len(pieces) >= steps else ()
             if key:
                 part = part_of(pieces[steps]) if inner and len(pieces) > steps else base.part

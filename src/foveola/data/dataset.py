@@ -158,7 +158,9 @@ def require_classes(name: str, class_names: Sequence[str], labels: Labels, probl
     shown = ", ".join(printable(one) for one in empty[:10]) + (f", and {len(empty) - 10:,} more" if empty[10:] else "")
     which = f"class '{shown}' holds" if len(empty) == 1 else f"{len(empty):,} classes ({shown}) hold"
     names = {one.rpartition("/")[2] for one in empty}
-    reasons = common_reasons([p for p in problems if p.label in empty or not names.isdisjoint(p.file.split("/"))])
+    reasons = common_reasons(
+        [p for p in problems if p.label in empty or not names.isdisjoint(letters(p.file).split("/"))]
+    )
     advice = "add images to it, or remove the class" if len(empty) == 1 else "add images to them, or remove them"
     raise DataError(f"{name}: {which} no usable image: {reasons or advice}")
 

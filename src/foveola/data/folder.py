@@ -132,7 +132,7 @@ def _assemble(listing: Listing, found: Labelling, tick: Tick) -> Dataset:
     refused = {problem.file: problem for problem in unreadable}
     named = set(ids)
     whole = Dataset(
-        name=listing.root.absolute().name or "data",
+        name=Path(os.path.normpath(listing.root.absolute())).name or "data",  # of "..", too
         class_names=found.class_names,
         ids=ids,
         labels=labels,

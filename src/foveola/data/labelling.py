@@ -6,11 +6,11 @@ How folders are read is decided in `layout`; this module applies it to the files
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from foveola.data.dataset import Part, Problem, natural_key, printable
+from foveola.data.dataset import Part, Problem, letters, natural_key, printable
 from foveola.data.layout import Reading, part_folders
 from foveola.data.listing import Listing
 from foveola.data.tree import Tree, parent
@@ -32,7 +32,7 @@ class Labelling:
 
     def add(self, row: int, name: str, part: Part | None = None, group: str | None = None) -> None:
         self.rows.append(row)
-        self.names.append(name)
+        self.names.append(letters(name))
         self.parts.append(part)
         self.groups.append(group)
 
@@ -49,7 +49,22 @@ def by_folder(listing: Listing, reading: Reading) -> Labelling:
             out.ignored += 1
         else:
             out.problems.append(Problem(file, "lies outside the class folders"))
+    out.notes += _spellings(reading)
     return out
+
+
+def _spellings(reading: Reading) -> tuple[str, ...]:
+    """A note for each class whose folders show the same letters and are written with different code points."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for folder, place in reading.places.items():
+        if not place.label.isascii():
+            found[place.label].update(piece for piece in folder.split("/") if letters(piece) == place.label)
+    return tuple(
+        f"the folders {' and '.join(map(ascii, sorted(names)))} differ in code points only and are one class: "
+        f"{printable(label)}"
+        for label, names in found.items()
+        if len(names) > 1
+    )
 
 
 def parts_by_folder(listing: Listing) -> list[Part | None]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foveola.data.dataset import Problem, natural_key, printable
+from foveola.data.dataset import Problem, letters, natural_key, printable
 from foveola.data.file_finder import FileFinder
 from foveola.data.folder_names import part_of
 from foveola.data.labelling import Labelling
@@ -195,7 +195,7 @@ def _read(table: Path, group_column: str | None) -> list[Row]:
         elif part_text and part_of(part_text) is None:
             wrong.append(f"line {line} names the part '{part_text}', which is none of train, val, test")
         else:
-            rows.append(Row(line, value["file"], value["label"], part_text, value.get("group", "")))
+            rows.append(Row(line, value["file"], letters(value["label"]), part_text, value.get("group", "")))
     _refuse(table, wrong)
     return rows
 

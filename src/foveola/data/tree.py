@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
-from foveola.data.dataset import natural_key
+from foveola.data.dataset import letters, natural_key
 
 STRAYS = 20
 """Up to one image in so many may lie directly in a folder that is there to hold folders."""
@@ -92,8 +92,8 @@ def parent(path: str) -> str:
 
 
 def name_of(path: str) -> str:
-    """The last piece of a path."""
-    return path.rpartition("/")[2]
+    """The last piece of a path, by its letters: a class may be written with other code points in another part."""
+    return letters(path.rpartition("/")[2])
 
 
 def depth(path: str) -> int:
