@@ -119,6 +119,25 @@ def test_a_size_that_tells_the_class_is_an_error(tmp_path, plant):
     assert errors[0].message.startswith("the size in pixels of a file alone tells the class of 100.0 %")
 
 
+def smooth_or_rough(number, rough):
+    """Sky or gravel: two things of which one takes many more bytes."""
+    rng = np.random.default_rng([number, rough])
+    cells = 48 if rough else 3
+    image = cv2.resize(
+        rng.normal(128, 50, (cells, cells, 3)).astype(np.float32), (96, 96), interpolation=cv2.INTER_CUBIC
+    )
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("quality", "severity"), [(90, "note"), (30, "error")])
+def test_texture_is_no_error_and_harder_compression_is(tmp_path, plant, encoded, quality, severity):
+    files = {f"sky/{n}.jpg": encoded(smooth_or_rough(n, False), "JPEG", quality=90) for n in range(20)}
+    files |= {f"gravel/{n}.jpg": encoded(smooth_or_rough(n, True), "JPEG", quality=quality) for n in range(20)}
+    found = fv.check(plant(tmp_path / "ground", files), suspects=False)
+    [shortcut] = [f for f in by_kind(found)["shortcut"] if "mean colour" not in f.message]
+    assert shortcut.severity == severity
+
+
 def kind_of(label, number):
     """Pictures that a network tells apart at a glance: stripes and discs, each its own."""
     rng = np.random.default_rng([label, number])

@@ -8,7 +8,7 @@ from foveola.findings.shortcuts import accuracy, shortcut_findings
 N = 60
 
 
-def findings(*, kinds=None, sizes=None, stored=None, quality=None, colours=None, names=None):
+def findings(*, kinds=None, sizes=None, stored=None, quality=None, colours=None, names=None, units=None):
     from dataclasses import replace
 
     rng = np.random.default_rng(0)
@@ -26,7 +26,7 @@ def findings(*, kinds=None, sizes=None, stored=None, quality=None, colours=None,
     )
     sizes = np.full((N, 2), 64, np.int32) if sizes is None else sizes(labels)
     colours = rng.uniform(0, 255, (N, 3)).astype(np.float32) if colours is None else colours(labels)
-    return shortcut_findings(dataset, files, sizes, colours)
+    return shortcut_findings(dataset, files, sizes, colours, np.arange(N) if units is None else units)
 
 
 def test_files_that_tell_nothing_give_no_finding():
@@ -37,7 +37,7 @@ def test_a_size_that_tells_the_class_is_an_error_that_names_it_with_its_accuracy
     [found] = findings(sizes=lambda labels: np.stack([64 + labels, 64 + 0 * labels], axis=1).astype(np.int32))
     assert found.severity == "error"
     assert found.message == (
-        "the size in pixels of a file alone tells the class of 100.0 % of the pictures; the most frequent class is 50.0 % "
+        "the size in pixels of a file alone tells the class of 100.0 % of the images; the most frequent class is 50.0 % "
         "(small trees, cross-validated)"
     )
 
@@ -53,9 +53,44 @@ def test_a_format_that_mostly_tells_the_class_is_a_warning():
     assert found.message.startswith("the format of a file alone tells the class of 85.0 %")
 
 
-def test_bytes_that_tell_the_class_are_found():
+def test_bytes_that_tell_the_class_are_a_note_for_content_decides_them():
     [found] = findings(stored=lambda labels: 1000 + 500 * labels)
-    assert "the size in bytes of a file alone tells the class of 100.0 %" in found.message
+    assert found.severity == "note"
+    assert found.message == (
+        "the size in bytes of a file alone tells the class of 100.0 % of the images; the most frequent class is 50.0 %; "
+        "format, size in pixels and JPEG quality do not tell it"
+    )
+
+
+def test_a_jpeg_quality_that_tells_the_class_is_an_error():
+    [found] = findings(quality=lambda labels: 90 - 60 * labels, stored=lambda labels: 1000 + 500 * labels)
+    assert found.severity == "error"
+    assert found.message.startswith("the JPEG quality of a file alone tells the class of 100.0 %")
+
+
+def own_sizes(labels):
+    """Each image has a size of its own; dogs are wider than high, cats are not."""
+    side = 40 + np.arange(N)
+    return np.stack([side, side + 20 * labels], axis=1).astype(np.int32)
+
+
+def test_sizes_of_images_cut_out_around_things_are_a_warning_at_most():
+    [found] = findings(sizes=own_sizes)
+    assert found.severity == "warning"
+    assert found.advice.startswith("nothing, if the images are cut out around things")
+
+
+def test_sizes_that_tell_the_class_along_with_the_format_are_an_error():
+    [found] = findings(sizes=own_sizes, kinds=lambda labels: labels)
+    assert found.severity == "error"
+
+
+def test_copies_of_one_image_are_asked_about_once():
+    """Two photos a class, fifteen times each: of two photos nothing can be told."""
+    units = np.arange(N) % 4
+    assert (
+        findings(stored=lambda labels: 1000 + 500 * labels, quality=lambda labels: 90 - 60 * labels, units=units) == []
+    )
 
 
 def test_facts_that_tell_the_class_only_together_are_found():
@@ -68,8 +103,8 @@ def test_facts_that_tell_the_class_only_together_are_found():
     )
     assert (found.severity, found.kind) == ("error", "shortcut")
     assert found.message == (
-        "format, colour mode and sizes of a file together tell the class of 100.0 % of the pictures; the most frequent class "
-        "is 50.0 % (small trees, cross-validated)"
+        "format, colour mode, size and JPEG quality of a file together tell the class of 100.0 % of the images; the most "
+        "frequent class is 50.0 % (small trees, cross-validated)"
     )
 
 

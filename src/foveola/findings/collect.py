@@ -35,10 +35,10 @@ def quick_findings(prepared: Prepared, relations: Relations) -> list[Finding]:
     ]
 
 
-def slow_findings(prepared: Prepared, looks: Looks) -> list[Finding]:
-    """What needs a look at every picture, or scikit-learn."""
+def slow_findings(prepared: Prepared, looks: Looks, relations: Relations) -> list[Finding]:
+    """What needs a look at every image, or scikit-learn."""
     dataset, sizes = prepared.dataset, prepared.sizes
     return [
-        *shortcut_findings(dataset, prepared.files, sizes, looks.colours),
+        *shortcut_findings(dataset, prepared.files, sizes, looks.colours, relations.copies),
         *quality_findings(dataset, looks, sizes),
     ]

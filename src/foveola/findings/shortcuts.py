@@ -1,7 +1,11 @@
-"""Shortcuts: facts of the files that tell the class without a look at the picture.
+"""Shortcuts: facts of the files that tell the class without a look at what the images show.
 
 If all cats are PNG and all dogs JPEG, a network learns to see the marks of JPEG, is right about every test picture, and
 knows nothing of cats (R. Geirhos et al., "Shortcut learning in deep neural networks", Nature Machine Intelligence 2, 2020).
+
+What an image shows decides facts of its file, too: gravel takes more bytes than sky at the same quality, and an image that is
+cut out around a thing has the thing's shape. Such facts are no errors. How hard a JPEG was compressed is read from its
+quantisation table, which the content does not change; the size in bytes is a note at most.
 """
 
 from __future__ import annotations
@@ -27,19 +31,23 @@ ERROR, WARNING, COLOUR, MORE = 0.5, 0.2, 0.5, 0.2
 """How much of the way from the majority's accuracy to 1 a tree has to go, by facts of the files and by the mean colour.
 
 Real sets (faces, flowers, signs, cifar10) go up to 0.05 of the way by format, mode or size, 0.07 to 0.17 by bytes, which
-depend on what a picture shows, and 0.03 to 0.14 by mean colour. MORE: how much further than by the best fact they have to
+depend on what an image shows, and 0.03 to 0.14 by mean colour. MORE: how much further than by the best fact they have to
 go together before that is said."""
+
+CUT_OUT = 0.5
+"""From this share of different sizes on, of all images, they are taken to be cut out around things, not made by cameras."""
 
 
 def shortcut_findings(
-    dataset: Dataset, files: FileFacts, sizes: NDArray[np.int32], colours: NDArray[np.float32]
+    dataset: Dataset, files: FileFacts, sizes: NDArray[np.int32], colours: NDArray[np.float32], units: Rows
 ) -> list[Finding]:
-    """shortcut: by format, mode, size and bytes; as a note by mean colour and by the files' names.
+    """shortcut: by format, mode, size in pixels and JPEG quality; as a note by bytes, mean colour and the files' names.
 
     A small decision tree is cross-validated on each fact by itself, and on all of them together, in case only that tells.
-    sizes: int32 (n, 2), height and width; colours: (n, 3), mean red, green and blue.
+    sizes: int32 (n, 2), height and width; colours: (n, 3), mean red, green and blue; units: int64 (n,), equal for copies of
+    one image, of which one is asked about: a tree that has seen one copy knows the others.
     """
-    rows = _asked(dataset)
+    rows = _asked(dataset, units)
     labels = dataset.labels[rows]
     if len(np.unique(labels)) < 2:
         return []
@@ -47,15 +55,25 @@ def shortcut_findings(
     facts = _facts(files, sizes)
     reached = {name: accuracy(table[rows], labels) for name, table in facts.items()}
     together = accuracy(np.concatenate(list(facts.values()), axis=1)[rows], labels)
-    found = _by_facts(reached, together, majority)
+    cut_out = len(np.unique(sizes[rows], axis=0)) >= CUT_OUT * len(rows)
+    found = _by_facts(reached, together, majority, cut_out)
+    by_bytes = accuracy(files.stored_bytes[rows, None].astype(np.float64), labels)
+    if not found and _way(by_bytes, majority) >= WARNING:
+        found.append(_by_bytes(by_bytes, majority))
     by_colour = accuracy(np.asarray(colours, np.float64)[rows], labels)
     if _way(by_colour, majority) >= COLOUR:
         found.append(_by_colour(by_colour, majority))
     return [*found, *_by_name(dataset)]
 
 
-def _asked(dataset: Dataset) -> Rows:
-    return np.flatnonzero(dataset.counts()[dataset.labels] >= FEWEST)
+def _asked(dataset: Dataset, units: Rows) -> Rows:
+    """One image of each unit, of the classes that then have enough."""
+    rows = np.sort(np.unique(units, return_index=True)[1])
+    labels = dataset.labels[rows]
+    return rows[np.bincount(labels, minlength=len(dataset.class_names))[labels] >= FEWEST]
+
+
+_SIZE = "the size in pixels"
 
 
 def _facts(files: FileFacts, sizes: NDArray[np.int32]) -> dict[str, Table]:
@@ -65,8 +83,8 @@ def _facts(files: FileFacts, sizes: NDArray[np.int32]) -> dict[str, Table]:
     return {
         "the format": _one_hot(forms)[files.of],
         "the colour mode": _one_hot(modes)[files.of],
-        "the size in pixels": np.stack([height, width, width / height, height * width], axis=1),
-        "the size in bytes": files.stored_bytes[:, None].astype(np.float64),
+        _SIZE: np.stack([height, width, width / height, height * width], axis=1),
+        "the JPEG quality": files.quality[:, None].astype(np.float64),
     }
 
 
@@ -95,17 +113,19 @@ def _way(reached: float, majority: float) -> float:
     return (reached - majority) / max(1 - majority, 1e-9)
 
 
-def _by_facts(reached: dict[str, float], together: float, majority: float) -> list[Finding]:
+def _by_facts(reached: dict[str, float], together: float, majority: float, cut_out: bool) -> list[Finding]:
     best = max(_way(one, majority) for one in reached.values())
     if _way(together, majority) >= max(WARNING, best + MORE):
-        what = f"format, colour mode and sizes of a file together tell the class of {percent(together)} of the pictures"
-        return [_telling(what, together, majority, tuple(reached))]
+        what = f"format, colour mode, size and JPEG quality of a file together tell the class of {percent(together)}"
+        return [_telling(f"{what} of the images", together, majority, tuple(reached))]
     telling = sorted((name for name in reached if _way(reached[name], majority) >= WARNING), key=lambda n: -reached[n])
     if not telling:
         return []
     first = telling[0]
     others = "".join(f", {name} for {percent(reached[name])}" for name in telling[1:])
-    what = f"{first} of a file alone tells the class of {percent(reached[first])} of the pictures{others}"
+    what = f"{first} of a file alone tells the class of {percent(reached[first])} of the images{others}"
+    if telling == [_SIZE] and cut_out:
+        return [_by_shape(what, majority)]
     return [_telling(what, reached[first], majority, tuple(telling))]
 
 
@@ -114,11 +134,39 @@ def _telling(what: str, reached: float, majority: float, facts: tuple[str, ...])
         "shortcut",
         "error" if _way(reached, majority) >= ERROR else "warning",
         f"{what}; the most frequent class is {percent(majority)} (small trees, cross-validated)",
-        "find out how the pictures of the classes came to differ so, and save all in one format and size; else a network may "
-        "learn that instead of the things on the pictures",
+        "find out how the images of the classes came to differ, and save all in one format, size and quality; else a network "
+        "may learn that instead of what the images show",
         about=len(facts),
         topic="file properties",
         facts=facts,
+    )
+
+
+def _by_shape(what: str, majority: float) -> Finding:
+    """The size of images that each have their own: the shape of things, where images are cut out around them."""
+    return Finding(
+        "shortcut",
+        "warning",
+        f"{what}; the most frequent class is {percent(majority)} (small trees, cross-validated)",
+        "nothing, if the images are cut out around things whose shape tells the class; if they come from different sources, "
+        "save all in one size",
+        about=1,
+        topic="file properties",
+        facts=(_SIZE,),
+    )
+
+
+def _by_bytes(reached: float, majority: float) -> Finding:
+    return Finding(
+        "shortcut",
+        "note",
+        f"the size in bytes of a file alone tells the class of {percent(reached)} of the images; the most frequent class is "
+        f"{percent(majority)}; format, size in pixels and JPEG quality do not tell it",
+        "nothing, if one class shows more detail, which takes more bytes; if one class was compressed harder, save all images "
+        "again from their sources in the same way",
+        about=1,
+        topic="size in bytes",
+        facts=("the size in bytes",),
     )
 
 

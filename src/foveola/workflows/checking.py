@@ -128,7 +128,7 @@ def check(
     prepared = prepare(leave_out(dataset, recipe), _size(recipe, dataset), recipe.data.resize, tick=tick)
     looks = look(prepared, tick=tick)
     relations = relate(prepared, lambda: looks, tick=tick)
-    found = [*quick_findings(prepared, relations), *slow_findings(prepared, looks)]
+    found = [*quick_findings(prepared, relations), *slow_findings(prepared, looks, relations)]
     more, remarks = _suspects(prepared, relations, suspects, tick)
     dataset = prepared.dataset
     files = (dataset.files_found, len(dataset), dataset.files_ignored)
