@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from foveola import workflows
-from foveola.cli.printing import as_typed, open_page, print_json, say, say_problems, table
+from foveola.cli.printing import as_typed, open_page, print_json, say, say_problems, table, warn
 from foveola.cli.words import DATA, Json, Open, Overwrite, Reading, Settings, command, reads_data, settings_of
 from foveola.errors import UsageError, count
 from foveola.types import Size
@@ -119,12 +119,22 @@ def show_data(
     """Draw a data set: class counts, image sizes, samples, mean images and colours."""
     from foveola.screen import Screen
 
+    notes: list[str] = []
     with Screen() as screen:
         written = workflows.show_data(
-            data, out, n=n, size=size, chain=chain, settings=reading, overwrite=overwrite, tick=screen.tick
+            data,
+            out,
+            n=n,
+            size=size,
+            chain=chain,
+            settings=reading,
+            overwrite=overwrite,
+            tell=notes.append,
+            tick=screen.tick,
         )
+    warn(notes)
     if json_:
-        print_json({"written": [str(path) for path in written]})
+        print_json({"written": [str(path) for path in written], "notes": notes})
         return
     for path in written:
         say(f"wrote {path}")

@@ -64,7 +64,8 @@ def _damaged(dataset: Dataset) -> list[Finding]:
 def _flattened(dataset: Dataset, files: FileFacts) -> list[Finding]:
     """Images whose 16-bit samples use a small part of their range, so that few of 256 levels are left: X-rays, depth maps."""
     ids = tuple(dataset.ids[i] for i in flattened(files.levels))
-    return [Finding("format", "warning", flattened_note(files.levels), STRETCH, ids)] if ids else []
+    found = Finding("format", "warning", flattened_note(files.levels), STRETCH, ids, topic="few levels")
+    return [found] if ids else []
 
 
 def _noted(dataset: Dataset, files: FileFacts) -> list[Finding]:

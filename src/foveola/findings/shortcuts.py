@@ -160,10 +160,10 @@ def _by_bytes(reached: float, majority: float) -> Finding:
     return Finding(
         "shortcut",
         "note",
-        f"the size in bytes of a file alone tells the class of {percent(reached)} of the images; the most frequent class is "
-        f"{percent(majority)}; format, size in pixels and JPEG quality do not tell it",
-        "nothing, if one class shows more detail, which takes more bytes; if one class was compressed harder, save all images "
-        "again from their sources in the same way",
+        f"the size in bytes of a file alone tells the class of {percent(reached)} of the images; the most frequent "
+        f"class is {percent(majority)}; format, size in pixels and JPEG quality do not tell it",
+        "nothing, if one class shows more detail, which takes more bytes; if one class was compressed harder, save all "
+        "images again from their sources in the same way",
         about=1,
         topic="size in bytes",
         facts=("the size in bytes",),

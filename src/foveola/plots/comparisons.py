@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from foveola.lab.comparison import Comparison
+from foveola.plots.fonts import note_on, spelled
 from foveola.plots.style import COLOURS, FAINT, Plot, plot, styled
 
 
 def paired(found: Comparison) -> Plot:
     """Left the accuracies, a line a seed from arm to arm; right each arm's mean difference to the first with its interval."""
-    accuracy, names = 100 * found.accuracy, [arm.name for arm in found.arms]
-    against = found.against_baseline()
-    with styled():
-        figure = plot(2.6)
+    accuracy, called = 100 * found.accuracy, [arm.name for arm in found.arms]
+    against, names = found.against_baseline(), spelled(called)
+    with styled(names):
+        figure = plot(2.6, note=note_on(called))
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.2))
         places = range(len(names))
         for column in accuracy.T:
@@ -37,7 +38,7 @@ def paired(found: Comparison) -> Plot:
                 )
             gaps = accuracy[k + 1] - accuracy[0]
             right.scatter(gaps, np.full(len(gaps), k + 0.22), s=9, color=colour, alpha=0.6, linewidths=0)
-        right.set_yticks(range(len(against)), [one.arm for one in against])
+        right.set_yticks(range(len(against)), [names[called.index(one.arm)] for one in against])
         right.set_ylim(len(against) - 0.5, -0.5)
         right.set(xlabel=f"points against {names[0]}\ngrey: ± {found.margin:g}, the margin")
         right.set_title(f"mean difference, {100 * found.level:.0f} % interval")

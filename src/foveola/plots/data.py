@@ -9,6 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
 from foveola.errors import count
+from foveola.plots.fonts import note_on, spelled
 from foveola.plots.lettering import LINE_INCHES, fitted
 from foveola.plots.style import COLOURS, COLUMN_INCHES, Plot, grid_shape, hide, near, plot, show, styled, tallness
 from foveola.types import Image, Images, Labels
@@ -28,7 +29,7 @@ def _of_how_many(class_names: Sequence[str]) -> str:
 def before_after(before: Sequence[Image], after: Sequence[Image], what: str) -> Plot:
     """Pairs of pictures below each other: as they were, and after `what`."""
     n = len(before)
-    with styled():
+    with styled([what]):
         figure = plot(2 * COLUMN_INCHES / max(n, 3) + 0.5)
         places = figure.subplots(2, n, squeeze=False)
         for column, (one, other) in enumerate(zip(before, after, strict=True)):
@@ -54,12 +55,13 @@ def samples(
     shapes = sizes or [np.array([image.shape[:2] for image in row], np.int32).reshape(-1, 2) for row in chosen]
     columns = max(map(len, chosen))
     one_size = len({tuple(size) for row in shapes for size in row.tolist()}) == 1
-    with styled():
-        figure = plot(len(chosen) * (COLUMN_INCHES / (columns + 1) + (0.0 if one_size else 0.2)) + 0.35)
+    names, note = spelled(class_names), note_on(class_names)
+    with styled(names):
+        figure = plot(len(chosen) * (COLUMN_INCHES / (columns + 1) + (0.0 if one_size else 0.2)) + 0.35, note=note)
         near(figure)
         figure.suptitle(f"{what}{_of_how_many(class_names)}", fontsize=9)
         places = figure.subplots(len(chosen), columns, squeeze=False)
-        for line, row, those, name in zip(places, chosen, shapes, class_names, strict=False):
+        for line, row, those, name in zip(places, chosen, shapes, names, strict=False):
             for place, image, (height, width) in zip(line, row, those.tolist(), strict=False):
                 show(place, image, "" if one_size else f"{height}x{width}")
                 place.title.set_fontsize(7 if columns <= 8 else 4)
@@ -70,10 +72,11 @@ def samples(
 
 def side_by_side(pictures: Sequence[Image], titles: Sequence[str]) -> Plot:
     """A few pictures in a row, each with its title."""
-    with styled():
-        figure = plot(COLUMN_INCHES / len(pictures) * tallness(*pictures) + 0.3)
+    names = spelled(titles)
+    with styled(names):
+        figure = plot(COLUMN_INCHES / len(pictures) * tallness(*pictures) + 0.3, note=note_on(titles))
         for place, image, title in zip(
-            figure.subplots(1, len(pictures), squeeze=False)[0], pictures, titles, strict=True
+            figure.subplots(1, len(pictures), squeeze=False)[0], pictures, names, strict=True
         ):
             show(place, image, title)
     return figure
@@ -114,13 +117,13 @@ def class_counts(counts: NDArray[np.int64], class_names: Sequence[str]) -> Plot:
     """How many pictures each class has, in the classes' order; of very many classes the first hundred."""
     whole, shown = f"{count(int(counts.sum()), 'picture')} in {count(len(counts), 'class', 'classes')}", _MOST_BARS
     more = f" (the first {shown} are drawn)" if len(counts) > shown else ""
-    counts, class_names = counts[:shown], class_names[:shown]
-    with styled():
-        figure = plot(0.22 * len(counts) + 0.7)
+    counts, names = counts[:shown], spelled(class_names[:shown])
+    with styled(names):
+        figure = plot(0.22 * len(counts) + 0.7, note=note_on(class_names[:shown]))
         axes = figure.add_subplot()
         bars = axes.barh(range(len(counts)), counts, color=COLOURS[0], height=0.7)
         axes.bar_label(bars, [f"{n:,}" for n in counts], padding=3, fontsize=8)
-        axes.set_yticks(range(len(counts)), class_names)
+        axes.set_yticks(range(len(counts)), names)
         axes.invert_yaxis()
         axes.set_xlabel("pictures")
         axes.set_title(whole + more)
@@ -133,11 +136,13 @@ def class_means(pixels: Images, labels: Labels, class_names: Sequence[str]) -> P
     means = mean_pictures(pixels, labels, min(len(class_names), MOST_CLASSES))
     rows, columns = grid_shape(len(means), 5)
     wide = COLUMN_INCHES / max(columns, 3)
-    titles = [fitted(name, 72 * wide - 8) for name in class_names[:MOST_CLASSES]]
+    shown = class_names[:MOST_CLASSES]
+    titles = [fitted(name, 72 * wide - 8) for name in spelled(shown)]
     lines = 1 + max(title.count("\n") for title in titles)
-    with styled():
+    with styled(titles):
         more = _of_how_many(class_names)
-        figure = plot(rows * (wide * tallness(means[0]) + 0.15 + LINE_INCHES * lines) + (0.3 if more else 0))
+        high = rows * (wide * tallness(means[0]) + 0.15 + LINE_INCHES * lines) + (0.3 if more else 0)
+        figure = plot(high, note=note_on(shown))
         if more:
             figure.suptitle(f"means{more}", fontsize=9)
         places = figure.subplots(rows, columns, squeeze=False).ravel()

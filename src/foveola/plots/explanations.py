@@ -17,6 +17,7 @@ from foveola.explanations.kernels import Kernels, Patch
 from foveola.explanations.mosaic import mosaic
 from foveola.explanations.stages import FeatureMaps
 from foveola.plots.data import MOST_CLASSES
+from foveola.plots.fonts import note_on, spelled
 from foveola.plots.lettering import LINE_INCHES, fitted, width_of
 from foveola.plots.one_pixel import one_pixel as one_pixel  # one of these figures, in a file of its own
 from foveola.plots.style import (
@@ -118,11 +119,14 @@ def heatmaps(image: Image, found: Sequence[Heatmap], class_names: Sequence[str])
     """
     rows, columns = grid_shape(len(found) + 1, 3)
     wide = (COLUMN_INCHES - 0.75) / columns
-    titles = [_heat_title(one, class_names[one.target], 72 * wide - 10) for one in found]
+    names = spelled(class_names)
+    titles = [_heat_title(one, names[one.target], 72 * wide - 10) for one in found]
+    asked = {one.target for one in found}
+    note = note_on([name if k in asked else "" for k, name in enumerate(class_names)])
     lines = max((title.count("\n") for title in titles), default=0)
     grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2) / 255
-    with styled():
-        figure = plot(rows * (wide * tallness(image) + 0.3 + LINE_INCHES * lines))
+    with styled(titles):
+        figure = plot(rows * (wide * tallness(image) + 0.3 + LINE_INCHES * lines), note=note)
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         show(axes[0], image, "the picture")
         for place, one, title in zip(axes[1:], found, titles, strict=False):
@@ -178,8 +182,9 @@ def layout(
 
     More than MOST_CLASSES classes can't be told apart by signs: the first have one each, the others are grey.
     """
-    with styled():
-        figure = plot(COLUMN_INCHES * 0.8)
+    names = spelled(class_names)
+    with styled(names):
+        figure = plot(COLUMN_INCHES * 0.8, note=note_on(class_names[:MOST_CLASSES]))
         axes = figure.add_subplot()
         wrong = labels != answers
         others = labels >= MOST_CLASSES
@@ -191,7 +196,7 @@ def layout(
             axes.scatter(
                 places[others & wrong, 0], places[others & wrong, 1], s=20, color=FAINT, marker="x", linewidths=0.8
             )
-        for number, name in enumerate(class_names[:MOST_CLASSES]):
+        for number, name in enumerate(names[:MOST_CLASSES]):
             colour, again = COLOURS[number % len(COLOURS)], number // len(COLOURS) % 4
             right, missed = places[(labels == number) & ~wrong], places[(labels == number) & wrong]
             axes.scatter(

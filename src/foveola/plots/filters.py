@@ -51,7 +51,7 @@ def steps(image: Image, chain: Chain) -> Plot:
         titles.append(f"{len(seen) - 1}  {step}")
     rows, columns = grid_shape(len(seen), 4)
     titles = [fitted(title, 72 * COLUMN_INCHES / columns - 8, lines=4) for title in titles]
-    with styled():
+    with styled(titles):
         lines = 1 + max(title.count("\n") for title in titles)
         figure = plot(rows * (COLUMN_INCHES / columns * tallness(*seen) + 0.17 + LINE_INCHES * lines))
         axes = figure.subplots(rows, columns, squeeze=False).ravel()

@@ -12,6 +12,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
+from foveola.plots.fonts import families_for
 from foveola.plots.style import DIVERGING, INK, bare
 
 LINE_INCHES = 0.15
@@ -23,7 +24,9 @@ def width_of(text: str, size: float) -> float:
     if not text.strip():
         return 0.0
     with mpl.rc_context({"text.parse_math": False}):
-        return float(TextPath((0, 0), text, size=size, prop=FontProperties(family="DejaVu Sans")).get_extents().width)
+        return float(
+            TextPath((0, 0), text, size=size, prop=FontProperties(family=families_for([text]))).get_extents().width
+        )
 
 
 def fitted(text: str, points: float, *, lines: int = 2, size: float = 9.0) -> str:

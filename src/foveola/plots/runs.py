@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -10,6 +12,7 @@ from foveola.errors import UsageError
 from foveola.lab.runs import Run
 from foveola.lab.shown import grid_rows
 from foveola.learning.metrics import Evaluation
+from foveola.plots.fonts import note_on, spelled
 from foveola.plots.style import COLOURS, COLUMN_INCHES, FAINT, INK, Plot, grid_shape, hide, plot, show, styled
 
 
@@ -58,10 +61,10 @@ def confusion(found: Evaluation) -> Plot:
     """How many pictures of each true class (rows) got which answer (columns), coloured by the row's share."""
     counts = found.confusion
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    n, names = len(counts), found.class_names
+    n, names = len(counts), spelled(found.class_names)
     side = min(COLUMN_INCHES, 2.8 + 0.35 * n)
-    with styled():
-        figure = plot(side, side + 0.7)
+    with styled(names):
+        figure = plot(side, side + 0.7, note=note_on(found.class_names))
         axes = figure.add_subplot()
         drawn = axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
         if n <= 20:
@@ -85,13 +88,14 @@ def predictions(run: Run, columns: int = 5) -> Plot:
     found, pictures = run.evaluation, run.pictures
     rows = grid_rows(len(found))
     lines, columns = grid_shape(len(rows), columns)
-    with styled():
-        figure = plot(lines * (COLUMN_INCHES / columns + 0.3))
+    names = spelled(found.class_names)
+    with styled(names):
+        figure = plot(lines * (COLUMN_INCHES / columns + 0.3), note=note_on(found.class_names))
         places = figure.subplots(lines, columns, squeeze=False).ravel()
         for place, row in zip(places, rows.tolist(), strict=False):
             show(place, pictures.of(row))
             right = bool(found.correct[row])
-            answer, truth = found.class_names[found.predicted[row]], found.class_names[found.labels[row]]
+            answer, truth = names[found.predicted[row]], names[found.labels[row]]
             place.set_xlabel(
                 answer if right else f"{answer}\nis {truth}", color=COLOURS[0] if right else COLOURS[1], labelpad=2
             )
@@ -105,19 +109,20 @@ def probabilities(run: Run, n: int = 8, most: int = 10) -> Plot:
     found, pictures = run.evaluation, run.pictures
     kept = grid_rows(len(found))  # of these the run has the pictures
     rows = kept[grid_rows(len(kept), n)]
-    with styled():
-        figure = plot(len(rows) * 1.25)
+    names = spelled(found.class_names)
+    with styled(names):
+        figure = plot(len(rows) * 1.25, note=note_on(found.class_names))
         places = figure.subplots(len(rows), 2, squeeze=False, width_ratios=(1, 3))
         for (left, right), row in zip(places, rows.tolist(), strict=True):
             show(left, pictures.of(row))
-            _bars(right, found, row, most)
+            _bars(right, found, names, row, most)
         if len(found.class_names) <= most:  # all rows show the same classes: one line of names is enough
             for right in places[:-1, 1]:
                 right.set_xticklabels([])
     return figure
 
 
-def _bars(axes: Axes, found: Evaluation, row: int, most: int) -> None:
+def _bars(axes: Axes, found: Evaluation, class_names: Sequence[str], row: int, most: int) -> None:
     chances = found.probabilities[row]
     shown = np.sort(np.argsort(-chances, kind="stable")[:most])
     answer, truth = int(found.predicted[row]), int(found.labels[row])
@@ -125,11 +130,11 @@ def _bars(axes: Axes, found: Evaluation, row: int, most: int) -> None:
     axes.bar(range(len(shown)), chances[shown], color=colours, width=0.7)
     axes.set(ylim=(0, 1))
     axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
-    names = [found.class_names[k] for k in shown]
+    names = [class_names[k] for k in shown]
     axes.set_xticks(range(len(shown)), names, fontsize=7)
     if max(map(len, names)) * len(names) > 60:  # they would run into each other
         axes.tick_params(axis="x", labelrotation=30)
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
-    word = "right" if answer == truth else f"wrong: it is {found.class_names[truth]}"
-    axes.set_title(f"{found.class_names[answer]}, {chances[answer]:.0%}, {word}", fontsize=8, loc="left")
+    word = "right" if answer == truth else f"wrong: it is {class_names[truth]}"
+    axes.set_title(f"{class_names[answer]}, {chances[answer]:.0%}, {word}", fontsize=8, loc="left")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from foveola.errors import UsageError
+from foveola.plots.fonts import MAIN, families_for
 from foveola.store import write_atomic
 from foveola.types import Image
 
@@ -42,7 +44,7 @@ DIVERGING = "PuOr"
 """For values that may be negative: zero is white."""
 
 STYLE: Any = {
-    "font.family": "DejaVu Sans",
+    "font.family": MAIN,
     "font.size": 9,
     "text.parse_math": False,  # a class may be called "$x$"
     "axes.titlesize": 9,
@@ -68,7 +70,12 @@ STYLE: Any = {
 
 
 class Plot(Figure):
-    """A Matplotlib figure that notebooks show by itself; `write` makes it a PNG, SVG or PDF file."""
+    """A Matplotlib figure that notebooks show by itself; `write` makes it a PNG, SVG or PDF file.
+
+    note: what a reader of the figure should know, such as the names that numbers stand for; empty where there is nothing.
+    """
+
+    note: str = ""
 
     def _repr_png_(self) -> bytes:
         return self.as_bytes("png")
@@ -77,7 +84,8 @@ class Plot(Figure):
         """The figure as a file's bytes: the same figure gives the same bytes."""
         out = io.BytesIO()
         stamps = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
-        with styled():
+        with styled(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # `note` says it in our words
             self.savefig(out, format=format, metadata=stamps[format])
         return out.getvalue()
 
@@ -90,17 +98,22 @@ class Plot(Figure):
 
 
 @contextmanager
-def styled() -> Iterator[None]:
-    """Matplotlib's settings of a block are ours, whatever the user's own are; afterwards they are the user's again."""
+def styled(names: Iterable[str] = ()) -> Iterator[None]:
+    """Matplotlib's settings of a block are ours, whatever the user's own are; afterwards they are the user's again.
+
+    names: texts that users wrote, such as class names: fonts that have their letters are used where DejaVu Sans lacks them.
+    """
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
+        mpl.rcParams.update({**STYLE, "font.family": families_for(names)})
         yield
 
 
-def plot(height_inches: float, width_inches: float = COLUMN_INCHES) -> Plot:
-    """An empty figure. Call within `styled`."""
-    return Plot(figsize=(width_inches, height_inches), layout="constrained")
+def plot(height_inches: float, width_inches: float = COLUMN_INCHES, *, note: str = "") -> Plot:
+    """An empty figure with its `note`. Call within `styled`."""
+    figure = Plot(figsize=(width_inches, height_inches), layout="constrained")
+    figure.note = note
+    return figure
 
 
 def near(figure: Figure) -> None:

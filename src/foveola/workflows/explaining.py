@@ -67,7 +67,8 @@ def explain(
     how to read it, such as {"data.labels": "table.csv"}. overwrite: replace files that exist.
 
     "embedding" shows which answers to the run's own test part are right, and is counted as one more opening of it; `tell`
-    hears where that could not be counted. ("max_activating" shows pictures of it and no answer: nothing can be chosen by it.)
+    hears where that could not be counted, and which numbers stand for names whose letters no installed font has.
+    ("max_activating" shows pictures of it and no answer: nothing can be chosen by it.)
 
     Raises UsageError for a run, method, stage, class or `out` that can't be and for an option that the method does not
     take, ImageProblem for a picture that can't be read.
@@ -99,18 +100,18 @@ def explain(
     network = load_network(opened.path)
     label = None if label is None else _class_called(label, network)
     if method == "kernels":
-        return _write(figures.kernels(network, stage), out)
+        return _write(figures.kernels(network, stage), out, tell)
     if method in OF_DATA:
         dataset = open_as(picture, settings, tick)
-        return _write(figures.of_data(opened, network, dataset, method, stage, how, tell, tick), out)
+        return _write(figures.of_data(opened, network, dataset, method, stage, how, tell, tick), out, tell)
     image = _see(network, Path(picture))
     if to_folder:
         return _all_stages(network, image, out, overwrite)
     if method == "feature_maps":
-        return _write(figures.one_stage(network, image, stage), out)
+        return _write(figures.one_stage(network, image, stage), out, tell)
     if method == "one_pixel":
-        return _write(figures.one_pixel(network, image, stage, place), out)
-    return _heatmap(network, image, method, stage, label, out)
+        return _write(figures.one_pixel(network, image, stage, place), out, tell)
+    return _heatmap(network, image, method, stage, label, out, tell)
 
 
 def _class_called(label: str, network: Network) -> str:
@@ -153,8 +154,10 @@ def _require_free(out: Path, to_folder: bool, overwrite: bool) -> None:
     require_new(out, overwrite=overwrite)
 
 
-def _write(figure: Plot, out: Path) -> Explained:
+def _write(figure: Plot, out: Path, tell: Tell) -> Explained:
     figure.write(out)
+    if figure.note:
+        tell(figure.note)
     return Explained((out,))
 
 
@@ -173,7 +176,9 @@ def _see(network: Network, path: Path) -> Image:
             raise ImageProblem(f"{path} can't be read: {problem}") from None
 
 
-def _heatmap(network: Network, image: Image, method: str, stage: str, label: str | None, out: Path) -> Explained:
+def _heatmap(
+    network: Network, image: Image, method: str, stage: str, label: str | None, out: Path, tell: Tell
+) -> Explained:
     from foveola.explanations.table import EXPLANATIONS
     from foveola.lab.inference import probabilities
     from foveola.plots.explanations import heatmaps
@@ -182,8 +187,8 @@ def _heatmap(network: Network, image: Image, method: str, stage: str, label: str
     target = int(chances.argmax()) if label is None else network.class_names.index(label)
     at = {"stage": stage} if stage else {}
     found = replace(EXPLANATIONS[method](network.model, image, target, **at), probability=float(chances[target]))
-    heatmaps(image, [found], [printable(name) for name in network.class_names]).write(out)
-    return Explained((out,), network.class_names[target], found.probability)
+    written = _write(heatmaps(image, [found], [printable(name) for name in network.class_names]), out, tell).written
+    return Explained(written, network.class_names[target], found.probability)
 
 
 def _all_stages(network: Network, image: Image, out: Path, overwrite: bool) -> Explained:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from foveola.errors import DataError, ImageProblem, UsageError
 from foveola.jupyter import shown_in_notebooks
-from foveola.types import Size, Tick, no_tick
+from foveola.types import Size, Tell, Tick, no_tick
+from foveola.workflows.answers import warn
 from foveola.workflows.material import Data, open_as, printable, suggest_size
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def show_data(
     chain: str = "",
     settings: Mapping[str, object] | None = None,
     overwrite: bool = False,
+    tell: Tell = warn,
     tick: Tick = no_tick,
 ) -> tuple[Path, ...]:
     """Draw a data set into the new folder `out`; the figures' paths.
@@ -40,7 +42,8 @@ def show_data(
     size that a network sees), means.png (the mean picture of each class), tones.png (how often each value occurs),
     channels.png (one picture's red, green and blue), and with a chain before-after.png. data: as for `train`; size:
     "HEIGHTxWIDTH", else the one that `train` would take; settings: how to read the data ({"data.labels": "table.csv"});
-    overwrite: write into a folder that holds files, and replace those of the same names.
+    overwrite: write into a folder that holds files, and replace those of the same names; tell: hears which
+    numbers stand for class names whose letters no installed font has.
 
     Raises UsageError, DataError or ResourceError.
 
@@ -61,6 +64,8 @@ def show_data(
     new_folder(out, overwrite=overwrite)
     for name, figure in figures.items():
         figure.write(out / f"{name}.png")
+    for note in dict.fromkeys(figure.note for figure in figures.values() if figure.note):
+        tell(note)
     return tuple(out / f"{name}.png" for name in figures)
 
 
