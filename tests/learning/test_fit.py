@@ -282,6 +282,17 @@ def test_pictures_begin_small_and_end_whole(stripes):
     assert seen == [(16, 12)] * 4 + [(24, 18)] * 3 + [(32, 24)] * 3
 
 
+def test_val_is_measured_at_the_size_of_the_training_images_and_in_the_end_on_whole_ones(stripes):
+    spec = FitSpec(epochs=10, batch_size=40, start_scale=0.75, whole_from=0.7)
+    scales = [row.val_scale for row in epochs(history(stripes, spec)[0])]
+    assert scales == [0.75] * 3 + [0.875] * 3 + [1.0] * 4
+
+
+def test_the_last_epoch_is_measured_on_whole_images_even_where_no_step_saw_any(stripes):
+    spec = FitSpec(epochs=2, batch_size=40, start_scale=0.75, whole_from=1.0)
+    assert [row.val_scale for row in epochs(history(stripes, spec)[0])] == [0.75, 1.0]
+
+
 def test_no_side_shrinks_below_what_the_network_takes():
     images = torch.zeros((2, 3, 24, 12), dtype=torch.uint8)
     assert resized(images, 0.5, 10).shape == (2, 3, 12, 10)

@@ -28,3 +28,13 @@ def head(accuracy, loss):
 )
 def test_epochs_by_accuracy_then_loss_and_heads_by_loss(row, than, expected):
     assert better(row, than) is expected
+
+
+def test_an_epoch_measured_on_whole_images_is_better_than_any_on_smaller_ones():
+    small, whole = epoch(0.99, 0.1)._replace(val_scale=0.5), epoch(0.6, 1.0)
+    assert better(whole, small)
+    assert not better(small, whole)
+
+
+def test_epochs_measured_on_images_of_one_size_are_compared_by_accuracy():
+    assert better(epoch(0.9, 0.1)._replace(val_scale=0.5), epoch(0.8, 0.1)._replace(val_scale=0.5))

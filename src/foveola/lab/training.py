@@ -246,7 +246,7 @@ class Session:
     def _had_enough(self, row: EpochRow) -> bool:
         patience = self.recipe.fit.patience
         best = self.best.epoch if isinstance(self.best, EpochRow) else 0
-        return bool(patience and row.epoch - best >= patience)
+        return bool(patience and row.val_scale == 1 and row.epoch - best >= patience)
 
     @property
     def versions(self) -> dict[str, Any]:

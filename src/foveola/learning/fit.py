@@ -73,11 +73,14 @@ def fit(
                 right += (logits.argmax(dim=1).cpu() == labels).sum()
                 yield StepRow(epoch, step, total, value)
             trained, shown = time.monotonic(), shown + n
-            on_val = _measure(model, val, device, dtype)
+            share = scale(
+                spec, epoch / spec.epochs
+            )  # of the steps that follow: the last epoch is measured on whole images
+            on_val = stepper.measure(val, share)
             if not math.isfinite(on_val[0]):  # the last step made it so, and no step's loss has seen it
                 raise DivergedError(_blame(spec, dtype, on_val[0], epoch, step))
             seconds = time.monotonic() - started, time.monotonic() - trained
-            yield EpochRow(epoch, step, float(loss_sum) / n, int(right) / n, *on_val, lr, *seconds)
+            yield EpochRow(epoch, step, float(loss_sum) / n, int(right) / n, *on_val, lr, *seconds, share)
 
 
 @dataclass
@@ -113,6 +116,16 @@ class Stepper:
             self._optimizer.step(lr)
         return value, logits
 
+    def measure(self, val: Batches, share: float) -> tuple[float, float]:
+        """Loss and accuracy on val, its images at this share of their size, at the precision of the training.
+
+        These numbers only choose the best epoch. The reported ones are measured on whole images in float32.
+        """
+        batches = ((resized(images, share, self._least_px), labels) for images, labels in val.in_order())
+        logits = torch.from_numpy(predict(self.model, batches, self.device, self.dtype))
+        labels = torch.from_numpy(val.labels[val.rows])
+        return float(F.cross_entropy(logits, labels)), float((logits.argmax(dim=1) == labels).double().mean())
+
 
 def _forward_backward(
     model: nn.Module, images: Tensor, labels: Tensor, spec: FitSpec, dtype: torch.dtype, parts: int
@@ -132,13 +145,6 @@ def _forward_backward(
         return loss.detach(), answers[0]
     logits = torch.cat(answers)
     return F.cross_entropy(logits, labels), logits
-
-
-def _measure(model: nn.Module, val: Batches, device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
-    """Loss and accuracy on val, at the precision of the training: this one only chooses, it is not reported."""
-    logits = torch.from_numpy(predict(model, val.in_order(), device, dtype))
-    labels = torch.from_numpy(val.labels[val.rows])
-    return float(F.cross_entropy(logits, labels)), float((logits.argmax(dim=1) == labels).double().mean())
 
 
 def resized(images: Tensor, share: float, least_px: int) -> Tensor:

@@ -80,7 +80,7 @@ class Stage:
 class Learning:
     """The stages that a network went through (a head's penalties, epochs), and the row that was kept.
 
-    chosen: what the validation images decided.
+    chosen: what the validation images decided; smaller_until: the last epoch that was measured on smaller images, 0 if none.
     """
 
     stages: tuple[Stage, ...]
@@ -88,6 +88,7 @@ class Learning:
     epochs: int
     planned: int
     chosen: str
+    smaller_until: int = 0
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,8 @@ def learning(run: Run, fit: dict[str, Any]) -> Learning:
     assert best is not None, "a run has at least one row"
     penalty, epoch = "how strongly the last layer is regularised", "which epoch’s weights to keep"
     chosen = " and ".join([penalty] * bool(head_best) + [epoch] * bool(run.history))
-    return Learning(tuple(stages), best, len(run.history), int(fit["epochs"]), chosen)
+    smaller = max((row.epoch for row in run.history if row.val_scale < 1), default=0)
+    return Learning(tuple(stages), best, len(run.history), int(fit["epochs"]), chosen, smaller)
 
 
 def _stage(
