@@ -206,10 +206,12 @@ def test_the_kept_epoch_is_named_with_its_val_accuracy(make_run):
 
 
 def test_epochs_that_were_measured_on_smaller_images_are_named(make_run):
-    small = [row._replace(val_scale=0.5) if row.epoch <= 2 else row for row in make_run().history]
-    page = text_of(make_run(history=small))
-    assert "Training began with smaller images. Up to epoch 2 the validation images were made smaller" in page
-    assert "Training began with smaller images" not in text_of(make_run())
+    run, told = make_run(), "Training began with smaller images. Up to epoch 2 the validation images were made smaller"
+    assert "Training began with smaller images" not in Page(render(run)).text
+    rows = [row._replace(val_scale=0.5 if row.epoch <= 2 else 1.0) for row in run.history]
+    lines = "".join(json.dumps(row._asdict()) + "\n" for row in rows)
+    (run.path / "history.jsonl").write_text(lines, "utf-8")
+    assert told in Page(render(Run(run.path, run.result))).text
 
 
 def test_the_networks_table_counts_all_trainable_and_other_parameters(make_run):

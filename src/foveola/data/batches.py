@@ -108,6 +108,11 @@ class Batches:
         """Up to `most` pictures, evenly spread, for a network that wants to see some before the first step."""
         return self._batch(self.rows[:: max(1, -(-len(self.rows) // most))])[0]
 
+    def drawn(self, most: int, key: tuple[int, ...]) -> Tensor:
+        """Up to `most` different images, drawn at random from `key`, as they are: uint8 (n, 3, H, W)."""
+        rows = np.random.default_rng(key).permutation(self.rows)[:most]
+        return self._batch(np.sort(rows))[0]
+
     def _batch(self, rows: Rows) -> tuple[Tensor, Tensor]:
         images, labels = self._arrays(rows)
         return _tensor(images), torch.from_numpy(labels)

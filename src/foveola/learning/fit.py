@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from foveola.data.batches import Batches
 from foveola.errors import DivergedError, UsageError
+from foveola.learning.batch_norm import images_needed, settle, stale
 from foveola.learning.device import mixed
 from foveola.learning.fit_spec import FitSpec, scale, schedule
 from foveola.learning.groups import make_optimizer
@@ -73,9 +74,8 @@ def fit(
                 right += (logits.argmax(dim=1).cpu() == labels).sum()
                 yield StepRow(epoch, step, total, value)
             trained, shown = time.monotonic(), shown + n
-            share = scale(
-                spec, epoch / spec.epochs
-            )  # of the steps that follow: the last epoch is measured on whole images
+            share = scale(spec, epoch / spec.epochs)  # as in the steps that follow; whole images after the last epoch
+            stepper.settle(train, n, share, (seed, epoch, step))
             on_val = stepper.measure(val, share)
             if not math.isfinite(on_val[0]):  # the last step made it so, and no step's loss has seen it
                 raise DivergedError(_blame(spec, dtype, on_val[0], epoch, step))
@@ -115,6 +115,17 @@ class Stepper:
         if math.isfinite(value):
             self._optimizer.step(lr)
         return value, logits
+
+    def settle(self, train: Batches, shown: int, share: float, key: tuple[int, int, int]) -> None:
+        """Let the running statistics of batch norm fit the weights, after an epoch that has shown so many images.
+
+        key: seed, epoch and number of steps taken so far; it decides which training images are taken.
+        """
+        norms = stale(self.model, self.spec.batch_size, key[2])
+        if norms:
+            pixels = train.pixels.shape[1] * train.pixels.shape[2]
+            images = train.drawn(images_needed(shown, pixels), key)
+            settle(norms, self.model, resized(images, share, self._least_px), key[2], self.device, self.dtype)
 
     def measure(self, val: Batches, share: float) -> tuple[float, float]:
         """Loss and accuracy on val, its images at this share of their size, at the precision of the training.
