@@ -545,7 +545,7 @@ def test_an_unknown_listing():
         workflows.listing("model")
     assert (
         str(caught.value)
-        == "unknown listing 'model' (did you mean 'models'?); known: datasets, explanations, filters, models"
+        == "unknown listing 'model' (did you mean 'models'?); known: datasets, explanations, filters, models, options"
     )
 
 
