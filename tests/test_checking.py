@@ -106,8 +106,8 @@ def test_every_planted_fault_is_found_with_its_files_and_no_other_error(faulty):
 def test_a_leak_says_how_much_of_the_test_part_it_is(faulty):
     [leak] = by_kind(fv.check(faulty[0], suspects=False))["split_leak"]
     assert leak.message == (
-        "2 of 42 test pictures (4.8 %) have a copy or twin in train or val, 2 of them the same to the last pixel: the "
-        "accuracy is flattered by them"
+        "2 of 42 test images (4.8 %) have a copy or a derived file in train or val, 2 of them with identical pixels: the "
+        "accuracy will be too high"
     )
 
 
@@ -223,7 +223,7 @@ def test_the_report_tells_findings_and_the_accuracy_without_leaked_test_pictures
     ]
     text = run.report.read_text("utf-8")
     assert f"Without them the accuracy is <strong>{100 * np.mean(kept):.1f} %</strong>" in text
-    assert "2 pictures lie under two labels or more" in text
+    assert "2 images have two labels or more" in text
 
 
 def test_near_copies_and_twins_stay_on_one_side_and_the_naive_split_is_counted(tmp_path, plant):

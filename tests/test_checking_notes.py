@@ -1,5 +1,7 @@
 """Planted oddities: pictures hard to see, classes unlike in number, formats, leaks to val; each is found with its files."""
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -96,8 +98,41 @@ def test_val_pictures_with_a_copy_in_train_are_told(tmp_path, plant, scene):
     files |= {f"val/a/copy{n}.png": scene(n) for n in range(3)}
     found = messages(plant(tmp_path / "pets", files), "split_leak")
     assert found == {
-        "3 of 43 val pictures (7.0 %) have a copy or twin in train, 3 of them the same to the last pixel: val has seen too "
-        "little that is new to choose by, and makes the network surer of itself than it should be": tuple(
+        "3 of 43 val images (7.0 %) have a copy or a derived file in train, 3 of them with identical pixels: the epoch is "
+        "chosen by images that the network has learned, and its confidence will be too high": tuple(
             name for n in range(3) for name in (f"val/a/copy{n}.png", f"train/a/{n:02d}.png")
         )
     }
+
+
+def test_heic_files_without_their_package_are_told_how_to_be_read_and_are_not_left_out(tmp_path, plant, monkeypatch):
+    files = {f"{'ab'[n % 2]}/{n:02d}.png": np.full((SIDE, SIDE, 3), 9 * n, np.uint8) for n in range(8)}
+    root = plant(tmp_path / "phone", files)
+    (root / "a" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    (root / "b" / "lost.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    found = {f.message: f for f in fv.check(root, suspects=False).findings if f.kind == "damaged"}
+    assert list(found) == [
+        "1 file of 10 can't be used: a Git-LFS pointer, not the picture: run git lfs pull (1)",
+        "1 HEIC file of 10 files can't be read without a package",
+    ]
+    heic = found["1 HEIC file of 10 files can't be read without a package"]
+    assert heic.advice == 'install it: pip install "foveola[heic]"; until then the other images are used'
+    assert (heic.ids, heic.leave_out) == (("a/IMG_1.HEIC",), ())
+
+
+def test_copies_are_counted_in_plain_words(tmp_path, plant, scene):
+    files = {f"{'ab'[n % 2]}/{n:02d}.png": scene(n) for n in range(20)}
+    files |= {
+        "a/again.png": scene(0),
+        "b/again.png": scene(1),
+        "a/mirrored.png": np.ascontiguousarray(scene(2)[:, ::-1]),
+    }
+    root = plant(tmp_path / "pets", files)
+    assert list(messages(root, "exact_duplicate")) == [
+        "4 files show only 2 different images (identical pixels): 2 copies too many"
+    ]
+    assert list(messages(root, "near_duplicate")) == [
+        "2 images are near-copies of only 1 original: saved again, resized, slightly cropped, or in other tones; 1 pair "
+        "mirrored or turned"
+    ]

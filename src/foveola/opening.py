@@ -25,6 +25,8 @@ MAX_BYTES = 256_000_000
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF")
 """What Pillow may open. EPS, PDF and the like stay out: they start other programs."""
 
+HEIC_NEEDS_PACKAGE = 'HEIC needs a package that is not installed: pip install "foveola[heic]"'
+
 _ORIENTATION_TAG = 0x0112
 
 
@@ -70,7 +72,7 @@ def _open(data: bytes) -> pillow.Image:
     try:
         import pillow_heif
     except ImportError:
-        raise ImageProblem('HEIC needs a package that is not installed: pip install "foveola[heic]"') from None
+        raise ImageProblem(HEIC_NEEDS_PACKAGE) from None
     heif = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
     check_limits(heif.size[1], heif.size[0])  # here already: the next line decodes
     picture: pillow.Image = heif.to_pillow()

@@ -98,7 +98,7 @@ def test_who_has_too_many_pictures_to_compare_all_with_all_is_told(monkeypatch):
             "note",
             "8 pictures are too many to compare all with all: near-duplicates were looked for among likely ones, and one "
             "pair in a hundred may have been missed",
-            "nothing: copies that are the same to the last pixel are all found",
+            "nothing: copies with identical pixels are all found",
             8,
         )
     ]

@@ -31,9 +31,9 @@ def _exact(dataset: Dataset, relations: Relations) -> Finding | None:
     return Finding(
         "exact_duplicate",
         "warning",
-        f"{count(sum(map(len, groups)), 'file')} hold {count(len(groups), 'picture')} between them, the same to the last "
-        f"pixel: {count(extra, 'copy', 'copies')} too many",
-        "keep one of each; where foveola splits the data, they stay on one side",
+        f"{count(sum(map(len, groups)), 'file')} show only {count(len(groups), 'different image')} (identical pixels): "
+        f"{count(extra, 'copy', 'copies')} too many",
+        "keep one of each; where foveola splits the data, all copies of an image go to the same part",
         flat(named),
         named,
         leave_out=tuple(dataset.ids[i] for rows in groups for i in _spare(dataset, relations, rows)),
@@ -51,9 +51,10 @@ def _near(dataset: Dataset, relations: Relations) -> Finding | None:
     return Finding(
         "near_duplicate",
         "warning",
-        f"{count(sum(map(len, firsts)), 'picture')} come down to {len(groups):,}: saved again, resized, slightly cropped, or "
-        "in other tones" + (f"; {count(laid, 'pair')} mirrored or turned" if laid else ""),
-        "look at them side by side and keep one of each; where foveola splits the data, they stay on one side",
+        f"{count(sum(map(len, firsts)), 'image')} are near-copies of only {count(len(groups), 'original')}: saved again, "
+        "resized, slightly cropped, or in other tones"
+        + (f"; {count(laid, 'pair')} mirrored or turned" if laid else ""),
+        "compare them side by side and keep one of each; where foveola splits the data, near-copies go to the same part",
         flat(named),
         named,
         leave_out=tuple(dataset.ids[i] for group in firsts for i in _spare(dataset, relations, group)),
@@ -68,9 +69,9 @@ def _too_many(relations: Relations) -> Finding | None:
     return Finding(
         "near_duplicate",
         "note",
-        f"{n:,} pictures are too many to compare all with all: near-duplicates were looked for among likely ones, and one "
-        "pair in a hundred may have been missed",
-        "nothing: copies that are the same to the last pixel are all found",
+        f"{n:,} images are too many to compare each with all others: near-duplicates were searched among likely pairs, and "
+        "one pair in a hundred may have been missed",
+        "nothing: copies with identical pixels are all found",
         about=n,
         topic="a faster search",
     )
@@ -104,8 +105,8 @@ def _conflict(dataset: Dataset, relations: Relations) -> Finding | None:
     return Finding(
         "label_conflict",
         "error",
-        f"{count(len(groups), 'picture')} lie under two labels or more, in {count(len(ids), 'file')}: nobody can be right "
-        "about all of them",
+        f"{count(len(groups), 'image has', 'images have')} two labels or more, in {count(len(ids), 'file')}: no classifier "
+        "can be right about all of them",
         "decide which label is right and delete the other files, or leave all of them out",
         ids,
         named,

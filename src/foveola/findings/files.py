@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 
 import numpy as np
@@ -13,6 +12,7 @@ from foveola.data.prepare import FileFacts, Prepared
 from foveola.errors import count
 from foveola.findings.finding import Finding
 from foveola.images import NO_END
+from foveola.opening import HEIC_NEEDS_PACKAGE
 from foveola.rgb import TO_8_BITS
 from foveola.sample_range import STRETCH, flattened, flattened_note
 
@@ -38,14 +38,14 @@ def file_findings(prepared: Prepared) -> list[Finding]:
     """damaged and format."""
     dataset, files = prepared.dataset, prepared.files
     noted = [*_flattened(dataset, files), *_noted(dataset, files)]
-    return [*_damaged(dataset), *noted, *_misnamed(dataset, files), *_mixed(dataset, files)]
+    return [*_damaged(dataset), *_heic(dataset), *noted, *_misnamed(dataset, files), *_mixed(dataset, files)]
 
 
 def _damaged(dataset: Dataset) -> list[Finding]:
-    problems = [problem for problem in dataset.problems if LEFT_OUT not in problem.reason]
+    problems = [p for p in dataset.problems if LEFT_OUT not in p.reason and p.reason != HEIC_NEEDS_PACKAGE]
     if not problems:
         return []
-    reasons = Counter(re.split(r" \(|: ", problem.reason)[0] for problem in problems).most_common(3)
+    reasons = Counter(problem.reason.split(" (")[0] for problem in problems).most_common(3)
     said = "; ".join(f"{reason} ({n:,})" for reason, n in reasons)
     ids = tuple(problem.file for problem in problems)
     return [
@@ -53,12 +53,22 @@ def _damaged(dataset: Dataset) -> list[Finding]:
             "damaged",
             "warning",
             f"{count(len(problems), 'file')} of {dataset.files_found:,} can't be used: {said}",
-            "mend or delete them; the others are used without them",
+            "repair, convert or delete them, depending on the reason given for each; the other images are used",
             ids,
             captions=tuple(problem.reason for problem in problems),
             leave_out=ids,
         )
     ]
+
+
+def _heic(dataset: Dataset) -> list[Finding]:
+    """HEIC files on a computer without the package that reads them: nothing is wrong with the files."""
+    ids = tuple(problem.file for problem in dataset.problems if problem.reason == HEIC_NEEDS_PACKAGE)
+    if not ids:
+        return []
+    message = f"{count(len(ids), 'HEIC file')} of {count(dataset.files_found, 'file')} can't be read without a package"
+    advice = 'install it: pip install "foveola[heic]"; until then the other images are used'
+    return [Finding("damaged", "warning", message, advice, ids, topic="HEIC")]
 
 
 def _flattened(dataset: Dataset, files: FileFacts) -> list[Finding]:

@@ -13,7 +13,7 @@ from foveola.findings.relations import Relations, flat, members, named_in
 LEAK_ERROR = 0.01
 """Share of the test part from which a leak is an error: an accuracy is then wrong by a figure that is reported."""
 
-JUDGES = {1: "val picture", 2: "test picture"}
+JUDGES = {1: "val image", 2: "test image"}
 """The parts that judge, by their numbers in `Dataset.parts`."""
 
 
@@ -25,9 +25,9 @@ def leak(dataset: Dataset, relations: Relations) -> Finding | None:
         2,
         (0, 1),
         "train or val",
-        "the accuracy is flattered by them",
-        "leave the copies in train and val out, so that the test part stays what it was; or report the accuracy without "
-        "these test pictures, too, as the report of a run does",
+        "the accuracy will be too high",
+        "leave out the copies in train and val, so that the test part stays as it is; or also state the accuracy without "
+        "these test images, as the report of a run does",
     )
 
 
@@ -39,8 +39,8 @@ def leak_to_val(dataset: Dataset, relations: Relations) -> Finding | None:
         1,
         (0,),
         "train",
-        "val has seen too little that is new to choose by, and makes the network surer of itself than it should be",
-        "leave the copies in train out, so that the val part stays what it was",
+        "the epoch is chosen by images that the network has learned, and its confidence will be too high",
+        "leave out the copies in train, so that the val part stays as it is",
     )
 
 
@@ -63,8 +63,8 @@ def _between(
     return Finding(
         "split_leak",
         "error" if judge == 2 and share >= LEAK_ERROR else "warning",
-        f"{len(leaked):,} of {count(len(judged), JUDGES[judge])} ({percent(share)}) have a copy or twin in {where}, "
-        f"{exact:,} of them the same to the last pixel: {so}",
+        f"{len(leaked):,} of {count(len(judged), JUDGES[judge])} ({percent(share)}) have a copy or a derived file in "
+        f"{where}, {exact:,} of them with identical pixels: {so}",
         advice,
         flat(named),
         named,

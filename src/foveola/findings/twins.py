@@ -117,10 +117,9 @@ def twin_findings(dataset: Dataset, twins: Rows) -> list[Finding]:
         Finding(
             "twin",
             "warning",
-            f"{count(len(derived), 'file')} are made of another one by their names, such as '{printable(derived[0])}' of "
-            f"'{printable(named[0][0])}'",
-            "train on the originals alone, and make variants while training; where foveola splits the data, each stays "
-            "beside its original",
+            f"{count(len(derived), 'file is', 'files are')} made from another file, judging by the names, such as "
+            f"'{printable(derived[0])}' from '{printable(named[0][0])}'",
+            "train on the originals alone; where foveola splits the data, each goes to the same part as its original",
             ids,
             named,
             leave_out=spare,
