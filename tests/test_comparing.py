@@ -564,7 +564,8 @@ def test_two_data_sets_are_refused(call):
 def test_the_command_on_the_page_asks_the_same_again(compared, folder):
     """Read back as a shell would, it has the same arms, seeds and options."""
     found = compared[0]
-    command = html.unescape(re.search(r"<code>(foveola compare .*?)</code>", found.page.read_text("utf-8"))[1])
+    command = re.search(r"<code>(foveola compare .*?)</code>", found.page.read_text("utf-8"))[1]
+    command = html.unescape(re.sub(r"<[^>]+>", "", command))
     words = shlex.split(command)
     assert [words[i + 1] for i, word in enumerate(words) if word == "--arm"] == [
         "plain",

@@ -1,5 +1,7 @@
 """The page of a comparison: whole, closed and safe, and it says the comparison's own numbers."""
 
+import html
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -7,11 +9,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from foveola.errors import count
 from foveola.lab.accuracy_intervals import bootstrap_accuracy, corrected_accuracy
 from foveola.lab.arms import Arm
 from foveola.lab.comparison import Comparison
 from foveola.lab.run_files import numbers_of, write_evaluation
 from foveola.lab.runs import Run
+from foveola.lab.seed_plans import plan_to_settle
 from foveola.learning.metrics import Evaluation, wilson
 from foveola.report.comparison_arms import SHOWN_FLIPS
 from foveola.report.comparison_curves import Band, banded
@@ -138,23 +142,26 @@ def test_the_first_words_are_the_verdict_with_its_numbers(make):
     found = make(WORSE)
     low, high = -13.333 - 2.7764 * 1.6667 / 5**0.5, -13.333 + 2.7764 * 1.6667 / 5**0.5
     text = Page(render(found, look)).text
-    assert f"sharpened: hurts −13.33 points (95 % interval −{-low:.2f} to −{-high:.2f})" in text
+    assert f"sharpened: ▼ hurts −13.33 points (95 % interval −{-low:.2f} to −{-high:.2f})" in text
 
 
 def test_fewer_than_five_seeds_say_that_there_is_no_verdict(make):
     text = Page(render(make(([6, 7], [14, 15])), look)).text
-    assert "No verdict. 2 seeds were trained, and a verdict takes 5: give --seeds 5 or more" in text
-    assert "sharpened: not enough evidence" in text
+    assert "No verdict. 2 seeds were trained, and a verdict needs at least 5." in text
+    assert "sharpened: ? not enough evidence" in text
 
 
 def test_a_difference_that_was_allowed_is_warned_of_beside_every_table(make):
     found = make(WORSE, allowed=("fit.epochs",))
     page = render(found, look)
-    warning = "Not one thing only. The arms differ in fit.epochs too, which was allowed: a difference may come from it."
+    warning = (
+        "More than one setting differs. "
+        "The arms differ in fit.epochs too, which was allowed: a difference may come from it."
+    )
     tables = sum(tag == "table" for tag, _ in Page(page).elements)
     assert tables == 6
     assert Page(page).text.count(warning) == tables + 1  # and once at the top
-    assert "Not one thing only" not in render(make(WORSE), look)
+    assert "More than one setting differs" not in render(make(WORSE), look)
 
 
 def test_what_differs_is_told_with_both_values(make):
@@ -184,7 +191,7 @@ def test_with_a_split_a_seed_the_mean_has_the_corrected_interval(make):
 def test_one_seed_has_its_own_interval_and_says_what_it_is(make):
     found = make(([6], [9]))
     text = Page(render(found, look)).text
-    assert "One seed tells nothing about the scatter of others: the interval is that run’s own" in text
+    assert "One seed tells nothing about how others would scatter. The interval is that of this one run" in text
     low, high, _ = wilson(54, 60)
     assert [found.to_json()["arms"][0][f"{end}_accuracy"] for end in ("low", "high")] == [low, high]
 
@@ -194,24 +201,24 @@ def test_accuracies_without_an_interval_say_why(make):
     text = Page(render(make(WORSE), look)).text
     low, high, _ = wilson(44, 60)
     assert (
-        f"A single run’s accuracy is known to ±{50 * (high - low):.1f} points or better from its own 60 test pictures"
+        f"The accuracy of a single run is known to ±{50 * (high - low):.1f} points or better from its 60 test images"
         in text
     )
-    assert "so it is no measure of the arm and has no interval here" in text
+    assert "so their accuracy does not measure the arm and has no interval here" in text
 
 
 def test_the_methods_are_those_that_were_used(make):
     fixed, own = (Page(render(make(WORSE, own_split=own), look)).text for own in (False, True))
     assert "pigeonhole bootstrap" in fixed and "Nadeau" not in fixed
     assert "pigeonhole bootstrap" not in own and "Nadeau" in own
-    assert "here 0.450 in place of 0.200" in own  # 1/5 + 60/240
+    assert "here 0.450 instead of 0.200" in own  # 1/5 + 60/240
 
 
 def test_the_pictures_that_flip_are_shown_as_both_arms_see_them(make):
     """Baseline wrong at 0..5, arm at 5..17: 0 to 4 are gained, 6 and later lost."""
     page = render(make(([6] * 5, [13] * 5)), look)
     text = Page(page).text
-    assert "sharpened against plain: 5 gained, 12 lost, of 60 test pictures" in text
+    assert "sharpened against plain: 5 gained, 12 lost, of 60 test images" in text
     assert re.search(r"cat, mistaken for dog ?plain ?0 of 5 right ?sharpened ?5 of 5 right ?test/0-004\.png", text)
     alts = [a["alt"] for tag, a in Page(page).elements if tag == "img"]
     assert alts.count("test/0-004.png as plain sees it") == alts.count("and as sharpened does") - 16 == 1
@@ -220,16 +227,16 @@ def test_the_pictures_that_flip_are_shown_as_both_arms_see_them(make):
 def test_of_many_flips_the_clearest_are_shown_and_all_are_counted(make):
     text = Page(render(make(([0] * 5, [30] * 5)), look)).text
     assert "0 gained, 30 lost" in text
-    assert f"The clearest {SHOWN_FLIPS} of 30 pictures." in text
+    assert f"The clearest {SHOWN_FLIPS} of 30 images." in text
 
 
 def test_the_cost_of_an_arm_is_told_and_compared(make):
-    assert re.search(r"sharpened ?11\.0 s ?11\.0 to 11\.0 s ?1\.10", Page(render(make(WORSE), look)).text)
+    assert re.search(r"sharpened ?11 s ?11 s to 11 s ?1\.1 times", Page(render(make(WORSE), look)).text)
 
 
 def test_a_page_of_a_comparison_under_way_says_so_before_anything_else(make):
     text = Page(render(make(([6, 7], [14, 15]), unfinished="2 of 10 seeds are done"), look)).text
-    assert text.index("Not at its end. 2 of 10 seeds are done.") < text.index("The answer")
+    assert text.index("Not finished. 2 of 10 seeds are done.") < text.index("The answer")
     assert "No verdict. 2 seeds were trained" not in text  # nobody need be told to ask for more
 
 
@@ -241,6 +248,105 @@ def test_notes_are_shown(make):
 def test_the_same_comparison_gives_the_same_page(make):
     found = make(WORSE)
     assert render(found, look) == render(replace(found), look)
+
+
+def test_changed_predictions_are_shown_only_where_the_seeds_share_their_test_images(make):
+    text = Page(render(make(WORSE, own_split=True), look)).text
+    assert "Not shown: each seed has its own test images" in text
+    assert "gained" not in text and "lost" not in text
+    assert "Not shown" not in Page(render(make(WORSE), look)).text
+
+
+def test_a_colour_is_always_the_same_arm(make):
+    page = render(make((*WORSE, [6, 6, 7, 8, 6]), classes=("cat", "dog")), look)
+    figures = re.findall(r'<svg class="small-interval".*?</svg>', page, re.DOTALL)
+    colours = [set(re.findall(r'class="(arm-\d)', figure)) for figure in figures]
+    assert colours == [{"arm-1"}] * 2 + [{"arm-2"}] * 2  # two classes of each arm, in the arm's colour
+    assert not re.search(r'class="(?:key |said )?(?:right|wrong)"', page)
+
+
+def test_a_class_that_gains_or_loses_is_told_by_a_word(make):
+    # the arm is wrong about all cats (20 of 60) and the baseline about none
+    text = Page(render(make(([0] * 5, [20] * 5)), look)).text
+    assert re.search(r"cat ?−\d+\.\d\d ?[^c]*▼ fewer ?20", text)
+    assert "▲ more 20" not in text
+
+
+def with_seconds(found, rows, threads=(2,)):
+    runs = tuple(
+        tuple(
+            Run(run.path, {**run.result, "seconds": s, "threads": list(threads)}) for run, s in zip(r, t, strict=True)
+        )
+        for r, t in zip(found.runs, rows, strict=True)
+    )
+    return replace(found, runs=runs)
+
+
+STEADY = ([10.0, 10.4, 10.2, 10.1, 10.3], [15.1, 15.2, 15.3, 15.4, 15.5])
+
+
+def test_times_are_compared_where_runs_of_an_arm_take_alike(make):
+    assert "1.5 times" in Page(render(with_seconds(make(WORSE), STEADY), look)).text
+    alike = (STEADY[0], STEADY[0])
+    assert "no clear difference" in Page(render(with_seconds(make(WORSE), alike), look)).text
+
+
+@pytest.mark.parametrize(("last", "threads"), [(31.0, (2,)), (15.5, (2, 1))])
+def test_times_of_a_busy_computer_are_not_compared(make, last, threads):
+    """One run took twice as long; or runs went on with fewer threads."""
+    rows = (STEADY[0], [*STEADY[1][:4], last])
+    text = Page(render(with_seconds(make(WORSE), rows, threads), look)).text
+    assert "The page compares no times." in text
+    assert not re.search(r"\d times", text)
+
+
+def test_the_page_says_how_many_more_seeds_would_settle_it(make):
+    """By hand: gaps of 0, 1/60, 2/60, 1/60 and 1/60 have mean 1.67 and deviation 1.18 points, taken as the least of a
+    picture and of coins for the few answers that differ. More seeds than 5 are needed, and the command counts from seed 0."""
+    found = make(([6] * 5, [6, 7, 8, 7, 7]))
+    plan = plan_to_settle(found, 1)
+    assert plan.seeds > 5
+    text = Page(render(found, look)).text
+    assert f"About {count(plan.seeds - 5, 'more seed')} would settle sharpened against plain" in text
+    assert f"Run the same command with --seeds 0-{plan.seeds - 1}; it keeps the runs that are finished." in text
+
+
+def test_where_training_sets_overlap_the_page_says_that_seeds_do_not_help(make):
+    found = make(([6] * 5, [6, 8, 6, 8, 7]), own_split=True)
+    assert plan_to_settle(found, 1).overlap
+    assert "More seeds won’t settle sharpened against plain" in Page(render(found, look)).text
+
+
+@pytest.mark.parametrize(
+    ("counts", "advice"),
+    [
+        (WORSE, "Keep plain: sharpened is worse on this data."),
+        (WORSE[::-1], "Use sharpened: it is better than plain on this data."),
+        (([6], [9]), "One seed can’t tell a difference from chance. Train at least 5 seeds."),
+    ],
+)
+def test_the_page_says_what_to_do_next(make, counts, advice):
+    assert f"What to do next: {advice}" in Page(render(make(counts), look)).text
+
+
+def test_the_command_breaks_between_options_only(make):
+    command = "foveola compare digits --arm plain --arm 'blur: data.chain=blur(size=3)' --seeds 0-4 --margin 0.5"
+    page = render(make(WORSE), look, command=command)
+    (shown,) = re.findall(r'<pre class="command" tabindex="0"><code>(.*?)</code>', page)
+    assert html.unescape(re.sub("<[^>]+>", "", shown)) == command
+    for part in ("--arm plain", "--seeds 0-4", "--margin 0.5"):
+        assert f'<span class="nowrap">{part}</span>' in shown
+
+
+def test_the_page_says_when_the_last_run_began_and_which_version_made_it(make):
+    found = make(([6], [9]))
+    for row, day in zip(found.runs, ("03", "04"), strict=True):
+        made = {"foveola": "0.1.0", "started": f"2026-11-{day}T09:05:00+01:00"}
+        (row[0].path / "environment.json").write_text(json.dumps(made), "utf-8")
+    found = replace(found, runs=tuple(tuple(Run(run.path, run.result) for run in row) for row in found.runs))
+    assert (
+        "Made by foveola 0.1.0 on 4 November 2026, 09:05. This page is a single file" in Page(render(found, look)).text
+    )
 
 
 def place(figure, kind):
@@ -261,6 +367,18 @@ def test_interval_mean_zero_and_margin_lie_where_the_axis_says():
     assert place(figure, "interval") == [x(0.5)]
     assert place(figure, "whisker") == [x(0.25)]
     assert place(figure, "seed") == [x(0.5), x(1.5)]
+
+
+def test_no_line_of_the_figure_runs_through_a_label():
+    row = Against("x", "arm-1", [0.5, 1.5], 1.0, 0.5, 1.5, (0.25, 1.75))
+    figure = against_zero([row, row], 0.5, "plain")
+    labels = [int(y) for y in re.findall(r'<text class="label" x="0" y="(\d+)"', figure)]
+    lines = re.findall(r'<(?:line class="zero"|rect class="margin")[^>]* y1?="(\d+)" (?:y2|height)="(\d+)"', figure)
+    assert len(labels) == 2 and len(lines) == 4
+    # letters reach from 12 above their line to 4 below it
+    for label in labels:
+        assert not any(int(top) < label + 4 and label - 12 < int(end) for top, end in lines if int(end) > int(top))
+    assert '<text class="label"' not in paired_dots(["a", "b"], [[0.8, 0.9], [0.7, 0.9]])  # its names stand beside it
 
 
 def test_an_infinite_interval_is_not_drawn():

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from foveola.lab.arms import Change
 from foveola.lab.comparison import Comparison
-from foveola.lab.flips import ClassDifference, Flip, class_differences, flips
+from foveola.lab.flips import ClassDifference, Flip, Flips, class_differences, flips
 from foveola.report.comparison_figures import colour, signed, small_interval
 from foveola.report.comparison_words import interval_text, p_value_text
 from foveola.report.thumbnails import Thumbnail, thumbnail
@@ -25,14 +25,14 @@ SHOWN_FLIPS = 12
 
 @dataclass(frozen=True)
 class ClassLine:
-    """One class: its difference, interval and p in words, and the same as a figure."""
+    """One class: its difference, interval and p in words, and as a figure; sign: "▲ more" or "▼ fewer" where p holds."""
 
     name: str
     pictures: int
     mean: str
     interval: str
     p: str
-    kind: str
+    sign: str
     figure: Markup
 
 
@@ -47,7 +47,10 @@ class ShownFlip:
 
 @dataclass(frozen=True)
 class ArmSection:
-    """What one arm's own tables show: classes and flips; gained, lost: how many pictures in all; mean_flip: their balance."""
+    """What one arm's own tables show: its changes, its classes, and the test images whose prediction changed.
+
+    gained, lost: how many images in all, of `asked`; 0 and none shown where the seeds have different test images.
+    """
 
     name: str
     colour: str
@@ -62,7 +65,8 @@ class ArmSection:
 
 def arm_section(found: Comparison, k: int, look: Look) -> ArmSection:
     """What the page says of arm number k; look: gives the pictures that flip."""
-    flipped = flips(found, k)
+    # An image that only one seed tested says nothing about an arm.
+    flipped = flips(found, k) if found.one_test_part else Flips((), (), 0)
     classes = class_differences(found, k)
     ends = [abs(v) for one in classes for v in (*one.difference.interval[:2], one.difference.mean) if math.isfinite(v)]
     reach = max(ends, default=1.0) or 1.0
@@ -76,7 +80,7 @@ def arm_section(found: Comparison, k: int, look: Look) -> ArmSection:
         name=found.arms[k].name,
         colour=colour(k),
         changes=tuple(found.changes(k)),
-        classes=tuple(_class_line(one, reach, found.level) for one in classes),
+        classes=tuple(_class_line(one, reach, found.level, colour(k)) for one in classes),
         gained=len(flipped.gained),
         lost=len(flipped.lost),
         asked=flipped.asked,
@@ -85,16 +89,17 @@ def arm_section(found: Comparison, k: int, look: Look) -> ArmSection:
     )
 
 
-def _class_line(one: ClassDifference, reach: float, level: float) -> ClassLine:
+def _class_line(one: ClassDifference, reach: float, level: float, arm_colour: str) -> ClassLine:
     low, high, _ = one.difference.interval
     holds = one.corrected_p <= 1 - level
-    kind = "other" if not holds else "right" if one.difference.mean > 0 else "wrong"
+    sign = "" if not holds else "▲ more" if one.difference.mean > 0 else "▼ fewer"
+    kind = f"{arm_colour} {'held' if holds else 'open'}"
     return ClassLine(
         name=one.name,
         pictures=one.pictures,
         mean=signed(one.difference.mean),
         interval=interval_text(one.difference.interval),
         p=p_value_text(one.corrected_p),
-        kind=kind,
+        sign=sign,
         figure=small_interval(one.difference.mean, low, high, reach, kind),
     )

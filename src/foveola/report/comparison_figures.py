@@ -48,15 +48,22 @@ def against_zero(rows: Sequence[Against], margin: float, baseline: str) -> Marku
     axis = _Axis.around([0.0, -margin, margin, *values])
     bottom = ROW_PX * len(rows) + 6
     said = "; ".join(f"{row.name} {signed(row.mean)}{_between(row.low, row.high)}" for row in rows)
-    left, right = axis.x(-margin), axis.x(margin)
     body = [
-        f'<rect class="margin" x="{_p(left)}" width="{_p(right - left)}" y="0" height="{bottom}"/>' if margin else "",
-        f'<line class="zero" x1="{_p(axis.x(0))}" x2="{_p(axis.x(0))}" y1="0" y2="{bottom}"/>',
+        *(_ground(axis, margin, ROW_PX * k) for k in range(len(rows))),
         axis.drawn(bottom, signed_tick),
         *(_against(axis, row, ROW_PX * k) for k, row in enumerate(rows)),
     ]
     text = f"Differences to {baseline} in points: {said}; grey: less than {margin:g} either way"
     return svg(f'class="points-axis" width="100%" height="{bottom + AXIS_PX}"', text, "".join(body))
+
+
+def _ground(axis: _Axis, margin: float, top: int) -> str:
+    """The margin and the line at zero of one row, below the row's label: no line runs through letters."""
+    x, left, right = _p(axis.x(0)), axis.x(-margin), axis.x(margin)
+    zero = f'<line class="zero" x1="{x}" x2="{x}" y1="{top + 22}" y2="{top + ROW_PX}"/>'
+    width = _p(right - left)
+    field = f'<rect class="margin" x="{_p(left)}" width="{width}" y="{top + 22}" height="{ROW_PX - 22}"/>'
+    return (field if margin else "") + zero
 
 
 def _against(axis: _Axis, row: Against, top: int) -> str:
@@ -94,27 +101,27 @@ def _spread(values: Sequence[float]) -> list[tuple[float, int]]:
     return out
 
 
+DOTS_PX = 56
+"""Height of an arm's row in `paired_dots`; the page writes the arms' names beside the rows, where no line runs."""
+
+
 def paired_dots(names: Sequence[str], accuracy: Sequence[Sequence[float]]) -> Markup:
     """A row of dots an arm, one a seed, the dots of a seed joined; a stroke at each mean. accuracy: 0..1, by arm and seed."""
     shares = [[100 * value for value in row] for row in accuracy]
     axis = _Axis.around([value for row in shares for value in row])
-    row_px, bottom = 62, 62 * len(names) + 6
+    bottom = DOTS_PX * len(names)
     means = [sum(row) / len(row) for row in shares]
-    y = [row_px * k + 36 for k in range(len(names))]
+    y = [DOTS_PX * k + DOTS_PX // 2 for k in range(len(names))]
     lines = [
         f'<line class="pair" x1="{_p(axis.x(a))}" x2="{_p(axis.x(b))}" y1="{y[k]}" y2="{y[k + 1]}"/>'
         for k in range(len(names) - 1)
         for a, b in zip(shares[k], shares[k + 1], strict=True)
     ]
     body = [axis.drawn(bottom, lambda tick: f"{tick:g} %"), *lines]
-    for k, (name, row) in enumerate(zip(names, shares, strict=True)):
+    for k, row in enumerate(shares):
         x = _p(axis.x(means[k]))
         body += [f'<circle class="seed {colour(k)}" cx="{_p(axis.x(v))}" cy="{y[k]}" r="4.5"/>' for v in row]
         body.append(f'<line class="mean-stroke" x1="{x}" x2="{x}" y1="{y[k] - 12}" y2="{y[k] + 12}"/>')
-        body.append(
-            f'<text class="label" x="0" y="{row_px * k + 15}"><tspan class="strong">{_name(name)}</tspan>'
-            f'<tspan class="muted" dx="8">mean {means[k]:.2f} %</tspan></text>'
-        )
     said = ", ".join(f"{name} {mean:.2f} %" for name, mean in zip(names, means, strict=True))
     text = f"Test accuracies, one dot a seed, the same seeds joined; means: {said}"
     return svg(f'class="points-axis" width="100%" height="{bottom + AXIS_PX}"', text, "".join(body))

@@ -9,10 +9,10 @@ from foveola.lab.against_baseline import Paired
 from foveola.lab.comparison import Comparison
 from foveola.report.comparison_arms import Look, arm_section
 from foveola.report.comparison_curves import Band, banded
-from foveola.report.comparison_figures import Against, against_zero, colour, paired_dots, signed
-from foveola.report.comparison_words import cost_of, line_of, mean_of
+from foveola.report.comparison_figures import DOTS_PX, Against, against_zero, colour, paired_dots, signed
+from foveola.report.comparison_words import cost_of, line_of, mean_of, steady
 from foveola.report.pages import environment
-from foveola.report.words import duration
+from foveola.report.words import date, duration
 
 SECTIONS = (
     ("answer", "The answer"),
@@ -20,7 +20,7 @@ SECTIONS = (
     ("seeds", "Seed by seed"),
     ("learning", "Learning"),
     ("classes", "Class by class"),
-    ("flips", "Pictures that flip"),
+    ("flips", "Changed predictions"),
     ("cost", "What it costs"),
     ("methods", "How it is computed"),
 )
@@ -41,7 +41,7 @@ def render(found: Comparison, look: Look, *, command: str = "") -> str:
             title=f"{_listed([arm.name for arm in found.arms[1:]])} against {found.arms[0].name}",
             baseline=found.arms[0].name,
             against=against,
-            lines=[line_of(one, k + 1) for k, one in enumerate(against)],
+            lines=[line_of(found, one, k + 1) for k, one in enumerate(against)],
             figure=_figure(found, against),
             dots=paired_dots([arm.name for arm in found.arms], found.accuracy.tolist()),
             table=_table(found),
@@ -53,6 +53,9 @@ def render(found: Comparison, look: Look, *, command: str = "") -> str:
             colours=[colour(k) for k in range(len(found.arms))],
             total=duration(sum(one.result["seconds"] for row in found.runs for one in row)),
             command=command,
+            steady=steady(found),
+            made=date(max(one.environment.get("started", "") for row in found.runs for one in row)),
+            dots_px=DOTS_PX,
             question=found.question,
         )
     )

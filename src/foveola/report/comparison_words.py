@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from foveola.errors import count
 from foveola.lab.against_baseline import Paired
 from foveola.lab.comparison import Comparison
+from foveola.lab.seed_plans import plan_to_settle
 from foveola.report.comparison_figures import colour, signed
-from foveola.report.words import duration
+from foveola.report.words import duration, shorten
 from foveola.types import Interval
 
 
 @dataclass(frozen=True)
 class Line:
-    """One arm against the baseline in words: verdict (and its CSS class), difference, intervals, p, McNemar's count."""
+    """One arm against the baseline in words: verdict (and its sign), difference, intervals, p, McNemar's count, advice."""
 
     name: str
     colour: str
     said: str
-    kind: str
+    sign: str
     mean: str
     interval: str
     wide: str
     p: str
     mcnemar: str
     reaches: str
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -56,20 +60,21 @@ class Cost:
     epochs: int
 
 
-def line_of(one: Paired, k: int) -> Line:
+def line_of(found: Comparison, one: Paired, k: int) -> Line:
     """The line of arm number k against the baseline."""
     p_values = np.array(one.mcnemar)
     return Line(
         name=one.arm,
         colour=colour(k),
         said=one.said,
-        kind={"helps": "right", "hurts": "wrong"}.get(one.verdict, "muted"),
+        sign={"helps": "▲", "hurts": "▼", "no_difference": "="}.get(one.verdict, "?"),
         mean=signed(one.difference.mean),
         interval=interval_text(one.difference.interval),
         wide=interval_text(one.with_pictures) if one.with_pictures else "–",
         p=p_value_text(one.corrected_p),
         mcnemar=f"{int((p_values < 0.05).sum())} of {len(p_values)}",
         reaches=_reaches(one),
+        advice=advice_of(found, one, k),
     )
 
 
@@ -80,10 +85,10 @@ def _reaches(one: Paired) -> str:
         return ""
     shown = wide.low > 0 or wide.high < 0
     return (
-        "The interval that counts the chance of the test pictures too lies beside 0 as well."
+        "The interval that also counts the chance in the test images leaves out 0 as well."
         if shown
-        else "About these test pictures: the interval that counts their own chance too holds 0, so other pictures might say "
-        "otherwise."
+        else "This is about these test images: the interval that also counts the chance in them contains 0, so other images "
+        "might give another result."
     )
 
 
@@ -109,14 +114,90 @@ def cost_of(found: Comparison, k: int) -> Cost:
     return Cost(
         name=found.arms[k].name,
         colour=colour(k),
-        mean=f"{found.seconds(k):.1f} s",
-        range=f"{min(seconds):.1f} to {max(seconds):.1f} s",
-        ratio=f"{found.seconds(k) / max(1e-9, found.seconds(0)):.2f}",
+        mean=short_time(found.seconds(k)),
+        range=f"{short_time(min(seconds))} to {short_time(max(seconds))}",
+        ratio=ratio_of(found, k),
         all=duration(sum(seconds)),
         memory=f"{max(known):,.0f} MB" if len(known) == len(runs) else "–",
         parameters=first.network.parameters,
         epochs=len(first.history),
     )
+
+
+UNSTEADY = 1.25
+"""Where a run of an arm takes so many times as long as another one, something else than the arm decides the time."""
+
+
+def steady(found: Comparison) -> bool:
+    """Whether the times of the runs can be compared: at least two seeds, alike within each arm, threads never changed."""
+    for row in found.runs:
+        seconds = [float(run.result["seconds"]) for run in row]
+        if len(row) < 2 or max(seconds) > UNSTEADY * min(seconds):
+            return False
+        if any(len(run.result.get("threads", ())) > 1 for run in row):
+            return False
+    return True
+
+
+def ratio_of(found: Comparison, k: int) -> str:
+    """How many times as long as the baseline arm k takes, in two digits; "–" where the times can't be compared."""
+    if k == 0 or not steady(found):
+        return "–"
+    one, other = ([float(run.result["seconds"]) for run in found.runs[j]] for j in (k, 0))
+    if min(one) <= max(other) and min(other) <= max(one):
+        return "no clear difference"
+    return f"{found.seconds(k) / max(1e-9, found.seconds(0)):.2g} times"
+
+
+def short_time(seconds: float) -> str:
+    """A time with no more digits than it is worth.
+
+    >>> short_time(4.237), short_time(17.62), short_time(83)
+    ('4.2 s', '18 s', '1 min 23 s')
+    """
+    return f"{seconds:.1f} s" if seconds < 9.95 else duration(seconds)
+
+
+def advice_of(found: Comparison, one: Paired, k: int) -> str:
+    """What to do now about arm number k, in one or two sentences."""
+    n, name, baseline = len(found.seeds), shorten(one.arm, 40), shorten(one.baseline, 40)
+    if one.verdict == "helps":
+        return f"Use {name}: it is better than {baseline} on this data."
+    if one.verdict == "hurts":
+        return f"Keep {baseline}: {name} is worse on this data."
+    if one.verdict == "no_difference":
+        return f"Choose the cheaper one: {name} and {baseline} differ by less than {found.margin:g} points."
+    if n < 2:
+        return "One seed can’t tell a difference from chance. Train at least 5 seeds."
+    plan = plan_to_settle(found, k)
+    if plan.overlap:
+        return (
+            f"More seeds won’t settle {name} against {baseline}: each seed splits the same images again, so the training "
+            "sets overlap. More images would help, or an official test set."
+        )
+    if plan.seeds is None:
+        return (
+            f"More than 1,000 seeds would be needed to settle {name} against {baseline}. More test images would help."
+        )
+    more = max(plan.seeds - n, 1)
+    again = seeds_option(found.seeds, n + more)
+    return (
+        f"About {count(more, 'more seed')} would settle {name} against {baseline}, if the difference stays at "
+        f"{signed(one.difference.mean)} points and scatters as it did. Run the same command with {again}; it keeps the runs "
+        "that are finished."
+    )
+
+
+def seeds_option(seeds: Sequence[int], n: int) -> str:
+    """The option that asks for n seeds, those that are there among them.
+
+    >>> seeds_option((0, 1, 2), 9), seeds_option((0, 5), 9)
+    ('--seeds 0-8', '7 more seeds in --seeds')
+    """
+    first = seeds[0]
+    if list(seeds) == list(range(first, first + len(seeds))):
+        return f"--seeds {first}-{first + n - 1}"
+    return f"{count(n - len(seeds), 'more seed')} in --seeds"
 
 
 def interval_text(interval: Interval) -> str:

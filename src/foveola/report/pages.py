@@ -239,6 +239,7 @@ def environment() -> Environment:
         "number": words.number,
         "duration": words.duration,
         "shorten": words.shorten,
+        "phrases": words.phrases,
         "counted": count,
     }
     return environment

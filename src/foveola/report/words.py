@@ -133,6 +133,22 @@ def shell(word: str) -> str:
     return f"~/{shlex.quote(word[2:])}" if word.startswith("~/") and len(word) > 2 else shlex.quote(word)
 
 
+def phrases(command: str) -> list[str]:
+    """A command in pieces that a line must not break: each option stays with its value.
+
+    >>> phrases("foveola train 'my pets' --epochs 3 --no-flip --seed 1")
+    ['foveola', 'train', "'my pets'", '--epochs 3', '--no-flip', '--seed 1']
+    """
+    out: list[str] = []
+    for word in shlex.split(command):
+        shown = shell(word)
+        if out and out[-1].startswith("-") and " " not in out[-1] and not word.startswith("-"):
+            out[-1] += f" {shown}"
+        else:
+            out.append(shown)
+    return out
+
+
 def typed(words: Iterable[str]) -> str:
     """A command line as a page may show it, from its words.
 

@@ -106,21 +106,12 @@ class Pace:
 
 def outlook(found: Comparison, precision: float, pace: Pace, asked: int) -> str:
     """How many seeds and minutes the question needs, from the pilot."""
-    import numpy as np
-
-    from foveola.lab.paired import resolution
-    from foveola.lab.seed_plans import flip_deviation, narrowest, seeds_needed
+    from foveola.lab.seed_plans import Pilot
 
     n = len(found.seeds)
-    needed: list[int | None] = []
-    floor = 0.0
-    for k in range(1, len(found.arms)):
-        pairs = zip(found.correct[0], found.correct[k], strict=True)
-        flips = float(np.mean([flip_deviation(one, other) for one, other in pairs]))
-        least = max(flips, resolution(len(found.correct[0][0])))
-        gaps, factor = 100 * (found.accuracy[k] - found.accuracy[0]), found.test_to_train
-        needed.append(seeds_needed(gaps, precision, test_to_train=factor, least_deviation=least))
-        floor = max(floor, narrowest(gaps, test_to_train=factor, least_deviation=least))
+    pilots = [Pilot.of(found, k) for k in range(1, len(found.arms))]
+    needed = [pilot.seeds(precision) for pilot in pilots]
+    floor = max(pilot.narrowest() for pilot in pilots)
     begin = f"after {n} seeds: an interval of ±{precision:g} points"
     if floor >= precision:
         return (
