@@ -190,8 +190,18 @@ def test_the_paths_of_a_run_s_recipe_start_where_the_run_was_started(tmp_path, m
     monkeypatch.chdir(tmp_path / "elsewhere")
     data = read_recipe(tmp_path / "run" / "recipe.toml")["data"]
     assert data == {"source": str(tmp_path / "work" / "photos"), "labels": "photos/../none.csv"}
-    (tmp_path / "elsewhere" / "photos").mkdir()  # what is here goes first
+    (tmp_path / "elsewhere" / "photos").mkdir()  # other photos
+    assert read_recipe(tmp_path / "run" / "recipe.toml")["data"] == data
+    (tmp_path / "work" / "photos").rmdir()
     assert read_recipe(tmp_path / "run" / "recipe.toml")["data"]["source"] == "photos"
+
+
+def test_the_paths_of_a_run_s_recipe_stay_as_they_are_where_the_run_was_started(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "recipe.toml").write_text('[data]\nsource = "photos"\n')
+    (tmp_path / "environment.json").write_text(json.dumps({"folder": str(tmp_path)}))
+    monkeypatch.chdir(tmp_path)
+    assert read_recipe(tmp_path / "recipe.toml")["data"]["source"] == "photos"
 
 
 def test_the_paths_of_a_recipe_may_start_in_its_own_folder(tmp_path, monkeypatch):

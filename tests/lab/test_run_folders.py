@@ -2,11 +2,14 @@
 
 import json
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
 from foveola.errors import DamagedRunError, UsageError
-from foveola.lab.run_folders import find_run, list_runs
+from foveola.lab.recipe import compose
+from foveola.lab.run_folders import find_run, list_runs, run_folder
 
 
 @pytest.fixture
@@ -129,3 +132,31 @@ def test_a_damaged_result_is_named(make):
     with pytest.raises(DamagedRunError) as caught:
         find_run(path)
     assert str(caught.value) == f"the run {path} is damaged: its result.json can't be read; train again"
+
+
+def test_a_folder_whose_path_is_too_long_hides_no_run(make, tmp_path, monkeypatch):
+    path = make("runs/pets-fast-1234/seed-0000", 1)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(45):  # each step is allowed, the whole path is not
+        os.mkdir("d" * 100)  # noqa: PTH102
+        os.chdir("d" * 100)
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert [line.path for line in list_runs(tmp_path)] == [path]
+    finally:
+        shutil.rmtree(tmp_path / ("d" * 100))  # by handles: pytest would stumble over it
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("My photos (2024)", "my-photos-2024"),
+        ("照片", "照片"),
+        ("กระต่าย", "กระต่าย"),
+        ("../..", "data"),
+        ("x" * 60, "x" * 40),
+    ],
+)
+def test_a_run_s_folder_is_called_like_its_data_in_any_script(name, folder):
+    recipe = compose({"model": {"name": "fast"}})
+    assert run_folder(Path("runs"), name, recipe, "0123456789", 7) == Path(f"runs/{folder}-fast-01234567/seed-0007")

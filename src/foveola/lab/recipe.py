@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -183,26 +183,30 @@ def read_tables(path: Path) -> dict[str, Any]:
 def read_recipe(path: Path) -> dict[str, Any]:
     """The tables of a recipe to be trained, unchecked: as `read_tables` gives them, with paths that lead somewhere.
 
-    A relative path is meant as seen from here; where there is nothing, from the folder in which the recipe's run was
-    started, else from the recipe's own folder.
+    The relative paths of a run's recipe start in the folder where the run was started, if they still lead somewhere from
+    there; those of other recipes start here, else in the recipe's own folder.
     """
     tables = read_tables(path)
     data = tables.get("data")
     if isinstance(data, dict):
         for key in ("source", "labels", "exclude"):
-            if isinstance(data.get(key), str) and data[key] and not Path(data[key]).exists():
-                there = [start / data[key] for start in _starts(path) if (start / data[key]).exists()]
-                data[key] = str(there[0]) if there else data[key]
+            if isinstance(data.get(key), str) and data[key]:
+                data[key] = _found(data[key], [*_begun(path), Path(), path.parent])
     return tables
 
 
-def _starts(recipe: Path) -> list[Path]:
-    """Where the relative paths of a recipe may start, besides here."""
+def _found(name: str, starts: Sequence[Path]) -> str:
+    """The path from the first folder where there is such a file or folder; as it is written where that is here."""
+    there = next((start for start in starts if (start / name).exists()), Path())
+    return name if there.absolute() == Path.cwd() else str(there / name)
+
+
+def _begun(recipe: Path) -> list[Path]:
+    """The folder in which the run of a recipe was started; none for a recipe that is no run's."""
     try:
-        begun = json.loads((recipe.parent / "environment.json").read_text("utf-8"))["folder"]
-        return [Path(str(begun)), recipe.parent]
-    except (OSError, ValueError, KeyError, TypeError):  # no run's, or one from before it was written down
-        return [recipe.parent]
+        return [Path(str(json.loads((recipe.parent / "environment.json").read_text("utf-8"))["folder"]))]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def merge(tables: Mapping[str, Any], settings: Mapping[str, object], *, where: str = "the recipe") -> dict[str, Any]:
