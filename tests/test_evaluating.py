@@ -8,7 +8,7 @@ import pytest
 
 import foveola as fv
 from foveola import workflows
-from foveola.errors import DamagedRunError
+from foveola.errors import DamagedRunError, DataError
 from foveola.lab.headline import trained_on
 from foveola.lab.openings import openings
 
@@ -163,6 +163,93 @@ def test_what_is_made_of_a_training_image_by_its_name_counts_too(pairs, run, pla
     assert dict(zip(found.ids, found.copy_of, strict=True)) == {
         "cat/1.png": trained, "cat/1_mask.png": trained, "dog/2.png": "", "dog/3.png": ""
     }  # fmt: skip
+
+
+def field(pairs, names, n=6, start=8000):
+    return {f"{name}/{i}.png": pairs[2](start + 100 * k + i) for k, name in enumerate(names) for i in range(n)}
+
+
+def test_images_of_one_class_can_be_measured(pairs, run, plant, tmp_path):
+    found = workflows.evaluate(run, plant(tmp_path / "field", field(pairs, ["cat"])), tell=silent)
+    assert (len(found), found.counts.tolist(), found.standing) == (6, [6, 0], None)
+    assert found.accuracy == found.per_class[0].recall
+
+
+@pytest.mark.parametrize("folder", ["dog", "bird"])
+def test_an_empty_class_folder_asks_for_nothing(pairs, run, plant, tmp_path, folder):
+    place = plant(tmp_path / "field", field(pairs, ["cat"]))
+    (place / folder).mkdir()
+    assert workflows.evaluate(run, place, tell=silent).counts.tolist() == [6, 0]
+
+
+def test_a_class_whose_images_are_all_damaged_is_listed_and_the_others_are_measured(pairs, run, plant, tmp_path):
+    place = plant(tmp_path / "field", {**field(pairs, ["cat"]), "dog/1.png": b"", "dog/2.png": b""})
+    found = workflows.evaluate(run, place, tell=silent)
+    assert found.counts.tolist() == [6, 0]
+    assert [problem.file for problem in found.problems] == ["dog/1.png", "dog/2.png"]
+
+
+@pytest.mark.parametrize("inside", ["", "more/", "2024/field/"])
+def test_class_folders_are_found_at_any_depth_by_the_network_s_class_names(pairs, run, plant, tmp_path, inside):
+    files = {f"{inside}{name}": image for name, image in field(pairs, ["cat", "dog"]).items()}
+    assert workflows.evaluate(run, plant(tmp_path / "field", files), tell=silent).counts.tolist() == [6, 6]
+
+
+def test_a_class_folder_itself_can_be_measured(pairs, run, plant, tmp_path):
+    place = plant(tmp_path / "field", field(pairs, ["cat"])) / "cat"
+    assert workflows.evaluate(run, place, tell=silent).counts.tolist() == [6, 0]
+
+
+def test_images_without_class_folders_can_t_be_measured(pairs, run, plant, tmp_path):
+    images = {name.partition("/")[2]: image for name, image in field(pairs, ["cat"]).items()}
+    with pytest.raises(DataError, match="holds 6 images but no class folders"):
+        workflows.evaluate(run, plant(tmp_path / "field", images), tell=silent)
+
+
+def test_a_folder_without_one_usable_image_is_refused(run, plant, tmp_path):
+    place = plant(tmp_path / "field", {"cat/1.png": b"", "cat/2.png": b""})
+    with pytest.raises(DataError) as refused:
+        workflows.evaluate(run, place, tell=silent)
+    assert str(refused.value) == "field holds no usable image: all 2 files: empty file"
+
+
+def test_arrays_of_one_class_can_be_measured(pairs, run):
+    images = np.stack([pairs[2](8800 + i) for i in range(4)])
+    data = fv.from_arrays(images, [1] * 4, class_names=["cat", "dog"])
+    assert workflows.evaluate(run, data, tell=silent).counts.tolist() == [0, 4]
+
+
+def test_one_class_can_be_checked_shown_and_laid_out(pairs, run, plant, tmp_path):
+    place = plant(tmp_path / "field", field(pairs, ["cat"], 30))
+    checked = fv.check(place)
+    assert (checked.files_used, [finding.kind for finding in checked.findings]) == (30, [])
+    assert checked.remarks == ("the search for wrong labels was skipped: all images have one label",)
+    fv.show_data(place, tmp_path / "figures")
+    assert (tmp_path / "figures").is_dir()
+    fv.explain(run, place, tmp_path / "map.png", "embedding")
+    assert (tmp_path / "map.png").is_file()
+
+
+def test_a_folder_of_images_can_be_checked(pairs, plant, tmp_path):
+    images = {name.partition("/")[2]: image for name, image in field(pairs, ["cat"]).items()}
+    assert fv.check(plant(tmp_path / "field", {**images, "copy.png": images["3.png"]})).headline.startswith("field: 7 ")
+
+
+def test_check_reports_a_class_without_a_usable_image(pairs, plant, tmp_path):
+    place = plant(tmp_path / "field", {**field(pairs, ["cat", "dog"], 20), "owl/1.png": b""})
+    (place / "yak").mkdir()
+    found = fv.check(place, out=tmp_path / "check.html").findings
+    assert ("imbalance", "error", "there is no usable image of 'owl', 'yak'") in [
+        (finding.kind, finding.severity, finding.message) for finding in found
+    ]
+    assert "yak" in (tmp_path / "check.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("names", [["cat"], ["cat", "dog"]])
+def test_training_still_needs_two_classes_with_images(pairs, plant, tmp_path, names):
+    images = np.stack([pairs[2](i) for i in range(6)])
+    with pytest.raises(DataError):
+        fv.train(fv.from_arrays(images, [0] * 6, class_names=names), settings=SHORT, out=tmp_path / "none")
 
 
 def numbers(n, rest=None, n_test=120):

@@ -191,12 +191,14 @@ def test_a_file_that_changes_before_it_is_decoded_is_a_problem(two_classes):
     ]
 
 
-def test_a_class_that_loses_all_its_pictures_is_refused(two_classes, plant):
-    dataset = open_folder(plant(two_classes(), {"emus/1.png": b"", "emus/2.png": b"x"}))
+def test_a_class_may_lose_all_its_images_but_not_all_classes(two_classes, plant, tmp_path):
+    prepared = prepare(open_folder(plant(two_classes(), {"emus/1.png": b"", "emus/2.png": b"x"})), SIZE)
+    assert prepared.dataset.counts().tolist() == [4, 4, 0]
+    nothing = open_folder(plant(tmp_path / "zoo", {"emus/1.png": b"", "yaks/2.png": b""}))
     for _ in range(2):
         with pytest.raises(DataError) as caught:
-            prepare(dataset, SIZE)
-        assert str(caught.value) == ("pets: class 'emus' holds no usable image: 2 files, of which 1: empty file")
+            prepare(nothing, SIZE)
+        assert str(caught.value) == "zoo holds no usable image: all 2 files: empty file"
 
 
 def test_too_small_a_disk_is_said_before_any_picture_is_read(two_classes, cache, decodes, monkeypatch):

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from foveola.data.dataset import PARTS, Dataset, fingerprint_of, natural_key, printable, require_classes
+from foveola.data.dataset import PARTS, Dataset, fingerprint_of, natural_key, printable, require_images
 from foveola.data.sources import Arrays
 from foveola.errors import DataError, count
 from foveola.types import Images, Labels
@@ -36,7 +36,7 @@ def from_arrays(
     images: uint8 (n, h, w, 3) RGB, or (n, h, w) or (n, h, w, 1) grey, which is repeated to three channels; 0..255.
     labels: integer (n,) or (n, 1), 0..K-1; or text (n,), whose distinct values in natural order become the classes.
     class_names: K names, "0", "1", ... when left out. The pixels are copied: the caller's array may change later.
-    Raises DataError for anything else, for pictures of several sizes, and for a class without a picture.
+    Raises DataError for anything else, for pictures of several sizes, and for no image at all.
     """
     pairs = {"train": (images, labels), "val": val, "test": test}
     given = {part: pair for part, pair in pairs.items() if pair is not None}
@@ -46,7 +46,7 @@ def from_arrays(
     columns = [_column(pair[1], f"{name}: the {words[part]}labels") for part, pair in given.items()]
     _require_fit(name, stacks, columns, words)
     names, numbers = _numbered(name, columns, class_names)
-    require_classes(name, names, numbers)
+    require_images(name, numbers)
     pixels = _rgb(list(stacks.values()))
     index = [PARTS.index(part) for part in PARTS if part in stacks]
     parts = np.repeat(index, [len(stack) for stack in stacks.values()]).astype(np.int64) if len(given) > 1 else None

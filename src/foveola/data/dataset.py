@@ -144,7 +144,7 @@ def fingerprint_of(
 
 
 def require_classes(name: str, class_names: Sequence[str], labels: Labels, problems: Sequence[Problem] = ()) -> None:
-    """Refuse fewer than two classes, and classes without an image. Raises DataError.
+    """Refuse fewer than two classes, and classes without an image: what training needs. Raises DataError.
 
     problems: files that can't be used; those of an empty class, or in a folder of its name, say why it is empty.
     """
@@ -163,6 +163,12 @@ def require_classes(name: str, class_names: Sequence[str], labels: Labels, probl
     )
     advice = "add images to it, or remove the class" if len(empty) == 1 else "add images to them, or remove them"
     raise DataError(f"{name}: {which} no usable image: {reasons or advice}")
+
+
+def require_images(name: str, labels: Labels, problems: Sequence[Problem] = ()) -> None:
+    """Refuse data without a usable image: all that is asked of data that no network is trained on. Raises DataError."""
+    if not len(labels):
+        raise DataError(f"{name} holds no usable image: {common_reasons(problems) or 'check the path'}")
 
 
 def common_reasons(problems: Sequence[Problem]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from foveola.data.dataset import Dataset, Problem, printable, require_classes
+from foveola.data.dataset import Dataset, Problem, printable, require_classes, require_images
 from foveola.data.file_finder import FileFinder
 from foveola.data.listing import is_side_file
 from foveola.data.sources import Files
@@ -82,11 +82,11 @@ def _read(line: str, path: Path) -> str:
     return name
 
 
-def exclude(dataset: Dataset, ids: Sequence[str], name: str) -> Dataset:
+def exclude(dataset: Dataset, ids: Sequence[str], name: str, *, for_training: bool = True) -> Dataset:
     """The data set without these pictures, each listed as a problem that names the list; a fingerprint of its own.
 
     Files that can't be used anyway may be on the list: they are left out as they are. Raises UsageError for ids that the
-    data does not have, DataError when a class is left without a picture.
+    data does not have, DataError when no image is left, or a class has none to train on.
     """
     out = [row for row in _rows_of(dataset, ids, name) if row < len(dataset)]
     if not out:
@@ -96,7 +96,9 @@ def exclude(dataset: Dataset, ids: Sequence[str], name: str) -> Dataset:
     gone = [Problem(dataset.ids[i], f"{LEFT_OUT} {name}") for i in np.flatnonzero(dropped)]
     left = dataset.take(np.flatnonzero(~dropped), gone)
     try:
-        require_classes(dataset.name, left.class_names, left.labels)
+        require_images(dataset.name, left.labels)
+        if for_training:
+            require_classes(dataset.name, left.class_names, left.labels)
     except DataError as error:
         raise DataError(f"with the pictures of {name} left out, {error}") from None
     return replace(left, fingerprint=digest(dataset.fingerprint, "without", *sorted(dataset.ids[i] for i in out)))

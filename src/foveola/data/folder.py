@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
 from foveola.data.class_levels import Level
-from foveola.data.dataset import PARTS, Dataset, Problem, fingerprint_of, require_classes
+from foveola.data.dataset import PARTS, Dataset, Problem, fingerprint_of, require_classes, require_images
 from foveola.data.digests import digests
 from foveola.data.folder_names import is_doubtful
 from foveola.data.labelling import Labelling, by_folder, by_pattern, clashing_case, group_by_pattern, parts_by_folder
@@ -30,13 +31,16 @@ def open_folder(
     label_pattern: str | None = None,
     group_by: str | None = None,
     class_level: Level | None = None,
+    for_training: bool = True,
+    known: Collection[str] = (),
     tick: Tick = no_tick,
 ) -> Dataset:
     """The data set in a folder: one sub-folder a class, or classes by table (`labels`) or by file name (`label_pattern`).
 
     `group_by` is a column of the table if there is one, else a regular expression on the relative path. `class_level` says
-    which folders are the classes (see `layout`); None: as the tree shows it. Raises DataError (missing, empty, one class,
-    an empty class, two plausible readings...) and UsageError (two ways to tell the class at once).
+    which folders are the classes (see `layout`); None: as the tree shows it. for_training: require two classes or more, none
+    of them empty. known: the classes of the network that is measured: their folders are looked for. Raises DataError
+    (missing, empty, one class, an empty class, two readings...) and UsageError (two ways to tell the class at once).
     """
     ways = {"--labels": labels, "--label-pattern": label_pattern, "--class-level": class_level}
     given = [way for way, value in ways.items() if value is not None]
@@ -51,17 +55,19 @@ def open_folder(
     elif label_pattern is not None:
         found = by_pattern(listing, label_pattern)
     else:
-        found, by_rows = _by_layout(listing, class_level, group_by)
+        found, by_rows = _by_layout(listing, class_level, group_by, for_training, known)
     if by_rows or label_pattern is not None:
         _take_parts(listing, found)
     if not by_rows and group_by is not None:
         found.groups = list(group_by_pattern([listing.ids[i] for i in found.rows], group_by))
-    return _assemble(listing, found, tick)
+    return _assemble(listing, found, for_training, tick)
 
 
-def _by_layout(listing: Listing, class_level: Level | None, group_by: str | None) -> tuple[Labelling, bool]:
+def _by_layout(
+    listing: Listing, class_level: Level | None, group_by: str | None, for_training: bool, known: Collection[str]
+) -> tuple[Labelling, bool]:
     """Label by folders, or by the one table in a folder without class folders; and whether it was a table."""
-    reading = read_layout(listing, class_level)
+    reading = read_layout(listing, class_level, for_training=for_training, known=known)
     tables = tables_inside(listing)
     if not isinstance(reading, Refusal):
         found = by_folder(listing, reading)
@@ -120,11 +126,13 @@ def _take_parts(listing: Listing, found: Labelling) -> None:
             found.notes += (f"{part} has no labels and is left out ({count(len(files), 'image')})",)
 
 
-def _assemble(listing: Listing, found: Labelling, tick: Tick) -> Dataset:
+def _assemble(listing: Listing, found: Labelling, for_training: bool, tick: Tick) -> Dataset:
     number = {name: k for k, name in enumerate(found.class_names)}
     labels = np.array([number[name] for name in found.names], np.int64)
     problems = (*listing.problems, *found.problems)
-    require_classes(str(listing.root), found.class_names, labels, problems)
+    require_images(str(listing.root), labels, problems)
+    if for_training:
+        require_classes(str(listing.root), found.class_names, labels, problems)
     content, unreadable = digests(listing, tick=tick)
     rows = np.array(found.rows, np.int64)
     ids = tuple(listing.ids[i] for i in found.rows)

@@ -6,13 +6,13 @@ Reading with one sentence for the user, or a Refusal that shows the plausible re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from foveola.data.class_levels import Base, Classes, Level, Place, classes_at, folders_at
-from foveola.data.dataset import PARTS, Part, common_reasons, natural_key, printable
+from foveola.data.dataset import PARTS, Part, common_reasons, letters, natural_key, printable
 from foveola.data.folder_names import is_companion, is_evaluation, is_passage, is_unlabelled, part_of
 from foveola.data.layout_refusals import (
     Refusal,
@@ -62,8 +62,13 @@ class _Roles:
         return self.whole.without(self.left_out) if self.left_out else self.whole
 
 
-def read_layout(listing: Listing, class_level: Level | None = None) -> Reading | Refusal:
+def read_layout(
+    listing: Listing, class_level: Level | None = None, *, for_training: bool = True, known: Collection[str] = ()
+) -> Reading | Refusal:
     """How a listed folder is read. class_level: where the classes are, as the user says; None: as the tree shows it.
+
+    for_training: refuse a single class; else one is allowed, and images without class folders may have the name of the data
+    folder as their class. known: the classes of a network: the first level whose folders all have such names is theirs.
 
     >>> import numpy as np
     >>> files = [f"Final_{part}/Images/{k}/{i}.ppm" for part in ("Test", "Training") for k in "01" for i in "ab"]
@@ -75,19 +80,42 @@ def read_layout(listing: Listing, class_level: Level | None = None) -> Reading |
     if not tree.own and not tree.empty:
         return _no_images(listing)
     roles = _roles(tree)
+    class_level = class_level or _level_of(roles, known)
     if class_level is not None:
-        return _as_asked(root, tree, roles, class_level)
+        return _as_asked(root, tree, roles, class_level, 2 if for_training else 1)
     if not roles.bases:
-        return no_class_folders(root, tree, ids, [name_of(folder) for folder in roles.parts])
+        alone = None if for_training or roles.parts else _alone(root, tree, known)
+        return alone or no_class_folders(root, tree, ids, [name_of(folder) for folder in roles.parts])
     left, bases = roles.tree, roles.bases
     classes = classes_at(left, bases, depth(bases[0].folder) + 1)
     return (
-        _one_class(root, left, bases)
+        (_one_class(root, left, bases) if for_training else None)
         or data_sets_side_by_side(root, left, classes, bases[0])
         or doubtful_classes(root, left, bases, ids)
         or (None if classes.inner_parts else deeper_classes(root, left, bases, ids))
         or _read(root, roles, classes)
     )
+
+
+def _level_of(roles: _Roles, known: Collection[str]) -> Level | None:
+    """The first level whose class folders all have the name of a known class; None where there is none."""
+    names = {letters(name) for name in known}
+    bases = roles.bases or [Base("", None)]
+    deepest = max((depth(folder) for folder in roles.tree.own), default=0)
+    for level in range(depth(bases[0].folder) + 1, deepest + 1):
+        found = classes_at(roles.tree, bases, level).names
+        if found and all(letters(name) in names for name in found):
+            return level
+    return None
+
+
+def _alone(root: Path, tree: Tree, known: Collection[str]) -> Reading | None:
+    """All images as one class that has the data folder's name; None where a network is measured that lacks this class."""
+    name = root.absolute().name
+    if not name or (known and letters(name) not in {letters(one) for one in known}):
+        return None
+    sentence = f"one class, '{printable(name)}', by the name of the folder"
+    return Reading({folder: Place(name, None) for folder in tree.own}, (name,), sentence=sentence)
 
 
 def part_folders(tree: Tree) -> dict[str, Part]:
@@ -176,12 +204,12 @@ def _is_flat(tree: Tree, folder: str) -> bool:
     return stray or is_passage(only) or bool(part_of(only)) or only == name_of(folder)
 
 
-def _as_asked(root: Path, tree: Tree, roles: _Roles, level: Level) -> Reading | Refusal:
-    """The reading at the level that the user chose."""
+def _as_asked(root: Path, tree: Tree, roles: _Roles, level: Level, least: int) -> Reading | Refusal:
+    """The reading at the level that the user chose, if it has as many classes as are needed at least."""
     if not roles.bases or (level != "leaf" and level <= depth(roles.bases[0].folder)):
         roles = _Roles(tree, [Base("", None)])
     classes = classes_at(roles.tree, roles.bases, level)
-    if len(classes.names) < 2:
+    if len(classes.names) < least:
         deepest = max((depth(folder) for folder in tree.own), default=0)
         where = "in the deepest folders" if level == "leaf" else f"at level {level}"
         return Refusal(

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.data.dataset import Dataset, Problem, require_classes
+from foveola.data.dataset import Dataset, Problem, require_images
 from foveola.data.sources import Arrays
 from foveola.data.units import number
 from foveola.errors import DataError, count
@@ -94,8 +94,7 @@ def prepare(dataset: Dataset, size: Size, how: Resize = "pad", *, tick: Tick = n
             prepared = _open(place, dataset, size, how, just_made=True)
     if prepared is None:
         raise DataError(f"the cache {place} can't be read back: delete it, or set FOVEOLA_CACHE to another folder")
-    left = prepared.dataset
-    require_classes(dataset.name, dataset.class_names, left.labels, left.problems)
+    require_images(dataset.name, prepared.dataset.labels, prepared.dataset.problems)
     return prepared
 
 

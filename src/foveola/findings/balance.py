@@ -19,11 +19,27 @@ UNEQUAL, VERY_UNEQUAL = 3, 10
 def balance_findings(dataset: Dataset) -> list[Finding]:
     """imbalance: unequal classes, tiny classes, and classes that a part of the data lacks."""
     counts = dataset.counts()
-    return [*_unequal(dataset, counts), *_tiny(dataset, counts), *_absent(dataset)]
+    return [*_empty(dataset, counts), *_unequal(dataset, counts), *_tiny(dataset, counts), *_absent(dataset)]
+
+
+def _empty(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
+    empty = np.flatnonzero(counts == 0)
+    if not len(empty):
+        return []
+    classes = "this class" if len(empty) == 1 else "these classes"
+    return [
+        Finding(
+            "imbalance",
+            "error",
+            f"there is no usable image of {_names(dataset, empty)}",
+            f"add images of {classes}, or remove the empty folders: a network can't be trained on {classes}",
+            about=len(empty),
+        )
+    ]
 
 
 def _unequal(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
-    largest, smallest = int(counts.argmax()), int(counts.argmin())
+    largest, smallest = int(counts.argmax()), int(np.where(counts > 0, counts, counts.max()).argmin())
     ratio = float(counts[largest] / counts[smallest])
     if ratio < UNEQUAL:
         return []
@@ -42,7 +58,7 @@ def _unequal(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
 
 
 def _tiny(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
-    few = np.flatnonzero(counts < FEW)
+    few = np.flatnonzero((counts < FEW) & (counts > 0))
     if not len(few):
         return []
     return [

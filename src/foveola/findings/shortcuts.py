@@ -193,6 +193,8 @@ def _by_name(dataset: Dataset) -> list[Finding]:
         of_class[k][shape] += 1
     own = []
     for k, counter in enumerate(of_class):
+        if not counter:  # a class without an image
+            continue
         shape, n = counter.most_common(1)[0]
         elsewhere = sum(other[shape] for j, other in enumerate(of_class) if j != k)
         if n >= max(FEWEST, 0.9 * counter.total()) and elsewhere <= 0.05 * n:

@@ -35,6 +35,8 @@ def too_few(dataset: Dataset, units: Rows) -> str:
 
     units: int64 (n,), equal for images that must stay in one fold, such as copies of one photo: they count as one image.
     """
+    if len(np.unique(dataset.labels)) < 2:
+        return "all images have one label"
     of_class = np.unique(np.stack([dataset.labels, units]), axis=1)[0]
     different = np.bincount(of_class, minlength=len(dataset.class_names))
     k = int(different.argmin())

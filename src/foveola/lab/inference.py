@@ -206,11 +206,12 @@ def logits(network: Network, pixels: Images, batch_size: int = 256) -> NDArray[n
 def match_classes(dataset: Dataset, class_names: Sequence[str]) -> NDArray[np.int64]:
     """The data set's labels as numbers of `class_names`, matched by name: int64 (n,). Raises UsageError for strangers."""
     number = {letters(name): k for k, name in enumerate(class_names)}
-    strangers = [name for name in dataset.class_names if letters(name) not in number]
+    held = [dataset.class_names[k] for k in np.unique(dataset.labels)]  # a folder without images asks for nothing
+    strangers = [name for name in held if letters(name) not in number]
     if strangers:
         more = f" and {count(len(strangers) - 1, 'more class', 'more classes')}" if len(strangers) > 1 else ""
         raise UsageError(
             f"{printable(dataset.name)} has class '{printable(strangers[0])}'{more} that the run does not know: "
             f"{unknown('class', strangers[0], class_names)}"
         )
-    return np.array([number[letters(name)] for name in dataset.class_names], np.int64)[dataset.labels]
+    return np.array([number.get(letters(name), -1) for name in dataset.class_names], np.int64)[dataset.labels]

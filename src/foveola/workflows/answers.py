@@ -140,7 +140,7 @@ def _answers_to(
     from foveola.learning.metrics import Evaluation
 
     network = load_network(run.path)
-    dataset = as_trained(run, open_as(data, settings, tick))
+    dataset = as_trained(run, open_as(data, settings, tick, known=network.class_names))
     match_classes(dataset, network.class_names)  # strangers are refused before minutes of decoding
     prepared = prepare(dataset, network.size, network.resize, tick=tick)
     labels = match_classes(prepared.dataset, network.class_names)
@@ -237,7 +237,7 @@ def as_trained(run: Run, dataset: Dataset) -> Dataset:
     out = [problem.file for problem in run.card.problems if problem.reason.startswith(LEFT_OUT)]
     if not out or not known.issuperset(out):
         return dataset
-    fewer = exclude(dataset, out, "the run")
+    fewer = exclude(dataset, out, "the run", for_training=False)
     return fewer if fewer.fingerprint == run.card.fingerprint else dataset
 
 

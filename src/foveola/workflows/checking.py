@@ -124,8 +124,12 @@ def check(
     source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
     recipe = compose(merge({}, {"data.source": source, **(settings or {})}), where="the settings")
     require_outputs(out, fix, overwrite=overwrite)
-    dataset = open_data(recipe, tick) if data is None or isinstance(data, str | os.PathLike) else data
-    prepared = prepare(leave_out(dataset, recipe), _size(recipe, dataset), recipe.data.resize, tick=tick)
+    dataset = (
+        open_data(recipe, tick, for_training=False) if data is None or isinstance(data, str | os.PathLike) else data
+    )
+    prepared = prepare(
+        leave_out(dataset, recipe, for_training=False), _size(recipe, dataset), recipe.data.resize, tick=tick
+    )
     looks = look(prepared, tick=tick)
     relations = relate(prepared, lambda: looks, tick=tick)
     found = [*quick_findings(prepared, relations), *slow_findings(prepared, looks, relations)]

@@ -102,7 +102,7 @@ def explain(
     if method == "kernels":
         return _write(figures.kernels(network, stage), out, tell)
     if method in OF_DATA:
-        dataset = open_as(picture, settings, tick)
+        dataset = open_as(picture, settings, tick, known=network.class_names)
         return _write(figures.of_data(opened, network, dataset, method, stage, how, tell, tick), out, tell)
     image = _see(network, Path(picture))
     if to_folder:

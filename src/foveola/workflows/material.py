@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,8 +18,13 @@ Data: TypeAlias = "str | os.PathLike[str] | Dataset"
 """What a verb takes as data: a folder, a file, a data set's name, or a Dataset."""
 
 
-def open_data(recipe: Recipe, tick: Tick = no_tick) -> Dataset:
-    """The data set that a recipe names: a path first, else a name. Raises DataError or UsageError."""
+def open_data(
+    recipe: Recipe, tick: Tick = no_tick, *, for_training: bool = True, known: Collection[str] = ()
+) -> Dataset:
+    """The data set that a recipe names: a path first, else a name. Raises DataError or UsageError.
+
+    for_training, known: see `open_folder`.
+    """
     from foveola.data.cifar10 import cifar10_place, open_cifar10
     from foveola.data.folder import open_folder
     from foveola.data.npz import open_npz
@@ -46,12 +51,18 @@ def open_data(recipe: Recipe, tick: Tick = no_tick) -> Dataset:
         label_pattern=spec.label_pattern or None,
         group_by=spec.group_by or None,
         class_level=spec.class_level or None,
+        for_training=for_training,
+        known=known,
         tick=tick,
     )
 
 
-def open_as(data: Data, settings: Mapping[str, object] | None, tick: Tick = no_tick) -> Dataset:
+def open_as(
+    data: Data, settings: Mapping[str, object] | None, tick: Tick = no_tick, *, known: Collection[str] = ()
+) -> Dataset:
     """The data set that a user named, read as the settings say: {"data.labels": "table.csv", "data.exclude": "list.txt"}.
+
+    It is not trained on, so one class is enough. known: the classes of the network that is to be measured on it.
 
     Raises DataError or UsageError.
     """
@@ -60,9 +71,9 @@ def open_as(data: Data, settings: Mapping[str, object] | None, tick: Tick = no_t
     source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
     recipe = compose(merge({}, {**(settings or {}), "data.source": source}), where="the settings")
     if isinstance(data, str | os.PathLike):
-        return leave_out(open_data(recipe, tick), recipe)
+        return leave_out(open_data(recipe, tick, for_training=False, known=known), recipe, for_training=False)
     require_plain(recipe.data, data.name)
-    return leave_out(data, recipe)
+    return leave_out(data, recipe, for_training=False)
 
 
 def require_plain(spec: DataSpec, name: str = "") -> None:
@@ -78,12 +89,14 @@ def require_plain(spec: DataSpec, name: str = "") -> None:
             )
 
 
-def leave_out(dataset: Dataset, recipe: Recipe) -> Dataset:
+def leave_out(dataset: Dataset, recipe: Recipe, *, for_training: bool = True) -> Dataset:
     """The data set without what the recipe's exclude list names; the same object when there is no list."""
     from foveola.data.exclusion import exclude, read_list
 
     listed = recipe.data.exclude
-    return exclude(dataset, read_list(Path(listed)), Path(listed).name) if listed else dataset
+    if not listed:
+        return dataset
+    return exclude(dataset, read_list(Path(listed)), Path(listed).name, for_training=for_training)
 
 
 def suggest_size(dataset: Dataset, model: str = "auto") -> Size:

@@ -55,6 +55,7 @@ def plan_run(
 ) -> Session:
     """All that comes before the first step: read, decode, split, plan, build; nothing is written but caches."""
     with _collector_paused():
+        from foveola.data.dataset import require_classes
         from foveola.lab.budget import require_free
         from foveola.lab.durations import parse_time
         from foveola.lab.recipe import compose, merge, read_recipe
@@ -81,6 +82,7 @@ def plan_run(
         dataset = open_data(early, tick) if data is None or isinstance(data, str | os.PathLike) else data
     if not early.data.source:
         require_plain(early.data, dataset.name)
+    require_classes(dataset.name, dataset.class_names, dataset.labels, dataset.problems)
     prepared, split, findings, prints = _prepare(leave_out(dataset, early), early, seed, tick)
     tables = merge(tables, {"data.source": source and printable(source)})
     done, remarks = _complete(tables, prepared, split, seed, clock)
@@ -121,6 +123,7 @@ def _prepare(
     dataset: Dataset, recipe: Recipe, seed: int, tick: Tick
 ) -> tuple[Prepared, Split, tuple[Finding, ...], Mapping[str, NDArray[Any]]]:
     """Decode, find copies and twins, split so that they stay together; what was found wrong on the way, and fingerprints."""
+    from foveola.data.dataset import require_classes
     from foveola.data.filtered import filtered
     from foveola.data.prepare import prepare
     from foveola.data.split import split
@@ -132,6 +135,8 @@ def _prepare(
     given = recipe.data.size
     size = Size.parse(given) if given != "auto" else suggest_size(dataset, recipe.model.name)
     prepared = prepare(dataset, size, recipe.data.resize, tick=tick)
+    usable = prepared.dataset
+    require_classes(usable.name, usable.class_names, usable.labels, usable.problems)
     relations = relate(prepared, tick=tick)  # of the pictures themselves, before any filter
     findings = in_order(quick_findings(prepared, relations))
     parts = split(prepared.dataset, prepared.content, recipe.split, seed, related=relations.units)
