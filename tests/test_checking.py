@@ -187,7 +187,7 @@ def test_the_json_has_the_keys_that_are_promised(faulty, tmp_path):
     )
     assert result.exit_code == 0
     told = json.loads(result.stdout)
-    assert set(told) == {"files_found", "files_used", "files_ignored", "findings", "remarks"}
+    assert set(told) == {"files_found", "files_used", "files_ignored", "findings", "remarks", "page", "list"}
     assert (told["files_found"], told["files_used"], told["files_ignored"]) == (94, 91, 0)
     for finding in told["findings"]:
         assert set(finding) == {"kind", "severity", "count", "ids", "message", "advice"}

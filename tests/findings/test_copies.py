@@ -96,8 +96,8 @@ def test_who_has_too_many_pictures_to_compare_all_with_all_is_told(monkeypatch):
     assert said(7) == [
         (
             "note",
-            "8 pictures are too many to compare all with all: near-duplicates were looked for among likely ones, and one "
-            "pair in a hundred may have been missed",
+            "8 images are too many to compare each with all others: near-duplicates were searched among likely pairs, and "
+            "one pair in a hundred may have been missed",
             "nothing: copies with identical pixels are all found",
             8,
         )
