@@ -34,6 +34,7 @@ from foveola.progressive import without_fine_scans
 from foveola.resampling import bicubic
 from foveola.rgb import notes_on, pixels
 from foveola.sample_range import is_deep, levels_used
+from foveola.tiff_strips import with_true_count
 from foveola.types import Image, Size
 
 MAX_JPEG_SIDE_PX = 65_500
@@ -43,6 +44,7 @@ Resize: TypeAlias = Literal["pad", "crop", "stretch"]
 """How a picture gets to its size: pad with black (the course's way), crop the middle, or stretch."""
 
 NO_END = "the JPEG lacks its end marker, all pixels are there"
+WRONG_COUNT = "the TIFF states a wrong length of its last strip, all pixels are there"
 
 _TURNED_BY_DECODER = ("HEIC", "TIFF")  # Pillow turns TIFF in load_end, and its size is the upright one from the start
 
@@ -80,18 +82,19 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
     as what `enough` says for its upright height and width: libjpeg does it in the frequency domain, antialiased, in a
     fraction of the time.
 
-    A JPEG that lacks nothing but its end marker is used, with a note (`jpeg_end`).
+    A JPEG that lacks nothing but its end marker is used, with a note (`jpeg_end`), and so is a TIFF with a wrong length of
+    its last strip (`tiff_strips`).
 
     Raises ImageProblem with the reason when this is not a usable picture.
     """
     try:
         return _decoded(data, enough)
     except ImageProblem:
-        whole = with_end(data)
-        if whole is None:
+        mended, note = (whole, NO_END) if (whole := with_end(data)) else (with_true_count(data), WRONG_COUNT)
+        if mended is None:
             raise
-    decoded = _decoded(whole, enough)
-    return replace(decoded, notes=(*decoded.notes, NO_END), stored_bytes=len(data))
+    decoded = _decoded(mended, enough)
+    return replace(decoded, notes=(*decoded.notes, note), stored_bytes=len(data))
 
 
 def _decoded(data: bytes, enough: Callable[[int, int], Size] | None) -> Decoded:

@@ -11,7 +11,7 @@ from foveola.data.exclusion import LEFT_OUT
 from foveola.data.prepare import FileFacts, Prepared
 from foveola.errors import count
 from foveola.findings.finding import Finding
-from foveola.images import NO_END
+from foveola.images import NO_END, WRONG_COUNT
 from foveola.opening import HEIC_NEEDS_PACKAGE
 from foveola.rgb import TO_8_BITS
 from foveola.sample_range import STRETCH, flattened, flattened_note
@@ -22,6 +22,10 @@ _SUFFIXES = {
     "pnm": "PPM", "avif": "AVIF", "heic": "HEIC", "heif": "HEIC",
 }  # fmt: skip
 
+SAVE_AGAIN = (
+    "nothing: all pixels are used; other programs may refuse these files, so save them again if you pass them on"
+)
+
 _ADVICE = {
     "turned upright by its EXIF orientation": "nothing: it is applied in training and in prediction alike; other tools may "
     "show these pictures lying on their side",
@@ -30,7 +34,8 @@ _ADVICE = {
     "learn the background",
     "converted from CMYK": "nothing; colours may differ a little from what a print shows",
     "first of several frames or pages": "save the frames that you want as files of their own",
-    NO_END: "nothing: all pixels are used; other programs may refuse these files, so save them again if you pass them on",
+    NO_END: SAVE_AGAIN,
+    WRONG_COUNT: SAVE_AGAIN,
 }
 
 
