@@ -286,7 +286,10 @@ def test_list_explanations_names_no_inner_part(call):
     code, out, _ = call("list", "explanations")
     assert code == 0
     assert "tick" not in out
-    assert "    how='tsne'\n" in out
+    assert "    --how tsne or --how pca\n" in out
+    assert "kernels: The learned kernels of a convolution.\n    --stage LAYER\n" in out
+    assert "gradcam: A heat map by Grad-CAM: which regions of the image speak for the class.\n    --class NAME\n" in out
+    assert "uint8" not in out and "float32" not in out
 
 
 def test_filter_writes_a_picture(call, tmp_path):

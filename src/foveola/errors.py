@@ -62,13 +62,25 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
     >>> unknown("model", "fst", ["fast", "vgg6"])
     "unknown model 'fst' (did you mean 'fast'?); known: fast, vgg6"
+
+    Of many names only the nearest are listed:
+
+    >>> unknown("stage", "blok7", [f"block{k}" for k in range(40)])
+    "unknown stage 'blok7' (did you mean 'block7'?); the nearest of 40: block7, block37, block27, block17, block9"
     """
     names = sorted(known)
     folded = {one.casefold(): one for one in names}
     least = 0.7 if len(name) <= 3 else 0.5  # two of three letters are alike by chance: "cat", "ant"
     close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=least)
     hint = f" (did you mean '{folded[close[0]]}'?)" if close else ""
-    return f"unknown {kind} '{name}'{hint}; known: {', '.join(names) or 'none'}"
+    if len(names) <= MANY:
+        return f"unknown {kind} '{name}'{hint}; known: {', '.join(names) or 'none'}"
+    nearest = difflib.get_close_matches(name.casefold(), folded, n=NEAREST, cutoff=0.0)
+    return f"unknown {kind} '{name}'{hint}; the nearest of {len(names):,}: {', '.join(folded[one] for one in nearest)}"
+
+
+MANY, NEAREST = 20, 5
+"""Of more names than the first only the second's number is listed, nearest first."""
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

@@ -153,6 +153,13 @@ def test_rows_without_a_part_join_the_pool():
     assert len(made.val) + len(made.train) == 30
 
 
+def test_the_number_of_groups_is_told():
+    labels, groups = [0, 1] * 30, np.arange(60) // 4
+    assert cut(data(labels, groups=groups)).notes[0] == "60 images in 15 groups; the images of a group stay in one part"
+    given = data(labels, groups=groups, parts=[0] * 40 + [2] * 20)
+    assert cut(given).notes[0] == "60 images in 15 groups"
+
+
 def test_a_leak_of_the_datas_own_parts_is_said():
     content = np.arange(20)
     content[[18, 19]] = content[[0, 11]]

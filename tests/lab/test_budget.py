@@ -17,17 +17,26 @@ RECIPE = compose({"model": {"name": "fast"}, "data": {"size": "32x32"}, "fit": {
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("5m", 300), ("90s", 90), ("90", 90), ("1h30m", 5400), ("1H 0.5M".replace(" ", ""), 3630), (42, 42), (0.5, 0.5)],
+    [("5m", 300), ("90s", 90), ("1h30m", 5400), ("1H 0.5M".replace(" ", ""), 3630), (42, 42), (0.5, 0.5)],
 )
 def test_a_length_of_time_is_read(text, seconds):
     assert parse_time(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "5x", "m5", "-3m", "0", "1.2.3m", "5m5m", "1e99", "nan"])
+@pytest.mark.parametrize("text", ["", "soon", "5x", "m5", "-3m", "0s", "1.2.3m", "5m5m", "1e99", "nan"])
 def test_what_is_no_length_of_time_is_refused(text):
     with pytest.raises(UsageError) as refused:
         parse_time(text)
     assert str(refused.value) == f"budget '{text}' is no length of time: write for example 90s, 5m or 1h30m"
+
+
+@pytest.mark.parametrize("text", ["10", "2.5", "0"])
+def test_a_text_without_a_unit_is_refused(text):
+    with pytest.raises(UsageError) as refused:
+        parse_time(text)
+    assert str(refused.value) == (
+        f"budget '{text}' has no unit: write {text}s for seconds, {text}m for minutes or {text}h for hours"
+    )
 
 
 @pytest.mark.parametrize("seconds", [1, 59, 60, 61, 3599, 3600, 3661, 86_399])

@@ -132,7 +132,8 @@ def _split(dataset: Dataset, content: Rows, units: Rows, spec: SplitSpec, seed: 
     rule = ", ".join(said)
     if carves:
         rule += f"; stratified by class, seed {seed}, same content on one side{' of it' if carves == 1 else ''}"
-    return Split(pool, val, test, seed, rule, split_notes.of_parts(dataset, content, pool, val, test))
+    notes = (*split_notes.of_groups(dataset), *split_notes.of_parts(dataset, content, pool, val, test))
+    return Split(pool, val, test, seed, rule, notes)
 
 
 def _require_train(dataset: Dataset, train: Rows) -> None:

@@ -15,6 +15,15 @@ def test_is_given(dataset: Dataset) -> bool:
     return dataset.parts is not None and bool((dataset.parts == 2).any())
 
 
+def of_groups(dataset: Dataset) -> tuple[str, ...]:
+    """How many groups the data says its images belong to: who wrote the wrong pattern sees it by this number."""
+    if dataset.groups is None:
+        return ()
+    groups = len(np.unique(dataset.groups))
+    kept = "; the images of a group stay in one part" if dataset.parts is None else ""
+    return (f"{count(len(dataset), 'image')} in {count(groups, 'group')}{kept}",)
+
+
 def of_related(
     dataset: Dataset, content: Rows, related: Rows, before: Rows, test: Rows, failed: bool
 ) -> tuple[str, ...]:

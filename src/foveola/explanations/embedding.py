@@ -20,7 +20,10 @@ _AT_ONCE, _BEFORE_TSNE = 64, 50
 
 
 def embedding(model: nn.Module, images: Images, how: How = "tsne", *, tick: Tick = no_tick) -> NDArray[np.float32]:
-    """Many pictures uint8 (n, H, W, 3) in two dimensions, float32 (n, 2), by what goes into the last dense layer."""
+    """A map of many images: those that the network sees as similar lie close together.
+
+    images: uint8 (n, H, W, 3). Returns float32 (n, 2): two dimensions of what goes into the last dense layer.
+    """
     return in_two_dimensions(last_features(model, images, tick=tick), how)
 
 

@@ -63,7 +63,10 @@ class Heatmap:
 
 
 def gradcam(model: nn.Module, image: Image, target: int, stage: str = "") -> Heatmap:
-    """Grad-CAM at a stage, the last one when none is named."""
+    """A heat map by Grad-CAM: which regions of the image speak for the class.
+
+    stage: the last one when none is named.
+    """
     return _at_stage(
         model,
         image,
@@ -75,7 +78,10 @@ def gradcam(model: nn.Module, image: Image, target: int, stage: str = "") -> Hea
 
 
 def hirescam(model: nn.Module, image: Image, target: int, stage: str = "") -> Heatmap:
-    """HiResCAM at a stage, the last one when none is named."""
+    """A heat map by HiResCAM: like Grad-CAM, but weighed place by place.
+
+    stage: the last one when none is named.
+    """
     return _at_stage(
         model,
         image,
@@ -87,7 +93,10 @@ def hirescam(model: nn.Module, image: Image, target: int, stage: str = "") -> He
 
 
 def occlusion(model: nn.Module, image: Image, target: int) -> Heatmap:
-    """Occlusion by squares of an eighth of the shorter side, moved by half of theirs; in nats of log-probability."""
+    """A heat map by occlusion: how far the probability of the class falls where a square of the image is covered.
+
+    The squares have an eighth of the shorter side and move by half of theirs; in nats of log-probability.
+    """
     x = as_batch(image[None])
     window = max(1, min(image.shape[:2]) // 8)
 
@@ -111,7 +120,10 @@ def occlusion(model: nn.Module, image: Image, target: int) -> Heatmap:
 
 
 def integrated_gradients(model: nn.Module, image: Image, target: int) -> Heatmap:
-    """Integrated gradients, summed over the three colours; they add up to the logit's change from the mean colour."""
+    """A heat map by integrated gradients: how much each pixel adds to the score of the class.
+
+    Summed over the three colours; the values add up to the logit's change from an image of the mean colour.
+    """
     x = as_batch(image[None])
     with evaluating(model), differentiating("the picture"):
         values = (

@@ -56,8 +56,9 @@ class Patch:
 
 
 def kernels(model: nn.Module, layer: str = "") -> Kernels:
-    """The learned kernels of a convolution, the first one when none is named.
+    """The learned kernels of a convolution.
 
+    layer: the first convolution when none is named.
     Raises UsageError for a layer that is no convolution.
     """
     known = convolutions_of(model)
@@ -75,8 +76,9 @@ def kernels(model: nn.Module, layer: str = "") -> Kernels:
 def max_activating(
     model: nn.Module, images: Images, stage: str = "", *, each: int = 9, tick: Tick = no_tick
 ) -> dict[int, list[Patch]]:
-    """For every channel of a stage (the last when none is named) the `each` pictures' patches that excite it most.
+    """For every channel of a stage, the patches of a data set's images that activate it most.
 
+    stage: the last when none is named; each: how many patches a channel gets.
     images: uint8 (n, H, W, 3); of a picture its best place counts. A patch is what the place in the stage can see of its
     picture, cut at the border.
     """

@@ -57,8 +57,9 @@ class OnePixel:
 
 
 def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int, column: int) -> OnePixel:
-    """The arithmetic behind one number of a convolution's output for a picture uint8 (H, W, 3).
+    """The arithmetic behind one number in the output of a convolution.
 
+    image: uint8 (H, W, 3).
     Raises UsageError for a layer that is no convolution, a channel or a place that its output does not have.
     """
     known = convolutions_of(model)

@@ -90,8 +90,9 @@ def differentiating(what: str) -> Iterator[None]:
 
 
 def feature_maps(model: nn.Module, image: NDArray[np.uint8], stages: Sequence[str] = ()) -> list[FeatureMaps]:
-    """What each stage (all when none is named) gives for one picture uint8 (H, W, 3).
+    """The feature maps of an image: what each stage of the network gives for it.
 
+    image: uint8 (H, W, 3); stages: all when none is named.
     Raises UsageError for a stage that the network does not have.
     """
     names = tuple(stages) or stages_of(model)

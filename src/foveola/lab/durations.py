@@ -8,11 +8,17 @@ from foveola.errors import UsageError
 
 
 def parse_time(text: str | float) -> float:
-    """Seconds from "90s", "5m", "1h30m", or a number of seconds. Raises UsageError for anything else.
+    """Seconds from "90s", "5m", "1h30m", or from a number of seconds that is no text. Raises UsageError for anything else.
 
-    >>> parse_time("5m"), parse_time("1h30m"), parse_time("90"), parse_time(2.5)
+    A text without a unit is refused: "10" could be meant as minutes.
+
+    >>> parse_time("5m"), parse_time("1h30m"), parse_time("90s"), parse_time(2.5)
     (300.0, 5400.0, 90.0, 2.5)
     """
+    if isinstance(text, str) and re.fullmatch(r"\d+(\.\d+)?", text.strip()):
+        raise UsageError(
+            f"budget '{text}' has no unit: write {text}s for seconds, {text}m for minutes or {text}h for hours"
+        )
     match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", str(text).strip().lower())
     try:
         hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)

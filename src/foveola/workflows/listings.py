@@ -30,6 +30,15 @@ def show(model: str, size: Size, classes: int, options: Mapping[str, object] | N
     return summary(build(model, size, classes, options), size)
 
 
+EXPLAIN_OPTIONS: Mapping[str, str] = {
+    **dict.fromkeys(("layer", "stage", "stages"), "--stage LAYER"),
+    "target": "--class NAME",
+    "how": "--how tsne or --how pca",
+    "channel": "--place CHANNEL ROW COLUMN",
+}
+"""The option of `foveola explain` that sets a parameter of an explanation."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One line of a listing: name, how it is called, what it is."""
@@ -63,6 +72,8 @@ def listing(kind: str) -> list[Entry]:
             options = tuple(
                 f"{p.name}=..." if p.default is p.empty else f"{p.name}={_written(p.default)}" for p in parameters[1:]
             )
+        elif kind == "explanations":  # as options of `foveola explain`
+            options = tuple(EXPLAIN_OPTIONS[p.name] for p in parameters if p.name in EXPLAIN_OPTIONS)
         else:
             options = tuple(f"{p.name}={_written(p.default)}" for p in parameters if p.default is not p.empty)
         text = (inspect.getdoc(thing) or "").splitlines()
