@@ -181,4 +181,8 @@ def test_two_folders_of_the_same_letters_are_one_class_and_are_noted(tmp_path, p
 
 def test_a_pattern_reads_the_letters_of_a_class(tmp_path, plant):
     root = plant(tmp_path / "d", {f"{COMPOSED}_1.png": b"", f"{DECOMPOSED}_2.png": b"", "pomme_1.png": b""})
-    assert by_pattern(list_folder(root), r"(.+)_\d").class_names == ("pomme", COMPOSED)
+    for pattern in (r"(.+)_\d", f"({COMPOSED}|pomme)", f"({DECOMPOSED}|pomme)"):
+        found = by_pattern(list_folder(root), pattern)
+        assert found.class_names == ("pomme", COMPOSED)
+        assert not found.problems
+    assert group_by_pattern([f"{DECOMPOSED}/1.png"], f"({COMPOSED})/") == [COMPOSED]

@@ -39,7 +39,7 @@ def refusal(kind, root, table, group_column=None):
     return str(caught.value)
 
 
-FILE_NAMES = "file, filename, file_name, image, image_path, path, filepath, id, image_id"
+FILE_NAMES = "file, filename, file_name, image, image_path, path, filepath, id, image_id, img, image_name"
 PLAIN = "file,label\n0.png,cat\n1.png,dog\n"
 
 
@@ -54,6 +54,8 @@ PLAIN = "file,label\n0.png,cat\n1.png,dog\n"
         'file,label\n"0.png","cat"\n"1.png",dog\n\n',
         "FileName , Class \n 0.png , cat \n1.png,dog",
         "id,x,target\n0,a;b,cat\n1,,dog\n",
+        "Image-ID,Class Name\n0,cat\n1,dog\n",
+        "sep=;\r\nfile;label\r\n0;cat\r\n1;dog\r\n",
         "label,path,n\ncat,./0.png\ndog,1.png,7,8,9\n",
         "file,label\n0.png,cat\n1.png,dog\n0.png,cat\n , \n",
     ],
@@ -66,6 +68,8 @@ PLAIN = "file,label\n0.png,cat\n1.png,dog\n"
         "quotes",
         "spaces",
         "other names",
+        "names with spaces and hyphens",
+        "Excel's separator line",
         "short and long rows",
         "twice",
     ],

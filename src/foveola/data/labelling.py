@@ -87,7 +87,7 @@ def by_pattern(listing: Listing, pattern: str) -> Labelling:
     group: str | int = "label" if "label" in compiled.groupindex else 1
     out = Labelling(notes=(f"the class is told from the file's name by the pattern {pattern}",))
     for row, file in enumerate(listing.ids):
-        match = compiled.search(file)
+        match = compiled.search(letters(file))
         if match and match[group]:
             out.add(row, match[group])
         else:
@@ -104,7 +104,7 @@ def by_pattern(listing: Listing, pattern: str) -> Labelling:
 def group_by_pattern(ids: Sequence[str], pattern: str) -> list[str]:
     """The group of each file: the pattern's first group, or all that it matches. Raises UsageError if a file has none."""
     compiled = _compiled("--group-by", pattern)
-    matches = [compiled.search(file) for file in ids]
+    matches = [compiled.search(letters(file)) for file in ids]
     groups = [match and (match[1] if compiled.groups else match[0]) for match in matches]
     missing = [file for file, group in zip(ids, groups, strict=True) if not group]
     if missing:
@@ -123,6 +123,6 @@ def clashing_case(class_names: Sequence[str]) -> tuple[str, ...]:
 
 def _compiled(option: str, pattern: str) -> re.Pattern[str]:
     try:
-        return re.compile(pattern)
+        return re.compile(letters(pattern))
     except re.error as error:
         raise UsageError(f"{option} '{pattern}' is not a regular expression: {error}") from None

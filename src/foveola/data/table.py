@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from foveola.data.listing import Listing
 from foveola.errors import DataError, UsageError, count
 from foveola.store import require_ordinary
 
-FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_path", "path", "filepath", "id", "image_id")
+FILE_COLUMNS = (
+    "file", "filename", "file_name", "image", "image_path", "path", "filepath", "id", "image_id", "img", "image_name",
+)  # fmt: skip
 LABEL_COLUMNS = (
     "label", "class", "category", "class_name", "target", "y", "classid", "class_id", "label_name", "labels",
 )  # fmt: skip
@@ -165,6 +168,8 @@ def _contradiction(row: Row, first: Row) -> list[str]:
 
 def _read(table: Path, group_column: str | None) -> list[Row]:
     text = _text(table)
+    if text.lower().startswith("sep="):  # Excel's own first line
+        text = text.partition("\n")[2]
     header_line = text.splitlines()[0] if text.strip() else ""
     delimiter = max(",;\t", key=header_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -181,7 +186,7 @@ def _read(table: Path, group_column: str | None) -> list[Row]:
     }
     if group_column is not None:
         columns["group"] = _column(table, header, (group_column.lower(),), "the groups (--group-by)")
-    part = next((header.index(name) for name in _PART if name in header), None)
+    part = find_column(header, _PART)
     rows, wrong = [], []
     for line, cells in lines[1:]:
         if not any(cell.strip() for cell in cells):
@@ -212,14 +217,28 @@ def _text(table: Path) -> str:
         ) from None
 
 
+def find_column(header: Sequence[str], names: Sequence[str]) -> int | None:
+    """Where the first of these columns is. Case, spaces, hyphens and underscores make no difference.
+
+    >>> find_column(["Image ID", "Class-Name"], LABEL_COLUMNS), find_column(["x"], FILE_COLUMNS)
+    (1, None)
+    """
+    plain = [_plain(name) for name in header]
+    return next((plain.index(_plain(name)) for name in names if _plain(name) in plain), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.lower())
+
+
 def _column(table: Path, header: list[str], names: tuple[str, ...], what: str) -> int:
-    for name in names:
-        if name in header:
-            return header.index(name)
-    raise DataError(
-        f"{table} has no column for {what}: its first line names {', '.join(header) or 'nothing'}; "
-        f"one of {', '.join(names)} is needed"
-    )
+    found = find_column(header, names)
+    if found is None:
+        raise DataError(
+            f"{table} has no column for {what}: its first line names {', '.join(header) or 'nothing'}; "
+            f"one of {', '.join(names)} is needed"
+        )
+    return found
 
 
 def _refuse(table: Path, wrong: list[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from foveola.data.dataset import printable
 from foveola.data.listing import Listing
-from foveola.data.table import FILE_COLUMNS, LABEL_COLUMNS
+from foveola.data.table import FILE_COLUMNS, LABEL_COLUMNS, find_column
 
 MOST_TABLES = 100
 """So many tables in a data folder are looked at: some data sets have one for each class."""
@@ -38,9 +38,5 @@ def _has_labels(table: Path) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     delimiter = max(",;\t", key=line.count)
-    header = {name.strip().strip('"').lower() for name in line.split(delimiter)}
-    return (
-        "submission" not in table.name.lower()
-        and not header.isdisjoint(FILE_COLUMNS)
-        and not header.isdisjoint(LABEL_COLUMNS)
-    )
+    columns = [find_column(line.split(delimiter), names) for names in (FILE_COLUMNS, LABEL_COLUMNS)]
+    return "submission" not in table.name.lower() and None not in columns
