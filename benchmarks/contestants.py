@@ -24,21 +24,25 @@ class Contestant:
 
     words: the command behind the Python, {seed}, {out}, {threads} and the names of `places` standing for what differs;
     places: name -> path, shown in the results by the name; peer: whose environment, "" is foveola's own; reads: what
-    the program leaves, events on stdout or a run folder of foveola's; fresh_cache: an empty FOVEOLA_CACHE each time;
-    repeats: runs, each with its number as seed; curve: contestants drawn as one line; x: its place on the axis of n.
+    the program leaves, events on stdout, a run folder of foveola's, or nothing but the time it took; fresh_cache: an empty
+    FOVEOLA_CACHE each time; repeats: runs, each with its number as seed; curve: contestants drawn as one line; x: its place
+    on the axis of n; busy: how many other processes keep a core busy meanwhile; chooses_threads: it is not told with how
+    many threads to compute.
     """
 
     name: str
     words: tuple[str, ...]
     places: tuple[tuple[str, Path], ...] = ()
     peer: str = ""
-    reads: Literal["events", "run"] = "events"
+    reads: Literal["events", "run", "nothing"] = "events"
     fresh_cache: bool = False
     repeats: int = 3
     curve: str = ""
     x: int = 0
     estimates: bool = False
     note: str = ""
+    busy: int = 0
+    chooses_threads: bool = False
 
     def command(self, python: Path, *, seed: int, out: Path, threads: int) -> list[str]:
         """The command to run."""
@@ -67,7 +71,12 @@ class Suite:
 
 def reader(contestant: Contestant) -> Callable[[str, Path], Events]:
     """What turns the contestant's output into events."""
-    return read_run if contestant.reads == "run" else read_events
+    return {"run": read_run, "events": read_events, "nothing": read_nothing}[contestant.reads]
+
+
+def read_nothing(_: str, __: Path) -> Events:
+    """The events of a command that only takes time."""
+    return [{"event": "start", "versions": {}}, {"event": "end"}]
 
 
 def read_events(out: str, _: Path) -> Events:

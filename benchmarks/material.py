@@ -18,6 +18,7 @@ from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
 from foveola.errors import UsageError
 from foveola.types import Size
+from foveola.workflows import train
 
 WORK = Path(__file__).resolve().parent / ".work"
 QUICK_TRAIN, QUICK_TEST, QUICK_FILES = 512, 200, 12
@@ -54,6 +55,15 @@ class Material:
     def cifar_files(self) -> Path:
         """The 60,000 small files themselves; of the quick one a few of each class."""
         return self._few("cifar10", "*/*/*")
+
+    @cached_property
+    def run(self) -> Path:
+        """A run of foveola's on the photos, for commands that use one."""
+        target = WORK / f"run{'-quick' * self.quick}"
+        if not (target / "result.json").is_file():
+            shutil.rmtree(target, ignore_errors=True)
+            train(self.faces, model="transfer", out=target)
+        return target
 
     @cached_property
     def faces(self) -> Path:

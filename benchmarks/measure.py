@@ -143,11 +143,13 @@ def run(contestant: Contestant, repeat: int, where: Environment, threads: int) -
     work = Path(tempfile.mkdtemp(prefix="foveola-bench-"))
     try:
         command = contestant.command(where.python, seed=repeat, out=work / "run", threads=threads)
-        cache = {"FOVEOLA_CACHE": str(work / "cache")} if contestant.fresh_cache else {}
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        started = time.monotonic()
-        code, out, err, peak_mb = _execute(command, env | machine.pinned(threads) | cache, work / "err", threads)
-        record |= {"wall_seconds": time.monotonic() - started, "peak_memory_mb": peak_mb}
+        env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "OMP_NUM_THREADS")}
+        env |= {} if contestant.chooses_threads else machine.pinned(threads)
+        env |= {"FOVEOLA_CACHE": str(work / "cache")} if contestant.fresh_cache else {}
+        with machine.busy(contestant.busy):
+            started = time.monotonic()
+            code, out, err, peak_mb = _execute(command, env, work / "err", threads)
+            record |= {"wall_seconds": time.monotonic() - started, "peak_memory_mb": peak_mb}
         record["events"] = reader(contestant)(out, work / "run") if code == 0 else []
         ended = any(event["event"] == "end" for event in record["events"])
         record["error"] = None if ended else f"exit code {code}: {last_line(err)}"

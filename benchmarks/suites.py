@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks import machine
 from benchmarks.contestants import Contestant, Suite
 from benchmarks.material import WORK, Material
 
@@ -161,6 +162,37 @@ def explain(material: Material) -> Suite:
     return Suite("explain", "How long do all explanations of one picture take?", contestants, columns)
 
 
+def busy(material: Material) -> Suite:
+    """Whole commands on a computer that does nothing else, and next to one busy process for each core."""
+    few = ("--epochs", "1") if material.quick else ()
+    train = (*FOVEOLA, "train")
+    photos, small = (("faces", material.faces),), (("cifar", material.cifar),)
+    commands: tuple[tuple[str, tuple[str, ...], Any, str], ...] = (
+        ("train, fast", (*train, "{cifar}", "--model", "fast", *(few or ("--epochs", "2")), *RUN), small, "run"),
+        ("train, vgg6", (*train, "{cifar}", "--model", "vgg6", "--epochs", "1", *RUN), small, "run"),
+        (
+            "train, alexnet_mini",
+            (*train, "{faces}", "--model", "alexnet_mini", *(few or ("--epochs", "40")), *RUN),
+            photos,
+            "run",
+        ),
+        ("train, transfer", (*train, "{faces}", "--model", "transfer", *RUN), photos, "run"),
+        ("check", (*FOVEOLA, "check", "{faces}", "--out", "{out}"), photos, "nothing"),
+        ("predict", (*FOVEOLA, "predict", "{run}", "{faces}"), (*photos, ("run", material.run)), "nothing"),
+        ("demo", (*FOVEOLA, "demo", "{out}", *(few or ())), (), "nothing"),
+    )
+    contestants = tuple(
+        Contestant(
+            f"{name}: {'alone' if not n else f'next to {n} busy processes'}", words, places,
+            reads=reads, fresh_cache=True, busy=n, chooses_threads=True,  # type: ignore[arg-type]
+        )
+        for name, words, places, reads in commands
+        for n in (0, len(machine.cores()))
+    )  # fmt: skip
+    columns = (("whole command, s", "wall_seconds", "seconds"), ("test accuracy", "accuracy", "percent"))
+    return Suite("busy", "How much slower are commands on a busy computer?", contestants, columns)
+
+
 def scale(material: Material) -> Suite:
     """Time and memory against n, and a data set larger than the memory allowed."""
     sizes = (500, 1_000, 2_000) if material.quick else (1_000, 10_000, 100_000, 1_000_000)
@@ -201,6 +233,7 @@ SUITES: dict[str, Callable[[Material], Suite]] = {
     "filters": filters,
     "inference": inference,
     "explain": explain,
+    "busy": busy,
     "scale": scale,
 }
 """Name -> the suite on some material; its question is the function's first line."""

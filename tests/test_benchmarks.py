@@ -219,6 +219,21 @@ def test_the_shown_command_has_no_path_of_the_machine(tmp_path):
     assert run == ["py", "-m", "foveola", "train", str(tmp_path), "--seed", "3", "--out", "r"]
 
 
+@pytest.mark.parametrize(("chooses", "told"), [(False, "1"), (True, "none")])
+def test_who_chooses_its_threads_is_not_told_their_number(chooses, told, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    code = "import json, os; print(json.dumps(dict(event='end', said=os.environ.get('OMP_NUM_THREADS', 'none'))))"
+    contestant = Contestant("a", ("-c", code), chooses_threads=chooses)
+    record = bench.run(contestant, 0, Environment(Path(sys.executable)), threads=1)
+    assert record["events"] == [{"event": "end", "said": told}]
+
+
+def test_other_processes_are_busy_while_a_contestant_runs_and_gone_afterwards():
+    with machine.busy(2) as others:
+        assert [other.poll() for other in others] == [None, None]
+    assert [other.poll() is None for other in others] == [False, False]
+
+
 def test_lines_that_are_no_events_are_passed_over():
     assert read_events('Epoch 1/2\n{"a": 1}\n{"event": "end"}\n[1]\n', Path()) == [{"event": "end"}]
 
