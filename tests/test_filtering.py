@@ -67,9 +67,9 @@ def test_16_bit_images_are_said_to_become_8_bits_and_what_that_costs(tmp_path):
     )
     assert fv.filter(tmp_path / "x-rays", tmp_path / "2", "invert").notes == (
         "2 images have 16-bit samples: their results have 8 bits",
-        "2 images with 16-bit samples use only 16 of 256 levels after conversion to 8 bits: stretch the values to the whole "
-        "range before saving, all images by the same factor (12-bit values times 16), also those to predict later; or "
-        "declare the range in the file (SMaxSampleValue in a TIFF, sBIT in a PNG)",
+        "2 images with 16-bit samples use only 16 of 256 levels for 99 % of the pixels after conversion to 8 bits: stretch "
+        "the values to the whole range before saving, all images by the same factor (12-bit values times 16), also those "
+        "to predict later; or declare the range in the file (SMaxSampleValue in a TIFF, sBIT in a PNG)",
     )
 
 

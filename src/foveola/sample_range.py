@@ -102,10 +102,10 @@ def flattened_note(levels: NDArray[np.int16]) -> str:
     rows = flattened(levels)
     if not len(rows):
         return ""
-    verb = "uses" if len(rows) == 1 else "use"
+    verb, most = "uses" if len(rows) == 1 else "use", int(levels[rows].max())
     return (
-        f"{count(len(rows), 'image')} with 16-bit samples {verb} only {int(levels[rows].max())} of {ALL_LEVELS} levels after "
-        "conversion to 8 bits"
+        f"{count(len(rows), 'image')} with 16-bit samples {verb} only {most} of {ALL_LEVELS} levels for 99 % of the pixels "
+        "after conversion to 8 bits"
     )
 
 
