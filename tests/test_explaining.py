@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image as pillow
 
 import foveola as fv
 from foveola.errors import DataError, ImageProblem, UsageError
@@ -159,6 +160,20 @@ def test_a_picture_that_cant_be_read(one, tmp_path):
         fv.explain(one.path, tmp_path / "a.jpg", tmp_path / "out.png")
     assert str(error.value) == f"{tmp_path}/a.jpg can't be read: cut short (Truncated File Read)"
     assert not (tmp_path / "out.png").exists()
+
+
+def test_an_image_in_memory_is_explained_as_its_file_is(one, folder, tmp_path):
+    path = folder / "below" / "03.png"
+    for k, image in enumerate((pillow.open(path), np.asarray(pillow.open(path)), path.read_bytes())):
+        found = fv.explain(one, image, tmp_path / f"{k}.png")
+        expected = fv.explain(one, path, tmp_path / f"file-{k}.png")
+        assert (found.label, found.probability) == (expected.label, pytest.approx(expected.probability))
+
+
+def test_several_images_are_one_too_many(one, tmp_path):
+    with pytest.raises(UsageError) as error:
+        fv.explain(one, np.zeros((2, 8, 8, 3), np.uint8), tmp_path / "out.png")
+    assert str(error.value) == "2 images were given, and this method looks at one: give one of them"
 
 
 def test_nothing_is_written_over(one, folder, tmp_path):

@@ -2,6 +2,7 @@
 
     FoveolaError              catch this to catch them all; `exit_code` is what the command line ends with
     ├── UsageError      2     an option, a name, a recipe or a run folder that can't be what was meant
+    │   ├── KeywordError      a function was called with a keyword that it does not take; names the nearest one
     │   ├── DamagedRunError   a finished run's file can't be read; names run and file
     │   └── DivergedError     the loss is not finite any more; names the setting that is likely to blame
     ├── DataError       3     the data can't be used: missing, empty, one class, damaged archive...
@@ -27,6 +28,10 @@ class UsageError(FoveolaError):
     """What was asked for can't be: an unknown option or name, a wrong value, a folder that is not a run."""
 
     exit_code = 2
+
+
+class KeywordError(UsageError, TypeError):
+    """A function was called with a keyword that it does not take. It is a TypeError too, as Python's own error for it is."""
 
 
 class DamagedRunError(UsageError):

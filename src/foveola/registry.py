@@ -1,9 +1,11 @@
 """A table of named things that users can add to: the one shape of every extension point."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from foveola.errors import UsageError, unknown
+from foveola.html_table import table
 
 T = TypeVar("T")
 
@@ -46,6 +48,14 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)
+
+    def __repr__(self) -> str:
+        return f"{len(self)} {self.kind}s: {', '.join(sorted(self))}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the names, and what each one is."""
+        rows = [(name, (inspect.getdoc(thing) or "").partition("\n")[0]) for name, thing in sorted(self._items.items())]
+        return table((self.kind, "what it is"), rows)
 
     def __len__(self) -> int:
         return len(self._items)

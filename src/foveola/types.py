@@ -6,7 +6,7 @@ No behaviour beyond what the values themselves need; nothing here touches a disk
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -67,8 +67,23 @@ class Size(NamedTuple):
                 return cls(height, width)
         raise UsageError(f"size '{text}' is not HEIGHTxWIDTH with sides of 8 to 1024 pixels: write for example 224x224")
 
+    @classmethod
+    def of(cls, size: SizeLike) -> Size:
+        """The size that text, a side of a square or a pair (height, width) means. Raises UsageError as `parse` does.
+
+        >>> Size.of("64x48"), Size.of(64), Size.of((64, 48))
+        (Size(height_px=64, width_px=48), Size(height_px=64, width_px=64), Size(height_px=64, width_px=48))
+        """
+        if isinstance(size, Sequence) and not isinstance(size, str) and len(size) == 2:
+            return cls.parse("x".join(map(str, size)))
+        return cls.parse(str(size))
+
     def __str__(self) -> str:
         return f"{self.height_px}x{self.width_px}"
+
+
+SizeLike: TypeAlias = str | int | Sequence[int]
+"""How a user may write a size: "224x160", 224 for a square, (224, 160) or a Size; always height first."""
 
 
 class Interval(NamedTuple):

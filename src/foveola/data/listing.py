@@ -8,11 +8,13 @@ the data folder itself, then those that links lead to, in the order of the links
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fnmatch
 import os
 import stat
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,19 +70,32 @@ class Listing:
         return f"{joined} file{'s' * (len(self.sides) > 1)}" if joined else ""
 
 
-def list_folder(root: Path) -> Listing:
-    """List a folder. Raises DataError when it is missing, is not a folder or can't be read."""
-    try:
+def require_folder(root: Path) -> None:
+    """Refuse a folder that is missing, is none or can't be looked for. Raises DataError."""
+    with _refusals_named(root):
         if not root.exists():
             raise DataError(f"there is no folder {root}: check the path")
         if not root.is_dir():
             raise DataError(f"{root} is not a folder: name the folder that holds the class folders")
-        walk = _Walk(root)
-        walk.visit_all(str(root))
+
+
+@contextlib.contextmanager
+def _refusals_named(root: Path) -> Iterator[None]:
+    """Turn the system's refusals into a DataError that names the folder."""
+    try:
+        yield
     except PermissionError:
         raise DataError(f"no permission to read the folder {root}: change its rights, or copy it") from None
     except OSError as error:
         raise DataError(f"the folder {root} can't be read: {(error.strerror or str(error)).lower()}") from None
+
+
+def list_folder(root: Path) -> Listing:
+    """List a folder. Raises DataError when it is missing, is not a folder or can't be read."""
+    require_folder(root)
+    with _refusals_named(root):
+        walk = _Walk(root)
+        walk.visit_all(str(root))
     sides = {*walk.sides, *_sidecars(walk.ids)}
     order = sorted((i for i in range(len(walk.ids)) if walk.ids[i] not in sides), key=walk.ids.__getitem__)
     stamps = np.array(walk.stamps, np.int64).reshape(-1, 3)[order]

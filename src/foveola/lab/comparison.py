@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.errors import UsageError
+from foveola.errors import UsageError, count
+from foveola.html_table import table
 from foveola.lab.accuracy_intervals import bootstrap_accuracy, bootstrap_difference, corrected_accuracy
 from foveola.lab.against_baseline import Paired
 from foveola.lab.arms import Arm, Change, changes
@@ -40,6 +41,17 @@ class Comparison:
     notes: tuple[str, ...] = ()
     path: Path | None = None
     unfinished: str = ""
+
+    def __repr__(self) -> str:
+        sentences = [one.sentence for one in self.against_baseline()]
+        return "\n".join(
+            [f"Comparison of {count(len(self.arms), 'arm')} over {count(len(self.seeds), 'seed')}", *sentences]
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdicts, and a row for each arm."""
+        rows = [(arm.name, f"{100 * row.mean():.2f} %") for arm, row in zip(self.arms, self.accuracy, strict=True)]
+        return table(("arm", "mean test accuracy"), rows, above="; ".join(repr(self).splitlines()))
 
     def __post_init__(self) -> None:
         for seed, pair in zip(self.seeds, zip(*self.runs, strict=True), strict=True):

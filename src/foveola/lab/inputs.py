@@ -44,7 +44,7 @@ class Input:
     def prepared(self, size: Size, resize: Resize) -> Image:
         """The image at this size, as training prepares one: uint8 (H, W, 3). Raises ImageProblem with the reason."""
         if isinstance(self.content, np.ndarray):
-            return images.resize(self.content, size, resize)
+            return np.array(images.resize(self.content, size, resize))  # never the caller's own, which may be read-only
         if isinstance(self.content, pillow.Image):
             return images.resize(images.from_pillow(self.content), size, resize)
         data = read_named(self.content) if isinstance(self.content, Path) else self.content

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from foveola.data.dataset import printable
 from foveola.errors import UsageError, count
+from foveola.html_table import table
 from foveola.store import write_atomic
 
 MOST_SHOWN = 20
@@ -161,14 +161,7 @@ class Predictions(Sequence[Prediction]):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: a table of the first ones."""
-        rows = [(one.file, _answer(one)) for one in self[:MOST_SHOWN]]
-        body = "".join(f"<tr>{''.join(f'<td>{_shown(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        more = f"<p>and {len(self) - MOST_SHOWN:,} more</p>" if len(self) > MOST_SHOWN else ""
-        return f"<table><tr><th>image</th><th>prediction</th></tr>{body}</table>{more}"
-
-
-def _shown(text: str) -> str:
-    return html.escape(printable(text))
+        return table(("image", "prediction"), [(one.file, _answer(one)) for one in self])
 
 
 def csv_cell(value: Any) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -165,6 +165,16 @@ class Recipe:
     def to_toml(self) -> str:
         """The recipe as a file that `read_tables` and `compose` turn back into it."""
         return tomli_w.dumps(self.tables())
+
+
+def option_called(name: str) -> str:
+    """The key of the option of this name, such as "fit.momentum" for "momentum"; "" where there is none.
+
+    >>> option_called("momentum"), option_called("test_fraction"), option_called("momentun")
+    ('fit.momentum', 'split.test_fraction', '')
+    """
+    specs = {"data": DataSpec, "split": SplitSpec, "model": ModelSpec, "fit": FitSpec}
+    return next((f"{key}.{name}" for key, spec in specs.items() if name in {one.name for one in fields(spec)}), "")
 
 
 def read_tables(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foveola.errors import DamagedRunError, UsageError, count
+from foveola.html_table import MOST_ROWS, table
 
 if TYPE_CHECKING:
     from foveola.lab.recipe import Recipe
@@ -179,10 +180,30 @@ class RunLine(NamedTuple):
     seconds: float | None = None
 
 
-def list_runs(base: Path) -> list[RunLine]:
+class RunList(list[RunLine]):
+    """Some runs, shown as a table."""
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            [f"RunList of {count(len(self), 'run')}", *("  ".join(row) for row in self._rows()[:MOST_ROWS])]
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a row for each run."""
+        return table(("run", "finished", "data", "model", "test accuracy"), self._rows(), above=count(len(self), "run"))
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        measured = ["" if one.accuracy is None else f"{100 * one.accuracy:.1f} %" for one in self]
+        return [
+            (str(one.path), one.date[:16].replace("T", " "), one.data, one.model, said or one.status)
+            for one, said in zip(self, measured, strict=True)
+        ]
+
+
+def list_runs(base: Path) -> RunList:
     """The runs in a folder, finished or not, the newest first."""
     paths = [base] if is_run(base) else list(_runs_below(base))
-    return [_line(path) for path in sorted(paths, key=_when, reverse=True)]
+    return RunList(_line(path) for path in sorted(paths, key=_when, reverse=True))
 
 
 def _line(path: Path) -> RunLine:

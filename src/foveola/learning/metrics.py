@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import Part
+from foveola.errors import count
+from foveola.html_table import table
 from foveola.types import Interval, Labels, Rows
 
 Floats = NDArray[np.float64]
@@ -63,12 +65,29 @@ class Evaluation:
         return len(self.labels)
 
     def __repr__(self) -> str:
-        low, high, _ = self.interval
         shown = ", ".join(self.class_names[:4]) + (", ..." if len(self.class_names) > 4 else "")
-        return (
-            f"{type(self).__name__}(accuracy {100 * self.accuracy:.1f} % (95 % interval {100 * low:.1f} to "
-            f"{100 * high:.1f} %), n = {len(self):,}, {len(self.class_names):,} classes: {shown})"
-        )
+        return f"{type(self).__name__}({self.sentence}, {count(len(self.class_names), 'class', 'classes')}: {shown})"
+
+    @property
+    def sentence(self) -> str:
+        """The accuracy with its interval and the number of images, in words."""
+        low, high, _ = self.interval
+        interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %"
+        return f"accuracy {100 * self.accuracy:.1f} % ({interval}), n = {len(self):,}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the accuracy, and a row for each class."""
+        rows = [
+            (
+                r.name,
+                f"{r.precision:.3f}",
+                f"{r.recall:.3f} ({r.recall_low:.3f} to {r.recall_high:.3f})",
+                f"{r.f1:.3f}",
+                r.support,
+            )
+            for r in self.per_class
+        ]
+        return table(("class", "precision", "recall (95 % interval)", "F1", "images"), rows, above=self.sentence)
 
     @cached_property
     def probabilities(self) -> Floats:

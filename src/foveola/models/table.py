@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from foveola.errors import UsageError
+from foveola.html_table import table
 from foveola.models.classic import alexnet_mini, vgg6
 from foveola.models.fast import fast, fast_l, fast_m
 from foveola.models.layers import Normalise
@@ -150,6 +151,16 @@ class Summary(NamedTuple):
     rows: tuple[Row, ...]
     parameters: int
     trainable: int
+
+    def __repr__(self) -> str:
+        return (
+            f"Summary({len(self.rows):,} layers, {self.parameters:,} parameters, {self.trainable:,} of them trainable)"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a row for each layer."""
+        rows = [(row.name, row.kind, " x ".join(map(str, row.shape)), f"{row.parameters:,}") for row in self.rows]
+        return table(("layer", "kind", "output shape", "parameters"), rows, above=repr(self))
 
 
 def summary(model: nn.Module, size: Size) -> Summary:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from foveola.errors import DamagedRunError, ResourceError, UsageError, count
 from foveola.jupyter import shown_in_notebooks
+from foveola.keywords import checks_keywords
 from foveola.learning.threads import adapting
 from foveola.types import Rows, Tell, Tick, no_tick
-from foveola.workflows.material import Data, open_as
+from foveola.workflows.material import Data, open_as, require_there
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,6 +45,7 @@ def warn(line: str) -> None:
     warnings.warn(line, stacklevel=level)
 
 
+@checks_keywords()
 @shown_in_notebooks
 @adapting()
 def predict(
@@ -86,6 +88,7 @@ def abstained(run: str | os.PathLike[str], error: float) -> Mapping[str, Any]:
     return abstention_numbers(calibration.abstention(opened.evaluation, error), len(calibration))
 
 
+@checks_keywords()
 @shown_in_notebooks
 @adapting()
 def evaluate(
@@ -110,6 +113,11 @@ def evaluate(
         found = fv.evaluate(run, "other-photos")
         found.accuracy, found.interval, found.files_used
     """
+    from foveola.lab.run_folders import find_run
+
+    run = find_run(run)
+    if data is not None:
+        require_there(data)  # as all that can be refused without torch is, before it is imported
     from foveola.lab.measurement import Measurement
     from foveola.lab.runs import open_run
 
@@ -261,6 +269,7 @@ def headline(numbers: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(filter(None, (line(numbers), trained_on(numbers), balanced(numbers))))
 
 
+@checks_keywords()
 def report(run: str | os.PathLike[str]) -> Path:
     """Write a run's report.html anew from its folder; give its path."""
     from foveola.lab.runs import open_run

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import UsageError, count
+from foveola.html_table import table
 from foveola.jupyter import shown_in_notebooks
+from foveola.keywords import checks_keywords
 from foveola.learning.threads import adapting
 from foveola.types import Size, Tick, no_tick
-from foveola.workflows.material import Data, leave_out, open_data, suggest_size
+from foveola.workflows.material import Data, leave_out, open_data, require_there, suggest_size
 
 if TYPE_CHECKING:
     from foveola.data.prepare import Prepared
@@ -31,7 +33,7 @@ PAGE = "check.html"
 """The page's name where nobody chose one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checked:
     """What `check` found. findings: errors first, then warnings, then notes; remarks: what was not looked at, and why;
     files_found = files_used + files_ignored + the files that the finding `damaged` lists (or an exclude list left out).
@@ -72,6 +74,14 @@ class Checked:
         write_atomic(Path(fix), _list(self), overwrite=overwrite)
         return Path(fix)
 
+    def __repr__(self) -> str:
+        return f"Checked({self.headline})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the sum, and a row for each finding."""
+        rows = [(one.severity, one.message, one.advice) for one in self.findings]
+        return table(("severity", "what was found", "what to do"), rows, above=self.headline)
+
     def to_json(self) -> dict[str, Any]:
         """What `foveola check --json` prints."""
         return {
@@ -90,6 +100,7 @@ class Checked:
         return f"{self.name}: {count(self.files_used, 'picture')}, {', '.join(parts) or 'nothing was found'}"
 
 
+@checks_keywords()
 @shown_in_notebooks
 @adapting()
 def check(
@@ -115,6 +126,8 @@ def check(
         found = fv.check("photos", out="check.html")
         [finding.message for finding in found.findings if finding.severity == "error"]
     """
+    if data is not None:
+        require_there(data)
     from foveola.data.prepare import prepare
     from foveola.findings.collect import quick_findings, relate, slow_findings
     from foveola.findings.finding import in_order

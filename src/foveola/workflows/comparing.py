@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveola.errors import UsageError, count
 from foveola.jupyter import shown_in_notebooks
+from foveola.keywords import checks_keywords
 from foveola.learning.threads import adapting, require_threads
 from foveola.types import Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.material import Data
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from foveola.lab.recipe import Recipe
 
 
+@checks_keywords()
 @shown_in_notebooks
 def compare(
     data: Data | None,

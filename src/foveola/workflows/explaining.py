@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 
 from foveola.errors import ImageProblem, UsageError, unknown
 from foveola.jupyter import shown_in_notebooks
+from foveola.keywords import checks_keywords
 from foveola.learning.threads import adapting
 from foveola.types import Tell, Tick, no_tick
 from foveola.workflows import explanation_figures as figures
 from foveola.workflows.answers import warn
-from foveola.workflows.material import open_as, printable
+from foveola.workflows.material import open_as, printable, require_there
 
 if TYPE_CHECKING:
+    from foveola.data.dataset import Dataset
     from foveola.lab.inference import Network
+    from foveola.lab.inputs import Input, OneInput
     from foveola.plots.style import Plot
     from foveola.types import Image
 
@@ -38,11 +41,12 @@ class Explained:
     probability: float = 0.0
 
 
+@checks_keywords()
 @shown_in_notebooks
 @adapting()
 def explain(
     run: str | os.PathLike[str],
-    picture: str | os.PathLike[str],
+    picture: OneInput | Dataset,
     out: str | os.PathLike[str],
     method: str = "gradcam",
     *,
@@ -64,7 +68,8 @@ def explain(
     column; the greatest when none is given). "max_activating" draws the patches that excite a stage's 12 strongest
     channels most, "embedding" the test part in two dimensions (`how`: "tsne" when nothing is said, or "pca"): for these
     two `picture` is a folder of class folders or a data set's name, of which 2,000 are looked at, evenly chosen; settings:
-    how to read it, such as {"data.labels": "table.csv"}. overwrite: replace files that exist.
+    how to read it, such as {"data.labels": "table.csv"}. For the others it is a file, a Pillow image, the bytes of an image
+    file or an array uint8 (H, W, 3); for "kernels" nothing is looked at. overwrite: replace files that exist.
 
     "embedding" shows which answers to the run's own test part are right, and is counted as one more opening of it; `tell`
     hears where that could not be counted, and which numbers stand for names whose letters no installed font has.
@@ -75,11 +80,20 @@ def explain(
 
         fv.explain("run", "cat.jpg", "why.png", "gradcam")
     """
+    from foveola.lab.run_folders import find_run
+
+    out, to_folder, one = Path(out), method == "feature_maps" and not stage, None
+    # What can be refused without torch is refused before it is imported.
+    run = find_run(run)
+    _require_free(out, to_folder, overwrite)
+    if method in OF_DATA:
+        require_there(picture)
+    elif method != "kernels":
+        one = _one_image(picture)
     from foveola.explanations.table import EXPLANATIONS
     from foveola.lab.inference import load_network
     from foveola.lab.runs import open_run
 
-    out = Path(out)
     EXPLANATIONS[method]  # an unknown one is told first
     _require_taken(
         method,
@@ -94,17 +108,16 @@ def explain(
     how = how or "tsne"
     if how not in ("tsne", "pca"):
         raise UsageError(unknown("layout", how, ("tsne", "pca")))
-    to_folder = method == "feature_maps" and not stage
-    _require_free(out, to_folder, overwrite)
     opened = open_run(run)
     network = load_network(opened.path)
     label = None if label is None else _class_called(label, network)
     if method == "kernels":
         return _write(figures.kernels(network, stage), out, tell)
     if method in OF_DATA:
-        dataset = open_as(picture, settings, tick, known=network.class_names)
+        dataset = open_as(picture, settings, tick, known=network.class_names)  # type: ignore[arg-type] # no image: see above
         return _write(figures.of_data(opened, network, dataset, method, stage, how, tell, tick), out, tell)
-    image = _see(network, Path(picture))
+    assert one is not None, "only methods that look at data or kernels have none"
+    image = _see(network, one)
     if to_folder:
         return _all_stages(network, image, out, overwrite)
     if method == "feature_maps":
@@ -161,19 +174,26 @@ def _write(figure: Plot, out: Path, tell: Tell) -> Explained:
     return Explained((out,))
 
 
-def _see(network: Network, path: Path) -> Image:
-    from foveola import images
-    from foveola.data.sources import read_named
+def _one_image(picture: OneInput | Dataset) -> Input:
+    """The image that a method looks at. Raises UsageError where it is not there, or is more than one."""
+    from foveola.lab.inputs import gather
 
-    if not path.exists():
-        raise UsageError(f"there is no file {path}: check the path")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder, and this method looks at one picture: name a file")
+    if isinstance(picture, str | os.PathLike) and Path(picture).is_dir():
+        raise UsageError(f"{os.fspath(picture)} is a folder, and this method looks at one picture: name a file")
+    found = gather(picture)  # type: ignore[arg-type] # it refuses a Dataset, too
+    if len(found) > 1:
+        raise UsageError(f"{len(found):,} images were given, and this method looks at one: give one of them")
+    return found[0]
+
+
+def _see(network: Network, one: Input) -> Image:
+    from foveola import images
+
     with images.quiet():
         try:
-            return network.see(read_named(path))
+            return network.chain(one.prepared(network.size, network.resize))
         except ImageProblem as problem:
-            raise ImageProblem(f"{path} can't be read: {problem}") from None
+            raise ImageProblem(f"{one.name} can't be read: {problem}") from None
 
 
 def _heatmap(

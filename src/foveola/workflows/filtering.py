@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from foveola.errors import ImageProblem, UsageError, count
 from foveola.jupyter import shown_in_notebooks
+from foveola.keywords import checks_keywords
 from foveola.types import Tick, no_tick
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Filtered:
     notes: tuple[str, ...] = ()
 
 
+@checks_keywords()
 @shown_in_notebooks
 def filter(
     source: str | os.PathLike[str],

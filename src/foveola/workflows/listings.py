@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import UsageError, unknown
-from foveola.types import Size
+from foveola.keywords import checks_keywords
+from foveola.types import Size, SizeLike
 
 if TYPE_CHECKING:
-    from foveola.lab.run_folders import RunLine
+    from foveola.lab.run_folders import RunList
     from foveola.models.table import Summary
 
 
@@ -21,10 +22,24 @@ SHOW_DEFAULTS: Mapping[str, tuple[str, int]] = {"alexnet_mini": ("224x224", 2)}
 """Size and classes that `show` takes for a network when none are given: the course's; for the others 32x32 and 10."""
 
 
-def show(model: str, size: Size, classes: int, options: Mapping[str, object] | None = None) -> Summary:
-    """A network's table: layers, output shapes, parameters."""
+@checks_keywords()
+def show(
+    model: str, size: SizeLike | None = None, classes: int | None = None, options: Mapping[str, object] | None = None
+) -> Summary:
+    """A network's table: layers, output shapes, parameters.
+
+    size: "64x48" or (64, 48), height first; size and classes: 32x32 and 10 where nothing is said (`SHOW_DEFAULTS`); options:
+    of the network, such as {"width": 32}.
+
+    Raises UsageError for an unknown network or option, and for a size or number of classes that can't be.
+
+        fv.show("fast", "64x64", 2)
+    """
     from foveola.models.table import build, summary
 
+    usual_size, usual_classes = SHOW_DEFAULTS.get(model, ("32x32", 10))
+    size = Size.of(usual_size if size is None else size)
+    classes = usual_classes if classes is None else classes
     if not 2 <= classes <= 100_000:
         raise UsageError(f"{classes} classes can't be told apart: give a number from 2 to 100,000")
     return summary(build(model, size, classes, options), size)
@@ -92,8 +107,12 @@ def _written(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else repr(value)
 
 
-def runs(base: str | os.PathLike[str] = "runs") -> list[RunLine]:
-    """The runs below a folder, finished or not, the newest first."""
+@checks_keywords()
+def runs(base: str | os.PathLike[str] = "runs") -> RunList:
+    """The runs below a folder, finished or not, the newest first: a list of `RunLine`.
+
+    fv.runs()[0].path
+    """
     from foveola.lab.run_folders import list_runs
 
     return list_runs(Path(base))

@@ -18,6 +18,36 @@ Data: TypeAlias = "str | os.PathLike[str] | Dataset"
 """What a verb takes as data: a folder, a file, a data set's name, or a Dataset."""
 
 
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+"""Suffixes of files that hold a folder, and that have to be unpacked first."""
+
+
+def require_there(data: object) -> None:
+    """Refuse data that is not on this computer or can't be a data set, before anything heavy is imported.
+
+    Raises DataError for a path that is not there, UsageError for an address, an archive or an object of another kind.
+    """
+    from foveola.data.dataset import Dataset
+    from foveola.data.listing import require_folder
+    from foveola.data.samples import DATASETS
+    from foveola.lab.inputs import require_no_address
+
+    if isinstance(data, Dataset):
+        return
+    if not isinstance(data, str | os.PathLike):
+        raise UsageError(
+            f"data of the type {type(data).__name__} can't be used: give a folder, a file, a data set's name, or arrays as "
+            "foveola.from_arrays(images, labels)"
+        )
+    source = os.fspath(data)
+    require_no_address(source)
+    path = Path(os.path.expanduser(source))  # noqa: PTH111 - which leaves the names of no users as they are
+    if path.is_file() and path.suffix.lower() in ARCHIVES:
+        raise UsageError(f"{source} is an archive, and foveola reads folders: unpack it and give the folder")
+    if not path.is_file() and (path.exists() or source not in DATASETS):
+        require_folder(path)
+
+
 def open_data(
     recipe: Recipe, tick: Tick = no_tick, *, for_training: bool = True, known: Collection[str] = ()
 ) -> Dataset:
@@ -35,6 +65,7 @@ def open_data(
         raise UsageError(
             f"no data is named: give a folder of class folders, an .npz file, or one of {', '.join(sorted(DATASETS))}"
         )
+    require_there(spec.source)
     path = Path(os.path.expanduser(spec.source))  # noqa: PTH111 - which leaves the names of no users as they are
     if not path.exists() and spec.source in DATASETS:
         require_plain(spec)
@@ -66,6 +97,7 @@ def open_as(
 
     Raises DataError or UsageError.
     """
+    require_there(data)
     from foveola.lab.recipe import compose, merge
 
     source = os.fspath(data) if isinstance(data, str | os.PathLike) else None

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from foveola.errors import DataError, ImageProblem, UsageError
 from foveola.jupyter import shown_in_notebooks
-from foveola.types import Size, Tell, Tick, no_tick
+from foveola.keywords import checks_keywords
+from foveola.types import Size, SizeLike, Tell, Tick, no_tick
 from foveola.workflows.answers import warn
 from foveola.workflows.material import Data, open_as, printable, suggest_size
 
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 MOST_RAW_PX = 600
 
 
+@checks_keywords()
 @shown_in_notebooks
 def show_data(
     data: Data,
     out: str | os.PathLike[str],
     *,
     n: int = 6,
-    size: str | None = None,
+    size: SizeLike | None = None,
     chain: str = "",
     settings: Mapping[str, object] | None = None,
     overwrite: bool = False,
@@ -56,7 +58,7 @@ def show_data(
     if not 1 <= n <= 20:
         raise UsageError(f"{n} pictures a class can't be drawn: give 1 to 20")
     out, parsed = Path(out), Chain.parse(chain)
-    shape = Size.parse(size) if size else None
+    shape = Size.of(size) if size else None
     require_new_folder(out, overwrite=overwrite)  # now, not after minutes of decoding
     dataset = open_as(data, settings, tick)
     prepared = prepare(dataset, shape or suggest_size(dataset), tick=tick)

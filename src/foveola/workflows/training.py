@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveola.jupyter import shown_in_notebooks
+from foveola.keywords import checks_keywords
 from foveola.lab.progress import Plan, Watch
 from foveola.learning.threads import adapting, current
-from foveola.workflows.material import Data, printable
+from foveola.types import Size, SizeLike
+from foveola.workflows.material import Data, printable, require_there
 from foveola.workflows.planning import Clock, plan_run
 
 if TYPE_CHECKING:
@@ -21,15 +23,33 @@ if TYPE_CHECKING:
     from foveola.lab.training import Session
 
 
+def _option_of_a_recipe(name: str) -> str:
+    """Where an unknown keyword of `train` is an option of a recipe: how to give it."""
+    from foveola.lab.recipe import option_called
+
+    key = option_called(name)
+    return f'; {name} is an option of the recipe: settings={{"{key}": ...}}' if key else ""
+
+
+@checks_keywords(_option_of_a_recipe)
 @shown_in_notebooks
 def train(
     data: Data | None = None,
     *,
     model: str | None = None,
     epochs: int | None = None,
-    size: str | None = None,
+    size: SizeLike | None = None,
     chain: str | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    flip: bool | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    label_pattern: str | None = None,
+    class_level: int | str | None = None,
+    group_by: str | None = None,
     exclude: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    precision: str | None = None,
     budget: str | float | None = None,
     seed: int = 0,
     recipe: str | os.PathLike[str] | None = None,
@@ -43,9 +63,16 @@ def train(
 
     data: a folder with one sub-folder a class (or with train/ and test/), an .npz file, "cifar10", "digits", or a
     Dataset such as `from_arrays` gives. chain: filters that all pictures go through once they have their size, here and
-    whenever the network is used, such as "blur(size=3)|sharpen". exclude: a list of pictures to leave out, as
-    `foveola.check` writes it. recipe: a TOML file; model, epochs, size, chain and
-    `settings` ({"fit.lr_peak": 0.01}) go before it. The run goes to the folder `out`, else to one below `runs`. budget:
+    whenever the network is used, such as "blur(size=3)|sharpen".
+
+    model, epochs, size ("64x48" or (64, 48), height first), batch_size, lr (the highest learning rate), flip (also train on
+    mirror images), device and precision: chosen by the data and the computer where they are None. labels: a CSV table of
+    file and label; label_pattern: a regular expression on the file path whose first group is the class; class_level: which
+    folders are the classes, 1 for those directly in `data`, "leaf" for the deepest; group_by: a column
+    of `labels`, or a regular expression, for what must stay on one side of the split; exclude: a list of images to leave
+    out, as `foveola.check` writes it. settings: any option of `foveola list options`, such as {"fit.momentum": 0.8}.
+
+    recipe: a TOML file, which all of these go before. The run goes to the folder `out`, else to one below `runs`. budget:
     how long all of it may take, "5m" or seconds, in place of epochs: a few steps are measured, then network and epochs
     are chosen so as to fill it. threads: compute with exactly this many; by default with all cores, and with fewer while
     other programs use the computer. Only a run with one number of threads from beginning to end can be repeated exactly.
@@ -57,6 +84,8 @@ def train(
     """
     started = time.monotonic()
     watch = watch or Watch()
+    if data is not None:
+        require_there(data)
     watch.tell(reading(data))
     clock = Clock(started, budget=budget)
     _require_place(out, runs)
@@ -64,11 +93,20 @@ def train(
         session = plan_run(
             data,
             settings={
-                "data.size": size,
+                "data.size": size if size is None or size == "auto" else str(Size.of(size)),
                 "data.chain": chain,
+                "data.labels": None if labels is None else os.fspath(labels),
+                "data.label_pattern": label_pattern,
+                "data.class_level": class_level,
+                "data.group_by": group_by,
                 "data.exclude": None if exclude is None else os.fspath(exclude),
                 "model.name": model,
                 "fit.epochs": epochs,
+                "fit.batch_size": batch_size,
+                "fit.lr_peak": lr,
+                "fit.flip": flip,
+                "fit.device": device,
+                "fit.precision": precision,
                 **(settings or {}),
             },
             seed=seed,
@@ -184,6 +222,7 @@ def _conclude(session: Session, clock: Clock, threads: list[int]) -> Run:
     return run
 
 
+@checks_keywords()
 @shown_in_notebooks
 def demo(
     folder: str | os.PathLike[str] = "demo",

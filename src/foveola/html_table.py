@@ -1,0 +1,31 @@
+"""What a notebook shows of a value: a line and a table, as HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from foveola.errors import count
+
+MOST_ROWS = 20
+"""So many rows of a table are shown."""
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, above: str = "") -> str:
+    """A table of the first rows with a line above it; whatever stands in the cells is shown as text, never run as HTML.
+
+    >>> table(["name"], [["<b>"]], above="1 class")
+    '<p>1 class</p><table><tr><th>name</th></tr><tr><td>&lt;b&gt;</td></tr></table>'
+    """
+    lines = [f"<p>{shown(above)}</p>"] if above else []
+    cells = [f"<tr>{''.join(f'<td>{shown(cell)}</td>' for cell in row)}</tr>" for row in rows[:MOST_ROWS]]
+    lines.append(f"<table><tr>{''.join(f'<th>{shown(name)}</th>' for name in header)}</tr>{''.join(cells)}</table>")
+    if len(rows) > MOST_ROWS:
+        lines.append(f"<p>and {count(len(rows) - MOST_ROWS, 'more row')}</p>")
+    return "".join(lines)
+
+
+def shown(value: object) -> str:
+    """A value as text in HTML; bytes that are no text and control characters are written as escapes."""
+    text = str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    return html.escape("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text))
