@@ -34,11 +34,7 @@ from foveola.plots.data import channels
 from foveola.plots.filters import kernel_view, steps
 
 path = os.environ.get("FOVEOLA_COURSE_PHOTO")
-photo = (
-    images.decode(Path(path).read_bytes()).image
-    if path
-    else load_sample_image("flower.jpg")
-)
+photo = images.decode(Path(path).read_bytes()).image if path else load_sample_image("flower.jpg")
 print(
     "your photo" if path else "the embedded picture 'flower.jpg'",
     photo.shape,
@@ -71,9 +67,7 @@ channels(photo)
 # %%
 scaled = fv.Chain.parse("scale(width=100, height=100)")
 small = scaled(photo)
-assert np.array_equal(
-    small, cv2.resize(photo, (100, 100), interpolation=cv2.INTER_AREA)
-)
+assert np.array_equal(small, cv2.resize(photo, (100, 100), interpolation=cv2.INTER_AREA))
 print(photo.shape, "became", small.shape)
 
 # %%

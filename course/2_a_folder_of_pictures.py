@@ -36,17 +36,8 @@ from foveola.data.split import SplitSpec, split
 from foveola.images import resize
 from foveola.plots import data as plots
 
-small = (
-    os.environ.get("FOVEOLA_COURSE") == "small"
-)  # the tests run this notebook on few pictures
 given = os.environ.get("FOVEOLA_COURSE_FACES")
-folder = (
-    Path(given)
-    if given
-    else write_photo_pieces(
-        Path(mkdtemp()) / "pieces", each=20 if small else 200
-    )
-)
+folder = Path(given) if given else write_photo_pieces(Path(mkdtemp()) / "pieces", each=200)
 dataset = open_folder(folder)
 print(
     "your folder" if given else "embedded pieces of two photos:",
@@ -78,10 +69,7 @@ prepared = prepare(dataset, fv.Size(224, 224))
 dataset = prepared.dataset
 for problem in dataset.problems:
     print(problem.file, problem.reason)
-first = [
-    np.flatnonzero(dataset.labels == label)[:5]
-    for label in range(len(dataset.class_names))
-]
+first = [np.flatnonzero(dataset.labels == label)[:5] for label in range(len(dataset.class_names))]
 plots.samples(
     [[dataset.read(i) for i in rows] for rows in first],
     dataset.class_names,
@@ -147,9 +135,7 @@ plots.class_means(prepared.pixels, dataset.labels, dataset.class_names)
 
 # %%
 parts = split(dataset, prepared.content, SplitSpec(), seed=0)
-print(
-    "train", len(parts.train), " val", len(parts.val), " test", len(parts.test)
-)
+print("train", len(parts.train), " val", len(parts.val), " test", len(parts.test))
 print(parts.rule)
 assert not set(parts.train) & set(parts.test)
 
@@ -160,8 +146,8 @@ assert not set(parts.train) & set(parts.test)
 #
 # The embedded pieces break this rule. All pieces of a class are cut out of one photo, and they overlap: nearly all that
 # a test piece shows is in some piece of train, too. There is no remedy with one photo a class. So an accuracy on
-# these pieces, as the next notebook prints it, says how well the network knows the two photos again, and nothing about
-# photos it has never seen.
+# these pieces says how well the network knows the two photos again, and nothing about photos it has never seen. The
+# next notebook therefore takes other images.
 #
 # ## In one command each
 #

@@ -35,16 +35,10 @@ from foveola.lab.inference import load_network
 from foveola.models.table import build
 from foveola.plots import explanations as plots
 
-small = os.environ.get("FOVEOLA_COURSE") == "small"
 given = os.environ.get("FOVEOLA_COURSE_FACES")
 work = Path(mkdtemp())
-folder = (
-    Path(given)
-    if given
-    else write_photo_pieces(work / "pieces", each=20 if small else 200)
-)
-size, epochs = ("64x64", 2) if small else ("224x224", 40)
-settings = {"fit.batch_size": 8} if small else {}
+folder = Path(given) if given else write_photo_pieces(work / "pieces", each=200)
+size, epochs = "224x224", 40
 print(
     "your folder" if given else "embedded pieces of two photos",
     "at",
@@ -59,7 +53,6 @@ run = fv.train(
     model="alexnet_mini",
     size=size,
     epochs=epochs,
-    settings=settings,
     out=work / "run",
     seed=0,
 )
@@ -70,9 +63,7 @@ print(run.headline)
 
 # %%
 found = run.evaluation
-certain = int(
-    np.where(found.correct, found.probabilities.max(axis=1), 0).argmax()
-)
+certain = int(np.where(found.correct, found.probabilities.max(axis=1), 0).argmax())
 path = folder / found.ids[certain]
 network = load_network(run.path)
 picture = network.see(path.read_bytes())
@@ -140,9 +131,7 @@ plots.kernels(fv.EXPLANATIONS["kernels"](network.model))
 # correlation of 1 would mean that nothing has changed but perhaps the scale; two draws have about 0.)
 
 # %%
-before = build(
-    "alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=run.seed
-)
+before = build("alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=run.seed)
 weights = [one.conv1.weight.detach().ravel() for one in (before, network.model)]
 print(f"correlation with the start: {np.corrcoef(*weights)[0, 1]:.2f}")
 
@@ -158,9 +147,7 @@ print(f"correlation with the start: {np.corrcoef(*weights)[0, 1]:.2f}")
 # channel reacts to.
 
 # %%
-seen = np.stack(
-    [network.see((folder / name).read_bytes()) for name in found.ids]
-)
+seen = np.stack([network.see((folder / name).read_bytes()) for name in found.ids])
 plots.patches(
     fv.EXPLANATIONS["max_activating"](network.model, seen, "relu5"),
     "relu5",
@@ -177,9 +164,7 @@ plots.patches(
 
 # %%
 places = fv.EXPLANATIONS["embedding"](network.model, seen)
-plots.layout(
-    places, found.labels, found.predicted, found.class_names, seen, "t-SNE"
-)
+plots.layout(places, found.labels, found.predicted, found.class_names, seen, "t-SNE")
 
 # %% [markdown]
 # ## One number on its way
@@ -189,9 +174,7 @@ plots.layout(
 # added up, and a bias. What is negative then, ReLU makes 0.
 
 # %%
-first = fv.EXPLANATIONS["feature_maps"](network.model, picture, ["conv1"])[
-    0
-].values
+first = fv.EXPLANATIONS["feature_maps"](network.model, picture, ["conv1"])[0].values
 place = [int(k) for k in np.unravel_index(first.argmax(), first.shape)]
 pixel = fv.EXPLANATIONS["one_pixel"](network.model, picture, "conv1", *place)
 assert abs(pixel.total - pixel.value) < 1e-3
@@ -221,10 +204,7 @@ plots.one_pixel(third, picture)
 
 # %%
 methods = ("gradcam", "hirescam", "occlusion", "integrated_gradients")
-heat = [
-    fv.EXPLANATIONS[method](network.model, picture, target)
-    for method in methods
-]
+heat = [fv.EXPLANATIONS[method](network.model, picture, target) for method in methods]
 plots.heatmaps(picture, heat, found.class_names)
 
 # %% [markdown]
@@ -235,10 +215,7 @@ plots.heatmaps(picture, heat, found.class_names)
 other = (target + 1) % len(found.class_names)
 plots.heatmaps(
     picture,
-    [
-        fv.EXPLANATIONS[method](network.model, picture, other)
-        for method in methods
-    ],
+    [fv.EXPLANATIONS[method](network.model, picture, other) for method in methods],
     found.class_names,
 )
 
@@ -248,9 +225,7 @@ plots.heatmaps(
 # Checks for Saliency Maps", 2018): a network with random weights should give *another* map. Does it?
 
 # %%
-untrained = build(
-    "alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=1
-)
+untrained = build("alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=1)
 untrained.normalise.load_state_dict(network.model.normalise.state_dict())
 drawn = [heat[0], fv.EXPLANATIONS["gradcam"](untrained, picture, target)]
 plots.heatmaps(picture, drawn, found.class_names)

@@ -35,12 +35,9 @@ from foveola.plots import data as data_plots
 from foveola.plots import runs as plots
 from foveola.workflows import open_data
 
-small = os.environ.get("FOVEOLA_COURSE") == "small"
 given = os.environ.get("FOVEOLA_COURSE_CIFAR10")
-dataset = (
-    open_data(compose({"data": {"source": given}})) if given else open_digits()
-)
-epochs = 1 if small else 14
+dataset = open_data(compose({"data": {"source": given}})) if given else open_digits()
+epochs = 14
 print(
     "CIFAR-10" if given else "the embedded digits",
     len(dataset),
@@ -93,16 +90,12 @@ print("divided by their sum:  ", (powers / powers.sum()).round(3))
 table = fv.show("vgg6", fv.Size(32, 32), 10)
 print(f"{'layer':12} {'output shape':14} {'parameters':>10}")
 for row in table.rows:
-    print(
-        f"{row.name:12} {' x '.join(map(str, row.shape)):14} {row.parameters:10,}"
-    )
+    print(f"{row.name:12} {' x '.join(map(str, row.shape)):14} {row.parameters:10,}")
 print(f"{'all':27} {table.parameters:10,}")
 
 # %%
 work = Path(mkdtemp())
-run = fv.train(
-    dataset, model="vgg6", size="32x32", epochs=epochs, out=work / "run", seed=0
-)
+run = fv.train(dataset, model="vgg6", size="32x32", epochs=epochs, out=work / "run", seed=0)
 print(run.headline)
 
 # %%

@@ -35,11 +35,8 @@ from foveola.plots import data as data_plots
 from foveola.plots import runs as run_plots
 from foveola.workflows import open_data
 
-small = os.environ.get("FOVEOLA_COURSE") == "small"
 given = os.environ.get("FOVEOLA_COURSE_CIFAR10")
-dataset = (
-    open_data(compose({"data": {"source": given}})) if given else open_digits()
-)
+dataset = open_data(compose({"data": {"source": given}})) if given else open_digits()
 print(
     "CIFAR-10"
     if given
@@ -60,9 +57,7 @@ print(
 # %%
 for right in (8023, 8131):
     interval = binomtest(right, 10_000).proportion_ci(0.95, method="wilson")
-    print(
-        f"{right / 10_000:.2%}: between {interval.low:.1%} and {interval.high:.1%}"
-    )
+    print(f"{right / 10_000:.2%}: between {interval.low:.1%} and {interval.high:.1%}")
 
 # %% [markdown]
 # That is the chance of the test pictures. The chance of *training* comes on top: first weights, order and
@@ -88,7 +83,7 @@ data_plots.before_after(
 )
 
 # %%
-seeds, epochs = (2, 1) if small else (5, 4)
+seeds, epochs = 5, 4
 work = Path(mkdtemp())
 found = fv.compare(
     dataset,
@@ -99,9 +94,7 @@ found = fv.compare(
 )
 plain, sharp = 100 * found.accuracy
 for seed, one, other in zip(found.seeds, plain, sharp, strict=True):
-    print(
-        f"seed {seed}: plain {one:.2f} %, sharpened {other:.2f} %, difference {other - one:+.2f}"
-    )
+    print(f"seed {seed}: plain {one:.2f} %, sharpened {other:.2f} %, difference {other - one:+.2f}")
 
 # %%
 plots.paired(found)
@@ -138,9 +131,7 @@ print(found.against_baseline()[0].sentence)
 
 # %%
 every = [fv.open_run(line.path) for line in fv.runs(work)]
-sharpened = next(
-    run for run in every if run.recipe.data.chain == "sharpen" and run.seed == 0
-)
+sharpened = next(run for run in every if run.recipe.data.chain == "sharpen" and run.seed == 0)
 run_plots.curves(sharpened)
 
 # %%

@@ -24,19 +24,17 @@ def main() -> None:
     if args.options:
         write_options(ROOT / "docs" / "reference" / "recipe.md")
         return
-    if args.small:
-        os.environ["FOVEOLA_COURSE"] = "small"
     notebooks = sorted((ROOT / "course").glob("[0-9]*.py"))
     if args.only:
         for source in notebooks:
             if source.name.startswith(f"{args.only}_"):
-                rendered(source, args.again)
+                rendered(source, args.again, args.small)
         return
     shutil.rmtree(PAGES, ignore_errors=True)
     shutil.copytree(ROOT / "docs", PAGES)
     shutil.copy(ROOT / "CHANGELOG.md", PAGES / "changelog.md")
     for source in notebooks:
-        shutil.copytree(rendered(source, args.again), PAGES / "course", dirs_exist_ok=True)
+        shutil.copytree(rendered(source, args.again, args.small), PAGES / "course", dirs_exist_ok=True)
     write_reference()
     for page in PAGES.rglob("*.md"):
         text = re.sub(
@@ -51,7 +49,7 @@ def main() -> None:
     if wrong:
         sys.exit(1)
     print(f"docs: {len(list(SITE.rglob('*.html')))} pages in {SITE.relative_to(ROOT)}/, all links lead somewhere")
-    if given := [name for name in surroundings() if not name.endswith("_COURSE")]:
+    if given := list(surroundings()):
         print(f"docs: the course shows pictures of {', '.join(given)}: ask whose they are before you publish the site")
 
 

@@ -16,6 +16,24 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+
+SHORTER = {
+    "each=200": "each=20",
+    'size, epochs = "224x224", 40': 'size, epochs = "64x64", 2',
+    "epochs = 40": "epochs = 2",
+    "epochs = 14": "epochs = 1",
+    "seeds, epochs = 5, 4": "seeds, epochs = 2, 1",
+}
+"""What stands in the lessons, and what a short run has for it: tests, and `scripts/docs --small`."""
+
+
+def shorter(text: str) -> str:
+    """A lesson's text with few images and epochs."""
+    for long, short in SHORTER.items():
+        text = text.replace(long, short)
+    return text
+
+
 KEPT = ROOT / "build" / "course"
 
 
@@ -24,9 +42,12 @@ def surroundings() -> dict[str, str]:
     return {name: value for name, value in sorted(os.environ.items()) if name.startswith("FOVEOLA_COURSE")}
 
 
-def rendered(source: Path, again: bool) -> Path:
-    """The folder with a notebook's page and figures; it is run in a kernel of its own unless that was done before."""
-    digest = hashlib.sha256(f"{surroundings()}".encode())
+def rendered(source: Path, again: bool, short: bool = False) -> Path:
+    """The folder with a notebook's page and figures; it is run in a kernel of its own unless that was done before.
+
+    short: on few images.
+    """
+    digest = hashlib.sha256(f"{surroundings()}{short}".encode())
     for path in (Path(__file__), source, *sorted((ROOT / "src").rglob("*.py"))):
         digest.update(path.read_bytes())
     place = KEPT / f"{source.stem}-{digest.hexdigest()[:16]}"
@@ -35,18 +56,19 @@ def rendered(source: Path, again: bool) -> Path:
         for old in (place, unfinished):
             shutil.rmtree(old, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        _run(source, unfinished)
+        _run(source, unfinished, short)
         unfinished.rename(place)
         print(f"docs: {source.name} ran in {time.monotonic() - started:.0f} s", file=sys.stderr)
     return place
 
 
-def _run(source: Path, out: Path) -> None:
+def _run(source: Path, out: Path, short: bool) -> None:
     import jupytext
     from nbclient import NotebookClient
     from nbconvert import MarkdownExporter
 
-    notebook = jupytext.read(source)
+    text = source.read_text("utf-8")
+    notebook = jupytext.reads(shorter(text) if short else text, "py:percent")
     NotebookClient(notebook, timeout=3600, kernel_name="python3").execute(cwd=str(ROOT))
     text, resources = MarkdownExporter().from_notebook_node(notebook)
     for name, data in resources["outputs"].items():

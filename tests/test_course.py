@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import sys
 from pathlib import Path
 
 import jupytext
@@ -12,16 +13,18 @@ from nbclient import NotebookClient
 from foveola import cli
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+from notebooks import SHORTER, shorter  # noqa: E402 - beside the project, not in it
+
 NOTEBOOKS = sorted((ROOT / "course").glob("*.py"))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def surroundings(tmp_path_factory):
-    """Few pictures, no real data, a cache of its own; and whatever the kernel inherits is put back."""
+    """No real data, a cache of its own; and whatever the kernel inherits is put back."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("FOVEOLA_")]:
             patch.delenv(name)
-        patch.setenv("FOVEOLA_COURSE", "small")
         patch.setenv("FOVEOLA_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("JUPYTER_PLATFORM_DIRS", "1")
         yield
@@ -29,6 +32,14 @@ def surroundings(tmp_path_factory):
 
 def test_there_are_six():
     assert [path.stem[:2] for path in NOTEBOOKS] == ["1_", "2_", "3_", "4_", "5_", "6_"]
+
+
+def test_every_lesson_that_trains_has_a_shorter_form():
+    lessons = [path.read_text("utf-8") for path in NOTEBOOKS]
+    assert [long for long in SHORTER if not any(long in text for text in lessons)] == []
+    assert [path.name[0] for path, text in zip(NOTEBOOKS, lessons, strict=True) if shorter(text) != text] == list(
+        "23456"
+    )
 
 
 def draws(cell):
@@ -43,7 +54,7 @@ def draws(cell):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_shows_its_figures(path, tmp_path):
-    notebook = jupytext.read(path)
+    notebook = jupytext.reads(shorter(path.read_text("utf-8")), "py:percent")
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=str(tmp_path))
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     figures = sum("image/png" in output.get("data", {}) for output in outputs)
