@@ -110,6 +110,13 @@ def test_a_pattern_takes_its_first_group_or_the_one_called_label(tmp_path, plant
         assert found.notes == (f"the class is told from the file's name by the pattern {pattern}",)
 
 
+def test_a_pattern_leaves_masks_of_the_images_out(tmp_path, plant):
+    files = ("images/cat_1.jpg", "images/dog_2.jpg", "annotations/masks/cat_1.png", "annotations/masks/dog_2.png")
+    found = by_pattern(list_folder(plant(tmp_path / "d", dict.fromkeys(files, b""))), r"([a-z]+)_\d")
+    assert (found.names, found.ignored, found.problems) == (["cat", "dog"], 2, [])
+    assert found.notes[1] == "2 files in folders of masks or annotations are left out"
+
+
 def test_a_pattern_whose_group_is_empty_does_not_match(tmp_path, plant):
     listing = list_folder(plant(tmp_path / "d", {"cat_1.jpg": b"", "_2.jpg": b"", "3.jpg": b""}))
     found = by_pattern(listing, r"^([a-z]*)_?\d")

@@ -153,6 +153,22 @@ READ = {
         "2 classes at level 2; Annotation belongs to other images and is left out (6 images)",
         {("cat", None): 3, ("dog", None): 3},
     ),
+    "masks inside the classes": (
+        images("COVID|Normal/images|masks"),
+        "2 classes at level 1; masks belong to other images and are left out (6 images)",
+        {("COVID", None): 3, ("Normal", None): 3},
+    ),
+    "parts of images and labels": (
+        images("images|labels/train|test/cat|dog"),
+        "2 classes at level 3; train and test as the folders give them; "
+        "labels belongs to other images and is left out (12 images)",
+        {(k, part): 3 for k in ("cat", "dog") for part in ("train", "test")},
+    ),
+    "labelled and unlabelled images": (
+        images("labeled/cat|dog") + images("unlabeled"),
+        "2 classes at level 2; unlabeled has no labels and is left out (3 images)",
+        {("cat", None): 3, ("dog", None): 3},
+    ),
     "a class called train": (
         images("bus|train|bicycle"),
         "",
@@ -235,8 +251,6 @@ NO_CLASSES = {
     "years": images("2023|2024"),
     "query and gallery": images("query|gallery"),
     "raw and processed": images("raw|processed/cat|dog"),
-    "images and masks": images("images|masks"),
-    "images and labels that are images": images("images|labels"),
     "good and ground_truth": images("good|ground_truth"),
     "a pair of folders": images("A|B"),
     "test and val alone": images("test|val"),
@@ -254,13 +268,20 @@ def test_folders_that_are_hardly_classes_are_refused_until_the_user_says_so(file
 
 
 FLAT = {
+    "images and masks": (images("images|masks"), "set holds 6 images but no class folders"),
+    "images and labels that are images": (images("images|labels"), "set holds 6 images but no class folders"),
+    "pets": (
+        [*images("images", name="Beagle_{}.jpg"), *images("images", name="Pug_{}.jpg"), *images("annotations/trimaps")],
+        "--label-pattern '(Beagle|Pug)[^/]*$'",
+    ),
+    "part and class in one name": (images("train_cats|train_dogs|test_cats"), "--label-pattern '(cats|dogs)[^/]*/'"),
     "images alone": (images("Images", name="{:03}.jpg"), "set holds 3 images but no class folders"),
     "train and test1": (
         [*(f"train/{k}.{i}.jpg" for k in ("cat", "dog") for i in range(3)), "test1/1.jpg"],
         "--label-pattern '(cat|dog)[^/]*$'",
     ),
     "YOLO": (images("images/train|val"), "train and val look like parts and hold no class folders"),
-    "pairs in parts": (images("trainA|trainB|testA|testB"), "look like parts and hold no class folders"),
+    "pairs in parts": (images("trainA|trainB|testA|testB"), "--label-pattern '(A|B)[^/]*/'"),
 }
 
 

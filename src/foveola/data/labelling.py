@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from foveola.data.dataset import Part, Problem, letters, natural_key, printable
-from foveola.data.layout import Reading, part_folders
+from foveola.data.layout import Reading, companions, part_folders
 from foveola.data.listing import Listing
 from foveola.data.tree import Tree, parent
 from foveola.errors import DataError, UsageError, count
@@ -69,11 +69,18 @@ def _spellings(reading: Reading) -> tuple[str, ...]:
 
 def parts_by_folder(listing: Listing) -> list[Part | None]:
     """The part of each file by the folders of parts ("train", "test1") that the data has: for labels from elsewhere."""
-    folders = part_folders(Tree(listing.ids))
+    folders = part_folders(_of_images(listing))
     if not folders:
         return [None] * len(listing.ids)
     level = next(iter(folders)).count("/") + 1
     return [folders.get("/".join(file.split("/", level)[:level])) for file in listing.ids]
+
+
+def _of_images(listing: Listing) -> Tree:
+    """The tree without folders of masks and the like."""
+    tree = Tree(listing.ids)
+    aside = companions(tree)
+    return tree.without(aside) if aside else tree
 
 
 def by_pattern(listing: Listing, pattern: str) -> Labelling:
@@ -86,7 +93,13 @@ def by_pattern(listing: Listing, pattern: str) -> Labelling:
         raise UsageError(f"--label-pattern '{pattern}' has no group: put the part that is the class in ( )")
     group: str | int = "label" if "label" in compiled.groupindex else 1
     out = Labelling(notes=(f"the class is told from the file's name by the pattern {pattern}",))
+    images = _of_images(listing).own
+    out.ignored = sum(parent(file) not in images for file in listing.ids)
+    if out.ignored:
+        out.notes += (f"{count(out.ignored, 'file')} in folders of masks or annotations are left out",)
     for row, file in enumerate(listing.ids):
+        if parent(file) not in images:
+            continue
         match = compiled.search(letters(file))
         if match and match[group]:
             out.add(row, match[group])

@@ -7,7 +7,7 @@ Reading with one sentence for the user, or a Refusal that shows the plausible re
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -118,6 +118,18 @@ def _alone(root: Path, tree: Tree, known: Collection[str]) -> Reading | None:
     return Reading({folder: Place(name, None) for folder in tree.own}, (name,), sentence=sentence)
 
 
+def companions(tree: Tree) -> list[str]:
+    """Folders of masks and the like next to a folder that only says "images", anywhere: "Images" and "Annotation"."""
+    found = []
+    for folder in ("", *tree.inside("")):
+        kids = tree.kids(folder)
+        if 2 <= len(kids) <= 10:
+            beside = [kid for kid in kids if is_companion(name_of(kid))]
+            others = [kid for kid in kids if kid not in beside]
+            found += beside if others and all(is_passage(name_of(kid)) for kid in others) else []
+    return found
+
+
 def part_folders(tree: Tree) -> dict[str, Part]:
     """The folders that hold the parts, by their paths, train first; {} where the data has no parts of its own.
 
@@ -142,20 +154,22 @@ def _never_a_class(folder: str) -> bool:
 
 
 def _roles(tree: Tree) -> _Roles:
-    parts = part_folders(tree)
-    if parts:
-        return _roles_of_parts(tree, parts)
+    aside = dict.fromkeys(companions(tree), _COMPANION)
+    rest = tree.without(aside) if aside else tree
+    parts = part_folders(rest)
+    roles = _roles_of_parts(rest, parts) if parts else _roles_of_classes(rest)
+    return replace(roles, whole=tree, left_out={**aside, **roles.left_out})
+
+
+def _roles_of_classes(tree: Tree) -> _Roles:
     kids = tree.kids(tree.chain("")[-1])
     others = [kid for kid in kids if not is_unlabelled(name_of(kid))]
-    left_out = {kid: _UNLABELLED for kid in kids if kid not in others and len(others) > 1}
-    beside = [kid for kid in others if not is_companion(name_of(kid))]
-    if len(beside) == 1 and is_passage(name_of(beside[0])) and tree.is_branch(beside[0]):
-        left_out |= {kid: _COMPANION for kid in others if kid not in beside}
-    roles = _Roles(tree, [], {}, left_out)
+    enough = len(others) > 1 or any(len(tree.kids(kid)) > 1 for kid in others)
+    roles = _Roles(tree, [], {}, {kid: _UNLABELLED for kid in kids if kid not in others and enough})
     top = roles.tree.chain("")[-1]
     if not _is_flat(roles.tree, top):
         roles.bases.append(Base(top, None))
-        left_out |= {folder: _NOTES for folder in sorted(tree.notes) if parent(folder) == top}
+        roles.left_out.update({folder: _NOTES for folder in sorted(tree.notes) if parent(folder) == top})
     return roles
 
 

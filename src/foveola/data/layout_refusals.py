@@ -82,7 +82,7 @@ def data_sets_side_by_side(root: Path, tree: Tree, classes: Classes, base: Base)
 
 def no_class_folders(root: Path, tree: Tree, ids: Sequence[str], where: Sequence[str]) -> Refusal:
     """Refuse images without class folders; `where` are the parts that hold them, if there are any."""
-    n, pattern = count(len(ids), "image"), suggested_pattern(ids)
+    n, pattern = count(len(ids), "image"), _pattern_of_folders(where) or suggested_pattern(ids)
     train = f"foveola train {quoted(root)}"
     way = f"{train} --labels TABLE.csv, or {train} --label-pattern {pattern or 'REGEX'}"
     if where:
@@ -114,6 +114,26 @@ def suggested_pattern(ids: Sequence[str]) -> str:
     if not 2 <= len(usual) <= 12 or 2 * known < len(ids):
         return ""
     return f"'({'|'.join(usual)})[^/]*$'"
+
+
+def _pattern_of_folders(parts: Sequence[str]) -> str:
+    """A label pattern for folders whose names hold part and class, ready for a shell; "" where they don't.
+
+    >>> _pattern_of_folders(["train_cats", "train_dogs", "test_cats", "test_dogs"]), _pattern_of_folders(["train", "test"])
+    ("'(cats|dogs)[^/]*/'", '')
+    """
+    rests = [_PART_WORD.sub("", name, count=1).strip(" _.-") for name in parts]
+    classes = sorted(set(rests))
+    if (
+        not all(rests)
+        or len(classes) < 2
+        or any(re.fullmatch(r"\d+|[Ss]et|[Ii]mages?|[Dd]ata(set)?", one) for one in rests)
+    ):
+        return ""
+    return f"'({'|'.join(map(re.escape, classes))})[^/]*/'"
+
+
+_PART_WORD = re.compile(r"train(ing)?|trn|test(ing)?|tst|valid(ation)?|val|dev|eval(uation|uate)?", re.IGNORECASE)
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
