@@ -339,7 +339,7 @@ def test_the_line_for_the_screen_counts_pictures_problems_and_ignored(two_classe
     dataset = open_folder(plant(two_classes(), {"cats/bad.png": b"", "Thumbs.db": b""}))
     assert describe(prepare(dataset, SIZE)) == (
         "8 images in 2 classes, 1 file could not be used, "
-        "1 other file left out (hidden files, system files, or not in the table)"
+        "1 other file left out (side files, hidden files, or without a label)"
     )
 
 

@@ -211,6 +211,29 @@ def test_copies_do_not_count_as_different_pictures():
     )
 
 
+def test_a_class_whose_images_all_have_another_label_too_is_refused_with_that_label():
+    content = [*range(10), *range(10), *range(10, 30)]
+    assert refusal(data([0] * 10 + [1] * 30), content) == (
+        "class 'c0' has 10 pictures, all with the same pixels as images of 'c1': at least 3 are needed, one each for "
+        "training, validation and test; add pictures, or remove the class"
+    )
+    content = [*range(10), *range(8), *range(10, 32)]
+    assert refusal(data([0] * 10 + [1] * 30), content).startswith(
+        "class 'c0' has 10 pictures, 2 different ones (some with the same pixels as images of 'c1'): at least 3 are needed"
+    )
+
+
+def test_groups_that_the_parts_of_the_data_split_are_counted():
+    made = cut(data([0, 1] * 30, parts=[0] * 40 + [2] * 20, groups=[0] * 20 + [3] * 20 + [3] * 10 + [4] * 10))
+    assert made.notes[1] == (
+        "1 group has images in test and in train or val, because the data comes with its own parts: "
+        "the accuracy is flattered by them"
+    )
+    assert cut(data([0, 1] * 30, parts=[0] * 40 + [2] * 20, groups=[0] * 20 + [1] * 20 + [2] * 20)).notes == (
+        "60 images in 3 groups",
+    )
+
+
 def test_too_few_groups_are_refused():
     groups = [0] * 10 + list(range(1, 31))
     assert refusal(data([0] * 10 + [1] * 30, groups=groups)) == (

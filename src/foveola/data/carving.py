@@ -28,12 +28,25 @@ class Carver:
             name, pictures = printable(self.dataset.class_names[k]), int((self.dataset.labels[pool] == k).sum())
             what = "group" if self.dataset.groups is not None else "different one"
             apart = f", {count(int(units_of[k]), what)}" if units_of[k] != pictures else ""
+            other = self._under_other_labels(pool, int(k))
+            apart = f", all{other}" if other and not units_of[k] else f"{apart}{f' (some{other})' if other else ''}"
             where = "training, validation and test" if carves == 2 else "training and the part that is split off"
             joined = "; its name joins several labels, and foveola gives an image one" if {"|", ";"} & set(name) else ""
             raise DataError(
                 f"class '{name}' has {count(pictures, 'picture')}{apart}: at least "
                 f"{carves + 1} are needed, one each for {where}; add pictures, or remove the class{joined}"
             )
+
+    def _under_other_labels(self, pool: Rows, k: int) -> str:
+        """That images of class k are kept in train, because they, or images of their unit, have another label, too."""
+        of_class = pool[self.dataset.labels[pool] == k]
+        fixed = of_class[self.fixed[of_class]]
+        others = np.unique(self.dataset.labels[np.isin(self.units, self.units[fixed])])
+        names = [printable(self.dataset.class_names[other]) for other in others if other != k]
+        if not len(fixed) or not names:
+            return ""
+        more = f" and {count(len(names) - 1, 'other class', 'other classes')}" if len(names) > 1 else ""
+        return f" with the same pixels as images of '{names[0]}'{more}"
 
     def __call__(self, pool: Rows, fraction: float, part: str, *, still_to_come: int) -> Rows:
         labels = self.dataset.labels

@@ -220,6 +220,6 @@ def describe(prepared: Prepared) -> str:
         parts.append(f"{count(len(dataset.problems), 'file')} could not be used")
     if dataset.files_ignored:
         parts.append(
-            f"{count(dataset.files_ignored, 'other file')} left out (hidden files, system files, or not in the table)"
+            f"{count(dataset.files_ignored, 'other file')} left out (side files, hidden files, or without a label)"
         )
     return ", ".join(parts)

@@ -132,7 +132,11 @@ def _split(dataset: Dataset, content: Rows, units: Rows, spec: SplitSpec, seed: 
     rule = ", ".join(said)
     if carves:
         rule += f"; stratified by class, seed {seed}, same content on one side{' of it' if carves == 1 else ''}"
-    notes = (*split_notes.of_groups(dataset), *split_notes.of_parts(dataset, content, pool, val, test))
+    notes = (
+        *split_notes.of_groups(dataset),
+        *split_notes.of_divided_groups(dataset, np.concatenate([pool, val]), test),
+        *split_notes.of_parts(dataset, content, pool, val, test),
+    )
     return Split(pool, val, test, seed, rule, notes)
 
 

@@ -43,6 +43,20 @@ def of_related(
     return tuple(notes)
 
 
+def of_divided_groups(dataset: Dataset, before: Rows, test: Rows) -> tuple[str, ...]:
+    """Groups that the data's own parts split."""
+    if dataset.groups is None or not test_is_given(dataset):
+        return ()
+    shared = len(np.intersect1d(dataset.groups[test], dataset.groups[before]))
+    if not shared:
+        return ()
+    have = "has" if shared == 1 else "have"
+    return (
+        f"{count(shared, 'group')} {have} images in test and in train or val, because the data comes with its own parts: "
+        "the accuracy is flattered by them",
+    )
+
+
 def of_parts(dataset: Dataset, content: Rows, train: Rows, val: Rows, test: Rows) -> tuple[str, ...]:
     """Equal pictures, labels that contradict each other, test pictures that train or val has, classes without a judge."""
     notes = []
