@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -12,11 +10,11 @@ import numpy as np
 from foveola.data.class_levels import Level
 from foveola.data.dataset import PARTS, Dataset, Problem, fingerprint_of, require_classes, require_images
 from foveola.data.digests import digests
-from foveola.data.folder_names import is_doubtful
 from foveola.data.labelling import Labelling, by_folder, by_pattern, clashing_case, group_by_pattern, parts_by_folder
 from foveola.data.layout import read_layout
-from foveola.data.layout_refusals import Refusal, listed, quoted
-from foveola.data.listing import Listing, list_folder, looks_like_image
+from foveola.data.layout_refusals import Refusal, listed
+from foveola.data.listing import Listing, list_folder
+from foveola.data.neighbours import other_classes, other_parts
 from foveola.data.sources import Files
 from foveola.data.table import by_table
 from foveola.data.tables_inside import tables_in_words, tables_inside
@@ -73,32 +71,16 @@ def _by_layout(
         found = by_folder(listing, reading)
         if tables:
             found.notes += (f"{tables_in_words(listing, tables)}; the classes come from the folders",)
+        if not any(found.parts) and (parts := other_parts(listing.root)):
+            found.notes += (parts,)
         return found, False
     if reading.flat and len(tables) == 1:
         found = by_table(listing, listing.root / tables[0], group_by)
         return found, True
-    also = f". {tables_in_words(listing, tables)}" if reading.flat and tables else _advice_above(listing, reading)
-    raise DataError(f"{reading.sentence}{also}")
-
-
-def _advice_above(listing: Listing, refusal: Refusal) -> str:
-    """Where a single class folder was named: that the folder above it holds the classes."""
-    above = listing.root.resolve().parent
-    if not refusal.flat or listing.folders or above == above.parent:
-        return ""
-    try:
-        beside = [path for path in sorted(above.iterdir())[:50] if path.is_dir() and _holds_images(path)]
-    except OSError:
-        return ""
-    if len(beside) < 2 or any(is_doubtful(path.name) for path in beside):
-        return ""
-    names = listed([path.name for path in beside])
-    return f". Or name the folder above, if {names} are the classes: foveola train {quoted(above)}"
-
-
-def _holds_images(folder: Path) -> bool:
-    with os.scandir(folder) as entries:
-        return any(looks_like_image(entry.name) for entry in itertools.islice(entries, 20))
+    also = ""
+    if reading.flat:
+        also = tables_in_words(listing, tables) if tables else "" if listing.folders else other_classes(listing.root)
+    raise DataError(". ".join(filter(None, [reading.sentence, also])))
 
 
 def _take_parts(listing: Listing, found: Labelling) -> None:
