@@ -31,7 +31,8 @@ def other_parts(root: Path) -> str:
     if not parts:
         return ""
     lie, are = ("lies", "is") if len(parts) == 1 else ("lie", "are")
-    return f"{listed(parts)} {lie} next to this folder and {are} not used (foveola train {quoted(root.resolve().parent)} uses all)"
+    command = f"foveola train {quoted(root.resolve().parent)}"
+    return f"{listed(parts)} {lie} next to this folder and {are} not used ({command} uses all)"
 
 
 def _folders_beside(root: Path, most: int = 50) -> list[Path]:

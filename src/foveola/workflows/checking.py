@@ -35,7 +35,7 @@ PAGE = "check.html"
 
 @dataclass(frozen=True, repr=False)
 class Checked:
-    """What `check` found. findings: errors first, then warnings, then notes; remarks: what was not looked at, and why;
+    """What `check` found. findings: errors first, then warnings, then notes; remarks: how the data is read, what was skipped;
     files_found = files_used + files_ignored + the files that the finding `damaged` lists (or an exclude list left out).
     """
 
@@ -150,7 +150,7 @@ def check(
     dataset = prepared.dataset
     files = (dataset.files_found, len(dataset), dataset.files_ignored)
     findings, now = in_order([*found, *more]), datetime.now().astimezone().isoformat(timespec="seconds")
-    checked = Checked(dataset.name, *files, findings, remarks, prepared, looks, source or "", now)
+    checked = Checked(dataset.name, *files, findings, (*dataset.notes, *remarks), prepared, looks, source or "", now)
     if out is not None:
         checked.write_page(out, overwrite=overwrite)
     if fix is not None:
