@@ -211,6 +211,13 @@ def test_open_shows_the_report_in_the_browser(finished, call, monkeypatch):
     assert "no browser could be opened: open " in call("report", finished[0] / "run", "--open")[2]
 
 
+def test_an_error_is_wrapped_at_words_on_a_terminal(call, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    _, _, err = call("filter", tmp_path, tmp_path / "o", "--chain", "invert", "--steps", "--kernel-view")
+    assert err == "foveola: --steps and --kernel-view are\ntwo figures: ask for one at a time\n"
+
+
 def test_an_interrupted_run_names_its_folder(call, monkeypatch, tmp_path):
     def interrupted(*_, **__):
         raise KeyboardInterrupt

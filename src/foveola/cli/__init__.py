@@ -11,6 +11,7 @@ import sys
 from foveola import workflows
 from foveola.cli import asking, looking, making  # each puts its commands into the application
 from foveola.cli.helping import width_of_help
+from foveola.cli.printing import complain
 from foveola.cli.words import app
 from foveola.errors import FoveolaError, ResourceError
 
@@ -23,18 +24,18 @@ def main() -> None:
     try:
         app(prog_name="foveola", terminal_width=width_of_help())
     except FoveolaError as error:
-        print(f"foveola: {workflows.printable(str(error))}", file=sys.stderr)
+        complain(f"foveola: {workflows.printable(str(error))}")
         sys.exit(error.exit_code)
     except BrokenPipeError:
         raise
     except OSError as error:  # what no verb has foreseen: a path that may not be searched, a name that is too long
         where = workflows.printable(str(error.filename or "a file"))
         why = (error.strerror or str(error)).lower()
-        print(f"foveola: the system refuses {where}: {why}: check the path and what you may do there", file=sys.stderr)
+        complain(f"foveola: the system refuses {where}: {why}: check the path and what you may do there")
         sys.exit(ResourceError.exit_code)
     except SystemExit as end:
         if end.code == 130:
-            print(f"foveola: interrupted. {_what_is_left(end)}", file=sys.stderr)
+            complain(f"foveola: interrupted. {_what_is_left(end)}")
         raise
 
 

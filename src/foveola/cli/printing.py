@@ -81,7 +81,13 @@ def print_json(value: Mapping[str, Any]) -> None:
 def warn(notes: Sequence[str]) -> None:
     """What must not be missed, on stderr: with --json it stands in the result too."""
     for note in notes:
-        typer.echo(f"note: {workflows.printable(note)}", err=True)
+        complain(f"note: {workflows.printable(note)}")
+
+
+def complain(text: str) -> None:
+    """One line on stderr. A terminal gets its words wrapped."""
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+    print(text if width is None else _wrapped(text, width, 0), file=sys.stderr)
 
 
 def say(text: str, indent: int = 0) -> None:
