@@ -262,7 +262,7 @@ def test_the_page_tells_where_the_data_is_and_names_no_user(make_run):
     )
     page = render(run)
     assert "/home/anna" not in page and "anna" not in page
-    assert "foveola train ~/pets --recipe recipe.toml" in page
+    assert "foveola train ~/pets --recipe recipe.toml" in Page(page).text
     assert '"~/sick.csv"' in html.unescape(page)
 
 
