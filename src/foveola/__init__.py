@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from foveola.workflows import evaluate as evaluate
     from foveola.workflows import explain as explain
     from foveola.workflows import filter as filter
+    from foveola.workflows import load_plugin as load_plugin
     from foveola.workflows import predict as predict
     from foveola.workflows import report as report
     from foveola.workflows import runs as runs
@@ -64,6 +65,7 @@ _WHERE = {
     "explain": "foveola.workflows",
     "filter": "foveola.workflows",
     "from_arrays": "foveola.data.arrays",
+    "load_plugin": "foveola.workflows",
     "open_run": "foveola.lab.runs",
     "predict": "foveola.workflows",
     "report": "foveola.workflows",

@@ -49,7 +49,42 @@ def foveola(
 
 def command(*examples: str, name: str | None = None) -> Callable[[F], F]:
     """Register a function as a command; `examples` are the command lines that its help shows."""
-    return app.command(name, cls=Command, epilog="\n".join(examples))
+    register = app.command(name, cls=Command, epilog="\n".join(examples))
+
+    def add(function: F) -> F:
+        register(_with_plugins(function))
+        return function
+
+    return add
+
+
+Plugins: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE.py",
+        help="Python file that registers networks, filters or heat maps of your own. Repeatable.",
+    ),
+]
+
+
+def _with_plugins(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option --plugin, whose files are run before it."""
+
+    @functools.wraps(command)
+    def with_plugins(*, plugin: list[Path] | None = None, **given: object) -> None:
+        from foveola import workflows
+
+        for file in plugin or []:
+            workflows.load_plugin(file)
+        command(**given)
+
+    signature = inspect.signature(command, eval_str=True)
+    option = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Plugins)
+    parameters = [*signature.parameters.values(), option]
+    with_plugins.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_plugins.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_plugins
 
 
 DATA = "A folder with one folder of images per class, an .npz file, cifar10 or digits."

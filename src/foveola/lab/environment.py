@@ -69,6 +69,16 @@ def own_code(used: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
     return {"own_code": found} if found else {}
 
 
+def own_files(used: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
+    """Under "own_files" the file that registered each network or filter in use that is not foveola's, by its name."""
+    found = {}
+    for name, function in used.items():
+        file = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_filename", "")
+        if not (getattr(function, "__module__", "") or "").startswith("foveola.") and Path(file).is_file():
+            found[name] = file
+    return {"own_files": found} if found else {}
+
+
 @functools.cache
 def _digest_of(function: Callable[..., Any]) -> str:
     """Of its text as it was when first asked: what its file says later is not what runs."""

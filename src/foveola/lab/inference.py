@@ -24,7 +24,7 @@ from foveola.lab.calibration import require_rate
 from foveola.lab.inputs import Input, Inputs, gather
 from foveola.lab.predictions import Prediction, Predictions
 from foveola.lab.recipe import Recipe
-from foveola.lab.runs import Run, open_run
+from foveola.lab.runs import Run, open_run, require_network
 from foveola.learning.conformal import label_sets
 from foveola.learning.metrics import softmax
 from foveola.learning.predict import ALONE, Views, averaged, predict
@@ -114,6 +114,7 @@ def load_network(run: str | os.PathLike[str]) -> Network:
         temperature = float(meta.get("temperature", 1.0))  # 1 in runs from before there was one
         if not 0 < temperature < float("inf"):
             raise ValueError(temperature)
+        require_network(run, meta["model"])
         model = build(meta["model"], size, len(names), meta["options"])
         model.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, TypeError):

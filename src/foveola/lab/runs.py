@@ -47,7 +47,7 @@ from foveola.lab.seen_images import NAME as FINGERPRINTS
 from foveola.lab.seen_images import SeenImages
 from foveola.learning.metrics import Evaluation
 from foveola.learning.rows import EpochRow, HeadRow
-from foveola.models.table import Row, Summary
+from foveola.models.table import MODELS, Row, Summary
 from foveola.types import Size
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class Run:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The completed recipe."""
+        """The completed recipe. Raises UsageError where its network is a user's own and not registered."""
+        require_network(self.path, read_tables(self.path / "recipe.toml").get("model", {}).get("name", "auto"))
         return compose(read_tables(self.path / "recipe.toml"), where=str(self.path / "recipe.toml"))
 
     @cached_property
@@ -244,6 +245,21 @@ class Run:
         """What a notebook shows: the headline and where the report is."""
         path = html.escape(printable(str(self.report)))
         return f"<p><b>foveola run</b>: {html.escape(self.headline)}<br>report: <code>{path}</code></p>"
+
+
+def require_network(run: Path, name: str) -> None:
+    """Refuse a run whose network is a user's own that is not registered here. Raises UsageError, which says where it was."""
+    if name in MODELS or name == "auto" or ":" in name:
+        return
+    try:
+        file = json.loads((run / "environment.json").read_text("utf-8"))["own_files"][name]
+    except (OSError, ValueError, KeyError, TypeError):
+        file = ""
+    where = f", registered by {file}" if file else ""
+    raise UsageError(
+        f"the run {run} uses the network '{name}', which is not one of foveola's own{where}: add --plugin "
+        f"{file or 'FILE.py'} to the command, or run that file first in Python"
+    )
 
 
 _FOR_USERS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from foveola.findings.finding import Finding
 from foveola.lab.calibration import ENOUGH, Calibration, some_of
 from foveola.lab.card import keep_pictures, make_card
 from foveola.lab.deadline import Deadline
-from foveola.lab.environment import environment_of, origin_of, own_code, versions_of
+from foveola.lab.environment import environment_of, origin_of, own_code, own_files, versions_of
 from foveola.lab.features import has_features, keep_features
 from foveola.lab.heads import ReadyHead
 from foveola.lab.inference import save_network
@@ -225,7 +225,10 @@ class Session:
         write_network(self.folder / "network.json", summary(self.model, self.prepared.size))
         write_atomic(
             self.folder / "environment.json",
-            json.dumps({**environment_of(self.device, self.dtype), **self._own, **origin_of()}, indent=1),
+            json.dumps(
+                {**environment_of(self.device, self.dtype), **self._own, **own_files(self._used), **origin_of()},
+                indent=1,
+            ),
         )
 
     def ready(self) -> nn.Module:
@@ -255,10 +258,14 @@ class Session:
 
     @property
     def _own(self) -> dict[str, Any]:
+        return {**own_code(self._used), **self.prepared.dataset.grouping}
+
+    @property
+    def _used(self) -> dict[str, Callable[..., Any]]:
+        """The network and the filters in use, by their names."""
         chain = Chain.parse(self.recipe.data.chain)
         name = self.recipe.model.name
-        used = {name: find(name), **{step.name: FILTERS[step.name] for step in chain.steps}}
-        return {**own_code(used), **self.prepared.dataset.grouping}
+        return {name: find(name), **{step.name: FILTERS[step.name] for step in chain.steps}}
 
 
 def _freeze(model: nn.Module, name: str) -> None:

@@ -21,6 +21,7 @@ from foveola.workflows.explaining import Explained, explain
 from foveola.workflows.filtering import Filtered, filter
 from foveola.workflows.listings import SHOW_DEFAULTS, Entry, find_run, listing, runs, show
 from foveola.workflows.material import Data, count_files, open_data, printable, suggest_size
+from foveola.workflows.plugins import load_plugin
 from foveola.workflows.showing import show_data
 from foveola.workflows.training import demo, reading, train
 
@@ -51,6 +52,7 @@ __all__ = [
     "find_run",
     "headline",
     "listing",
+    "load_plugin",
     "open_data",
     "openings",
     "percent",

@@ -1,0 +1,43 @@
+"""A user's own file of networks, filters and heat maps, run so that what it registers is known."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from foveola.errors import UsageError
+
+_loaded: set[Path] = set()
+
+
+def load_plugin(file: str | os.PathLike[str]) -> None:
+    """Run a Python file that registers networks, filters or explanations; a second time is nothing.
+
+    Raises UsageError for a file that is not there, is no Python file, or fails.
+
+        # tiny.py
+        import foveola as fv
+
+        @fv.MODELS.register("tiny")
+        def tiny(*, size, classes, width: int = 16): ...
+    """
+    path = Path(file).absolute()
+    if path in _loaded:
+        return
+    if not path.is_file() or path.suffix != ".py":
+        raise UsageError(
+            f"the plugin {file} is no Python file: give a file that ends in .py and registers what you made"
+        )
+    spec = importlib.util.spec_from_file_location(f"foveola_plugin_{path.stem}", path)
+    assert spec is not None and spec.loader is not None, "a .py file has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"the plugin {file} fails: {type(error).__name__}: {error}") from error
+    _loaded.add(path)
