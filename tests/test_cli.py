@@ -106,8 +106,10 @@ def test_predict_names_each_file_once_and_writes_the_csv(finished, call, tmp_pat
     code, out, _ = call("predict", base / "run", base / "shades" / "light", "--csv", tmp_path / "out.csv")
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert code == 0
-    assert lines[0] == "file,label,probability,dark,light,problem"
-    assert len(lines) == len(out.splitlines()[:-1]) == 21
+    assert lines[0] == "file,label,probability,dark,light,problem,copy_of"
+    assert len(lines) == 21
+    assert out.splitlines()[21].startswith("with the folder names as true classes: test accuracy ")
+    assert " of these 20 images, or near-copies of them, were trained on; without them: " in out.splitlines()[22]
     assert out.splitlines()[-1] == f"wrote {tmp_path / 'out.csv'}"
     assert all(line.split(",")[1] in ("dark", "light") for line in lines[1:])
 
@@ -141,14 +143,14 @@ def test_predict_abstain_says_what_is_stated_and_what_was_measured(finished, cal
     where = (base / "run", base / "shades" / "light", "--abstain", "0.2")
     code, out, _ = call("predict", *where, "--csv", tmp_path / "out.csv")
     assert code == 0
-    assert "; at most 20 % of pictures like the run's get a wrong answer; on its test part " in out.splitlines()[-2]
+    assert "; at most 20 % of pictures like the run's get a wrong answer; on its test part " in out.splitlines()[21]
     lines = (tmp_path / "out.csv").read_text().splitlines()
-    assert lines[0] == "file,label,probability,dark,light,problem,label_set"
+    assert lines[0] == "file,label,probability,dark,light,problem,label_set,copy_of"
     found = json.loads(call("predict", *where, "--json")[1])
     assert found["abstain"] == json.loads((base / "run" / "result.json").read_text())["abstain"][0]
     for answer, line in zip(found["predictions"], lines[1:], strict=True):
         assert answer["label"] == (answer["label_set"][0] if len(answer["label_set"]) == 1 else "")
-        assert line.split(",")[1] == answer["label"] and line.split(",")[-1] == "|".join(answer["label_set"])
+        assert line.split(",")[1] == answer["label"] and line.split(",")[-2] == "|".join(answer["label_set"])
 
 
 def test_predict_prints_don_t_know_with_the_classes_that_are_left():

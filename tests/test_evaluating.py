@@ -165,6 +165,32 @@ def test_what_is_made_of_a_training_image_by_its_name_counts_too(pairs, run, pla
     }  # fmt: skip
 
 
+def test_predictions_of_labelled_folders_are_measured_without_training_images(pairs, run, tmp_path):
+    new = renamed(pairs[0] / "data", tmp_path / "other", *changes()["mirrored"])
+    answers = fv.predict(run, tmp_path / "other")
+    parts = parts_of(run)
+    known = {new[name] for name, part in parts.items() if part in (0, 1)}
+    assert {"/".join(one.file.split("/")[-2:]) for one in answers if one.copy_of} == known
+    found = answers.by_folder()
+    assert (len(found), len(found.without_trained_on)) == (40, 40 - len(known))
+    assert found.accuracy == workflows.evaluate(run, tmp_path / "other", tell=silent).accuracy
+    lines, numbers = workflows.prediction_notes(answers)
+    assert lines[0].startswith("with the folder names as true classes: test accuracy ")
+    assert lines[1].startswith(
+        f"{len(known)} of these 40 images, or near-copies of them, were trained on; without them: "
+    )
+    assert numbers["n_trained_on"] == len(known)
+
+
+def test_single_images_are_looked_up_only_when_asked(pairs, run, tmp_path):
+    trained = next(name for name, part in parts_of(run).items() if part == 0)
+    shutil.copy(pairs[0] / "data" / trained, tmp_path / "photo.png")
+    assert fv.predict(run, tmp_path / "photo.png")[0].copy_of is None
+    answers = fv.predict(run, tmp_path / "photo.png", recognise=True)
+    assert (answers[0].copy_of, answers.by_folder()) == (trained, None)
+    assert workflows.prediction_notes(answers)[0] == ("this image, or a near-copy of it, was trained on",)
+
+
 def field(pairs, names, n=6, start=8000):
     return {f"{name}/{i}.png": pairs[2](start + 100 * k + i) for k, name in enumerate(names) for i in range(n)}
 

@@ -95,18 +95,27 @@ def predict(
     if csv_ is not None:
         workflows.require_new(csv_, overwrite=overwrite)
     with Screen() as screen:
-        answers = workflows.predict(run, files, abstain=abstain, tick=screen.tick)
+        recognise = True if csv_ is not None else None
+        answers = workflows.predict(run, files, abstain=abstain, recognise=recognise, tick=screen.tick)
+    lines, by_folder = workflows.prediction_notes(answers)
     measured = None if abstain is None else workflows.abstained(run, abstain)
     with contextlib.ExitStack() as every:  # what can't be printed is written all the same, and the other way round
         if csv_ is not None:
             every.callback(answers.to_csv, csv_, overwrite=overwrite)
         if json_:
-            said = {"run": str(run), "class_names": answers.class_names, "predictions": answers.to_json()}
-            print_json(said if measured is None else {**said, "abstain": measured})
+            said: dict[str, Any] = {
+                "run": str(run),
+                "class_names": answers.class_names,
+                "predictions": answers.to_json(),
+            }
+            said |= {} if measured is None else {"abstain": measured}
+            print_json(said if by_folder is None else {**said, "by_folder": by_folder})
         else:
             table(("file", "label", "probability"), [answer_row(a) for a in answers])
             if measured is not None:
                 say(_abstention(answers, measured))
+            for line in lines:
+                say(line)
     if csv_ is not None and not json_:
         say(f"wrote {workflows.printable(str(csv_))}")
     unusable = [answer.file for answer in answers if answer.problem]

@@ -7,6 +7,7 @@ on can be compared with them by the same rules: equal bytes, equal pixels, or a 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeAlias
@@ -23,8 +24,9 @@ from foveola.findings.candidates import candidates
 from foveola.findings.copies import MOST_LOOKED_AT, SMALLEST_PX, confirmed
 from foveola.findings.descriptors import SIDE, lay
 from foveola.findings.looks import picture_of, squared
+from foveola.images import Resize, inside
 from foveola.store import cache_root, digest, write_atomic
-from foveola.types import Rows, Size, Tick, no_tick
+from foveola.types import Image, Rows, Size, Tick, no_tick
 
 VERSION = 1
 """Raise it with every change of what is kept: old cache files are then not found any more."""
@@ -113,6 +115,24 @@ def fingerprints(prepared: Prepared, rows: Rows, side: int, *, tick: Tick = no_t
     if isinstance(source, Files):
         files = np.ascontiguousarray(source.digests[rows, :8]).view("<u8").ravel()
     return Fingerprints(files, pixels, prepared.sizes[rows].min(axis=1) >= SMALLEST_PX, greys)
+
+
+def fingerprint(image: Image, original: Size, data: bytes, how: Resize, side: int) -> Fingerprints:
+    """The fingerprint of one prepared image, uint8 (H, W, 3); original: the size it had; data: its file's bytes, or b""."""
+    size = Size(*image.shape[:2])
+    shown = image
+    if how == "pad" and original != size:
+        top, left, height, width = inside(*original, size)
+        shown = np.ascontiguousarray(image[top : top + height, left : left + width])
+    grey = squared(np.asarray(cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY), np.uint8), side)
+    file, pixels = (np.array([eight(part) if len(part) else 0], np.uint64) for part in (data, image))
+    return Fingerprints(file, pixels, np.array([min(original) >= SMALLEST_PX]), grey[None])
+
+
+def joined(some: Sequence[Fingerprints]) -> Fingerprints:
+    """The fingerprints of all images of several, at least one, in their order."""
+    arrays = zip(*((one.files, one.pixels, one.large, one.greys) for one in some), strict=True)
+    return Fingerprints(*(np.concatenate(parts) for parts in arrays))
 
 
 def kept_fingerprints(prepared: Prepared, *, tick: Tick = no_tick) -> dict[str, NDArray[Any]]:

@@ -50,12 +50,20 @@ def trained_on(r: Mapping[str, Any]) -> str:
     if not n:
         return ""
     if rest is None:
-        which = "this image, or a near-copy of it, was" if n == 1 else f"all {n:,} images, or near-copies of them, were"
-        return f"{which} trained on: this accuracy says nothing about new images"
-    these = f"{n:,} of these {count(r['n_test'], 'image')}"
-    if n == 1:
-        return f"{these}, or a near-copy of it, was trained on; without it: {headline(rest)}"
-    return f"{these}, or near-copies of them, were trained on; without them: {headline(rest)}"
+        return f"{seen(n, r['n_test'])}: this accuracy says nothing about new images"
+    return f"{seen(n, r['n_test'])}; without {'it' if n == 1 else 'them'}: {headline(rest)}"
+
+
+def seen(n: int, images: int) -> str:
+    """How many of the images were trained on.
+
+    >>> seen(96, 120)
+    '96 of these 120 images, or near-copies of them, were trained on'
+    """
+    which = (
+        ("this image" if n == 1 else f"all {n:,} images") if n == images else f"{n:,} of these {count(images, 'image')}"
+    )
+    return f"{which}, {'or a near-copy of it, was' if n == 1 else 'or near-copies of them, were'} trained on"
 
 
 def _percent(share: float) -> str:

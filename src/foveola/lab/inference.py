@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,14 @@ from foveola import images
 from foveola.data.dataset import Dataset, letters, printable
 from foveola.errors import ImageProblem, UsageError, count, unknown
 from foveola.filters.chain import UNCHANGED, Chain
+from foveola.findings.fingerprints import Fingerprints, fingerprint, joined
 from foveola.images import Resize
 from foveola.lab.calibration import require_rate
 from foveola.lab.inputs import Input, Inputs, gather
-from foveola.lab.predictions import Prediction, Predictions
+from foveola.lab.predictions import Prediction, Predictions, labels_by_folder
 from foveola.lab.recipe import Recipe
 from foveola.lab.runs import Run, open_run, require_network
+from foveola.lab.seen_images import SeenImages
 from foveola.learning.conformal import label_sets
 from foveola.learning.metrics import softmax
 from foveola.learning.predict import ALONE, Views, averaged, predict
@@ -127,23 +129,36 @@ def load_network(run: str | os.PathLike[str]) -> Network:
 
 
 def predict_images(
-    run: str | os.PathLike[str], given: Inputs | list[Input], *, abstain: float | None = None, tick: Tick = no_tick
+    run: str | os.PathLike[str],
+    given: Inputs | list[Input],
+    *,
+    abstain: float | None = None,
+    recognise: bool | None = False,
+    tick: Tick = no_tick,
 ) -> Predictions:
     """Predict all images of what was given (see `inputs.gather`), in its order; what can't be read carries its reason.
 
     abstain: an error rate, 0..1; pictures drawn as the run's were then get a wrong answer at most so often, and "don't
-    know" where the network can't tell (see `learning.conformal`).
+    know" where the network can't tell (see `learning.conformal`). recognise: whether to look for copies of training images;
+    None: where the images lie in folders with the names of classes.
 
     Raises UsageError for what can't be predicted, when there is nothing to predict, and for an error rate that can't be.
     """
     asked = gather(given)
     limit = None if abstain is None else abstention_limit(open_run(run), abstain)
     network = load_network(run)
+    if recognise is None:
+        recognise = labels_by_folder([one.name for one in asked], network.class_names) is not None
+    known = open_run(run).seen_images if recognise else None
+    prints: list[Fingerprints] | None = None if known is None else []
     out: list[Prediction] = []
     with own_bottlenecks(len(asked)):
         for start in range(0, len(asked), 64):
-            out.extend(_predict_some(network, asked[start : start + 64], limit))
+            out.extend(_predict_some(network, asked[start : start + 64], limit, prints, known))
             tick("Predicting", len(out), len(asked))
+    if known is not None and prints:
+        copies = iter(known.among(joined(prints), tick=tick).of_training)
+        out = [one if one.problem else replace(one, copy_of=next(copies)) for one in out]
     return Predictions(out, network.class_names)
 
 
@@ -161,14 +176,24 @@ def abstention_limit(run: Run, error: float) -> float:
     return run.calibration.limit(error)
 
 
-def _predict_some(network: Network, asked: Sequence[Input], limit: float | None) -> Iterator[Prediction]:
+def _predict_some(
+    network: Network,
+    asked: Sequence[Input],
+    limit: float | None,
+    prints: list[Fingerprints] | None,
+    known: SeenImages | None,
+) -> Iterator[Prediction]:
+    """The predictions for some images, in order; the fingerprints of those that can be read go into `prints`."""
     pixels: list[Image] = []
     problems: list[str] = []
     with images.quiet():
         for one in asked:
             try:
                 if not one.problem:
-                    pixels.append(network.chain(one.prepared(network.size, network.resize)))
+                    prepared = one.read(network.size, network.resize)
+                    pixels.append(network.chain(prepared.image))
+                    if known is not None and prints is not None:
+                        prints.append(fingerprint(*prepared, network.resize, known.prints.side))
                 problems.append(one.problem)
             except ImageProblem as error:
                 problems.append(str(error))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,14 @@ Inputs: TypeAlias = OneInput | Iterable[OneInput]
 _ARRAYS = "uint8 from 0 to 255 in RGB, of the shape (height, width, 3), or (n, height, width, 3) for n images"
 
 
+class PreparedInput(NamedTuple):
+    """An image at the network's size, uint8 (H, W, 3), the size it had, and the bytes of its file, b"" where it had none."""
+
+    image: Image
+    original: Size
+    data: bytes
+
+
 @dataclass(frozen=True)
 class Input:
     """One image to predict: what it is called, and the file, encoded bytes, Pillow image or pixels that it is made of.
@@ -43,12 +51,17 @@ class Input:
 
     def prepared(self, size: Size, resize: Resize) -> Image:
         """The image at this size, as training prepares one: uint8 (H, W, 3). Raises ImageProblem with the reason."""
-        if isinstance(self.content, np.ndarray):
-            return np.array(images.resize(self.content, size, resize))  # never the caller's own, which may be read-only
-        if isinstance(self.content, pillow.Image):
-            return images.resize(images.from_pillow(self.content), size, resize)
+        return self.read(size, resize).image
+
+    def read(self, size: Size, resize: Resize) -> PreparedInput:
+        """The same with the image's original size and the bytes of its file. Raises ImageProblem with the reason."""
+        if isinstance(self.content, np.ndarray | pillow.Image):
+            whole = self.content if isinstance(self.content, np.ndarray) else images.from_pillow(self.content)
+            prepared = np.array(images.resize(whole, size, resize))  # never the caller's own, which may be read-only
+            return PreparedInput(prepared, Size(*whole.shape[:2]), b"")
         data = read_named(self.content) if isinstance(self.content, Path) else self.content
-        return images.read(data, size, resize).image
+        decoded = images.read(data, size, resize)
+        return PreparedInput(decoded.image, Size(decoded.height_px, decoded.width_px), data)
 
 
 def gather(given: Inputs | list[Input]) -> list[Input]:

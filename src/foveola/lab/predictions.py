@@ -13,9 +13,10 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.data.dataset import printable
+from foveola.data.dataset import letters, printable
 from foveola.errors import UsageError, count
 from foveola.html_table import table
+from foveola.learning.metrics import Evaluation
 from foveola.store import write_atomic
 
 MOST_SHOWN = 20
@@ -30,6 +31,8 @@ class Prediction:
 
     label_set: when abstaining was asked for, the classes that can't be ruled out at the stated error rate, likeliest first.
     Then `label` is "" (don't know) unless there is exactly one of them.
+
+    copy_of: the training or validation image that this image is or nearly is, "" if there is none, None if nobody looked.
     """
 
     file: str
@@ -38,6 +41,7 @@ class Prediction:
     problem: str = ""
     label_set: tuple[str, ...] | None = None
     class_names: tuple[str, ...] = ()
+    copy_of: str | None = None
 
     @property
     def probability(self) -> float:
@@ -57,10 +61,24 @@ class Prediction:
             return {"file": self.file, "problem": self.problem}
         chances = {name: float(p) for name, p in zip(self.class_names, self.probabilities, strict=True)}
         out = {"file": self.file, "label": self.label, "probability": self.probability, "probabilities": chances}
+        if self.copy_of is not None:
+            out["copy_of"] = printable(self.copy_of)
         return out if self.label_set is None else {**out, "label_set": self.label_set}
 
     def __repr__(self) -> str:
         return f"Prediction({self.file!r}: {_answer(self)})"
+
+
+def labels_by_folder(files: Sequence[str], class_names: Sequence[str]) -> list[int] | None:
+    """The number of the class that each file's folder is named after; None unless there are several, all in such folders.
+
+    >>> labels_by_folder(["a/cat/1.png", "b/dog/1.png"], ("cat", "dog")), labels_by_folder(["cat/1.png", "2.png"], ("cat",))
+    ([0, 1], None)
+    """
+    number = {letters(name): k for k, name in enumerate(class_names)}
+    found = [number.get(letters(Path(file).parent.name)) for file in files]
+    labels = [k for k in found if k is not None]
+    return labels if len(labels) == len(files) > 1 else None
 
 
 def _answer(one: Prediction) -> str:
@@ -98,6 +116,22 @@ class Predictions(Sequence[Prediction]):
 
     def __len__(self) -> int:
         return len(self._answers)
+
+    def by_folder(self) -> Evaluation | None:
+        """The predictions measured with the names of the images' folders as true classes.
+
+        None unless all are names of classes. Images that could not be read are left out.
+        """
+        read = [one for one in self if not one.problem]
+        labels = labels_by_folder([one.file for one in read], self.class_names)
+        if labels is None:
+            return None
+        chances = np.stack([one.probabilities for one in read])
+        logits = np.log(np.maximum(chances, 1e-30)).astype(np.float32)
+        looked = all(one.copy_of is not None for one in read)
+        trained_on = np.array([bool(one.copy_of) for one in read]) if looked else None
+        ids = tuple(one.file for one in read)
+        return Evaluation(logits, np.array(labels, np.int64), ids, self.class_names, "test", trained_on=trained_on)
 
     def to_array(self) -> NDArray[np.float64]:
         """The probabilities: float64 (n, K), rows sum to 1; a row of NaN for an image that could not be read."""
@@ -140,7 +174,9 @@ class Predictions(Sequence[Prediction]):
     def _table(self) -> list[list[Any]]:
         """The header and a row for each; None where there is no probability."""
         abstaining = any(one.label_set is not None for one in self)
+        looked = any(one.copy_of is not None for one in self)
         header = ["file", "label", "probability", *self.class_names, "problem", *["label_set"] * abstaining]
+        header += ["copy_of"] * looked
         rows = [
             [
                 one.file,
@@ -149,6 +185,7 @@ class Predictions(Sequence[Prediction]):
                 *([None] * len(self.class_names) if one.problem else one.probabilities.tolist()),
                 one.problem,
                 *["|".join(one.label_set or ())] * abstaining,
+                *[one.copy_of or ""] * looked,
             ]
             for one in self
         ]

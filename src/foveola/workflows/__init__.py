@@ -12,6 +12,7 @@ from foveola.workflows.answers import (
     headline,
     openings,
     predict,
+    prediction_notes,
     report,
 )
 from foveola.workflows.checking import PAGE, Checked, check, require_outputs
@@ -57,6 +58,7 @@ __all__ = [
     "openings",
     "percent",
     "predict",
+    "prediction_notes",
     "printable",
     "reading",
     "report",

@@ -49,7 +49,12 @@ def warn(line: str) -> None:
 @shown_in_notebooks
 @adapting()
 def predict(
-    run: str | os.PathLike[str], images: Inputs, *, abstain: float | None = None, tick: Tick = no_tick
+    run: str | os.PathLike[str],
+    images: Inputs,
+    *,
+    abstain: float | None = None,
+    recognise: bool | None = None,
+    tick: Tick = no_tick,
 ) -> Predictions:
     """Label and calibrated probabilities for images, by a finished run.
 
@@ -58,6 +63,9 @@ def predict(
 
     abstain: the share of images, 0..1, that may be answered wrongly, such as 0.05; where the network can't keep to it the
     label is "" (don't know), and `label_set` has the classes that are left. It holds for images drawn as the run's were.
+
+    recognise: whether to look for images that the network was trained on, or near-copies of such: `copy_of` then names the
+    training image. None: where all images lie in folders with the names of classes; `by_folder` measures these predictions.
 
     Raises UsageError for a run, images or a rate that can't be; an image that can't be read has a `problem` instead.
 
@@ -74,7 +82,24 @@ def predict(
         require_rate(abstain)
     from foveola.lab.inference import predict_images
 
-    return predict_images(path, asked, abstain=abstain, tick=tick)
+    return predict_images(path, asked, abstain=abstain, recognise=recognise, tick=tick)
+
+
+def prediction_notes(answers: Predictions) -> tuple[tuple[str, ...], Mapping[str, Any] | None]:
+    """What predictions say beyond each image, in lines, and their numbers if the images lie in folders named for classes.
+
+    That is the accuracy by the folder names, and how many of the images were trained on.
+    """
+    from foveola.lab.headline import seen
+    from foveola.lab.run_files import numbers_of
+
+    found = answers.by_folder()
+    if found is not None:
+        numbers = {"n_test": len(found), **numbers_of(found)}
+        accuracy, *more = headline(numbers)
+        return (f"with the folder names as true classes: {accuracy}", *more), numbers
+    known = [bool(one.copy_of) for one in answers if one.copy_of is not None]
+    return ((seen(sum(known), len(known)),) if any(known) else ()), None
 
 
 def abstained(run: str | os.PathLike[str], error: float) -> Mapping[str, Any]:
