@@ -367,6 +367,8 @@ def test_a_page_without_a_name_gets_the_next_free_one(tmp_path, two_classes, mon
 
 
 def test_a_place_that_can_not_be_written_is_refused_before_data_is_read(tmp_path):
+    """An empty folder can't be checked either, which reading it would find."""
     (tmp_path / "a").write_text("a file in the way")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(ResourceError, match="not a directory"):
-        fv.check(tmp_path / "no such data", out=tmp_path / "a" / "check.html")
+        fv.check(tmp_path / "empty", out=tmp_path / "a" / "check.html")
