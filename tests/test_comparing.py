@@ -183,12 +183,12 @@ def test_every_line_about_a_run_has_its_interval(compared):
         (
             ["plain", "x: chain=blur"],
             {"question": ["chian"]},
-            "--question chian: unknown setting 'chian' (did you mean 'data.chain'?); known: ",
+            "--question chian: unknown setting 'chian' (did you mean 'data.chain'?); the nearest of ",
         ),
         (
             ["plain", "x: chain=blur"],
             {"allow": ["fit.epoch"]},
-            "--allow fit.epoch: unknown setting 'fit.epoch' (did you mean 'fit.epochs'?); known: ",
+            "--allow fit.epoch: unknown setting 'fit.epoch' (did you mean 'fit.epochs'?); the nearest of ",
         ),
         (
             ["plain", "x: split.test_fraction=0.4"],
@@ -535,7 +535,7 @@ def test_the_screen_says_the_numbers_the_verdict_and_what_differs(compared, fold
     code, out, _ = call(folder, *arms, *small, "--seeds", 5, "--runs", runs)
     assert code == 0
     lines = out.splitlines()
-    assert re.fullmatch(r"arm +mean accuracy +95 % interval +least to greatest +a run +seeds", lines[0])
+    assert re.fullmatch(r"arm +mean accuracy +95 % interval +lowest to highest +per run +seeds", lines[0])
     range_ = r"\d+\.\d\d to \d+\.\d\d %"
     assert re.fullmatch(rf"blurred +\d+\.\d\d % +{range_} +{range_} +\d+ s +5", lines[2])
     assert lines[3].startswith("blurred against plain: ")
