@@ -656,3 +656,14 @@ def test_what_only_a_folder_s_files_can_tell_is_refused_for_arrays(tmp_path):
     assert str(refused.value) == (
         "data.group_by is for a folder of pictures, and arrays is none: leave it out, or give the pictures as a folder"
     )
+
+
+def test_very_unequal_classes_are_named_before_the_first_step(plant, noise, tmp_path):
+    names = [*(f"common/{i}.png" for i in range(60)), *(f"rare/{i}.png" for i in range(4))]
+    root, plans = plant(tmp_path / "set", {name: noise(k) for k, name in enumerate(names)}), []
+    watch = workflows.Watch(plan=plans.append)
+    fv.train(root, model="fast", epochs=1, size="16x16", out=tmp_path / "run", watch=watch)
+    assert (
+        "class 'common' has 15.0 times as many images as 'rare' (60 and 4): always answering 'common' is right for 93.8 %"
+        in plans[0].remarks
+    )

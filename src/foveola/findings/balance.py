@@ -43,15 +43,14 @@ def _unequal(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
     ratio = float(counts[largest] / counts[smallest])
     if ratio < UNEQUAL:
         return []
-    share = counts[largest] / counts.sum()
+    share, name = counts[largest] / counts.sum(), printable(dataset.class_names[largest])
     return [
         Finding(
             "imbalance",
             "warning" if ratio >= VERY_UNEQUAL else "note",
-            f"class '{printable(dataset.class_names[largest])}' has {counts[largest]:,} pictures and "
-            f"'{printable(dataset.class_names[smallest])}' has {counts[smallest]:,}, {ratio:.1f} times fewer; always "
-            f"answering the first is right for {100 * share:.1f} %",
-            "add pictures to the small classes; read the recall of each class, for the accuracy hides them",
+            f"class '{name}' has {ratio:.1f} times as many images as '{printable(dataset.class_names[smallest])}' "
+            f"({counts[largest]:,} and {counts[smallest]:,}): always answering '{name}' is right for {100 * share:.1f} %",
+            "add images to the small classes, and read the recall of each class: the accuracy says little about small ones",
             about=2,
         )
     ]

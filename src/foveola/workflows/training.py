@@ -84,11 +84,11 @@ def train(
     """
     started = time.monotonic()
     watch = watch or Watch()
+    _require_place(out, runs)
     if data is not None:
         require_there(data)
     watch.tell(reading(data))
     clock = Clock(started, budget=budget)
-    _require_place(out, runs)
     with adapting(threads, watch.tell):
         session = plan_run(
             data,
@@ -166,6 +166,7 @@ def _plan(session: Session) -> Plan:
     from foveola.models.table import summary
 
     split = session.split
+    unequal = [one.message for one in session.findings if one.kind == "imbalance" and one.severity == "warning"]
     return Plan(
         data=f"{session.prepared.dataset.name}: {describe(session.prepared)}",
         recipe=session.recipe,
@@ -175,7 +176,7 @@ def _plan(session: Session) -> Plan:
         device=str(session.device),
         precision=str(session.dtype).removeprefix("torch."),
         folder=session.folder,
-        remarks=(*session.remarks, *session.prepared.dataset.notes, *split.notes),
+        remarks=(*session.remarks, *session.prepared.dataset.notes, *split.notes, *unequal),
         ready_features=has_features(session.model),
     )
 
