@@ -40,12 +40,8 @@ def stale(model: nn.Module, batch_size: int, steps: int) -> list[Norm]:
 
 
 def _recent(momentum: float, batch_size: int, steps: int) -> bool:
-    return momentum > 0 and batch_size / momentum <= RECENT and not _remembers_its_start(momentum, steps)
-
-
-def _remembers_its_start(momentum: float, steps: int) -> bool:
-    """Whether a hundredth and more of a moving average is still what it began with."""
-    return (1 - momentum) ** steps > 0.01
+    """Whether a moving average spans few images, and less than a hundredth of it is what it began with."""
+    return momentum > 0 and batch_size / momentum <= RECENT and (1 - momentum) ** steps <= 0.01
 
 
 def images_needed(shown: int, pixels: int) -> int:
@@ -54,35 +50,39 @@ def images_needed(shown: int, pixels: int) -> int:
 
 
 def settle(
-    norms: Sequence[Norm], model: nn.Module, images: Tensor, steps: int, device: torch.device, dtype: torch.dtype
+    norms: Sequence[Norm],
+    model: nn.Module,
+    images: Tensor,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    first: bool,
 ) -> None:
     """Move the running statistics of these norms to those of `images`: uint8 (n, 3, H, W), from train, not augmented.
 
+    first: they were never settled before, so that the old ones are partly what a norm begins with, and count for nothing.
     The other layers work as in evaluation meanwhile, without dropout; afterwards the network is in training mode. The method
     is "PreciseBN" of Y. Wu and J. Johnson, "Rethinking 'Batch' in BatchNorm" (2021, arXiv:2105.07576, section 3): the mean
     over groups of images, with the weights as they are now.
     """
-    before = [(norm.momentum, norm.running_mean, norm.running_var) for norm in norms]
+    before = [(norm.momentum, norm.num_batches_tracked, norm.running_mean, norm.running_var) for norm in norms]
+    new = 1.0 if first or len(images) >= MANY else 0.5
     model.eval()
     try:
         for norm in norms:
             norm.train()
             norm.momentum = None  # the mean over all groups
             norm.running_mean, norm.running_var = _like(norm.running_mean), _like(norm.running_var)
-            assert norm.num_batches_tracked is not None
-            norm.num_batches_tracked.zero_()
+            norm.num_batches_tracked = torch.zeros((), dtype=torch.long, device=device)
         with torch.no_grad(), mixed(device, dtype):
             for group in parts(images.to(device)):
                 model(group)
     finally:
-        for norm, (momentum, *old) in zip(norms, before, strict=True):
-            assert momentum is not None and norm.num_batches_tracked is not None
-            whole = len(images) >= MANY or _remembers_its_start(momentum, steps)
+        for norm, (momentum, tracked, *old) in zip(norms, before, strict=True):
             for was, found in zip(old, (norm.running_mean, norm.running_var), strict=True):
                 if was is not None and found is not None:
-                    was.lerp_(found, 1.0 if whole else 0.5)
-            norm.momentum, (norm.running_mean, norm.running_var) = momentum, old
-            norm.num_batches_tracked.fill_(steps)
+                    was.lerp_(found, new)
+            norm.momentum, norm.num_batches_tracked, (norm.running_mean, norm.running_var) = momentum, tracked, old
         model.train()
 
 

@@ -125,7 +125,8 @@ class Stepper:
         if norms:
             pixels = train.pixels.shape[1] * train.pixels.shape[2]
             images = train.drawn(images_needed(shown, pixels), key)
-            settle(norms, self.model, resized(images, share, self._least_px), key[2], self.device, self.dtype)
+            images = resized(images, share, self._least_px)
+            settle(norms, self.model, images, self.device, self.dtype, first=key[1] == 1)
 
     def measure(self, val: Batches, share: float) -> tuple[float, float]:
         """Loss and accuracy on val, its images at this share of their size, at the precision of the training.
