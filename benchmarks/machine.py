@@ -65,7 +65,7 @@ def pinned(threads: int) -> dict[str, str]:
 
 @contextlib.contextmanager
 def busy(processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Let so many other programs compute without a pause meanwhile, each on one core."""
+    """Run this many other programs at the same time, each of which keeps one core busy."""
     command = [sys.executable, "-c", "while True: pass"]
     others = [subprocess.Popen(command, start_new_session=True) for _ in range(processes)]
     try:

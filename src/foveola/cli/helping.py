@@ -20,7 +20,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 """The headings of `foveola --help` and the commands below each, in the order in which a newcomer needs them."""
 
 NARROW, WIDE = 60, 100
-"""Below so many letters a line, explanations stand under their option; no line is longer than the second."""
+"""Narrower terminals show each explanation below its option (first number); no line is longer than the second."""
 
 
 def width_of_help() -> int:

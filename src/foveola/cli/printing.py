@@ -91,7 +91,7 @@ def complain(text: str) -> None:
 
 
 def say(text: str, indent: int = 0) -> None:
-    """One line on stdout. A terminal gets its words wrapped, further lines indented; a file or pipe the line as it is."""
+    """Print one line on stdout: wrapped at words and indented on a terminal, unchanged in a file or pipe."""
     width = _terminal_width()
     typer.echo(text if width is None else _wrapped(text, width, indent))
 

@@ -89,7 +89,7 @@ def holds_parts(tree: Tree, bases: Sequence[Base], level: int) -> bool:
 
 
 def folders_at(tree: Tree, base: Base, steps: int) -> list[str]:
-    """The folders so many steps below a base that hold images, or have some below."""
+    """The folders `steps` levels below a base that hold images, directly or deeper."""
     found = [base.folder]
     for _ in range(steps):
         found = [kid for folder in found for kid in tree.kids(folder)]
