@@ -36,6 +36,29 @@ class Examples(NamedTuple):
     files: tuple[tuple[str, str], ...]
 
 
+class Property(NamedTuple):
+    """A property of the images, one value an image: words, or float64 amounts that `said` puts into words."""
+
+    title: str
+    values: Sequence[str] | NDArray[np.float64]
+    said: Callable[[float], str] = str
+
+    def table(self, dataset: Dataset) -> Table:
+        """Words are counted by class; of amounts, a class's spread is shown."""
+        if isinstance(self.values, np.ndarray):
+            return spread(self.title, self.values, self.said, dataset)
+        return counted(self.title, self.values, dataset)
+
+    def usual(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of the rows of one class have its most frequent word, or an amount in the middle half of its amounts."""
+        if isinstance(self.values, np.ndarray):
+            low, high = np.quantile(self.values[rows], (0.25, 0.75))
+            return np.asarray((low <= self.values[rows]) & (self.values[rows] <= high))
+        words = [self.values[row] for row in rows.tolist()]
+        ((most, _),) = Counter(words).most_common(1)
+        return np.array([word == most for word in words])
+
+
 def counted(title: str, values: Sequence[str], dataset: Dataset) -> Table:
     """How many images of each class have which value; rare values share the column "other"."""
     common = [value for value, _ in Counter(values).most_common()]
@@ -71,7 +94,7 @@ class Evidence(NamedTuple):
 def evidence_of(finding: Finding, prepared: Prepared, colours: NDArray[np.float32]) -> Evidence:
     """What shows a shortcut; nothing for other findings. colours: float32 (n, 3), mean red, green and blue."""
     dataset, files, sizes = prepared.dataset, prepared.files, prepared.sizes
-    tables = [table for fact in finding.facts for table in _tables(fact, prepared, colours)]
+    properties = [one for fact in finding.facts for one in _properties(fact, prepared, colours)]
 
     def said(row: int) -> str:
         if finding.facts == ("the name",):
@@ -83,45 +106,53 @@ def evidence_of(finding: Finding, prepared: Prepared, colours: NDArray[np.float3
         stored = kilobytes(float(files.stored_bytes[row]))
         return f"{kind.format}{quality}, {kind.mode}, {height:,} × {width:,}, {stored}"
 
-    return Evidence(tuple(tables), examples(dataset, said) if tables else ())
+    return Evidence(tuple(one.table(dataset) for one in properties), examples(dataset, properties, said))
 
 
-def _tables(fact: str, prepared: Prepared, colours: NDArray[np.float32]) -> list[Table]:
-    """The tables of one of the facts that `shortcuts` asks about; none for a fact that is not known here."""
+def _properties(fact: str, prepared: Prepared, colours: NDArray[np.float32]) -> list[Property]:
+    """The properties of one of the facts that `shortcuts` asks about; none for a fact that is not known here."""
     dataset, files = prepared.dataset, prepared.files
     kinds = [files.kinds[k] for k in files.of.tolist()]
     if fact == "the format":
-        return [counted("Format", [kind.format for kind in kinds], dataset)]
+        return [Property("Format", [kind.format for kind in kinds])]
     if fact == "the colour mode":
-        return [counted("Colour mode", [kind.mode for kind in kinds], dataset)]
+        return [Property("Colour mode", [kind.mode for kind in kinds])]
     if fact == "the size in pixels":
-        return _size_tables(prepared)
+        return _sizes(prepared)
     if fact == "the size in bytes":
-        return [spread("File size", files.stored_bytes.astype(np.float64), kilobytes, dataset)]
+        return [Property("File size", files.stored_bytes.astype(np.float64), kilobytes)]
     if fact == "the JPEG quality":
-        return [counted("JPEG quality", [f"{q:.0f}" if q else "no JPEG" for q in files.quality.tolist()], dataset)]
+        return [Property("JPEG quality", [f"{q:.0f}" if q else "no JPEG" for q in files.quality.tolist()])]
     if fact == "the name":
-        return [counted("Name pattern", [printable(shape) for shape in name_shapes(dataset)], dataset)]
+        return [Property("Name pattern", [printable(shape) for shape in name_shapes(dataset)])]
     if fact == "the mean colour":
         channels = zip(("Mean red", "Mean green", "Mean blue"), np.asarray(colours, np.float64).T, strict=True)
-        return [spread(title, of, lambda v: f"{v:.0f}", dataset) for title, of in channels]
+        return [Property(title, of, lambda v: f"{v:.0f}") for title, of in channels]
     return []
 
 
-def _size_tables(prepared: Prepared) -> list[Table]:
-    """By size where most images share a few sizes, else by height and width."""
+def _sizes(prepared: Prepared) -> list[Property]:
+    """The size where most images share a few, else height and width."""
     sides = [f"{height:,} × {width:,}" for height, width in prepared.sizes.tolist()]
     if sum(n for _, n in Counter(sides).most_common(COLUMNS)) >= len(sides) / 2:
-        return [counted("Size in pixels, height × width", sides, prepared.dataset)]
+        return [Property("Size in pixels, height × width", sides)]
     named = zip(("Height in pixels", "Width in pixels"), prepared.sizes.astype(np.float64).T, strict=True)
-    return [spread(title, side, lambda px: f"{px:,.0f}", prepared.dataset) for title, side in named]
+    return [Property(title, side, lambda px: f"{px:,.0f}") for title, side in named]
 
 
-def examples(dataset: Dataset, said: Callable[[int], str]) -> tuple[Examples, ...]:
-    """A few evenly chosen images of the first classes; said: the property of a row in words."""
+def examples(dataset: Dataset, properties: Sequence[Property], said: Callable[[int], str]) -> tuple[Examples, ...]:
+    """A few images of the first classes, evenly chosen among those that are usual in most of the properties.
+
+    An exception among them would hide what the tables show. said: the property of a row in words.
+    """
+    if not properties:
+        return ()
     out = []
     for label, name in enumerate(dataset.class_names[:EXAMPLE_CLASSES]):
         rows = np.flatnonzero(dataset.labels == label)
+        if len(rows):
+            usual = np.sum([one.usual(rows) for one in properties], axis=0)
+            rows = rows[usual == usual.max()]
         chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(int))].tolist()
         out.append(Examples(name, tuple((dataset.ids[row], said(row)) for row in chosen)))
     return tuple(out)
