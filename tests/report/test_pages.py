@@ -417,5 +417,6 @@ def test_printed_pages_have_numbers(page):
 def test_a_long_file_name_is_cut_in_its_middle_and_whole_on_hover(make_run):
     name = "test/" + "a" * 60 + "_466530434.jpg"
     run = make_run(ids=("test/0.jpg", name))  # the second test picture is wrong in this run
-    shown = re.search(rf'<code class="id" title="{name}">([^<]+)</code>', render(run))[1]
-    assert shown.startswith("test/aaa") and shown.endswith("_466530434.jpg") and len(shown) == 44
+    shown = re.search(rf'<code class="id" title="{name}">(.+?)</code>', render(run))[1]
+    assert shown.startswith("test/<wbr>aaa")  # a line may end after the folder
+    assert shown.endswith("_466530434.jpg") and len(shown.replace("<wbr>", "")) == 44
