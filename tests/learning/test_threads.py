@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from foveola.errors import UsageError
-from foveola.learning.threads import Clock, Pace, Threads, adapting, current
+from foveola.learning.threads import Clock, Pace, Threads, adapting, current, one_thread_in_scipy
 
 
 class Computer:
@@ -35,6 +35,11 @@ class Computer:
         self.wall += seconds
         self.own += seconds * (0.4 if crowded else 1.0)
         self.idle += seconds * max(0, free - self.threads)
+
+    def waits(self, size):
+        """Work whose pace is that of something else, such as a disk."""
+        self.wall += size
+        self.own += size / 2
 
 
 @pytest.fixture
@@ -148,11 +153,48 @@ def test_work_on_another_device_changes_nothing(working, computer):
     assert working.threads.now == 4
 
 
+def scipys(pool):
+    """Whether this is the BLAS inside SciPy's wheel."""
+    return "scipy.libs" in pool["filepath"] or "scipy/.dylibs" in pool["filepath"]
+
+
+def test_one_window_without_the_cores_tries_nothing(working, computer):
+    """A file that is read for the first time, or code that is compiled, takes no core away for long."""
+    working(5)
+    computer.taken = 3
+    while not working.threads.clock.own() < computer.wall:
+        working(1)
+    computer.taken = 0
+    assert set(working(100)) == {4}
+
+
+def test_fewer_threads_must_be_clearly_faster_to_stay(working, computer, monkeypatch):
+    """The main thread waits, and fewer threads are as fast: nothing is gained, so nothing changes."""
+    monkeypatch.setattr(computer, "work", computer.waits)
+    numbers = working(100)
+    assert numbers[-1] == 4
+    assert working.told == []
+
+
+def test_scipys_own_blas_computes_with_one_thread_and_numpys_with_all():
+    pytest.importorskip("scipy.optimize")
+    from threadpoolctl import threadpool_info
+
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    if not any(scipys(pool) for pool in pools):
+        pytest.skip("SciPy and NumPy share one BLAS here")
+    with adapting(2), one_thread_in_scipy():
+        assert current().now == 2
+        inside = {scipys(pool): pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    assert inside == {True: 1, False: 2}
+    assert [pool for pool in threadpool_info() if pool["user_api"] == "blas"] == pools
+
+
 def test_a_number_holds_for_torch_and_blas_and_afterwards_all_is_as_before():
     from threadpoolctl import threadpool_info
 
     def blas():
-        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas" and not scipys(pool)}
 
     before = torch.get_num_threads(), blas()
     with adapting(3):

@@ -30,6 +30,7 @@ from foveola.lab.seen_images import SeenImages
 from foveola.learning.conformal import label_sets
 from foveola.learning.metrics import softmax
 from foveola.learning.predict import ALONE, Views, averaged, predict
+from foveola.learning.threads import Pace
 from foveola.models.bottlenecks import own_bottlenecks
 from foveola.models.table import build
 from foveola.store import write_atomic
@@ -152,9 +153,9 @@ def predict_images(
     known = open_run(run).seen_images if recognise else None
     prints: list[Fingerprints] | None = None if known is None else []
     out: list[Prediction] = []
-    with own_bottlenecks(len(asked)):
+    with own_bottlenecks(len(asked)), Pace() as pace:
         for start in range(0, len(asked), 64):
-            out.extend(_predict_some(network, asked[start : start + 64], limit, prints, known))
+            out.extend(_predict_some(network, asked[start : start + 64], limit, prints, known, pace))
             tick("Predicting", len(out), len(asked))
     if known is not None and prints:
         copies = iter(known.among(joined(prints), tick=tick).of_training)
@@ -182,6 +183,7 @@ def _predict_some(
     limit: float | None,
     prints: list[Fingerprints] | None,
     known: SeenImages | None,
+    pace: Pace,
 ) -> Iterator[Prediction]:
     """The predictions for some images, in order; the fingerprints of those that can be read go into `prints`."""
     pixels: list[Image] = []
@@ -198,7 +200,7 @@ def _predict_some(
             except ImageProblem as error:
                 problems.append(str(error))
     names, none = network.class_names, np.zeros(len(network.class_names))
-    answers = iter(probabilities(network, np.stack(pixels)) if pixels else ())
+    answers = iter(probabilities(network, np.stack(pixels), pace) if pixels else ())
     for one, problem in zip(asked, problems, strict=True):
         if problem:
             yield Prediction(one.name, "", none, problem, class_names=names)
@@ -214,19 +216,22 @@ def _answer(name: str, chances: NDArray[np.float64], names: tuple[str, ...], lim
     return Prediction(name, found[0] if len(found) == 1 else "", chances, label_set=found, class_names=names)
 
 
-def probabilities(network: Network, pixels: Images) -> NDArray[np.float64]:
-    """Calibrated probabilities float64 (n, K) for prepared pictures uint8 (n, H, W, 3)."""
-    return softmax(logits(network, pixels), network.temperature)
+def probabilities(network: Network, pixels: Images, pace: Pace | None = None) -> NDArray[np.float64]:
+    """Calibrated probabilities float64 (n, K) for prepared images uint8 (n, H, W, 3); pace: as for `logits`."""
+    return softmax(logits(network, pixels, pace=pace), network.temperature)
 
 
-def logits(network: Network, pixels: Images, batch_size: int = 256) -> NDArray[np.float32]:
-    """Logits float32 (n, K) for prepared pictures uint8 (n, H, W, 3)."""
+def logits(network: Network, pixels: Images, batch_size: int = 256, *, pace: Pace | None = None) -> NDArray[np.float32]:
+    """Logits float32 (n, K) for prepared images uint8 (n, H, W, 3).
+
+    pace: what measures the work and adapts the number of threads, where this call is a part of a longer one.
+    """
     batches = (
         (torch.from_numpy(np.ascontiguousarray(pixels[k : k + batch_size])).permute(0, 3, 1, 2), torch.empty(0))
         for k in range(0, len(pixels), batch_size)
     )
     with own_bottlenecks(len(pixels)):
-        return predict(network.model, batches, torch.device("cpu"), views=network.views)
+        return predict(network.model, batches, torch.device("cpu"), views=network.views, pace=pace)
 
 
 def match_classes(dataset: Dataset, class_names: Sequence[str]) -> NDArray[np.int64]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.learning.linear import FIRM, Features, Floats, Problem, standardised
-from foveola.learning.threads import Pace
+from foveola.learning.linear import FIRM, Features, Floats, Problem, minimum, standardised
 from foveola.types import Labels, Rows
 
 _COLUMNS = 100  # folds x classes at once: the sums of 10,000 rows then take 8 MB
@@ -49,15 +48,9 @@ class _Folds:
 
     def solve(self, strength: float, tolerance: float) -> Floats:
         """The minimum: float64 (J, K, F + 1), the last column the bias."""
-        from scipy.optimize import minimize
-
         start = Problem(self.values, self.labels, self.classes).start()
-        flat = np.tile(start.ravel(), self.shares.shape[1])
-        options = {"maxcor": 10, "gtol": tolerance * min(strength, FIRM), "ftol": 0.0, "maxiter": 1000, "maxfun": 1500}
-        with Pace() as pace:
-            objective = pace.each(self.objective)
-            found = minimize(objective, flat, (strength,), "L-BFGS-B", jac=True, options=options)
-        return np.asarray(found.x, np.float64).reshape(-1, *start.shape)
+        starts = np.tile(start, (self.shares.shape[1], 1, 1))
+        return minimum(self.objective, starts, strength, tolerance * min(strength, FIRM), memory=10)
 
     def objective(self, flat: Floats, strength: float) -> tuple[float, Floats]:
         """Sum over folds of mean cross-entropy plus penalty, and the slopes: float64 (J * K * (F + 1),)."""

@@ -9,7 +9,7 @@ The same data, machine and number of threads: the same head to the last bit. The
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import nn
 
 from foveola.errors import DivergedError
 from foveola.learning.rows import HeadRow
-from foveola.learning.threads import Pace
+from foveola.learning.threads import Pace, one_thread_in_scipy
 from foveola.types import Labels
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -118,14 +118,7 @@ class Problem:
 
     def solve(self, strength: float, start: Floats, steepest: float) -> Floats:
         """The minimum for this strength, looked for from `start` until no slope is above `steepest`."""
-        # 0.3 to 0.9 s after torch: only those who fit a head wait for it.
-        from scipy.optimize import minimize
-
-        options = {"maxcor": _MEMORY, "gtol": steepest, "ftol": 0.0, "maxiter": 1000, "maxfun": 1500}
-        with Pace() as pace:
-            objective = pace.each(self.objective)
-            found = minimize(objective, start.ravel(), (strength,), "L-BFGS-B", jac=True, options=options)
-        return np.asarray(found.x, np.float64).reshape(start.shape)
+        return minimum(self.objective, start, strength, steepest, _MEMORY)
 
     def objective(self, flat: Floats, strength: float) -> tuple[float, Floats]:
         """Mean cross-entropy plus penalty at a flattened solution, and the slopes there: float64 (K * (F + 1),)."""
@@ -146,6 +139,27 @@ class Problem:
         slopes[:, :-1] += strength * weight
         slopes[:, -1] = powers.sum(axis=0)
         return value, slopes.ravel()
+
+
+def minimum(
+    objective: Callable[[Floats, float], tuple[float, Floats]],
+    start: Floats,
+    strength: float,
+    steepest: float,
+    memory: int,
+) -> Floats:
+    """Where `objective` is lowest, looked for from `start` by L-BFGS until no slope is above `steepest`.
+
+    objective: takes a flattened solution and the strength; gives the value and the slopes. memory: how many steps L-BFGS
+    remembers.
+    """
+    # 0.3 to 0.9 s after torch: only those who fit a head wait for it.
+    from scipy.optimize import minimize
+
+    options = {"maxcor": memory, "gtol": steepest, "ftol": 0.0, "maxiter": 1000, "maxfun": 1500}
+    with one_thread_in_scipy(), Pace() as pace:
+        found = minimize(pace.each(objective), start.ravel(), (strength,), "L-BFGS-B", jac=True, options=options)
+    return np.asarray(found.x, np.float64).reshape(start.shape)
 
 
 def _check(part: str, features: Features) -> None:

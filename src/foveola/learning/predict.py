@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -47,12 +48,14 @@ def predict(
     dtype: torch.dtype = torch.float32,
     *,
     views: Views = ALONE,
+    pace: Pace | None = None,
 ) -> NDArray[np.float32]:
     """Logits float32 (n, K), in the order of the batches; the network is left in the mode it came in.
 
-    float32 by default: numbers that are reported shall not depend on a processor's short formats.
+    float32 by default: numbers that are reported shall not depend on a processor's short formats. pace: what measures the
+    work, where this call is a part of a longer one.
     """
-    return np.concatenate(list(outputs(model, averaged(model, views), batches, device, dtype)))
+    return np.concatenate(list(outputs(model, averaged(model, views), batches, device, dtype, pace=pace)))
 
 
 def averaged(model: nn.Module, views: Views) -> Callable[[Tensor], Tensor]:
@@ -83,23 +86,30 @@ def outputs(
     *,
     mirrored: bool = False,
     at_once: int = 0,
+    pace: Pace | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """What `read`, the network itself or a method of it, gives for each batch in eval mode: float32 (b, ...).
 
-    at_once: how many pixels are answered at a time by a processor, PIXELS_AT_ONCE if it is 0.
+    at_once: how many pixels a processor computes at a time, PIXELS_AT_ONCE if it is 0. pace: as for `predict`.
     """
     keep_freed_memory()
     training = model.training
     model.eval()
     try:
-        with Pace(device.type) as pace:
+        with Pace(device.type) if pace is None else nullcontext(pace) as measured:
             for images, _ in batches:
-                with pace.unit(len(images)), torch.inference_mode(), mixed(device, dtype):
+                with torch.inference_mode(), mixed(device, dtype):
                     images = images.to(device)
-                    out = torch.cat([read(part) for part in parts(images.flip(3) if mirrored else images, at_once)])
+                    some = parts(images.flip(3) if mirrored else images, at_once)
+                    out = torch.cat([_measured(read, part, measured) for part in some])
                 yield out.float().cpu().numpy()
     finally:
         model.train(training)
+
+
+def _measured(read: Callable[[Tensor], Tensor], images: Tensor, pace: Pace) -> Tensor:
+    with pace.unit(len(images)):
+        return read(images)
 
 
 def parts(images: Tensor, at_once: int = 0) -> Sequence[Tensor]:
