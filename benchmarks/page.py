@@ -1,4 +1,4 @@
-"""docs/results.md and its figures from the results files: nothing is typed in, all of it was measured."""
+"""Writes docs/results.md and its figures: first the results files of the suites, then the measurements in `single.md`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from benchmarks.summary import spread, straight_line
 from foveola.store import write_atomic
 
 COURSE_ACCURACY = 0.802
-"""What the course reports for its CIFAR-10 network after 14 epochs: its number, not measured here."""
+"""The accuracy that the course reports for its CIFAR-10 network after 14 epochs. It was not measured here."""
+
+SINGLE = "single.md"
+"""Measurements that no suite repeats, as Markdown tables, in the folder of the results files."""
 
 HEAD = """# Results
 
-Written by `scripts/bench page` from the files in `benchmarks/results`; not by hand. Numbers are medians with least and
-largest of n runs in brackets. How each was measured, and what the numbers do not say: [benchmarks/README.md]({readme}).
+`scripts/bench page` writes this page from the files in `benchmarks/results`. The tables of the suites show the median of n
+runs, with the lowest and the highest in brackets. [How foveola is measured, and what the numbers do not show]({readme}).
 """
 
 
 def write(results: Path, docs: Path) -> list[Path]:
-    """Write the page and its figures for the results files that are there; give what was written.
+    """Write the page and its figures for the results files that exist, and return the paths of these files.
 
-    A folder in `results` holds what another machine gave: it goes to the end of the page, under the folder's name.
+    A folder in `results` holds the results of another machine. They follow those of this one, under the folder's name. The
+    measurements in `single.md` end the page.
     """
     readme = "../benchmarks/README.md" if docs.name == "docs" else "README.md"
     parts, written = [HEAD.format(readme=readme)], []
@@ -38,6 +42,8 @@ def write(results: Path, docs: Path) -> list[Path]:
         for name, result in _read(folder).items():
             parts.append(f"### {result['question']}\n")
             parts += _shown(name, result, docs, written, f"-{folder.name}")
+    if (results / SINGLE).is_file():
+        parts.append((results / SINGLE).read_text("utf-8"))
     write_atomic(docs / "results.md", "\n".join(parts))
     return [docs / "results.md", *written]
 
@@ -91,7 +97,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
     if measured:
         least = min(int(numbers["epochs"]["low"]) for numbers in measured)
         yield (
-            f"- The time of {COURSE_EPOCHS} epochs is estimated from {least} full ones: the first, and "
+            f"- The time of {COURSE_EPOCHS} epochs is estimated from {least} full epochs: the first, plus "
             f"{COURSE_EPOCHS - 1} times the mean of the others."
         )
     yield ""
@@ -153,7 +159,7 @@ def _figures(name: str, result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _accuracy(curves: Sequence[Curve]) -> str:
     xs = [v for c in curves for p in c.points for v in (p.x_low, p.x_high)] + [c.guess[0] for c in curves if c.guess]
     ys = [p.y_low for c in curves for p in c.points]
-    x = Axis("training time in seconds, logarithmic; measuring test pictures is not in it", *around(xs), log=True)
+    x = Axis("training time in seconds, logarithmic, without measuring test images", *around(xs), log=True)
     y = Axis("test accuracy", max(0.0, min(ys) // 0.1 * 0.1), 1.0, log=False, percent=True)
     note = ""
     if any(c.guess for c in curves):
@@ -206,10 +212,10 @@ def _growth(points: Sequence[Point], what: str) -> str:
     fitted = [(n, line.start + line.slope * n) for n in steps if line.start + line.slope * n > 0]
     ends = [y for point in points for y in (point.y_low, point.y_high)] + [y for _, y in fitted]
     y = Axis(f"{what}, logarithmic", *around(ends), log=True)
-    x = Axis("pictures, logarithmic", low, high, log=True)
+    x = Axis("images, logarithmic", low, high, log=True)
     note = (
-        f"Dashed, a straight line: {_written(line.start, 'seconds')} + {line.slope * 1000:.3g} for every 1,000 pictures; "
+        f"Dashed, a straight line: {_written(line.start, 'seconds')} + {line.slope * 1000:.3g} for every 1,000 images; "
         f"the medians lie within {100 * line.worst:.1f} % of it."
     )
     curve = Curve("foveola", points, joined=False, fit=fitted)
-    return figure(f"{what[0].upper()}{what[1:]} against the number of pictures", x, y, [curve], note)
+    return figure(f"{what[0].upper()}{what[1:]} against the number of images", x, y, [curve], note)

@@ -28,7 +28,7 @@ TRAINING = (
     ("test accuracy", "accuracy", "percent"),
     ("training, s", "seconds", "seconds"),
     ("whole command, s", "wall_seconds", "seconds"),
-    ("pictures a second", "pictures_per_second", "whole"),
+    ("images per second", "pictures_per_second", "whole"),
     ("peak memory, MB", "peak_memory_mb", "whole"),
 )
 
@@ -48,7 +48,7 @@ def cifar(material: Material) -> Suite:
         _peer("fastai Learner", "fastai", "benchmarks/peers/fastai/fastai_learner.py", data, *epochs, estimates=True),
     ]
     columns = (*TRAINING, ("14 epochs, s (estimated)", "estimated_seconds", "seconds"))
-    return Suite("cifar", "How soon is which accuracy reached on CIFAR-10?", (*ours, *peers), columns)
+    return Suite("cifar", "How fast does training reach an accuracy on CIFAR-10?", (*ours, *peers), columns)
 
 
 def long(material: Material) -> Suite:
@@ -68,27 +68,27 @@ def long(material: Material) -> Suite:
             flags = ("--model", "fast", "--epochs", "1")
         words = (*FOVEOLA, "train", "{cifar}", *flags, *shares, *RUN)
         ours.append(Contestant(f"foveola {name}", words, data, reads="run", repeats=repeats))
-    return Suite("long", "What do ten minutes give on CIFAR-10, what thirty?", tuple(ours), TRAINING)
+    return Suite("long", "What accuracy do 10 and 30 minutes give on CIFAR-10?", tuple(ours), TRAINING)
 
 
 def vgg6(material: Material) -> Suite:
     """The course's own network: seconds an epoch, and the same accuracy within noise."""
     data, repeats, epochs = (("cifar", material.cifar),), 5, ("--epochs", "2")
     program = ("-m", "benchmarks.ours.vgg6", "--data", "{cifar}", *epochs, "--seed", "{seed}", "--out", "{out}")
-    note = "2 % of the training pictures choose the epoch; measuring them is not in its time"
+    note = "2 % of the training images choose the epoch, and the time does not include measuring them"
     ours = Contestant("foveola vgg6", program, data, repeats=repeats, note=note)
     keras = _peer("Keras float32", "keras", KERAS, data, *epochs, "--settle", "500", repeats=repeats)
     columns = (
-        ("train accuracy, last epoch", "train_accuracy", "percent"),
+        ("training accuracy, last epoch", "train_accuracy", "percent"),
         ("test accuracy", "accuracy", "percent"),
-        ("of the last weights", "last_accuracy", "percent"),
-        ("the same, statistics settled", "settled_accuracy", "percent"),
+        ("test accuracy, last weights", "last_accuracy", "percent"),
+        ("test accuracy, settled statistics", "settled_accuracy", "percent"),
         ("training, s", "seconds", "seconds"),
-        ("pictures a second", "pictures_per_second", "whole"),
-        ("50,000 pictures, s", "seconds_per_50000", "seconds"),
+        ("images per second", "pictures_per_second", "whole"),
+        ("50,000 images, s", "seconds_per_50000", "seconds"),
         ("peak memory, MB", "peak_memory_mb", "whole"),
     )
-    return Suite("vgg6", "What does an epoch of the course's network cost?", (ours, keras), columns)
+    return Suite("vgg6", "How long does an epoch of the course network take?", (ours, keras), columns)
 
 
 def faces(material: Material) -> Suite:
@@ -101,7 +101,7 @@ def faces(material: Material) -> Suite:
     program, epochs = "benchmarks/peers/keras/keras_faces.py", "1" if quick else "40"
     keras = _peer("Keras, the course's network", "keras", program, data, "--epochs", epochs, repeats=10)
     columns = tuple(column for column in TRAINING if column[1] != "pictures_per_second")
-    return Suite("faces", "What does one command make of 400 photos, nothing cached?", (ours, keras), columns)
+    return Suite("faces", "What does one command give on 400 photos, with an empty cache?", (ours, keras), columns)
 
 
 def reading(material: Material) -> Suite:
@@ -116,8 +116,8 @@ def reading(material: Material) -> Suite:
         Contestant("small files: foveola, warm", (*ours, "--data", "{cifar10}", "--size", "32x32", "--fill"), **at32),
         _peer("small files: TensorFlow", "keras", theirs, small, "--size", "32", place="cifar10", seed=False),
     )
-    columns = (("seconds", "seconds", "seconds"), ("pictures", "pictures", "whole"))
-    return Suite("reading", "How long do files take to become arrays?", contestants, columns)
+    columns = (("seconds", "seconds", "seconds"), ("images", "pictures", "whole"))
+    return Suite("reading", "How long does it take to read files into arrays?", contestants, columns)
 
 
 def filters(material: Material) -> Suite:
@@ -128,11 +128,11 @@ def filters(material: Material) -> Suite:
         Contestant("foveola, in memory", (*program, "chain"), repeats=5),
         Contestant(
             "foveola, as train --chain does it", (*program, "cache"), fresh_cache=True, repeats=5,
-            note="the pictures are written to the disk and checked, too",
+            note="it also writes the images to disk and checks them",
         ),
     )  # fmt: skip
-    columns = (("seconds", "seconds", "seconds"), ("pictures a second", "pictures_per_second", "whole"))
-    return Suite("filters", "What does a chain cost more than the bare OpenCV calls?", contestants, columns)
+    columns = (("seconds", "seconds", "seconds"), ("images per second", "pictures_per_second", "whole"))
+    return Suite("filters", "How much slower is a chain than the bare OpenCV calls?", contestants, columns)
 
 
 def inference(material: Material) -> Suite:
@@ -144,10 +144,10 @@ def inference(material: Material) -> Suite:
         for model, size in (("fast", "32x32"), ("vgg6", "32x32"), ("alexnet_mini", "224x224"), ("transfer", "256x256"))
     )
     columns = (
-        ("pictures a second, batch 256", "pictures_per_second_at_batch", "whole"),
-        ("one picture, ms", "milliseconds_for_one", "seconds"),
+        ("images per second, batch 256", "pictures_per_second_at_batch", "whole"),
+        ("one image, ms", "milliseconds_for_one", "seconds"),
     )
-    return Suite("inference", "How fast are answers?", contestants, columns)
+    return Suite("inference", "How fast is prediction?", contestants, columns)
 
 
 def explain(material: Material) -> Suite:
@@ -159,7 +159,7 @@ def explain(material: Material) -> Suite:
     )
     names = ("feature_maps", "kernels", "one_pixel", "gradcam", "hirescam", "occlusion", "integrated_gradients")
     columns = (("all, s", "seconds", "seconds"), *((f"{name}, s", f"{name}_seconds", "seconds") for name in names))
-    return Suite("explain", "How long do all explanations of one picture take?", contestants, columns)
+    return Suite("explain", "How long do all explanations of one image take?", contestants, columns)
 
 
 def busy(material: Material) -> Suite:
@@ -203,18 +203,18 @@ def scale(material: Material) -> Suite:
     work = (("work", WORK / "larger"),)
     line += [
         Contestant("20 GB memory map", (*large, *small, "--source", "map"), work),
-        Contestant("as many pictures in memory", (*large, *small, "--source", "memory"), work),
+        Contestant("the same images in memory", (*large, *small, "--source", "memory"), work),
     ]
     columns = (
         ("before the first step, s", "before_seconds", "seconds"),
         ("one epoch, s", "seconds", "seconds"),
         ("after it, s", "after_seconds", "seconds"),
         ("all, s", "whole_seconds", "seconds"),
-        ("pictures a second", "pictures_per_second", "whole"),
+        ("images per second", "pictures_per_second", "whole"),
         ("peak memory, MB", "peak_memory_mb", "whole"),
-        ("of it no page of a file, MB", "own_memory_mb", "whole"),
+        ("without pages of files, MB", "own_memory_mb", "whole"),
     )
-    return Suite("scale", "Do time and memory grow in a straight line with n?", tuple(line), columns)
+    return Suite("scale", "Do time and memory grow linearly with the number of images?", tuple(line), columns)
 
 
 def _peer(

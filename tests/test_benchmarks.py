@@ -306,6 +306,15 @@ def test_another_machines_figures_stand_beside_its_own_tables(tmp_path):
     assert [path.name for path in written[1:]] == ["results-seconds.svg", "results-seconds-an-old-one.svg"]
 
 
+def test_the_page_ends_with_the_measurements_that_no_suite_repeats(suite, tmp_path):
+    bench.measure(suite(), tmp_path / "scale.json", 1)
+    (tmp_path / "single.md").write_text("## Once\n\n| a | b |\n")
+    page.write(tmp_path, tmp_path / "out")
+    text = (tmp_path / "out" / "results.md").read_text("utf-8")
+    assert text.index("## Which?") < text.index("## Once")
+    assert text.endswith("\n## Once\n\n| a | b |\n")
+
+
 def test_the_page_leaves_out_who_never_ran(suite, tmp_path):
     bench.measure(suite(), tmp_path / "scale.json", 1, only="b")
     page.write(tmp_path, tmp_path / "out")
