@@ -266,10 +266,16 @@ def test_a_colour_is_always_the_same_arm(make):
 
 
 def test_a_class_that_gains_or_loses_is_told_by_a_word(make):
-    # the arm is wrong about all cats (20 of 60) and the baseline about none
+    # the arm is wrong about 15 of 20 cats and the baseline about none
     text = Page(render(make(([0] * 5, [20] * 5)), look)).text
-    assert re.search(r"cat ?−\d+\.\d\d ?[^c]*▼ fewer ?20", text)
+    assert re.search(r"cat ?−75\.0 ?[^c]*▼ fewer ?20", text)
     assert "▲ more 20" not in text
+
+
+def test_a_class_of_few_images_has_tenths_of_points_and_no_interval_beyond_100(make):
+    # all images are wrong with two of five seeds: -40 points on average, -108 to +28 by t
+    text = Page(render(make(([0] * 5, [0, 60, 0, 60, 0])), look)).text
+    assert re.search(r"cat ?−40\.0 ?−100\.0 to \+28\.0", text)
 
 
 def with_seconds(found, rows, threads=(2,)):
@@ -379,6 +385,22 @@ def test_no_line_of_the_figure_runs_through_a_label():
     for label in labels:
         assert not any(int(top) < label + 4 and label - 12 < int(end) for top, end in lines if int(end) > int(top))
     assert '<text class="label"' not in paired_dots(["a", "b"], [[0.8, 0.9], [0.7, 0.9]])  # its names stand beside it
+
+
+def test_a_long_name_has_its_numbers_on_a_second_line_above_the_figure():
+    row = Against("a long name of an arm", "arm-1", [0.5, 1.5], 1.0, 0.5, 1.5, None)
+    figure = against_zero([row, row], 0.5, "plain")
+    assert figure.count('<tspan class="muted" x="0" dy="18">+1.00 (+0.50 to +1.50)</tspan>') == 2
+    labels = [int(y) for y in re.findall(r'<text class="label" x="0" y="(\d+)"', figure)]
+    zeros = [(int(a), int(b)) for a, b in re.findall(r'<line class="zero"[^>]* y1="(\d+)" y2="(\d+)"', figure)]
+    # a second line of letters ends 4 below its line; the next label begins 12 above its own
+    assert labels[0] + 18 + 4 <= zeros[0][0] < zeros[0][1] <= labels[1] - 12
+    assert "dy=" not in against_zero([row._replace(name="short")], 0.5, "plain")
+
+
+def test_only_the_last_mark_of_the_axis_has_the_unit():
+    marks = re.findall(r'text-anchor="middle">([^<]+)<', paired_dots(["a", "b"], [[0.8, 0.9], [0.7, 0.9]]))
+    assert marks == ["70", "75", "80", "85", "90 %"]
 
 
 def test_an_infinite_interval_is_not_drawn():

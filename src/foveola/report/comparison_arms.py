@@ -22,6 +22,9 @@ Look = Callable[[int, str], Image]
 SHOWN_FLIPS = 12
 """Each way and for each arm: they are the page's weight."""
 
+EXACT_IMAGES = 1000
+"""Test images of a class from which on hundredths of a point mean something; below, tenths are shown."""
+
 
 @dataclass(frozen=True)
 class ClassLine:
@@ -68,7 +71,7 @@ def arm_section(found: Comparison, k: int, look: Look) -> ArmSection:
     # An image that only one seed tested says nothing about an arm.
     flipped = flips(found, k) if found.one_test_part else Flips((), (), 0)
     classes = class_differences(found, k)
-    ends = [abs(v) for one in classes for v in (*one.difference.interval[:2], one.difference.mean) if math.isfinite(v)]
+    ends = [abs(v) for one in classes for v in (*_possible(one), one.difference.mean) if math.isfinite(v)]
     reach = max(ends, default=1.0) or 1.0
 
     def shown(some: tuple[Flip, ...]) -> tuple[ShownFlip, ...]:
@@ -89,16 +92,23 @@ def arm_section(found: Comparison, k: int, look: Look) -> ArmSection:
     )
 
 
-def _class_line(one: ClassDifference, reach: float, level: float, arm_colour: str) -> ClassLine:
+def _possible(one: ClassDifference) -> tuple[float, float]:
+    """The interval without what no class can reach: shares of images differ by at most 100 points."""
     low, high, _ = one.difference.interval
+    return (max(low, -100.0), min(high, 100.0)) if math.isfinite(low) else (low, high)
+
+
+def _class_line(one: ClassDifference, reach: float, level: float, arm_colour: str) -> ClassLine:
+    low, high = _possible(one)
+    places = 2 if one.pictures >= EXACT_IMAGES else 1
     holds = one.corrected_p <= 1 - level
     sign = "" if not holds else "▲ more" if one.difference.mean > 0 else "▼ fewer"
     kind = f"{arm_colour} {'held' if holds else 'open'}"
     return ClassLine(
         name=one.name,
         pictures=one.pictures,
-        mean=signed(one.difference.mean),
-        interval=interval_text(one.difference.interval),
+        mean=signed(one.difference.mean, places),
+        interval=interval_text((low, high, one.difference.interval[2]), places),
         p=p_value_text(one.corrected_p),
         sign=sign,
         figure=small_interval(one.difference.mean, low, high, reach, kind),

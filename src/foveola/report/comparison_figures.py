@@ -22,6 +22,8 @@ ARM_COLOURS = 6
 
 MARGIN_LEFT, MARGIN_RIGHT = 3.0, 97.0  # of the width in percent: half a label must find room at both ends
 ROW_PX, AXIS_PX = 68, 34
+LINE_PX, ONE_LINE = 18, 20
+"""Height of a second line of a label; names up to so many letters share one line with their numbers, also on a phone."""
 
 
 class Against(NamedTuple):
@@ -46,12 +48,15 @@ def against_zero(rows: Sequence[Against], margin: float, baseline: str) -> Marku
     """Each arm's mean difference with its interval on one axis of points, around zero and the margin."""
     values = [value for row in rows for value in (*row.points, row.mean, row.low, row.high, *(row.wide or ()))]
     axis = _Axis.around([0.0, -margin, margin, *values])
-    bottom = ROW_PX * len(rows) + 6
+    second_line = LINE_PX if any(len(_name(row.name)) > ONE_LINE for row in rows) else 0
+    row_px = ROW_PX + second_line
+    bottom = row_px * len(rows) + 6
     said = "; ".join(f"{row.name} {signed(row.mean)}{_between(row.low, row.high)}" for row in rows)
     body = [
-        *(_ground(axis, margin, ROW_PX * k) for k in range(len(rows))),
+        *(_ground(axis, margin, row_px * k + second_line) for k in range(len(rows))),
         axis.drawn(bottom, signed_tick),
-        *(_against(axis, row, ROW_PX * k) for k, row in enumerate(rows)),
+        *(_label(row, row_px * k, second_line) for k, row in enumerate(rows)),
+        *(_against(axis, row, row_px * k + second_line) for k, row in enumerate(rows)),
     ]
     text = f"Differences to {baseline} in points: {said}; grey: less than {margin:g} either way"
     return svg(f'class="points-axis" width="100%" height="{bottom + AXIS_PX}"', text, "".join(body))
@@ -66,13 +71,18 @@ def _ground(axis: _Axis, margin: float, top: int) -> str:
     return (field if margin else "") + zero
 
 
+def _label(row: Against, top: int, second_line: int) -> str:
+    """The arm's name and its numbers: next to each other, or below each other in second_line px more."""
+    place = f'x="0" dy="{second_line}"' if second_line else 'dx="8"'
+    return (
+        f'<text class="label" x="0" y="{top + 15}"><tspan class="strong">{_name(row.name)}</tspan>'
+        f'<tspan class="muted" {place}>{signed(row.mean)}{_between(row.low, row.high)}</tspan></text>'
+    )
+
+
 def _against(axis: _Axis, row: Against, top: int) -> str:
     low, high = row.low, row.high
-    numbers = f"{signed(row.mean)}{_between(low, high)}"
-    out = [
-        f'<text class="label" x="0" y="{top + 15}"><tspan class="strong">{_name(row.name)}</tspan>'
-        f'<tspan class="muted" dx="8">{numbers}</tspan></text>'
-    ]
+    out = []
     for value, aside in _spread(row.points):
         x, y = _p(axis.x(value)), short_number(top + 32 + 3.5 * aside)
         out.append(f'<circle class="seed {row.colour}" cx="{x}" cy="{y}" r="3.5"/>')
@@ -117,7 +127,7 @@ def paired_dots(names: Sequence[str], accuracy: Sequence[Sequence[float]]) -> Ma
         for k in range(len(names) - 1)
         for a, b in zip(shares[k], shares[k + 1], strict=True)
     ]
-    body = [axis.drawn(bottom, lambda tick: f"{tick:g} %"), *lines]
+    body = [axis.drawn(bottom, lambda tick: f"{tick:g}{' %' * (tick == axis.marks[-1])}"), *lines]
     for k, row in enumerate(shares):
         x = _p(axis.x(means[k]))
         body += [f'<circle class="seed {colour(k)}" cx="{_p(axis.x(v))}" cy="{y[k]}" r="4.5"/>' for v in row]
@@ -165,13 +175,13 @@ class _Axis(NamedTuple):
         return "".join(out)
 
 
-def signed(points: float) -> str:
+def signed(points: float, places: int = 2) -> str:
     """A difference with its sign, as type sets it.
 
-    >>> signed(0.5), signed(-1.254), signed(0.001)
-    ('+0.50', '−1.25', '0.00')
+    >>> signed(0.5), signed(-1.254), signed(0.001), signed(-1.254, places=1)
+    ('+0.50', '−1.25', '0.00', '−1.3')
     """
-    text = f"{abs(points):.2f}"
+    text = f"{abs(points):.{places}f}"
     return text if float(text) == 0 else f"{'+' if points > 0 else '−'}{text}"
 
 

@@ -200,10 +200,10 @@ def seeds_option(seeds: Sequence[int], n: int) -> str:
     return f"{count(n - len(seeds), 'more seed')} in --seeds"
 
 
-def interval_text(interval: Interval) -> str:
+def interval_text(interval: Interval, places: int = 2) -> str:
     """An interval in points as it is written: "-1.07 to -0.70", "–" where there is none."""
     low, high, _ = interval
-    return f"{signed(low)} to {signed(high)}" if math.isfinite(low) else "–"
+    return f"{signed(low, places)} to {signed(high, places)}" if math.isfinite(low) else "–"
 
 
 def p_value_text(p: float) -> str:
