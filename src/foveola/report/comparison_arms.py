@@ -108,7 +108,7 @@ def _class_line(one: ClassDifference, reach: float, level: float, arm_colour: st
         name=one.name,
         pictures=one.pictures,
         mean=signed(one.difference.mean, places),
-        interval=interval_text((low, high, one.difference.interval[2]), places),
+        interval=interval_text(one.difference.interval._replace(low=low, high=high), places),
         p=p_value_text(one.corrected_p),
         sign=sign,
         figure=small_interval(one.difference.mean, low, high, reach, kind),
