@@ -30,7 +30,8 @@ def grey(data):
 
 
 def tiff(samples, *, photometric=1, kind=1, bits=None, more=()):
-    """An uncompressed little-endian TIFF; kind: 1 unsigned, 2 signed, 3 float; more: further tags as (tag, type, bytes)."""
+    """An uncompressed little-endian TIFF; kind: 1 unsigned, 2 signed, 3 float; more: further tags as (tag, type, bytes), or
+    with the number of values where it is not 1."""
     height, width = samples.shape[:2]
     channels = 1 if samples.ndim == 2 else samples.shape[2]
     pixels = samples.tobytes()
@@ -48,7 +49,7 @@ def tiff(samples, *, photometric=1, kind=1, bits=None, more=()):
     entries = {tag: (4, struct.pack("<I", value), 1) for tag, value in long.items()}
     depth = struct.pack(f"<{channels}H", *[bits or samples.dtype.itemsize * 8] * channels)
     entries[258] = (3, depth, channels)
-    entries |= {tag: (kind, value, 1) for tag, kind, value in more}
+    entries |= {tag: (kind, value, n) for tag, kind, value, n in ((*one, 1)[:4] for one in more)}
     at = 8 + len(pixels) + 2 + 12 * len(entries) + 4
     table, extra = b"", b""
     for tag, (form, value, n) in sorted(entries.items()):
@@ -69,6 +70,16 @@ def png16(samples, bits=0):
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0))
     said = chunk(b"sBIT", bytes([bits])) if bits else b""
+    return b"\x89PNG\r\n\x1a\n" + head + said + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def colour_png16(samples, bits=(), transparent=()):
+    """A PNG of 16 bits a channel, grey and alpha, RGB or RGBA by its channels; bits: its sBIT; transparent: its tRNS."""
+    height, width, channels = samples.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0))
+    said = chunk(b"sBIT", bytes(bits)) if bits else b""
+    said += chunk(b"tRNS", struct.pack(">HHH", *transparent)) if len(transparent) else b""
     return b"\x89PNG\r\n\x1a\n" + head + said + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
@@ -143,6 +154,61 @@ def test_a_dark_png_of_12_bits_stays_dark_if_its_samples_are_scaled(shift):
 
 def test_a_png_without_a_declaration_keeps_its_high_byte():
     assert grey(png16(TWELVE)) == (TWELVE >> 8).tolist()
+
+
+@pytest.fixture
+def colours():
+    return np.random.default_rng(2).integers(0, 4096, (9, 7, 3)).astype(np.uint16)
+
+
+def test_a_colour_png_that_declares_12_bits_is_scaled_by_them_if_its_samples_are_not(colours):
+    wanted = (colours >> 4).astype(np.uint8)
+    for stored in (colours, colours << 4, colours << 4 | colours >> 8):  # as they are, and scaled as the standard wants it
+        assert np.array_equal(images.decode(colour_png16(stored, (12, 12, 12))).image, wanted)
+
+
+def test_one_channel_that_could_be_scaled_does_not_part_it_from_the_others(colours):
+    colours[..., 1] = 16
+    assert np.array_equal(images.decode(colour_png16(colours, (12, 12, 12))).image, colours >> 4)
+
+
+@pytest.mark.parametrize(("most", "shown"), [(4095, 12), (65_535, 16)])
+def test_alpha_of_a_12_bit_png_has_its_own_range(colours, most, shown):
+    alpha = np.full((9, 7, 1), most, np.uint16)
+    alpha[0, 0] = 0
+    wanted = (colours >> 4).astype(np.uint8)
+    wanted[0, 0] = 255
+    assert np.array_equal(images.decode(colour_png16(np.dstack([colours, alpha]), (12, 12, 12, shown))).image, wanted)
+    grey_alpha = np.dstack([colours[..., :1], alpha])
+    assert np.array_equal(images.decode(colour_png16(grey_alpha, (12, shown))).image, wanted[..., :1].repeat(3, 2))
+
+
+def test_the_transparent_colour_of_a_12_bit_png_is_laid_on_white(colours):
+    wanted = (colours >> 4).astype(np.uint8)
+    wanted[3, 3] = 255
+    decoded = images.decode(colour_png16(colours, (12, 12, 12), colours[3, 3].tolist()))
+    assert np.array_equal(decoded.image, wanted)
+
+
+def test_colour_of_16_bits_without_a_declaration_keeps_its_high_byte(colours):
+    for bits in ((), (16, 16, 16)):
+        assert np.array_equal(images.decode(colour_png16(colours, bits)).image, colours >> 8)
+
+
+def test_a_colour_tiff_that_declares_its_largest_sample_is_scaled_by_it(colours):
+    data = tiff(colours, photometric=2, more=[(341, 3, ushort(4095) * 3, 3)])
+    assert np.array_equal(images.decode(data).image, colours >> 4)
+
+
+def test_a_colour_tiff_with_a_damaged_declaration_keeps_its_high_byte_and_says_nothing_on_stderr(colours, capfd):
+    data = tiff(colours, photometric=2, more=[(341, 3, ushort(4095))])  # one value for three channels
+    assert np.array_equal(images.decode(data).image, colours >> 8)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_turned_colour_tiff_of_12_bits_is_upright(colours):
+    data = tiff(colours, photometric=2, more=[(341, 3, ushort(4095) * 3, 3), (274, 3, ushort(6))])
+    assert np.array_equal(images.decode(data).image, np.rot90(colours >> 4, -1))
 
 
 def test_a_pgm_is_scaled_by_its_maxval():

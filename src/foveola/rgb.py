@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image as pillow
 
 from foveola.opening import orientation_of
-from foveola.sample_range import GREY_16, grey_of, is_deep
+from foveola.sample_range import GREY_16, colour_of, grey_of, is_deep
 from foveola.types import Image
 
 TO_8_BITS = "16-bit samples reduced to 8 bits"
@@ -37,6 +37,10 @@ def pixels(picture: pillow.Image, orientation: int, data: bytes) -> Image:
 
 def _to_rgb(picture: pillow.Image, data: bytes) -> pillow.Image:
     mode = picture.mode
+    colour = colour_of(picture, data)
+    if colour is not None:
+        has_alpha = colour.shape[2] == 4 and _is_transparent(picture)
+        return _on_white(pillow.fromarray(colour)) if has_alpha else pillow.fromarray(np.ascontiguousarray(colour[..., :3]))
     if mode == "RGB" and "transparency" not in picture.info:
         return picture  # `convert` would copy it
     if mode in (*GREY_16, "I", "F"):
@@ -45,10 +49,13 @@ def _to_rgb(picture: pillow.Image, data: bytes) -> pillow.Image:
             grey[np.asarray(picture) == picture.info["transparency"]] = 255
         return pillow.fromarray(grey).convert("RGB")
     if _is_transparent(picture):
-        rgba = picture.convert("RGBA")
-        white = pillow.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return pillow.alpha_composite(white, rgba).convert("RGB")
+        return _on_white(picture.convert("RGBA"))
     return picture.convert("RGB")
+
+
+def _on_white(rgba: pillow.Image) -> pillow.Image:
+    white = pillow.new("RGBA", rgba.size, (255, 255, 255, 255))
+    return pillow.alpha_composite(white, rgba).convert("RGB")
 
 
 def _is_transparent(picture: pillow.Image) -> bool:

@@ -66,11 +66,25 @@ def grey_of(picture: pillow.Image, data: bytes) -> NDArray[np.uint8]:
     black, white = _range(picture, data, samples)
     if (black, white) == WHOLE:  # nearly always
         return np.asarray(np.clip(samples.astype(np.int64) >> 8, 0, 255), np.uint8)
-    low, high = sorted((black, white))
-    step = (high - low + (samples.dtype.kind != "f")) / ALL_LEVELS  # whole numbers from low to high are high - low + 1
-    scaled = np.floor((np.nan_to_num(samples.astype(np.float64), nan=low) - low) / step)
-    grey = np.clip(scaled, 0, 255)
-    return np.asarray(grey if black < white else 255 - grey, np.uint8)
+    return _levels(samples, black, white)
+
+
+def colour_of(picture: pillow.Image, data: bytes) -> NDArray[np.uint8] | None:
+    """The 8-bit values of 16-bit colour whose file declares a smaller range: uint8 (h, w, 3), or (h, w, 4) with alpha.
+
+    None for all other images: what Pillow decodes of them, the high byte, is right. `data` are the bytes of the file.
+    """
+    ranges = _of_colour(picture, data)
+    samples = _colour_samples(picture, data) if any(one != WHOLE for one in ranges) else None
+    if samples is None:
+        return None
+    colours = samples[..., :3]
+    if picture.format == "PNG" and not _is_unscaled(colours, ranges[0]):
+        return None
+    alpha = samples[..., 3:]
+    of_alpha = ranges[3] if alpha.max(initial=0) <= ranges[3].white else WHOLE
+    values = [_levels(colours[..., k], *ranges[k]) for k in range(3)]
+    return np.dstack([*values, _levels(alpha, *of_alpha)])
 
 
 def levels_used(image: Image) -> int:
@@ -109,12 +123,20 @@ def flattened_note(levels: NDArray[np.int16]) -> str:
     )
 
 
+def _levels(samples: NDArray[Any], black: float, white: float) -> NDArray[np.uint8]:
+    low, high = sorted((black, white))
+    step = (high - low + (samples.dtype.kind != "f")) / ALL_LEVELS  # whole numbers from low to high are high - low + 1
+    scaled = np.floor((np.nan_to_num(samples.astype(np.float64), nan=low) - low) / step)
+    levels = np.clip(scaled, 0, 255)
+    return np.asarray(levels if black < white else 255 - levels, np.uint8)
+
+
 def _range(picture: pillow.Image, data: bytes, samples: NDArray[Any]) -> SampleRange:
     if picture.format == "PPM":  # Pillow has scaled it by its maxval
         return WHOLE
     if picture.format == "PNG":
-        bits = _significant_bits(data)
-        return SampleRange(0, 2**bits - 1) if bits and _is_unscaled(samples, bits) else WHOLE
+        declared = _of_bits(_significant_bits(data)[:1])
+        return declared if _is_unscaled(samples, declared) else WHOLE
     tags = dict(getattr(picture, "tag_v2", {}))
     declared = _declared(tags) or _of_type(picture, tags)
     if declared is None:
@@ -139,32 +161,66 @@ def _of_type(picture: pillow.Image, tags: dict[int, Any]) -> SampleRange | None:
     return None
 
 
+def _of_colour(picture: pillow.Image, data: bytes) -> list[SampleRange]:
+    """The declared range of red, green, blue and alpha of an image of 16 bits a channel; empty for any other image."""
+    if picture.mode not in ("RGB", "RGBA"):
+        return []
+    if picture.format == "PNG" and data[24:25] == b"\x10":
+        bits = _significant_bits(data)
+        colours, alpha = (bits[:1], bits[1:]) if len(bits) < 3 else (bits[:3], bits[3:])
+        return [*[_of_bits(bytes([max(colours, default=0)]))] * 3, _of_bits(alpha)]
+    tags = dict(getattr(picture, "tag_v2", {}))
+    if picture.format == "TIFF" and _first(tags, _BITS) == 16:
+        return [*[_declared(tags) or WHOLE] * 3, WHOLE]
+    return []
+
+
+def _colour_samples(picture: pillow.Image, data: bytes) -> NDArray[np.uint16] | None:
+    """The samples of a file of 16-bit colour, uint16 (h, w, 3), or (h, w, 4) with alpha, by OpenCV: Pillow keeps 8 bits.
+
+    None where OpenCV does not read what Pillow does: another frame, or a file that it does not know.
+    """
+    import cv2  # few files need it, and it takes 0.1 s
+
+    before = cv2.utils.logging.setLogLevel(0)  # it would print what it does not like about a file
+    samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    cv2.utils.logging.setLogLevel(before)
+    if samples is None or samples.dtype != np.uint16 or samples.ndim != 3:
+        return None
+    has_alpha = samples.shape[2] == 4 and (picture.mode == "RGBA" or "transparency" in picture.info)
+    samples = samples[..., [2, 1, 0, 3] if has_alpha else [2, 1, 0]]
+    return samples if np.array_equal(samples[..., :3] >> 8, np.asarray(picture)[..., :3]) else None
+
+
 def _first(tags: dict[int, Any], tag: int) -> Any:
     value = tags.get(tag)
     return (value[0] if value else None) if isinstance(value, tuple) else value
 
 
-def _is_unscaled(samples: NDArray[Any], bits: int) -> bool:
-    """Whether 16-bit samples of so many significant bits lie at the bottom of the range.
+def _of_bits(bits: bytes) -> SampleRange:
+    """The range of so many bits, as one byte of an sBIT chunk says; the whole one where none does."""
+    return SampleRange(0, 2 ** bits[0] - 1) if bits and 0 < bits[0] < 16 else WHOLE
+
+
+def _is_unscaled(samples: NDArray[Any], declared: SampleRange) -> bool:
+    """Whether the 16-bit samples of a PNG that declares fewer bits lie at the bottom of the range.
 
     The standard wants them scaled to the whole range, which leaves the low bits zero or repeats the high ones in them; some
     programs write them as they are.
     """
     values = samples.astype(np.int64)
-    if bits >= 16 or values.max(initial=0) >= 2**bits:
+    bits = int(declared.white).bit_length()
+    if declared == WHOLE or values.max(initial=0) > declared.white:
         return False
     spare = 16 - bits
     high = values >> spare
-    scaled = (high << spare, high << spare | high >> max(0, bits - spare), np.rint(high * (65_535 / (2**bits - 1))))
+    scaled = (high << spare, high << spare | high >> max(0, bits - spare), np.rint(high * (65_535 / declared.white)))
     return not any((candidate == values).all() for candidate in scaled)
 
 
-def _significant_bits(data: bytes) -> int:
-    """What a PNG's sBIT chunk says of its first channel; 0 without one."""
-    for name, body in _chunks(data):
-        if name == b"sBIT" and body:
-            return body[0]
-    return 0
+def _significant_bits(data: bytes) -> bytes:
+    """What a PNG's sBIT chunk says of each channel; empty without one."""
+    return next((body for name, body in _chunks(data) if name == b"sBIT"), b"")
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
