@@ -97,6 +97,14 @@ READ = {
         "2 classes at level 2; train and test from train and test1; test has no labels and is left out (3 images)",
         {("cat", "train"): 3, ("dog", "train"): 3},
     ),
+    **{
+        f"a test part with only {inner}": (
+            images("train/cat|dog") + images(f"test/{inner}", n=6 // (inner.count("|") + 1)),
+            "2 classes at level 2; train and test as the folders give them; test has no labels and is left out (6 images)",
+            {("cat", "train"): 3, ("dog", "train"): 3},
+        )
+        for inner in ("unknown", "all_images", "unlabeled", "test", "Images", "imgs/batch1|batch2")
+    },
     "train and evaluate": (
         images("train|evaluate/cat|dog"),
         "2 classes at level 2; train and test from train and evaluate",

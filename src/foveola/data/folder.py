@@ -12,10 +12,11 @@ from foveola.data.class_levels import Level
 from foveola.data.dataset import PARTS, Dataset, Problem, fingerprint_of, require_classes, require_images
 from foveola.data.digests import digests
 from foveola.data.labelling import Labelling, by_folder, by_pattern, clashing_case, group_by_pattern, parts_by_folder
-from foveola.data.layout import read_layout
+from foveola.data.layout import Reading, read_layout
 from foveola.data.layout_refusals import Refusal, listed
 from foveola.data.listing import Listing, list_folder
 from foveola.data.neighbours import other_classes, other_parts
+from foveola.data.part_tables import tables_of_parts
 from foveola.data.sources import Files
 from foveola.data.table import by_table
 from foveola.data.tables_inside import tables_in_words, tables_inside
@@ -69,7 +70,15 @@ def _by_layout(
     reading = read_layout(listing, class_level, for_training=for_training, known=known)
     tables = tables_inside(listing)
     if not isinstance(reading, Refusal):
+        of_parts = tables_of_parts(listing, reading, tables)
+        if of_parts:
+            names = {one.folder: one.table for one in of_parts}
+            again = read_layout(listing, class_level, for_training=for_training, known=known, tables=names)
+            reading = again if isinstance(again, Reading) else reading
         found = by_folder(listing, reading)
+        for one in of_parts:
+            one.add_to(found)
+        tables = tuple(table for table in tables if table not in {one.table for one in of_parts})
         if tables:
             found.notes += (f"{tables_in_words(listing, tables)}; the classes come from the folders",)
         if not any(found.parts) and (parts := other_parts(listing.root)):

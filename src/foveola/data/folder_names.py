@@ -29,6 +29,7 @@ _COMPANION = frozenset((
 _CERTAIN_COMPANION = frozenset(
     ("annotation", "annotations", "annot", "annots", "gt", "groundtruth", "truth", "trimaps")
 )
+_NAMELESS = frozenset(("unknown", "all", "none", "no", "dummy", "class", "classes", "label", "labels", "unlabel"))
 _STAGE = frozenset((
     "raw", "processed", "preprocessed", "original", "originals", "augmented", "query", "gallery", "input", "inputs",
     "output", "outputs", "source", "target", "targets",
@@ -103,6 +104,16 @@ def is_companion(name: str) -> bool:
 def is_storage(name: str) -> bool:
     """Whether a name only tells one batch of images from the next: "fold_0", "Session2", "2024", "2024-05-01", "Images"."""
     return bool(_SERIES.fullmatch(name) or _DATE.fullmatch(name)) or is_passage(name)
+
+
+def is_nameless(name: str) -> bool:
+    """Whether the name of the only folder in a part says nothing of a class: "unknown", "all_images", "batch1", "test".
+
+    >>> [name for name in ("unknown", "all_images", "batch1", "test", "cats", "0", "all_cats") if is_nameless(name)]
+    ['unknown', 'all_images', 'batch1', 'test']
+    """
+    found = [word for word in words(name) if word not in _PASSAGE]
+    return is_storage(name) or is_unlabelled(name) or bool(part_of(name)) or (bool(found) and _NAMELESS.issuperset(found))
 
 
 def is_no_class(name: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from foveola.data.class_levels import Base, Classes, Level, Place, classes_at, folders_at
 from foveola.data.dataset import PARTS, Part, common_reasons, letters, natural_key, printable
-from foveola.data.folder_names import is_companion, is_evaluation, is_passage, is_unlabelled, part_of
+from foveola.data.folder_names import is_companion, is_evaluation, is_nameless, is_passage, is_unlabelled, part_of
 from foveola.data.layout_refusals import (
     Refusal,
     data_sets_side_by_side,
@@ -32,13 +32,15 @@ class Reading:
     """What each folder is. places: class and part of the folders that hold images; left_out: folders that are not used.
 
     class_names: in natural order, with classes whose folder is still empty; sentence: how the tree is read, for the user;
-    "" where the class folders lie directly in the data folder, and nothing else does.
+    "" where the class folders lie directly in the data folder, and nothing else does. unlabelled: the folders of parts that
+    hold images without class folders; they are left out, unless a table has their labels.
     """
 
     places: Mapping[str, Place]
     class_names: tuple[str, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
     sentence: str = ""
+    unlabelled: Mapping[str, Part] = field(default_factory=dict)
 
     def is_left_out(self, folder: str) -> bool:
         """Whether a folder, or one above it, is left out."""
@@ -50,12 +52,14 @@ class Reading:
 @dataclass
 class _Roles:
     """What the folders of a tree are for. bases: the folders that hold the class folders; parts: the folders of the parts,
-    also of one that is left out; left_out: folders that are not used, and why; tree: what is left of the whole tree."""
+    also of one that is left out; left_out: folders that are not used, and why; tables: by folder of a part, the table that
+    has its labels; tree: what is left of the whole tree."""
 
     whole: Tree
     bases: list[Base]
     parts: dict[str, Part] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def tree(self) -> Tree:
@@ -63,12 +67,18 @@ class _Roles:
 
 
 def read_layout(
-    listing: Listing, class_level: Level | None = None, *, for_training: bool = True, known: Collection[str] = ()
+    listing: Listing,
+    class_level: Level | None = None,
+    *,
+    for_training: bool = True,
+    known: Collection[str] = (),
+    tables: Mapping[str, str] | None = None,
 ) -> Reading | Refusal:
     """How a listed folder is read. class_level: where the classes are, as the user says; None: as the tree shows it.
 
     for_training: refuse a single class; else one is allowed, and images without class folders may have the name of the data
     folder as their class. known: the classes of a network: the first level whose folders all have such names is theirs.
+    tables: for a part without class folders, by its folder, the table that has its labels: the sentence says so.
 
     >>> import numpy as np
     >>> files = [f"Final_{part}/Images/{k}/{i}.ppm" for part in ("Test", "Training") for k in "01" for i in "ab"]
@@ -79,7 +89,7 @@ def read_layout(
     tree = Tree(ids, listing.folders, listing.sides, [problem.file for problem in listing.problems])
     if not tree.own and not tree.empty:
         return _no_images(listing)
-    roles = _roles(tree)
+    roles = replace(_roles(tree), tables=tables or {})
     class_level = class_level or _level_of(roles, known)
     if class_level is not None:
         return _as_asked(root, tree, roles, class_level, 2 if for_training else 1)
@@ -201,7 +211,7 @@ def _roles_of_parts(tree: Tree, parts: dict[str, Part]) -> _Roles:
         if part != "train" and bases:
             chain = tree.chain(folder)
             matching = [one for one in chain if known & {name_of(kid) for kid in tree.kids(one)}]
-            if not matching and _is_flat(tree, chain[-1]):
+            if not matching and (_is_flat(tree, chain[-1]) or _is_nameless(tree, chain[-1], known)):
                 left_out[folder] = _UNLABELLED
             else:
                 bases.append(Base(matching[0] if matching else chain[-1], part))
@@ -216,6 +226,13 @@ def _is_flat(tree: Tree, folder: str) -> bool:
     only = name_of(kids[0])
     stray = 2 * tree.own[folder] > tree.total[folder]
     return stray or is_passage(only) or bool(part_of(only)) or only == name_of(folder)
+
+
+def _is_nameless(tree: Tree, folder: str, known: Collection[str]) -> bool:
+    """Whether the folders in a part stand for no class, as in "test/unknown" and "test/batch1"; `known` are the classes."""
+    kids = tree.kids(folder)
+    inside = {name_of(one) for one in tree.inside(folder)}
+    return bool(kids) and all(is_nameless(name_of(kid)) for kid in kids) and inside.isdisjoint(known)
 
 
 def _as_asked(root: Path, tree: Tree, roles: _Roles, level: Level, least: int) -> Reading | Refusal:
@@ -245,7 +262,8 @@ def _read(root: Path, roles: _Roles, classes: Classes) -> Reading | Refusal:
         if of_part[part] - of_part["train"]:
             return _strangers(root, part, of_part[part] - of_part["train"], of_part["train"])
     names = sorted(set().union(*of_part.values()), key=natural_key)
-    return Reading(classes.places, tuple(names), roles.left_out, _sentence(roles, classes, len(names)))
+    unlabelled = {folder: part for folder, part in roles.parts.items() if roles.left_out.get(folder) == _UNLABELLED}
+    return Reading(classes.places, tuple(names), roles.left_out, _sentence(roles, classes, len(names)), unlabelled)
 
 
 def _sentence(roles: _Roles, classes: Classes, n: int) -> str:
@@ -256,6 +274,7 @@ def _sentence(roles: _Roles, classes: Classes, n: int) -> str:
         said.append(f"{listed([part for part in PARTS if part in parts])} from the folders inside them")
     elif roles.parts:
         said.append(_parts_in_words(roles.parts))
+    said += [f"the labels of {roles.parts[folder]} from {printable(table)}" for folder, table in roles.tables.items()]
     said += _left_out_in_words(roles)
     inner = 0 if classes.level == "leaf" or classes.inner_parts else _storage(roles, classes.level)
     if inner:
@@ -272,8 +291,9 @@ def _parts_in_words(parts: Mapping[str, Part]) -> str:
 
 def _left_out_in_words(roles: _Roles) -> list[str]:
     said = []
-    for reason in dict.fromkeys(roles.left_out.values()):
-        folders = [folder for folder, why in roles.left_out.items() if why == reason]
+    left_out = {folder: why for folder, why in roles.left_out.items() if folder not in roles.tables}
+    for reason in dict.fromkeys(left_out.values()):
+        folders = [folder for folder, why in left_out.items() if why == reason]
         names = listed(list(dict.fromkeys(roles.parts.get(folder, name_of(folder)) for folder in folders)))
         n = sum(roles.whole.total[folder] for folder in folders)
         verb = reason if len(folders) == 1 else _PLURAL[reason]
