@@ -53,10 +53,26 @@ def test_classes_unlike_in_number_are_told_with_what_guessing_gives(tmp_path, pl
     ]
 
 
+def test_a_class_without_a_usable_image_is_not_compared_with_the_others(tmp_path, plant, scene):
+    root = plant(tmp_path / "pets", {f"dog/{n:02d}.png": scene(n) for n in range(20)})
+    (root / "cat").mkdir()
+    (root / "cat" / "cut.png").write_bytes((root / "dog" / "00.png").read_bytes()[:100])
+    assert list(messages(root, "imbalance")) == ["there is no usable image of 'cat'"]
+
+
 def test_a_part_without_a_class_is_told(tmp_path, plant, scene):
     names = [f"{where}/{n:02d}.png" for where in ("train/a", "train/b", "test/a") for n in range(20)]
     found = messages(plant(tmp_path / "pets", {name: scene(k) for k, name in enumerate(names)}), "imbalance")
     assert list(found) == ["the test part has no picture of 'b'"]
+
+
+def test_few_levels_are_told_once(tmp_path, plant, scene):
+    root = plant(tmp_path / "pets", {f"{'ab'[n % 2]}/{n:02d}.png": scene(n) for n in range(2)})
+    for n in range(20):
+        cv2.imwrite(str(root / "ab"[n % 2] / f"{n:02d}.png"), scene(n)[..., 0].astype(np.uint16) * 16)
+    checked = fv.check(root, suspects=False)
+    told = [*(one.message for one in checked.findings), *checked.remarks]
+    assert sum("of 256 levels" in line for line in told) == 1
 
 
 def test_turned_deep_transparent_and_misnamed_files_are_told(tmp_path, plant, scene):

@@ -163,7 +163,11 @@ def colours():
 
 def test_a_colour_png_that_declares_12_bits_is_scaled_by_them_if_its_samples_are_not(colours):
     wanted = (colours >> 4).astype(np.uint8)
-    for stored in (colours, colours << 4, colours << 4 | colours >> 8):  # as they are, and scaled as the standard wants it
+    for stored in (
+        colours,
+        colours << 4,
+        colours << 4 | colours >> 8,
+    ):  # as they are, and scaled as the standard wants it
         assert np.array_equal(images.decode(colour_png16(stored, (12, 12, 12))).image, wanted)
 
 

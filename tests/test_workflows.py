@@ -667,3 +667,13 @@ def test_very_unequal_classes_are_named_before_the_first_step(plant, noise, tmp_
         "class 'common' has 15.0 times as many images as 'rare' (60 and 4): always answering 'common' is right for 93.8 %"
         in plans[0].remarks
     )
+
+
+def test_a_class_that_the_test_part_lacks_is_named_once(plant, noise, tmp_path):
+    names = [f"{where}/{i}.png" for where in ("train/a", "train/b", "test/a") for i in range(6)]
+    root, plans = plant(tmp_path / "set", {name: noise(k) for k, name in enumerate(names)}), []
+    watch = workflows.Watch(plan=plans.append)
+    fv.train(root, model="fast", epochs=1, size="16x16", out=tmp_path / "run", watch=watch)
+    assert [line for line in plans[0].remarks if "test part" in line] == [
+        "the test part has no picture of b: the accuracy says nothing about it"
+    ]

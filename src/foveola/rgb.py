@@ -40,7 +40,11 @@ def _to_rgb(picture: pillow.Image, data: bytes) -> pillow.Image:
     colour = colour_of(picture, data)
     if colour is not None:
         has_alpha = colour.shape[2] == 4 and _is_transparent(picture)
-        return _on_white(pillow.fromarray(colour)) if has_alpha else pillow.fromarray(np.ascontiguousarray(colour[..., :3]))
+        return (
+            _on_white(pillow.fromarray(colour))
+            if has_alpha
+            else pillow.fromarray(np.ascontiguousarray(colour[..., :3]))
+        )
     if mode == "RGB" and "transparency" not in picture.info:
         return picture  # `convert` would copy it
     if mode in (*GREY_16, "I", "F"):

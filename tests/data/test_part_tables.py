@@ -53,7 +53,10 @@ def test_tables_of_other_parts_and_forms_do_not_stand_in_the_way(signs):
     }
     dataset = open_folder(signs(tables, "Train", "Test", "012"))
     assert of_test(dataset) == {name: label[-1] for name, label in RIGHT.items()}
-    assert dataset.notes[0] == "3 classes at level 2; train and test as the folders give them; the labels of test from Test.csv"
+    assert (
+        dataset.notes[0]
+        == "3 classes at level 2; train and test as the folders give them; the labels of test from Test.csv"
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,9 @@ def test_a_test_part_without_one_fitting_table_is_left_out(signs, tables):
 
 
 def test_a_table_of_train_does_not_label_images_of_test_that_are_called_the_same(tmp_path, plant, noise):
-    names = [f"train/{label}/{i}.png" for label in ("cat", "dog") for i in range(4)] + [f"test/{i}.png" for i in range(4)]
+    names = [f"train/{label}/{i}.png" for label in ("cat", "dog") for i in range(4)] + [
+        f"test/{i}.png" for i in range(4)
+    ]
     rows = "\n".join(["file,label", *(f"{i}.png,{('cat', 'dog')[i % 2]}" for i in range(4))])
     root = plant(tmp_path / "pets", {**{name: noise(k) for k, name in enumerate(names)}, "train/labels.csv": rows})
     assert of_test(open_folder(root)) == {}

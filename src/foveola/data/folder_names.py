@@ -113,7 +113,9 @@ def is_nameless(name: str) -> bool:
     ['unknown', 'all_images', 'batch1', 'test']
     """
     found = [word for word in words(name) if word not in _PASSAGE]
-    return is_storage(name) or is_unlabelled(name) or bool(part_of(name)) or (bool(found) and _NAMELESS.issuperset(found))
+    return (
+        is_storage(name) or is_unlabelled(name) or bool(part_of(name)) or (bool(found) and _NAMELESS.issuperset(found))
+    )
 
 
 def is_no_class(name: str) -> bool:

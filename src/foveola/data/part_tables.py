@@ -1,6 +1,6 @@
 """Labels of one part in a table, where the other parts have class folders: a test part whose answers came later.
 
-The German traffic signs are so: Final_Training has a folder for each class, and GT-final_test.csv has the classes of Final_Test.
+The German traffic signs are so: Final_Training has a folder for each class, and GT-final_test.csv the classes of Final_Test.
 """
 
 from __future__ import annotations

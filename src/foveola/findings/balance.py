@@ -39,7 +39,7 @@ def _empty(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
 
 
 def _unequal(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
-    largest, smallest = int(counts.argmax()), int(np.where(counts > 0, counts, counts.max()).argmin())
+    largest, smallest = int(counts.argmax()), int(np.where(counts > 0, counts, counts.max() + 1).argmin())
     ratio = float(counts[largest] / counts[smallest])
     if ratio < UNEQUAL:
         return []

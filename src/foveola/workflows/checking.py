@@ -140,9 +140,8 @@ def check(
     dataset = (
         open_data(recipe, tick, for_training=False) if data is None or isinstance(data, str | os.PathLike) else data
     )
-    prepared = prepare(
-        leave_out(dataset, recipe, for_training=False), _size(recipe, dataset), recipe.data.resize, tick=tick
-    )
+    kept = leave_out(dataset, recipe, for_training=False)
+    prepared = prepare(kept, _size(recipe, dataset), recipe.data.resize, tick=tick)
     looks = look(prepared, tick=tick)
     relations = relate(prepared, lambda: looks, tick=tick)
     found = [*quick_findings(prepared, relations), *slow_findings(prepared, looks, relations)]
@@ -150,7 +149,7 @@ def check(
     dataset = prepared.dataset
     files = (dataset.files_found, len(dataset), dataset.files_ignored)
     findings, now = in_order([*found, *more]), datetime.now().astimezone().isoformat(timespec="seconds")
-    checked = Checked(dataset.name, *files, findings, (*dataset.notes, *remarks), prepared, looks, source or "", now)
+    checked = Checked(dataset.name, *files, findings, (*kept.notes, *remarks), prepared, looks, source or "", now)
     if out is not None:
         checked.write_page(out, overwrite=overwrite)
     if fix is not None:

@@ -166,7 +166,11 @@ def _plan(session: Session) -> Plan:
     from foveola.models.table import summary
 
     split = session.split
-    unequal = [one.message for one in session.findings if one.kind == "imbalance" and one.severity == "warning"]
+    unequal = [
+        one.message
+        for one in session.findings
+        if one.kind == "imbalance" and one.severity == "warning" and one.topic != "missing in test"  # the split's notes
+    ]
     return Plan(
         data=f"{session.prepared.dataset.name}: {describe(session.prepared)}",
         recipe=session.recipe,
