@@ -135,8 +135,8 @@ def _range(picture: pillow.Image, data: bytes, samples: NDArray[Any]) -> SampleR
     if picture.format == "PPM":  # Pillow has scaled it by its maxval
         return WHOLE
     if picture.format == "PNG":
-        declared = _of_bits(_significant_bits(data)[:1])
-        return declared if _is_unscaled(samples, declared) else WHOLE
+        of_bits = _of_bits(_significant_bits(data)[:1])
+        return of_bits if _is_unscaled(samples, of_bits) else WHOLE
     tags = dict(getattr(picture, "tag_v2", {}))
     declared = _declared(tags) or _of_type(picture, tags)
     if declared is None:
@@ -183,7 +183,7 @@ def _colour_samples(picture: pillow.Image, data: bytes) -> NDArray[np.uint16] | 
     import cv2  # few files need it, and it takes 0.1 s
 
     before = cv2.utils.logging.setLogLevel(0)  # it would print what it does not like about a file
-    samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    samples: NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     cv2.utils.logging.setLogLevel(before)
     if samples is None or samples.dtype != np.uint16 or samples.ndim != 3:
         return None
