@@ -29,8 +29,9 @@ from benchmarks.machine import ROOT
 from foveola.learning.device import choose_precision
 from foveola.learning.fit import Stepper
 from foveola.learning.fit_spec import FitSpec
+from foveola.models.building import build, initialise_from
 from foveola.models.convolve import NAMES
-from foveola.models.table import RECOMMENDED_FIT, build, initialise_from
+from foveola.models.table import RECOMMENDED_FIT
 from foveola.specs import build as build_spec
 from foveola.types import Size
 

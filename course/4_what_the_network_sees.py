@@ -32,7 +32,7 @@ import foveola as fv
 from foveola.data.samples import write_photo_pieces
 from foveola.explanations.stages import stages_of
 from foveola.lab.inference import load_network
-from foveola.models.table import build
+from foveola.models.building import build
 from foveola.plots import explanations as plots
 
 given = os.environ.get("FOVEOLA_COURSE_FACES")

@@ -628,7 +628,7 @@ def test_a_killed_comparison_goes_on_and_repeats_nothing(folder, tmp_path, cache
 
 def test_ctrl_c_leaves_a_page_of_what_is_known_and_its_command_asks_for_all(compared, folder, monkeypatch):
     """Stopped with the second arm of the third seed under way: two seeds are whole."""
-    one, told = Trials._one, []
+    one = Trials._one
 
     def stopped(self, arm, seed):
         if (arm.name, seed) == ("blurred", 2):
@@ -637,9 +637,12 @@ def test_ctrl_c_leaves_a_page_of_what_is_known_and_its_command_asks_for_all(comp
 
     monkeypatch.setattr(Trials, "_one", stopped)
     out = compared[2] / "stopped"
-    with pytest.raises(KeyboardInterrupt):
-        fv.compare(folder, ARMS[:2], seeds=3, settings=SMALL, runs=compared[2], out=out, jobs=1, tell=told.append)
-    assert told[-1] == f"interrupted: {out / 'comparison.html'} is about 2 of 3 seeds"
+    with pytest.raises(KeyboardInterrupt) as stop:
+        fv.compare(folder, ARMS[:2], seeds=3, settings=SMALL, runs=compared[2], out=out, jobs=1)
+    assert stop.value.__notes__ == [
+        "5 of 6 runs are finished: run the same command again to train only the others. "
+        f"{out / 'comparison.html'} shows 2 of 3 seeds."
+    ]
     page = (out / "comparison.html").read_text("utf-8")
     assert SO_FAR.format(done=2) in page
     assert "--seeds 0-2" in html.unescape(page)
@@ -653,9 +656,23 @@ def test_ctrl_c_before_the_first_seed_is_done_leaves_no_page(compared, folder, m
 
     monkeypatch.setattr(Trials, "_one", stopped)
     out = compared[2] / "never"
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stop:
         fv.compare(folder, ARMS[:2], seeds=3, settings=SMALL, runs=compared[2], out=out, jobs=1)
+    assert stop.value.__notes__ == ["No run is finished: run the same command to begin again."]
     assert not out.exists()
+
+
+def test_ctrl_c_says_what_becomes_of_runs_in_other_processes(compared, folder, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trials, "_side_by_side", stopped)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        fv.compare(folder, ARMS[:2], seeds=3, settings=SMALL, runs=compared[2], out=compared[2] / "apart", jobs=2)
+    assert stop.value.__notes__ == [
+        "No run is finished: run the same command to begin again. Runs that were being trained are unfinished: foveola runs "
+        "lists them, and you can delete their folders."
+    ]
 
 
 def test_the_page_of_a_comparison_that_went_further_is_not_replaced_by_less(compared, folder, monkeypatch):

@@ -130,6 +130,22 @@ def test_a_run_without_fingerprints_says_so_in_one_note(pairs, run, tmp_path):
     assert found.to_json()["n_trained_on"] is None
 
 
+def test_predictions_of_labelled_folders_say_that_a_run_without_fingerprints_cannot_tell(pairs, run, tmp_path):
+    (run.path / "fingerprints.npz").unlink()
+    renamed(pairs[0] / "data", tmp_path / "other")
+    lines, _ = workflows.prediction_notes(workflows.predict(run, [tmp_path / "other"]))
+    assert lines[-1] == workflows.answers.NO_FINGERPRINTS
+
+
+def test_measuring_and_drawing_say_how_the_folders_are_read(pairs, run, tmp_path):
+    renamed(pairs[0] / "data", tmp_path / "set" / "train" / "images")
+    told = []
+    fv.show_data(tmp_path / "set", tmp_path / "figures", tell=told.append)
+    found = workflows.evaluate(run, tmp_path / "set", tell=silent)
+    assert told and tuple(told) == found.notes == fv.check(tmp_path / "set").remarks[: len(told)]
+    assert found.to_json()["notes"] == told
+
+
 def test_damaged_fingerprints_are_refused(pairs, run, tmp_path):
     file = run.path / "fingerprints.npz"
     file.write_bytes(file.read_bytes()[:200])

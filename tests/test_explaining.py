@@ -1,5 +1,7 @@
 """The verbs `explain` and `show_data`: every method on every network, and every way they are refused."""
 
+import subprocess
+import sys
 from inspect import signature
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from PIL import Image as pillow
 
 import foveola as fv
 from foveola.errors import DataError, ImageProblem, UsageError
+from foveola.explanations.heatmaps import gradcam
 from foveola.explanations.kernels import max_activating
 from foveola.images import encode
 from foveola.plots import explanations as plots
@@ -187,6 +190,46 @@ def test_nothing_is_written_over(one, folder, tmp_path):
     assert (tmp_path / "there.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_file_that_appears_meanwhile_stays(one, folder, tmp_path):
+    out = tmp_path / "figure.png"
+
+    @fv.EXPLANATIONS.register("overtaken")
+    def overtaken(model, image, target):
+        out.write_text("theirs")
+        return gradcam(model, image, target)
+
+    try:
+        with pytest.raises(UsageError, match=r"figure\.png already exists: choose another name, or add --overwrite"):
+            fv.explain(one, folder / "above" / "00.png", out, "overtaken")
+        assert out.read_text() == "theirs"
+        fv.explain(one, folder / "above" / "00.png", out, "overtaken", overwrite=True)
+        assert out.read_bytes()[:4] == b"\x89PNG"
+    finally:
+        fv.EXPLANATIONS._items.pop("overtaken")
+
+
+@pytest.mark.parametrize(
+    ("options", "ending"),
+    [
+        (["report", "{run}"], (0, "report.html")),
+        (["explain", "{run}", "{image}", "out.png", "--method", "grandcam"], (2, "(did you mean 'gradcam'?)")),
+        (["explain", "{run}", "{image}", "out.png", "--class", "abov"], (2, "known: above, below")),
+        (["explain", "{run}", "-", "out.png", "--method", "kernels", "--how", "pca"], (2, "use it with embedding")),
+        (["evaluate", "{run}", "--labels", "table.csv"], (2, "no data is named: evaluate RUN DATA")),
+        (["show", "fsat"], (2, "(did you mean 'fast'?)")),
+        (["train", "{folder}", "--model", "vgg16"], (2, "(did you mean 'vgg6'?)")),
+    ],
+)
+def test_what_computes_nothing_does_not_import_torch(one, folder, tmp_path, options, ending):
+    named = {"run": one.path, "folder": folder, "image": folder / "above" / "00.png"}
+    code = "import sys\nfrom foveola.cli import main\ntry:\n    main()\nfinally:\n    print('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, *(option.format(**named) for option in options)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    said = done.stdout + done.stderr
+    assert (done.returncode, ending[1] in said.replace("\n", " ")) == (ending[0], True), said
+    assert done.stdout.endswith("False\n")
+
+
 def test_show_data_draws_a_data_set(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("FOVEOLA_CACHE", str(tmp_path / "cache"))
     found = fv.show_data(folder, tmp_path / "out", n=3, chain="sharpen")
@@ -241,7 +284,9 @@ def test_of_large_data_some_are_looked_at(one, folder, tmp_path, monkeypatch, me
     monkeypatch.setattr(explanation_figures, "MOST_EMBEDDED", 5)
     titles = []
     monkeypatch.setattr(
-        Plot, "write", lambda figure, path: titles.extend([figure.axes[0].get_title(), figure.get_suptitle()])
+        Plot,
+        "write",
+        lambda figure, path, overwrite: titles.extend([figure.axes[0].get_title(), figure.get_suptitle()]),
     )
     seen = []
     options = {"how": "pca"} if method == "embedding" else {}
@@ -258,6 +303,6 @@ def test_the_embedding_of_a_run_that_left_some_out_is_of_its_test_part(folder, t
         folder, model="fast", epochs=1, settings=settings, exclude=tmp_path / "list.txt", out=tmp_path / "run"
     )
     titles = []
-    monkeypatch.setattr(Plot, "write", lambda figure, path: titles.append(figure.axes[0].get_title()))
+    monkeypatch.setattr(Plot, "write", lambda figure, path, overwrite: titles.append(figure.axes[0].get_title()))
     fv.explain(run.path, folder, tmp_path / "out.png", "embedding", how="pca")
     assert titles[0].startswith(f"{run.result['n_test']} pictures by the last layer")

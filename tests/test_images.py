@@ -615,6 +615,7 @@ def test_shrinking_is_close_to_opencvs_area_mean(noise):
 
 def test_shrink_keeps_proportions_and_never_enlarges(ramp):
     assert images.shrink(ramp(60, 30), 20).shape == (20, 10, 3)
+    assert images.shrink(ramp(600, 300), 20).shape == (20, 10, 3)
     assert images.shrink(ramp(1, 60), 10).shape == (1, 10, 3)
     assert images.shrink(ramp(10, 12), 12) is not None
     assert np.array_equal(images.shrink(ramp(10, 12), 99), ramp(10, 12))

@@ -18,7 +18,20 @@ def test_importing_foveola_imports_no_room():
     assert loaded == "['foveola']"
 
 
-@pytest.mark.parametrize("module", ["foveola.cli", "foveola.workflows", "foveola.data.folder", "foveola.data.filtered"])
+LIGHT = (
+    "foveola.cli",
+    "foveola.workflows",
+    "foveola.data.folder",
+    "foveola.data.filtered",
+    "foveola.models.table",
+    "foveola.explanations.table",
+    "foveola.lab.recipe",
+    "foveola.lab.runs",
+    "foveola.report.pages",
+)
+
+
+@pytest.mark.parametrize("module", LIGHT)
 def test_these_modules_do_not_import_torch_scipy_or_scikit_learn(module):
     heavy = "{'torch', 'scipy', 'sklearn', 'joblib', 'pandas', 'matplotlib'}"
     assert python(f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))") == "[]"

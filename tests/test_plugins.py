@@ -8,7 +8,7 @@ import pytest
 
 import foveola as fv
 from foveola.errors import UsageError
-from foveola.lab.runs import require_network
+from foveola.lab.runs import require_registered
 
 TINY = """
 import torch
@@ -51,9 +51,23 @@ def test_a_plugin_that_is_not_there_or_fails_is_named(tmp_path):
 def test_a_run_says_which_file_registered_its_network(tmp_path):
     (tmp_path / "environment.json").write_text(json.dumps({"own_files": {"tiny": "/home/me/tiny.py"}}))
     with pytest.raises(UsageError) as caught:
-        require_network(tmp_path, "tiny")
+        require_registered(tmp_path, "tiny", "")
     assert str(caught.value) == (
         f"the run {tmp_path} uses the network 'tiny', which is not one of foveola's own, registered by /home/me/tiny.py: add "
         "--plugin /home/me/tiny.py to the command, or run that file first in Python"
     )
-    require_network(tmp_path, "fast")
+    require_registered(tmp_path, "fast", "blur|sharpen(amount=2)")
+
+
+def test_a_run_says_which_file_registered_its_filter(tmp_path):
+    (tmp_path / "environment.json").write_text(json.dumps({"own_files": {"mine": "/home/me/mine.py"}}))
+    with pytest.raises(UsageError) as caught:
+        require_registered(tmp_path, "fast", "blur|mine(amount=2)")
+    assert str(caught.value) == (
+        f"the run {tmp_path} uses the filter 'mine', which is not one of foveola's own, registered by /home/me/mine.py: add "
+        "--plugin /home/me/mine.py to the command, or run that file first in Python"
+    )
+    with pytest.raises(
+        UsageError, match=r"uses the filter 'other', which is not one of foveola's own: add --plugin FILE\.py"
+    ):
+        require_registered(tmp_path, "fast", "other")

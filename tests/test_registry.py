@@ -1,7 +1,10 @@
+import subprocess
+import sys
+
 import pytest
 
 from foveola.errors import UsageError, unknown
-from foveola.registry import Registry
+from foveola.registry import Later, Registry
 
 
 @pytest.fixture
@@ -51,6 +54,22 @@ def test_asking_whether_a_name_is_there_raises_nothing(fruit):
     assert fruit.get("fig") is None
     assert fruit.get("fig", 7) == 7
     assert fruit.get("apple") == 1
+
+
+def test_what_a_module_holds_is_imported_when_it_is_asked_for():
+    code = (
+        "import sys; from foveola.registry import Later, Registry; words = Registry('word', {'wrap': Later('textwrap')}); "
+        "assert 'wrap' in words and list(words) == ['wrap'] and 'textwrap' not in sys.modules; "
+        "import textwrap as known; assert words['wrap'] is known.wrap and words.get('wrap') is known.wrap"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_unknown_name_is_refused_without_an_import():
+    words = Registry("word", {"wrap": Later("there_is_no_such_module")})
+    words.require("wrap")
+    with pytest.raises(UsageError, match=r"^unknown word 'wrp' \(did you mean 'wrap'\?\); known: wrap$"):
+        words.require("wrp")
 
 
 def test_later_changes_of_the_given_mapping_do_not_reach_the_registry():

@@ -18,7 +18,7 @@ from foveola.explanations.kernels import kernels
 from foveola.explanations.one_pixel import one_pixel
 from foveola.explanations.stages import convolutions_of, feature_maps
 from foveola.explanations.table import EXPLANATIONS, HEATMAPS
-from foveola.models.table import build
+from foveola.models.building import build
 from foveola.plots import explanations as plots
 from foveola.types import Size
 

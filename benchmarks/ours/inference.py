@@ -25,7 +25,7 @@ def main() -> None:
     import torch
 
     from foveola.lab.inference import Network, logits
-    from foveola.models.table import build
+    from foveola.models.building import build
     from foveola.types import Size
 
     size = Size.parse(args.size)

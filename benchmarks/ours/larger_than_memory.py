@@ -72,7 +72,7 @@ def _train(args: Any, watch: Watch, place: Path) -> None:
     from foveola.lab.recipe import complete
     from foveola.learning.device import choose_precision
     from foveola.learning.fit import fit
-    from foveola.models.table import build, initialise_from
+    from foveola.models.building import build, initialise_from
     from foveola.types import Size
 
     rng = np.random.default_rng(args.seed)

@@ -31,7 +31,7 @@ from foveola.jpeg_end import with_end
 from foveola.jpeg_quality import jpeg_quality
 from foveola.opening import check_limits, opened, orientation_of, readable
 from foveola.progressive import without_fine_scans
-from foveola.resampling import bicubic
+from foveola.resampling import bicubic, bicubic_by_pillow
 from foveola.rgb import notes_on, pixels
 from foveola.sample_range import is_deep, levels_used
 from foveola.tiff_strips import with_true_count
@@ -222,12 +222,12 @@ def inside(height: int, width: int, size: Size) -> tuple[int, int, int, int]:
 
 
 def shrink(image: Image, longest_px: int) -> Image:
-    """The picture with its longer side at most `longest_px`, its proportions kept; never enlarged."""
+    """An image for people to look at: its longer side at most `longest_px`, its proportions kept; never enlarged."""
     scale = longest_px / max(image.shape[:2])
     if scale >= 1:
         return image
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    return bicubic(image, Size(height, width))
+    return bicubic_by_pillow(image, Size(height, width))
 
 
 def encode(image: Image, format: Literal["PNG", "JPEG"] = "PNG", *, quality: int = 88, smallest: bool = True) -> bytes:

@@ -1,13 +1,20 @@
 """A table of named things that users can add to: the one shape of every extension point."""
 
+import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from foveola.errors import UsageError, unknown
 from foveola.html_table import table
 
 T = TypeVar("T")
+
+
+class Later(NamedTuple):
+    """A thing that its module holds under the name that it has in the table; imported when it is first asked for."""
+
+    module: str
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -19,9 +26,9 @@ class Registry(Mapping[str, T], Generic[T]):
     foveola.errors.UsageError: unknown fruit 'aple' (did you mean 'apple'?); known: apple
     """
 
-    def __init__(self, kind: str, items: Mapping[str, T]) -> None:
+    def __init__(self, kind: str, items: Mapping[str, T | Later]) -> None:
         self.kind = kind
-        self._items = dict(items)
+        self._items: dict[str, T | Later] = dict(items)
 
     def register(self, name: str) -> Callable[[T], T]:
         """A decorator that files its object under `name`. Raises UsageError when the name is taken."""
@@ -35,13 +42,19 @@ class Registry(Mapping[str, T], Generic[T]):
         return add
 
     def __getitem__(self, name: str) -> T:
-        try:
-            return self._items[name]
-        except KeyError:
-            raise UsageError(unknown(self.kind, name, self._items)) from None
+        self.require(name)
+        item = self._items[name]
+        if isinstance(item, Later):
+            item = self._items[name] = cast(T, getattr(importlib.import_module(item.module), name))
+        return item
+
+    def require(self, name: str) -> None:
+        """Refuse an unknown name, and import nothing. Raises UsageError."""
+        if name not in self._items:
+            raise UsageError(unknown(self.kind, name, self._items))
 
     def get(self, name: str, default: Any = None) -> Any:  # Mapping's own would let our UsageError through
-        return self._items.get(name, default)
+        return self[name] if name in self._items else default
 
     def __contains__(self, name: object) -> bool:
         return name in self._items
@@ -54,7 +67,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the names, and what each one is."""
-        rows = [(name, (inspect.getdoc(thing) or "").partition("\n")[0]) for name, thing in sorted(self._items.items())]
+        rows = [(name, (inspect.getdoc(thing) or "").partition("\n")[0]) for name, thing in sorted(self.items())]
         return table((self.kind, "what it is"), rows)
 
     def __len__(self) -> int:

@@ -27,7 +27,7 @@ def bicubic(image: Image, size: Size) -> Image:
     """
     height, width = image.shape[:2]
     if height * width < LARGE_PIXELS:
-        return np.asarray(pillow.fromarray(image).resize((size.width_px, size.height_px), pillow.Resampling.BICUBIC))
+        return bicubic_by_pillow(image, size)
     import torch
 
     # With its own axis of pictures numpy says how far apart they would lie, by which torch knows colours to lie side by side.
@@ -37,3 +37,8 @@ def bicubic(image: Image, size: Size) -> Image:
     )
     pixels: Image = np.ascontiguousarray(resized.numpy()[0].transpose(1, 2, 0))
     return pixels
+
+
+def bicubic_by_pillow(image: Image, size: Size) -> Image:
+    """The same by Pillow whatever the image's size: for images that people look at, where torch need not be imported."""
+    return np.asarray(pillow.fromarray(image).resize((size.width_px, size.height_px), pillow.Resampling.BICUBIC))

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from foveola.errors import UsageError
 from foveola.explanations.one_pixel import one_pixel
+from foveola.models.building import build
 from foveola.models.layers import ConvSame
-from foveola.models.table import build
 from foveola.types import Size
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (19, 23, 3), np.uint8)

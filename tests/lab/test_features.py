@@ -12,7 +12,7 @@ from foveola.data.prepare import prepare
 from foveola.errors import ResourceError
 from foveola.lab import features
 from foveola.lab.features import has_features, keep_features
-from foveola.models.table import build
+from foveola.models.building import build
 from foveola.types import Size
 
 CPU = torch.device("cpu")

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from foveola.lab.insides import CHANNELS, MAP_PX, Insides, look_inside
+from foveola.lab.inside_views import CHANNELS, MAP_PX, look_inside
+from foveola.lab.insides import Insides
 from foveola.learning.metrics import Evaluation
-from foveola.models.table import build
+from foveola.models.building import build
 from foveola.types import Size
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 40, 36, 3), np.uint8)

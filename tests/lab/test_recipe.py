@@ -5,9 +5,9 @@ import json
 import pytest
 
 from foveola.errors import UsageError
-from foveola.lab import choices
 from foveola.lab.choices import choose_epochs, choose_model, choose_size, most_px
 from foveola.lab.recipe import complete, compose, merge, read_recipe, read_tables
+from foveola.models import pretrained
 from foveola.types import Size
 
 
@@ -135,7 +135,7 @@ def test_the_size_follows_the_median_longer_side(sides, expected):
 def test_photos_are_larger_for_transfer(monkeypatch):
     assert [most_px(name) for name in ("transfer", "auto", "vgg6")] == [256, 256, 224]
     assert str(choose_size([480], [640], most_px("transfer"))) == "256x256"
-    monkeypatch.setattr(choices, "weights_there", lambda: False)
+    monkeypatch.setattr(pretrained, "weights_there", lambda: False)
     assert most_px("auto") == 224
 
 
@@ -145,7 +145,7 @@ def test_small_pictures_take_the_fast_network():
 
 def test_photos_take_transfer_where_its_weights_are_there(monkeypatch):
     assert choose_model(Size(128, 128), 1000).name == "transfer"
-    monkeypatch.setattr(choices, "weights_there", lambda: False)
+    monkeypatch.setattr(pretrained, "weights_there", lambda: False)
     assert choose_model(Size(128, 128), 1000).name == "alexnet_mini"
 
 

@@ -10,7 +10,7 @@ from foveola.learning.batch_norm import images_needed, settle, stale
 from foveola.learning.fit import fit
 from foveola.learning.fit_spec import FitSpec
 from foveola.learning.rows import EpochRow
-from foveola.models.table import build, initialise_from
+from foveola.models.building import build, initialise_from
 from foveola.types import Size
 
 CPU = torch.device("cpu")

@@ -13,9 +13,11 @@ from foveola.learning.fit import _forward_backward, fit, resized
 from foveola.learning.fit_spec import FitSpec, schedule
 from foveola.learning.groups import make_optimizer
 from foveola.learning.optimizers import Adam, Nesterov
-from foveola.learning.predict import Views, predict
+from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, StepRow
-from foveola.models.table import RECOMMENDED_FIT, build, initialise_from
+from foveola.learning.views import Views
+from foveola.models.building import build, initialise_from
+from foveola.models.table import RECOMMENDED_FIT
 from foveola.types import Size
 
 CPU = torch.device("cpu")

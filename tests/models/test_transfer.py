@@ -5,8 +5,9 @@ import torch
 
 from foveola.errors import ResourceError, UsageError
 from foveola.models import pretrained
+from foveola.models.building import build, initialise_from
 from foveola.models.pretrained import lite0_weights
-from foveola.models.table import build, initialise_from, require
+from foveola.models.table import require
 from foveola.types import Size
 
 

@@ -14,7 +14,7 @@ from foveola.lab.runs import Run
 from foveola.lab.shown import WORST, grid_rows
 from foveola.learning.metrics import Evaluation
 from foveola.learning.rows import EpochRow
-from foveola.models.table import Row, Summary
+from foveola.models.layer_table import Row, Summary
 
 
 def logits_for(labels, predicted, classes):

@@ -9,13 +9,14 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from foveola.lab.insides import look_inside
+from foveola.lab.inside_views import look_inside
 from foveola.lab.looks import Looks
 from foveola.lab.run_files import write_evaluation, write_network
 from foveola.lab.runs import Run
 from foveola.learning.metrics import wilson
 from foveola.learning.rows import HeadRow
-from foveola.models.table import Row, Summary, build
+from foveola.models.building import build
+from foveola.models.layer_table import Row, Summary
 from foveola.report.pages import command, render
 from foveola.types import Size
 

@@ -14,6 +14,7 @@ from foveola import workflows
 from foveola.cli.printing import open_page, print_json, say, say_problems, table, warn
 from foveola.cli.words import Json, Open, Overwrite, Reading, RunPath, command, reads_data
 from foveola.errors import count
+from foveola.types import tell_nobody
 
 if TYPE_CHECKING:
     from foveola.lab.predictions import Prediction
@@ -34,10 +35,10 @@ def evaluate(
     """Measure a trained network: accuracy with its interval, loss, numbers per class."""
     from foveola.screen import Screen
 
-    run, notes = workflows.find_run(run), list[str]()
+    run = workflows.find_run(run)
     with Screen() as screen:
-        found = workflows.evaluate(run, data, settings=reading, tell=notes.append, tick=screen.tick)
-    warn(notes)
+        found = workflows.evaluate(run, data, settings=reading, tell=tell_nobody, tick=screen.tick)
+    warn(found.notes)
     numbers = found.to_json()
     if json_:
         print_json(numbers)

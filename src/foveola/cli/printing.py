@@ -36,7 +36,8 @@ def print_run(run: Run, as_json: bool, open_: bool) -> None:
         say(f"kept    {_kept(result)}, the best on val")
         say(f"run     {workflows.printable(result['run'])}")
         say(f"report  {workflows.printable(result['report'])}")
-        say(f"next    foveola predict {as_typed(result['run'])} photo.jpg")
+        plugins = "".join(f" --plugin {as_typed(file)}" for file in run.plugins)
+        say(f"next    foveola predict {as_typed(result['run'])} photo.jpg{plugins}")
         if not open_:
             say(f"        foveola report {as_typed(result['run'])} --open")
     if open_:

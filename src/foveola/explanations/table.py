@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from foveola.explanations.embedding import embedding
-from foveola.explanations.heatmaps import gradcam, hirescam, integrated_gradients, occlusion
-from foveola.explanations.kernels import kernels, max_activating
-from foveola.explanations.one_pixel import one_pixel
-from foveola.explanations.stages import feature_maps
-from foveola.registry import Registry
+from foveola.registry import Later, Registry
 
 Explanation: TypeAlias = Callable[..., Any]
 """A network and what else it needs in, what it found out."""
@@ -21,14 +16,14 @@ HEATMAPS = ("gradcam", "hirescam", "occlusion", "integrated_gradients")
 EXPLANATIONS = Registry[Explanation](
     "method",
     {
-        "embedding": embedding,
-        "feature_maps": feature_maps,
-        "gradcam": gradcam,
-        "hirescam": hirescam,
-        "integrated_gradients": integrated_gradients,
-        "kernels": kernels,
-        "max_activating": max_activating,
-        "occlusion": occlusion,
-        "one_pixel": one_pixel,
+        "embedding": Later("foveola.explanations.embedding"),
+        "feature_maps": Later("foveola.explanations.stages"),
+        "gradcam": Later("foveola.explanations.heatmaps"),
+        "hirescam": Later("foveola.explanations.heatmaps"),
+        "integrated_gradients": Later("foveola.explanations.heatmaps"),
+        "kernels": Later("foveola.explanations.kernels"),
+        "max_activating": Later("foveola.explanations.kernels"),
+        "occlusion": Later("foveola.explanations.heatmaps"),
+        "one_pixel": Later("foveola.explanations.one_pixel"),
     },
 )

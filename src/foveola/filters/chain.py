@@ -80,19 +80,8 @@ class Chain:
         Raises UsageError that names the position (from 1) of what can't be read, of an unknown filter or option, or of a
         wrong value.
         """
-        if len(text) > MAX_LETTERS:
-            raise UsageError(f"the chain has {len(text):,} letters: {MAX_LETTERS:,} are allowed")
-        if not text.strip():
-            return cls()
         source = text.strip().translate(_AS_ONE_LINE)
-        try:
-            tree = ast.parse(source, mode="eval").body
-        except SyntaxError as error:
-            at = min(error.offset or len(source), len(source))
-            raise UsageError(f"chain '{source}', position {at}: this can't be read; {_EXAMPLE}") from None
-        except (ValueError, RecursionError, MemoryError):
-            raise UsageError(f"chain '{source[:40]}' can't be read; {_EXAMPLE}") from None
-        return cls(tuple(_step(node, source) for node in _operands(tree)))
+        return cls(tuple(_step(node, source) for node in _nodes(source)))
 
     @property
     def is_ours(self) -> bool:
@@ -143,6 +132,31 @@ def _written(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_written, value))}]"
     return str(int(value)) if isinstance(value, float) and value.is_integer() else repr(value)
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """The names of the filters in a chain, whether foveola knows them or not. Raises UsageError for what can't be read.
+
+    >>> names_in("blur(size=3)|mine")
+    ('blur', 'mine')
+    """
+    calls = [node.func if isinstance(node, ast.Call) else node for node in _nodes(text.strip())]
+    return tuple(call.id for call in calls if isinstance(call, ast.Name))
+
+
+def _nodes(source: str) -> list[ast.expr]:
+    """The filters of a chain as Python's parser reads them. Raises UsageError that names the position."""
+    if len(source) > MAX_LETTERS:
+        raise UsageError(f"the chain has {len(source):,} letters: {MAX_LETTERS:,} are allowed")
+    if not source:
+        return []
+    try:
+        return _operands(ast.parse(source, mode="eval").body)
+    except SyntaxError as error:
+        at = min(error.offset or len(source), len(source))
+        raise UsageError(f"chain '{source}', position {at}: this can't be read; {_EXAMPLE}") from None
+    except (ValueError, RecursionError, MemoryError):
+        raise UsageError(f"chain '{source[:40]}' can't be read; {_EXAMPLE}") from None
 
 
 def _operands(node: ast.expr) -> list[ast.expr]:

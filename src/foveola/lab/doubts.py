@@ -13,7 +13,7 @@ from foveola.findings.suspects import FOLDS, too_few
 from foveola.lab.features import keep_features
 from foveola.learning.device import choose_device, choose_precision
 from foveola.learning.linear import STRENGTHS, Features, fit_head
-from foveola.models.table import build, initialise_from
+from foveola.models.building import build, initialise_from
 from foveola.types import Rows, Tick, no_tick
 
 

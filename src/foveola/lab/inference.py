@@ -25,14 +25,15 @@ from foveola.lab.calibration import require_rate
 from foveola.lab.inputs import Input, Inputs, gather
 from foveola.lab.predictions import Prediction, Predictions, labels_by_folder
 from foveola.lab.recipe import Recipe
-from foveola.lab.runs import Run, open_run, require_network
+from foveola.lab.runs import Run, open_run, require_registered
 from foveola.lab.seen_images import SeenImages
 from foveola.learning.conformal import label_sets
 from foveola.learning.metrics import softmax
-from foveola.learning.predict import ALONE, Views, averaged, predict
+from foveola.learning.predict import averaged, predict
 from foveola.learning.threads import Pace
+from foveola.learning.views import ALONE, Views
 from foveola.models.bottlenecks import own_bottlenecks
-from foveola.models.table import build
+from foveola.models.building import build
 from foveola.store import write_atomic
 from foveola.types import Image, Images, Size, Tick, no_tick
 
@@ -117,7 +118,7 @@ def load_network(run: str | os.PathLike[str]) -> Network:
         temperature = float(meta.get("temperature", 1.0))  # 1 in runs from before there was one
         if not 0 < temperature < float("inf"):
             raise ValueError(temperature)
-        require_network(run, meta["model"])
+        require_registered(run, meta["model"], meta.get("chain", ""))
         model = build(meta["model"], size, len(names), meta["options"])
         model.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, TypeError):

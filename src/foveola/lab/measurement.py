@@ -25,7 +25,7 @@ class Measurement(Evaluation):
     that data set add up; calibration: the run's held-out answers, None for a run from before they were kept; test_opened:
     how often the run's test part has been opened by now; used_test: whether this measurement used it; copy_of: for each image
     that was trained on (`trained_on`) the name of the training image that it is or nearly is, "" for the others and where it
-    is not known; notes: what a reader of the numbers must know.
+    is not known; notes: how the folders were read, and what a reader of the numbers must know.
 
         found = fv.evaluate("latest", "other-photos")
         found.accuracy, found.interval, found.per_class

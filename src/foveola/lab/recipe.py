@@ -27,7 +27,7 @@ from foveola.filters.chain import Chain
 from foveola.images import Resize
 from foveola.lab.choices import FAST_SIZES, choose_epochs, choose_model
 from foveola.learning.fit_spec import FitSpec
-from foveola.learning.predict import Views
+from foveola.learning.views import Views
 from foveola.models.table import AVERAGES_FLIPS, AVERAGES_SHIFTS, RECOMMENDED_FIT, find
 from foveola.specs import Meaning, build, check_options
 from foveola.store import digest, require_ordinary

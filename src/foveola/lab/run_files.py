@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from foveola.data.dataset import printable
 from foveola.lab.predictions import csv_cell
 from foveola.learning.metrics import Evaluation
-from foveola.models.table import Summary
+from foveola.models.layer_table import Summary
 from foveola.store import write_atomic
 
 

@@ -29,7 +29,8 @@ import numpy as np
 
 from foveola.data.dataset import printable
 from foveola.errors import DamagedRunError, UsageError
-from foveola.filters.chain import Chain
+from foveola.filters.chain import Chain, names_in
+from foveola.filters.table import FILTERS
 from foveola.lab.calibration import Calibration
 from foveola.lab.card import DataCard, Pictures
 from foveola.lab.confidence import Confidence
@@ -47,7 +48,8 @@ from foveola.lab.seen_images import NAME as FINGERPRINTS
 from foveola.lab.seen_images import SeenImages
 from foveola.learning.metrics import Evaluation
 from foveola.learning.rows import EpochRow, HeadRow
-from foveola.models.table import MODELS, Row, Summary
+from foveola.models.layer_table import Row, Summary
+from foveola.models.table import MODELS
 from foveola.types import Size
 
 if TYPE_CHECKING:
@@ -71,9 +73,11 @@ class Run:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The completed recipe. Raises UsageError where its network is a user's own and not registered."""
-        require_network(self.path, read_tables(self.path / "recipe.toml").get("model", {}).get("name", "auto"))
-        return compose(read_tables(self.path / "recipe.toml"), where=str(self.path / "recipe.toml"))
+        """The completed recipe. Raises UsageError where its network or a filter is a user's own and not registered."""
+        tables = read_tables(self.path / "recipe.toml")
+        model, data = tables.get("model", {}), tables.get("data", {})
+        require_registered(self.path, model.get("name", "auto"), data.get("chain", ""))
+        return compose(tables, where=str(self.path / "recipe.toml"))
 
     @cached_property
     def history(self) -> tuple[EpochRow, ...]:
@@ -122,6 +126,11 @@ class Run:
         """Machine, versions, device, precision."""
         with self._reading("environment.json") as path:
             return dict(json.loads(path.read_text("utf-8")))
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """The files that registered networks and filters of the user's own, for `--plugin`."""
+        return tuple(dict.fromkeys(self.environment.get("own_files", {}).values()))
 
     @cached_property
     def network(self) -> Summary:
@@ -247,17 +256,25 @@ class Run:
         return f"<p><b>foveola run</b>: {html.escape(self.headline)}<br>report: <code>{path}</code></p>"
 
 
-def require_network(run: Path, name: str) -> None:
-    """Refuse a run whose network is a user's own that is not registered here. Raises UsageError, which says where it was."""
-    if name in MODELS or name == "auto" or ":" in name:
+def require_registered(run: Path, model: str, chain: str) -> None:
+    """Refuse a run whose network or filter is a user's own that is not registered here.
+
+    model: the network's name; chain: the filters, as recipes write them. Raises UsageError, which names the file that
+    registered it when the run was made.
+    """
+    missing = [("filter", name) for name in names_in(chain) if name not in FILTERS]
+    if model not in MODELS and model != "auto" and ":" not in model:
+        missing.insert(0, ("network", model))
+    if not missing:
         return
+    kind, name = missing[0]
     try:
         file = json.loads((run / "environment.json").read_text("utf-8"))["own_files"][name]
     except (OSError, ValueError, KeyError, TypeError):
         file = ""
     where = f", registered by {file}" if file else ""
     raise UsageError(
-        f"the run {run} uses the network '{name}', which is not one of foveola's own{where}: add --plugin "
+        f"the run {run} uses the {kind} '{name}', which is not one of foveola's own{where}: add --plugin "
         f"{file or 'FILE.py'} to the command, or run that file first in Python"
     )
 

@@ -28,7 +28,7 @@ from foveola.lab.environment import environment_of, origin_of, own_code, own_fil
 from foveola.lab.features import has_features, keep_features
 from foveola.lab.heads import ReadyHead
 from foveola.lab.inference import save_network
-from foveola.lab.insides import look_inside
+from foveola.lab.inside_views import look_inside
 from foveola.lab.looks import look_at
 from foveola.lab.recipe import Recipe, compose, merge
 from foveola.lab.run_files import write_evaluation, write_network, write_table
@@ -41,7 +41,8 @@ from foveola.learning.metrics import Evaluation
 from foveola.learning.predict import predict
 from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
 from foveola.models.bottlenecks import own_bottlenecks
-from foveola.models.table import build, find, initialise_from, summary
+from foveola.models.building import build, initialise_from, summary
+from foveola.models.table import find
 from foveola.store import claim_folder, new_folder, refusals_named, require_room, write_atomic
 from foveola.types import Rows, Tick, no_tick
 

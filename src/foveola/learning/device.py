@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Literal, TypeAlias
 
 import torch
 
 from foveola.errors import ResourceError, UsageError
-
-Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+from foveola.learning.fit_spec import Precision
 
 
 def choose_device(name: str) -> torch.device:

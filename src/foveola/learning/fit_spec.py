@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from foveola.learning.device import Precision
 from foveola.specs import Meaning
 
 Count = Annotated[int, Ge(1), Le(1_000_000)]
 Share = Annotated[float, Ge(0), Lt(1)]
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,22 +14,7 @@ from torch.nn import functional as F
 from foveola.learning.device import mixed
 from foveola.learning.memory import keep_freed_memory
 from foveola.learning.threads import Pace
-
-
-class Views(NamedTuple):
-    """Which versions of a picture are answered and averaged; the picture alone by default.
-
-    flips: its mirror image too, for twice the time. shift_px: also the picture moved by so many pixels up and left, and
-    down and right, edges mirrored, for three times the time: half the weight for the picture in its place, half for the
-    two others (K. Jordan, arXiv:2404.00498, "multi-crop evaluation", and its code).
-    """
-
-    flips: bool = False
-    shift_px: int = 0
-
-
-ALONE = Views()
-"""The picture alone."""
+from foveola.learning.views import ALONE, Views
 
 PIXELS_AT_ONCE = 2**18
 """So many pixels are answered at a time by a processor: four pictures of 256x256, 256 of 32x32.

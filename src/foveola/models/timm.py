@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from foveola.errors import ResourceError, UsageError
 from foveola.models.layers import Normalise
+from foveola.models.table import PREFIX
 from foveola.types import Size
-
-PREFIX = "timm:"
 
 
 class Timm(nn.Module):

@@ -89,12 +89,15 @@ class Plot(Figure):
             self.savefig(out, format=format, metadata=stamps[format])
         return out.getvalue()
 
-    def write(self, path: Path) -> None:
-        """Write the figure; the file's ending says how. Raises UsageError for an ending that is none of png, svg, pdf."""
+    def write(self, path: Path, *, overwrite: bool = True) -> None:
+        """Write the figure in the format of the file's ending: .png, .svg or .pdf.
+
+        overwrite: replace a file that exists. Raises UsageError for another ending, and for a file that must stay.
+        """
         format = path.suffix.lower().removeprefix(".")
         if format not in ("png", "svg", "pdf"):
             raise UsageError(f"a figure can't be written as '{path.name}': end it in .png, .svg or .pdf")
-        write_atomic(path, self.as_bytes(format))
+        write_atomic(path, self.as_bytes(format), overwrite=overwrite)
 
 
 @contextmanager

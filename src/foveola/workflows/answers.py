@@ -97,7 +97,8 @@ def prediction_notes(answers: Predictions) -> tuple[tuple[str, ...], Mapping[str
     if found is not None:
         numbers = {"n_test": len(found), **numbers_of(found)}
         accuracy, *more = headline(numbers)
-        return (f"with the folder names as true classes: {accuracy}", *more), numbers
+        unknown = () if any(one.copy_of is not None for one in answers) else (NO_FINGERPRINTS,)
+        return (f"with the folder names as true classes: {accuracy}", *more, *unknown), numbers
     known = [bool(one.copy_of) for one in answers if one.copy_of is not None]
     return ((seen(sum(known), len(known)),) if any(known) else ()), None
 
@@ -148,17 +149,19 @@ def evaluate(
 
     opened, notes = open_run(run), list[str]()
     about: Dataset | DataCard
+    read_as: tuple[str, ...] = ()
     if data is None:
         _require_no_settings(settings)
         found, about, seen, used_test = opened.evaluation, opened.card, None, True
     else:
         found, about, seen = _answers_to(opened, data, settings, notes.append, tick)
+        read_as = about.notes
         used_test = about.fingerprint == opened.card.fingerprint or _holds_test_part(opened, seen)
     if used_test:
         open_test_part(opened, "evaluate", notes.append)
     for line in notes:
         tell(line)
-    return Measurement.of(opened, found, about, notes, used_test, seen)
+    return Measurement.of(opened, found, about, (*read_as, *notes), used_test, seen)
 
 
 def _answers_to(
@@ -241,7 +244,7 @@ def open_test_part(run: Run, by: str, tell: Tell) -> None:
     except (DamagedRunError, ResourceError, OSError) as problem:
         tell(
             f"this opening of the test part of {run.path} is counted and its report does not say so yet "
-            f"({_reason(problem)}): foveola report writes it anew"
+            f"({_reason(problem)}): foveola report writes it again"
         )
 
 
@@ -296,7 +299,7 @@ def headline(numbers: Mapping[str, Any]) -> tuple[str, ...]:
 
 @checks_keywords()
 def report(run: str | os.PathLike[str]) -> Path:
-    """Write a run's report.html anew from its folder; give its path."""
+    """Write a run's report.html again from its folder; give its path."""
     from foveola.lab.runs import open_run
     from foveola.report.pages import render
     from foveola.store import write_atomic

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,10 +92,9 @@ def explain(
     elif method != "kernels":
         one = _one_image(picture)
     from foveola.explanations.table import EXPLANATIONS
-    from foveola.lab.inference import load_network
     from foveola.lab.runs import open_run
 
-    EXPLANATIONS[method]  # an unknown one is told first
+    EXPLANATIONS.require(method)
     _require_taken(
         method,
         {
@@ -109,49 +109,52 @@ def explain(
     if how not in ("tsne", "pca"):
         raise UsageError(unknown("layout", how, ("tsne", "pca")))
     opened = open_run(run)
-    network = load_network(opened.path)
-    label = None if label is None else _class_called(label, network)
+    label = None if label is None else _class_called(label, opened.class_names)
+    from foveola.lab.inference import load_network
+
+    network, write = load_network(opened.path), partial(_write, out=out, overwrite=overwrite, tell=tell)
     if method == "kernels":
-        return _write(figures.kernels(network, stage), out, tell)
+        return write(figures.kernels(network, stage))
     if method in OF_DATA:
         dataset = open_as(picture, settings, tick, known=network.class_names)  # type: ignore[arg-type] # no image: see above
-        return _write(figures.of_data(opened, network, dataset, method, stage, how, tell, tick), out, tell)
+        return write(figures.of_data(opened, network, dataset, method, stage, how, tell, tick))
     assert one is not None, "only methods that look at data or kernels have none"
     image = _see(network, one)
     if to_folder:
         return _all_stages(network, image, out, overwrite)
     if method == "feature_maps":
-        return _write(figures.one_stage(network, image, stage), out, tell)
+        return write(figures.one_stage(network, image, stage))
     if method == "one_pixel":
-        return _write(figures.one_pixel(network, image, stage, place), out, tell)
-    return _heatmap(network, image, method, stage, label, out, tell)
+        return write(figures.one_pixel(network, image, stage, place))
+    return _heatmap(network, image, method, stage, label, write)
 
 
-def _class_called(label: str, network: Network) -> str:
+def _class_called(label: str, class_names: Sequence[str]) -> str:
     """The class of this name, whatever code points its letters are written with. Raises UsageError for an unknown one."""
     from foveola.data.dataset import letters
 
-    found = [name for name in network.class_names if letters(name) == letters(label)]
+    found = [name for name in class_names if letters(name) == letters(label)]
     if not found:
-        raise UsageError(unknown("class", label, network.class_names))
+        raise UsageError(unknown("class", label, class_names))
     return label if label in found else found[0]
+
+
+def _takers(option: str) -> list[str]:
+    """The methods that take an option of `foveola explain`."""
+    from foveola.explanations.table import EXPLANATIONS
+
+    heat = [name for name in sorted(EXPLANATIONS) if name not in _NO_HEATMAPS]
+    if option == "stage":
+        at_stages = [name for name in heat if "stage" in inspect.signature(EXPLANATIONS[name]).parameters]
+        return sorted(["feature_maps", "kernels", "max_activating", "one_pixel", *at_stages])
+    takers = {"class": heat, "place": ["one_pixel"], "how": ["embedding"]}
+    return takers.get(option, sorted(OF_DATA))  # the others say how to read a data set
 
 
 def _require_taken(method: str, given: Mapping[str, bool]) -> None:
     """Raise UsageError for an option that was given and that this method does not take."""
-    from foveola.explanations.table import EXPLANATIONS
-
-    heat = [name for name in sorted(EXPLANATIONS) if name not in _NO_HEATMAPS]
-    at_stages = [name for name in heat if "stage" in inspect.signature(EXPLANATIONS[name]).parameters]
-    takers = {
-        "stage": sorted(["feature_maps", "kernels", "max_activating", "one_pixel", *at_stages]),
-        "class": heat,
-        "place": ["one_pixel"],
-        "how": ["embedding"],
-    }
-    for option, is_given in given.items():
-        allowed = takers.get(option, sorted(OF_DATA))  # the others say how to read a data set
-        if is_given and method not in allowed:
+    for option in [name for name, is_given in given.items() if is_given]:
+        if method not in (allowed := _takers(option)):
             raise UsageError(f"{method} takes no --{option}: leave it out, or use it with {', '.join(allowed)}")
 
 
@@ -167,8 +170,8 @@ def _require_free(out: Path, to_folder: bool, overwrite: bool) -> None:
     require_new(out, overwrite=overwrite)
 
 
-def _write(figure: Plot, out: Path, tell: Tell) -> Explained:
-    figure.write(out)
+def _write(figure: Plot, *, out: Path, overwrite: bool, tell: Tell) -> Explained:
+    figure.write(out, overwrite=overwrite)
     if figure.note:
         tell(figure.note)
     return Explained((out,))
@@ -197,7 +200,7 @@ def _see(network: Network, one: Input) -> Image:
 
 
 def _heatmap(
-    network: Network, image: Image, method: str, stage: str, label: str | None, out: Path, tell: Tell
+    network: Network, image: Image, method: str, stage: str, label: str | None, write: Callable[[Plot], Explained]
 ) -> Explained:
     from foveola.explanations.table import EXPLANATIONS
     from foveola.lab.inference import probabilities
@@ -207,7 +210,7 @@ def _heatmap(
     target = int(chances.argmax()) if label is None else network.class_names.index(label)
     at = {"stage": stage} if stage else {}
     found = replace(EXPLANATIONS[method](network.model, image, target, **at), probability=float(chances[target]))
-    written = _write(heatmaps(image, [found], [printable(name) for name in network.class_names]), out, tell).written
+    written = write(heatmaps(image, [found], [printable(name) for name in network.class_names])).written
     return Explained(written, network.class_names[target], found.probability)
 
 
@@ -221,6 +224,6 @@ def _all_stages(network: Network, image: Image, out: Path, overwrite: bool) -> E
     written = []
     for number, one in enumerate(found, start=1):
         path = out / f"{number:02d}-{one.stage}.png"
-        plots.feature_maps(one).write(path)
+        plots.feature_maps(one).write(path, overwrite=overwrite)
         written.append(path)
     return Explained(tuple(written))

@@ -83,7 +83,7 @@ def filter(
         except ImageProblem as problem:
             raise ImageProblem(f"{source} can't be read: {problem}") from None
     if drawing:
-        _draw(decoded.image, parsed, drawing).write(out)
+        _draw(decoded.image, parsed, drawing).write(out, overwrite=overwrite)
     else:
         image = parsed(decoded.image)
         data = images.encode(image, _WRITABLE[out.suffix.lower()], quality=95, smallest=False)

@@ -15,7 +15,7 @@ from foveola.types import Size, SizeLike
 
 if TYPE_CHECKING:
     from foveola.lab.run_folders import RunList
-    from foveola.models.table import Summary
+    from foveola.models.layer_table import Summary
 
 
 SHOW_DEFAULTS: Mapping[str, tuple[str, int]] = {"alexnet_mini": ("224x224", 2)}
@@ -35,13 +35,16 @@ def show(
 
         fv.show("fast", "64x64", 2)
     """
-    from foveola.models.table import build, summary
+    from foveola.models.table import require_known
 
+    require_known(model)  # before torch is imported
     usual_size, usual_classes = SHOW_DEFAULTS.get(model, ("32x32", 10))
     size = Size.of(usual_size if size is None else size)
     classes = usual_classes if classes is None else classes
     if not 2 <= classes <= 100_000:
         raise UsageError(f"{classes} classes can't be told apart: give a number from 2 to 100,000")
+    from foveola.models.building import build, summary
+
     return summary(build(model, size, classes, options), size)
 
 

@@ -54,17 +54,11 @@ def plan_run(
     clock: Clock,
 ) -> Session:
     """All that comes before the first step: read, decode, split, plan, build; nothing is written but caches."""
-    with _collector_paused():
-        from foveola.data.dataset import require_classes
-        from foveola.lab.budget import require_free
-        from foveola.lab.durations import parse_time
-        from foveola.lab.recipe import compose, merge, read_recipe
-        from foveola.lab.run_folders import run_folder
-        from foveola.lab.training import Session
-        from foveola.models.table import require
-        from foveola.store import digest
+    from foveola.lab.durations import parse_time
+    from foveola.lab.recipe import compose, merge, read_recipe
+    from foveola.models.table import require, require_known
 
-    clock.imported = time.monotonic()
+    # What can be refused without torch is refused before it is imported.
     if not 0 <= seed < 2**32:
         raise UsageError(f"seed {seed} is out of range: give a whole number from 0 to {2**32 - 1:,}")
     tables = read_recipe(Path(recipe)) if recipe is not None else {}
@@ -74,9 +68,20 @@ def plan_run(
     early = compose(tables, where=where)
     if data is None and recipe is not None:
         _require_source(early.data.source, Path(recipe))
-    require(early.model.name)
+    if early.model.name != "auto":
+        require_known(early.model.name)
     if clock.budget is not None:
         clock.budget = parse_time(clock.budget)
+    with _collector_paused():
+        from foveola.data.dataset import require_classes
+        from foveola.lab.budget import require_free
+        from foveola.lab.run_folders import run_folder
+        from foveola.lab.training import Session
+        from foveola.store import digest
+
+    clock.imported = time.monotonic()
+    require(early.model.name)
+    if clock.budget is not None:
         require_free(tables)
     with _collector_paused():
         dataset = open_data(early, tick) if data is None or isinstance(data, str | os.PathLike) else data

@@ -36,7 +36,8 @@ def shown_to_nobody(done: int, total: int, seconds: float | None) -> None:
 class Series:
     """All seeds of a comparison in their order.
 
-    rows: the runs of each seed that is done, arm by arm; known: the seeds that the page in the folder is about.
+    rows: the runs of each seed that is done, arm by arm; known: the seeds that the page in the folder is about; done: how
+    many runs are finished.
     """
 
     arms: Sequence[Arm]
@@ -51,6 +52,7 @@ class Series:
     known: set[int]
     tell: Tell
     progress: Progress
+    done: int = 0
     rows: list[tuple[Run, ...]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -60,11 +62,10 @@ class Series:
         try:
             while some := self._next():
                 self._train(some)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             if self.rows and self._is_news:
                 self._write(self.found(self._so_far), self.seeds)
-                done = f"{len(self.rows)} of {count(len(self.seeds), 'seed')}"
-                self.tell(f"interrupted: {self.folder / 'comparison.html'} is about {done}")
+            stop.add_note(self._left())
             raise
         ended = len(self.rows) < len(self.seeds)
         if ended:
@@ -122,7 +123,20 @@ class Series:
             self._show(len(self.rows) * len(self.arms) + k + 1)
             yield run
 
+    def _left(self) -> str:
+        """What an interrupt leaves, and how to go on or delete it."""
+        total = len(self.seeds) * len(self.arms)
+        said = "No run is finished: run the same command to begin again."
+        if self.done:
+            said = f"{self.done} of {count(total, 'run')} are finished: run the same command again to train only the others."
+        if self.trials.jobs > 1:
+            said += " Runs that were being trained are unfinished: foveola runs lists them, and you can delete their folders."
+        if self.rows:
+            said += f" {self.folder / 'comparison.html'} shows {len(self.rows)} of {count(len(self.seeds), 'seed')}."
+        return said
+
     def _show(self, done: int) -> None:
+        self.done = done
         total = len(self.seeds) * len(self.arms)
         self.progress(done, total, self.pace.left(total - done))
 

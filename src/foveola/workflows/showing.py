@@ -44,8 +44,8 @@ def show_data(
     size that a network sees), means.png (the mean picture of each class), tones.png (how often each value occurs),
     channels.png (one picture's red, green and blue), and with a chain before-after.png. data: as for `train`; size:
     "HEIGHTxWIDTH", else the one that `train` would take; settings: how to read the data ({"data.labels": "table.csv"});
-    overwrite: write into a folder that holds files, and replace those of the same names; tell: hears which
-    numbers stand for class names whose letters no installed font has.
+    overwrite: write into a folder that holds files, and replace those of the same names; tell: hears how
+    the folders are read, and which numbers stand for class names whose letters no installed font has.
 
     Raises UsageError, DataError or ResourceError.
 
@@ -65,8 +65,8 @@ def show_data(
     figures = _figures(prepared, _first_of_each(prepared.dataset, n), parsed, tick)
     new_folder(out, overwrite=overwrite)
     for name, figure in figures.items():
-        figure.write(out / f"{name}.png")
-    for note in dict.fromkeys(figure.note for figure in figures.values() if figure.note):
+        figure.write(out / f"{name}.png", overwrite=overwrite)
+    for note in dict.fromkeys((*prepared.dataset.notes, *(figure.note for figure in figures.values() if figure.note))):
         tell(note)
     return tuple(out / f"{name}.png" for name in figures)
 

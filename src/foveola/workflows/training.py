@@ -163,7 +163,7 @@ def run_session(session: Session, clock: Clock, watch: Watch) -> Run:
 def _plan(session: Session) -> Plan:
     from foveola.data.prepare import describe
     from foveola.lab.features import has_features
-    from foveola.models.table import summary
+    from foveola.models.building import summary
 
     split = session.split
     unequal = [
