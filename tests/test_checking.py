@@ -236,12 +236,12 @@ def test_near_copies_and_twins_stay_on_one_side_and_the_naive_split_is_counted(t
     assert all((f"{pair}.png" in run.evaluation.ids) == (f"{pair}_mirror.png" in run.evaluation.ids)
                for pair in test if int(pair[2:]) < 20)  # fmt: skip
     notes = " ".join(run.card.remarks)
-    assert "20 near-duplicates or twins of other pictures were kept on one side" in notes
+    assert "20 near-duplicates or derived images were kept in the same part as their originals" in notes
     assert re.search(
-        r"dealt out one by one, \d+ of 12 test pictures \(\d+\.\d %\) would have had a copy or twin", notes
+        r"in a split image by image, \d+ of 12 test images \(\d+\.\d %\) would have had a copy, near-duplicate", notes
     )
     assert run.card.leaked == ()
-    share = int(re.search(r"one by one, (\d+) of 12", notes).group(1)) / 12
+    share = int(re.search(r"image by image, (\d+) of 12", notes).group(1)) / 12
     accuracy = run.evaluation.accuracy
     claimed = accuracy + share * (1 - accuracy)
     assert run.card.naive_share == pytest.approx(share)

@@ -148,7 +148,7 @@ def test_copies_are_counted_in_plain_words(tmp_path, plant, scene):
     }
     root = plant(tmp_path / "pets", files)
     assert list(messages(root, "exact_duplicate")) == [
-        "4 files show only 2 different images (identical pixels): 2 copies too many"
+        "4 files show only 2 different images (identical pixels): 2 of them are copies"
     ]
     assert list(messages(root, "near_duplicate")) == [
         "2 images are near-copies of only 1 original: saved again, resized, slightly cropped, or in other tones; 1 pair "

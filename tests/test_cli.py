@@ -59,7 +59,7 @@ def test_train_json_prints_one_object_and_keeps_progress_on_stderr(finished):
     result = json.loads(done.stdout)
     assert result["run"] == str(base / "run")
     assert "epoch   1: train loss" in done.stderr
-    assert "Decoding pictures: 41 of 41" in done.stderr
+    assert "Decoding images: 41 of 41" in done.stderr
 
 
 def test_train_json_has_the_documented_shape(finished):
@@ -90,7 +90,7 @@ def test_evaluate_prints_the_number_with_its_interval(finished, call):
     assert code == 0
     assert out.startswith(f"test accuracy {100 * result['test_accuracy']:.1f} % (95 % interval ")
     assert [line.split()[0] for line in out.splitlines()[3:6]] == ["class", "dark", "light"]
-    assert out.splitlines()[2].startswith("probabilities calibrated on 4 pictures, temperature ")
+    assert out.splitlines()[2].startswith("probabilities calibrated on 4 images, temperature ")
     assert "You have now looked at the test set " in out.splitlines()[6]
 
 
@@ -143,7 +143,9 @@ def test_predict_abstain_says_what_is_stated_and_what_was_measured(finished, cal
     where = (base / "run", base / "shades" / "light", "--abstain", "0.2")
     code, out, _ = call("predict", *where, "--csv", tmp_path / "out.csv")
     assert code == 0
-    assert "; at most 20 % of pictures like the run's get a wrong answer; on its test part " in out.splitlines()[21]
+    assert (
+        ". Expect at most 20 % wrong answers on images like the training data. On the test set " in out.splitlines()[21]
+    )
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert lines[0] == "file,label,probability,dark,light,problem,label_set,copy_of"
     found = json.loads(call("predict", *where, "--json")[1])

@@ -201,11 +201,15 @@ def test_every_line_about_a_run_has_its_interval(compared):
             {},
             "the arms differ in data.group_by, so they are about different data: give all the same",
         ),
-        (["plain", "x: chain=blur"], {"margin": -1}, "margin -1 is no distance in points: give 0 or more, such as 0.5"),
+        (
+            ["plain", "x: chain=blur"],
+            {"margin": -1},
+            "margin -1 is not a difference in points: give 0 or more, such as 0.5",
+        ),
         (
             ["plain", "x: chain=blur"],
             {"precision": 0},
-            "precision 0 is no half-width in points: give more than 0, such as 0.5",
+            "precision 0 is not a half-width in points: give more than 0, such as 0.5",
         ),
         (["plain", "x: chain=blur"], {"jobs": -1}, "-1 jobs can't be: give 1 or more, or 0 to have it chosen"),
         (
@@ -422,7 +426,7 @@ def test_data_that_changed_since_is_told(compared, folder, tmp_path, plant, nois
     again = fv.compare(more, ARMS, seeds=1, settings=SMALL, runs=runs, tell=told.append)
     assert told[1] == (
         f"warning: {found.path} asked the same of noisy as it was before (fingerprint {fingerprint(found)[:8]}, now "
-        f"{fingerprint(again)[:8]}): its runs can't be paired with new ones, so all are trained anew"
+        f"{fingerprint(again)[:8]}): its runs can't be paired with new ones, so all are trained again"
     )
     assert not any("was there" in line for line in told)
 

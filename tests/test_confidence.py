@@ -203,8 +203,8 @@ def unwritable(run, tmp_path, monkeypatch):
 
 def not_counted(folder):
     return (
-        f"this opening of the test part of {folder} could not be counted (read-only file system): it is shown all the same, "
-        "so keep count of it yourself"
+        f"this use of the test set of {folder} could not be recorded (read-only file system): the result is shown anyway; "
+        "keep count yourself"
     )
 
 
@@ -244,8 +244,8 @@ def test_an_opening_that_is_counted_needs_no_report_to_count(run, tmp_path, monk
     workflows.evaluate(folder, tell=told.append)
     assert workflows.openings(folder) == 2
     assert told == [
-        f"this opening of the test part of {folder} is counted and its report does not say so yet (no space left on device): "
-        "foveola report writes it anew"
+        f"this use of the test set of {folder} is recorded, but its report could not be updated (no space left on device): "
+        "foveola report updates it"
     ]
 
 

@@ -164,7 +164,8 @@ def test_a_comparison_trains_damaged_runs_again_and_says_so(pictures, tmp_path):
     told = []
     again = fv.compare(pictures, arms, seeds=1, settings=SETTINGS, runs=tmp_path / "runs", jobs=1, tell=told.append)
     assert (
-        f"note: the run {damaged} is damaged: its predictions.npz can't be read; it is trained again, beside it" in told
+        f"note: the run {damaged} is damaged: its predictions.npz can't be read; it is trained again in a new folder"
+        in told
     )
     assert [run.path == old.path for (run,), (old,) in zip(again.runs, found.runs, strict=True)] == [True, False]
     assert json.loads((again.path / "comparison.json").read_text())["seeds"] == [0]

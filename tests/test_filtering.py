@@ -53,7 +53,7 @@ def test_a_folder_becomes_a_folder_and_what_cant_be_done_is_listed(folder, tmp_p
         "tiny.png": "sharpen has a kernel of 3x3: this picture of 2x2 is too small for it",
     }
     np.testing.assert_array_equal(pixels(tmp_path / "out/a.png"), fv.Chain.parse("sharpen")(pixels(folder / "a.png")))
-    assert seen[-1] == ("Filtering pictures", 4, 4)
+    assert seen[-1] == ("Filtering images", 4, 4)
 
 
 def test_16_bit_images_are_said_to_become_8_bits_and_what_that_costs(tmp_path):

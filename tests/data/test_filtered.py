@@ -108,7 +108,7 @@ def test_pixels_that_another_process_put_there_meanwhile_are_not_taken_for_ours(
 def test_progress_is_told():
     seen = []
     filtered(pictures(12), Chain.parse("blur"), tick=lambda *tick: seen.append(tick))
-    assert seen[-1] == ("Filtering pictures", 6, 6)
+    assert seen[-1] == ("Filtering images", 6, 6)
 
 
 def test_a_chain_that_changes_the_size():

@@ -321,7 +321,7 @@ def made_in(manner, root, monkeypatch, cache):
     shutil.rmtree(cache / "prepared", ignore_errors=True)
     seen = []
     prepared = prepare(open_folder(root), SIZE, tick=lambda *tick: seen.append(tick))
-    ticks = [tick for tick in seen if tick[0] == "Decoding pictures"]
+    ticks = [tick for tick in seen if tick[0] == "Decoding images"]
     assert [done for _, done, _ in ticks] == [3, 6, 9, 10]
     return np.array(prepared.pixels), prepared.content.tolist(), prepared.dataset.problems, prepared.formats
 

@@ -44,7 +44,7 @@ def test_the_shares_are_as_asked_for():
     made = cut(data([0, 1] * 500))
     sides(made, 1000)
     assert (len(made.test), len(made.val), len(made.train)) == (200, 80, 720)
-    assert made.rule == "20% test, 10% of the rest val; stratified by class, seed 0, same content on one side"
+    assert made.rule == "20% test, 10% of the rest val; stratified by class, seed 0, copies in the same part"
     assert made.notes == ()
 
 
@@ -57,9 +57,9 @@ def test_what_a_given_val_part_has_a_copy_of_never_judges():
         made = split(dataset, content, SplitSpec(), seed, related=related)
         assert made.test.min() >= 40 and len(made.test) == 12
         assert not len(made.leaked)
-        assert "flattered" not in " ".join(made.notes)
+        assert "too high" not in " ".join(made.notes)
         assert made.rule == (
-            f"20% test, val as given; stratified by class, seed {seed}, same content on one side of it, copies and twins too"
+            f"20% test, val as given; stratified by class, seed {seed}, copies in the same part, near-duplicates too"
         )
         assert made.naive_share > 0
 
@@ -115,8 +115,8 @@ def test_pictures_under_two_labels_stay_in_train_and_are_said():
         made = cut(data(labels), content, seed=seed)
         assert {0, 1} <= set(made.train.tolist())
     assert made.notes == (
-        "1 picture with the same content as another one; copies were kept on one side",
-        "2 pictures lie under two labels with the same content; they are kept in train",
+        "1 image with the same content as another one; copies were kept in the same part",
+        "2 images with the same content have different labels; they are kept in train",
     )
 
 
@@ -165,13 +165,14 @@ def test_a_leak_of_the_datas_own_parts_is_said():
     content[[18, 19]] = content[[0, 11]]
     made = cut(data([0, 1] * 10, parts=[0] * 10 + [1] * 4 + [2] * 6), content)
     assert made.notes[-1] == (
-        "2 of 6 test pictures are also in train or val, as the data's own parts have it: the accuracy is flattered by them"
+        "2 of 6 test images are also in train or val, because the data comes with its own parts: the accuracy will be "
+        "too high"
     )
 
 
 def test_a_class_that_the_test_part_lacks_is_said():
     made = cut(data([0, 1, 2] * 5 + [0, 1], parts=[0] * 12 + [1] * 3 + [2] * 2))
-    assert made.notes == ("the test part has no picture of c2: the accuracy says nothing about it",)
+    assert made.notes == ("the test set has no image of c2: the accuracy says nothing about it",)
 
 
 def test_a_class_that_the_train_part_lacks_is_refused():
@@ -227,7 +228,7 @@ def test_groups_that_the_parts_of_the_data_split_are_counted():
     made = cut(data([0, 1] * 30, parts=[0] * 40 + [2] * 20, groups=[0] * 20 + [3] * 20 + [3] * 10 + [4] * 10))
     assert made.notes[1] == (
         "1 group has images in test and in train or val, because the data comes with its own parts: "
-        "the accuracy is flattered by them"
+        "the accuracy will be too high"
     )
     assert cut(data([0, 1] * 30, parts=[0] * 40 + [2] * 20, groups=[0] * 20 + [1] * 20 + [2] * 20)).notes == (
         "60 images in 3 groups",
@@ -371,8 +372,8 @@ def test_test_pictures_with_a_relative_in_train_or_val_are_named_and_said():
     )
     assert made.leaked.tolist() == [20, 30, 32]
     assert made.notes == (
-        "3 of 20 test pictures have a near-duplicate, copy or twin in train or val, as the data's own parts have it: the "
-        "accuracy is flattered by them",
+        "3 of 20 test images have a copy, near-duplicate or derived image in train or val, because the data comes with its "
+        "own parts: the accuracy will be too high",
     )
 
 
@@ -380,10 +381,10 @@ def test_relatives_that_hang_together_too_much_are_split_all_the_same_and_it_is_
     made = split(data(np.arange(40) % 2), np.arange(40), SplitSpec(), 0, related=related(range(0, 40, 2)))
     assert (np.bincount(np.arange(40)[made.test] % 2) == 4).all()
     assert made.notes[0] == (
-        "19 near-duplicates or twins of other pictures could not be kept on one side, for they hang together too much"
+        "19 near-duplicates or derived images could not be kept in the same part as the original: too many images are linked"
     )
     assert made.notes[1] == (
-        "4 of 8 test pictures have a near-duplicate, copy or twin in train or val: the accuracy is flattered by them"
+        "4 of 8 test images have a copy, near-duplicate or derived image in train or val: the accuracy will be too high"
     )
     assert len(made.leaked) == 4
 

@@ -87,7 +87,7 @@ def test_feature_maps_are_one_mosaic_each_in_its_own_range():
     assert mosaic[:2, :2].tolist() == [[0, 0.25], [0.5, 1]]
     assert mosaic[:2, 3:].tolist() == [[0, 1], [0.5, 0.5]]
     assert (mosaic[3:, :2] == -1).all()  # the third shows nothing
-    assert titles(figure) == ["relu1: 3 channels of 2x2; 1 (33%) are dead"]
+    assert titles(figure) == ["relu1: 3 channels of 2x2; 1 (33%) does not react to this image"]
 
 
 def test_the_grey_tiles_are_the_dead_channels_of_the_title():
@@ -96,7 +96,7 @@ def test_the_grey_tiles_are_the_dead_channels_of_the_title():
     figure = explanations.feature_maps(FeatureMaps("s", values))
     grey = np.ma.getmaskarray(figure.axes[0].images[0].get_array())
     assert (grey[:, :2].all(), grey[:, 3:].any()) == (True, False)
-    assert titles(figure) == ["s: 2 channels of 2x2; 1 (50%) are dead"]
+    assert titles(figure) == ["s: 2 channels of 2x2; 1 (50%) does not react to this image"]
 
 
 @pytest.mark.parametrize(("channels", "columns"), [(256, 16), (257, 32), (1280, 32)])
@@ -106,7 +106,7 @@ def test_every_channel_is_drawn(channels, columns):
     mosaic = figure.axes[0].images[0].get_array()
     assert mosaic.shape == (3 * -(-channels // columns) - 1, 3 * columns - 1)
     assert (~np.ma.getmaskarray(mosaic)).sum() == 4 * channels
-    assert titles(figure) == [f"top: {channels:,} channels of 2x2; none is dead"]
+    assert titles(figure) == [f"top: {channels:,} channels of 2x2; all react to this image"]
 
 
 def test_kernels_over_colours_are_pictures():
@@ -271,7 +271,7 @@ def test_maps_of_one_pixel_share_their_scale():
     figure = explanations.feature_maps(FeatureMaps("s", values), columns=4)
     drawn = figure.axes[0].images[0].get_array()
     assert [float(v) for v in drawn.compressed()] == pytest.approx([1.0, 0.0, 2 / 3])
-    assert figure.axes[0].get_title() == "s: 4 channels of 1x1; 1 (25%) are dead"
+    assert figure.axes[0].get_title() == "s: 4 channels of 1x1; 1 (25%) does not react to this image"
 
 
 def test_a_class_named_with_a_low_line_is_in_the_legend():

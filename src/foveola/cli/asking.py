@@ -45,7 +45,7 @@ def evaluate(
         return
     for line in workflows.headline(numbers):
         say(line)
-    say(f"loss {found.loss:.3f} nats per picture")
+    say(f"loss {found.loss:.3f} nats per image")
     say(_calibrated(numbers))
     rows = [
         (
@@ -245,7 +245,7 @@ def _calibrated(numbers: Mapping[str, Any]) -> str:
     if not numbers["n_calibration"]:
         how = "probabilities as the network gave them: the run was made before they were calibrated"
     else:
-        on = count(numbers["n_calibration"], "picture")
+        on = count(numbers["n_calibration"], "image")
         how = f"probabilities calibrated on {on}, temperature {numbers['temperature']:.2f}"
     return (
         f"{how}; expected calibration error {100 * numbers['ece']:.1f} % (95 % interval {100 * numbers['ece_low']:.1f} to "
@@ -254,12 +254,13 @@ def _calibrated(numbers: Mapping[str, Any]) -> str:
 
 
 def _abstention(answers: Sequence[Prediction], measured: Mapping[str, Any]) -> str:
-    """How many were answered, what is stated, and what was measured."""
+    """How many images got a label, the promised error rate, and the measured one."""
     asked = [answer for answer in answers if not answer.problem]
     given = sum(bool(answer.label) for answer in asked)
-    stated = f"at most {100 * measured['error']:g} % of pictures like the run's get a wrong answer"
-    found = f"on its test part {_share(measured, 'wrong')} did, and {_share(measured, 'answered')} were answered"
-    return f"answered {given:,} of {count(len(asked), 'picture')}; {stated}; {found}"
+    stated = f"Expect at most {100 * measured['error']:g} % wrong answers on images like the training data."
+    answered, wrong = (_share(measured, name) for name in ("answered", "wrong"))
+    found = f"On the test set {answered} were answered, and {wrong} got a wrong answer."
+    return f"Answered {given:,} of {count(len(asked), 'image')}. {stated} {found}"
 
 
 def _share(numbers: Mapping[str, Any], name: str) -> str:

@@ -59,7 +59,7 @@ def decode_all(source: Source, target: Path, size: Size, how: Resize, tick: Tick
     with images.quiet():
         for part in _run(manner, source, chunks, target, size, how):
             outcomes.extend(part)
-            tick("Decoding pictures", len(outcomes), n)
+            tick("Decoding images", len(outcomes), n)
     return outcomes
 
 

@@ -79,7 +79,7 @@ def _make(place: Path, prepared: Prepared, chain: Chain, tick: Tick) -> dict[str
         done = 0
         for rows in _run(prepared.pixels, target, chain):
             done += rows
-            tick("Filtering pictures", done, n)
+            tick("Filtering images", done, n)
         checks = spot_checks(np.load(target, mmap_mode="r"))
         write_atomic(folder / "facts.json", json.dumps({"chain": str(chain), "checks": checks}))
     return checks

@@ -98,7 +98,7 @@ def split(dataset: Dataset, content: Rows, spec: SplitSpec, seed: int, *, relate
         share, said = _naively(dataset, related, spec, seed)
         notes += said
     rule = found.rule + (
-        ", copies and twins too" if ";" in found.rule and spec.near_copies_together and not failed else ""
+        ", near-duplicates too" if ";" in found.rule and spec.near_copies_together and not failed else ""
     )
     together = related if spec.near_copies_together and not failed else None
     return replace(found, rule=rule, notes=(*found.notes, *notes), leaked=leaked, naive_share=share, together=together)
@@ -131,7 +131,7 @@ def _split(dataset: Dataset, content: Rows, units: Rows, spec: SplitSpec, seed: 
     _require_train(dataset, pool)
     rule = ", ".join(said)
     if carves:
-        rule += f"; stratified by class, seed {seed}, same content on one side{' of it' if carves == 1 else ''}"
+        rule += f"; stratified by class, seed {seed}, copies in the same part"
     notes = (
         *split_notes.of_groups(dataset),
         *split_notes.of_divided_groups(dataset, np.concatenate([pool, val]), test),
@@ -161,6 +161,6 @@ def _naively(dataset: Dataset, related: Rows, spec: SplitSpec, seed: int) -> tup
         return 0.0, ()
     share = leaked / len(naive.test)
     return share, (
-        f"dealt out one by one, {leaked:,} of {count(len(naive.test), 'test picture')} ({100 * share:.1f} %) would have had "
-        "a copy or twin in train or val",
+        f"in a split image by image, {leaked:,} of {count(len(naive.test), 'test image')} ({100 * share:.1f} %) would have "
+        "had a copy, near-duplicate or derived image in train or val",
     )

@@ -31,14 +31,24 @@ def of_related(
     extra = len(np.unique(content)) - len(np.unique(related))
     notes = []
     if extra > 0 and dataset.parts is None:
-        where = "could not be kept on one side, for they hang together too much" if failed else "were kept on one side"
-        notes.append(f"{count(extra, 'near-duplicate or twin', 'near-duplicates or twins')} of other pictures {where}")
+        what = count(extra, "near-duplicate or derived image", "near-duplicates or derived images")
+        kept = (
+            "was kept in the same part as its original"
+            if extra == 1
+            else "were kept in the same part as their originals"
+        )
+        notes.append(
+            f"{what} could not be kept in the same part as the original: too many images are linked"
+            if failed
+            else f"{what} {kept}"
+        )
     leaked, exact = leaking(related, before, test), leaking(content, before, test)
     if len(leaked) > len(exact):
         notes.append(
-            f"{len(leaked):,} of {count(len(test), 'test picture')} have a near-duplicate, copy or twin in train or val"
-            + (", as the data's own parts have it" if test_is_given(dataset) else "")
-            + ": the accuracy is flattered by them"
+            f"{len(leaked):,} of {count(len(test), 'test image')} {'has' if len(leaked) == 1 else 'have'} a copy, "
+            "near-duplicate or derived image in train or val"
+            + (", because the data comes with its own parts" if test_is_given(dataset) else "")
+            + ": the accuracy will be too high"
         )
     return tuple(notes)
 
@@ -53,7 +63,7 @@ def of_divided_groups(dataset: Dataset, before: Rows, test: Rows) -> tuple[str, 
     have = "has" if shared == 1 else "have"
     return (
         f"{count(shared, 'group')} {have} images in test and in train or val, because the data comes with its own parts: "
-        "the accuracy is flattered by them",
+        "the accuracy will be too high",
     )
 
 
@@ -62,20 +72,20 @@ def of_parts(dataset: Dataset, content: Rows, train: Rows, val: Rows, test: Rows
     notes = []
     copies = len(content) - len(np.unique(content))
     if copies:
-        kept = "; copies were kept on one side" if dataset.parts is None else ""
-        notes.append(f"{count(copies, 'picture')} with the same content as another one{kept}")
+        kept = "; copies were kept in the same part" if dataset.parts is None else ""
+        notes.append(f"{count(copies, 'image')} with the same content as another one{kept}")
     clash = int(contradictory(dataset.labels, content).sum())
     if clash:
-        notes.append(f"{count(clash, 'picture')} lie under two labels with the same content; they are kept in train")
+        notes.append(f"{count(clash, 'image')} with the same content have different labels; they are kept in train")
     leaked = int(np.isin(content[test], content[np.concatenate([train, val])]).sum())
     if leaked:
         notes.append(
-            f"{leaked:,} of {count(len(test), 'test picture')} are also in train or val"
-            + (", as the data's own parts have it" if test_is_given(dataset) else "")
-            + ": the accuracy is flattered by them"
+            f"{leaked:,} of {count(len(test), 'test image')} {'is' if leaked == 1 else 'are'} also in train or val"
+            + (", because the data comes with its own parts" if test_is_given(dataset) else "")
+            + ": the accuracy will be too high"
         )
     absent = np.setdiff1d(dataset.labels[train], dataset.labels[test])
     if len(absent):
         names = ", ".join(printable(dataset.class_names[k]) for k in absent[:5])
-        notes.append(f"the test part has no picture of {names}: the accuracy says nothing about it")
+        notes.append(f"the test set has no image of {names}: the accuracy says nothing about it")
     return tuple(notes)

@@ -70,7 +70,7 @@ def confirmed(pairs: Rows, judge: Callable[[Rows], list[bool]], tick: Tick = no_
         starts = range(0, len(pairs), step)
         for start, some in zip(starts, threads.map(lambda k: judge(pairs[k : k + step]), starts), strict=True):
             good[start : start + step] = some
-            tick("Comparing pictures", min(start + step, len(pairs)), len(pairs))
+            tick("Comparing images", min(start + step, len(pairs)), len(pairs))
     return good
 
 

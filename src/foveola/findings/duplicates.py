@@ -32,7 +32,7 @@ def _exact(dataset: Dataset, relations: Relations) -> Finding | None:
         "exact_duplicate",
         "warning",
         f"{count(sum(map(len, groups)), 'file')} show only {count(len(groups), 'different image')} (identical pixels): "
-        f"{count(extra, 'copy', 'copies')} too many",
+        f"{count(extra, 'of them is a copy', 'of them are copies')}",
         "keep one of each; where foveola splits the data, all copies of an image go to the same part",
         flat(named),
         named,

@@ -48,7 +48,7 @@ def look(prepared: Prepared, *, tick: Tick = no_tick) -> Looks:
             out.colours[i] = cv2.mean(image)[:3]
             out.contrast[i] = _deviation(grey)
             out.sharpness[i] = _deviation(cv2.Laplacian(grey, cv2.CV_32F))
-        tick("Looking at pictures", int(rows[-1]) + 1, n)
+        tick("Looking at images", int(rows[-1]) + 1, n)
     return out
 
 

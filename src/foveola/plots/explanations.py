@@ -63,7 +63,8 @@ def feature_maps(found: FeatureMaps, columns: int | None = None) -> Plot:
     low, high = maps.min(axis=each, keepdims=True), maps.max(axis=each, keepdims=True)
     tiles = np.where(alive, (maps - low) / np.where(high > low, high - low, 1), np.nan)
     whole = mosaic(tiles, columns or (16 if channels <= 256 else 32), np.nan)
-    dead = f"{found.dead} ({found.dead / channels:.0%}) are dead" if found.dead else "none is dead"
+    silent = f"{found.dead} ({found.dead / channels:.0%}) {'does' if found.dead == 1 else 'do'} not react to this image"
+    dead = silent if found.dead else "all react to this image"
     with styled():
         figure = plot(COLUMN_INCHES * tallness(whole) + 0.55)
         axes = figure.add_subplot()

@@ -235,16 +235,16 @@ def open_test_part(run: Run, by: str, tell: Tell) -> None:
         open_again(run.path, by)
     except (ResourceError, OSError) as problem:
         tell(
-            f"this opening of the test part of {run.path} could not be counted ({_reason(problem)}): it is shown all the "
-            "same, so keep count of it yourself"
+            f"this use of the test set of {run.path} could not be recorded ({_reason(problem)}): the result is shown anyway; "
+            "keep count yourself"
         )
         return
     try:
         write_atomic(run.report, render(run))
     except (DamagedRunError, ResourceError, OSError) as problem:
         tell(
-            f"this opening of the test part of {run.path} is counted and its report does not say so yet "
-            f"({_reason(problem)}): foveola report writes it again"
+            f"this use of the test set of {run.path} is recorded, but its report could not be updated ({_reason(problem)}): "
+            "foveola report updates it"
         )
 
 

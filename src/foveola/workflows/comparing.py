@@ -53,14 +53,15 @@ def compare(
     common to all, from `settings` ({"model.name": "fast"}) and the choices that `train` makes. data: as `train` takes it;
     None: what the recipes name. seeds: how many (from 0), "0-9", or a list: the same for each arm, so that split, first
     weights, order and augmentation are the same pair by pair. question: the settings that may differ (what the arms name);
-    allow: what may differ besides. margin: the difference, in points, below which nobody cares. precision: the half-width
-    that is wanted, in points: after two seeds it is said how many that takes. budget: how long all may take; it ends after
+    allow: also allow these settings to differ. margin: the smallest difference that matters, in points. precision: the
+    desired half-width of the interval, in points: after two seeds `tell` hears how many seeds it takes. budget: how long
+    all may take; it ends after
     the last pair that fits. threads: with how many threads each run is trained (by default one for every four cores, at least
     one); runs with another number are not taken as finished, since their last bits differ. jobs: how many runs go at a time
     (0: as many as the cores allow, up to four, where that pays).
 
     Runs that are there already, finished, under `runs` are not repeated, so an interrupted comparison goes on. The page and
-    its numbers go to the folder `out`, else to one below `runs`: written anew whenever a seed is done (or several, side by
+    its numbers go to the folder `out`, else to one below `runs`: written again whenever a seed is done (or several, side by
     side), so that a killed comparison leaves what it knows. Raises UsageError for arms that can't be compared.
 
         found = fv.compare("photos", ["plain", "sharpened: chain=sharpen"], seeds=5)
@@ -125,7 +126,7 @@ def _changed(about: Mapping[str, Any], folder: Path, runs: Path) -> Iterator[str
             yield (
                 f"{path.parent} asked the same of {about['data']} as it was before (fingerprint "
                 f"{str(there.get('fingerprint'))[:8]}, now {about['fingerprint'][:8]}): its runs can't be paired with new "
-                "ones, so all are trained anew"
+                "ones, so all are trained again"
             )
 
 
@@ -171,9 +172,9 @@ def data_and_recipes(given: Sequence[str]) -> tuple[str | None, list[str]]:
 
 def _require_points(margin: float, precision: float | None) -> None:
     if not 0 <= margin < math.inf:
-        raise UsageError(f"margin {margin:g} is no distance in points: give 0 or more, such as 0.5")
+        raise UsageError(f"margin {margin:g} is not a difference in points: give 0 or more, such as 0.5")
     if precision is not None and not 0 < precision < math.inf:
-        raise UsageError(f"precision {precision:g} is no half-width in points: give more than 0, such as 0.5")
+        raise UsageError(f"precision {precision:g} is not a half-width in points: give more than 0, such as 0.5")
 
 
 def _arm(given: str | os.PathLike[str] | Mapping[str, object]) -> Arm:

@@ -149,7 +149,7 @@ def _folder(source: Path, out: Path, chain: Chain, overwrite: bool, tick: Tick) 
                 problems.append((name, reason))
             else:
                 written.append(out / target)
-            tick("Filtering pictures", k, len(targets))
+            tick("Filtering images", k, len(targets))
     return Filtered(tuple(written), tuple(problems), _notes(levels))
 
 

@@ -75,7 +75,7 @@ def finished_like(planned: Session, tell: Tell = tell_nobody) -> Run | None:
         except (UsageError, OSError, ValueError, KeyError):  # unfinished
             continue
     for said in damaged:
-        tell(f"note: {said}it is trained again, beside it")
+        tell(f"note: {said}it is trained again in a new folder")
     return None
 
 
