@@ -22,7 +22,7 @@ SINGLE = "single.md"
 HEAD = """# Results
 
 `scripts/bench page` writes this page from the files in `benchmarks/results`. The tables of the suites show the median of n
-runs, with the lowest and the highest in brackets. [How foveola is measured, and what the numbers do not show]({readme}).
+runs, with the lowest and the highest in brackets. [How we measure, and what the numbers do not show]({method}).
 """
 
 
@@ -32,8 +32,8 @@ def write(results: Path, docs: Path) -> list[Path]:
     A folder in `results` holds the results of another machine. They follow those of this one, under the folder's name. The
     measurements in `single.md` end the page.
     """
-    readme = "../benchmarks/README.md" if docs.name == "docs" else "README.md"
-    parts, written = [HEAD.format(readme=readme)], []
+    method = "why/measuring.md" if docs.name == "docs" else "../../docs/why/measuring.md"
+    parts, written = [HEAD.format(method=method)], []
     for name, result in _read(results).items():
         parts.append(f"## {result['question']}\n")
         parts += _shown(name, result, docs, written)
