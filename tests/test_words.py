@@ -1,4 +1,4 @@
-"""The words of README, changelog and docs: plain modern English, short sentences, numbers of commits on one page only."""
+"""README, changelog, docs and recipes use plain words and short sentences, and only the results page names commits."""
 
 import re
 from pathlib import Path
@@ -12,6 +12,7 @@ PAGES = [
     ROOT / "benchmarks" / "README.md",
     *sorted(set(ROOT.glob("docs/**/*.md")) - {ARCHITECTURE}),
 ]
+RECIPES = sorted((ROOT / "examples").glob("*.toml"))
 MOST_WORDS = 25
 
 AVOIDED = {
@@ -84,8 +85,8 @@ def too_long(text):
     return [sentence for sentence in sentences(text) if len(sentence.split()) > MOST_WORDS]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_pages_use_plain_words(page):
+@pytest.mark.parametrize("page", [*PAGES, *RECIPES], ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_pages_and_recipes_use_plain_words(page):
     assert avoided_words(page.read_text("utf-8")) == []
 
 
@@ -94,7 +95,7 @@ def test_sentences_are_short(page):
     assert too_long(page.read_text("utf-8")) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", [*PAGES, *RECIPES], ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_only_the_results_name_commits(page):
     hashes = [
         word for word in re.findall(r"\b[0-9a-f]{7,12}\b", prose(page.read_text("utf-8"))) if re.search("[a-f]", word)
