@@ -15,13 +15,13 @@ from foveola.errors import FoveolaError
 
 HERE = Path(__file__).resolve().parent
 OTHERS = {
-    "limit": "What share of a training step lies in convolutions, and how near they are to the processor's own rate.",
-    "page": "Write docs/results.md and its figures from the results that are there; measures nothing.",
+    "limit": "Measure the share of a training step in convolutions, and their rate compared with convolutions alone.",
+    "page": "Write docs/results.md and its figures from the existing results. This measures nothing.",
 }
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run what is asked for; 0 when all of it went well."""
+    """Run the benchmarks that the words name. Returns 0 if all succeed, else 1."""
     args = _arguments(words)
     names = args.names or [*SUITES, *OTHERS]
     if args.list:
@@ -47,21 +47,21 @@ def main(words: list[str] | None = None) -> int:
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Benchmarks; see benchmarks/README.md.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="what to run; all of --list when left out")
-    parser.add_argument("--list", action="store_true", help="print the names and end")
-    parser.add_argument("--data", default="", help="folder with cifar10 and faces (else FOVEOLA_BENCH_DATA)")
-    parser.add_argument("--again", action="store_true", help="measure anew what is there already")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only contestants with this text in their name")
-    parser.add_argument("--quick", action="store_true", help="tiny settings to try the machinery; results go elsewhere")
-    parser.add_argument("--threads", type=int, default=len(machine.cores()), help="cores to use; all when left out")
-    parser.add_argument("--results", type=Path, help="folder of the results files")
-    parser.add_argument("--docs", type=Path, help="folder of the page")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="Benchmarks to run. [default: all of --list]")
+    parser.add_argument("--list", action="store_true", help="Print the names.")
+    parser.add_argument("--data", default="", help="Folder with cifar10 and faces. [default: FOVEOLA_BENCH_DATA]")
+    parser.add_argument("--again", action="store_true", help="Measure everything again.")
+    parser.add_argument("--only", default="", metavar="TEXT", help="Run only contestants with this text in their name.")
+    parser.add_argument("--quick", action="store_true", help="Use tiny settings, to test the benchmarks.")
+    parser.add_argument("--threads", type=int, default=len(machine.cores()), help="Number of cores. [default: all]")
+    parser.add_argument("--results", type=Path, help="Folder of the results files.")
+    parser.add_argument("--docs", type=Path, help="Folder of the page.")
     args = parser.parse_args(words)
     unknown = [name for name in args.names if name not in SUITES and name not in OTHERS]
     if unknown:
         parser.error(f"there is no benchmark '{unknown[0]}': choose from {', '.join([*SUITES, *OTHERS])}")
     if not 1 <= args.threads <= len(machine.cores()):
-        parser.error(f"--threads {args.threads} can't be: this machine lets the bench use 1 to {len(machine.cores())}")
+        parser.error(f"--threads must be from 1 to {len(machine.cores())} on this machine; got {args.threads}")
     own = HERE / ".quick"
     args.results = args.results or (own if args.quick else HERE / "results")
     args.docs = args.docs or (own if args.quick else HERE.parent / "docs")

@@ -56,7 +56,7 @@ class Results:
             if there != here:
                 raise UsageError(
                     f"{path.name} was measured with {name} = {there} and here it is {here}: "
-                    "use --results FOLDER for this machine's own results, or --again to measure everything anew"
+                    "use --results FOLDER for this machine's own results, or --again to measure everything again"
                 )
         kept = [run for run in found["runs"] if run["contestant"] not in again]
         return cls(path, found | head, kept, found["absent"])

@@ -1,6 +1,6 @@
 """The table of suites: which contestants answer which question, and with which commands.
 
-Seeds are the numbers of the runs. Peers get the same pictures, the same number of threads, and nothing else of ours.
+Seeds are the numbers of the runs. Peers get the same images and the same number of threads, and use nothing else of foveola.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FAST = (
     ("fast, 4 epochs", ("--epochs", "4")),
     ("fast, 8 epochs", ("--epochs", "8")),
 )
-"""The settings of `fast` that stand against the peers: (name, flags of foveola train)."""
+"""The settings of `fast` that are compared with the peers: (name, flags of foveola train)."""
 
 TRAINING = (
     ("test accuracy", "accuracy", "percent"),
@@ -52,7 +52,7 @@ def cifar(material: Material) -> Suite:
 
 
 def long(material: Material) -> Suite:
-    """What ten minutes give on CIFAR-10, what thirty."""
+    """Accuracy after ten and after thirty minutes on CIFAR-10."""
     data, shares = (("cifar", material.cifar),), ("--set", "split.val_fraction=0.02")
     plain = ("width1=64", "width2=256", "width3=256")
     whole = ("--set", "fit.start_scale=1", "--set", "fit.batch_size=2000")
@@ -72,7 +72,7 @@ def long(material: Material) -> Suite:
 
 
 def vgg6(material: Material) -> Suite:
-    """The course's own network: seconds an epoch, and the same accuracy within noise."""
+    """The network of the course: seconds per epoch, and accuracy."""
     data, repeats, epochs = (("cifar", material.cifar),), 5, ("--epochs", "2")
     program = ("-m", "benchmarks.ours.vgg6", "--data", "{cifar}", *epochs, "--seed", "{seed}", "--out", "{out}")
     note = "2 % of the training images choose the epoch, and the time does not include measuring them"
@@ -92,7 +92,7 @@ def vgg6(material: Material) -> Suite:
 
 
 def faces(material: Material) -> Suite:
-    """From a folder of photos, nothing cached, to a test accuracy."""
+    """From a folder of photos to a test accuracy, with an empty cache."""
     quick, data = material.quick, (("faces", material.faces),)
     ours = Contestant(
         "foveola, no option", (*FOVEOLA, "train", "{faces}", *(("--epochs", "1") if quick else ()), *RUN), data,
@@ -121,7 +121,7 @@ def reading(material: Material) -> Suite:
 
 
 def filters(material: Material) -> Suite:
-    """A chain of two filters on 60,000 pictures of 32x32, against the bare OpenCV calls in a loop."""
+    """A chain of two filters on 60,000 images of 32x32, compared with the bare OpenCV calls in a loop."""
     program = ("-m", "benchmarks.ours.filtering", "--n", "1000" if material.quick else "60000", "--way")
     contestants = (
         Contestant("the bare OpenCV loop", (*program, "opencv"), repeats=5),
@@ -136,7 +136,7 @@ def filters(material: Material) -> Suite:
 
 
 def inference(material: Material) -> Suite:
-    """Pictures a second, and milliseconds for one."""
+    """Images per second, and milliseconds for one image."""
     seconds = "0.2" if material.quick else "5"
     program = ("-m", "benchmarks.ours.inference", "--seconds", seconds, *(("--batch", "8") if material.quick else ()))
     contestants = tuple(
@@ -151,7 +151,7 @@ def inference(material: Material) -> Suite:
 
 
 def explain(material: Material) -> Suite:
-    """All explanations of one 224x224 picture; the goal is ten seconds on two cores."""
+    """All explanations of one image of 224x224. The goal is ten seconds on two cores."""
     program, size = ("-m", "benchmarks.ours.explaining"), "64x64" if material.quick else "224x224"
     contestants = tuple(
         Contestant(f"{model}, {size}", (*program, "--model", model, "--size", size))
@@ -163,7 +163,7 @@ def explain(material: Material) -> Suite:
 
 
 def busy(material: Material) -> Suite:
-    """Whole commands on a computer that does nothing else, and next to one busy process for each core."""
+    """Whole commands alone, and next to one busy process per core."""
     few = ("--epochs", "1") if material.quick else ()
     train = (*FOVEOLA, "train")
     photos, small = (("faces", material.faces),), (("cifar", material.cifar),)
@@ -194,7 +194,7 @@ def busy(material: Material) -> Suite:
 
 
 def scale(material: Material) -> Suite:
-    """Time and memory against n, and a data set larger than the memory allowed."""
+    """Time and memory against the number of images, and a data set larger than the allowed memory."""
     sizes = (500, 1_000, 2_000) if material.quick else (1_000, 10_000, 100_000, 1_000_000)
     program = ("-m", "benchmarks.ours.scale", "--seed", "{seed}", "--out", "{out}")
     line = [Contestant(f"n = {n:,}", (*program, "--n", str(n)), fresh_cache=True, curve="foveola", x=n) for n in sizes]

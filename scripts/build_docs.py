@@ -60,7 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--options", action="store_true", help="write the table of recipe options into its page, no site"
     )
-    parser.add_argument("--again", action="store_true", help="run notebooks anew that were run before")
+    parser.add_argument("--again", action="store_true", help="run notebooks again that were run before")
     return parser.parse_args()
 
 

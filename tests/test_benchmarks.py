@@ -153,13 +153,13 @@ def test_again_leaves_those_as_they_are_who_were_not_asked(suite, tmp_path):
     assert (tmp_path / "log").read_text() == "0011" + "01"
 
 
-def test_again_measures_everything_anew(suite, tmp_path):
+def test_again_repeats_every_run(suite, tmp_path):
     for again in (False, True):
         bench.measure(suite(), tmp_path / "trial.json", 1, again=again)
     assert (tmp_path / "log").read_text() == "00110011"
 
 
-def test_a_changed_command_is_measured_anew(suite, tmp_path):
+def test_a_changed_command_is_measured_again(suite, tmp_path):
     bench.measure(suite(), tmp_path / "trial.json", 1)
     results = bench.measure(suite(flag="--more"), tmp_path / "trial.json", 1)
     assert [run["command"].endswith("--more") for run in results.runs] == [True] * 4
@@ -191,7 +191,7 @@ def test_results_of_another_machine_are_not_continued(suite, tmp_path, name, the
         bench.measure(suite(), path, 1)
     assert str(refused.value) == (
         f"trial.json was measured with {name} = {there} and here it is {here}: "
-        "use --results FOLDER for this machine's own results, or --again to measure everything anew"
+        "use --results FOLDER for this machine's own results, or --again to measure everything again"
     )
 
 
