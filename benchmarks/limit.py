@@ -26,13 +26,13 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.bare import Calls, alone, shapes
 from benchmarks.machine import ROOT
-from foveola.learning.device import choose_precision
-from foveola.learning.fit import Stepper
-from foveola.learning.fit_spec import FitSpec
-from foveola.models.building import build, initialise_from
+from foveola.compute.device import choose_precision
+from foveola.config import build as build_spec
+from foveola.models.build import build, initialise_from
 from foveola.models.convolve import NAMES
-from foveola.models.table import RECOMMENDED_FIT
-from foveola.specs import build as build_spec
+from foveola.models.registry import RECOMMENDED_FIT
+from foveola.training.config import FitSpec
+from foveola.training.loop import Stepper
 from foveola.types import Size
 
 CPU = torch.device("cpu")

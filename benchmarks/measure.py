@@ -24,7 +24,7 @@ from benchmarks.contestants import Contestant, Suite, numbers_of, reader
 from benchmarks.environments import Environment, environment, last_line
 from benchmarks.summary import spread
 from foveola.errors import UsageError
-from foveola.store import write_atomic
+from foveola.storage import write_atomic
 
 
 @dataclass

@@ -11,7 +11,7 @@ from benchmarks.contestants import COURSE_EPOCHS
 from benchmarks.plots import Axis, Curve, Point, around, figure
 from benchmarks.suites import SUITES
 from benchmarks.summary import spread, straight_line
-from foveola.store import write_atomic
+from foveola.storage import write_atomic
 
 COURSE_ACCURACY = 0.802
 """The accuracy that the course reports for its CIFAR-10 network after 14 epochs. It was not measured here."""

@@ -29,9 +29,9 @@ import numpy as np
 from sklearn.datasets import load_sample_image
 
 import foveola as fv
-from foveola import images
-from foveola.plots.data import channels
-from foveola.plots.filters import kernel_view, steps
+from foveola.figures.data import channels
+from foveola.figures.filters import kernel_view, steps
+from foveola.imaging import decode as images
 
 path = os.environ.get("FOVEOLA_COURSE_PHOTO")
 photo = images.decode(Path(path).read_bytes()).image if path else load_sample_image("flower.jpg")

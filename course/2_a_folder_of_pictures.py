@@ -29,12 +29,12 @@ from tempfile import mkdtemp
 import numpy as np
 
 import foveola as fv
+from foveola.data.builtin import write_photo_pieces
 from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
-from foveola.data.samples import write_photo_pieces
 from foveola.data.split import SplitSpec, split
-from foveola.images import resize
-from foveola.plots import data as plots
+from foveola.figures import data as plots
+from foveola.imaging.decode import resize
 
 given = os.environ.get("FOVEOLA_COURSE_FACES")
 folder = Path(given) if given else write_photo_pieces(Path(mkdtemp()) / "pieces", each=200)

@@ -30,7 +30,7 @@ from scipy.stats import binomtest
 from sklearn.datasets import load_digits
 
 import foveola as fv
-from foveola.plots import runs as plots
+from foveola.figures import runs as plots
 
 
 def noisy_digits():

@@ -29,11 +29,11 @@ from tempfile import mkdtemp
 import numpy as np
 
 import foveola as fv
-from foveola.data.samples import write_photo_pieces
+from foveola.data.builtin import write_photo_pieces
 from foveola.explanations.stages import stages_of
-from foveola.lab.inference import load_network
-from foveola.models.building import build
-from foveola.plots import explanations as plots
+from foveola.figures import explanations as plots
+from foveola.models.build import build
+from foveola.runs.predictor import load_network
 
 given = os.environ.get("FOVEOLA_COURSE_FACES")
 work = Path(mkdtemp())

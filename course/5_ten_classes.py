@@ -28,11 +28,11 @@ from tempfile import mkdtemp
 import numpy as np
 
 import foveola as fv
+from foveola.data.builtin import open_digits
 from foveola.data.prepare import prepare
-from foveola.data.samples import open_digits
-from foveola.lab.recipe import compose
-from foveola.plots import data as data_plots
-from foveola.plots import runs as plots
+from foveola.figures import data as data_plots
+from foveola.figures import runs as plots
+from foveola.recipes.recipe import compose
 from foveola.workflows import open_data
 
 given = os.environ.get("FOVEOLA_COURSE_CIFAR10")

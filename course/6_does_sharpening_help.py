@@ -27,12 +27,12 @@ import numpy as np
 from scipy.stats import binomtest, t
 
 import foveola as fv
+from foveola.data.builtin import open_digits
 from foveola.data.prepare import prepare
-from foveola.data.samples import open_digits
-from foveola.lab.recipe import compose
-from foveola.plots import comparisons as plots
-from foveola.plots import data as data_plots
-from foveola.plots import runs as run_plots
+from foveola.figures import comparisons as plots
+from foveola.figures import data as data_plots
+from foveola.figures import runs as run_plots
+from foveola.recipes.recipe import compose
 from foveola.workflows import open_data
 
 given = os.environ.get("FOVEOLA_COURSE_CIFAR10")

@@ -20,7 +20,7 @@ from benchmarks.summary import spread, straight_line, total_of
 
 from foveola.errors import UsageError
 from foveola.types import no_tick
-from foveola.workflows.planning import Clock, plan_run
+from foveola.workflows.prepare_run import Clock, plan_run
 
 COUNTS = """
 import json, pathlib, sys

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from foveola import cli
-from foveola.cli import asking
+from foveola.cli import runs as asking
 from foveola.errors import ResourceError
-from foveola.filters.table import FILTERS
+from foveola.filters.chain import FILTERS
 
 ARGS = ["--model", "fast", "--epochs", "2", "--no-flip", "--set", "model.width1=8", "--set", "model.width2=8"]
 
@@ -40,7 +40,7 @@ def call(monkeypatch, capsys):
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A run that `foveola train --json` made in a process of its own, with what it printed."""
-    from foveola.images import encode
+    from foveola.imaging.decode import encode
 
     base = tmp_path_factory.mktemp("cli")
     for k, name in enumerate(("dark", "light")):
@@ -156,7 +156,7 @@ def test_predict_abstain_says_what_is_stated_and_what_was_measured(finished, cal
 
 
 def test_predict_prints_don_t_know_with_the_classes_that_are_left():
-    from foveola.lab.predictions import Prediction
+    from foveola.evaluation.predictions import Prediction
 
     both = Prediction("a.png", "", np.array([0.5, 0.5]), label_set=("dark", "light"))
     none = Prediction("b.png", "", np.array([0.5, 0.5]), label_set=())
@@ -193,8 +193,8 @@ def test_predict_ends_with_3_when_a_file_that_was_named_is_no_picture(finished, 
 
 
 def test_train_says_what_was_kept_and_what_to_do_next(finished, capsys):
-    from foveola.cli.printing import print_run
-    from foveola.lab.runs import open_run
+    from foveola.cli.output import print_run
+    from foveola.runs.run import open_run
 
     run = open_run(finished[0] / "run")
     print_run(run, False, False)
@@ -226,7 +226,7 @@ def test_an_interrupted_run_names_its_folder(call, monkeypatch, tmp_path):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("foveola.lab.training.Session.finish", interrupted)
+    monkeypatch.setattr("foveola.runs.trainer.Session.finish", interrupted)
     code, _, err = call("demo", tmp_path, "--epochs", "1", "--out", tmp_path / "run")
     assert code == 130
     assert err.splitlines()[-1] == (
@@ -304,7 +304,7 @@ def test_list_explanations_names_no_inner_part(call):
 
 
 def test_filter_writes_a_picture(call, tmp_path):
-    from foveola.images import decode, encode
+    from foveola.imaging.decode import decode, encode
 
     image = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
     (tmp_path / "in.png").write_bytes(encode(image))
@@ -495,7 +495,7 @@ def test_check_prints_its_findings_though_the_page_can_not_be_written(finished, 
     def full(*_):
         raise ResourceError("disk full")
 
-    monkeypatch.setattr("foveola.store.write_numbered", full)
+    monkeypatch.setattr("foveola.storage.write_numbered", full)
     code, out, err = call("check", base / "shades", "--no-suspects")
     assert code == 4 and err.endswith("foveola: disk full\n")
     assert out.startswith("shades: 40 pictures")

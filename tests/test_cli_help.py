@@ -7,7 +7,7 @@ import pytest
 
 import foveola as package
 from foveola import cli
-from foveola.cli.helping import SECTIONS
+from foveola.cli.help import SECTIONS
 
 
 def named(command):
@@ -83,7 +83,7 @@ def test_version_is_the_packages(call):
 
 
 def test_the_help_names_real_defaults(call):
-    from foveola.models.table import MODELS
+    from foveola.models.registry import MODELS
 
     out = " ".join(call("train", "--help", columns=120)[1].split())
     assert "[default: fast for images below 112 pixels, else transfer]" in out

@@ -18,16 +18,15 @@ from PIL import Image as pillow
 
 import foveola as fv
 from foveola import cli
+from foveola.comparison.arms import parse_arm
+from foveola.comparison.statistics import corrected_accuracy
+from foveola.config import parse_setting
 from foveola.errors import DataError, ResourceError, UsageError
-from foveola.images import encode
-from foveola.lab.accuracy_intervals import corrected_accuracy
-from foveola.lab.arms import parse_arm
-from foveola.lab.durations import show_time
-from foveola.lab.recipe import compose
-from foveola.specs import parse_setting
+from foveola.imaging.decode import encode
+from foveola.recipes.recipe import compose
+from foveola.runs.deadline import show_time
 from foveola.workflows import open_data
-from foveola.workflows.trial import Done, _opened
-from foveola.workflows.trials import Trials
+from foveola.workflows.comparison_runner import Done, Trials, _opened
 
 ARMS = ["plain", "blurred: chain=blur(size=5)", "inverted: chain=invert"]
 SMALL = {
@@ -101,7 +100,7 @@ def test_progress_and_outlook_are_told(compared):
 
 def test_runs_that_are_there_are_not_repeated(compared, folder, monkeypatch):
     found, _, runs = compared
-    monkeypatch.setattr("foveola.workflows.trial.run_session", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("foveola.workflows.comparison_runner.run_session", lambda *_: pytest.fail("trained again"))
     told = []
     arms = ["plain", "blurred: chain=blur(size=5)"]
     again = fv.compare(folder, arms, seeds=5, settings=SMALL, runs=runs, tell=told.append)
@@ -259,12 +258,12 @@ def clock(monkeypatch):
     """Time that passes only when the test says so."""
     now = [1000.0]
     monkeypatch.setattr("foveola.workflows.comparing.monotonic", lambda: now[0])
-    monkeypatch.setattr("foveola.workflows.pacing.monotonic", lambda: now[0])
+    monkeypatch.setattr("foveola.workflows.comparison_budget.monotonic", lambda: now[0])
     return now
 
 
 def test_a_budget_too_small_for_one_pair_is_refused_before_training(folder, tmp_path, monkeypatch, clock):
-    monkeypatch.setattr("foveola.lab.budget.expected_seconds", lambda _: 30.0)
+    monkeypatch.setattr("foveola.runs.time_budget.expected_seconds", lambda _: 30.0)
     with pytest.raises(UsageError) as error:
         fv.compare(folder, ARMS[:2], settings=SMALL, budget="50s", runs=tmp_path / "runs")
     assert str(error.value) == (
@@ -295,8 +294,8 @@ def test_a_budget_ends_after_the_pairs_that_fit(folder, compared, tmp_path, monk
         clock[0] += 15
         return compared[0].runs[0][0]
 
-    monkeypatch.setattr("foveola.lab.budget.expected_seconds", lambda _: 10.0)
-    monkeypatch.setattr("foveola.workflows.trial.run_session", trained)
+    monkeypatch.setattr("foveola.runs.time_budget.expected_seconds", lambda _: 10.0)
+    monkeypatch.setattr("foveola.workflows.comparison_runner.run_session", trained)
     told = []
     found = fv.compare(
         folder, ARMS[:2], seeds=20, settings=SMALL, budget=budget, runs=tmp_path / "runs", jobs=1, tell=told.append
@@ -319,7 +318,7 @@ def test_a_group_that_goes_side_by_side_is_no_larger_than_the_budget(folder, com
         self.trained += 3 * len(seeds)
         return ((Done(row[0], False) for row in compared[0].runs) for _ in seeds)
 
-    monkeypatch.setattr("foveola.lab.budget.expected_seconds", lambda _: 10.0)
+    monkeypatch.setattr("foveola.runs.time_budget.expected_seconds", lambda _: 10.0)
     monkeypatch.setattr(Trials, "rows", rows)
     found = fv.compare(folder, ARMS, seeds=8, settings=SMALL, budget="50s", runs=tmp_path / "runs", jobs=2)
     assert groups == [[0]] and len(found.seeds) == 1
@@ -585,7 +584,7 @@ INTERRUPTED = """
 import sys, time
 from pathlib import Path
 import foveola as fv
-from foveola.lab import training
+from foveola.runs import trainer as training
 
 finished, finish = [], training.Session.finish
 
@@ -699,7 +698,7 @@ def test_the_page_of_a_comparison_that_went_further_is_not_replaced_by_less(comp
 
 def test_progress_counts_runs_and_knows_the_time_once_one_was_trained(folder, tmp_path, monkeypatch):
     seen, now = [], [0.0]
-    monkeypatch.setattr("foveola.workflows.pacing.monotonic", lambda: now[0])
+    monkeypatch.setattr("foveola.workflows.comparison_budget.monotonic", lambda: now[0])
     one = Trials._one
 
     def slow(self, arm, seed):
@@ -770,7 +769,7 @@ def test_a_network_of_the_users_own_does_not_go_to_other_processes(folder, tmp_p
 
 
 def test_the_figure_has_a_line_for_each_seed_and_an_interval_for_each_arm(compared):
-    from foveola.plots.comparisons import paired
+    from foveola.figures.comparisons import paired
 
     found = compared[0]
     left, right = paired(found).axes

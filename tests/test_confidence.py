@@ -13,10 +13,10 @@ import foveola as fv
 from foveola import cli, workflows
 from foveola.data.split import split
 from foveola.errors import UsageError
-from foveola.lab.inference import load_network, logits
-from foveola.learning.calibration import fit_temperature
-from foveola.learning.conformal import label_sets
-from foveola.learning.metrics import softmax
+from foveola.evaluation.calibration import fit_temperature
+from foveola.evaluation.conformal import label_sets
+from foveola.evaluation.metrics import softmax
+from foveola.runs.predictor import load_network, logits
 from foveola.types import no_tick
 
 SETTINGS = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.batch_size": 16, "split.val_fraction": 0.3}
@@ -25,7 +25,7 @@ SETTINGS = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.batch_
 @pytest.fixture(scope="session")
 def hazy(tmp_path_factory):
     """Two classes of stripes in much noise, 75 pictures each: a network is wrong now and then."""
-    from foveola.images import encode
+    from foveola.imaging.decode import encode
 
     root, rng = tmp_path_factory.mktemp("hazy") / "hazy", np.random.default_rng(0)
     for k, name in enumerate(("across", "down")):
@@ -76,7 +76,7 @@ def test_the_temperature_is_that_of_val_and_in_all_of_the_runs_files(run):
 
 def test_val_is_answered_for_calibration_as_new_pictures_are(run, hazy):
     from foveola.data.prepare import prepare
-    from foveola.lab.recipe import compose
+    from foveola.recipes.recipe import compose
     from foveola.workflows import open_data
 
     network = load_network(run.path)
@@ -196,8 +196,8 @@ def unwritable(run, tmp_path, monkeypatch):
 
     folder = shutil.copytree(run.path, tmp_path / "archive")
     (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
-    monkeypatch.setattr("foveola.lab.openings.os.open", refuse)
-    monkeypatch.setattr("foveola.store._beside", refuse)
+    monkeypatch.setattr("foveola.runs.test_usage.os.open", refuse)
+    monkeypatch.setattr("foveola.storage._beside", refuse)
     return folder
 
 
@@ -240,7 +240,7 @@ def test_an_opening_that_is_counted_needs_no_report_to_count(run, tmp_path, monk
 
     folder, told = shutil.copytree(run.path, tmp_path / "run"), []
     (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
-    monkeypatch.setattr("foveola.store._beside", refuse)
+    monkeypatch.setattr("foveola.storage._beside", refuse)
     workflows.evaluate(folder, tell=told.append)
     assert workflows.openings(folder) == 2
     assert told == [

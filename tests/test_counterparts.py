@@ -9,8 +9,8 @@ import pytest
 from sklearn.datasets import load_sample_image
 
 from foveola import cli
-from foveola.data.samples import write_photo_pieces
-from foveola.images import encode
+from foveola.data.builtin import write_photo_pieces
+from foveola.imaging.decode import encode
 
 ROOT = Path(__file__).parents[1]
 ROWS = [

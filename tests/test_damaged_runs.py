@@ -11,7 +11,7 @@ import pytest
 import foveola as fv
 from foveola import cli, workflows
 from foveola.errors import DamagedRunError, UsageError
-from foveola.images import encode
+from foveola.imaging.decode import encode
 
 SETTINGS = {
     "model.width1": 8, "model.width2": 8, "model.width3": 8, "model.name": "fast", "fit.batch_size": 16, "fit.epochs": 1,

@@ -11,7 +11,7 @@ import pytest
 import foveola as fv
 from foveola import cli
 from foveola.data.dataset import printable
-from foveola.lab.options import SPECS, options
+from foveola.recipes.options import SPECS, options
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]

@@ -9,8 +9,8 @@ import pytest
 import foveola as fv
 from foveola import workflows
 from foveola.errors import DamagedRunError, DataError
-from foveola.lab.headline import trained_on
-from foveola.lab.openings import openings
+from foveola.evaluation.headline import trained_on
+from foveola.runs.test_usage import openings
 
 SHORT = {"fit.epochs": 1, "fit.batch_size": 8, "model.name": "fast", "data.size": "32x32"}
 
@@ -24,7 +24,7 @@ def pairs(tmp_path_factory):
     """A folder of two classes with 20 textured images each, and a run on it."""
     import cv2
 
-    from foveola.images import encode
+    from foveola.imaging.decode import encode
 
     base = tmp_path_factory.mktemp("evaluating")
 

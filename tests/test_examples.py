@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import foveola as fv
-from foveola.lab.recipe import compose, read_tables
+from foveola.recipes.recipe import compose, read_tables
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.toml"))
 

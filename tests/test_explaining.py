@@ -14,9 +14,9 @@ import foveola as fv
 from foveola.errors import DataError, ImageProblem, UsageError
 from foveola.explanations.heatmaps import gradcam
 from foveola.explanations.kernels import max_activating
-from foveola.images import encode
-from foveola.plots import explanations as plots
-from foveola.plots.style import Plot
+from foveola.figures import explanations as plots
+from foveola.figures.style import Plot
+from foveola.imaging.decode import encode
 from foveola.workflows import explanation_figures
 from foveola.workflows.explanation_figures import MOST_EMBEDDED
 

@@ -6,7 +6,7 @@ import pytest
 
 import foveola as fv
 from foveola.errors import ImageProblem, UsageError
-from foveola.images import decode, encode
+from foveola.imaging.decode import decode, encode
 from foveola.workflows.filtering import as_png
 
 

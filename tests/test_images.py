@@ -11,9 +11,11 @@ import pytest
 from PIL import Image as pillow
 from PIL import TiffImagePlugin
 
-from foveola import images, opening, rgb
 from foveola.errors import ImageProblem, UsageError
-from foveola.signatures import what_is
+from foveola.imaging import colour as rgb
+from foveola.imaging import decode as images
+from foveola.imaging import file_formats as opening
+from foveola.imaging.file_formats import what_is
 from foveola.types import Size
 
 

@@ -8,8 +8,9 @@ import pillow_heif
 import pytest
 from PIL import Image as pillow
 
-from foveola import images, opening
 from foveola.errors import ImageProblem
+from foveola.imaging import decode as images
+from foveola.imaging import file_formats as opening
 from foveola.types import Size
 
 

@@ -3,7 +3,7 @@ import io
 import pytest
 from PIL import Image as pillow
 
-from foveola import images
+from foveola.imaging import decode as images
 
 
 def saved(scene, **options):

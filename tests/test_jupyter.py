@@ -11,9 +11,9 @@ from nbclient.exceptions import CellExecutionError
 
 import foveola as fv
 from foveola.jupyter import Cell, in_notebook, shown_in_notebooks
-from foveola.lab.progress import Plan
-from foveola.lab.recipe import compose
-from foveola.learning.rows import EpochRow, StepRow
+from foveola.recipes.recipe import compose
+from foveola.runs.progress import Plan
+from foveola.training.history import EpochRow, StepRow
 
 TRAIN = """
 import numpy as np
@@ -69,7 +69,7 @@ def test_training_in_a_kernel_shows_plan_curves_and_the_last_epoch(kernel):
 
 @pytest.mark.slow
 def test_an_interrupt_in_a_kernel_names_the_unfinished_run(kernel):
-    interrupt = "\nimport foveola.lab.training as t\ndef stop(self): raise KeyboardInterrupt\nt.Session.finish = stop\n"
+    interrupt = "\nimport foveola.runs.trainer as t\ndef stop(self): raise KeyboardInterrupt\nt.Session.finish = stop\n"
     with pytest.raises(CellExecutionError, match="The unfinished run is in run and can't be continued"):
         kernel(interrupt + TRAIN)
 

@@ -31,8 +31,8 @@ def test_train_says_how_to_give_an_option_of_the_recipe():
 
 
 def test_train_has_the_options_of_the_command():
-    from foveola.cli.making import train
-    from foveola.cli.words import READING
+    from foveola.cli.options import READING
+    from foveola.cli.train import train
 
     ours = set(inspect.signature(fv.train).parameters)
     commands = {name.rstrip("_") for name in inspect.signature(train).parameters}

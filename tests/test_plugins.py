@@ -8,7 +8,7 @@ import pytest
 
 import foveola as fv
 from foveola.errors import UsageError
-from foveola.lab.runs import require_registered
+from foveola.runs.run import require_registered
 
 TINY = """
 import torch

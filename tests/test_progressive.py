@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image as pillow
 
-from foveola import images, progressive
+from foveola import progressive
 from foveola.errors import ImageProblem
+from foveola.imaging import decode as images
 from foveola.progressive import without_fine_scans
 from foveola.types import Image, Size
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
-from foveola.resampling import LARGE_PIXELS, bicubic
+from foveola.imaging.resize import LARGE_PIXELS, bicubic
 from foveola.types import Image, Size
 
 
@@ -90,7 +90,7 @@ def test_the_result_lies_in_order_and_the_picture_is_as_it_was() -> None:
 @pytest.mark.parametrize(("side", "loaded"), [(255, "False"), (256, "True")])
 def test_small_pictures_do_not_load_torch(side: int, loaded: str) -> None:
     code = (
-        "import sys, numpy as np; from foveola.resampling import bicubic; from foveola.types import Size; "
+        "import sys, numpy as np; from foveola.imaging.resize import bicubic; from foveola.types import Size; "
         f"bicubic(np.zeros(({side}, {side}, 3), np.uint8), Size(9, 9)); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

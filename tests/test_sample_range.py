@@ -9,9 +9,9 @@ import pillow_heif
 import pytest
 from PIL import Image as pillow
 
-from foveola import images
 from foveola.errors import ImageProblem
-from foveola.sample_range import flattened_note
+from foveola.imaging import decode as images
+from foveola.imaging.colour import flattened_note
 
 TWELVE = np.array([[0, 15, 16, 2047], [2048, 3000, 4094, 4095]], np.uint16)
 SCALED = [[0, 0, 1, 127], [128, 187, 255, 255]]  # v >> 4

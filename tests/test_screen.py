@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from foveola.learning.rows import EpochRow, HeadRow
-from foveola.screen import Screen
+from foveola.cli.progress import Screen
+from foveola.training.history import EpochRow, HeadRow
 
 
 def console(terminal, width=100):
@@ -17,7 +17,7 @@ def console(terminal, width=100):
 def now(monkeypatch):
     """The screen's clock, set by hand."""
     at = [100.0]
-    monkeypatch.setattr("foveola.screen.time.monotonic", lambda: at[0])
+    monkeypatch.setattr("foveola.cli.progress.time.monotonic", lambda: at[0])
     return at
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import foveola as fv
 from foveola.errors import UsageError
-from foveola.learning.metrics import Evaluation
+from foveola.evaluation.metrics import Evaluation
 from foveola.registry import Registry
 from foveola.workflows import Checked
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 import pytest
 from annotated_types import Ge, Lt
 
-from foveola import specs
+from foveola import config as specs
 from foveola.errors import UsageError
 
 

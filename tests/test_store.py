@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foveola import store
+from foveola import storage as store
 from foveola.errors import ResourceError, UsageError
 
 DISK_FAULTS = [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS]

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image as pillow
 
-from foveola import images
 from foveola.errors import ImageProblem
+from foveola.imaging import decode as images
 from foveola.types import Size
 
 COMPRESSIONS = ["tiff_lzw", "tiff_adobe_deflate", "packbits"]

@@ -9,11 +9,10 @@ import torch
 
 import foveola as fv
 from foveola.errors import ResourceError, UsageError
-from foveola.lab import training
-from foveola.lab.features import keep_features
-from foveola.lab.heads import ReadyHead
-from foveola.lab.inference import load_network, logits
-from foveola.models import pretrained
+from foveola.models import pretrained_weights as pretrained
+from foveola.runs import trainer as training
+from foveola.runs.predictor import load_network, logits
+from foveola.training.features import ReadyHead, keep_features
 from foveola.workflows import Watch
 
 

@@ -18,8 +18,8 @@ import foveola as fv
 from foveola import workflows
 from foveola.data.folder import open_folder
 from foveola.errors import DataError, ImageProblem, ResourceError, UsageError
-from foveola.lab.inference import match_classes, save_network
-from foveola.learning.rows import EpochRow
+from foveola.runs.predictor import match_classes, save_network
+from foveola.training.history import EpochRow
 
 FAST = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.flip": False, "fit.batch_size": 16}
 
@@ -27,7 +27,7 @@ FAST = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.flip": Fal
 @pytest.fixture(scope="session")
 def stripes_folder(tmp_path_factory):
     """Two classes of striped 16x16 pictures, 30 each, easy to tell apart; and things that are no pictures."""
-    from foveola.images import encode
+    from foveola.imaging.decode import encode
 
     root, rng = tmp_path_factory.mktemp("stripes") / "stripes", np.random.default_rng(0)
     for k, name in enumerate(("across", "down")):
@@ -288,7 +288,7 @@ def test_the_history_repeats_when_the_pictures_come_from_the_cache(stripes_folde
     def never(*_, **__):
         raise AssertionError("the second run must not decode")
 
-    monkeypatch.setattr("foveola.data.decoding.decode_all", never)
+    monkeypatch.setattr("foveola.data.decode_workers.decode_all", never)
     warm = train(stripes_folder, tmp_path / "warm")
     assert [r.train_loss for r in warm.history] == [r.train_loss for r in cold.history]
 
@@ -424,7 +424,7 @@ def test_one_image_in_a_class(two_classes, plant, noise, tmp_path):
 
 
 def test_an_unreadable_file_is_listed_and_the_others_go_on(two_classes, tmp_path, monkeypatch):
-    from foveola.data import digests
+    from foveola.data import hashes as digests
 
     folder, real = two_classes(10), digests.read_file
 
@@ -612,7 +612,7 @@ def test_the_network_was_trained_on_filtered_pictures(run, sharpened, stripes_fo
     from dataclasses import replace
 
     from foveola.filters.chain import Chain
-    from foveola.lab.inference import load_network, probabilities
+    from foveola.runs.predictor import load_network, probabilities
 
     network = load_network(sharpened.path)
     data = (stripes_folder / sharpened.evaluation.ids[0]).read_bytes()

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from benchmarks.ours.events import say, versions
+from foveola.explanations.convolution_arithmetic import one_pixel
 from foveola.explanations.heatmaps import Heatmap
 from foveola.explanations.kernels import kernels
-from foveola.explanations.one_pixel import one_pixel
 from foveola.explanations.stages import convolutions_of, feature_maps
 from foveola.explanations.table import EXPLANATIONS, HEATMAPS
-from foveola.models.building import build
-from foveola.plots import explanations as plots
+from foveola.figures import explanations as plots
+from foveola.models.build import build
 from foveola.types import Size
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.ours.events import say, versions
 from foveola.data.arrays import from_arrays
-from foveola.data.filtered import filtered
+from foveola.data.filter_cache import filtered
 from foveola.data.prepare import prepare
 from foveola.filters.chain import Chain
 from foveola.types import Images, Size

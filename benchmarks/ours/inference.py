@@ -24,8 +24,8 @@ def main() -> None:
     import numpy as np
     import torch
 
-    from foveola.lab.inference import Network, logits
-    from foveola.models.building import build
+    from foveola.models.build import build
+    from foveola.runs.predictor import Network, logits
     from foveola.types import Size
 
     size = Size.parse(args.size)

@@ -68,11 +68,11 @@ def _train(args: Any, watch: Watch, place: Path) -> None:
     import numpy as np
     import torch
 
-    from foveola.data.batches import Batches
-    from foveola.lab.recipe import complete
-    from foveola.learning.device import choose_precision
-    from foveola.learning.fit import fit
-    from foveola.models.building import build, initialise_from
+    from foveola.compute.device import choose_precision
+    from foveola.data.loader import Batches
+    from foveola.models.build import build, initialise_from
+    from foveola.recipes.recipe import complete
+    from foveola.training.loop import fit
     from foveola.types import Size
 
     rng = np.random.default_rng(args.seed)

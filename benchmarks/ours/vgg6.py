@@ -16,13 +16,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.ours.events import say, versions
-from foveola.lab.training import Session
-from foveola.learning.device import mixed
-from foveola.learning.predict import predict
-from foveola.learning.rows import EpochRow, Row
+from foveola.compute.device import mixed
+from foveola.evaluation.predict import predict
 from foveola.models.convolve import own_convolutions
+from foveola.runs.trainer import Session
+from foveola.training.history import EpochRow, Row
 from foveola.types import no_tick
-from foveola.workflows.planning import Clock, plan_run
+from foveola.workflows.prepare_run import Clock, plan_run
 from foveola.workflows.training import Watch, run_session
 
 RECIPE = Path("examples/course_cifar10.toml")

@@ -20,17 +20,17 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from foveola.data.arrays import from_arrays as from_arrays
-    from foveola.data.samples import DATASETS as DATASETS
+    from foveola.data.builtin import DATASETS as DATASETS
     from foveola.errors import DataError as DataError
     from foveola.errors import FoveolaError as FoveolaError
     from foveola.errors import ResourceError as ResourceError
     from foveola.errors import UsageError as UsageError
     from foveola.explanations.table import EXPLANATIONS as EXPLANATIONS
+    from foveola.filters.chain import FILTERS as FILTERS
     from foveola.filters.chain import Chain as Chain
-    from foveola.filters.table import FILTERS as FILTERS
-    from foveola.lab.runs import Run as Run
-    from foveola.lab.runs import open_run as open_run
-    from foveola.models.table import MODELS as MODELS
+    from foveola.models.registry import MODELS as MODELS
+    from foveola.runs.run import Run as Run
+    from foveola.runs.run import open_run as open_run
     from foveola.types import Size as Size
     from foveola.workflows import check as check
     from foveola.workflows import compare as compare
@@ -48,14 +48,14 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Chain": "foveola.filters.chain",
-    "DATASETS": "foveola.data.samples",
+    "DATASETS": "foveola.data.builtin",
     "DataError": "foveola.errors",
     "EXPLANATIONS": "foveola.explanations.table",
-    "FILTERS": "foveola.filters.table",
+    "FILTERS": "foveola.filters.chain",
     "FoveolaError": "foveola.errors",
-    "MODELS": "foveola.models.table",
+    "MODELS": "foveola.models.registry",
     "ResourceError": "foveola.errors",
-    "Run": "foveola.lab.runs",
+    "Run": "foveola.runs.run",
     "Size": "foveola.types",
     "UsageError": "foveola.errors",
     "check": "foveola.workflows",
@@ -66,7 +66,7 @@ _WHERE = {
     "filter": "foveola.workflows",
     "from_arrays": "foveola.data.arrays",
     "load_plugin": "foveola.workflows",
-    "open_run": "foveola.lab.runs",
+    "open_run": "foveola.runs.run",
     "predict": "foveola.workflows",
     "report": "foveola.workflows",
     "runs": "foveola.workflows",

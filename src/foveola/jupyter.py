@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from foveola.lab.progress import Plan, Watch, row_seconds, row_sentence
-from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
+from foveola.runs.progress import Plan, Watch, row_seconds, row_sentence
+from foveola.training.history import EpochRow, HeadRow, Row, StepRow, better
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,3 +92,7 @@ class Interval(NamedTuple):
     low: float
     high: float
     level: float
+
+
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+"""Number format of the computation; "auto" is bfloat16 where the device supports it."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from foveola.data.batches import Batches, augment
+from foveola.data.loader import Batches, augment
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_cutout_covers_one_square_of_every_picture_with_the_mean_colour():
 
 
 def test_the_mean_colour_of_large_pictures_is_taken_from_fewer(monkeypatch):
-    monkeypatch.setattr("foveola.data.batches._COLOUR_PIXELS", 128 * 64)  # of 300 pictures of 8x8 every third
+    monkeypatch.setattr("foveola.data.loader._COLOUR_PIXELS", 128 * 64)  # of 300 pictures of 8x8 every third
     pixels = np.zeros((300, 8, 8, 3), np.uint8)
     pixels[0::3] = 90
     batches = Batches(pixels, np.zeros(300, np.int64), np.arange(300), 4, cutout_px=9)

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from foveola.data import cifar10
-from foveola.data.cifar10 import CLASS_NAMES, cifar10_place, open_cifar10
-from foveola.data.inert_pickle import unpickle_batch
+from foveola.data.cifar10 import CLASS_NAMES, cifar10_place, open_cifar10, unpickle_batch
 from foveola.errors import DataError, ResourceError
 
 BIN = [*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin"]

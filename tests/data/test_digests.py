@@ -7,9 +7,9 @@ from io import BytesIO
 import numpy as np
 import pytest
 
-from foveola.data import digests as module
-from foveola.data.digests import digests
-from foveola.data.listing import list_folder
+from foveola.data import hashes as module
+from foveola.data.hashes import digests
+from foveola.data.scan import list_folder
 from foveola.errors import ImageProblem
 
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from foveola.data.exclusion import exclude, read_list, write_list
+from foveola.data.exclude import exclude, read_list, write_list
 from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
 from foveola.errors import DataError, UsageError

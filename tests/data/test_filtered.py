@@ -5,13 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from foveola.data import filtered as filtering
+from foveola.data import filter_cache as filtering
 from foveola.data.arrays import from_arrays
-from foveola.data.filtered import filtered
+from foveola.data.filter_cache import filtered
 from foveola.data.prepare import prepare
 from foveola.errors import UsageError
-from foveola.filters.chain import Chain
-from foveola.filters.table import FILTERS
+from foveola.filters.chain import FILTERS, Chain
 from foveola.types import Size
 
 
@@ -51,7 +50,7 @@ def test_no_chain_is_no_work(cache):
 def test_the_second_time_they_are_there(monkeypatch):
     prepared, chain = pictures(12), Chain.parse("blur")
     first = filtered(prepared, chain)
-    monkeypatch.setattr("foveola.data.filtered._make", lambda *args: pytest.fail("made again"))
+    monkeypatch.setattr("foveola.data.filter_cache._make", lambda *args: pytest.fail("made again"))
     np.testing.assert_array_equal(filtered(prepared, chain).pixels, first.pixels)
 
 

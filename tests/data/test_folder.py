@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foveola.data.dataset import Problem, common_reasons, printable
+from foveola.data.dataset import Files, Problem, common_reasons, printable, read_file
 from foveola.data.folder import open_folder
-from foveola.data.sources import Files, read_file
 from foveola.errors import DataError, ImageProblem, UsageError
 
 

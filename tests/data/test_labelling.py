@@ -1,8 +1,8 @@
 import pytest
 
-from foveola.data.labelling import by_folder, by_pattern, clashing_case, group_by_pattern, parts_by_folder
+from foveola.data.labels import by_folder, by_pattern, clashing_case, group_by_pattern, parts_by_folder
 from foveola.data.layout import read_layout
-from foveola.data.listing import list_folder
+from foveola.data.scan import list_folder
 from foveola.errors import DataError, UsageError
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from foveola.data.layout import Reading, read_layout
-from foveola.data.layout_refusals import Refusal
-from foveola.data.listing import Listing
+from foveola.data.layout_errors import Refusal
+from foveola.data.scan import Listing
 
 
 def listing(files, sides=(), folders=()):

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from foveola.data import listing as listing_module
-from foveola.data.listing import is_ignored, list_folder
+from foveola.data import scan as listing_module
+from foveola.data.scan import is_ignored, list_folder
 from foveola.errors import DataError
 
 

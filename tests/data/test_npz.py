@@ -6,8 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from foveola.data import npz
-from foveola.data.npz import open_npz
+from foveola.data import arrays as npz
+from foveola.data.arrays import open_npz
 from foveola.errors import DataError, ResourceError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 6, 5, 3), np.uint8)

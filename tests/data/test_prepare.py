@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foveola import images
-from foveola.data import decoding
+from foveola.data import decode_workers as decoding
 from foveola.data import prepare as module
-from foveola.data.dataset import Dataset
+from foveola.data.dataset import Arrays, Dataset
 from foveola.data.folder import open_folder
 from foveola.data.prepare import describe, prepare
-from foveola.data.sources import Arrays
 from foveola.errors import DataError, PassingProblem, ResourceError
+from foveola.imaging import decode as images
 from foveola.types import Size
 
 SIZE = Size(8, 10)

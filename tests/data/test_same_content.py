@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image as pillow
 
-from foveola import images
-from foveola.data import decoding
-from foveola.data.decoding import _candidates
+from foveola.data import decode_workers as decoding
+from foveola.data.dataset import Files
+from foveola.data.decode_workers import _candidates
 from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
-from foveola.data.sources import Files
 from foveola.errors import ImageProblem
+from foveola.imaging import decode as images
 from foveola.types import Size
 
 

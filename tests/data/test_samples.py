@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from foveola.data import samples
+from foveola.data import builtin as samples
+from foveola.data.builtin import DATASETS, open_digits, write_digits
 from foveola.data.folder import open_folder
-from foveola.data.samples import DATASETS, open_digits, write_digits
 from foveola.errors import UsageError
 from foveola.types import no_tick
 

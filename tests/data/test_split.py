@@ -3,10 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foveola.data.dataset import Dataset
-from foveola.data.sources import Arrays
+from foveola.data.dataset import Arrays, Dataset
+from foveola.data.grouping import contradictory, join, number
 from foveola.data.split import Split, SplitSpec, split
-from foveola.data.units import contradictory, join, number
 from foveola.errors import DataError
 
 
@@ -339,7 +338,7 @@ def test_the_quick_way_for_single_pictures_takes_the_same_ones_as_the_way_for_gr
     labels = np.random.default_rng(0).choice(4, 300, p=[0.5, 0.3, 0.15, 0.05])
     dataset, content = data(labels), np.random.default_rng(1).permutation(300)
     quick = [split(dataset, content, SplitSpec(), seed) for seed in range(5)]
-    monkeypatch.setattr("foveola.data.carving.all_single", lambda units: False)
+    monkeypatch.setattr("foveola.data.grouping.all_single", lambda units: False)
     slow = [split(dataset, content, SplitSpec(), seed) for seed in range(5)]
     for one, other in zip(quick, slow, strict=True):
         assert np.array_equal(one.test, other.test)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from foveola.data.folder import open_folder
-from foveola.data.listing import list_folder
-from foveola.data.table import by_table
+from foveola.data.labels_csv import by_table
+from foveola.data.scan import list_folder
 from foveola.errors import DataError, UsageError
 
 LABELS = "label, class, category, class_name, target, y, classid, class_id, label_name, labels"

@@ -8,7 +8,7 @@ from torch import nn
 from foveola.errors import UsageError
 from foveola.explanations.heatmaps import Heatmap, gradcam, hirescam, integrated_gradients, occlusion
 from foveola.explanations.table import EXPLANATIONS, HEATMAPS
-from foveola.models.building import build
+from foveola.models.build import build
 from foveola.types import Size
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from foveola.errors import UsageError
 from foveola.explanations.embedding import in_two_dimensions, last_features
 from foveola.explanations.kernels import kernels, max_activating, receptive_field
-from foveola.models.building import build
+from foveola.models.build import build
 from foveola.types import Size
 
 

@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from foveola.errors import UsageError
-from foveola.explanations.one_pixel import one_pixel
-from foveola.models.building import build
+from foveola.explanations.convolution_arithmetic import one_pixel
+from foveola.models.build import build
 from foveola.models.layers import ConvSame
 from foveola.types import Size
 

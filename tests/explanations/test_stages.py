@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from foveola.errors import UsageError
+from foveola.explanations.convolution_arithmetic import one_pixel
 from foveola.explanations.embedding import last_features
 from foveola.explanations.heatmaps import gradcam, integrated_gradients
 from foveola.explanations.kernels import max_activating
-from foveola.explanations.one_pixel import one_pixel
 from foveola.explanations.stages import FeatureMaps, feature_maps, stages_of
-from foveola.models.building import build
+from foveola.models.build import build
 from foveola.types import Size
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from foveola.errors import UsageError
-from foveola.filters.chain import Chain, Step
-from foveola.filters.table import FILTERS
+from foveola.filters.chain import FILTERS, Chain, Step
 
 NAMES = ", ".join(sorted(FILTERS))
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from foveola.errors import UsageError
-from foveola.filters.table import FILTERS
+from foveola.filters.chain import FILTERS
 
 
 def half_up(values):

@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from foveola.filters.chain import Chain
-from foveola.filters.linear import kernels_of, why_none
-from foveola.filters.table import FILTERS
+from foveola.filters.chain import FILTERS, Chain
+from foveola.filters.kernel_info import kernels_of, why_none
 
 
 def step(text):

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from foveola.models import convolve, fused, norms
-from foveola.models.building import build, initialise_from
+from foveola.models.build import build, initialise_from
 from foveola.models.convolve import own_convolutions
 from foveola.models.direct import narrow_gradients, weight_gradient
 from foveola.types import Size

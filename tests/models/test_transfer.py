@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from foveola.errors import ResourceError, UsageError
-from foveola.models import pretrained
-from foveola.models.building import build, initialise_from
-from foveola.models.pretrained import lite0_weights
-from foveola.models.table import require
+from foveola.models import pretrained_weights as pretrained
+from foveola.models.build import build, initialise_from
+from foveola.models.pretrained_weights import lite0_weights
+from foveola.models.registry import require
 from foveola.types import Size
 
 

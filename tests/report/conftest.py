@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from foveola.data.dataset import Problem
-from foveola.lab.card import DataCard, Pictures
-from foveola.lab.recipe import compose
-from foveola.lab.run_files import numbers_of, write_evaluation, write_network
-from foveola.lab.runs import Run
-from foveola.lab.shown import WORST, grid_rows
-from foveola.learning.metrics import Evaluation
-from foveola.learning.rows import EpochRow
-from foveola.models.layer_table import Row, Summary
+from foveola.evaluation.metrics import Evaluation
+from foveola.models.summary import Row, Summary
+from foveola.recipes.recipe import compose
+from foveola.runs.data_summary import DataCard, Pictures
+from foveola.runs.files import numbers_of, write_evaluation, write_network
+from foveola.runs.network_preview import WORST, grid_rows
+from foveola.runs.run import Run
+from foveola.training.history import EpochRow
 
 
 def logits_for(labels, predicted, classes):

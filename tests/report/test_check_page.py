@@ -2,7 +2,7 @@
 
 import pytest
 
-from foveola.findings.finding import Finding
+from foveola.checks.finding import Finding
 from foveola.report.check_groups import GROUPS, MEMBERS, SINGLES, Drawing, Shown
 from foveola.report.thumbnails import Thumbnail
 

@@ -9,19 +9,18 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from foveola.comparison.arms import Arm
+from foveola.comparison.result import Comparison
+from foveola.comparison.statistics import bootstrap_accuracy, corrected_accuracy, plan_to_settle
 from foveola.errors import count
-from foveola.lab.accuracy_intervals import bootstrap_accuracy, corrected_accuracy
-from foveola.lab.arms import Arm
-from foveola.lab.comparison import Comparison
-from foveola.lab.run_files import numbers_of, write_evaluation
-from foveola.lab.runs import Run
-from foveola.lab.seed_plans import plan_to_settle
-from foveola.learning.metrics import Evaluation, wilson
+from foveola.evaluation.metrics import Evaluation, wilson
 from foveola.report.comparison_arms import SHOWN_FLIPS
 from foveola.report.comparison_curves import Band, banded
 from foveola.report.comparison_figures import Against, against_zero, colour, paired_dots
 from foveola.report.comparison_page import render
 from foveola.report.curves import ticks
+from foveola.runs.files import numbers_of, write_evaluation
+from foveola.runs.run import Run
 
 NAMES = ("cat", "dog", "owl")
 HOSTILE = ("<script>alert(1)</script>", 'a"onerror="alert(2)', "line\nbreak\udcff")

@@ -6,15 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foveola.lab.calibration import Calibration
-from foveola.lab.openings import open_again
-from foveola.lab.run_files import write_evaluation
-from foveola.lab.runs import Run
-from foveola.learning.calibration import Bin
-from foveola.learning.conformal import Abstention, Share
+from foveola.evaluation.calibration import Bin, Calibration
+from foveola.evaluation.conformal import Abstention, Share
 from foveola.report.confidence_figures import abstention_bar, reliability_diagram
 from foveola.report.confidence_section import with_interval
 from foveola.report.pages import render
+from foveola.runs.files import write_evaluation
+from foveola.runs.run import Run
+from foveola.runs.test_usage import open_again
 from foveola.types import Interval
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import PIL.Image
 
-from foveola.lab.insides import Insides
 from foveola.report.inside_section import HEAT, inside_section, laid_over, tiled
 from foveola.report.pages import render
+from foveola.runs.network_preview import Insides
 
 
 def insides():

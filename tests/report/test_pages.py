@@ -9,15 +9,15 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from foveola.lab.inside_views import look_inside
-from foveola.lab.looks import Looks
-from foveola.lab.run_files import write_evaluation, write_network
-from foveola.lab.runs import Run
-from foveola.learning.metrics import wilson
-from foveola.learning.rows import HeadRow
-from foveola.models.building import build
-from foveola.models.layer_table import Row, Summary
+from foveola.evaluation.metrics import wilson
+from foveola.models.build import build
+from foveola.models.summary import Row, Summary
 from foveola.report.pages import command, render
+from foveola.runs.data_preview import Looks
+from foveola.runs.files import write_evaluation, write_network
+from foveola.runs.network_views import look_inside
+from foveola.runs.run import Run
+from foveola.training.history import HeadRow
 from foveola.types import Size
 
 VOID = {"meta", "link", "img", "br", "wbr", "col"}

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foveola.images import decode
-from foveola.lab.looks import Looks
-from foveola.learning.metrics import Evaluation
+from foveola.evaluation.metrics import Evaluation
+from foveola.imaging.decode import decode
 from foveola.report.answers_section import answers_section, class_lines, confusion_cells, frequent_confusions
 from foveola.report.data_section import data_section, reasons_of, sizes_of
 from foveola.report.thumbnails import thumbnail
+from foveola.runs.data_preview import Looks
 
 
 def evaluation_of(labels, predicted, names):

@@ -9,10 +9,12 @@ import io
 import sys
 
 from foveola import workflows
-from foveola.cli import asking, looking, making  # each puts its commands into the application
-from foveola.cli.helping import width_of_help
-from foveola.cli.printing import complain
-from foveola.cli.words import app
+from foveola.cli import data as looking
+from foveola.cli import runs as asking  # each puts its commands into the application
+from foveola.cli import train as making
+from foveola.cli.help import width_of_help
+from foveola.cli.options import app
+from foveola.cli.output import complain
 from foveola.errors import FoveolaError, ResourceError
 
 __all__ = ["app", "asking", "looking", "main", "making"]

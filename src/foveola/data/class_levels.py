@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from foveola.data.dataset import Part, letters, natural_key
-from foveola.data.folder_names import is_companion, is_passage, part_of
-from foveola.data.tree import Tree, depth, name_of
+from foveola.data.folder_names import Tree, depth, is_companion, is_passage, name_of, part_of
 
 Level: TypeAlias = int | Literal["leaf"]
 """The level of the class folders, 1 for the folders directly in the data folder; "leaf": the deepest folders."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveola.errors import ResourceError
-from foveola.store import refusals_named
+from foveola.storage import refusals_named
 from foveola.types import Tick, no_tick
 
 if TYPE_CHECKING:

@@ -9,17 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from foveola.data.class_levels import Level
-from foveola.data.dataset import PARTS, Dataset, Problem, fingerprint_of, require_classes, require_images
-from foveola.data.digests import digests
-from foveola.data.labelling import Labelling, by_folder, by_pattern, clashing_case, group_by_pattern, parts_by_folder
+from foveola.data.dataset import PARTS, Dataset, Files, Problem, fingerprint_of, require_classes, require_images
+from foveola.data.hashes import digests
+from foveola.data.labels import Labelling, by_folder, by_pattern, clashing_case, group_by_pattern, parts_by_folder
+from foveola.data.labels_csv import by_table, tables_in_words, tables_inside
 from foveola.data.layout import Reading, read_layout
-from foveola.data.layout_refusals import Refusal, listed
-from foveola.data.listing import Listing, list_folder
-from foveola.data.neighbours import other_classes, other_parts
+from foveola.data.layout_errors import Refusal, listed, other_classes, other_parts
 from foveola.data.part_tables import tables_of_parts
-from foveola.data.sources import Files
-from foveola.data.table import by_table
-from foveola.data.tables_inside import tables_in_words, tables_inside
+from foveola.data.scan import Listing, list_folder
 from foveola.errors import DataError, UsageError, count
 from foveola.types import Rows, Tick, no_tick
 

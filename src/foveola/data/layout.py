@@ -13,8 +13,19 @@ from pathlib import Path
 
 from foveola.data.class_levels import Base, Classes, Level, Place, classes_at, folders_at
 from foveola.data.dataset import PARTS, Part, common_reasons, letters, natural_key, printable
-from foveola.data.folder_names import is_companion, is_evaluation, is_nameless, is_passage, is_unlabelled, part_of
-from foveola.data.layout_refusals import (
+from foveola.data.folder_names import (
+    Tree,
+    depth,
+    is_companion,
+    is_evaluation,
+    is_nameless,
+    is_passage,
+    is_unlabelled,
+    name_of,
+    parent,
+    part_of,
+)
+from foveola.data.layout_errors import (
     Refusal,
     data_sets_side_by_side,
     deeper_classes,
@@ -22,8 +33,7 @@ from foveola.data.layout_refusals import (
     listed,
     no_class_folders,
 )
-from foveola.data.listing import Listing
-from foveola.data.tree import Tree, depth, name_of, parent
+from foveola.data.scan import Listing
 from foveola.errors import count, unknown
 
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from foveola.data.dataset import Part, letters
-from foveola.data.labelling import Labelling
+from foveola.data.folder_names import parent
+from foveola.data.labels import Labelling
+from foveola.data.labels_csv import by_table
 from foveola.data.layout import Reading
-from foveola.data.listing import Listing
-from foveola.data.table import by_table
-from foveola.data.tree import parent
+from foveola.data.scan import Listing
 from foveola.errors import FoveolaError
 
 MOST_TABLES = 5

@@ -19,13 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.data.dataset import Dataset, Problem, require_images
-from foveola.data.sources import Arrays
-from foveola.data.units import number
+from foveola.data.dataset import Arrays, Dataset, Problem, require_images
+from foveola.data.grouping import number
 from foveola.errors import DataError, count
-from foveola.images import Resize
-from foveola.sample_range import flattened_note
-from foveola.store import cache_root, digest, folder_atomic, reserve, write_atomic
+from foveola.imaging.colour import flattened_note
+from foveola.imaging.decode import Resize
+from foveola.storage import cache_root, digest, folder_atomic, reserve, write_atomic
 from foveola.types import Images, Rows, Size, Tick, no_tick
 
 VERSION = 4
@@ -114,7 +113,7 @@ def _in_memory(dataset: Dataset, pixels: Images, size: Size, how: Resize) -> Pre
 
 def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) -> None:
     # Cold only: what decodes need not be loaded by a second run.
-    from foveola.data.decoding import decode_all, same_content
+    from foveola.data.decode_workers import decode_all, same_content
 
     shape = (len(dataset), *size, 3)
     with folder_atomic(place, int(np.prod(shape)) * 2) as folder:

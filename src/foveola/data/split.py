@@ -13,12 +13,11 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Lt
 
+from foveola.config import Meaning
 from foveola.data import split_notes
-from foveola.data.carving import Carver
 from foveola.data.dataset import Dataset, printable
-from foveola.data.units import contradictory, join, leaking
+from foveola.data.grouping import Carver, contradictory, join, leaking
 from foveola.errors import DataError, count
-from foveola.specs import Meaning
 from foveola.types import Rows
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from foveola.data.dataset import Dataset, printable
-from foveola.data.units import contradictory, leaking
+from foveola.data.grouping import contradictory, leaking
 from foveola.errors import count
 from foveola.types import Rows
 

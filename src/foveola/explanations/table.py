@@ -24,6 +24,6 @@ EXPLANATIONS = Registry[Explanation](
         "kernels": Later("foveola.explanations.kernels"),
         "max_activating": Later("foveola.explanations.kernels"),
         "occlusion": Later("foveola.explanations.heatmaps"),
-        "one_pixel": Later("foveola.explanations.one_pixel"),
+        "one_pixel": Later("foveola.explanations.convolution_arithmetic"),
     },
 )

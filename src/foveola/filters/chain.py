@@ -2,6 +2,8 @@
 
 The sentence is a Python expression of names and calls with keyword options, joined by `|`. It is parsed, never evaluated.
 All checking happens while it is parsed; the filters then run without any.
+
+The filters that are known by name, one line each; users add their own with `FILTERS.register`.
 """
 
 from __future__ import annotations
@@ -11,15 +13,72 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, NoReturn, TypeAlias, get_type_hints
 
 import numpy as np
 
+from foveola.config import check
 from foveola.errors import UsageError
-from foveola.filters.pictures import require_pictures, what
-from foveola.filters.table import FILTERS, TOGETHER, Filter
-from foveola.specs import check
+from foveola.filters.ops import (
+    bilateral,
+    blur,
+    box,
+    canny,
+    denoise,
+    emboss,
+    equalize,
+    gamma,
+    grayscale,
+    invert,
+    kernel,
+    laplacian,
+    median,
+    require_order,
+    require_pictures,
+    resize_down_up,
+    scale,
+    scharr,
+    sharpen,
+    sobel,
+    unsharp,
+    upscale,
+    what,
+)
+from foveola.registry import Registry
 from foveola.types import Image, Images
+
+Filter: TypeAlias = Callable[..., Images]
+"""uint8 (..., H, W, 3) and keyword options in, uint8 of the same shape out; `scale` and `upscale` alone resize."""
+
+FILTERS = Registry[Filter](
+    "filter",
+    {
+        "bilateral": bilateral,
+        "blur": blur,
+        "box": box,
+        "canny": canny,
+        "denoise": denoise,
+        "emboss": emboss,
+        "equalize": equalize,
+        "gamma": gamma,
+        "grayscale": grayscale,
+        "invert": invert,
+        "kernel": kernel,
+        "laplacian": laplacian,
+        "median": median,
+        "resize_down_up": resize_down_up,
+        "scale": scale,
+        "scharr": scharr,
+        "sharpen": sharpen,
+        "sobel": sobel,
+        "unsharp": unsharp,
+        "upscale": upscale,
+    },
+)
+
+TOGETHER: Mapping[str, Callable[..., None]] = {"canny": require_order}
+"""What a filter's options must be to each other, where each alone is right; called with all of them, before any picture."""
+
 
 MAX_LETTERS = 2_000
 

@@ -4,7 +4,7 @@ The architecture follows M. Tan and Q. Le, "EfficientNet: Rethinking Model Scali
 (2019, arXiv:1905.11946), in its Lite variant of width and depth 1: no squeeze-and-excitation, ReLU6 in place of swish
 (https://blog.tensorflow.org/2020/03/higher-accuracy-on-vision-models-with-efficientnet-lite.html). The published batch
 norms no longer learn, so they are part of the convolutions before them: every convolution has a bias, and there is no
-batch norm (see `models/pretrained.py`, which folds them).
+batch norm (see `models/pretrained_weights.py`, which folds them).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """transfer: what EfficientNet-Lite0 learned from ImageNet's photos, and a new head for one's own classes.
 
 A network that has `features` and a `head` is trained in two steps: first the head alone, on features that are computed
-once (`learning/linear.py`); then, if the recipe asks for epochs, the last stages and the head together.
+once (`training/linear_probe.py`); then, if the recipe asks for epochs, the last stages and the head together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from foveola.errors import UsageError
 from foveola.models.efficientnet import EfficientNetLite0
-from foveola.models.pretrained import SHA256, lite0_weights
+from foveola.models.pretrained_weights import SHA256, lite0_weights
 from foveola.types import Size
 
 LEAST_PX = 32

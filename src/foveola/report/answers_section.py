@@ -9,12 +9,12 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from foveola.lab.card import Pictures
-from foveola.lab.shown import STRIP, WORST, grid_rows
-from foveola.learning.metrics import Evaluation
+from foveola.evaluation.metrics import Evaluation
 from foveola.report.figures import compact_matrix, probability_bar
 from foveola.report.thumbnails import Thumbnail, thumbnail
 from foveola.report.words import percent
+from foveola.runs.data_summary import Pictures
+from foveola.runs.network_preview import STRIP, WORST, grid_rows
 from foveola.types import Rows
 
 NUMBERED_CLASSES, CONFUSIONS, BARS = 25, 20, 5

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from foveola.findings.finding import Finding
+from foveola.checks.finding import Finding
 from foveola.report.thumbnails import Thumbnail
 
 GROUPS, MEMBERS, SINGLES = 24, 6, 36

@@ -14,13 +14,13 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from foveola import __version__
+from foveola.checks.finding import SEVERITIES, Finding
+from foveola.checks.image_quality import picture_of
+from foveola.checks.shortcut_evidence import Examples, Table, evidence_of
 from foveola.data.dataset import PARTS, Dataset
-from foveola.data.mapped import RowReader
+from foveola.data.memmap_reader import RowReader
 from foveola.data.prepare import Prepared
 from foveola.errors import count
-from foveola.findings.evidence import Examples, Table, evidence_of
-from foveola.findings.finding import SEVERITIES, Finding
-from foveola.findings.looks import picture_of
 from foveola.report import words
 from foveola.report.check_groups import LISTED, Drawing, Drawn, Show, Shown
 from foveola.report.figures import count_bar

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from foveola.lab.arms import Change
-from foveola.lab.comparison import Comparison
-from foveola.lab.flips import ClassDifference, Flip, Flips, class_differences, flips
+from foveola.comparison.arms import Change
+from foveola.comparison.disagreements import ClassDifference, Flip, Flips, class_differences, flips
+from foveola.comparison.result import Comparison
 from foveola.report.comparison_figures import colour, signed, small_interval
 from foveola.report.comparison_words import interval_text, p_value_text
 from foveola.report.thumbnails import Thumbnail, thumbnail

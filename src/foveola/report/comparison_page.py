@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
-from foveola.lab.against_baseline import Paired
-from foveola.lab.comparison import Comparison
+from foveola.comparison.result import Comparison, Paired
 from foveola.report.comparison_arms import Look, arm_section
 from foveola.report.comparison_curves import Band, banded
 from foveola.report.comparison_figures import DOTS_PX, Against, against_zero, colour, paired_dots, signed

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from foveola.comparison.result import Comparison, Paired
+from foveola.comparison.statistics import plan_to_settle
 from foveola.errors import count
-from foveola.lab.against_baseline import Paired
-from foveola.lab.comparison import Comparison
-from foveola.lab.seed_plans import plan_to_settle
 from foveola.report.comparison_figures import colour, signed
 from foveola.report.words import duration, shorten
 from foveola.types import Interval

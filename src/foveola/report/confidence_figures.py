@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from foveola.learning.calibration import Bin
-from foveola.learning.conformal import Abstention
+from foveola.evaluation.calibration import Bin
+from foveola.evaluation.conformal import Abstention
 from foveola.report.curves import ticks
 from foveola.report.figures import share_of_box, short_number, svg
 from foveola.report.words import percent

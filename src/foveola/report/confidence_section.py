@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from foveola.lab.confidence import Confidence
-from foveola.learning.calibration import CalibrationError
-from foveola.learning.conformal import Share, coverage_range
+from foveola.evaluation.calibration import CalibrationError
+from foveola.evaluation.calibration_report import Confidence
+from foveola.evaluation.conformal import Share, coverage_range
 from foveola.report.confidence_figures import abstention_bar, axis_start, reliability_diagram
 from foveola.report.words import percent
 

@@ -11,11 +11,11 @@ import numpy as np
 from markupsafe import Markup
 
 from foveola.data.dataset import PARTS
-from foveola.lab.card import DataCard, Pictures
-from foveola.lab.looks import Looks
 from foveola.report.figures import count_bar, histogram
 from foveola.report.thumbnails import Thumbnail, thumbnail
 from foveola.report.words import shape
+from foveola.runs.data_preview import Looks
+from foveola.runs.data_summary import DataCard, Pictures
 from foveola.types import Image
 
 PROBLEMS_SHOWN = 200

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foveola.data.exclusion import LEFT_OUT
-from foveola.lab.card import DataCard, FindingLine
-from foveola.learning.metrics import Evaluation, wilson
+from foveola.data.exclude import LEFT_OUT
+from foveola.evaluation.metrics import Evaluation, wilson
 from foveola.report.words import percent
+from foveola.runs.data_summary import DataCard, FindingLine
 
 
 @dataclass(frozen=True)

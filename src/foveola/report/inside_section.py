@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.errors import count
+from foveola.evaluation.metrics import Evaluation
 from foveola.explanations.mosaic import mosaic
-from foveola.lab.insides import Insides
-from foveola.learning.metrics import Evaluation
 from foveola.report.thumbnails import Thumbnail, exact, thumbnail
 from foveola.report.words import percent, shape
+from foveola.runs.network_preview import Insides
 from foveola.types import Image
 
 COLUMNS, WIDEST_PX = 16, 640

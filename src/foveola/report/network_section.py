@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import NamedTuple
 
-from foveola.models.layer_table import Row, Summary
+from foveola.models.summary import Row, Summary
 
 OPEN_ROWS = 20
 """A network of more layers than this is folded: 84 open rows are three screens that few readers need."""

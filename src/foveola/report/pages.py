@@ -15,10 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from foveola.errors import count
-from foveola.lab.recipe import read_tables
-from foveola.lab.runs import Run
-from foveola.learning.metrics import Evaluation, Standing, unequal, wilson
-from foveola.learning.rows import EpochRow, HeadRow
+from foveola.evaluation.metrics import Evaluation, Standing, unequal, wilson
+from foveola.recipes.recipe import read_tables
 from foveola.report import words
 from foveola.report.answers_section import answers_section
 from foveola.report.confidence_section import confidence_section
@@ -28,6 +26,8 @@ from foveola.report.figures import accuracy_axis, baseline_label
 from foveola.report.findings_section import findings_section
 from foveola.report.inside_section import inside_section
 from foveola.report.network_section import blocks
+from foveola.runs.run import Run
+from foveola.training.history import EpochRow, HeadRow
 
 SECTIONS = (
     ("data", "The data"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import NamedTuple
 
-from foveola.images import encode, shrink
+from foveola.imaging.decode import encode, shrink
 from foveola.types import Image
 
 SMALL_PX, ENLARGED_PX, LONGEST_PX = 64, 96, 160

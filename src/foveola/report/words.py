@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from foveola.data.dataset import printable
-from foveola.learning.metrics import wilson
+from foveola.evaluation.metrics import wilson
 
 
 def clean(value: Any) -> Any:

@@ -3,9 +3,9 @@
 torch costs two seconds to import, so the rooms that need it are imported inside the verbs that do (docs/architecture.md).
 """
 
-from foveola.lab.progress import Plan, Watch, percent, row_seconds, row_sentence, with_interval
-from foveola.learning.rows import EpochRow, HeadRow, Row, StepRow, better
-from foveola.store import require_new, require_writable
+from foveola.runs.progress import Plan, Watch, percent, row_seconds, row_sentence, with_interval
+from foveola.storage import require_new, require_writable
+from foveola.training.history import EpochRow, HeadRow, Row, StepRow, better
 from foveola.workflows.answers import (
     abstained,
     evaluate,
@@ -18,10 +18,10 @@ from foveola.workflows.answers import (
 from foveola.workflows.checking import PAGE, Checked, check, require_outputs
 from foveola.workflows.comparing import compare, data_and_recipes
 from foveola.workflows.course import write_course
+from foveola.workflows.datasets import Data, count_files, open_data, printable, suggest_size
 from foveola.workflows.explaining import Explained, explain
 from foveola.workflows.filtering import Filtered, filter
 from foveola.workflows.listings import SHOW_DEFAULTS, Entry, find_run, listing, runs, show
-from foveola.workflows.material import Data, count_files, open_data, printable, suggest_size
 from foveola.workflows.plugins import load_plugin
 from foveola.workflows.showing import show_data
 from foveola.workflows.training import demo, reading, train

@@ -9,25 +9,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foveola.compute.threads import adapting
 from foveola.errors import DamagedRunError, ResourceError, UsageError, count
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
-from foveola.learning.threads import adapting
 from foveola.types import Rows, Tell, Tick, no_tick
-from foveola.workflows.material import Data, open_as, require_there
+from foveola.workflows.datasets import Data, open_as, require_there
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from foveola.checks.seen_images import Seen
     from foveola.data.dataset import Dataset
     from foveola.data.prepare import Prepared
-    from foveola.lab.card import DataCard
-    from foveola.lab.inputs import Inputs
-    from foveola.lab.measurement import Measurement
-    from foveola.lab.predictions import Predictions
-    from foveola.lab.runs import Run
-    from foveola.lab.seen_images import Seen
-    from foveola.learning.metrics import Evaluation
+    from foveola.evaluation.inputs import Inputs
+    from foveola.evaluation.metrics import Evaluation
+    from foveola.evaluation.predictions import Predictions
+    from foveola.runs.data_summary import DataCard
+    from foveola.runs.measurement import Measurement
+    from foveola.runs.run import Run
 
 
 NO_FINGERPRINTS = (
@@ -72,15 +72,15 @@ def predict(
         answers = fv.predict("latest", ["new.jpg", "holiday"])
         answers[0].label, answers[0].to_dict(), answers.to_dataframe()
     """
-    from foveola.lab.calibration import require_rate
-    from foveola.lab.inputs import gather
-    from foveola.lab.run_folders import find_run
+    from foveola.evaluation.calibration import require_rate
+    from foveola.evaluation.inputs import gather
+    from foveola.runs.folders import find_run
 
     # All that can be refused without torch is refused before it is imported.
     path, asked = find_run(run), gather(images)
     if abstain is not None:
         require_rate(abstain)
-    from foveola.lab.inference import predict_images
+    from foveola.runs.predictor import predict_images
 
     return predict_images(path, asked, abstain=abstain, recognise=recognise, tick=tick)
 
@@ -90,8 +90,8 @@ def prediction_notes(answers: Predictions) -> tuple[tuple[str, ...], Mapping[str
 
     That is the accuracy by the folder names, and how many of the images were trained on.
     """
-    from foveola.lab.headline import seen
-    from foveola.lab.run_files import numbers_of
+    from foveola.evaluation.headline import seen
+    from foveola.runs.files import numbers_of
 
     found = answers.by_folder()
     if found is not None:
@@ -105,8 +105,8 @@ def prediction_notes(answers: Predictions) -> tuple[tuple[str, ...], Mapping[str
 
 def abstained(run: str | os.PathLike[str], error: float) -> Mapping[str, Any]:
     """What abstaining at this error rate did on the run's test part, under the names of `result.json`."""
-    from foveola.lab.confidence import abstention_numbers
-    from foveola.lab.runs import open_run
+    from foveola.evaluation.calibration_report import abstention_numbers
+    from foveola.runs.run import open_run
 
     opened = open_run(run)
     calibration = opened.calibration
@@ -139,13 +139,13 @@ def evaluate(
         found = fv.evaluate(run, "other-photos")
         found.accuracy, found.interval, found.files_used
     """
-    from foveola.lab.run_folders import find_run
+    from foveola.runs.folders import find_run
 
     run = find_run(run)
     if data is not None:
         require_there(data)  # as all that can be refused without torch is, before it is imported
-    from foveola.lab.measurement import Measurement
-    from foveola.lab.runs import open_run
+    from foveola.runs.measurement import Measurement
+    from foveola.runs.run import open_run
 
     opened, notes = open_run(run), list[str]()
     about: Dataset | DataCard
@@ -170,10 +170,10 @@ def _answers_to(
     """The run's answers to other data, or to the images of its own data that it kept aside; that data; which it has seen."""
     import numpy as np
 
-    from foveola.data.filtered import filtered
+    from foveola.data.filter_cache import filtered
     from foveola.data.prepare import prepare
-    from foveola.lab.inference import load_network, logits, match_classes
-    from foveola.learning.metrics import Evaluation
+    from foveola.evaluation.metrics import Evaluation
+    from foveola.runs.predictor import load_network, logits, match_classes
 
     network = load_network(run.path)
     dataset = as_trained(run, open_as(data, settings, tick, known=network.class_names))
@@ -226,9 +226,9 @@ def open_test_part(run: Run, by: str, tell: Tell) -> None:
     A run that can be read and not written (a colleague's, an archive's) may be looked at all the same: to refuse would only
     teach people to copy it, and the copy forgets its openings. Then `tell` hears that nothing was counted.
     """
-    from foveola.lab.openings import open_again
     from foveola.report.pages import render
-    from foveola.store import write_atomic
+    from foveola.runs.test_usage import open_again
+    from foveola.storage import write_atomic
 
     _ = run.evaluation  # a damaged run is told before it is counted
     try:
@@ -256,8 +256,8 @@ def _reason(problem: Exception) -> str:
 
 def openings(run: str | os.PathLike[str]) -> int:
     """How often the test part of a run was opened by now."""
-    from foveola.lab.openings import openings as counted
-    from foveola.lab.run_folders import find_run
+    from foveola.runs.folders import find_run
+    from foveola.runs.test_usage import openings as counted
 
     return counted(find_run(run))
 
@@ -267,7 +267,7 @@ def as_trained(run: Run, dataset: Dataset) -> Dataset:
 
     Without this the run's own data would not be known again, and it would be asked about pictures it has learned from.
     """
-    from foveola.data.exclusion import LEFT_OUT, exclude
+    from foveola.data.exclude import LEFT_OUT, exclude
 
     known = set(dataset.ids)
     out = [problem.file for problem in run.card.problems if problem.reason.startswith(LEFT_OUT)]
@@ -291,8 +291,8 @@ def unseen(run: Run, dataset: Dataset) -> Any:
 def headline(numbers: Mapping[str, Any]) -> tuple[str, ...]:
     """The main numbers of a result in lines: the accuracy, the same without images that were trained on, and for unequal
     classes the balanced accuracy."""
-    from foveola.lab.headline import balanced, trained_on
-    from foveola.lab.headline import headline as line
+    from foveola.evaluation.headline import balanced, trained_on
+    from foveola.evaluation.headline import headline as line
 
     return tuple(filter(None, (line(numbers), trained_on(numbers), balanced(numbers))))
 
@@ -300,9 +300,9 @@ def headline(numbers: Mapping[str, Any]) -> tuple[str, ...]:
 @checks_keywords()
 def report(run: str | os.PathLike[str]) -> Path:
     """Write a run's report.html again from its folder; give its path."""
-    from foveola.lab.runs import open_run
     from foveola.report.pages import render
-    from foveola.store import write_atomic
+    from foveola.runs.run import open_run
+    from foveola.storage import write_atomic
 
     opened = open_run(run)
     write_atomic(opened.report, render(opened))

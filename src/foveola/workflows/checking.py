@@ -9,20 +9,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foveola.compute.threads import adapting
 from foveola.errors import UsageError, count
 from foveola.html_table import table
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
-from foveola.learning.threads import adapting
 from foveola.types import Size, Tick, no_tick
-from foveola.workflows.material import Data, leave_out, open_data, require_there, suggest_size
+from foveola.workflows.datasets import Data, leave_out, open_data, require_there, suggest_size
 
 if TYPE_CHECKING:
+    from foveola.checks.duplicate_groups import Relations
+    from foveola.checks.finding import Finding
+    from foveola.checks.image_quality import Looks
     from foveola.data.prepare import Prepared
-    from foveola.findings.finding import Finding
-    from foveola.findings.looks import Looks
-    from foveola.findings.relations import Relations
-    from foveola.lab.recipe import Recipe
+    from foveola.recipes.recipe import Recipe
 
 SUSPECTS_PIXELS, SUSPECTS_PICTURES = 100_000_000, 20_000
 """Labels are doubted unasked up to so many pixels and pictures: about 40 s on two cores for features that are kept, and
@@ -54,7 +54,7 @@ class Checked:
         """Write the page with thumbnails; give its path. out: a new file; None: the first free name of check.html,
         check-2.html, and so on. overwrite: replace an older file of that name."""
         from foveola.report.check_page import render
-        from foveola.store import write_atomic, write_numbered
+        from foveola.storage import write_atomic, write_numbered
 
         assert self._prepared is not None and self._looks is not None, "only `check` makes these"
         files = (self.files_found, self.files_used, self.files_ignored)
@@ -69,7 +69,7 @@ class Checked:
 
     def write_list(self, fix: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the list of images that could be left out, for `train(exclude=...)`; give its path."""
-        from foveola.store import write_atomic
+        from foveola.storage import write_atomic
 
         write_atomic(Path(fix), _list(self), overwrite=overwrite)
         return Path(fix)
@@ -128,11 +128,11 @@ def check(
     """
     if data is not None:
         require_there(data)
+    from foveola.checks.finding import in_order
+    from foveola.checks.image_quality import look
+    from foveola.checks.run import quick_findings, relate, slow_findings
     from foveola.data.prepare import prepare
-    from foveola.findings.collect import quick_findings, relate, slow_findings
-    from foveola.findings.finding import in_order
-    from foveola.findings.looks import look
-    from foveola.lab.recipe import compose, merge
+    from foveola.recipes.recipe import compose, merge
 
     source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
     recipe = compose(merge({}, {"data.source": source, **(settings or {})}), where="the settings")
@@ -164,9 +164,9 @@ def _size(recipe: Recipe, dataset: Any) -> Size:
 def _suspects(
     prepared: Prepared, relations: Relations, wanted: bool | None, tick: Tick
 ) -> tuple[list[Finding], tuple[str, ...]]:
-    from foveola.findings.relations import together
-    from foveola.findings.suspects import suspect_findings, too_few
-    from foveola.models.pretrained import PACKAGE, weights_there
+    from foveola.checks.duplicate_groups import together
+    from foveola.checks.label_errors import suspect_findings, too_few
+    from foveola.models.pretrained_weights import PACKAGE, weights_there
 
     n = len(prepared.pixels)
     reason = ""
@@ -185,7 +185,7 @@ def _suspects(
         reason = too_few(prepared.dataset, units)
     if reason:
         return [], (f"the search for wrong labels was skipped: {reason}",)
-    from foveola.lab.doubts import cross_validated
+    from foveola.training.out_of_fold import cross_validated
 
     return suspect_findings(prepared.dataset, cross_validated(prepared, units, tick=tick)), ()
 
@@ -194,7 +194,7 @@ def require_outputs(
     out: str | os.PathLike[str] | None, fix: str | os.PathLike[str] | None, *, overwrite: bool = False
 ) -> None:
     """Refuse output files that exist or can't be written, before minutes of work. Raises UsageError or ResourceError."""
-    from foveola.store import require_new
+    from foveola.storage import require_new
 
     for path in (out, fix):
         if path is not None:
@@ -206,7 +206,7 @@ def require_outputs(
 def _list(checked: Checked) -> str:
     """The list of `--fix`: what could be left out, section by section; suspicious labels as comments only."""
     from foveola.data.dataset import printable
-    from foveola.data.exclusion import as_line, write_list
+    from foveola.data.exclude import as_line, write_list
 
     opening = [
         f"What foveola check would leave out of {printable(checked.name)}. Nothing was deleted or moved.",

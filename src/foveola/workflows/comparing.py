@@ -10,20 +10,20 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from foveola.compute.threads import adapting, require_threads
 from foveola.errors import UsageError, count
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
-from foveola.learning.threads import adapting, require_threads
 from foveola.types import Tell, Tick, no_tick, tell_nobody
-from foveola.workflows.material import Data
-from foveola.workflows.pacing import Pace
-from foveola.workflows.series import Progress, Series, shown_to_nobody
-from foveola.workflows.trials import Trials
+from foveola.workflows.comparison_budget import Pace
+from foveola.workflows.comparison_runner import Trials
+from foveola.workflows.comparison_series import Progress, Series, shown_to_nobody
+from foveola.workflows.datasets import Data
 
 if TYPE_CHECKING:
-    from foveola.lab.arms import Arm, Fair
-    from foveola.lab.comparison import Comparison
-    from foveola.lab.recipe import Recipe
+    from foveola.comparison.arms import Arm, Fair
+    from foveola.comparison.result import Comparison
+    from foveola.recipes.recipe import Recipe
 
 
 @checks_keywords()
@@ -67,7 +67,7 @@ def compare(
         found = fv.compare("photos", ["plain", "sharpened: chain=sharpen"], seeds=5)
         print(found.against_baseline()[0].sentence, found.page)
     """
-    from foveola.lab.arms import require_arms, require_fair
+    from foveola.comparison.arms import require_arms, require_fair
 
     require_threads(threads)
     started = monotonic()
@@ -103,7 +103,7 @@ def compare(
 
 def _warnings(fair: Fair, seeds: int) -> Iterator[str]:
     """What is said before the first run."""
-    from foveola.lab.paired import LEAST_SEEDS
+    from foveola.comparison.statistics import LEAST_SEEDS
 
     for key in fair.allowed:
         yield f"the arms differ in {key} too, which was allowed: a difference may come from it"
@@ -178,7 +178,7 @@ def _require_points(margin: float, precision: float | None) -> None:
 
 
 def _arm(given: str | os.PathLike[str] | Mapping[str, object]) -> Arm:
-    from foveola.lab.arms import SHORT, Arm, parse_arm
+    from foveola.comparison.arms import SHORT, Arm, parse_arm
 
     if not isinstance(given, Mapping):
         return parse_arm(os.fspath(given))
@@ -193,8 +193,8 @@ def _folder(
 
     Raises UsageError for a folder with the comparison of other data or other arms, or with something else.
     """
-    from foveola.lab.run_folders import slug
-    from foveola.store import digest, require_new_folder, require_writable
+    from foveola.runs.folders import slug
+    from foveola.storage import digest, require_new_folder, require_writable
 
     dataset = trials.dataset
     about = {

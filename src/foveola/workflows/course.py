@@ -25,7 +25,7 @@ def write_course(folder: str | os.PathLike[str]) -> list[Path]:
     Returns the paths of the notebooks, in the order of the course. Raises UsageError when the folder holds files already,
     ResourceError when the disk refuses.
     """
-    from foveola.store import new_folder, refusals_named
+    from foveola.storage import new_folder, refusals_named
 
     place = Path(folder)
     new_folder(place)

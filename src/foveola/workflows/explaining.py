@@ -10,20 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foveola.compute.threads import adapting
 from foveola.errors import ImageProblem, UsageError, unknown
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
-from foveola.learning.threads import adapting
 from foveola.types import Tell, Tick, no_tick
 from foveola.workflows import explanation_figures as figures
 from foveola.workflows.answers import warn
-from foveola.workflows.material import open_as, printable, require_there
+from foveola.workflows.datasets import open_as, printable, require_there
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
-    from foveola.lab.inference import Network
-    from foveola.lab.inputs import Input, OneInput
-    from foveola.plots.style import Plot
+    from foveola.evaluation.inputs import Input, OneInput
+    from foveola.figures.style import Plot
+    from foveola.runs.predictor import Network
     from foveola.types import Image
 
 OF_DATA = ("max_activating", "embedding")
@@ -81,7 +81,7 @@ def explain(
 
         fv.explain("run", "cat.jpg", "why.png", "gradcam")
     """
-    from foveola.lab.run_folders import find_run
+    from foveola.runs.folders import find_run
 
     out, to_folder, one = Path(out), method == "feature_maps" and not stage, None
     # What can be refused without torch is refused before it is imported.
@@ -92,7 +92,7 @@ def explain(
     elif method != "kernels":
         one = _one_image(picture)
     from foveola.explanations.table import EXPLANATIONS
-    from foveola.lab.runs import open_run
+    from foveola.runs.run import open_run
 
     EXPLANATIONS.require(method)
     _require_taken(
@@ -110,7 +110,7 @@ def explain(
         raise UsageError(unknown("layout", how, ("tsne", "pca")))
     opened = open_run(run)
     label = None if label is None else _class_called(label, opened.class_names)
-    from foveola.lab.inference import load_network
+    from foveola.runs.predictor import load_network
 
     network, write = load_network(opened.path), partial(_write, out=out, overwrite=overwrite, tell=tell)
     if method == "kernels":
@@ -160,7 +160,7 @@ def _require_taken(method: str, given: Mapping[str, bool]) -> None:
 
 def _require_free(out: Path, to_folder: bool, overwrite: bool) -> None:
     """Refuse a name that no figure can have, that is taken, or that can't be written. Raises UsageError or ResourceError."""
-    from foveola.store import require_new, require_new_folder
+    from foveola.storage import require_new, require_new_folder
 
     if to_folder:
         require_new_folder(out, overwrite=overwrite)
@@ -179,7 +179,7 @@ def _write(figure: Plot, *, out: Path, overwrite: bool, tell: Tell) -> Explained
 
 def _one_image(picture: OneInput | Dataset) -> Input:
     """The image that a method looks at. Raises UsageError where it is not there, or is more than one."""
-    from foveola.lab.inputs import gather
+    from foveola.evaluation.inputs import gather
 
     if isinstance(picture, str | os.PathLike) and Path(picture).is_dir():
         raise UsageError(f"{os.fspath(picture)} is a folder, and this method looks at one picture: name a file")
@@ -190,7 +190,7 @@ def _one_image(picture: OneInput | Dataset) -> Input:
 
 
 def _see(network: Network, one: Input) -> Image:
-    from foveola import images
+    from foveola.imaging import decode as images
 
     with images.quiet():
         try:
@@ -203,8 +203,8 @@ def _heatmap(
     network: Network, image: Image, method: str, stage: str, label: str | None, write: Callable[[Plot], Explained]
 ) -> Explained:
     from foveola.explanations.table import EXPLANATIONS
-    from foveola.lab.inference import probabilities
-    from foveola.plots.explanations import heatmaps
+    from foveola.figures.explanations import heatmaps
+    from foveola.runs.predictor import probabilities
 
     chances = probabilities(network, image[None])[0]  # averaged over the network's views, as `predict` answers
     target = int(chances.argmax()) if label is None else network.class_names.index(label)
@@ -216,8 +216,8 @@ def _heatmap(
 
 def _all_stages(network: Network, image: Image, out: Path, overwrite: bool) -> Explained:
     from foveola.explanations.stages import feature_maps
-    from foveola.plots import explanations as plots
-    from foveola.store import new_folder
+    from foveola.figures import explanations as plots
+    from foveola.storage import new_folder
 
     found = feature_maps(network.model, image)
     new_folder(out, overwrite=overwrite)

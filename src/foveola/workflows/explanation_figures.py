@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from foveola.types import Tell, Tick
 from foveola.workflows.answers import as_trained, open_test_part, unseen
-from foveola.workflows.material import printable
+from foveola.workflows.datasets import printable
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
     from foveola.data.prepare import Prepared
-    from foveola.lab.inference import Network
-    from foveola.lab.runs import Run
-    from foveola.plots.style import Plot
+    from foveola.figures.style import Plot
+    from foveola.runs.predictor import Network
+    from foveola.runs.run import Run
     from foveola.types import Image
 
 MOST_EMBEDDED = 2_000
@@ -23,7 +23,7 @@ MOST_EMBEDDED = 2_000
 def one_stage(network: Network, image: Image, stage: str) -> Plot:
     """Every channel of a stage."""
     from foveola.explanations.stages import feature_maps
-    from foveola.plots import explanations as plots
+    from foveola.figures import explanations as plots
 
     return plots.feature_maps(feature_maps(network.model, image, [stage])[0])
 
@@ -31,7 +31,7 @@ def one_stage(network: Network, image: Image, stage: str) -> Plot:
 def kernels(network: Network, layer: str) -> Plot:
     """The learned kernels of a convolution, of the first when none is named."""
     from foveola.explanations.kernels import kernels
-    from foveola.plots import explanations as plots
+    from foveola.figures import explanations as plots
 
     return plots.kernels(kernels(network.model, layer))
 
@@ -40,9 +40,9 @@ def one_pixel(network: Network, image: Image, layer: str, place: tuple[int, int,
     """The arithmetic of one number of a convolution: the greatest when no place is given."""
     import numpy as np
 
-    from foveola.explanations.one_pixel import one_pixel
+    from foveola.explanations.convolution_arithmetic import one_pixel
     from foveola.explanations.stages import convolutions_of, feature_maps
-    from foveola.plots import explanations as plots
+    from foveola.figures import explanations as plots
 
     layer = layer or next(iter(convolutions_of(network.model)), "")
     if place is None and layer in convolutions_of(network.model):
@@ -58,7 +58,7 @@ def of_data(
     """What excites a stage's channels, or the test part in two dimensions, which counts as one more opening of it."""
     import numpy as np
 
-    from foveola.plots import explanations as plots
+    from foveola.figures import explanations as plots
 
     prepared, labels = _prepared(run, network, dataset, tick)
     rows = unseen(run, prepared.dataset)
@@ -72,7 +72,7 @@ def of_data(
         stage = stage or stages_of(network.model)[-1]
         return plots.patches(max_activating(network.model, pixels, stage, tick=tick), stage)
     from foveola.explanations.embedding import embedding
-    from foveola.lab.inference import logits
+    from foveola.runs.predictor import logits
 
     places = embedding(network.model, pixels, how, tick=tick)  # type: ignore[arg-type]
     answers = logits(network, pixels).argmax(axis=1)
@@ -84,9 +84,9 @@ def of_data(
 
 
 def _prepared(run: Run, network: Network, dataset: Dataset, tick: Tick) -> tuple[Prepared, Any]:
-    from foveola.data.filtered import filtered
+    from foveola.data.filter_cache import filtered
     from foveola.data.prepare import prepare
-    from foveola.lab.inference import match_classes
+    from foveola.runs.predictor import match_classes
 
     dataset = as_trained(run, dataset)
     match_classes(dataset, network.class_names)

@@ -16,9 +16,9 @@ from foveola.keywords import checks_keywords
 from foveola.types import Tick, no_tick
 
 if TYPE_CHECKING:
+    from foveola.figures.style import Plot
     from foveola.filters.chain import Chain
-    from foveola.images import Decoded
-    from foveola.plots.style import Plot
+    from foveola.imaging.decode import Decoded
     from foveola.types import Image
 
 Drawing = Literal["steps", "kernel-view"]
@@ -59,9 +59,9 @@ def filter(
 
         fv.filter("photo.jpg", "edges.png", "blur(size=3)|canny(low=50, high=150)")
     """
-    from foveola import images
     from foveola.filters.chain import Chain
-    from foveola.store import require_new, write_atomic
+    from foveola.imaging import decode as images
+    from foveola.storage import require_new, write_atomic
 
     source, out, parsed = Path(source), Path(out), Chain.parse(chain)
     if not parsed.steps:
@@ -95,7 +95,7 @@ def _notes(levels: Sequence[int]) -> tuple[str, ...]:
     """What the conversion to 8 bits means for what was written; levels: of each image, 0 for those of 8 bits."""
     import numpy as np
 
-    from foveola.sample_range import STRETCH, flattened_note
+    from foveola.imaging.colour import STRETCH, flattened_note
 
     deep = sum(level > 0 for level in levels)
     if not deep:
@@ -106,22 +106,22 @@ def _notes(levels: Sequence[int]) -> tuple[str, ...]:
 
 
 def _draw(image: Image, chain: Chain, drawing: Drawing) -> Plot:
-    from foveola.plots.filters import kernel_view, steps
+    from foveola.figures.filters import kernel_view, steps
 
     return steps(image, chain) if drawing == "steps" else kernel_view(image, chain)
 
 
 def _read(path: Path) -> Decoded:
-    from foveola import images
-    from foveola.data.sources import read_named
+    from foveola.data.dataset import read_named
+    from foveola.imaging import decode as images
 
     return images.decode(read_named(path))
 
 
 def _folder(source: Path, out: Path, chain: Chain, overwrite: bool, tick: Tick) -> Filtered:
-    from foveola import images
-    from foveola.data.listing import list_folder
-    from foveola.store import new_folder, write_atomic
+    from foveola.data.scan import list_folder
+    from foveola.imaging import decode as images
+    from foveola.storage import new_folder, write_atomic
 
     listing = list_folder(source)
     if not listing.ids:

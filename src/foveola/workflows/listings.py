@@ -14,8 +14,8 @@ from foveola.keywords import checks_keywords
 from foveola.types import Size, SizeLike
 
 if TYPE_CHECKING:
-    from foveola.lab.run_folders import RunList
-    from foveola.models.layer_table import Summary
+    from foveola.models.summary import Summary
+    from foveola.runs.folders import RunList
 
 
 SHOW_DEFAULTS: Mapping[str, tuple[str, int]] = {"alexnet_mini": ("224x224", 2)}
@@ -35,7 +35,7 @@ def show(
 
         fv.show("fast", "64x64", 2)
     """
-    from foveola.models.table import require_known
+    from foveola.models.registry import require_known
 
     require_known(model)  # before torch is imported
     usual_size, usual_classes = SHOW_DEFAULTS.get(model, ("32x32", 10))
@@ -43,7 +43,7 @@ def show(
     classes = usual_classes if classes is None else classes
     if not 2 <= classes <= 100_000:
         raise UsageError(f"{classes} classes can't be told apart: give a number from 2 to 100,000")
-    from foveola.models.building import build, summary
+    from foveola.models.build import build, summary
 
     return summary(build(model, size, classes, options), size)
 
@@ -73,11 +73,11 @@ def listing(kind: str) -> list[Entry]:
         return _recipe_options()
     table: Mapping[str, Callable[..., Any]]
     if kind == "models":
-        from foveola.models.table import MODELS as table
+        from foveola.models.registry import MODELS as table
     elif kind == "datasets":
-        from foveola.data.samples import DATASETS as table
+        from foveola.data.builtin import DATASETS as table
     elif kind == "filters":
-        from foveola.filters.table import FILTERS as table
+        from foveola.filters.chain import FILTERS as table
     elif kind == "explanations":
         from foveola.explanations.table import EXPLANATIONS as table
     else:
@@ -100,7 +100,7 @@ def listing(kind: str) -> list[Entry]:
 
 
 def _recipe_options() -> list[Entry]:
-    from foveola.lab.options import options
+    from foveola.recipes.options import options
 
     return [Entry(o.name, f"{o.name}=...", o.text, (o.values, f"default: {o.default}")) for o in options()]
 
@@ -116,13 +116,13 @@ def runs(base: str | os.PathLike[str] = "runs") -> RunList:
 
     fv.runs()[0].path
     """
-    from foveola.lab.run_folders import list_runs
+    from foveola.runs.folders import list_runs
 
     return list_runs(Path(base))
 
 
 def find_run(run: str | os.PathLike[str]) -> Path:
     """The folder of the finished run that is meant: see `foveola.open_run`."""
-    from foveola.lab.run_folders import find_run as find
+    from foveola.runs.folders import find_run as find
 
     return find(run)

@@ -12,13 +12,13 @@ from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
 from foveola.types import Size, SizeLike, Tell, Tick, no_tick
 from foveola.workflows.answers import warn
-from foveola.workflows.material import Data, open_as, printable, suggest_size
+from foveola.workflows.datasets import Data, open_as, printable, suggest_size
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
     from foveola.data.prepare import Prepared
+    from foveola.figures.style import Plot
     from foveola.filters.chain import Chain
-    from foveola.plots.style import Plot
     from foveola.types import Image, Rows
 
 MOST_RAW_PX = 600
@@ -53,7 +53,7 @@ def show_data(
     """
     from foveola.data.prepare import prepare
     from foveola.filters.chain import Chain
-    from foveola.store import new_folder, require_new_folder
+    from foveola.storage import new_folder, require_new_folder
 
     if not 1 <= n <= 20:
         raise UsageError(f"{n} pictures a class can't be drawn: give 1 to 20")
@@ -73,8 +73,8 @@ def show_data(
 
 def _figures(prepared: Prepared, rows: list[Rows], chain: Chain, tick: Tick) -> dict[str, Plot]:
     """The figures by the names of their files; `rows` are the pictures of each class that are shown."""
-    from foveola.data.filtered import filtered
-    from foveola.plots import data as plots
+    from foveola.data.filter_cache import filtered
+    from foveola.figures import data as plots
 
     dataset, pixels = prepared.dataset, prepared.pixels
     names = [printable(name) for name in dataset.class_names]
@@ -106,7 +106,7 @@ def _first_of_each(dataset: Dataset, n: int) -> list[Rows]:
 
 
 def _raw(dataset: Dataset, rows: Rows) -> list[Image]:
-    from foveola import images
+    from foveola.imaging import decode as images
 
     found = []
     with images.quiet():

@@ -10,22 +10,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foveola.compute.threads import adapting, current
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
-from foveola.lab.progress import Plan, Watch
-from foveola.learning.threads import adapting, current
+from foveola.runs.progress import Plan, Watch
 from foveola.types import Size, SizeLike
-from foveola.workflows.material import Data, printable, require_there
-from foveola.workflows.planning import Clock, plan_run
+from foveola.workflows.datasets import Data, printable, require_there
+from foveola.workflows.prepare_run import Clock, plan_run
 
 if TYPE_CHECKING:
-    from foveola.lab.runs import Run
-    from foveola.lab.training import Session
+    from foveola.runs.run import Run
+    from foveola.runs.trainer import Session
 
 
 def _option_of_a_recipe(name: str) -> str:
     """Where an unknown keyword of `train` is an option of a recipe: how to give it."""
-    from foveola.lab.recipe import option_called
+    from foveola.recipes.recipe import option_called
 
     key = option_called(name)
     return f'; {name} is an option of the recipe: settings={{"{key}": ...}}' if key else ""
@@ -127,7 +127,7 @@ def reading(data: Data | None) -> str:
 
 def _require_place(out: str | os.PathLike[str] | None, runs: str | os.PathLike[str]) -> None:
     """Refuse a run folder that is in use or can't be made before hours of work; it is made once the data is known good."""
-    from foveola.store import require_new_folder, require_writable
+    from foveola.storage import require_new_folder, require_writable
 
     if out is not None:
         require_new_folder(Path(out))
@@ -162,8 +162,8 @@ def run_session(session: Session, clock: Clock, watch: Watch) -> Run:
 
 def _plan(session: Session) -> Plan:
     from foveola.data.prepare import describe
-    from foveola.lab.features import has_features
-    from foveola.models.building import summary
+    from foveola.models.build import summary
+    from foveola.training.features import has_features
 
     split = session.split
     unequal = [
@@ -187,11 +187,11 @@ def _plan(session: Session) -> Plan:
 
 def _conclude(session: Session, clock: Clock, threads: list[int]) -> Run:
     """Report, then result.json: what makes the run finished."""
-    from foveola.lab.run_files import numbers_of
-    from foveola.lab.runs import Run
-    from foveola.learning.timing import peak_memory_mb
     from foveola.report.pages import render
-    from foveola.store import write_atomic
+    from foveola.runs.files import numbers_of
+    from foveola.runs.run import Run
+    from foveola.storage import write_atomic
+    from foveola.training.timing import peak_memory_mb
 
     run = Run(session.folder, {})
     card, best = run.card, session.best
@@ -242,8 +242,8 @@ def demo(
 
     Digits must not be mirrored, so flips are off.
     """
-    from foveola.data.samples import write_digits
-    from foveola.store import folder_atomic
+    from foveola.data.builtin import write_digits
+    from foveola.storage import folder_atomic
 
     place, watch = Path(folder), watch or Watch()
     if not (place / "digits").is_dir():

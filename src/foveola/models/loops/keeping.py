@@ -13,7 +13,7 @@ from typing import Any
 
 import numba
 
-from foveola.store import digest
+from foveola.storage import digest
 
 _HERE = Path(__file__).parent
 FOLDER = _HERE / "__pycache__" / digest(*(path.read_bytes() for path in sorted(_HERE.glob("*.py"))))[:16]

@@ -1,0 +1,178 @@
+"""Findings about copies: the same content, near-duplicates, the same picture under two labels.
+
+Findings about copies across the parts that a data set comes with: what judges has then been learned from.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from foveola.checks.derived_files import is_made
+from foveola.checks.duplicate_groups import Relations, flat, members, named_in, paired
+from foveola.checks.finding import Finding, percent
+from foveola.checks.near_duplicates import ALL_WITH_ALL, compared
+from foveola.data.dataset import Dataset, printable
+from foveola.data.grouping import join, leaking
+from foveola.errors import count
+from foveola.types import Rows
+
+LEAK_ERROR = 0.01
+"""Share of the test part from which a leak is an error: an accuracy is then wrong by a figure that is reported."""
+
+JUDGES = {1: "val image", 2: "test image"}
+"""The parts that judge, by their numbers in `Dataset.parts`."""
+
+
+def leak(dataset: Dataset, relations: Relations) -> Finding | None:
+    """Pictures of the data's own test part with a relative in its train or val part; twins count as much as copies."""
+    return _between(
+        dataset,
+        relations,
+        2,
+        (0, 1),
+        "train or val",
+        "the accuracy will be too high",
+        "leave out the copies in train and val, so that the test part stays as it is; or also state the accuracy without "
+        "these test images, as the report of a run does",
+    )
+
+
+def leak_to_val(dataset: Dataset, relations: Relations) -> Finding | None:
+    """The same of the data's own val part: it chooses the epoch, and what confidence and abstention state comes from it."""
+    return _between(
+        dataset,
+        relations,
+        1,
+        (0,),
+        "train",
+        "the epoch is chosen by images that the network has learned, and its confidence will be too high",
+        "leave out the copies in train, so that the val part stays as it is",
+    )
+
+
+def _between(
+    dataset: Dataset, relations: Relations, judge: int, before: tuple[int, ...], where: str, so: str, advice: str
+) -> Finding | None:
+    """Pictures of the part `judge` with a relative in the parts `before`, which the data itself gives."""
+    if dataset.parts is None:
+        return None
+    judged, seen = np.flatnonzero(dataset.parts == judge), np.flatnonzero(np.isin(dataset.parts, before))
+    units = relations.units
+    leaked = leaking(units, seen, judged)
+    if not len(leaked):
+        return None
+    groups = [rows for rows in members(units) if np.isin(rows, leaked).any()]
+    exact = len(leaking(relations.content, seen, judged))
+    share = len(leaked) / len(judged)
+    named = named_in(dataset, [rows[np.argsort(-dataset.parts[rows], kind="stable")] for rows in groups])
+    to_leave = np.concatenate([rows[np.isin(dataset.parts[rows], before)] for rows in groups])
+    return Finding(
+        "split_leak",
+        "error" if judge == 2 and share >= LEAK_ERROR else "warning",
+        f"{len(leaked):,} of {count(len(judged), JUDGES[judge])} ({percent(share)}) have a copy or a derived file in "
+        f"{where}, {exact:,} of them with identical pixels: {so}",
+        advice,
+        flat(named),
+        named,
+        leave_out=tuple(dataset.ids[i] for i in to_leave.tolist()),
+        topic="" if judge == 2 else "val",
+    )
+
+
+def duplicate_findings(dataset: Dataset, relations: Relations) -> list[Finding]:
+    """exact_duplicate, near_duplicate, label_conflict and split_leak."""
+    found = [_exact(dataset, relations), _near(dataset, relations), _too_many(relations)]
+    found += [_conflict(dataset, relations), leak(dataset, relations), leak_to_val(dataset, relations)]
+    return [finding for finding in found if finding is not None]
+
+
+def _exact(dataset: Dataset, relations: Relations) -> Finding | None:
+    groups = members(relations.content)
+    if not groups:
+        return None
+    named, extra = named_in(dataset, groups), sum(len(rows) - 1 for rows in groups)
+    return Finding(
+        "exact_duplicate",
+        "warning",
+        f"{count(sum(map(len, groups)), 'file')} show only {count(len(groups), 'different image')} (identical pixels): "
+        f"{count(extra, 'of them is a copy', 'of them are copies')}",
+        "keep one of each; where foveola splits the data, all copies of an image go to the same part",
+        flat(named),
+        named,
+        leave_out=tuple(dataset.ids[i] for rows in groups for i in _spare(dataset, relations, rows)),
+    )
+
+
+def _near(dataset: Dataset, relations: Relations) -> Finding | None:
+    if not len(relations.near):
+        return None
+    rows = np.unique(relations.near[:, :2])
+    groups = [g for g in members(relations.copies) if np.isin(g, rows).any()]
+    firsts = [_distinct(relations, group) for group in groups]
+    named = named_in(dataset, firsts)
+    laid = int((relations.near[:, 2] > 0).sum())
+    return Finding(
+        "near_duplicate",
+        "warning",
+        f"{count(sum(map(len, firsts)), 'image')} are near-copies of only {count(len(groups), 'original')}: saved again, "
+        "resized, slightly cropped, or in other tones"
+        + (f"; {count(laid, 'pair')} mirrored or turned" if laid else ""),
+        "compare them side by side and keep one of each; where foveola splits the data, near-copies go to the same part",
+        flat(named),
+        named,
+        leave_out=tuple(dataset.ids[i] for group in firsts for i in _spare(dataset, relations, group)),
+    )
+
+
+def _too_many(relations: Relations) -> Finding | None:
+    """How near-duplicates of many pictures are looked for; what is missed: docs/why/speed.md."""
+    n = len(compared(relations.content, relations.sizes))
+    if n <= ALL_WITH_ALL:
+        return None
+    return Finding(
+        "near_duplicate",
+        "note",
+        f"{n:,} images are too many to compare each with all others: near-duplicates were searched among likely pairs, and "
+        "one pair in a hundred may have been missed",
+        "nothing: copies with identical pixels are all found",
+        about=n,
+        topic="a faster search",
+    )
+
+
+def _distinct(relations: Relations, rows: Rows) -> Rows:
+    """One row of each content."""
+    return rows[np.sort(np.unique(relations.content[rows], return_index=True)[1])]
+
+
+def _spare(dataset: Dataset, relations: Relations, rows: Rows) -> list[int]:
+    """All of some copies but the one to keep: of the test part before val before train; then originals before what is made of
+    them, by their names, which `twin` lists; then the one of most pixels."""
+    parts = np.full(len(dataset), -1) if dataset.parts is None else dataset.parts
+    pixels = relations.sizes[rows].astype(np.int64).prod(axis=1)
+    made = np.array([is_made(dataset.ids[i]) for i in rows])
+    kept = rows[np.lexsort((rows, -pixels, made, -parts[rows]))[0]]
+    return [int(i) for i in rows if i != kept]
+
+
+def _conflict(dataset: Dataset, relations: Relations) -> Finding | None:
+    """Copies under two labels. Turned ones do not count: a turned 6 is a 9."""
+    upright = relations.near[relations.near[:, 2] == 0, :2]
+    units = join(relations.content, paired(len(dataset), upright))
+    groups = [rows for rows in members(units) if len(set(dataset.labels[rows].tolist())) > 1]
+    if not groups:
+        return None
+    named = named_in(dataset, groups)
+    ids = flat(named)
+    label = dict(zip(dataset.ids, dataset.labels.tolist(), strict=True))
+    return Finding(
+        "label_conflict",
+        "error",
+        f"{count(len(groups), 'image has', 'images have')} two labels or more, in {count(len(ids), 'file')}: no classifier "
+        "can be right about all of them",
+        "decide which label is right and delete the other files, or leave all of them out",
+        ids,
+        named,
+        tuple(printable(dataset.class_names[label[name]]) for name in ids),
+        ids,
+    )

@@ -1,0 +1,110 @@
+"""Labels that look wrong: confident learning over probabilities of pictures that the network did not learn from.
+
+C. Northcutt, L. Jiang and I. Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70, 2021. cleanlab
+is its authors' library; what is wanted of it here is the confident joint, and pandas comes with it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveola.checks.finding import Finding, percent
+from foveola.data.dataset import Dataset, printable
+from foveola.errors import count
+from foveola.types import Labels, Rows
+
+Chances = NDArray[np.float32]
+
+SURE = 0.97
+"""Probability of the other class from which a picture is listed. Of the 17 pictures of flowers and signs with 0.95 or more
+about half are under a wrong label (looked at by us, who are no botanists); of the 7 with 0.97 or more, four or five."""
+
+FEWEST, FOLDS = 10, 5
+"""Images that each class needs, and different ones among them: one for each fold, so that the others always have some."""
+
+KNOWS = 0.3
+"""How far a classifier has to be from guessing, 0..1, for its doubts to mean anything."""
+
+MOST_SHARE = 0.1
+"""More doubts than this, of all pictures, speak against the classifier, not against the labels."""
+
+
+def too_few(dataset: Dataset, units: Rows) -> str:
+    """Why wrong labels can't be looked for in so little data; empty where there is enough.
+
+    units: int64 (n,), equal for images that must stay in one fold, such as copies of one photo: they count as one image.
+    """
+    if len(np.unique(dataset.labels)) < 2:
+        return "all images have one label"
+    of_class = np.unique(np.stack([dataset.labels, units]), axis=1)[0]
+    different = np.bincount(of_class, minlength=len(dataset.class_names))
+    k = int(different.argmin())
+    if different[k] < FOLDS:
+        found = f"only {count(int(different[k]), 'different image')}"
+        return f"class '{printable(dataset.class_names[k])}' has {found}, and each class needs {FOLDS}"
+    counts = dataset.counts()
+    k = int(counts.argmin())
+    if counts[k] < FEWEST:
+        found = f"only {count(int(counts[k]), 'image')}"
+        return f"class '{printable(dataset.class_names[k])}' has {found}, and each class needs {FEWEST}"
+    return ""
+
+
+def confident_joint(labels: Labels, chances: Chances) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The confident joint, int64 (K, K), given label by likely label; and each picture's likely label, -1 where none.
+
+    labels: int64 (n,); chances: float (n, K), out-of-sample probabilities. Class j is likely for a picture if its
+    probability is at least t_j, the mean probability of j over the pictures that are labelled j; of several such classes
+    the most probable one.
+
+    >>> confident_joint(np.array([0, 0, 1, 1]), np.array([[.9, .1], [.8, .2], [.2, .8], [.9, .1]]))[0].tolist()
+    [[1, 0], [1, 1]]
+    """
+    k = chances.shape[1]
+    thresholds = np.array([chances[labels == j, j].mean() if (labels == j).any() else np.inf for j in range(k)])
+    passing = np.where(chances >= thresholds, chances, -1)
+    likely = np.where(passing.max(axis=1) >= 0, passing.argmax(axis=1), -1)
+    joint = np.zeros((k, k), np.int64)
+    np.add.at(joint, (labels[likely >= 0], likely[likely >= 0]), 1)
+    return joint, likely.astype(np.int64)
+
+
+def suspects(labels: Labels, chances: Chances) -> tuple[Rows, Labels]:
+    """Rows whose label looks wrong, the most suspicious first, and the label that is likely for each.
+
+    They are the off-diagonal counts of the confident joint whose likely class has a probability of SURE or more; in order
+    of the margin between the probability of the given and of the likely label.
+    """
+    _, likely = confident_joint(labels, chances)
+    rows = np.flatnonzero((likely >= 0) & (likely != labels))
+    rows = rows[chances[rows, likely[rows]] >= SURE]
+    margin = chances[rows, labels[rows]] - chances[rows, likely[rows]]
+    rows = rows[np.argsort(margin, kind="stable")]
+    return rows, likely[rows]
+
+
+def suspect_findings(dataset: Dataset, chances: Chances) -> list[Finding]:
+    """suspect_label; nothing when the classifier knows too little to doubt a label, or doubts too many."""
+    labels = dataset.labels
+    right = float((chances.argmax(axis=1) == labels).mean())
+    majority = float(dataset.counts().max() / len(labels))
+    rows, likely = suspects(labels, chances)
+    if not len(rows) or right - majority < KNOWS * (1 - majority) or len(rows) > MOST_SHARE * len(labels):
+        return []
+    names = [printable(name) for name in dataset.class_names]
+    captions = tuple(
+        f"{names[labels[i]]}? looks like {names[j]}, {percent(float(chances[i, j]))}"
+        for i, j in zip(rows.tolist(), likely.tolist(), strict=True)
+    )
+    return [
+        Finding(
+            "suspect_label",
+            "warning",
+            f"{count(len(rows), 'label')} of {len(labels):,} may be wrong: a classifier that never saw these pictures, and "
+            f"is right about {percent(right)} of all, is sure of another class",
+            "look at them, the most suspicious first, and move those that are wrong to their class",
+            tuple(dataset.ids[i] for i in rows.tolist()),
+            captions=captions,
+        )
+    ]

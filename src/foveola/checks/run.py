@@ -1,0 +1,43 @@
+"""All findings of a data set, composed: the cheap ones that every training looks at, and the rest that `check` adds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from foveola.checks.class_balance import balance_findings
+from foveola.checks.derived_files import twin_findings, twin_units
+from foveola.checks.duplicate_groups import Relations
+from foveola.checks.duplicates import duplicate_findings
+from foveola.checks.file_formats import file_findings
+from foveola.checks.finding import Finding
+from foveola.checks.image_quality import Looks, quality_findings
+from foveola.checks.near_duplicates import near_copies
+from foveola.checks.shortcuts import shortcut_findings
+from foveola.data.prepare import Prepared
+from foveola.types import Tick, no_tick
+
+
+def relate(prepared: Prepared, looks: Callable[[], Looks] | None = None, *, tick: Tick = no_tick) -> Relations:
+    """Which pictures are copies or twins of each other; near-duplicates from the cache if they are there."""
+    near = near_copies(prepared, looks, tick=tick)
+    return Relations(prepared.content, near, twin_units(prepared.dataset), prepared.sizes)
+
+
+def quick_findings(prepared: Prepared, relations: Relations) -> list[Finding]:
+    """What costs nothing once the relations are known."""
+    dataset = prepared.dataset
+    return [
+        *duplicate_findings(dataset, relations),
+        *twin_findings(dataset, relations.twins),
+        *balance_findings(dataset),
+        *file_findings(prepared),
+    ]
+
+
+def slow_findings(prepared: Prepared, looks: Looks, relations: Relations) -> list[Finding]:
+    """What needs a look at every image, or scikit-learn."""
+    dataset, sizes = prepared.dataset, prepared.sizes
+    return [
+        *shortcut_findings(dataset, prepared.files, sizes, looks.colours, relations.copies),
+        *quality_findings(dataset, looks, sizes),
+    ]

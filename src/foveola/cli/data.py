@@ -1,0 +1,267 @@
+"""Commands without a run: check, show-data, filter, show, list, course."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foveola import workflows
+from foveola.cli.options import DATA, Json, Open, Overwrite, Reading, Settings, command, reads_data, settings_of
+from foveola.cli.output import as_typed, open_page, print_json, say, say_problems, table, warn
+from foveola.errors import UsageError, count
+from foveola.types import Size
+
+
+@command("foveola check photos", "foveola check photos --fix leave-out.txt")
+@reads_data
+def check(
+    data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The page to write. [default: check.html, or check-2.html and so on if that exists]"
+        ),
+    ] = None,
+    fix: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write a list of images that you could leave out, for `foveola train --exclude`."
+        ),
+    ] = None,
+    suspects: Annotated[
+        bool | None,
+        typer.Option(help="Look for wrong labels. [default: where it takes about a minute or less]"),
+    ] = None,
+    reading: Reading,
+    set_: Settings = None,
+    overwrite: Overwrite = False,
+    open_: Open = False,
+    json_: Json = False,
+) -> None:
+    """Find problems in a data set: damaged files, copies, leaks, shortcuts and wrong labels.
+
+    Nothing is changed or deleted.
+    """
+    from foveola.cli.progress import Screen
+
+    settings = {**reading, **settings_of(set_)}
+    workflows.require_outputs(out, fix, overwrite=overwrite)
+    if out is None:
+        workflows.require_writable(Path(workflows.PAGE))
+    with Screen() as screen:
+        found = workflows.check(data, settings=settings, suspects=suspects, tick=screen.tick)
+    written: dict[str, str | None] = {"page": None, "list": None}
+
+    def write() -> None:
+        written["page"] = str(found.write_page(out, overwrite=overwrite))
+        if fix is not None:
+            written["list"] = str(found.write_list(fix, overwrite=overwrite))
+
+    with contextlib.ExitStack() as every:  # a disk that refuses the page takes no findings away, a closed pipe no page
+        if json_:
+            every.callback(lambda: print_json({**found.to_json(), **written}))
+        every.callback(write)
+        if not json_:
+            _print_findings(found)
+    if not json_:
+        say(f"page     {workflows.printable(written['page'] or '')}", 9)
+        if fix is not None:
+            say(f"list     {_list_in_words(found, fix)}", 9)
+    if open_:
+        open_page(written["page"])
+
+
+def _print_findings(found: workflows.Checked) -> None:
+    say(workflows.printable(found.headline))
+    for finding in found.findings:
+        say(f"{finding.severity + ':':8} {finding.message}", 9)
+        say(f"         {finding.advice}", 9)
+    for remark in found.remarks:
+        say(f"note:    {remark}", 9)
+
+
+def _list_in_words(found: workflows.Checked, fix: Path) -> str:
+    """What is in the list of `--fix`, and what to do with it."""
+    named = len({name for finding in found.findings for name in finding.leave_out})
+    path = workflows.printable(str(fix))
+    if named:
+        return f"{path} names {count(named, 'image')}: read it, then foveola train DATA --exclude {as_typed(str(fix))}"
+    doubtful = any(finding.kind == "suspect_label" for finding in found.findings)
+    return f"{path} names no image to leave out" + (", only labels to look at, as comments" if doubtful else "")
+
+
+@command("foveola show-data photos figures", name="show-data")
+@reads_data
+def show_data(
+    data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the figures.")],
+    *,
+    n: Annotated[int, typer.Option("--n", metavar="N", help="Images per class.")] = 6,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="Image size in pixels. [default: a square of the images' typical longer side, 32 to 256]",
+        ),
+    ] = None,
+    chain: Annotated[
+        str,
+        typer.Option(metavar="FILTERS", help="Also draw images before and after these filters.", show_default=False),
+    ] = "",
+    reading: Reading,
+    overwrite: Overwrite = False,
+    json_: Json = False,
+) -> None:
+    """Draw a data set: class counts, image sizes, samples, mean images and colours."""
+    from foveola.cli.progress import Screen
+
+    notes: list[str] = []
+    with Screen() as screen:
+        written = workflows.show_data(
+            data,
+            out,
+            n=n,
+            size=size,
+            chain=chain,
+            settings=reading,
+            overwrite=overwrite,
+            tell=notes.append,
+            tick=screen.tick,
+        )
+    warn(notes)
+    if json_:
+        print_json({"written": [str(path) for path in written], "notes": notes})
+        return
+    for path in written:
+        say(f"wrote {path}")
+
+
+@command(
+    'foveola filter photo.jpg edges.png --chain "blur(size=3)|canny(low=50, high=150)"',
+    'foveola filter photo.jpg steps.png --chain "blur(size=3)|sharpen" --steps',
+    "foveola filter photos sharpened --chain sharpen",
+)
+def filter(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New file (.png, .jpg) or folder.")],
+    chain: Annotated[
+        str,
+        typer.Option(metavar="FILTERS", help='Filters, e.g. "blur(size=3)|sharpen". See `foveola list filters`.'),
+    ],
+    steps: Annotated[bool, typer.Option("--steps", help="Draw the image after each filter instead.")] = False,
+    kernel_view: Annotated[
+        bool, typer.Option("--kernel-view", help="Draw the numbers of each kernel and its effect instead.")
+    ] = False,
+    overwrite: Overwrite = False,
+    json_: Json = False,
+) -> None:
+    """Apply image filters: blur, sharpen, edges and your own kernels."""
+    from foveola.cli.progress import Screen
+
+    if steps and kernel_view:
+        raise UsageError("--steps and --kernel-view are two figures: ask for one at a time")
+    with Screen() as screen:
+        found = workflows.filter(
+            source,
+            out,
+            chain,
+            drawing="steps" if steps else "kernel-view" if kernel_view else None,
+            overwrite=overwrite,
+            tick=screen.tick,
+        )
+    if json_:
+        problems = [{"file": file, "reason": reason} for file, reason in found.problems]
+        print_json({"written": [str(path) for path in found.written], "problems": problems, "notes": list(found.notes)})
+    else:
+        say_problems(found.problems, len(found.written) + len(found.problems))
+        for note in found.notes:
+            say(f"note: {note}")
+        say(f"{count(len(found.written), 'picture')} in {out}" if source.is_dir() else f"wrote {out}")
+    if not found.written:
+        raise typer.Exit(3)
+
+
+@command("foveola show fast", "foveola show alexnet_mini --size 224x224 --classes 2")
+def show(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A network of `foveola list models`.")],
+    size: Annotated[
+        str,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="Image size in pixels. [default: 32x32; alexnet_mini: 224x224]",
+            show_default=False,
+        ),
+    ] = "",
+    classes: Annotated[
+        int, typer.Option(metavar="N", help="Number of classes. [default: 10; alexnet_mini: 2]", show_default=False)
+    ] = 0,
+    set_: Settings = None,
+    json_: Json = False,
+) -> None:
+    """Print the layers of a network with their output shapes and parameters."""
+    default_size, default_classes = workflows.SHOW_DEFAULTS.get(model, ("32x32", 10))
+    shape = Size.parse(size or default_size)
+    options = {key.removeprefix("model."): value for key, value in settings_of(set_).items()}
+    found = workflows.show(model, shape, classes or default_classes, options)
+    if json_:
+        rows = [
+            {"layer": r.name, "kind": r.kind, "output_shape": list(r.shape), "parameters": r.parameters}
+            for r in found.rows
+        ]
+        print_json({
+            "model": model, "size": str(shape), "classes": classes or default_classes, "layers": rows,
+            "parameters": found.parameters, "trainable": found.trainable,
+        })  # fmt: skip
+        return
+    say(f"{model}, pictures of {shape}, {count(classes or default_classes, 'class', 'classes')}")
+    table(
+        ("layer", "kind", "output shape", "parameters"),
+        [(r.name, r.kind, " x ".join(map(str, r.shape)), f"{r.parameters:,}") for r in found.rows],
+        spare=("kind", "output shape"),
+    )
+    say(f"parameters     {found.parameters:,}")
+    say(f"trainable      {found.trainable:,}")
+    say(f"not trainable  {found.parameters - found.trainable:,}")
+
+
+@command("foveola list models", "foveola list options", name="list")
+def list_(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="models, datasets, filters, explanations or options.")
+    ] = "models",
+    json_: Json = False,
+) -> None:
+    """List networks, data sets, filters, explanations, or the options of `--set`."""
+    entries = workflows.listing(kind)
+    if json_:
+        print_json({kind: [{"name": e.name, "options": list(e.options), "text": e.text} for e in entries]})
+        return
+    for entry in entries:
+        if kind == "filters":  # written as in a chain
+            say(entry.signature if entry.options else entry.name)
+            say(f"    {entry.text}", 4)
+            continue
+        say(f"{entry.name}: {entry.text}", 4)
+        for option in entry.options:
+            say(f"    {option}", 8)
+
+
+@command("foveola course my-course")
+def course(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New folder for the notebooks.")] = Path("course"),
+    json_: Json = False,
+) -> None:
+    """Write the course: six notebooks for Jupyter, example recipes and the documentation."""
+    written = workflows.write_course(folder)
+    if json_:
+        print_json({"notebooks": [str(path) for path in written]})
+        return
+    for path in written:
+        say(f"wrote {workflows.printable(str(path))}")
+    say(f"wrote {workflows.printable(str(folder / 'examples'))} and {workflows.printable(str(folder / 'docs'))}")
+    say("next  pip install jupyterlab")
+    say(f"      jupyter lab {as_typed(str(folder))}")

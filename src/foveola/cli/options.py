@@ -1,0 +1,194 @@
+"""The application that all commands belong to, and the words that several of them take."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+import typer
+
+from foveola.cli.help import Command, Commands
+from foveola.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from foveola import __version__
+
+        typer.echo(f"foveola {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def foveola(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Turn folders of images into an image classifier that you can trust, on a laptop.
+
+    Try `foveola demo` first. `foveola COMMAND --help` explains a command and shows examples.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def command(*examples: str, name: str | None = None) -> Callable[[F], F]:
+    """Register a function as a command; `examples` are the command lines that its help shows."""
+    register = app.command(name, cls=Command, epilog="\n".join(examples))
+
+    def add(function: F) -> F:
+        register(_with_plugins(function))
+        return function
+
+    return add
+
+
+Plugins: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE.py",
+        help="Python file that registers networks, filters or heat maps of your own. Repeatable.",
+    ),
+]
+
+
+def _with_plugins(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option --plugin, whose files are run before it."""
+
+    @functools.wraps(command)
+    def with_plugins(*, plugin: list[Path] | None = None, **given: object) -> None:
+        from foveola import workflows
+
+        for file in plugin or []:
+            workflows.load_plugin(file)
+        command(**given)
+
+    signature = inspect.signature(command, eval_str=True)
+    option = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Plugins)
+    parameters = [*signature.parameters.values(), option]
+    with_plugins.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_plugins.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_plugins
+
+
+DATA = "A folder with one folder of images per class, an .npz file, cifar10 or digits."
+
+Json: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout; progress goes to stderr.")
+]
+Open: TypeAlias = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
+RunPath: TypeAlias = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A finished run: its folder, a part of its name that no other run has, or latest.",
+    ),
+]
+Settings: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "--option", metavar="KEY=VALUE",
+        help="Set any option of `foveola list options`, e.g. --set fit.lr_peak=0.01. Repeatable.",
+    ),
+]  # fmt: skip
+Seed: TypeAlias = Annotated[
+    int,
+    typer.Option(metavar="N", help="Random seed of the split, the first weights, the order and the augmentation."),
+]
+Threads: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Compute with exactly N threads. [default: all cores, and fewer while other programs need them]",
+    ),
+]
+Out: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Folder for this run. It must be new or empty.")
+]
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Replace output files that exist. Without it foveola refuses.")
+]
+GroupBy: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN|REGEX",
+        help="Keep all images of one person, plant or video in the same part: a column of --labels, or a regular "
+        "expression on the file path whose group names it.",
+    ),
+]
+
+Reading: TypeAlias = Mapping[str, object]
+"""How to read a data set: the options that the user typed, by their names in a recipe ("data.labels")."""
+
+
+def _class_level(text: str) -> int | str:
+    if text == "leaf" or (text.isdecimal() and int(text) > 0):
+        return text if text == "leaf" else int(text)
+    raise UsageError(f"--class-level must be 1, 2, 3... or leaf, not '{text}': 1 is for the folders directly in DATA")
+
+
+READING = {
+    "labels": Annotated[Path | None, typer.Option(metavar="FILE", help="CSV table of file and label.")],
+    "label_pattern": Annotated[
+        str | None,
+        typer.Option(metavar="REGEX", help="Regular expression on the file path. Its first group is the class."),
+    ],
+    "class_level": Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|leaf", parser=_class_level,
+            help="Which folders are the classes: 1 for those directly in DATA, 2 for those inside them; leaf for the "
+            "deepest. [default: as the folders show it]",
+        ),
+    ],
+    "exclude": Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="List of images to leave out, as `foveola check --fix` writes it."),
+    ],
+}  # fmt: skip
+"""The options of every command that opens a data set; each sets `data.NAME` of a recipe."""
+
+
+def reads_data(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all options in READING where it has the keyword `reading`, which takes what the user typed."""
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.name == "reading":
+            options = (parameter.replace(name=name, annotation=kind, default=None) for name, kind in READING.items())
+            parameters.extend(options)
+        else:
+            parameters.append(parameter)
+
+    @functools.wraps(command)
+    def with_options(**given: object) -> None:
+        typed = {name: given.pop(name) for name in READING}
+        reading = {name: str(value) if isinstance(value, Path) else value for name, value in typed.items()}
+        command(**given, reading={f"data.{name}": value for name, value in reading.items() if value is not None})
+
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
+
+
+def settings_of(texts: list[str] | None) -> dict[str, object]:
+    """What `--set KEY=VALUE` says, by its keys."""
+    from foveola.config import parse_setting
+
+    return dict(parse_setting(text) for text in texts or [])

@@ -1,0 +1,169 @@
+"""What is printed: lines, tables, JSON on stdout; notes on stderr."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shlex
+import shutil
+import sys
+import textwrap
+import webbrowser
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from foveola import workflows
+from foveola.errors import count
+
+if TYPE_CHECKING:
+    from foveola.runs.run import Run
+
+
+def print_run(run: Run, as_json: bool, open_: bool) -> None:
+    """A finished run: what could not be used, its headline, its places, and what to do next; `open_` shows the report."""
+    result = run.result
+    if as_json:
+        print_json(result)
+    else:
+        problems = [(problem["file"], problem["reason"]) for problem in result["problems"]]
+        say_problems(problems, result["files_found"], "; the report lists them")
+        for line in workflows.headline(result):
+            say(line)
+        say(f"kept    {_kept(result)}, the best on val")
+        say(f"run     {workflows.printable(result['run'])}")
+        say(f"report  {workflows.printable(result['report'])}")
+        plugins = "".join(f" --plugin {as_typed(file)}" for file in run.plugins)
+        say(f"next    foveola predict {as_typed(result['run'])} photo.jpg{plugins}")
+        if not open_:
+            say(f"        foveola report {as_typed(result['run'])} --open")
+    if open_:
+        open_page(result["report"])
+
+
+def _kept(result: Mapping[str, Any]) -> str:
+    if result["best_epoch"]:
+        return f"the weights of epoch {result['best_epoch']} of {result['epochs']}"
+    return f"the last layer with regularisation {result['head_penalty']:.2g}"
+
+
+def as_typed(path: str) -> str:
+    """A path as one writes it in a command line: in quotation marks where it holds spaces or signs of the shell."""
+    if os.name == "nt":
+        return f'"{path}"' if any(letter in path for letter in " &()^;,") else path
+    return shlex.quote(workflows.printable(path))
+
+
+def open_page(path: str | os.PathLike[str] | None) -> None:
+    """Show a page in the browser; where there is none, say so: the page is there all the same."""
+    if path is not None and not webbrowser.open(Path(path).resolve().as_uri()):
+        warn([f"no browser could be opened: open {path} yourself"])
+
+
+def say_problems(problems: Sequence[tuple[str, str]], files: int, more: str = "") -> None:
+    """The files that could not be used, the first five by name and reason."""
+    if not problems:
+        return
+    say(f"{count(len(problems), 'file')} of {files:,} could not be used:")
+    for file, reason in problems[:5]:
+        say(f"    {workflows.printable(file)}: {reason}")
+    if len(problems) > 5:
+        say(f"    and {len(problems) - 5:,} more{more}")
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on stdout."""
+    typer.echo(json.dumps(value, indent=1))
+
+
+def warn(notes: Sequence[str]) -> None:
+    """What must not be missed, on stderr: with --json it stands in the result too."""
+    for note in notes:
+        complain(f"note: {workflows.printable(note)}")
+
+
+def complain(text: str) -> None:
+    """One line on stderr. A terminal gets its words wrapped."""
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+    print(text if width is None else _wrapped(text, width, 0), file=sys.stderr)
+
+
+def say(text: str, indent: int = 0) -> None:
+    """Print one line on stdout: wrapped at words and indented on a terminal, unchanged in a file or pipe."""
+    width = _terminal_width()
+    typer.echo(text if width is None else _wrapped(text, width, indent))
+
+
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, spare: Sequence[str] = ()) -> None:
+    """Columns under their heads; text to the left, numbers to the right.
+
+    Where the terminal is too narrow, the words of text columns are wrapped; if that does not help, the columns named in
+    `spare` are left out, the first of them first. Numbers are never broken.
+    """
+    cells = [header, *[tuple(workflows.printable(cell) for cell in row) for row in rows]]
+    columns = [_Column(name, [row[k] for row in cells], k) for k, name in enumerate(header)]
+    width = _terminal_width()
+    if width is not None:
+        _fit(columns, width, list(spare))
+    for line in zip(*(column.lines() for column in columns), strict=True):
+        for parts in itertools.zip_longest(*line, fillvalue=""):
+            typer.echo("  ".join(column.padded(part) for column, part in zip(columns, parts, strict=True)).rstrip())
+
+
+LEAST_TEXT = 14
+"""A column of text is not made narrower than this: below it hardly a word fits."""
+
+
+class _Column:
+    """One column of a table: its cells, the head first, and how wide it is."""
+
+    def __init__(self, name: str, cells: Sequence[str], k: int) -> None:
+        self.name, self.cells = name, cells
+        self.is_number = k > 0 and all(cell[:1].isdigit() or not cell for cell in cells[1:])
+        self.width = max(map(len, cells))
+
+    def lines(self) -> list[list[str]]:
+        """The lines of each cell."""
+        return [textwrap.wrap(cell, self.width) or [""] for cell in self.cells]
+
+    def padded(self, part: str) -> str:
+        return part.rjust(self.width) if self.is_number else part.ljust(self.width)
+
+
+def _fit(columns: list[_Column], width: int, spare: list[str]) -> None:
+    """Make columns narrower, or leave some out, until their sum is no wider than `width`, or nothing more can be done."""
+    while (over := sum(column.width + 2 for column in columns) - 2 - width) > 0:
+        widest = max((one for one in columns if not one.is_number), key=lambda one: one.width)
+        if widest.width > LEAST_TEXT and (not spare or widest.width - over >= LEAST_TEXT):
+            widest.width = max(LEAST_TEXT, widest.width - over)
+        elif spare:
+            name = spare.pop(0)
+            columns[:] = [one for one in columns if one.name != name]
+        else:
+            return
+
+
+def _wrapped(text: str, width: int, indent: int) -> str:
+    """Wrapped at words; what has no place to break, such as a path, is left whole.
+
+    >>> print(_wrapped("note:    three words here", 18, 9))
+    note:    three
+             words
+             here
+    """
+    return textwrap.fill(
+        text,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
+
+
+def _terminal_width() -> int | None:
+    """How many letters a line of the terminal holds; None where stdout is a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

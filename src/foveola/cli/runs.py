@@ -1,0 +1,276 @@
+"""Commands that ask a run: evaluate, predict, explain, report, runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from foveola import workflows
+from foveola.cli.options import Json, Open, Overwrite, Reading, RunPath, command, reads_data
+from foveola.cli.output import open_page, print_json, say, say_problems, table, warn
+from foveola.errors import count
+from foveola.types import tell_nobody
+
+if TYPE_CHECKING:
+    from foveola.evaluation.predictions import Prediction
+    from foveola.runs.folders import RunLine
+
+
+@command("foveola evaluate latest", "foveola evaluate latest other-photos")
+@reads_data
+def evaluate(
+    run: RunPath,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="Other data to measure on. [default: the run's test set]")
+    ] = None,
+    *,
+    reading: Reading,
+    json_: Json = False,
+) -> None:
+    """Measure a trained network: accuracy with its interval, loss, numbers per class."""
+    from foveola.cli.progress import Screen
+
+    run = workflows.find_run(run)
+    with Screen() as screen:
+        found = workflows.evaluate(run, data, settings=reading, tell=tell_nobody, tick=screen.tick)
+    warn(found.notes)
+    numbers = found.to_json()
+    if json_:
+        print_json(numbers)
+        return
+    for line in workflows.headline(numbers):
+        say(line)
+    say(f"loss {found.loss:.3f} nats per image")
+    say(_calibrated(numbers))
+    rows = [
+        (
+            r.name,
+            f"{r.precision:.3f}",
+            f"{r.recall:.3f} ({r.recall_low:.3f} to {r.recall_high:.3f})",
+            f"{r.f1:.3f}",
+            f"{r.support:,}",
+        )
+        for r in found.per_class
+    ]
+    table(("class", "precision", "recall (95 % interval)", "F1", "images"), rows, spare=("F1", "images", "precision"))
+    if data is not None:
+        say_problems([(p.file, p.reason) for p in found.problems], found.files_found)
+    if found.used_test and found.test_opened > 1:
+        times = "twice" if found.test_opened == 2 else f"{found.test_opened:,} times"
+        say(
+            f"You have now looked at the test set {times}. If you use it to choose between models, its accuracy becomes too "
+            "optimistic."
+        )
+
+
+@command(
+    "foveola predict latest photo.jpg",
+    "foveola predict latest holiday/ --csv predictions.csv",
+    "foveola predict latest holiday/ --abstain 0.05",
+)
+def predict(
+    run: RunPath,
+    files: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Images, or folders of images.")],
+    abstain: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            help="Largest acceptable error rate, e.g. 0.05. Images that can't be classified at this rate get \"don't know\".",
+        ),
+    ] = None,
+    csv_: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write labels and all probabilities to this CSV file.")
+    ] = None,
+    overwrite: Overwrite = False,
+    json_: Json = False,
+) -> None:
+    """Predict the class of images, with calibrated probabilities."""
+    from foveola.cli.progress import Screen
+
+    run = workflows.find_run(run)
+    if csv_ is not None:
+        workflows.require_new(csv_, overwrite=overwrite)
+    with Screen() as screen:
+        recognise = True if csv_ is not None else None
+        answers = workflows.predict(run, files, abstain=abstain, recognise=recognise, tick=screen.tick)
+    lines, by_folder = workflows.prediction_notes(answers)
+    measured = None if abstain is None else workflows.abstained(run, abstain)
+    with contextlib.ExitStack() as every:  # what can't be printed is written all the same, and the other way round
+        if csv_ is not None:
+            every.callback(answers.to_csv, csv_, overwrite=overwrite)
+        if json_:
+            said: dict[str, Any] = {
+                "run": str(run),
+                "class_names": answers.class_names,
+                "predictions": answers.to_json(),
+            }
+            said |= {} if measured is None else {"abstain": measured}
+            print_json(said if by_folder is None else {**said, "by_folder": by_folder})
+        else:
+            table(("file", "label", "probability"), [answer_row(a) for a in answers])
+            if measured is not None:
+                say(_abstention(answers, measured))
+            for line in lines:
+                say(line)
+    if csv_ is not None and not json_:
+        say(f"wrote {workflows.printable(str(csv_))}")
+    unusable = [answer.file for answer in answers if answer.problem]
+    if unusable and (len(unusable) == len(answers) or {str(path) for path in files} & set(unusable)):
+        raise typer.Exit(3)  # not for a damaged file in a folder: it has its row
+
+
+@command(
+    "foveola explain latest photo.jpg why.png",
+    "foveola explain latest photo.jpg maps --method feature_maps",
+    "foveola explain latest - kernels.png --method kernels",
+)
+@reads_data
+def explain(
+    run: RunPath,
+    picture: Annotated[
+        str,
+        typer.Argument(
+            metavar="IMAGE", help="An image file. For max_activating and embedding: a data set. For kernels: -."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="New figure (.png, .svg, .pdf), or new folder for several.")
+    ],
+    *,
+    method: Annotated[str, typer.Option(metavar="NAME", help="A method of `foveola list explanations`.")] = "gradcam",
+    stage: Annotated[
+        str,
+        typer.Option(
+            metavar="LAYER",
+            help="Name of a layer. [default: the last; for kernels and one_pixel the first; for feature_maps all]",
+            show_default=False,
+        ),
+    ] = "",
+    class_: Annotated[
+        str | None, typer.Option("--class", metavar="NAME", help="Class to explain. [default: the predicted one]")
+    ] = None,
+    place: Annotated[
+        tuple[int, int, int] | None,
+        typer.Option(metavar="CHANNEL ROW COLUMN", help="For one_pixel. [default: the largest value]"),
+    ] = None,
+    how: Annotated[str | None, typer.Option(metavar="NAME", help="For embedding: tsne or pca. [default: tsne]")] = None,
+    reading: Reading,
+    overwrite: Overwrite = False,
+    json_: Json = False,
+) -> None:
+    """Draw what a network sees: heat maps, feature maps, kernels, or a map of the test images."""
+    from foveola.cli.progress import Screen
+
+    run, notes = workflows.find_run(run), list[str]()
+    with Screen() as screen:
+        found = workflows.explain(
+            run,
+            picture,
+            out,
+            method,
+            stage=stage,
+            label=class_,
+            place=place,
+            how=how,
+            settings=reading,
+            overwrite=overwrite,
+            tell=notes.append,
+            tick=screen.tick,
+        )
+    warn(notes)
+    if json_:
+        print_json({
+            "run": str(run), "method": method, "written": [str(path) for path in found.written],
+            "label": found.label, "probability": found.probability, "notes": notes,
+        })  # fmt: skip
+        return
+    if found.label:
+        say(f"{found.label}, {100 * found.probability:.1f} %")
+    for path in found.written:
+        say(f"wrote {path}")
+
+
+@command("foveola report latest", "foveola report latest --open")
+def report(run: RunPath, open_: Open = False, json_: Json = False) -> None:
+    """Rebuild the report.html of a run."""
+    run = workflows.find_run(run)
+    path = workflows.report(run)
+    print_json({"run": str(run), "report": str(path)}) if json_ else say(f"report  {path}")
+    if open_:
+        open_page(path)
+
+
+@command("foveola runs", "foveola runs my-folder")
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder that holds the runs.")] = Path("runs"),
+    json_: Json = False,
+) -> None:
+    """List the runs in a folder, the newest first."""
+    found = workflows.runs(folder)
+    if json_:
+        print_json({"runs": [{**line._asdict(), "path": str(line.path)} for line in found]})
+    elif not found:
+        say(f"no runs below {folder}: foveola train makes one")
+    else:
+        table(
+            ("run", "date", "data", "images", "classes", "model", "test accuracy", "time"),
+            [_run_row(line) for line in found],
+            spare=("time", "classes", "images", "data"),
+        )
+
+
+def _run_row(line: RunLine) -> tuple[str, ...]:
+    images, classes = (f"{number:,}" if number else "" for number in (line.images, line.classes))
+    measured = _interval(line) if line.status == "finished" else line.status
+    date = datetime.fromisoformat(line.date).astimezone().strftime("%Y-%m-%d %H:%M")
+    return str(line.path), date, line.data, images, classes, line.model, measured, _seconds(line.seconds)
+
+
+def answer_row(answer: Prediction) -> tuple[str, ...]:
+    """File, label or why there is none, probability."""
+    if answer.problem:
+        return (answer.file, f"({answer.problem})", "")
+    if answer.label_set is not None and not answer.label:
+        return (answer.file, f"don't know ({' or '.join(answer.label_set) or 'like none of the classes'})", "")
+    return (answer.file, answer.label, f"{100 * answer.probability:.1f} %")
+
+
+def _calibrated(numbers: Mapping[str, Any]) -> str:
+    """What the probabilities are worth, in one line."""
+    if not numbers["n_calibration"]:
+        how = "probabilities as the network gave them: the run was made before they were calibrated"
+    else:
+        on = count(numbers["n_calibration"], "image")
+        how = f"probabilities calibrated on {on}, temperature {numbers['temperature']:.2f}"
+    return (
+        f"{how}; expected calibration error {100 * numbers['ece']:.1f} % (95 % interval {100 * numbers['ece_low']:.1f} to "
+        f"{100 * numbers['ece_high']:.1f} %, {100 * numbers['ece_by_chance']:.1f} % by chance alone)"
+    )
+
+
+def _abstention(answers: Sequence[Prediction], measured: Mapping[str, Any]) -> str:
+    """How many images got a label, the promised error rate, and the measured one."""
+    asked = [answer for answer in answers if not answer.problem]
+    given = sum(bool(answer.label) for answer in asked)
+    stated = f"Expect at most {100 * measured['error']:g} % wrong answers on images like the training data."
+    answered, wrong = (_share(measured, name) for name in ("answered", "wrong"))
+    found = f"On the test set {answered} were answered, and {wrong} got a wrong answer."
+    return f"Answered {given:,} of {count(len(asked), 'image')}. {stated} {found}"
+
+
+def _share(numbers: Mapping[str, Any], name: str) -> str:
+    low, high = numbers[f"{name}_low"], numbers[f"{name}_high"]
+    return f"{100 * numbers[name]:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+
+
+def _interval(line: Any) -> str:
+    return "" if line.accuracy is None else f"{line.accuracy:.1%} ({line.low:.1%} to {line.high:.1%})"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.0f} s"

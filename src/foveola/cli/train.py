@@ -1,0 +1,270 @@
+"""Commands that make a run: train, demo; and compare, which makes many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foveola import workflows
+from foveola.cli.options import (
+    DATA,
+    GroupBy,
+    Json,
+    Open,
+    Out,
+    Reading,
+    Seed,
+    Settings,
+    Threads,
+    command,
+    reads_data,
+    settings_of,
+)
+from foveola.cli.output import open_page, print_json, print_run, say, table
+
+if TYPE_CHECKING:
+    from foveola.comparison.result import Comparison
+
+
+@command(
+    "foveola train photos",
+    "foveola train photos --budget 5m",
+    "foveola train photos --model transfer --epochs 5",
+    "foveola train photos --set fit.cutout_px=16",
+)
+@reads_data
+def train(
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help=DATA)] = None,
+    *,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Network: fast, fast_m, fast_l, transfer, alexnet_mini or vgg6. [default: fast for images below 112 "
+            "pixels, else transfer]",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Passes over the training images. [default: 8 to 40, fewer for more images; 0 for transfer, which then "
+            "trains its last layer only]",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="Image size in pixels. [default: a square of the images' typical longer side, 32 to 224; 256 for transfer]",
+        ),
+    ] = None,
+    chain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILTERS", help='Filters for every image, e.g. "blur(size=3)|sharpen". See `foveola list filters`.'
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Time for the whole command, e.g. 5m or 90s. Chooses network and epochs to fill it. Replaces --epochs.",
+        ),
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Recipe file (TOML). Command-line options override it.")
+    ] = None,
+    seed: Seed = 0,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Images per training step. [default: by network, see `foveola list options`]"),
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(metavar="RATE", help="Highest learning rate. [default: by network, see `foveola list options`]"),
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip", help="Also train on mirror images (left-right). [default: flip; not for digits]"
+        ),
+    ] = None,
+    reading: Reading,
+    group_by: GroupBy = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps. [default: auto]")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="auto, float32 or bfloat16. [default: auto]")
+    ] = None,
+    set_: Settings = None,
+    threads: Threads = None,
+    out: Out = None,
+    runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder that collects the runs.")] = Path("runs"),
+    open_: Open = False,
+    json_: Json = False,
+) -> None:
+    """Train a classifier, measure it on images it never saw, and write a report.
+
+    The result is a run: a folder that holds the network, its numbers and report.html.
+    """
+    from foveola.cli.progress import Screen
+
+    settings: dict[str, object] = {
+        "fit.batch_size": batch_size,
+        "fit.lr_peak": lr,
+        "fit.flip": flip,
+        "fit.device": device,
+        "fit.precision": precision,
+        "data.group_by": group_by,
+        **reading,
+        **settings_of(set_),
+    }
+    with Screen() as screen:
+        run = workflows.train(
+            data, model=model, epochs=epochs, size=size, chain=chain, budget=budget, seed=seed, recipe=recipe,
+            settings=settings, out=out, runs=runs, threads=threads, watch=screen.watch,
+        )  # fmt: skip
+    print_run(run, json_, open_)
+
+
+@command("foveola demo", "foveola demo my-folder --epochs 3")
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for the images and the run.")] = Path("demo"),
+    epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the training images.")] = 12,
+    seed: Seed = 0,
+    threads: Threads = None,
+    out: Out = None,
+    open_: Open = False,
+    json_: Json = False,
+) -> None:
+    """Try foveola: train on 1,797 handwritten digits that come with it, and write a report."""
+    from foveola.cli.progress import Screen
+
+    with Screen() as screen:
+        run = workflows.demo(folder, epochs=epochs, seed=seed, out=out, threads=threads, watch=screen.watch)
+    print_run(run, json_, open_)
+
+
+@command(
+    'foveola compare photos --arm plain --arm "sharpened: chain=sharpen"',
+    "foveola compare photos --arm fast:model=fast --arm transfer:model=transfer --question model",
+    "foveola compare photos a.toml b.toml --seeds 5 --budget 30m",
+)
+@reads_data
+def compare(
+    given: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DATA] [RECIPE.toml]...", help="The data, as for train, and recipes to compare."),
+    ] = None,
+    *,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ARM",
+            help='What to compare: "plain", or "sharpened: chain=sharpen". Give it twice or more; the first is the baseline.',
+        ),
+    ] = None,
+    seeds: Annotated[
+        str, typer.Option(metavar="SEEDS", help="How many seeds (from 0), a range 0-9, or a list 1,4,7.")
+    ] = "10",
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Network of all arms.")] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs of all arms.")] = None,
+    size: Annotated[str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Image size of all arms.")] = None,
+    reading: Reading,
+    group_by: GroupBy = None,
+    question: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="The setting that may differ between recipes, e.g. chain or fit.lr_peak."),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="Also allow this setting to differ. The results then carry a warning."),
+    ] = None,
+    margin: Annotated[
+        float, typer.Option(metavar="POINTS", help="Smallest difference that matters, in percentage points.")
+    ] = 0.5,
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="Desired half-width of the interval, e.g. 0.5. After two seeds, prints how many seeds it takes.",
+        ),
+    ] = None,
+    budget: Annotated[str | None, typer.Option(metavar="TIME", help="Time for the whole command, e.g. 30m.")] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="How many runs to train at once. [default: up to 4, as the cores allow]",
+            show_default=False,
+        ),
+    ] = 0,
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Threads of each run. [default: one for every four cores, at least one]"),
+    ] = None,
+    set_: Settings = None,
+    runs: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder that collects the runs. Finished runs there are used again.")
+    ] = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the page. [default: RUNS/comparisons/NAME]")
+    ] = None,
+    open_: Open = False,
+    json_: Json = False,
+) -> None:
+    """Compare settings over several seeds and report whether the difference is real.
+
+    Each arm is a setting of its own. All arms are trained with the same seeds and differ in one thing only.
+    """
+    from foveola.cli.progress import Screen
+
+    common = {
+        "model.name": model,
+        "fit.epochs": epochs,
+        "data.size": size,
+        "data.group_by": group_by,
+        **reading,
+        **settings_of(set_),
+    }
+    data, recipes = workflows.data_and_recipes(given or [])
+    with Screen() as screen:
+        found = workflows.compare(
+            data, [*recipes, *(arm or [])], seeds=seeds,
+            settings={key: value for key, value in common.items() if value is not None}, question=question or (),
+            allow=allow or (), margin=margin, precision=precision, budget=budget, runs=runs, out=out, jobs=jobs,
+            threads=threads,
+            tell=lambda line: screen.tell(workflows.printable(line)), tick=screen.bar, progress=screen.runs,
+        )  # fmt: skip
+    if json_:
+        print_json({"page": str(found.page), **found.to_json()})
+    else:
+        _print_comparison(found)
+    if open_:
+        open_page(found.page)
+
+
+def _print_comparison(found: Comparison) -> None:
+    for warning in found.warnings:
+        say(f"warning: {warning}")
+    table(
+        ("arm", "mean accuracy", f"{100 * found.level:.0f} % interval", "lowest to highest", "per run", "seeds"),
+        [_arm_row(found, k) for k in range(len(found.arms))],
+        spare=("lowest to highest", "per run", "seeds"),
+    )
+    for k, one in enumerate(found.against_baseline()):
+        say(one.sentence)
+        for line in found.changes_in_words(k + 1):
+            say(f"    {line}")
+    say(f"page    {workflows.printable(str(found.page))}")
+
+
+def _arm_row(found: Comparison, k: int) -> tuple[str, ...]:
+    row, interval = 100 * found.accuracy[k], found.intervals[k]
+    known = f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %"
+    numbers = (f"{row.mean():.2f} %", known, f"{row.min():.2f} to {row.max():.2f} %")
+    return found.arms[k].name, *numbers, f"{found.seconds(k):.0f} s", str(len(row))

@@ -1,0 +1,1 @@
+"""Runs that differ in one thing, compared over the same seeds."""

@@ -1,0 +1,192 @@
+"""Pictures that belong together: units, numbered, joined and looked for on both sides of a split.
+
+A stratified share taken out of a pool of pictures, whole units only: the work behind `split`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from foveola.data.dataset import Dataset, printable
+from foveola.errors import DataError, count
+from foveola.types import Labels, Rows
+
+
+def join(a: Rows, b: Rows) -> Rows:
+    """Units that hold together what `a` or `b` holds together: connected components of the two groupings.
+
+    >>> join(np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])).tolist()
+    [0, 0, 0, 1]
+    """
+    parent = list(range(len(a)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for keys in (a.tolist(), b.tolist()):
+        first: dict[int, int] = {}
+        for i, key in enumerate(keys):
+            parent[root(i)] = root(first.setdefault(key, i))
+    return number([root(i) for i in range(len(a))])
+
+
+def all_single(units: Rows) -> bool:
+    """Whether no two rows belong together."""
+    return len(np.unique(units)) == len(units)
+
+
+def number(keys: Sequence[object]) -> Rows:
+    """Keys as numbers 0.. in order of first appearance: int64 (n,)."""
+    known = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+    return np.array([known[key] for key in keys], np.int64)
+
+
+def contradictory(labels: Labels, content: Rows) -> NDArray[np.bool_]:
+    """True for every picture whose content lies under more than one label: bool (n,)."""
+    if not len(labels):
+        return np.zeros(0, bool)
+    low = np.full(content.max() + 1, labels.max(), np.int64)
+    high = np.zeros(content.max() + 1, np.int64)
+    np.minimum.at(low, content, labels)
+    np.maximum.at(high, content, labels)
+    return np.not_equal(low, high)[content]
+
+
+def leaking(units: Rows, before: Rows, test: Rows) -> Rows:
+    """The rows of `test` whose unit has a member among the rows `before`, which training or choices have seen."""
+    return test[np.isin(units[test], units[before])]
+
+
+class Carver:
+    """Takes a stratified share out of a pool, whole units only."""
+
+    def __init__(self, dataset: Dataset, units: Rows, fixed: NDArray[np.bool_], rng: Generator) -> None:
+        self.dataset, self.units, self.fixed, self.rng = dataset, units, fixed, rng
+        self.n_classes = len(dataset.class_names)
+
+    def require(self, pool: Rows, carves: int) -> None:
+        """Refuse classes that can't be in every part. Raises DataError."""
+        if not carves:
+            return
+        units_of = self._units_of(pool)
+        for k in np.flatnonzero(units_of < carves + 1):
+            name, pictures = printable(self.dataset.class_names[k]), int((self.dataset.labels[pool] == k).sum())
+            what = "group" if self.dataset.groups is not None else "different one"
+            apart = f", {count(int(units_of[k]), what)}" if units_of[k] != pictures else ""
+            other = self._under_other_labels(pool, int(k))
+            apart = f", all{other}" if other and not units_of[k] else f"{apart}{f' (some{other})' if other else ''}"
+            where = "training, validation and test" if carves == 2 else "training and the part that is split off"
+            joined = "; its name joins several labels, and foveola gives an image one" if {"|", ";"} & set(name) else ""
+            raise DataError(
+                f"class '{name}' has {count(pictures, 'picture')}{apart}: at least "
+                f"{carves + 1} are needed, one each for {where}; add pictures, or remove the class{joined}"
+            )
+
+    def _under_other_labels(self, pool: Rows, k: int) -> str:
+        """That images of class k are kept in train, because they, or images of their unit, have another label, too."""
+        of_class = pool[self.dataset.labels[pool] == k]
+        fixed = of_class[self.fixed[of_class]]
+        others = np.unique(self.dataset.labels[np.isin(self.units, self.units[fixed])])
+        names = [printable(self.dataset.class_names[other]) for other in others if other != k]
+        if not len(fixed) or not names:
+            return ""
+        more = f" and {count(len(names) - 1, 'other class', 'other classes')}" if len(names) > 1 else ""
+        return f" with the same pixels as images of '{names[0]}'{more}"
+
+    def __call__(self, pool: Rows, fraction: float, part: str, *, still_to_come: int) -> Rows:
+        labels = self.dataset.labels
+        target = np.maximum(1, np.round(fraction * np.bincount(labels[pool], minlength=self.n_classes)))
+        free = pool[~self.fixed[pool]]
+        spare = (self._units_of(pool) - (still_to_come + 1)).tolist()
+        if all_single(self.units[free]):
+            rows = self._singles(free, np.minimum(target, spare))
+            self._check(pool, rows, part, still_to_come)
+            return rows
+        missing = [int(t) for t in target]
+        members = self._members(free)
+        order = self.rng.permutation(len(members))
+        taken = [k for k in order if self._take(members[k], labels, missing, spare)]
+        taken += self._rescue(members, taken, spare)
+        rows = np.sort(np.concatenate([members[k] for k in taken])) if taken else np.zeros(0, np.int64)
+        self._check(pool, rows, part, still_to_come)
+        return rows
+
+    def _singles(self, rows: Rows, wanted: NDArray[np.float64]) -> Rows:
+        """The first `wanted` pictures of each class in a random order: what the way for groups comes to without groups.
+
+        A split of 50,000 pictures takes 0.16 s this way and 0.34 s the other (medians of five).
+        """
+        by_unit = rows[np.argsort(self.units[rows], kind="stable")]
+        shuffled = by_unit[self.rng.permutation(len(by_unit))]
+        labels = self.dataset.labels[shuffled]
+        by_class = np.argsort(labels, kind="stable")
+        starts = np.searchsorted(labels[by_class], labels[by_class])
+        rank = np.arange(len(rows)) - starts
+        return np.sort(shuffled[by_class[rank < wanted[labels[by_class]]]])
+
+    def _units_of(self, pool: Rows) -> Rows:
+        """How many units of each class may be moved: int64 (K,)."""
+        free = pool[~self.fixed[pool]]
+        pairs = np.unique(np.stack([self.units[free], self.dataset.labels[free]]), axis=1)
+        return np.bincount(pairs[1], minlength=self.n_classes).astype(np.int64)
+
+    def _members(self, rows: Rows) -> list[Rows]:
+        order = rows[np.argsort(self.units[rows], kind="stable")]
+        return np.split(order, np.flatnonzero(np.diff(self.units[order])) + 1) if len(order) else []
+
+    @staticmethod
+    def _take(rows: Rows, labels: Labels, missing: list[int], spare: list[int]) -> bool:
+        """Take the unit if that brings the counts closer to their targets (sum of absolute differences).
+
+        `spare` counts the units of each class that may go, so that one is left for each part still to come.
+        """
+        if len(rows) == 1:  # nearly all units are single pictures: this line is the whole speed
+            k = int(labels[rows[0]])
+            if missing[k] <= 0 or spare[k] <= 0:
+                return False
+            missing[k] -= 1
+            spare[k] -= 1
+            return True
+        classes, counts = np.unique(labels[rows], return_counts=True)
+        gain = sum(abs(missing[k]) - abs(missing[k] - int(c)) for k, c in zip(classes, counts, strict=True))
+        if gain <= 0 or any(spare[k] <= 0 for k in classes):
+            return False
+        for k, c in zip(classes, counts, strict=True):
+            missing[k] -= int(c)
+            spare[k] -= 1
+        return True
+
+    def _rescue(self, members: list[Rows], taken: list[int], spare: list[int]) -> list[int]:
+        """For classes that got nothing, because their units are large: their smallest unit, if others remain."""
+        labels, extra = self.dataset.labels, list[int]()
+        got = np.zeros(self.n_classes, bool)
+        got[labels[[row for m in taken for row in members[m]]]] = True
+        for k in range(self.n_classes):
+            if got[k] or spare[k] <= 0:
+                continue
+            of_class = [m for m, rows in enumerate(members) if (labels[rows] == k).any()]
+            may_go = [m for m in of_class if all(spare[c] > 0 for c in np.unique(labels[members[m]]))]
+            if may_go:
+                smallest = min(may_go, key=lambda m: len(members[m]))
+                extra.append(smallest)
+                for c in np.unique(labels[members[smallest]]):
+                    got[c], spare[c] = True, spare[c] - 1
+        return extra
+
+    def _check(self, pool: Rows, rows: Rows, part: str, still_to_come: int) -> None:
+        labels = self.dataset.labels
+        got = np.bincount(labels[rows], minlength=self.n_classes)
+        left = np.bincount(labels[np.setdiff1d(pool, rows)], minlength=self.n_classes)
+        had = np.bincount(labels[pool], minlength=self.n_classes)
+        for k in np.flatnonzero((had > 0) & ((got == 0) | (left <= 0))):
+            raise DataError(
+                f"class '{printable(self.dataset.class_names[k])}' can't be split: its pictures hang together in too few "
+                f"groups to have some in {part} and keep some for the rest; use finer groups, or add pictures"
+            )

@@ -1,0 +1,154 @@
+"""Batches of pictures for the network: shuffled, flipped and shifted from a seed, uint8 until they reach the device.
+
+Rows of an (n, H, W, 3) array seen as (b, 3, H, W) are channels-last in memory, which is what the convolutions want:
+nothing is ever transposed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from foveola.data.memmap_reader import RowReader
+from foveola.types import Images, Labels, Rows
+
+_COLOUR_PIXELS = 2**27
+"""The mean colour is that of so many pixels at most, 1.6 GB of floats: of 2,000 pictures up to 259x259, of fewer above."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The pictures `rows` of an array, in batches.
+
+    pixels: uint8 (n, H, W, 3); labels: int64 (n,); rows: int64 (m,), which of them, in order. A batch is (uint8 tensor
+    (b, 3, H, W) channels-last, int64 tensor (b,)). The batches of an epoch differ in size by one at most, so from
+    a batch size of 3 on none is a single picture. epoch_pictures: how many pictures make an epoch (0: all of `rows`).
+    """
+
+    pixels: Images
+    labels: Labels
+    rows: Rows
+    batch_size: int
+    flip: bool = False
+    translate_px: int = 0
+    cutout_px: int = 0
+    epoch_pictures: int = 0
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return math.ceil(self.epoch_size / self.batch_size)
+
+    def steps(self, pictures: int) -> int:
+        """How many batches so many pictures make."""
+        return max(1, math.ceil(pictures / self.batch_size))
+
+    @property
+    def epoch_size(self) -> int:
+        """How many pictures an epoch shows."""
+        return self.epoch_pictures or len(self.rows)
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """All pictures as they are, in the order of `rows`."""
+        for rows in np.array_split(self.rows, max(1, math.ceil(len(self.rows) / self.batch_size))):
+            yield self._batch(rows)
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The pictures of an epoch (from 1) where all are `epoch_size` long."""
+        return self.window((number - 1) * self.epoch_size, self.epoch_size)
+
+    def window(self, begin: int, pictures: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """So many pictures from `begin` on of an endless row, in an order, flipped and shifted as the seed says.
+
+        The row shows all pictures once, pass after pass, each pass in an order of its own. Flips alternate: who is
+        mirrored in one pass is not in the next (K. Jordan, arXiv:2404.00498, section 3.6), so every two passes show each
+        picture both ways. Shifts are whole pixels, drawn anew, edges mirrored. Cutout covers a square of each picture (T.
+        DeVries and G. Taylor, 2017, arXiv:1708.04552), whole here: none sticks out.
+        """
+        drawn = [np.concatenate(parts) for parts in zip(*self._draws(begin, begin + pictures), strict=True)]
+        for some in np.array_split(np.arange(pictures), self.steps(pictures)):
+            places, mirrored, shifts, corners = (part[some] for part in drawn)
+            images, labels = self._arrays(self.rows[places])
+            images = augment(images, mirrored, shifts, self.translate_px)
+            if self.cutout_px:
+                cover(images, corners, self.cutout_px, self._mean_colour)
+            yield _tensor(images), torch.from_numpy(labels)
+
+    def _draws(self, begin: int, end: int) -> Iterator[tuple[NDArray[Any], ...]]:
+        """For each pass that a window touches: places in `rows`, whether mirrored, shift and corner of cutout."""
+        n = len(self.rows)
+        mirrored = np.random.default_rng([self.seed, 0xF11B]).random(n) < 0.5
+        for turn in range(begin // n, -(-end // n)):
+            rng = np.random.default_rng([self.seed, turn + 1])
+            order = rng.permutation(n)[max(0, begin - turn * n) : end - turn * n]
+            shifts = rng.integers(0, 2 * self.translate_px + 1, (n, 2))
+            corners = np.zeros((n, 2), np.int64)
+            if self.cutout_px:
+                room = np.maximum(np.array(self.pixels.shape[1:3]) - self.cutout_px + 1, 1)
+                corners = rng.integers(0, room, (n, 2))
+            yield order, (mirrored[order] ^ (turn % 2 == 1)) & self.flip, shifts[order], corners[order]
+
+    @cached_property
+    def _reader(self) -> RowReader:
+        return RowReader(self.pixels)
+
+    @cached_property
+    def _mean_colour(self) -> NDArray[np.uint8]:
+        most = max(1, min(2_000, _COLOUR_PIXELS // (self.pixels.shape[1] * self.pixels.shape[2])))
+        return self.sample(most).float().mean(dim=(0, 2, 3)).round().to(torch.uint8).numpy()
+
+    def sample(self, most: int) -> Tensor:
+        """Up to `most` pictures, evenly spread, for a network that wants to see some before the first step."""
+        return self._batch(self.rows[:: max(1, -(-len(self.rows) // most))])[0]
+
+    def drawn(self, most: int, key: tuple[int, ...]) -> Tensor:
+        """Up to `most` different images, drawn at random from `key`, as they are: uint8 (n, 3, H, W)."""
+        rows = np.random.default_rng(key).permutation(self.rows)[:most]
+        return self._batch(np.sort(rows))[0]
+
+    def _batch(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        images, labels = self._arrays(rows)
+        return _tensor(images), torch.from_numpy(labels)
+
+    def _arrays(self, rows: Rows) -> tuple[Images, Labels]:
+        return self._reader.read(rows), np.ascontiguousarray(self.labels[rows])
+
+
+def augment(images: Images, mirrored: NDArray[np.bool_], shifts: NDArray[np.int64], reach: int) -> Images:
+    """Mirror left-right and shift by whole pixels; new array, uint8 (b, H, W, 3).
+
+    mirrored: bool (b,); shifts: (b, 2), 0..2*reach, where `reach` means no shift; what moves in is the mirrored edge.
+    Every row of a shifted picture lies in one piece in the padded one, so all rows are taken at once: 0.45 ms for 250
+    pictures of 32x32, where picture by picture takes 0.9 (medians of 60, one thread).
+    """
+    if reach == 0 and not mirrored.any():
+        return images
+    n, height, width = images.shape[:3]
+    turned, images = np.flatnonzero(mirrored), images.copy()
+    images[turned] = _tensor(images[turned]).flip(3).permute(0, 2, 3, 1).numpy()
+    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), "reflect") if reach else images
+    # A mirrored picture is shifted the other way round.
+    right = np.where(mirrored, 2 * reach - shifts[:, 1], shifts[:, 1])
+    of_picture, of_row, of_pixel, _ = padded.strides
+    windows = np.lib.stride_tricks.as_strided(
+        padded, (n, height + 2 * reach, 2 * reach + 1, 3 * width), (of_picture, of_row, of_pixel, 1), writeable=False
+    )
+    taken: Images = windows[np.arange(n)[:, None], shifts[:, :1] + np.arange(height), right[:, None]]
+    return taken.reshape(n, height, width, 3)
+
+
+def cover(images: Images, corners: NDArray[np.int64], side_px: int, colour: NDArray[np.uint8]) -> None:
+    """Paint a square of one colour into each picture, in place; corners: (b, 2), its upper left pixel."""
+    for image, (top, left) in zip(images, corners.tolist(), strict=True):
+        image[top : top + side_px, left : left + side_px] = colour
+
+
+def _tensor(images: Images) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2)

@@ -1,0 +1,123 @@
+"""Split-conformal prediction: sets of classes that hold the true one at a stated rate, whatever the network.
+
+It takes pictures that the network has not learned from, and new pictures that are drawn as those were. V. Vovk, A. Gammerman
+and G. Shafer, "Algorithmic Learning in a Random World", 2005; A. Angelopoulos and S. Bates, "A Gentle Introduction to
+Conformal Prediction and Distribution-Free Uncertainty Quantification", 2021, arXiv:2107.07511.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveola.evaluation.metrics import Floats, wilson
+from foveola.types import Interval, Labels
+
+
+def misfits(probabilities: Floats, labels: Labels) -> Floats:
+    """The score of each picture, 1 - p(true class): float64 (n,), 0..1, for probabilities float64 (n, K)."""
+    out: Floats = 1 - probabilities[np.arange(len(labels)), labels]
+    return out
+
+
+def rank(n: int, error: float) -> int:
+    """Which of n scores in order, from 1, is the threshold: ceil((n + 1)(1 - error)); n + 1 where there are too few.
+
+    In exact fractions of the decimal number that was written: in binary 0.29 * 100 is below 29.
+
+    >>> rank(19, 0.05), rank(18, 0.05), rank(99, 0.29)
+    (19, 19, 71)
+    """
+    return n + 1 - math.floor(Fraction(str(float(error))) * (n + 1))
+
+
+def least_pictures(error: float) -> int:
+    """So many pictures it takes at least: 1/error - 1.
+
+    >>> least_pictures(0.05), least_pictures(0.2), least_pictures(0.3)
+    (19, 4, 3)
+    """
+    return math.ceil(1 / Fraction(str(float(error)))) - 1
+
+
+def least_error(n: int) -> float:
+    """The smallest error rate that n pictures allow, 1/(n + 1), rounded up to three decimals.
+
+    >>> least_error(4), least_error(8)
+    (0.2, 0.112)
+    """
+    return math.ceil(Fraction(1000, n + 1)) / 1000
+
+
+def threshold(scores: Floats, error: float) -> float:
+    """The score up to which a class belongs to the set: the true one does with probability 1 - error or more.
+
+    scores: float64 (n,), of pictures drawn as the new ones will be. With too few of them it is 1: every class belongs.
+    """
+    k = rank(len(scores), error)
+    return 1.0 if k > len(scores) else float(np.partition(scores, k - 1)[k - 1])
+
+
+def label_sets(probabilities: Floats, limit: float) -> NDArray[np.bool_]:
+    """Which classes are in the set of each picture: bool (n, K), those with a score 1 - p up to the limit."""
+    return np.less_equal(1 - probabilities, limit)
+
+
+def coverage_range(n: int, error: float, level: float = 0.95) -> Interval:
+    """Where the coverage lies for `level` of all calibration parts of n pictures, before it is measured.
+
+    It varies with the part as Beta(k, n + 1 - k), k = rank(n, error): V. Vovk, "Conditional validity of inductive conformal
+    predictors", ACML 2012. For scores without ties.
+    """
+    k, tail = rank(n, error), (1 - level) / 2
+    if k > n:
+        return Interval(1.0, 1.0, level)
+    from scipy.special import betaincinv
+
+    low, high = (float(betaincinv(k, n + 1 - k, p)) for p in (tail, 1 - tail))
+    return Interval(low, high, level)
+
+
+class Share(NamedTuple):
+    """So many of n; as a share 0..1 with its 95 % Wilson interval."""
+
+    many: int
+    n: int
+
+    @property
+    def share(self) -> float:
+        """many / n; not a number where n is 0."""
+        return self.many / self.n if self.n else math.nan
+
+    @property
+    def interval(self) -> Interval:
+        """Of the share; 0 to 1 where n is 0."""
+        return wilson(self.many, self.n) if self.n else Interval(0.0, 1.0, 0.95)
+
+
+class Abstention(NamedTuple):
+    """What abstaining at a stated error rate did on labelled pictures.
+
+    covered: of all pictures those whose set holds the true class; answered: those with one class in the set, which is then
+    the answer; wrong: of all pictures those that were answered wrongly, which is at most the error rate on average, for
+    then the true class is outside the set; wrong_answers: the same, of the answered.
+    """
+
+    error: float
+    covered: Share
+    answered: Share
+    wrong: Share
+    wrong_answers: Share
+
+
+def abstention(probabilities: Floats, labels: Labels, error: float, limit: float) -> Abstention:
+    """Count it: probabilities float64 (n, K), labels int64 (n,), limit as `threshold` gave it for `error`."""
+    sets = label_sets(probabilities, limit)
+    held = sets[np.arange(len(labels)), labels]
+    answered = sets.sum(axis=1) == 1
+    n, given, wrong = len(labels), int(answered.sum()), int((answered & ~held).sum())
+    return Abstention(error, Share(int(held.sum()), n), Share(given, n), Share(wrong, n), Share(wrong, given))

@@ -1,0 +1,70 @@
+"""The main numbers of a result in words: its accuracy against the majority baseline, and the balanced accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from foveola.errors import count
+from foveola.evaluation.metrics import standing, unequal
+from foveola.types import Interval
+
+
+def headline(r: Mapping[str, Any]) -> str:
+    """The accuracy of a result in one line, with its interval and the majority baseline of the same images.
+
+    r: numbers under the names of result.json. The baseline is computed from them, because runs made by older versions
+    stored that of the training set.
+    """
+    low, high, n = r["test_accuracy_low"], r["test_accuracy_high"], r["n_test"]
+    accuracy = (
+        f"test accuracy {_percent(r['test_accuracy'])} (95 % interval {100 * low:.1f} to {_percent(high)}, n = {n:,})"
+    )
+    most = max(r["per_class"], key=lambda row: row["support"])
+    name, baseline = most["name"], most["support"] / n
+    match standing(Interval(low, high, 0.95), baseline):
+        case "better":
+            return f"{accuracy}; always answering '{name}' would give {_percent(baseline)}"
+        case "no_better":
+            return f"{accuracy}: no better than always answering '{name}', which gives {_percent(baseline)}"
+        case "worse":
+            return f"{accuracy}: worse than always answering '{name}', which gives {_percent(baseline)}"
+        case None:
+            return f"{accuracy}; all images are of class '{name}'"
+
+
+def balanced(r: Mapping[str, Any]) -> str:
+    """Balanced accuracy and macro F1 of a result in one line; "" where the classes are about equal, or there is one only."""
+    counts = [row["support"] for row in r["per_class"]]
+    if sum(n > 0 for n in counts) < 2 or not unequal(counts):
+        return ""
+    return (
+        f"balanced accuracy {_percent(r['balanced_accuracy'])} (the mean recall of the classes), macro F1 "
+        f"{r['macro_f1']:.3f}: these count each class the same, however few images it has"
+    )
+
+
+def trained_on(r: Mapping[str, Any]) -> str:
+    """How many of the images were trained on, and the accuracy without them, in one line; "" where none is known to be."""
+    n, rest = r.get("n_trained_on"), r.get("without_trained_on")
+    if not n:
+        return ""
+    if rest is None:
+        return f"{seen(n, r['n_test'])}: this accuracy says nothing about new images"
+    return f"{seen(n, r['n_test'])}; without {'it' if n == 1 else 'them'}: {headline(rest)}"
+
+
+def seen(n: int, images: int) -> str:
+    """How many of the images were trained on.
+
+    >>> seen(96, 120)
+    '96 of these 120 images, or near-copies of them, were trained on'
+    """
+    which = (
+        ("this image" if n == 1 else f"all {n:,} images") if n == images else f"{n:,} of these {count(images, 'image')}"
+    )
+    return f"{which}, {'or a near-copy of it, was' if n == 1 else 'or near-copies of them, were'} trained on"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

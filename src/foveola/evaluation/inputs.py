@@ -1,0 +1,168 @@
+"""What can be predicted: files, folders, bytes, Pillow images, arrays and lists of these, as one flat list.
+
+Needs no torch, so that a file that is not there is refused at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as pillow
+
+from foveola.data.dataset import read_named
+from foveola.data.scan import list_folder
+from foveola.errors import UsageError
+from foveola.imaging import decode as images
+from foveola.imaging.decode import Resize
+from foveola.types import Image, Size
+
+OneInput: TypeAlias = str | os.PathLike[str] | bytes | pillow.Image | NDArray[np.uint8]
+Inputs: TypeAlias = OneInput | Iterable[OneInput]
+"""What `predict` takes: see `gather`."""
+
+_ARRAYS = "uint8 from 0 to 255 in RGB, of the shape (height, width, 3), or (n, height, width, 3) for n images"
+
+
+class PreparedInput(NamedTuple):
+    """An image at the network's size, uint8 (H, W, 3), the size it had, and the bytes of its file, b"" where it had none."""
+
+    image: Image
+    original: Size
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Input:
+    """One image to predict: what it is called, and the file, encoded bytes, Pillow image or pixels that it is made of.
+
+    problem: why there is nothing to predict, "" where there is something.
+    """
+
+    name: str
+    content: Path | bytes | pillow.Image | Image
+    problem: str = ""
+
+    def prepared(self, size: Size, resize: Resize) -> Image:
+        """The image at this size, as training prepares one: uint8 (H, W, 3). Raises ImageProblem with the reason."""
+        return self.read(size, resize).image
+
+    def read(self, size: Size, resize: Resize) -> PreparedInput:
+        """The same with the image's original size and the bytes of its file. Raises ImageProblem with the reason."""
+        if isinstance(self.content, np.ndarray | pillow.Image):
+            whole = self.content if isinstance(self.content, np.ndarray) else images.from_pillow(self.content)
+            prepared = np.array(images.resize(whole, size, resize))  # never the caller's own, which may be read-only
+            return PreparedInput(prepared, Size(*whole.shape[:2]), b"")
+        data = read_named(self.content) if isinstance(self.content, Path) else self.content
+        decoded = images.read(data, size, resize)
+        return PreparedInput(decoded.image, Size(decoded.height_px, decoded.width_px), data)
+
+
+def gather(given: Inputs | list[Input]) -> list[Input]:
+    """All images of what a user gave, in its order.
+
+    given: a file, a folder (all images in it), the bytes of an image file, a Pillow image, an array uint8 (H, W, 3) or
+    (n, H, W, 3), or an iterable of these. What is no file is called "image 1", "image 2" by its place in the list.
+
+    Raises UsageError for a path that is not there, an address, an array or object of another kind, and where there is
+    no image at all.
+    """
+    found: list[Input] = []
+    missing: list[str] = []
+    for one in _flat(given):
+        if isinstance(one, Input):
+            found.append(one)
+        elif isinstance(one, str | os.PathLike):
+            path = _path(one)
+            if path.exists() or path.is_symlink():
+                found.extend(_files(path))
+            else:
+                missing.append(str(path))
+        else:
+            found.extend(_in_memory(one, first=len(found) + 1))
+    if missing:
+        more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+        raise UsageError(f"there is no file {missing[0]}{more}: check the path")
+    if not found:
+        raise UsageError("there is no picture to predict: name files, or folders that hold some")
+    return found
+
+
+def require_no_address(text: str) -> None:
+    """Refuse the address of something on a network. Raises UsageError."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
+        raise UsageError(f"{text} is an address, and foveola reads only files on this computer: download it first")
+
+
+def _flat(given: Any) -> Iterator[Any]:
+    if isinstance(given, Input | str | os.PathLike | bytes | bytearray | memoryview | pillow.Image | np.ndarray):
+        yield given
+    elif isinstance(given, dict) or not isinstance(given, Iterable) or hasattr(given, "__array__"):
+        raise _refused(type(given).__name__)
+    else:
+        for one in given:
+            yield from _flat(one)
+
+
+def _path(given: str | os.PathLike[str]) -> Path:
+    text = os.fspath(given)
+    if isinstance(given, str):
+        require_no_address(given)
+    return Path(text)
+
+
+def _files(path: Path) -> Iterator[Input]:
+    """A file, or all files of a folder in order; what the folder's listing refuses carries its reason."""
+    if not path.is_dir():
+        yield Input(str(path), path)
+        return
+    listing = list_folder(path)
+    refused = {problem.file: problem.reason for problem in listing.problems}
+    for name in sorted({*listing.ids, *refused}):
+        yield Input(str(path / name), path / name, refused.get(name, ""))
+
+
+def _in_memory(given: Any, first: int) -> list[Input]:
+    """What is no file, called by its place in the list; `first` is that of the first one."""
+    if isinstance(given, np.ndarray):
+        return [Input(f"image {first + k}", image) for k, image in enumerate(_rows(given))]
+    return [Input(f"image {first}", given if isinstance(given, pillow.Image) else bytes(given))]
+
+
+def _rows(array: NDArray[Any]) -> list[Image]:
+    """The images of an array. Raises UsageError, with what would make it right, for one of another kind."""
+    if array.dtype != np.uint8:
+        raise _refused(f"{_article(array)} array", f"; {_scaling(array)}")
+    if array.ndim not in (3, 4) or array.shape[-1] != 3 or array.size == 0:
+        turned = array.ndim in (3, 4) and array.shape[-3] == 3
+        grey = array.ndim == 2 or (array.ndim in (3, 4) and array.shape[-1] == 1)
+        hint = "np.moveaxis(array, -3, -1) moves the channels to the end" if turned else ""
+        hint = "np.stack([array.squeeze()] * 3, axis=-1) makes three channels of a grey image" if grey else hint
+        raise _refused(f"an array of the shape {array.shape}", f"; {hint}" if hint else "")
+    return list(array) if array.ndim == 4 else [array]
+
+
+def _article(array: NDArray[Any]) -> str:
+    name = array.dtype.name
+    return f"{'an' if name[0] in 'aeio' else 'a'} {name}"
+
+
+def _scaling(array: NDArray[Any]) -> str:
+    share = array.dtype.kind == "f" and array.size > 0 and array.min() >= 0 and array.max() <= 1
+    if share:
+        return "np.rint(array * 255).astype(np.uint8) makes it of values from 0 to 1"
+    return "give the values as they were before any scaling"
+
+
+def _refused(what: str, hint: str = "") -> UsageError:
+    article = "" if what.startswith(("a ", "an ")) else "an " if what[:1].lower() in "aeiou" else "a "
+    return UsageError(
+        f"{article}{what} can't be predicted: give files, folders, bytes of image files, Pillow images, lists of these, or "
+        f"{_ARRAYS}{hint}"
+    )

@@ -1,0 +1,211 @@
+"""The answers of a network to images: one Prediction each, and all of them as JSON, CSV, array or data frame."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveola.data.dataset import letters, printable
+from foveola.errors import UsageError, count
+from foveola.evaluation.metrics import Evaluation
+from foveola.html_table import table
+from foveola.storage import write_atomic
+
+MOST_SHOWN = 20
+"""So many predictions are shown in a notebook or at the prompt."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Prediction:
+    """The answer for one image: class name and float64 (K,) probabilities; or why there is none (`problem`).
+
+    file: the file, or "image 1" by its place where it was none; class_names: K names in the order of the probabilities.
+
+    label_set: when abstaining was asked for, the classes that can't be ruled out at the stated error rate, likeliest first.
+    Then `label` is "" (don't know) unless there is exactly one of them.
+
+    copy_of: the training or validation image that this image is or nearly is, "" if there is none, None if nobody looked.
+    """
+
+    file: str
+    label: str
+    probabilities: NDArray[np.float64]
+    problem: str = ""
+    label_set: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] = ()
+    copy_of: str | None = None
+
+    @property
+    def probability(self) -> float:
+        """The probability of the answer, 0..1; 0 when there is none."""
+        return float(self.probabilities.max(initial=0.0))
+
+    def to_dict(self) -> dict[str, float]:
+        """Class name -> probability, likeliest first; empty where the image could not be read."""
+        if self.problem:
+            return {}
+        order = np.argsort(-self.probabilities, kind="stable").tolist()
+        return {self.class_names[k]: float(self.probabilities[k]) for k in order}
+
+    def to_json(self) -> dict[str, Any]:
+        """What `foveola predict --json` prints of it."""
+        if self.problem:
+            return {"file": self.file, "problem": self.problem}
+        chances = {name: float(p) for name, p in zip(self.class_names, self.probabilities, strict=True)}
+        out = {"file": self.file, "label": self.label, "probability": self.probability, "probabilities": chances}
+        if self.copy_of is not None:
+            out["copy_of"] = printable(self.copy_of)
+        return out if self.label_set is None else {**out, "label_set": self.label_set}
+
+    def __repr__(self) -> str:
+        return f"Prediction({self.file!r}: {_answer(self)})"
+
+
+def labels_by_folder(files: Sequence[str], class_names: Sequence[str]) -> list[int] | None:
+    """The number of the class that each file's folder is named after; None unless there are several, all in such folders.
+
+    >>> labels_by_folder(["a/cat/1.png", "b/dog/1.png"], ("cat", "dog")), labels_by_folder(["cat/1.png", "2.png"], ("cat",))
+    ([0, 1], None)
+    """
+    number = {letters(name): k for k, name in enumerate(class_names)}
+    found = [number.get(letters(Path(file).parent.name)) for file in files]
+    labels = [k for k in found if k is not None]
+    return labels if len(labels) == len(files) > 1 else None
+
+
+def _answer(one: Prediction) -> str:
+    """What was answered, in words."""
+    if one.problem:
+        return one.problem
+    if one.label_set is not None and not one.label:
+        return f"don't know ({' or '.join(one.label_set) or 'like none of the classes'})"
+    likeliest = list(one.to_dict().items())[:3]
+    return ", ".join(f"{name} {100 * p:.1f} %" for name, p in likeliest)
+
+
+class Predictions(Sequence[Prediction]):
+    """The predictions for several images, in their order: a sequence that converts to what other tools read.
+
+    class_names: the classes in the order of the probabilities.
+
+        answers = fv.predict("latest", "holiday")
+        answers[0].label, answers.to_array(), answers.to_dataframe()
+    """
+
+    def __init__(self, answers: Iterable[Prediction], class_names: tuple[str, ...]) -> None:
+        self._answers = tuple(answers)
+        self.class_names = class_names
+
+    @overload
+    def __getitem__(self, at: int) -> Prediction: ...
+    @overload
+    def __getitem__(self, at: slice) -> Predictions: ...
+    def __getitem__(self, at: int | slice) -> Prediction | Predictions:
+        return Predictions(self._answers[at], self.class_names) if isinstance(at, slice) else self._answers[at]
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return iter(self._answers)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def by_folder(self) -> Evaluation | None:
+        """The predictions measured with the names of the images' folders as true classes.
+
+        None unless all are names of classes. Images that could not be read are left out.
+        """
+        read = [one for one in self if not one.problem]
+        labels = labels_by_folder([one.file for one in read], self.class_names)
+        if labels is None:
+            return None
+        chances = np.stack([one.probabilities for one in read])
+        logits = np.log(np.maximum(chances, 1e-30)).astype(np.float32)
+        looked = all(one.copy_of is not None for one in read)
+        trained_on = np.array([bool(one.copy_of) for one in read]) if looked else None
+        ids = tuple(one.file for one in read)
+        return Evaluation(logits, np.array(labels, np.int64), ids, self.class_names, "test", trained_on=trained_on)
+
+    def to_array(self) -> NDArray[np.float64]:
+        """The probabilities: float64 (n, K), rows sum to 1; a row of NaN for an image that could not be read."""
+        out = np.full((len(self), len(self.class_names)), np.nan)
+        for row, one in zip(out, self, strict=True):
+            if not one.problem:
+                row[:] = one.probabilities
+        return out
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """What `foveola predict --json` prints of them, ready for `json.dumps`."""
+        return [one.to_json() for one in self]
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame: file, label, probability, one column for each class, problem; label_set after abstaining.
+
+        Raises UsageError where pandas is not installed.
+        """
+        try:
+            import pandas  # type: ignore[import-untyped,unused-ignore]
+        except ImportError:
+            raise UsageError("a data frame needs pandas, which is not installed: pip install pandas") from None
+        header, *rows = self._table()
+        return pandas.DataFrame(rows, columns=header)
+
+    def to_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write file, label, probability, the probability of each class and the problem to a CSV file; give its path.
+
+        overwrite: replace an older file of that name. Raises UsageError where there is one, else.
+
+        Where abstaining was asked for, one more column: the classes that are left, likeliest first, with | between them.
+
+        Cells that a spreadsheet would run as a formula (they begin with = + - @, tab or return) get a leading '.
+        """
+        out = io.StringIO(newline="")
+        csv.writer(out).writerows([csv_cell(value) for value in row] for row in self._table())
+        write_atomic(Path(path), out.getvalue(), overwrite=overwrite)
+        return Path(path)
+
+    def _table(self) -> list[list[Any]]:
+        """The header and a row for each; None where there is no probability."""
+        abstaining = any(one.label_set is not None for one in self)
+        looked = any(one.copy_of is not None for one in self)
+        header = ["file", "label", "probability", *self.class_names, "problem", *["label_set"] * abstaining]
+        header += ["copy_of"] * looked
+        rows = [
+            [
+                one.file,
+                one.label,
+                None if one.problem else one.probability,
+                *([None] * len(self.class_names) if one.problem else one.probabilities.tolist()),
+                one.problem,
+                *["|".join(one.label_set or ())] * abstaining,
+                *[one.copy_of or ""] * looked,
+            ]
+            for one in self
+        ]
+        return [header, *rows]
+
+    def __repr__(self) -> str:
+        lines = [f"{one.file}: {_answer(one)}" for one in self[:MOST_SHOWN]]
+        more = [f"and {len(self) - MOST_SHOWN:,} more"] if len(self) > MOST_SHOWN else []
+        return "\n".join([f"Predictions for {count(len(self), 'image')}", *lines, *more])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a table of the first ones."""
+        return table(("image", "prediction"), [(one.file, _answer(one)) for one in self])
+
+
+def csv_cell(value: Any) -> str:
+    """A cell of a CSV file: six decimals, nothing for what is not known, text that no spreadsheet runs."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    text = printable(str(value))
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,0 +1,70 @@
+"""What images go through before a trained network, for those who call the network themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from foveola.errors import ImageProblem
+from foveola.evaluation.inputs import Input, Inputs, gather
+from foveola.filters.chain import Chain
+from foveola.imaging import decode as images
+from foveola.imaging.decode import Resize
+from foveola.types import Image, Size
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_HOW = {
+    "pad": "proportions kept, black around",
+    "crop": "proportions kept, the middle cut out",
+    "stretch": "proportions not kept",
+}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What an image goes through before a trained network: resized, then filtered. The network itself normalises.
+
+    size: height and width in pixels; resize: "pad", "crop" or "stretch" (see `images.resize`; bicubic, antialiased); chain:
+    the filters after it. The network takes uint8 or float32 (n, 3, H, W), RGB, values 0 to 255.
+
+        tensor = run.preprocessing("cat.jpg")
+        probabilities = run.model()(tensor).softmax(dim=1)
+    """
+
+    size: Size
+    resize: Resize
+    chain: Chain
+
+    def __call__(self, given: Inputs) -> Tensor:
+        """The images as the network takes them: uint8 (n, 3, H, W), RGB. given: as for `foveola.predict`.
+
+        Raises UsageError for what can't be predicted, ImageProblem for an image that can't be read.
+        """
+        import torch
+
+        with images.quiet():
+            pixels = np.stack([self._prepared(one) for one in gather(given)])
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+    def _prepared(self, one: Input) -> Image:
+        try:
+            return self.prepared(one)
+        except ImageProblem as problem:
+            raise ImageProblem(f"{one.name} can't be read: {problem}") from None
+
+    def prepared(self, one: Input) -> Image:
+        """One image as the network sees it: uint8 (H, W, 3). Raises ImageProblem with the reason."""
+        if one.problem:
+            raise ImageProblem(one.problem)
+        return self.chain(one.prepared(self.size, self.resize))
+
+    def __repr__(self) -> str:
+        filters = f"the filters {self.chain}; " if self.chain.steps else ""
+        return (
+            f"Preprocessing: resized to {self.size} (height x width), {self.resize} ({_HOW[self.resize]}); {filters}"
+            f"RGB, values 0 to 255, shape (n, 3, {self.size.height_px}, {self.size.width_px}); the network normalises"
+        )

@@ -1,0 +1,131 @@
+"""The arithmetic of one output pixel of one convolution, number by number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foveola.errors import UsageError, unknown
+from foveola.explanations.activations import Following
+from foveola.explanations.kernels import receptive_field
+from foveola.explanations.stages import as_batch, convolutions_of, evaluating, require_seen
+from foveola.models.layers import ConvSame, same_padding
+from foveola.types import Image
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OnePixel:
+    """sum(patch * kernel) + bias = value, for one channel and place of a convolution's output.
+
+    patch, kernel: float64 (C, kh, kw), the patch with its padding of zeros; value: what the network's own layer gave there,
+    float32 as it computes; sees: the part of the picture that the place looks at, through all layers before it: top, left,
+    bottom, right in pixels; activation: "ReLU", "SiLU" and so on where one follows the convolution directly, and activated is
+    what it gave; "" where something else comes first, such as pooling or batch norm; first: the number of the patch's first
+    input channel, not 0 where channels are convolved in groups; of_picture: whether the inputs are red, green and blue.
+    """
+
+    layer: str
+    channel: int
+    row: int
+    column: int
+    patch: Numbers
+    kernel: Numbers
+    bias: float
+    value: float
+    sees: tuple[int, int, int, int]
+    activation: str = ""
+    activated: float = 0.0
+    first: int = 0
+    of_picture: bool = False
+
+    @property
+    def products(self) -> Numbers:
+        """Number by number: float64 (C, kh, kw)."""
+        return self.patch * self.kernel
+
+    @property
+    def total(self) -> float:
+        """The sum of all products and the bias."""
+        return float(self.products.sum() + self.bias)
+
+
+def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int, column: int) -> OnePixel:
+    """The arithmetic behind one number in the output of a convolution.
+
+    image: uint8 (H, W, 3).
+    Raises UsageError for a layer that is no convolution, a channel or a place that its output does not have.
+    """
+    known = convolutions_of(model)
+    if layer not in known:
+        raise UsageError(unknown("convolution", layer, known))
+    conv = model.get_submodule(layer)
+    assert isinstance(conv, nn.Conv2d)
+    seen: list[Tensor] = []
+    following = Following()
+
+    def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.extend((inputs[0].clone(), output.clone()))
+        following.output = output if following.output is None else following.output
+
+    hook = conv.register_forward_hook(note)
+    try:
+        with evaluating(model), torch.inference_mode(), following:
+            model(as_batch(image[None]))
+    finally:
+        hook.remove()
+    require_seen(layer, seen)
+    given, out = seen[0], seen[1]
+    for what, index, limit in zip(("channel", "row", "column"), (channel, row, column), out.shape[1:], strict=True):
+        if not 0 <= index < limit:
+            raise UsageError(f"{what} {index} is not in the output of '{layer}': it has 0 to {limit - 1}")
+    kernel = conv.weight[channel].detach().double().numpy()
+    each = conv.in_channels // conv.groups
+    first = channel // (conv.out_channels // conv.groups) * each
+    patch = _patch(conv, given[0].double(), slice(first, first + each), row, column)
+    bias = 0.0 if conv.bias is None else float(conv.bias[channel].detach())
+    value = float(out[0, channel, row, column])
+    _require_plain(layer, patch, kernel, bias, value)
+    sees = receptive_field(model, layer, image.shape[:2], row, column)
+    at = 0, channel, row, column
+    activated = float(following.result[at]) if following.name and following.result is not None else 0.0
+    of_picture = layer == known[0] and each == 3
+    return OnePixel(
+        layer, channel, row, column, patch, kernel, bias, value, sees, following.name, activated, first, of_picture
+    )
+
+
+def _require_plain(layer: str, patch: Numbers, kernel: Numbers, bias: float, value: float) -> None:
+    """Refuse a convolution with a forward of its own, whose output is another sum. Raises UsageError."""
+    if patch.shape == kernel.shape:
+        products = patch * kernel
+        if np.isclose(products.sum() + bias, value, rtol=1e-3, atol=1e-3 * float(np.abs(products).sum())):
+            return
+    raise UsageError(f"'{layer}' computes more than kernel x patch + bias: choose another convolution")
+
+
+def _patch(conv: nn.Conv2d, given: Tensor, channels: slice, row: int, column: int) -> Numbers:
+    """The part of the padded input that the kernel lies on: float64 (C, kh, kw)."""
+    size, step, spread = conv.kernel_size, conv.stride, conv.dilation
+    if isinstance(conv, ConvSame):
+        pads = [same_padding(side, size[0], step[0]) for side in given.shape[1:]]
+    elif conv.padding == "same":
+        total = [d * (k - 1) for d, k in zip(spread, size, strict=True)]
+        pads = [(t // 2, t - t // 2) for t in total]
+    else:
+        pads = [(0, 0), (0, 0)] if conv.padding == "valid" else [(int(p), int(p)) for p in conv.padding]
+    mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
+    wide = F.pad(given[None], (*pads[1], *pads[0]), mode=mode)[0]
+    top, left = row * step[0], column * step[1]
+    cut = wide[
+        channels,
+        top : top + spread[0] * (size[0] - 1) + 1 : spread[0],
+        left : left + spread[1] * (size[1] - 1) + 1 : spread[1],
+    ]
+    return cut.numpy()

@@ -1,0 +1,1 @@
+"""Figures for notebooks and files, drawn with Matplotlib."""

@@ -1,0 +1,197 @@
+"""Pictures of data: raw and prepared, before and after a chain, its colours, its sizes, its classes, their means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from numpy.typing import NDArray
+
+from foveola.errors import count
+from foveola.figures.fonts import note_on, spelled
+from foveola.figures.lettering import LINE_INCHES, fitted
+from foveola.figures.style import COLOURS, COLUMN_INCHES, Plot, grid_shape, hide, near, plot, show, styled, tallness
+from foveola.types import Image, Images, Labels
+
+MOST_CLASSES = 20
+"""Classes that get a place of their own in a figure; of more the first are drawn, and it is said."""
+
+
+_MOST_BARS = 100
+
+
+def _of_how_many(class_names: Sequence[str]) -> str:
+    """What a title says where not all classes are drawn."""
+    return f" (the first {MOST_CLASSES} of {len(class_names)} classes)" if len(class_names) > MOST_CLASSES else ""
+
+
+def before_after(before: Sequence[Image], after: Sequence[Image], what: str) -> Plot:
+    """Pairs of pictures below each other: as they were, and after `what`."""
+    n = len(before)
+    with styled([what]):
+        figure = plot(2 * COLUMN_INCHES / max(n, 3) + 0.5)
+        places = figure.subplots(2, n, squeeze=False)
+        for column, (one, other) in enumerate(zip(before, after, strict=True)):
+            show(places[0, column], one, "before" if column == 0 else "")
+            show(places[1, column], other, f"after {what}" if column == 0 else "")
+            for place in places[:, column]:
+                place.title.set_ha("left")
+                place.title.set_x(0.0)
+    return figure
+
+
+def samples(
+    pictures: Sequence[Sequence[Image]],
+    class_names: Sequence[str],
+    what: str,
+    sizes: Sequence[NDArray[np.int32]] | None = None,
+) -> Plot:
+    """The first pictures of each class, a row a class, with their sizes when these differ.
+
+    sizes: int32 (m, 2) of each class, height and width as the files have them, where the pictures given are smaller.
+    """
+    chosen = pictures[:MOST_CLASSES]
+    shapes = sizes or [np.array([image.shape[:2] for image in row], np.int32).reshape(-1, 2) for row in chosen]
+    columns = max(map(len, chosen))
+    one_size = len({tuple(size) for row in shapes for size in row.tolist()}) == 1
+    names, note = spelled(class_names), note_on(class_names)
+    with styled(names):
+        figure = plot(len(chosen) * (COLUMN_INCHES / (columns + 1) + (0.0 if one_size else 0.2)) + 0.35, note=note)
+        near(figure)
+        figure.suptitle(f"{what}{_of_how_many(class_names)}", fontsize=9)
+        places = figure.subplots(len(chosen), columns, squeeze=False)
+        for line, row, those, name in zip(places, chosen, shapes, names, strict=False):
+            for place, image, (height, width) in zip(line, row, those.tolist(), strict=False):
+                show(place, image, "" if one_size else f"{height}x{width}")
+                place.title.set_fontsize(7 if columns <= 8 else 4)
+            hide(line[len(row) :])
+            line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    return figure
+
+
+def side_by_side(pictures: Sequence[Image], titles: Sequence[str]) -> Plot:
+    """A few pictures in a row, each with its title."""
+    names = spelled(titles)
+    with styled(names):
+        figure = plot(COLUMN_INCHES / len(pictures) * tallness(*pictures) + 0.3, note=note_on(titles))
+        for place, image, title in zip(
+            figure.subplots(1, len(pictures), squeeze=False)[0], pictures, names, strict=True
+        ):
+            show(place, image, title)
+    return figure
+
+
+def channels(image: Image) -> Plot:
+    """A picture and its red, green and blue parts, each in its own colour: black is 0, the full colour 255."""
+    with styled():
+        figure = plot(COLUMN_INCHES / 4 * tallness(image) + 0.28)
+        places = figure.subplots(1, 4)
+        show(places[0], image, "the picture")
+        for place, name, k in zip(places[1:], ("red", "green", "blue"), range(3), strict=True):
+            colours = LinearSegmentedColormap.from_list(name, ["#000000", ("#ff0000", "#00ff00", "#0000ff")[k]])
+            show(place, image[..., k], f"{name}, mean {image[..., k].mean():.0f}", cmap=colours, vmin=0, vmax=255)
+    return figure
+
+
+def sizes(heights: NDArray[np.int32], widths: NDArray[np.int32]) -> Plot:
+    """How large the pictures are: every one's width and height as a point, and histograms of both."""
+    with styled():
+        figure = plot(2.6)
+        left, right = figure.subplots(1, 2)
+        pairs, times = np.unique(np.stack([widths, heights]), axis=1, return_counts=True)
+        left.scatter(*pairs, s=8 + 40 * np.sqrt(times / times.max()), color=COLOURS[0], alpha=0.6, linewidths=0)
+        left.set(xlabel="width, pixels", ylabel="height, pixels", xlim=(0, None), ylim=(0, None))
+        left.set_title(f"{count(len(widths), 'picture')}, {count(pairs.shape[1], 'size')}")
+        top = max(int(widths.max()), int(heights.max()))
+        edges = np.linspace(0, top * 1.02, 26)
+        right.hist(widths, edges, color=COLOURS[0], alpha=0.75, label="width")
+        right.hist(heights, edges, histtype="step", color=COLOURS[1], linewidth=1.4, label="height")
+        right.set(xlabel="pixels", ylabel="pictures")
+        right.set_title(f"medians {np.median(widths):.0f} wide, {np.median(heights):.0f} high")
+        right.legend(frameon=False)
+    return figure
+
+
+def class_counts(counts: NDArray[np.int64], class_names: Sequence[str]) -> Plot:
+    """How many pictures each class has, in the classes' order; of very many classes the first hundred."""
+    whole, shown = f"{count(int(counts.sum()), 'picture')} in {count(len(counts), 'class', 'classes')}", _MOST_BARS
+    more = f" (the first {shown} are drawn)" if len(counts) > shown else ""
+    counts, names = counts[:shown], spelled(class_names[:shown])
+    with styled(names):
+        figure = plot(0.22 * len(counts) + 0.7, note=note_on(class_names[:shown]))
+        axes = figure.add_subplot()
+        bars = axes.barh(range(len(counts)), counts, color=COLOURS[0], height=0.7)
+        axes.bar_label(bars, [f"{n:,}" for n in counts], padding=3, fontsize=8)
+        axes.set_yticks(range(len(counts)), names)
+        axes.invert_yaxis()
+        axes.set_xlabel("pictures")
+        axes.set_title(whole + more)
+        axes.margins(x=0.1)
+    return figure
+
+
+def class_means(pixels: Images, labels: Labels, class_names: Sequence[str]) -> Plot:
+    """The mean picture of each class: what its pictures have in common, place by place."""
+    means = mean_pictures(pixels, labels, min(len(class_names), MOST_CLASSES))
+    rows, columns = grid_shape(len(means), 5)
+    wide = COLUMN_INCHES / max(columns, 3)
+    shown = class_names[:MOST_CLASSES]
+    titles = [fitted(name, 72 * wide - 8) for name in spelled(shown)]
+    lines = 1 + max(title.count("\n") for title in titles)
+    with styled(titles):
+        more = _of_how_many(class_names)
+        high = rows * (wide * tallness(means[0]) + 0.15 + LINE_INCHES * lines) + (0.3 if more else 0)
+        figure = plot(high, note=note_on(shown))
+        if more:
+            figure.suptitle(f"means{more}", fontsize=9)
+        places = figure.subplots(rows, columns, squeeze=False).ravel()
+        for place, mean, title in zip(places, means, titles, strict=False):
+            show(place, mean, title)
+        hide(places[len(means) :])
+    return figure
+
+
+def mean_pictures(pixels: Images, labels: Labels, classes: int) -> Images:
+    """The mean picture of each of the first `classes` classes, rounded: uint8 (K, H, W, 3); black for one without a picture.
+
+    Added up a thousand pictures at a time: a set larger than memory is no trouble.
+    """
+    total = np.zeros((classes, *pixels.shape[1:]), np.float64)
+    for start in range(0, len(pixels), 1_000):
+        some, theirs = pixels[start : start + 1_000], labels[start : start + 1_000]
+        for label in np.unique(theirs[theirs < classes]):
+            total[label] += some[theirs == label].sum(axis=0, dtype=np.float64)
+    each = np.maximum(np.bincount(labels[labels < classes], minlength=classes), 1)
+    return np.asarray(np.rint(total / each[:, None, None, None]), np.uint8)
+
+
+def tones(pixels: Images) -> Plot:
+    """How often each value from 0 to 255 occurs in red, green and blue, over all pictures.
+
+    Black borders and burnt-out sky make 0 and 255 so frequent that nothing else could be seen: then the axis ends above the
+    values between, and the two shares are written down.
+    """
+    found = np.zeros((3, 256))
+    for start in range(0, len(pixels), 1_000):
+        some = pixels[start : start + 1_000]
+        for k in range(3):
+            found[k] += np.bincount(some[..., k].ravel(), minlength=256)
+    with styled():
+        figure = plot(2.2)
+        axes = figure.add_subplot()
+        marks = zip(
+            ("red", "green", "blue"), (COLOURS[1], COLOURS[2], COLOURS[0]), ("-", "--", ":"), found, strict=True
+        )
+        share = found / found.sum(axis=1, keepdims=True) * 100
+        for (name, colour, dashes, _), values in zip(marks, share, strict=True):
+            axes.plot(values, color=colour, linestyle=dashes, label=name)
+        inside = float(share[:, 1:255].max())
+        cut = 0 < 1.3 * inside < share.max()
+        axes.set(xlabel="value", ylabel="% of the pixels", xlim=(0, 255), ylim=(0, 1.3 * inside if cut else None))
+        if cut:
+            axes.text(3, 1.29 * inside, f"0: {share[:, 0].mean():.1f} %", fontsize=8, va="top")
+            axes.text(252, 1.29 * inside, f"255: {share[:, 255].mean():.1f} %", fontsize=8, va="top", ha="right")
+        axes.set_title("how often each value occurs")
+        axes.legend(frameon=False, loc="upper center", ncols=3)
+    return figure

@@ -1,0 +1,242 @@
+"""Pictures of what is inside a network: feature maps, kernels, heat maps, patches, layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from numpy.typing import NDArray
+
+from foveola.errors import count
+from foveola.explanations.heatmaps import Heatmap
+from foveola.explanations.kernels import Kernels, Patch
+from foveola.explanations.mosaic import mosaic
+from foveola.explanations.stages import FeatureMaps
+from foveola.figures.data import MOST_CLASSES
+from foveola.figures.fonts import note_on, spelled
+from foveola.figures.lettering import LINE_INCHES, fitted, width_of
+from foveola.figures.one_pixel import one_pixel as one_pixel  # one of these figures, in a file of its own
+from foveola.figures.style import (
+    COLOURS,
+    COLUMN_INCHES,
+    DIVERGING,
+    FAINT,
+    INK,
+    SEQUENTIAL,
+    Plot,
+    bare,
+    grid_shape,
+    hide,
+    plot,
+    show,
+    styled,
+    tallness,
+)
+from foveola.types import Image, Images, Labels
+
+GAPS = (166, 189, 214)
+"""Between kernels drawn as pictures: white and black are frequent weights, and grey is zero; RGB."""
+
+_TITLES = {
+    "gradcam": "Grad-CAM",
+    "hirescam": "HiResCAM",
+    "occlusion": "Occlusion",
+    "integrated_gradients": "Integrated gradients",
+}
+
+
+def feature_maps(found: FeatureMaps, columns: int | None = None) -> Plot:
+    """All channels of a stage as one mosaic, each in its own range from its least to its greatest value.
+
+    columns: 16 when nothing is said, of more than 256 channels 32, so that a thousand and more fit on a page.
+    """
+    maps, alive = found.values, found.alive[:, None, None]
+    channels, height, width = maps.shape
+    each: tuple[int, ...] = (1, 2)
+    scale = "each from its least (dark) to its greatest value (bright); grey: the same everywhere"
+    if height * width == 1:  # maps of one pixel have no scale of their own
+        each, scale = (0, 1, 2), "all from the least (dark) to the greatest value (bright); grey: zero"
+    low, high = maps.min(axis=each, keepdims=True), maps.max(axis=each, keepdims=True)
+    tiles = np.where(alive, (maps - low) / np.where(high > low, high - low, 1), np.nan)
+    whole = mosaic(tiles, columns or (16 if channels <= 256 else 32), np.nan)
+    silent = f"{found.dead} ({found.dead / channels:.0%}) {'does' if found.dead == 1 else 'do'} not react to this image"
+    dead = silent if found.dead else "all react to this image"
+    with styled():
+        figure = plot(COLUMN_INCHES * tallness(whole) + 0.55)
+        axes = figure.add_subplot()
+        axes.imshow(np.ma.masked_invalid(whole), cmap=_with_grey(SEQUENTIAL), vmin=0, vmax=1)
+        axes.set_title(f"{found.stage}: {count(channels, 'channel')} of {height}x{width}; {dead}")
+        bare(axes)
+        axes.set_xlabel(scale, color=FAINT)
+    return figure
+
+
+def kernels(found: Kernels, columns: int = 16) -> Plot:
+    """A convolution's kernels: over colours as pictures (grey is zero), else orange below zero, violet above.
+
+    Of a deeper layer a row is an output channel, a column an input channel; the first 16 of each are drawn.
+    """
+    pictures = found.pictures
+    with styled():
+        if pictures is not None:
+            n = len(pictures)
+            coloured = mosaic(pictures, columns, np.array(GAPS, np.uint8))
+            figure = plot(COLUMN_INCHES * tallness(coloured) + 0.35)
+            axes = figure.add_subplot()
+            axes.imshow(coloured)
+            axes.set_title(
+                f"{found.layer}: {count(n, 'kernel')} of {pictures.shape[1]}x{pictures.shape[2]} over red, green, blue"
+            )
+            bare(axes)
+            return figure
+        outputs, inputs, height, width = found.values.shape
+        rows, across = min(outputs, columns), min(inputs, columns)
+        title = f"{found.layer}: {rows} of {outputs} outputs (rows), {across} of {inputs} inputs (columns)"
+        if found.groups > 1:
+            title += ", each output over the inputs of its own group"
+        if found.groups > 1 and inputs == 1:
+            rows, across = min(outputs, columns**2), columns
+            title = f"{found.layer}: {rows} of {outputs} outputs, each over one input"
+        tiles = found.values[:rows, : min(inputs, columns)].reshape(-1, height, width)
+        whole = mosaic(tiles, across, np.nan)
+        top = float(np.abs(tiles).max()) or 1.0
+        figure = plot(COLUMN_INCHES * 0.9 * tallness(whole) + 0.5)
+        axes = figure.add_subplot()
+        drawn = axes.imshow(np.ma.masked_invalid(whole), cmap=_with_grey(DIVERGING), vmin=-top, vmax=top)
+        axes.set_title(title)
+        figure.colorbar(drawn, ax=axes, label="weight", shrink=0.8)
+        bare(axes)
+    return figure
+
+
+def heatmaps(image: Image, found: Sequence[Heatmap], class_names: Sequence[str]) -> Plot:
+    """The picture, and each heat map laid over it in grey: bright where the class is seen.
+
+    Integrated gradients differ from pixel to pixel; they are drawn smoothed, by a Gaussian of a hundredth of the longer side.
+    """
+    rows, columns = grid_shape(len(found) + 1, 3)
+    wide = (COLUMN_INCHES - 0.75) / columns
+    names = spelled(class_names)
+    titles = [_heat_title(one, names[one.target], 72 * wide - 10) for one in found]
+    asked = {one.target for one in found}
+    note = note_on([name if k in asked else "" for k, name in enumerate(class_names)])
+    lines = max((title.count("\n") for title in titles), default=0)
+    grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2) / 255
+    with styled(titles):
+        figure = plot(rows * (wide * tallness(image) + 0.3 + LINE_INCHES * lines), note=note)
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        show(axes[0], image, "the picture")
+        for place, one, title in zip(axes[1:], found, titles, strict=False):
+            show(place, grey, title)
+            heat = _smoothed(one.heat) if one.method == "integrated_gradients" else one.heat
+            place.imshow(heat, cmap="inferno", alpha=0.15 + 0.7 * heat, vmin=0, vmax=1)
+        hide(axes[len(found) + 1 :])
+        scale = ScalarMappable(Normalize(0, 1), "inferno")
+        bar = figure.colorbar(
+            scale, ax=list(axes), shrink=0.85 / rows, aspect=18, pad=0.015, panchor=False, ticks=[0, 1]
+        )
+        bar.set_ticklabels(["nothing", "most"])
+        bar.set_label("speaks for the class", labelpad=-14)
+    return figure
+
+
+def _heat_title(one: Heatmap, label: str, points: float) -> str:
+    name, chance = _TITLES.get(one.method, one.method), f"{100 * one.probability:.1f} %"
+    where = fitted(f"{name} at {one.stage}" if one.stage else name, points)
+    whole = f"{label}, {chance}"
+    return f"{where}\n{whole if width_of(whole, 9) <= points else fitted(label, points) + chr(10) + chance}"
+
+
+def _smoothed(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Heat through a Gaussian, scaled to 0..1 again."""
+    soft = cv2.GaussianBlur(heat, (0, 0), max(heat.shape) / 100)
+    return np.asarray(soft / max(float(soft.max()), 1e-12), np.float32)
+
+
+def patches(found: Mapping[int, Sequence[Patch]], stage: str, channels: int = 12) -> Plot:
+    """A row a channel: the patches of the data set that excite it most, strongest first."""
+    chosen = sorted(found, key=lambda channel: -(found[channel][0].value if found[channel] else 0.0))[:channels]
+    columns = max((len(found[channel]) for channel in chosen), default=1)
+    with styled():
+        figure = plot(len(chosen) * COLUMN_INCHES / (columns + 1) + 0.4)
+        figure.suptitle(
+            f"{stage}: the patches that excite its {len(chosen)} strongest channels (their numbers at the left) most",
+            fontsize=9,
+        )
+        places = figure.subplots(len(chosen), columns, squeeze=False)
+        for line, channel in zip(places, chosen, strict=True):
+            for place, patch in zip(line, found[channel], strict=False):
+                show(place, patch.image)
+            hide(line[len(found[channel]) :])
+            line[0].set_ylabel(f"{channel}", rotation=0, ha="right", va="center")
+    return figure
+
+
+def layout(
+    places: NDArray[np.float32], labels: Labels, answers: Labels, class_names: Sequence[str], images: Images, how: str
+) -> Plot:
+    """Pictures in two dimensions, coloured by class; a cross is a mistake; thumbnails of evenly chosen ones.
+
+    More than MOST_CLASSES classes can't be told apart by signs: the first have one each, the others are grey.
+    """
+    names = spelled(class_names)
+    with styled(names):
+        figure = plot(COLUMN_INCHES * 0.8, note=note_on(class_names[:MOST_CLASSES]))
+        axes = figure.add_subplot()
+        wrong = labels != answers
+        others = labels >= MOST_CLASSES
+        if others.any():
+            axes.scatter(
+                places[others & ~wrong, 0], places[others & ~wrong, 1], s=10, color=FAINT, alpha=0.5, linewidths=0,
+                label=f"{len(class_names) - MOST_CLASSES} others",
+            )  # fmt: skip
+            axes.scatter(
+                places[others & wrong, 0], places[others & wrong, 1], s=20, color=FAINT, marker="x", linewidths=0.8
+            )
+        for number, name in enumerate(names[:MOST_CLASSES]):
+            colour, again = COLOURS[number % len(COLOURS)], number // len(COLOURS) % 4
+            right, missed = places[(labels == number) & ~wrong], places[(labels == number) & wrong]
+            axes.scatter(
+                right[:, 0], right[:, 1], s=14, color=colour, edgecolors=INK, linewidths=0.2, alpha=0.75,
+                marker="os^D"[again], label=f"\u200b{name}",  # Matplotlib leaves names out that begin with _
+            )  # fmt: skip
+            axes.scatter(missed[:, 0], missed[:, 1], s=26, color=colour, marker="x+12"[again], linewidths=1.2)
+        for row in _spread(places, 24):
+            _thumbnail(axes, images[row], places[row])
+        axes.set_title(f"{count(len(places), 'picture')} by the last layer, {how}; crosses: {wrong.sum():,} mistakes")
+        bare(axes)
+        if how == "principal components":
+            axes.set(xlabel="first component", ylabel="second component")
+        else:
+            axes.set_xlabel("near means alike; distances between groups mean nothing", color=FAINT)
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    return figure
+
+
+def _spread(places: NDArray[np.float32], most: int) -> list[int]:
+    """Rows far from each other: each next one is the farthest from those that were taken."""
+    chosen = [int(np.argmin(np.linalg.norm(places - places.mean(axis=0), axis=1)))]
+    distance = np.full(len(places), np.inf)
+    while len(chosen) < min(most, len(places)):
+        distance = np.minimum(distance, np.linalg.norm(places - places[chosen[-1]], axis=1))
+        chosen.append(int(distance.argmax()))
+    return chosen
+
+
+def _thumbnail(axes: Axes, image: Image, place: NDArray[np.float32]) -> None:
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+    box = OffsetImage(image, zoom=22 / max(image.shape[:2]))
+    axes.add_artist(
+        AnnotationBbox(box, (float(place[0]), float(place[1])), frameon=True, pad=0.1, bboxprops={"edgecolor": FAINT})
+    )
+
+
+def _with_grey(name: str):  # type: ignore[no-untyped-def]
+    import matplotlib as mpl
+
+    return mpl.colormaps[name].with_extremes(bad="#d9d9d9")

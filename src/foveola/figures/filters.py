@@ -1,0 +1,154 @@
+"""Pictures of filters: what a chain does step by step, and what a kernel is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from foveola.errors import UsageError
+from foveola.figures.lettering import LINE_INCHES, fitted, fixed, short, write_on
+from foveola.figures.style import (
+    COLUMN_INCHES,
+    FAINT,
+    Plot,
+    bare,
+    beside,
+    grid_shape,
+    hide,
+    plot,
+    show,
+    styled,
+    tallness,
+)
+from foveola.filters.chain import Chain, Step
+from foveola.filters.kernel_info import kernels_of, why_none
+from foveola.types import Image
+
+IMPULSE_PX = 15
+"""Least side of the grey picture with one bright pixel, whose answer is drawn."""
+
+FREQUENCIES = 65
+
+TABLE_POINTS = 85.0
+"""Width of a kernel's numbers in a figure of four columns."""
+
+MOST_STEPS = 24
+"""Of a chain, in one figure: a taller one is on no page, and Matplotlib's pictures end at 65,536 pixels."""
+
+
+def steps(image: Image, chain: Chain) -> Plot:
+    """The picture and what it is after each step of the chain, side by side.
+
+    Raises UsageError for a chain of more than `MOST_STEPS`.
+    """
+    _require_few(chain)
+    seen, titles = [image], ["the picture"]
+    for step in chain.steps:
+        seen.append(step(seen[-1]))
+        titles.append(f"{len(seen) - 1}  {step}")
+    rows, columns = grid_shape(len(seen), 4)
+    titles = [fitted(title, 72 * COLUMN_INCHES / columns - 8, lines=4) for title in titles]
+    with styled(titles):
+        lines = 1 + max(title.count("\n") for title in titles)
+        figure = plot(rows * (COLUMN_INCHES / columns * tallness(*seen) + 0.17 + LINE_INCHES * lines))
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for one, title, place in zip(seen, titles, axes, strict=False):
+            show(place, one, title)
+        hide(axes[len(seen) :])
+    return figure
+
+
+def kernel_view(image: Image, chain: Chain) -> Plot:
+    """Each step's kernel as numbers, its answer to one bright pixel, which frequencies it passes, and the picture after it.
+
+    A filter that is not linear, or not the same at every place and in every colour, has no kernel and no frequency response;
+    that is said in their place.
+
+    Raises UsageError for a chain of more than `MOST_STEPS`.
+    """
+    _require_few(chain)
+    with styled():
+        lines = [(step, kernels_of(step)) for step in chain.steps]
+        rows = sum(max(1, len(kernels)) for _, kernels in lines)
+        more = sum(_after(step).count("\n") for step in chain.steps)
+        figure = plot(1.95 * rows + 0.1 + LINE_INCHES * more)
+        places = iter(figure.subplots(rows, 4, squeeze=False))
+        for step, kernels in lines:
+            image = step(image)
+            for number, (name, values) in enumerate(kernels.items() or [("", None)]):
+                _line(next(places), step, name, values, image if number == 0 else None)
+    return figure
+
+
+def _require_few(chain: Chain) -> None:
+    if len(chain.steps) > MOST_STEPS:
+        raise UsageError(
+            f"the chain has {len(chain.steps)} steps, and a figure shows {MOST_STEPS} at most: draw a part of it"
+        )
+
+
+def _line(
+    places: Sequence[Axes], step: Step, name: str, values: NDArray[np.float64] | None, image: Image | None
+) -> None:
+    for place in places:
+        place.set_anchor("N")  # as pictures are: titles then stand in one line
+    if values is None:
+        for place, said in zip((places[0], places[2]), why_none(step), strict=True):
+            _say(place, said)
+    else:
+        _numbers(places[0], values, name)
+        _passed(places[2], values)
+    if image is None:
+        hide((places[1], places[3]))
+        return
+    _impulse(places[1], step)
+    show(places[3], image, _after(step))
+
+
+def _after(step: Step) -> str:
+    return fitted(f"after {step}", TABLE_POINTS + 5, lines=4)
+
+
+def _say(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=FAINT, transform=axes.transAxes)
+    bare(axes)
+
+
+def _numbers(axes: Axes, values: NDArray[np.float64], name: str) -> None:
+    side = len(values)
+    texts = (
+        [fixed(v) if side > 5 else short(v, 2 if side > 3 else 3) for v in values.flat]
+        if side <= 7
+        else [""] * values.size
+    )
+    write_on(axes, values, texts, {1: 9.0, 3: 8.0}.get(side, 5.5), TABLE_POINTS)
+    axes.set_title(fitted(f"{name}, sum {short(float(values.sum()))}", TABLE_POINTS + 5))
+
+
+def _impulse(axes: Axes, step: Step) -> None:
+    # On grey, so that what a kernel takes away is seen too; stretched, so that a wide blur is; wider than the kernel.
+    side = max(IMPULSE_PX, dict(step.options).get("size", 0) + 4)
+    grey = np.full((side, side, 3), 64, np.uint8)
+    grey[side // 2, side // 2] = 192
+    answer = step(grey)[..., 0]
+    if answer.min() == answer.max():  # rounded away by a wide mean, or lost in white
+        show(axes, answer, "one bright pixel: lost", cmap="gray", vmin=0, vmax=255)
+    else:
+        show(axes, answer, "one bright pixel", cmap="gray")
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=FAINT)
+
+
+def _passed(axes: Axes, values: NDArray[np.float64]) -> None:
+    """|H(u, v)| = |sum k(x, y) exp(-2 pi i (ux + vy))|, u and v in cycles a pixel, -1/2..1/2."""
+    gain = np.abs(np.fft.fftshift(np.fft.fft2(values, (FREQUENCIES, FREQUENCIES))))
+    drawn = axes.imshow(gain, extent=(-0.5, 0.5, 0.5, -0.5), vmin=0, vmax=max(1.0, float(gain.max())), cmap="viridis")
+    axes.set_title("frequencies passed")
+    axes.set_xticks([-0.5, 0, 0.5], ["-½", "0", "½"])
+    axes.set_yticks([-0.5, 0, 0.5], ["-½", "0", "½"])
+    axes.set_xlabel("cycles a pixel, across")
+    axes.set_ylabel("down")
+    beside(axes, drawn, "times")

@@ -1,0 +1,140 @@
+"""Pictures of a run: its curves, its confusion matrix, its answers with their probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from foveola.errors import UsageError
+from foveola.evaluation.metrics import Evaluation
+from foveola.figures.fonts import note_on, spelled
+from foveola.figures.style import COLOURS, COLUMN_INCHES, FAINT, INK, Plot, grid_shape, hide, plot, show, styled
+from foveola.runs.network_preview import grid_rows
+from foveola.runs.run import Run
+
+
+def curves(run: Run) -> Plot:
+    """Loss and accuracy on train and val, epoch by epoch; a line marks the epoch whose weights were kept.
+
+    Raises UsageError for a run that had no epochs (only a head was fitted).
+    """
+    history = run.history
+    if not history:
+        raise UsageError(f"the run {run.path} had no epochs, so it has no curves: its head was fitted at once")
+    epochs = [row.epoch for row in history]
+    best = int(run.result["best_epoch"])
+    with styled():
+        figure = plot(2.6)
+        loss, accuracy = figure.subplots(1, 2)
+        for part, colour, dashes in (("train", FAINT, "--"), ("val", COLOURS[0], "-")):
+            marker = "o" if len(epochs) == 1 else ""
+            loss.plot(
+                epochs, [getattr(r, f"{part}_loss") for r in history], dashes, marker=marker, color=colour, label=part
+            )
+            accuracy.plot(
+                epochs,
+                [getattr(r, f"{part}_accuracy") for r in history],
+                dashes,
+                marker=marker,
+                color=colour,
+                label=part,
+            )
+        loss.set(xlabel="epoch", ylabel="loss, nats", ylim=(0, None))
+        accuracy.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
+        accuracy.yaxis.set_major_formatter(PercentFormatter(1, 0))
+        for axes in (loss, accuracy):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+            if best:
+                axes.axvline(best, color=FAINT, linewidth=0.8, linestyle=":")
+        if best:
+            accuracy.text(
+                best, 0.02, f" kept: epoch {best} ", fontsize=8, color=FAINT, ha="right" if best > 1 else "left"
+            )
+        loss.legend(frameon=False)
+    return figure
+
+
+def confusion(found: Evaluation) -> Plot:
+    """How many pictures of each true class (rows) got which answer (columns), coloured by the row's share."""
+    counts = found.confusion
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    n, names = len(counts), spelled(found.class_names)
+    side = min(COLUMN_INCHES, 2.8 + 0.35 * n)
+    with styled(names):
+        figure = plot(side, side + 0.7, note=note_on(found.class_names))
+        axes = figure.add_subplot()
+        drawn = axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
+        if n <= 20:
+            for (row, column), number in np.ndenumerate(counts):
+                colour = "white" if share[row, column] > 0.55 else INK
+                axes.text(
+                    column, row, f"{number:,}", ha="center", va="center", fontsize=8 if n <= 10 else 6, color=colour
+                )
+            axes.set_xticks(range(n), names, rotation=45, ha="right", rotation_mode="anchor")
+            axes.set_yticks(range(n), names)
+        axes.set(xlabel="answer", ylabel="true class")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        bar = figure.colorbar(drawn, ax=axes, shrink=0.7, label="share of the true class")
+        bar.ax.yaxis.set_major_formatter(PercentFormatter(1, 0))
+    return figure
+
+
+def predictions(run: Run, columns: int = 5) -> Plot:
+    """Test pictures, evenly chosen, five by five: the answer below each; a wrong one with the true class."""
+    found, pictures = run.evaluation, run.pictures
+    rows = grid_rows(len(found))
+    lines, columns = grid_shape(len(rows), columns)
+    names = spelled(found.class_names)
+    with styled(names):
+        figure = plot(lines * (COLUMN_INCHES / columns + 0.3), note=note_on(found.class_names))
+        places = figure.subplots(lines, columns, squeeze=False).ravel()
+        for place, row in zip(places, rows.tolist(), strict=False):
+            show(place, pictures.of(row))
+            right = bool(found.correct[row])
+            answer, truth = names[found.predicted[row]], names[found.labels[row]]
+            place.set_xlabel(
+                answer if right else f"{answer}\nis {truth}", color=COLOURS[0] if right else COLOURS[1], labelpad=2
+            )
+            place.xaxis.label.set_fontsize(8)
+        hide(places[len(rows) :])
+    return figure
+
+
+def probabilities(run: Run, n: int = 8, most: int = 10) -> Plot:
+    """Test pictures, evenly chosen, each with the probability of every class (the `most` likely ones) as bars."""
+    found, pictures = run.evaluation, run.pictures
+    kept = grid_rows(len(found))  # of these the run has the pictures
+    rows = kept[grid_rows(len(kept), n)]
+    names = spelled(found.class_names)
+    with styled(names):
+        figure = plot(len(rows) * 1.25, note=note_on(found.class_names))
+        places = figure.subplots(len(rows), 2, squeeze=False, width_ratios=(1, 3))
+        for (left, right), row in zip(places, rows.tolist(), strict=True):
+            show(left, pictures.of(row))
+            _bars(right, found, names, row, most)
+        if len(found.class_names) <= most:  # all rows show the same classes: one line of names is enough
+            for right in places[:-1, 1]:
+                right.set_xticklabels([])
+    return figure
+
+
+def _bars(axes: Axes, found: Evaluation, class_names: Sequence[str], row: int, most: int) -> None:
+    chances = found.probabilities[row]
+    shown = np.sort(np.argsort(-chances, kind="stable")[:most])
+    answer, truth = int(found.predicted[row]), int(found.labels[row])
+    colours = [COLOURS[0] if k == truth else COLOURS[1] if k == answer else FAINT for k in shown]
+    axes.bar(range(len(shown)), chances[shown], color=colours, width=0.7)
+    axes.set(ylim=(0, 1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
+    names = [class_names[k] for k in shown]
+    axes.set_xticks(range(len(shown)), names, fontsize=7)
+    if max(map(len, names)) * len(names) > 60:  # they would run into each other
+        axes.tick_params(axis="x", labelrotation=30)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    word = "right" if answer == truth else f"wrong: it is {class_names[truth]}"
+    axes.set_title(f"{class_names[answer]}, {chances[answer]:.0%}, {word}", fontsize=8, loc="left")

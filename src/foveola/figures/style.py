@@ -1,0 +1,174 @@
+"""The one style of all figures: sizes, letters, colours, and how a figure becomes a file.
+
+Figures are made without pyplot, so that nothing global is changed and no window is ever opened.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from foveola.errors import UsageError
+from foveola.figures.fonts import MAIN, families_for
+from foveola.storage import write_atomic
+from foveola.types import Image
+
+COLUMN_INCHES = 6.3
+"""Width of a figure: a text column of A4. Letters of 8 to 10 points are then as large as the text around them."""
+
+TALLEST = 3.0
+"""A picture gets at most so many times its width as height; one that is taller still is drawn narrower."""
+
+INK, FAINT = "#222222", "#8a8a8a"
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+"""Told apart by colour-blind eyes too (M. Okabe and K. Ito, "Color Universal Design", 2008)."""
+
+SEQUENTIAL = "viridis"
+"""For amounts: even in lightness, readable in grey and to colour-blind eyes."""
+
+DIVERGING = "PuOr"
+"""For values that may be negative: zero is white."""
+
+STYLE: Any = {
+    "font.family": MAIN,
+    "font.size": 9,
+    "text.parse_math": False,  # a class may be called "$x$"
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "image.interpolation": "nearest",
+    "image.cmap": SEQUENTIAL,
+    "savefig.dpi": 160,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "foveola",
+}
+
+
+class Plot(Figure):
+    """A Matplotlib figure that notebooks show by itself; `write` makes it a PNG, SVG or PDF file.
+
+    note: what a reader of the figure should know, such as the names that numbers stand for; empty where there is nothing.
+    """
+
+    note: str = ""
+
+    def _repr_png_(self) -> bytes:
+        return self.as_bytes("png")
+
+    def as_bytes(self, format: str) -> bytes:
+        """The figure as a file's bytes: the same figure gives the same bytes."""
+        out = io.BytesIO()
+        stamps = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+        with styled(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # `note` says it in our words
+            self.savefig(out, format=format, metadata=stamps[format])
+        return out.getvalue()
+
+    def write(self, path: Path, *, overwrite: bool = True) -> None:
+        """Write the figure in the format of the file's ending: .png, .svg or .pdf.
+
+        overwrite: replace a file that exists. Raises UsageError for another ending, and for a file that must stay.
+        """
+        format = path.suffix.lower().removeprefix(".")
+        if format not in ("png", "svg", "pdf"):
+            raise UsageError(f"a figure can't be written as '{path.name}': end it in .png, .svg or .pdf")
+        write_atomic(path, self.as_bytes(format), overwrite=overwrite)
+
+
+@contextmanager
+def styled(names: Iterable[str] = ()) -> Iterator[None]:
+    """Matplotlib's settings of a block are ours, whatever the user's own are; afterwards they are the user's again.
+
+    names: texts that users wrote, such as class names: fonts that have their letters are used where DejaVu Sans lacks them.
+    """
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update({**STYLE, "font.family": families_for(names)})
+        yield
+
+
+def plot(height_inches: float, width_inches: float = COLUMN_INCHES, *, note: str = "") -> Plot:
+    """An empty figure with its `note`. Call within `styled`."""
+    figure = Plot(figsize=(width_inches, height_inches), layout="constrained")
+    figure.note = note
+    return figure
+
+
+def near(figure: Figure) -> None:
+    """Many pictures side by side: closer together than Matplotlib would place them."""
+    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)  # type: ignore[union-attr,call-arg]
+
+
+def grid_shape(n: int, columns: int) -> tuple[int, int]:
+    """Rows and columns for n pictures, at most so many columns.
+
+    >>> grid_shape(7, 4), grid_shape(2, 4)
+    ((2, 4), (1, 2))
+    """
+    columns = max(1, min(n, columns))
+    return math.ceil(n / columns), columns
+
+
+def tallness(*pictures: NDArray[Any]) -> float:
+    """Height over width of the place that the tallest of these pictures gets in a figure.
+
+    >>> tallness(np.zeros((10, 20)), np.zeros((30, 20))), tallness(np.zeros((4096, 1)))
+    (1.5, 3.0)
+    """
+    return float(min(TALLEST, max(picture.shape[0] / picture.shape[1] for picture in pictures)))
+
+
+def show(axes: Axes, image: Image | np.ndarray, title: str = "", **how: Any) -> None:
+    """Draw a picture with its title and no axes; small ones with their pixels as squares, large ones smoothly reduced."""
+    smooth = max(image.shape[:2]) > 200
+    axes.imshow(image, interpolation="antialiased" if smooth else "nearest", **how)
+    axes.set_title(title)
+    axes.set_anchor(
+        "N"
+    )  # titles stand in one line, whatever the pictures' shapes, and high ones are not cut at the top
+    bare(axes)
+
+
+def beside(axes: Axes, drawn: ScalarMappable, label: str) -> None:
+    """A colour bar to the right of its picture and exactly as high: a square picture's axes are lower than their place."""
+    place = axes.inset_axes((1.04, 0, 0.06, 1))
+    axes.figure.colorbar(drawn, cax=place, label=label)
+
+
+def bare(axes: Axes) -> None:
+    """No ticks and no frame."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def hide(axes: Iterable[Axes]) -> None:
+    """Leave these places of a grid empty."""
+    for one in axes:
+        one.set_visible(False)

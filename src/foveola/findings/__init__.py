@@ -1,1 +1,0 @@
-"""What is wrong with data: pure functions of facts that give findings."""

@@ -1,0 +1,1 @@
+"""The bytes of an image file become an RGB array of the size that a network takes."""

@@ -1,0 +1,325 @@
+"""A file's bytes become an opened picture, nothing decoded yet: formats, limits, and the reason when it is no picture.
+
+- the format is told by content, never by the file's name;
+- size limits are checked from the header, before any pixel is decoded;
+- whatever a decoder raises becomes an ImageProblem with its reason.
+
+What a file that no decoder knows seems to be, told from its first bytes: the reason that a user reads.
+
+TIFF files whose last strip of pixels is said to be longer than the file: whether all pixels are there.
+
+JPEG files that lack their end marker: whether all pixels are there, and the file with the marker.
+
+Some cameras, web cams and optimizers leave the marker out, some put bytes of their own in its place; other programs show
+these images whole. Pillow refuses them like files that are cut short. With a marker added libjpeg shows both kinds, and fills
+what is missing with grey. So foveola decodes several times, with other bytes before the marker: only where something is
+missing does libjpeg look at them, and the results differ.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import re
+import struct
+from collections.abc import Iterator
+from itertools import takewhile
+
+from PIL import Image as pillow
+from PIL import UnidentifiedImageError
+
+from foveola.errors import ImageProblem, PassingProblem
+from foveola.progressive import DHT, DQT, DRI, EOI, PROGRESSIVE, SOI, SOS, Segment, codes_all, segments
+
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs", "a Git-LFS pointer, not the picture: run git lfs pull"),
+    (b"%PDF", "not an image: a PDF document"),
+    (b"%!PS", "not an image we open: PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "not an image we open: PostScript"),
+    (b"8BPS", "a Photoshop file: export it as PNG or JPEG"),
+    (b"gimp xcf", "a GIMP file: export it as PNG or JPEG"),
+    (b"PK\x03\x04", "not an image: a ZIP archive"),
+    (b"\x1f\x8b", "not an image: a gzip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "not an image: a 7-Zip archive"),
+    (b"Rar!", "not an image: a RAR archive"),
+    (b"\x93NUMPY", "a NumPy array, not an image file: put the arrays into one .npz file, or save them as PNG"),
+    (b"\x89HDF", "not an image: an HDF5 file"),
+    (b"SQLite format 3", "not an image: an SQLite database"),
+    (b"\x1aE\xdf\xa3", "not an image: a video (Matroska or WebM)"),
+    (b"OggS", "not an image: a sound or a video (Ogg)"),
+    (b"fLaC", "not an image: a sound (FLAC)"),
+    (b"ID3", "not an image: a sound (MP3)"),
+    (b"\x00\x00\x01\x00", "an icon (ICO), which is not supported: convert it to PNG"),
+    (b"\x01\xda", "an SGI image, which is not supported: convert it to PNG"),
+    (b"v/1\x01", "an OpenEXR image, which is not supported: convert it to PNG"),
+    (b"SIMPLE  =", "a FITS image, which is not supported: convert it to PNG"),
+    (b"DDS ", "a DDS texture, which is not supported: convert it to PNG"),
+    (b"qoif", "a QOI image, which is not supported: convert it to PNG"),
+    (b"icns", "an icon (ICNS), which is not supported: convert it to PNG"),
+    (b"\x00\x00\x00\x0cjP  ", "JPEG 2000 is not supported: convert it to PNG or JPEG"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000 is not supported: convert it to PNG or JPEG"),
+    (b"\xff\x0a", "JPEG XL is not supported: convert it to PNG or JPEG"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL is not supported: convert it to PNG or JPEG"),
+    (b"\xff\xd8\xff", "a damaged JPEG: its header can't be read"),
+    (b"\x89PNG", "a damaged PNG: its header can't be read"),
+    (b"GIF8", "a damaged GIF: its header can't be read"),
+    (b"II*\x00", "a damaged or unsupported TIFF (camera raw files are not supported)"),
+    (b"MM\x00*", "a damaged or unsupported TIFF (camera raw files are not supported)"),
+    (b"BM", "a damaged BMP: its header can't be read"),
+)
+_RIFF = {
+    b"WEBP": "a damaged WebP: its header can't be read",
+    b"AVI ": "not an image: a video (AVI)",
+    b"WAVE": "not an image: a sound (WAV)",
+}
+_PCX_VERSIONS = (0, 2, 3, 4, 5)
+
+
+def what_is(data: bytes) -> str:
+    """Say what a file that no decoder knows seems to be.
+
+    >>> what_is(b"<!DOCTYPE html><html>"), what_is(b"hello\\n")
+    ('not an image: looks like HTML', 'not an image: looks like text')
+    """
+    text = _is_text(data[:1024])
+    if len(data) < 16 and not text:
+        return f"cut short: only {len(data)} byte{'s' * (len(data) != 1)}"
+    for signature, meaning in _SIGNATURES:
+        if data.startswith(signature):
+            return meaning
+    if meaning := _at_other_places(data):
+        return meaning
+    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith((b"<!doctype html", b"<html")):
+        return "not an image: looks like HTML"
+    if head.startswith(b"<svg") or (head.startswith(b"<?xml") and b"<svg" in head):
+        return "SVG drawings are not supported: export it as PNG"
+    if data[4:8] == b"ftyp":
+        return "not an image we open: a video, or a picture of an unknown ISO kind"
+    return "not an image: looks like text" if text else "not an image: unknown content"
+
+
+def _at_other_places(data: bytes) -> str:
+    """What a file is whose mark is not at its first byte, or needs a second look; "" if it is none of these."""
+    if data.startswith(b"RIFF"):
+        return _RIFF.get(data[8:12], "not an image: a RIFF file that is no WebP")
+    if data[128:132] == b"DICM":
+        return "a DICOM file, which is not supported: export it as PNG"
+    if data[-18:].startswith(b"TRUEVISION-XFILE"):
+        return "a TGA image, which is not supported: convert it to PNG"
+    if data[:1] == b"\n" and data[1] in _PCX_VERSIONS and data[2:3] == b"\x01" and data[3] in (1, 2, 4, 8):
+        return "a PCX image, which is not supported: convert it to PNG"
+    return ""
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        letters = codecs.getincrementaldecoder("utf-8")().decode(head)  # a letter cut at the end is no fault
+    except UnicodeDecodeError:
+        return False
+    return bool(letters) and all(letter.isprintable() or letter.isspace() or letter == "\ufeff" for letter in letters)
+
+
+MAX_PIXELS = 120_000_000
+MAX_SIDE_PX = 30_000
+MAX_BYTES = 256_000_000
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF")
+"""What Pillow may open. EPS, PDF and the like stay out: they start other programs."""
+
+HEIC_NEEDS_PACKAGE = 'HEIC needs a package that is not installed: pip install "foveola[heic]"'
+
+_ORIENTATION_TAG = 0x0112
+
+
+@contextlib.contextmanager
+def opened(data: bytes) -> Iterator[pillow.Image]:
+    """The picture in a file's bytes, its header read and its pixels not yet.
+
+    Whatever goes wrong while it is open becomes an ImageProblem with its reason.
+    """
+    if not data:
+        raise ImageProblem("empty file")
+    if len(data) > MAX_BYTES:
+        raise ImageProblem(f"the file has {len(data):,} bytes, over the limit of {MAX_BYTES:,}")
+    with readable(data), _open(data) as picture:
+        yield picture
+
+
+@contextlib.contextmanager
+def readable(data: bytes = b"") -> Iterator[None]:
+    """Turn whatever Pillow raises while it reads into an ImageProblem with its reason; `data` are the file's bytes."""
+    try:
+        yield
+    except ImageProblem:
+        raise
+    except UnidentifiedImageError:
+        raise ImageProblem(what_is(data)) from None
+    except pillow.DecompressionBombError as error:
+        found = re.search(r"\d+", str(error))
+        pixels = f"{int(found[0]):,} pixels" if found else "too many pixels"
+        raise ImageProblem(f"{pixels}, over the limit of {MAX_PIXELS:,}") from None
+    except MemoryError:
+        raise PassingProblem("not enough memory to decode it") from None
+    except Exception as error:  # decoders raise almost anything on damaged bytes; the corpus test holds this net
+        raise ImageProblem(_damage(error)) from None
+
+
+def _open(data: bytes) -> pillow.Image:
+    try:
+        return pillow.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        if not _is_heic(data):
+            raise
+    try:
+        import pillow_heif
+    except ImportError:
+        raise ImageProblem(HEIC_NEEDS_PACKAGE) from None
+    heif = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+    check_limits(heif.size[1], heif.size[0])  # here already: the next line decodes
+    picture: pillow.Image = heif.to_pillow()
+    picture.format = "HEIC"
+    return picture
+
+
+def _is_heic(data: bytes) -> bool:
+    brands = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+    return data[4:8] == b"ftyp" and data[8:12] in brands
+
+
+def check_limits(height: int, width: int) -> None:
+    """Refuse a picture of no pixels or too many. Raises ImageProblem."""
+    if height < 1 or width < 1:
+        raise ImageProblem(f"its header says {height} rows of {width} pixels: there is no picture in it")
+    if height * width > MAX_PIXELS:
+        raise ImageProblem(f"{height * width:,} pixels, over the limit of {MAX_PIXELS:,}")
+    if max(height, width) > MAX_SIDE_PX:
+        raise ImageProblem(f"a side of {max(height, width):,} pixels, over the limit of {MAX_SIDE_PX:,}")
+
+
+def orientation_of(picture: pillow.Image) -> int:
+    """The EXIF orientation 1..8; broken or missing EXIF counts as 1, upright."""
+    try:
+        value = picture.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # a looped or cut EXIF block is no reason to lose the picture
+        return 1
+    return int(value) if value in range(1, 9) else 1
+
+
+def _damage(error: Exception) -> str:
+    text = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
+    if re.search(r"truncat|not enough|incomplete|unexpected end|early end|cut", text, re.IGNORECASE):
+        return f"cut short ({text[:120]})"
+    return f"damaged ({text[:120]})"
+
+
+_OFFSETS, _COUNTS, _COMPRESSION = 273, 279, 259  # tags of TIFF 6.0
+_NOTICES_LACK = (5, 8, 32_773, 32_946)
+"""LZW, Deflate, PackBits and the older Deflate: their decoders refuse a strip with too few bytes. JPEG's shows half of it."""
+
+_FORMS = {3: "H", 4: "I"}
+
+
+def with_true_count(data: bytes) -> bytes | None:
+    """The file with the byte count of its last strip cut at the file's end; None where that is not what is wrong.
+
+    Some programs write a count that is rounded up. libtiff reads no such strip, though all of its pixels may be there; with
+    the true count it decodes them, or refuses the file if any is missing. Of a file with several pages the first counts.
+    """
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    if order is None:
+        return None
+    try:
+        tags = _tags(data, order)
+        compression, *_ = _values(data, order, *tags[_COMPRESSION])
+        offset = _values(data, order, *tags[_OFFSETS])[-1]
+        count = _values(data, order, *tags[_COUNTS])[-1]
+    except (KeyError, IndexError, struct.error, ValueError):
+        return None
+    if compression not in _NOTICES_LACK or not offset < len(data) < offset + count:
+        return None
+    form, n, where = tags[_COUNTS]
+    at = where + (n - 1) * struct.calcsize(_FORMS[form])
+    true = struct.pack(order + _FORMS[form], len(data) - offset)
+    return data[:at] + true + data[at + len(true) :]
+
+
+def _tags(data: bytes, order: str) -> dict[int, tuple[int, int, int]]:
+    """Of each tag of the first page its type, how many values it has, and where in the file they are."""
+    (start,) = struct.unpack_from(order + "I", data, 4)
+    (n,) = struct.unpack_from(order + "H", data, start)
+    found = {}
+    for at in range(start + 2, start + 2 + 12 * n, 12):
+        tag, form, values = struct.unpack_from(order + "HHI", data, at)
+        if form in _FORMS:
+            inside = values * struct.calcsize(_FORMS[form]) <= 4
+            found[tag] = form, values, at + 8 if inside else struct.unpack_from(order + "I", data, at + 8)[0]
+    return found
+
+
+def _values(data: bytes, order: str, form: int, n: int, where: int) -> tuple[int, ...]:
+    return struct.unpack_from(f"{order}{n}{_FORMS[form]}", data, where)
+
+
+_END = bytes([0xFF, EOI])
+_FILLERS = tuple(
+    bytes([first, second]) * 32 for first, second in ((0xA5, 0x5A), (0xFE, 0x01), (0x9C, 0x63), (0xD2, 0x2D))
+)
+"""Bits that say other things than zeros, which libjpeg puts where bits are missing. With several, for two codes may by
+chance lead to the same pixels: of 4,500 cut files one filler let eight pass, these four none."""
+
+_SEQUENTIAL = (0xC0, 0xC1, 0xC9)  # baseline, extended, and extended with arithmetic coding
+_FRAMES = (*_SEQUENTIAL, PROGRESSIVE, 0xCA)
+_KNOWN = {SOI, SOS, DHT, DQT, DRI, 0xCC, 0xDC, 0xFE, *_FRAMES, *range(0xE0, 0xF0)}  # DAC, DNL, COM, APP0 to APP15
+
+
+def with_end(data: bytes) -> bytes | None:
+    """The JPEG file with an end marker where nothing but the marker is missing; None for every other file.
+
+    What follows the last scan is left out: it is the maker's own.
+    """
+    if not data.startswith(b"\xff\xd8\xff"):
+        return None
+    found = list(takewhile(lambda segment: segment.marker in _KNOWN, segments(data + _END)))
+    again = next((k for k, segment in enumerate(found) if k and segment.marker == SOI), len(found))
+    found = found[:again]  # another JPEG in the maker's bytes
+    if not found or found[-1].marker != SOS or not _has_all_scans(found):
+        return None
+    stop = found[-1].stop
+    if data[stop : stop + 2] == _END:  # it has its end: something else is wrong with it
+        return None
+    body = data[:stop].rstrip(b"\xff")  # half a marker
+    try:
+        shown = _pixels(body + _END)
+        whole = all(_pixels(body + filler + _END) == shown for filler in _FILLERS)
+    except Exception:  # decoders raise almost anything; the file is then refused for what was wrong at first
+        return None
+    return body + _END if whole else None
+
+
+def _has_all_scans(found: list[Segment]) -> bool:
+    """Whether the scans are all that the frame needs: a file may end after one scan of several."""
+    frames = [segment for segment in found if segment.marker in _FRAMES]
+    if len(frames) != 1 or len(frames[0].head) < 9:
+        return False
+    names = set(frames[0].head[6::3])
+    scans = [segment.head for segment in found if segment.marker == SOS and _is_scan(segment.head)]
+    if frames[0].marker in _SEQUENTIAL:
+        return names <= {name for head in scans for name in _names(head)}
+    return all(codes_all([head for head in scans if name in _names(head)]) for name in names)
+
+
+def _is_scan(head: bytes) -> bool:
+    return bool(head) and len(head) == 4 + 2 * head[0]
+
+
+def _names(head: bytes) -> bytes:
+    """The components that a scan is about."""
+    return head[1 : 1 + 2 * head[0] : 2]
+
+
+def _pixels(data: bytes) -> bytes:
+    with pillow.open(io.BytesIO(data), formats=("JPEG",)) as picture:
+        check_limits(picture.height, picture.width)
+        return picture.tobytes()

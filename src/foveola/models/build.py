@@ -1,0 +1,122 @@
+"""Build a network of the table by its name, and count its layers and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foveola.config import check_options
+from foveola.errors import UsageError
+from foveola.models.layers import Normalise
+from foveola.models.registry import find
+from foveola.models.summary import Row, Summary
+from foveola.types import Size
+
+
+def build(
+    name: str, size: Size, classes: int, options: Mapping[str, object] | None = None, *, seed: int = 0
+) -> nn.Module:
+    """Build a network of the table, its weights drawn from `seed`; torch's own random state is left as it was.
+
+    Raises UsageError for an unknown name, an unknown option or a wrong value.
+    """
+    factory = find(name)
+    checked = check_options(factory, options or {}, where=f"model {name}")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every other device, too
+        model = factory(size=size, classes=classes, **checked)
+        if not any(isinstance(layer, Normalise) for layer in model.modules()):
+            model = Normalised(model)
+        _probe(name, model, size, classes)
+    return model
+
+
+class Normalised(nn.Sequential):
+    """A user's network with `Normalise` in front."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.normalise = Normalise("standard")
+        self.network = model
+        self.stages = tuple(f"network.{stage}" for stage in getattr(model, "stages", ()))
+        self.least_px = getattr(model, "least_px", None)
+
+    def initialise_from(self, images: Tensor) -> None:
+        """Take the pixels' scale from training pictures, then let the network itself take what it wants."""
+        self.normalise.initialise_from(images)
+        initialise_from(self.network, images)
+
+
+def initialise_from(model: nn.Module, images: Tensor) -> None:
+    """Let a network that wants to see training pictures before the first step (uint8 (n, 3, H, W)) see them."""
+    take = getattr(model, "initialise_from", None)
+    if callable(take):
+        with torch.no_grad():
+            take(images)
+
+
+def summary(model: nn.Module, size: Size) -> Summary:
+    """The table of a network's layers for pictures of this size; shapes are (height, width, channels) as in the course."""
+    shapes: dict[nn.Module, tuple[int, ...]] = {}
+
+    def note(layer: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            shapes[layer] = _keras_shape(output)
+
+    leaves = {layer: name for name, layer in model.named_modules() if not any(layer.children())}
+    hooks = [layer.register_forward_hook(note) for layer in leaves]
+    try:
+        _forward(model, size)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    rows = [
+        Row(name, type(layer).__name__, shapes[layer], _parameters(layer))
+        for layer, name in leaves.items()
+        if layer in shapes
+    ]
+    # All of them, those of layers with layers inside or that no answer needs too, which have no row.
+    whole = sum(p.numel() for p in model.parameters()) + sum(map(_running, model.modules()))
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return Summary(tuple(rows), whole, trainable)
+
+
+def _parameters(layer: nn.Module) -> int:
+    return sum(p.numel() for p in layer.parameters(recurse=False)) + _running(layer)
+
+
+def _running(layer: nn.Module) -> int:
+    """How many means and variances a batch norm keeps."""
+    return 2 * layer.num_features if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) else 0
+
+
+def _keras_shape(output: Tensor) -> tuple[int, ...]:
+    shape = tuple(output.shape[1:])
+    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
+
+
+def _forward(model: nn.Module, size: Size) -> Tensor:
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            black = torch.zeros((1, 3, *size), dtype=torch.uint8)
+            output: Tensor = model(black.contiguous(memory_format=torch.channels_last))  # as batches lie
+    finally:
+        model.train(training)
+    return output
+
+
+def _probe(name: str, model: nn.Module, size: Size, classes: int) -> None:
+    """One forward pass of one black picture: a network that can't take the size says so now, not after the decoding."""
+    try:
+        shape = tuple(_forward(model, size).shape)
+    except (RuntimeError, AssertionError, ValueError) as error:  # timm's networks of one size say so by AssertionError
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        way_out = "mend it" if "reshape" in reason else "choose a larger --size, or the one it is made for"
+        raise UsageError(f"model {name} can't take pictures of {size}: {reason}; {way_out}") from error
+    if shape != (1, classes):
+        raise UsageError(f"model {name} gives an output of shape {shape} for one picture: it must be (1, {classes})")

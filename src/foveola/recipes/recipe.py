@@ -1,0 +1,302 @@
+"""A recipe: all that decides what a run learns, except its seed. One flat TOML file; each table is a room's own spec.
+
+    title = "Faces, as the course trains it"
+    [data]     size = "224x224", resize = "pad", chain = "sharpen"
+    [split]    test_fraction = 0.2
+    [model]    name = "alexnet_mini", and its options
+    [fit]      epochs = 40, ...
+
+What a recipe leaves out is chosen when the data is known (`complete`); the run folder holds the completed one.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from annotated_types import Ge, Le
+
+from foveola.config import Meaning, build, check_options
+from foveola.data.split import SplitSpec
+from foveola.errors import UsageError, unknown
+from foveola.evaluation.views import Views
+from foveola.filters.chain import Chain
+from foveola.imaging.decode import Resize
+from foveola.models.registry import AVERAGES_FLIPS, AVERAGES_SHIFTS, RECOMMENDED_FIT, find
+from foveola.recipes.defaults import FAST_SIZES, choose_epochs, choose_model
+from foveola.storage import digest, require_ordinary
+from foveola.training.config import FitSpec
+from foveola.types import Size
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What to read and at which size. `foveola list options` prints what each option does."""
+
+    source: Annotated[
+        str,
+        Meaning(
+            "The data. DATA on the command line overrides it.", values="a folder, a file, or the name of a data set"
+        ),
+    ] = ""
+    size: Annotated[
+        str,
+        Meaning(
+            "Image size in pixels, 8 to 1024 a side.",
+            values="HEIGHTxWIDTH or auto",
+            left_out="a square of the median of the longer sides, rounded, 32 to 224 (256 for transfer)",
+        ),
+    ] = "auto"
+    resize: Annotated[
+        Resize,
+        Meaning(
+            "How images get their size. pad: keep the proportions and fill with black; crop: cut; stretch: distort."
+        ),
+    ] = "pad"
+    chain: Annotated[
+        str,
+        Meaning(
+            'Filters that every image goes through, such as "blur(size=3)|sharpen" (see `foveola list filters`).',
+            values="filters, joined by |",
+        ),
+    ] = ""
+    labels: Annotated[
+        str, Meaning("CSV table of file and label, where folders do not give the classes.", values="a file")
+    ] = ""
+    label_pattern: Annotated[
+        str,
+        Meaning("Regular expression on the file path. Its first group is the class.", values="a regular expression"),
+    ] = ""
+    group_by: Annotated[
+        str,
+        Meaning(
+            "Keeps images of one group (a person, a plant, a video) in the same part.",
+            values="a column of data.labels, or a regular expression on the file path",
+        ),
+    ] = ""
+    class_level: Annotated[
+        Annotated[int, Ge(1)] | Literal["", "leaf"],
+        Meaning(
+            "Level of the class folders: 1 for those directly in the data, 2 for those inside them; leaf: the deepest.",
+            values="whole number above 0, or leaf",
+            left_out="as the folders show it",
+        ),
+    ] = ""
+    exclude: Annotated[
+        str, Meaning("List of images to leave out, as `foveola check --fix` writes it.", values="a file")
+    ] = ""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which network, and the options of its factory. `foveola list options` prints what each option does."""
+
+    name: Annotated[
+        str,
+        Meaning(
+            "The network.",
+            values="a name of `foveola list models`, or timm:NAME with the extra foveola[timm]",
+            left_out="fast for images below 112 pixels; else transfer, or alexnet_mini where ImageNet's weights are not "
+            "installed",
+        ),
+    ] = "auto"
+    average_flips: Annotated[
+        bool | Literal["auto"],
+        Meaning(
+            "Predict with the mean of an image and its mirror image, at twice the time.",
+            left_out="true for fast, fast_m, fast_l and transfer where they are trained with fit.flip",
+        ),
+    ] = "auto"
+    average_shift_px: Annotated[
+        Annotated[int, Ge(0), Le(8)] | Literal["auto"],
+        Meaning(
+            "Predict with the mean over the image moved by this many pixels both ways along a diagonal, at three times the "
+            "time. 0: no shifts.",
+            left_out="1 for fast_m and fast_l, else 0",
+        ),
+    ] = "auto"
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+_OWN = ("name", "average_flips", "average_shift_px")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The specs of the rooms, composed. Its fingerprint leaves out the title and where the data lies."""
+
+    title: str
+    data: DataSpec
+    split: SplitSpec
+    model: ModelSpec
+    fit: FitSpec
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the recipe decides; the same text whatever the order of the file."""
+        tables = self.tables()
+        del tables["title"]
+        tables["data"].pop("source", None)
+        return digest(tomli_w.dumps(_sorted(tables)))
+
+    def tables(self) -> dict[str, Any]:
+        """The recipe as nested tables, the model's options beside its name."""
+        own = {key: getattr(self.model, key) for key in _OWN}
+        model = {**own, **self.model.options}
+        return {
+            "title": self.title,
+            "data": {k: v for k, v in asdict(self.data).items() if v != ""},
+            "split": asdict(self.split),
+            "model": model,
+            "fit": asdict(self.fit),
+        }
+
+    @property
+    def views(self) -> Views:
+        """What a completed recipe's network averages over when it answers."""
+        shift_px = self.model.average_shift_px
+        return Views(self.model.average_flips is True, 0 if shift_px == "auto" else shift_px)
+
+    def to_toml(self) -> str:
+        """The recipe as a file that `read_tables` and `compose` turn back into it."""
+        return tomli_w.dumps(self.tables())
+
+
+def option_called(name: str) -> str:
+    """The key of the option of this name, such as "fit.momentum" for "momentum"; "" where there is none.
+
+    >>> option_called("momentum"), option_called("test_fraction"), option_called("momentun")
+    ('fit.momentum', 'split.test_fraction', '')
+    """
+    specs = {"data": DataSpec, "split": SplitSpec, "model": ModelSpec, "fit": FitSpec}
+    return next((f"{key}.{name}" for key, spec in specs.items() if name in {one.name for one in fields(spec)}), "")
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """The tables of a recipe file, unchecked. Raises UsageError when there is no such file or it is no TOML."""
+    try:
+        require_ordinary(path)
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"there is no recipe {path}: check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the recipe {path} is not TOML: {error}") from None
+    except OSError as error:
+        raise UsageError(f"the recipe {path} can't be read: {(error.strerror or '').lower()}") from None
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The tables of a recipe to be trained, unchecked: as `read_tables` gives them, with paths that lead somewhere.
+
+    The relative paths of a run's recipe start in the folder where the run was started, if they still lead somewhere from
+    there; those of other recipes start here, else in the recipe's own folder.
+    """
+    tables = read_tables(path)
+    data = tables.get("data")
+    if isinstance(data, dict):
+        for key in ("source", "labels", "exclude"):
+            if isinstance(data.get(key), str) and data[key]:
+                data[key] = _found(data[key], [*_begun(path), Path(), path.parent])
+    return tables
+
+
+def _found(name: str, starts: Sequence[Path]) -> str:
+    """The path from the first folder where there is such a file or folder; as it is written where that is here."""
+    there = next((start for start in starts if (start / name).exists()), Path())
+    return name if there.absolute() == Path.cwd() else str(there / name)
+
+
+def _begun(recipe: Path) -> list[Path]:
+    """The folder in which the run of a recipe was started; none for a recipe that is no run's."""
+    try:
+        return [Path(str(json.loads((recipe.parent / "environment.json").read_text("utf-8"))["folder"]))]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def merge(tables: Mapping[str, Any], settings: Mapping[str, object], *, where: str = "the recipe") -> dict[str, Any]:
+    """The tables with dotted settings ("fit.epochs": 3) laid over them; None leaves a setting as it is."""
+    out: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in tables.items()}
+    for key, value in settings.items():
+        if value is None:
+            continue
+        table, dot, name = key.partition(".")
+        if key == "title":
+            out["title"] = value
+        elif not dot or table not in ("data", "split", "model", "fit"):
+            raise UsageError(
+                f"setting '{key}' has no place in a recipe: write title, or data., split., model. or fit. and the option"
+            )
+        elif not isinstance(out.setdefault(table, {}), dict):
+            raise UsageError(f"{where}: {table} must be a table: write [{table}] above its options")
+        else:
+            out[table][name] = value
+    return out
+
+
+def compose(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
+    """Check all tables and make the recipe; what is not said keeps "auto" or the network's recommended value.
+
+    Raises UsageError for unknown tables, options, models and wrong values.
+    """
+    known = ("title", "data", "split", "model", "fit")
+    for key, value in tables.items():
+        if key not in known:
+            raise UsageError(f"{where}: {unknown('table', key, known)}")
+        if key != "title" and not isinstance(value, Mapping):
+            raise UsageError(f"{where}: {key} must be a table: write [{key}] above its options")
+    model = dict(tables.get("model", {}))
+    own = {key: model.pop(key) for key in _OWN if key in model}
+    name = build(ModelSpec, own, where=f"{where}, [model]").name
+    recommended: Mapping[str, object] = {}
+    if name != "auto":
+        check_options(find(name), model, where=f"{where}, model {name}")
+        recommended = RECOMMENDED_FIT.get(name.partition(":")[0], {})
+    data = build(DataSpec, tables.get("data", {}), where=f"{where}, [data]")
+    if data.size != "auto":
+        Size.parse(data.size)
+    data = replace(data, chain=str(Chain.parse(data.chain)))
+    return Recipe(
+        title=str(tables.get("title", "")),
+        data=data,
+        split=build(SplitSpec, tables.get("split", {}), where=f"{where}, [split]"),
+        model=build(ModelSpec, {**own, "options": model}, where=f"{where}, [model]"),
+        fit=build(FitSpec, {**recommended, **tables.get("fit", {})}, where=f"{where}, [fit]"),
+    )
+
+
+def complete(tables: Mapping[str, Any], size: Size, n_train: int, title: str, *, mirror_safe: bool = True) -> Recipe:
+    """The recipe with every "auto" chosen: the size as given, the network by size, the epochs by the number of pictures.
+
+    Where mirrored pictures would not be of their class any more, flips are off unless the tables say otherwise. Raises
+    UsageError for shifts of whole pictures.
+    """
+    if not mirror_safe and "flip" not in tables.get("fit", {}):
+        tables = merge(tables, {"fit.flip": False})
+    name = compose(tables).model.name
+    if name == "auto":
+        name = choose_model(size, n_train).name
+    settings: dict[str, object] = {"model.name": name, "data.size": str(size)}
+    recipe = compose(merge(tables, settings))
+    if recipe.fit.epochs == "auto":
+        settings["fit.epochs"] = choose_epochs(n_train, size if name in FAST_SIZES else None)
+    if recipe.model.average_flips == "auto":
+        settings["model.average_flips"] = name in AVERAGES_FLIPS and recipe.fit.flip
+    if recipe.model.average_shift_px == "auto":
+        settings["model.average_shift_px"] = AVERAGES_SHIFTS.get(name, 0)
+    recipe = compose(merge(tables, settings))
+    if recipe.views.shift_px >= min(size):
+        raise UsageError(
+            f"model.average_shift_px = {recipe.views.shift_px} moves pictures of {size} out of their frame: give less than "
+            "their shorter side, or a larger --size"
+        )
+    return recipe if recipe.title else compose(merge(recipe.tables(), {"title": title}))
+
+
+def _sorted(value: Any) -> Any:
+    return {key: _sorted(value[key]) for key in sorted(value)} if isinstance(value, dict) else value

@@ -1,0 +1,107 @@
+"""Lengths of time as they are written and read: "1h30m".
+
+A run that is to end at a time: its later epochs become shorter or longer as the machine turns out slower or faster.
+
+A shared machine changes its speed by half for a quarter of an hour, and no measurement before the start can know that: a
+plan of 30 minutes ended after 25 once and after 35 once (docs/why/speed.md). The schedule goes by epochs, so that it is
+whole however long they are; how long they were stands in the recipe in the end, and the recipe alone repeats the run.
+"""
+
+from __future__ import annotations
+
+import re
+from foveola.errors import UsageError
+import time
+from dataclasses import dataclass, field
+from foveola.training.config import FitSpec
+from foveola.training.timing import mean_step, sizes_of
+
+def parse_time(text: str | float) -> float:
+    """Seconds from "90s", "5m", "1h30m", or from a number of seconds that is no text. Raises UsageError for anything else.
+
+    A text without a unit is refused: "10" could be meant as minutes.
+
+    >>> parse_time("5m"), parse_time("1h30m"), parse_time("90s"), parse_time(2.5)
+    (300.0, 5400.0, 90.0, 2.5)
+    """
+    if isinstance(text, str) and re.fullmatch(r"\d+(\.\d+)?", text.strip()):
+        raise UsageError(
+            f"budget '{text}' has no unit: write {text}s for seconds, {text}m for minutes or {text}h for hours"
+        )
+    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", str(text).strip().lower())
+    try:
+        hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    except ValueError:
+        hours = minutes = seconds = 0
+    total = 3600 * hours + 60 * minutes + seconds
+    if not 0 < total < 1e7:
+        raise UsageError(f"budget '{text}' is no length of time: write for example 90s, 5m or 1h30m")
+    return float(total)
+
+
+def show_time(seconds: float) -> str:
+    """Seconds in the form that `parse_time` reads.
+
+    >>> show_time(42.4), show_time(300), show_time(5460)
+    ('42s', '5m', '1h31m')
+    """
+    whole = round(seconds)
+    parts = ((whole // 3600, "h"), (whole % 3600 // 60, "m"), (whole % 60, "s"))
+    return "".join(f"{value}{unit}" for value, unit in parts if value) or "0s"
+
+
+SLACK = 0.02
+"""By less than this share of the budget the end may lie off before anything is changed."""
+
+RECENT = 3
+"""The last so many epochs say how fast the machine is."""
+
+LEAST, MOST = 1 / 3, 3.0
+"""So much shorter or longer than planned an epoch can become."""
+
+
+@dataclass
+class Deadline:
+    """When a run should end, what its epochs should cost, and what they did.
+
+    end: monotonic seconds; slack, val, rest: seconds, of what may be off, of a pass over val, of what follows the epochs;
+    steps: seconds a step, by the pictures' size; step_pictures: how many pictures such a step had; spec: with the number of
+    epochs.
+    """
+
+    end: float
+    slack: float
+    steps: dict[float, float]
+    step_pictures: float
+    val: float
+    rest: float
+    spec: FitSpec
+    factor: float = 1.0
+    _asked: float = 0.0
+    _expected: list[float] = field(default_factory=list)
+    _took: list[float] = field(default_factory=list)
+
+    def pictures(self, epoch: int, planned: int) -> int:
+        """How many pictures the epoch (from 1) shows, where so many were planned for each; asked as each begins."""
+        assert isinstance(self.spec.epochs, int), "a planned run has a number of epochs"
+        now, speed = time.monotonic(), 1.0
+        if epoch > 1:
+            self._took.append(now - self._asked)
+            speed = max(sum(self._took[-RECENT:]) / sum(self._expected[-RECENT:]), 1e-9)
+        left = range(epoch, self.spec.epochs + 1)
+        trained, around = sum(self._trained(one, planned) for one in left), self.val * len(left) + self.rest
+        off = now + speed * (self.factor * trained + around) - self.end
+        if abs(off) > self.slack:  # before the first epoch, too: features and head may have taken longer than planned
+            wanted = (self.end - now - speed * around) / (speed * trained)
+            self.factor = min(max(wanted, LEAST), MOST)
+        self._asked = now
+        n = max(min(planned, self.spec.batch_size), round(planned * self.factor))
+        self._expected.append(self._trained(epoch, n) + self.val)
+        return n
+
+    def _trained(self, epoch: int, pictures: int) -> float:
+        """Seconds that the epoch's steps should take."""
+        epochs = self.spec.epochs
+        assert isinstance(epochs, int)
+        sizes = sizes_of(self.spec, (epoch - 1) / epochs, epoch / epochs)
+        return mean_step(self.steps, sizes) * pictures / self.step_pictures

@@ -1,0 +1,80 @@
+"""What a run writes of its answers and its network, and what must be true of answers that are read again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveola.data.dataset import printable
+from foveola.evaluation.predictions import csv_cell
+from foveola.evaluation.metrics import Evaluation
+from foveola.models.summary import Summary
+from foveola.storage import write_atomic
+
+
+def require_answers(logits: NDArray[Any], labels: NDArray[Any], classes: int) -> None:
+    """Raise ValueError unless logits (n, K) are finite and labels (n,), n at least 1, are class numbers 0..K-1."""
+    fitting = logits.ndim == 2 and logits.shape == (len(labels), classes) and len(labels) > 0
+    if not (fitting and np.isfinite(logits).all() and labels.min() >= 0 and labels.max() < classes):
+        raise ValueError(f"logits {logits.shape} and {len(labels)} labels of {classes} classes")
+
+
+def write_evaluation(path: Path, evaluation: Evaluation) -> None:
+    """Keep logits, labels and ids; arrays only, so nothing is ever pickled."""
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        logits=evaluation.logits,
+        labels=evaluation.labels,
+        ids=np.frombuffer(json.dumps(evaluation.ids).encode(), np.uint8),
+    )
+    write_atomic(path, buffer.getvalue())
+
+
+def write_table(path: Path, evaluation: Evaluation) -> None:
+    """Write the answers as CSV: image, true class, predicted class and its probability, one row an image."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(["image", "true_class", "predicted_class", "probability"])
+    names = [csv_cell(name) for name in evaluation.class_names]
+    answers = zip(evaluation.ids, evaluation.labels, evaluation.predicted, evaluation.confidence, strict=True)
+    writer.writerows([csv_cell(name), names[true], names[said], csv_cell(float(p))] for name, true, said, p in answers)
+    write_atomic(path, out.getvalue())
+
+
+def write_network(path: Path, network: Summary) -> None:
+    """Keep the network's table."""
+    rows = [[row.name, row.kind, list(row.shape), row.parameters] for row in network.rows]
+    write_atomic(path, json.dumps({"rows": rows, "parameters": network.parameters, "trainable": network.trainable}))
+
+
+def numbers_of(evaluation: Evaluation) -> dict[str, Any]:
+    """The numbers of an evaluation under the names that every JSON output uses."""
+    trained_on, rest = evaluation.trained_on, evaluation.without_trained_on
+    return {
+        **_numbers(evaluation),
+        "n_trained_on": None if trained_on is None else int(trained_on.sum()),
+        "without_trained_on": None if rest is None else {"n_test": len(rest), **_numbers(rest)},
+    }
+
+
+def _numbers(evaluation: Evaluation) -> dict[str, Any]:
+    low, high, _ = evaluation.interval
+    return {
+        "test_accuracy": evaluation.accuracy,
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "majority_accuracy": evaluation.majority_accuracy,
+        "against_majority": evaluation.standing,
+        "balanced_accuracy": evaluation.balanced_accuracy,
+        "macro_f1": evaluation.macro_f1,
+        "test_loss": evaluation.loss,
+        "per_class": [{**row._asdict(), "name": printable(row.name)} for row in evaluation.per_class],
+        "confusion": evaluation.confusion.tolist(),
+    }

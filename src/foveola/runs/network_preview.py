@@ -1,0 +1,68 @@
+"""Which test pictures a run keeps, because its report shows them.
+
+What a run keeps of its network's inside, so that the report needs no network any more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+import numpy as np
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from numpy.typing import NDArray
+from foveola.types import Images, Rows
+
+GRID, STRIP, WORST = 25, 8, 24
+"""How many test pictures the report shows: the 5x5 grid, the strip with probability bars, the worst mistakes."""
+
+
+def grid_rows(n: int, most: int = GRID) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Which test pictures the report's grid shows: evenly spread over the test part, so that all classes come up."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Insides:
+    """A network's inside in pictures; empty where it could not be looked into, for the `reason`.
+
+    kernels: the first convolution's as pictures uint8 (n, kh, kw, 3), none if it does not lie over colours; stages: names;
+    maps: for each stage uint8 (c, h, w), every channel from its least (0) to its greatest value (255); row: whose maps, a
+    position in the evaluation; rows: int64 (m,), whose heat maps; heat: uint8 (m, H, W); pictures: uint8 (m + 1, H, W, 3),
+    that of `row` first; heat_stage: where Grad-CAM was taken; shapes: of each stage its channels, their height and width in
+    the network, and how many are dead (empty for a run from before this was kept).
+    """
+
+    kernels: Images = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
+    stages: tuple[str, ...] = ()
+    maps: tuple[NDArray[np.uint8], ...] = ()
+    row: int = -1
+    rows: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    heat: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 1, 1), np.uint8))
+    pictures: Images = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
+    heat_stage: str = ""
+    reason: str = ""
+    shapes: tuple[tuple[int, int, int, int], ...] = ()
+
+    def save(self, path: Path) -> None:
+        """Write it as an .npz file (arrays only)."""
+        arrays: dict[str, NDArray[Any]] = {f"map_{k}": one for k, one in enumerate(self.maps)}
+        names = "\n".join((self.heat_stage, self.reason.replace("\n", " "), *self.stages))
+        arrays["names"] = np.frombuffer(names.encode(), np.uint8)
+        arrays |= {"kernels": self.kernels, "row": np.array(self.row), "rows": self.rows, "heat": self.heat}
+        arrays |= {"pictures": self.pictures, "shapes": np.array(self.shapes, np.int64).reshape(-1, 4)}
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path) -> Insides:
+        """Read what `save` wrote; a run from before this was kept has none."""
+        if not path.exists():
+            return cls(reason="the run was made before this was kept")
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            heat_stage, reason, *stages = arrays["names"].tobytes().decode().split("\n")
+            maps = tuple(arrays[f"map_{k}"] for k in range(len(stages)))
+            shapes = tuple((c, h, w, dead) for c, h, w, dead in arrays["shapes"].tolist()) if "shapes" in arrays else ()
+            return cls(
+                arrays["kernels"], tuple(stages), maps, int(arrays["row"]), arrays["rows"], arrays["heat"],
+                arrays["pictures"], heat_stage, reason, shapes,
+            )  # fmt: skip

@@ -1,0 +1,69 @@
+"""Look into a trained network for its run: first kernels, feature maps of one image, heat maps of the surest answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
+
+from foveola.explanations.heatmaps import gradcam
+from foveola.explanations.kernels import kernels
+from foveola.explanations.stages import FeatureMaps, feature_maps, stages_of
+from foveola.runs.network_preview import Insides
+from foveola.evaluation.metrics import Evaluation
+from foveola.types import Images, Rows
+
+EACH = 3
+"""Heat maps of so many right and so many wrong answers, the most certain ones."""
+
+STAGES, CHANNELS, MAP_PX, KERNELS = 9, 32, 28, 64
+"""So many stages at most, evenly chosen; of each so many channels, no side longer; so many kernels."""
+
+
+def look_inside(model: nn.Module, evaluation: Evaluation, pixels: Images, test: Rows) -> Insides:
+    """Kernels, one picture's maps at each stage, and heat maps of the most certain right and wrong answers.
+
+    model: on the processor; pixels: the prepared data, `test` its rows in the evaluation's order. A network that can't be
+    looked into (no convolution, no gradient) gives an empty one: a run is not lost for a picture of it.
+    """
+    certain = evaluation.probabilities.max(axis=1)
+    right = np.argsort(np.where(evaluation.correct, -certain, 1), kind="stable")[
+        : min(EACH, int(evaluation.correct.sum()))
+    ]
+    wrong = np.argsort(np.where(evaluation.correct, 1, -certain), kind="stable")[
+        : min(EACH, int((~evaluation.correct).sum()))
+    ]
+    rows = np.concatenate([right, wrong]).astype(np.int64)
+    row = int(rows[0])
+    pictures = np.array(pixels[test[np.concatenate([[row], rows])]])
+    try:
+        stages = _some(stages_of(model))
+        whole = feature_maps(model, pictures[0], stages)
+        maps, shapes = tuple(map(_scaled, whole)), tuple((*one.values.shape, one.dead) for one in whole)
+        found = [
+            gradcam(model, image, int(evaluation.predicted[r])) for image, r in zip(pictures[1:], rows, strict=True)
+        ]
+        heat = np.stack([np.rint(255 * one.heat).astype(np.uint8) for one in found])
+        first = kernels(model).pictures
+    except Exception as problem:  # a user's own network may do anything
+        return Insides(reason=str(problem).partition("\n")[0] or type(problem).__name__)
+    empty = np.zeros((0, 1, 1, 3), np.uint8)
+    return Insides(
+        empty if first is None else first[:KERNELS], stages, maps, row, rows, heat, pictures, found[0].stage, "", shapes
+    )
+
+
+def _some(stages: tuple[str, ...]) -> tuple[str, ...]:
+    chosen = np.unique(np.linspace(0, len(stages) - 1, min(len(stages), STAGES)).round().astype(int))
+    return tuple(stages[k] for k in chosen)
+
+
+def _scaled(one: FeatureMaps) -> NDArray[np.uint8]:
+    values = torch.from_numpy(one.values[:CHANNELS])
+    height, width = (min(side, MAP_PX) for side in values.shape[1:])
+    values = F.adaptive_avg_pool2d(values[None], (height, width))[0]
+    each = (1, 2) if height * width > 1 else (0, 1, 2)  # maps of one pixel have no scale of their own
+    low, high = values.amin(dim=each, keepdim=True), values.amax(dim=each, keepdim=True)
+    return (255 * (values - low) / (high - low).clamp_min(1e-12)).round().to(torch.uint8).numpy()

@@ -1,0 +1,298 @@
+"""A run is a folder: written as it goes, opened again later, by whoever can read files.
+
+    recipe.toml          what was done            history.jsonl        one line an epoch (head.jsonl: one a penalty)
+    data.json            what the data is         weights.safetensors  the network (arrays only, nothing is pickled)
+    network.json         its layers               predictions.npz      logits and labels of the test part
+    environment.json     machine and versions     pictures.npz         what the report shows (and looks.npz, insides.npz)
+    calibration.npz      held-out logits          test_opened_again.jsonl  one line an opening after the first
+    fingerprints.npz     digests and small grey    predictions.csv      the test part's answers as a table
+                         versions of the images
+    report.html          the page                 result.json          the numbers; written last
+
+A folder without result.json is an unfinished run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import io
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from foveola.data.dataset import printable
+from foveola.errors import DamagedRunError, UsageError
+from foveola.filters.chain import Chain, names_in
+from foveola.filters.chain import FILTERS
+from foveola.evaluation.calibration import Calibration
+from foveola.runs.data_summary import DataCard, Pictures
+from foveola.evaluation.calibration_report import Confidence
+from foveola.evaluation.headline import headline
+from foveola.evaluation.inputs import Inputs
+from foveola.runs.network_preview import Insides
+from foveola.runs.data_preview import Looks
+from foveola.runs.test_usage import openings
+from foveola.evaluation.predictions import Predictions
+from foveola.evaluation.preprocessing import Preprocessing
+from foveola.recipes.recipe import Recipe, compose, read_tables
+from foveola.runs.files import require_answers
+from foveola.runs.folders import find_run, read_result
+from foveola.checks.seen_images import NAME as FINGERPRINTS
+from foveola.checks.seen_images import SeenImages
+from foveola.evaluation.metrics import Evaluation
+from foveola.training.history import EpochRow, HeadRow
+from foveola.models.summary import Row, Summary
+from foveola.models.registry import MODELS
+from foveola.types import Size
+
+if TYPE_CHECKING:
+    from foveola.runs.predictor import Classifier
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run; everything is read from its folder when it is asked for.
+
+    result holds the numbers of result.json (see docs/reference/json.md), `seed` among them.
+    """
+
+    path: Path
+    result: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """The seed of split, weights, order and augmentation."""
+        return int(self.result["seed"])
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The completed recipe. Raises UsageError where its network or a filter is a user's own and not registered."""
+        tables = read_tables(self.path / "recipe.toml")
+        model, data = tables.get("model", {}), tables.get("data", {})
+        require_registered(self.path, model.get("name", "auto"), data.get("chain", ""))
+        return compose(tables, where=str(self.path / "recipe.toml"))
+
+    @cached_property
+    def history(self) -> tuple[EpochRow, ...]:
+        """One row an epoch; none when only a head was fitted."""
+        with self._reading("history.jsonl"):
+            return tuple(EpochRow(**row) for row in self._lines("history.jsonl"))
+
+    @cached_property
+    def head(self) -> tuple[HeadRow, ...]:
+        """One row a penalty that the head of a network with ready features was fitted with; else none."""
+        with self._reading("head.jsonl") as path:
+            return tuple(HeadRow(**row) for row in self._lines("head.jsonl")) if path.exists() else ()
+
+    @property
+    def kept_head(self) -> HeadRow | None:
+        """The head with the lowest loss on val; None where no head was fitted."""
+        return min(self.head, key=lambda row: row.val_loss, default=None)
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.path / name).read_text("utf-8").splitlines()]
+
+    @contextlib.contextmanager
+    def _reading(self, name: str) -> Iterator[Path]:
+        """The path of a file of the run. Whatever goes wrong while it is read is damage, and told in one sentence."""
+        try:
+            yield self.path / name
+        except PermissionError:
+            raise UsageError(f"{self.path / name} can't be read: permission denied: let it be readable") from None
+        except UsageError:
+            raise
+        except Exception:  # the readers of zip, npy and JSON raise almost anything on damaged bytes
+            raise DamagedRunError(f"the run {self.path} is damaged: its {name} can't be read; train again") from None
+
+    def require_whole(self) -> None:
+        """Read what a comparison is made of. Raises DamagedRunError, naming the first file that can't be read."""
+        _ = (self.evaluation, self.history, self.head, self.environment, self.network)
+
+    @cached_property
+    def card(self) -> DataCard:
+        """What the data is."""
+        with self._reading("data.json") as path:
+            return DataCard.from_json(path.read_text("utf-8"))
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Machine, versions, device, precision."""
+        with self._reading("environment.json") as path:
+            return dict(json.loads(path.read_text("utf-8")))
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """The files that registered networks and filters of the user's own, for `--plugin`."""
+        return tuple(dict.fromkeys(self.environment.get("own_files", {}).values()))
+
+    @cached_property
+    def network(self) -> Summary:
+        """The network's layers."""
+        with self._reading("network.json") as path:
+            raw = json.loads(path.read_text("utf-8"))
+            rows = tuple(Row(name, kind, tuple(shape), n) for name, kind, shape, n in raw["rows"])
+            return Summary(rows, raw["parameters"], raw["trainable"])
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The answers to the test part."""
+        names, temperature = self.card.class_names, 1.0 if self.calibration is None else self.calibration.temperature
+        with (
+            self._reading("predictions.npz") as path,
+            np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays,
+        ):
+            ids, logits, labels = tuple(json.loads(arrays["ids"].tobytes())), arrays["logits"], arrays["labels"]
+            require_answers(logits, labels, len(names))
+            if len(ids) != len(labels):
+                raise ValueError(f"{len(ids)} ids and {len(labels)} labels")
+            leaked = set(self.card.leaked)
+            trained_on = np.array([name in leaked for name in ids], bool)
+            return Evaluation(logits, labels, ids, names, "test", temperature, trained_on)
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """The held-out answers that temperature and abstention come from; None for a run from before they were kept."""
+        names = self.card.class_names
+        with self._reading("calibration.npz") as path:
+            found = Calibration.load(path)
+            if found is not None:
+                require_answers(found.logits, found.labels, len(names))
+            return found
+
+    @cached_property
+    def seen_images(self) -> SeenImages | None:
+        """The fingerprints of the run's images; None for a run from before they were kept."""
+        with self._reading(FINGERPRINTS) as path:
+            return SeenImages.load(path)
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """The pictures that the report shows."""
+        with self._reading("pictures.npz") as path:
+            return Pictures.load(path)
+
+    @cached_property
+    def looks(self) -> Looks:
+        """What the report shows of how the data looks."""
+        with self._reading("looks.npz") as path:
+            return Looks.load(path)
+
+    @cached_property
+    def insides(self) -> Insides:
+        """What the report shows of the network's inside."""
+        with self._reading("insides.npz") as path:
+            return Insides.load(path)
+
+    @cached_property
+    def confidence(self) -> Confidence:
+        """How sure the answers to the test part are, and how right."""
+        return Confidence(self.evaluation, self.calibration)
+
+    @property
+    def test_opened(self) -> int:
+        """How often the test part was opened by now: 1 after training."""
+        return openings(self.path)
+
+    @property
+    def report(self) -> Path:
+        """The report's path."""
+        return self.path / "report.html"
+
+    def predict(self, images: Inputs, *, abstain: float | None = None) -> Predictions:
+        """Label and probabilities for files, folders, Pillow images or arrays: see `foveola.predict`."""
+        from foveola.runs.predictor import predict_images
+
+        return predict_images(self, images, abstain=abstain)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of the probabilities."""
+        return self.card.class_names
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What images go through before the network; call it to prepare some for `model()`."""
+        data = self.recipe.data
+        return Preprocessing(Size.parse(data.size), data.resize, Chain.parse(data.chain))
+
+    def model(self) -> Classifier:
+        """The trained network: a `torch.nn.Module` in eval mode that answers as `predict` does.
+
+        It takes images as `preprocessing` makes them, uint8 or float32 (n, 3, H, W), and gives logits float32 (n, K).
+
+            model = run.model()
+            probabilities = model(run.preprocessing("cat.jpg")).softmax(dim=1)
+        """
+        from foveola.runs.predictor import Classifier, load_network
+
+        return Classifier(load_network(self))
+
+    def __dir__(self) -> list[str]:
+        """What a user needs; the parts that only the report is made of are left out."""
+        return sorted(_FOR_USERS)
+
+    def __fspath__(self) -> str:
+        """The run's folder: a `Run` can stand wherever a path is asked for."""
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run('{self.path}', {self.headline})"
+
+    @property
+    def headline(self) -> str:
+        """The main number in one line, with its interval and the baseline."""
+        return headline(self.result)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the headline and where the report is."""
+        path = html.escape(printable(str(self.report)))
+        return f"<p><b>foveola run</b>: {html.escape(self.headline)}<br>report: <code>{path}</code></p>"
+
+
+def require_registered(run: Path, model: str, chain: str) -> None:
+    """Refuse a run whose network or filter is a user's own that is not registered here.
+
+    model: the network's name; chain: the filters, as recipes write them. Raises UsageError, which names the file that
+    registered it when the run was made.
+    """
+    missing = [("filter", name) for name in names_in(chain) if name not in FILTERS]
+    if model not in MODELS and model != "auto" and ":" not in model:
+        missing.insert(0, ("network", model))
+    if not missing:
+        return
+    kind, name = missing[0]
+    try:
+        file = json.loads((run / "environment.json").read_text("utf-8"))["own_files"][name]
+    except (OSError, ValueError, KeyError, TypeError):
+        file = ""
+    where = f", registered by {file}" if file else ""
+    raise UsageError(
+        f"the run {run} uses the {kind} '{name}', which is not one of foveola's own{where}: add --plugin "
+        f"{file or 'FILE.py'} to the command, or run that file first in Python"
+    )
+
+
+_FOR_USERS = (
+    "class_names", "confidence", "environment", "evaluation", "headline", "history", "model", "path", "predict",
+    "preprocessing", "recipe", "report", "result", "seed", "test_opened",
+)  # fmt: skip
+
+
+def open_run(run: str | os.PathLike[str]) -> Run:
+    """Open a finished run: by its folder, a folder that holds exactly one run, a unique part of its name, or "latest".
+
+    Names are looked for below the folder `runs`. A `Run` is given back as it is on the disk now.
+
+    Raises UsageError where no finished run is meant, or more than one.
+
+        run = fv.open_run("latest")
+    """
+    path = find_run(run)
+    return Run(path, read_result(path))

@@ -1,0 +1,245 @@
+"""What a run should cost on this machine, by a few steps and answers of a network like its own.
+
+A budget of time becomes a recipe: a few steps are measured, and network and epochs chosen so that the run fills it.
+
+What is chosen stands in the recipe as numbers, so that the run can be repeated anywhere; the budget itself does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+import torch
+from foveola.evaluation.calibration import ENOUGH, FOLDS, MOST
+from foveola.training.features import features_kept, has_features
+from foveola.runs.trainer import Session
+from foveola.evaluation.predict import averaged
+from foveola.training.timing import (CROSS_EVALUATIONS, answer_seconds, head_seconds, mean_step, sizes_of, step_seconds)
+from foveola.models.bottlenecks import own_bottlenecks
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+from foveola.data.prepare import Prepared
+from foveola.data.split import Split
+from foveola.errors import UsageError
+from foveola.recipes.defaults import FAST_SIZES
+from foveola.runs.deadline import SLACK, Deadline
+from foveola.runs.deadline import show_time
+from foveola.recipes.recipe import Recipe, complete, compose, merge
+from foveola.training.timing import peak_memory_mb
+
+CPU, FLOAT32 = torch.device("cpu"), torch.float32
+
+CLOSING_SECONDS = 1.5
+"""Weights, report and result of a run."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds on this machine: of a pass over train and one over val, and of all that is not epochs.
+
+    has_head: whether a head is fitted first, so that a run without epochs is one too; steps: seconds a step, by the
+    pictures' size; before: what of `rest` comes before the epochs, features and head.
+    """
+
+    train: float
+    val: float
+    rest: float
+    has_head: bool = False
+    steps: Mapping[float, float] = field(default_factory=dict)
+    before: float = 0.0
+
+
+def measure(session: Session, steps: Mapping[float, float]) -> Costs:
+    """What a run like this one should cost, its steps known; the session's network changes: throw both away."""
+    n, split = len(session.prepared.pixels), session.split
+    learned = pass_seconds(session, steps)
+    model, device, dtype, spec = session.ready(), session.device, session.dtype, session.recipe.fit
+    answer = answer_seconds(model, model, session.batches(split.val).in_order(), device, dtype)
+    rest, before = CLOSING_SECONDS, 0.0
+    if has_features(model):
+        read, head = model.features, model.head
+        if not features_kept(session.prepared, model, device, dtype):
+            batches = session.batches(split.train).in_order()
+            with own_bottlenecks(2 * n):
+                before += 2 * n * answer_seconds(model, read, batches, device, dtype)  # type: ignore[arg-type]
+        rows = len(split.train) * (2 if spec.flip else 1)
+        features, classes = int(head.in_features), int(head.out_features)  # type: ignore[union-attr, arg-type]
+        before += head_seconds(rows, features, classes)
+        if len(split.val) < ENOUGH:
+            rest += head_seconds(rows, features, FOLDS * classes, CROSS_EVALUATIONS)
+    # Test, and val for calibration, are answered on the processor in float32, in all views. Last: it moves the network there.
+    read_all = averaged(model.cpu(), session.views)
+    with own_bottlenecks(len(split.test)):
+        exact = answer_seconds(model, read_all, session.batches(split.test).in_order(), CPU, FLOAT32)
+    rest += exact * (len(split.test) + min(len(split.val), MOST))
+    return Costs(learned, answer * len(split.val), rest + before, has_features(model), steps, before)
+
+
+def time_steps(session: Session, least_seconds: float = 0.0) -> dict[float, float]:
+    """Seconds a step, by the pictures' size, timed for so many seconds in all; the session's network learns from it."""
+    model, device, dtype, fit = session.ready(), session.device, session.dtype, session.recipe.fit
+    return step_seconds(model, session.train, fit, device, dtype, least_seconds=least_seconds)
+
+
+def pass_seconds(session: Session, steps: Mapping[float, float]) -> float:
+    """Seconds of a pass over train, of those that a step takes at each size."""
+    return mean_step(steps, sizes_of(session.recipe.fit)) * len(session.train)
+
+
+AIM = 0.96
+"""What share of the budget the plan fills: what the machine does besides makes runs longer, hardly ever shorter."""
+
+MEASURED = 0.02
+"""What share of the budget is spent on timing steps of the network that was chosen."""
+
+LARGER_FROM = 7.0
+"""So many passes over train must fit before a larger network is taken."""
+
+MOST_EPOCHS = 100
+"""With more passes than that an epoch becomes several of them, lest measuring on val costs more than learning."""
+
+
+class Forecast(NamedTuple):
+    """What is planned, and what it should cost: seconds for the whole command, megabytes (10^6 bytes) at its peak."""
+
+    recipe: Recipe
+    passes: float
+    seconds: float
+    memory_mb: float | None
+    costs: Costs
+
+    def sentence(self, budget: float) -> str:
+        """The plan's line about it."""
+        fit = self.recipe.fit
+        memory = f" and {self.memory_mb:,.0f} MB of memory" if self.memory_mb else ""
+        what = f"{self.recipe.model.name}, {self.passes:.1f} passes over train as {fit.epochs} epochs"
+        if not fit.epochs:
+            what = f"{self.recipe.model.name}, its head only: no epoch of fine-tuning fits in"
+        return f"budget {show_time(budget)}: {what}; expected are {show_time(self.seconds)} in all{memory}"
+
+
+def deadline(found: Forecast, budget: float, started: float, n_train: int) -> Deadline:
+    """What holds the run to the plan's end, while the machine changes its speed."""
+    costs, batches = found.costs, math.ceil(n_train / found.recipe.fit.batch_size)
+    return Deadline(
+        started + max(AIM * budget, found.seconds),  # one epoch may use the margin up
+        SLACK * budget,
+        dict(costs.steps),
+        n_train / batches,
+        costs.val,
+        costs.rest - costs.before,
+        found.recipe.fit,
+    )
+
+
+def require_free(tables: Mapping[str, Any]) -> None:
+    """Refuse a budget beside a number of epochs: both say how long to train."""
+    fit = tables.get("fit", {})
+    for key in ("epochs", "epoch_pictures"):
+        if fit.get(key, "auto") not in ("auto", None):
+            raise UsageError(f"--budget and fit.{key} = {fit[key]} both say how long to train: give one of them")
+
+
+def within(
+    budget: float,
+    started: float,
+    tables: Mapping[str, Any],
+    prepared: Prepared,
+    split: Split,
+    seed: int,
+    *,
+    name: str,
+    sizes: bool,
+) -> Forecast:
+    """The recipe that fills `budget` seconds, counted from `started` (time.monotonic()).
+
+    tables name the network; with `sizes` a larger one of its kind may be taken. name: what the data is called. Raises
+    UsageError when not even one epoch fits.
+    """
+    n_train = len(split.train)
+
+    def planned(recipe: Recipe, costs: Costs) -> Forecast:
+        return _forecast(recipe, costs, n_train, budget, time.monotonic() - started)
+
+    def session_of(model: str) -> Session:
+        one = merge(tables, {"model.name": model, "fit.epochs": 1})
+        mirror_safe = prepared.dataset.mirror_safe
+        recipe = complete(one, prepared.size, n_train, f"{name}, {model}", mirror_safe=mirror_safe)
+        return Session(prepared, split, recipe, seed, Path())
+
+    names = FAST_SIZES if sizes else (tables["model"]["name"],)
+    forecast, session = _largest(map(session_of, names), planned)
+    costs = forecast.costs
+    if forecast.passes >= LARGER_FROM:
+        steps = time_steps(session, MEASURED * budget)
+        costs = replace(costs, train=pass_seconds(session, steps), steps=steps)
+    forecast = planned(forecast.recipe, costs)
+    if forecast.passes < 1 and (forecast.recipe.fit.epochs or forecast.seconds > budget):
+        raise _too_small(forecast.recipe, costs, n_train, budget, time.monotonic() - started)
+    return forecast
+
+
+def _largest(sessions: Iterator[Session], planned: Callable[[Recipe, Costs], Forecast]) -> tuple[Forecast, Session]:
+    """The last of these runs, from small to large, that passes over train often enough; the first in any case."""
+    first = next(sessions)
+    found = planned(first.recipe, measure(first, time_steps(first))), first
+    # The next size costs about three times as much: it is not worth measuring where it can't fit.
+    while found[0].passes >= 3 * LARGER_FROM and (larger := next(sessions, None)) is not None:
+        steps = time_steps(larger)
+        # With the answers of the size before, which cost less: timing its own can take longer than its steps.
+        at_best = replace(found[0].costs, train=pass_seconds(larger, steps))
+        if planned(larger.recipe, at_best).passes < LARGER_FROM:
+            break
+        forecast = planned(larger.recipe, measure(larger, steps))
+        if forecast.passes < LARGER_FROM:
+            break
+        found = forecast, larger
+    return found
+
+
+def expected_seconds(session: Session) -> float:
+    """What a planned run should take in all, by a few steps of a network like its own."""
+    like = Session(session.prepared, session.split, session.recipe, session.seed, Path())
+    costs, fit = measure(like, time_steps(like)), session.recipe.fit
+    assert isinstance(fit.epochs, int), "a planned run has a number of epochs"
+    given, size = fit.epoch_pictures, like.train.epoch_size
+    passes = sum(given) / size if isinstance(given, list) else fit.epochs
+    return costs.rest + passes * costs.train + fit.epochs * costs.val
+
+
+def _forecast(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: float) -> Forecast:
+    free = AIM * budget - spent - costs.rest
+    epochs = min(MOST_EPOCHS, math.ceil(free / (costs.train + costs.val))) if free > 0 else 1
+    # Where val costs more than train it is measured less often.
+    while epochs > 1 and free - epochs * costs.val < costs.train:
+        epochs -= 1
+    passes = (free - epochs * costs.val) / costs.train
+    seconds = spent + costs.rest + epochs * costs.val + passes * costs.train
+    if passes < 1:
+        # One epoch may just not fit with the margin, but without it.
+        epochs, passes = 1, (free + (1 - AIM) * budget - costs.val) / costs.train
+        passes = 1.0 if passes >= 1 else passes
+        seconds = spent + costs.rest + costs.val + passes * costs.train
+    settings: dict[str, object] = {
+        "fit.epochs": epochs,
+        "fit.epoch_pictures": round(max(1.0, passes) * n_train / epochs),
+    }
+    if passes < 1 and costs.has_head:
+        settings, seconds = {"fit.epochs": 0}, spent + costs.rest
+    return Forecast(compose(merge(recipe.tables(), settings)), passes, seconds, peak_memory_mb(), costs)
+
+
+def _too_small(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: float) -> UsageError:
+    epoch, around = costs.train + costs.val, spent + costs.rest
+    what = f"one epoch of {recipe.model.name} on {n_train:,} pictures takes {show_time(math.ceil(epoch))} here"
+    if not recipe.fit.epochs:
+        what, epoch = f"the head of {recipe.model.name} on {n_train:,} pictures is all that could fit", 0.0
+    least = 5 * math.ceil((around + epoch) / AIM / 5)
+    return UsageError(
+        f"a budget of {show_time(budget)} is too small: {what}, and reading, measuring and the report take "
+        f"{show_time(math.ceil(around))}: give --budget {show_time(least)} or more"
+    )

@@ -1,0 +1,277 @@
+"""One run: a recipe and a seed on prepared pictures become a folder with a trained, measured network."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from foveola.data.loader import Batches
+from foveola.data.prepare import Prepared
+from foveola.data.split import Split
+from foveola.errors import UsageError, count
+from foveola.filters.chain import Chain
+from foveola.filters.chain import FILTERS
+from foveola.checks.finding import Finding
+from foveola.evaluation.calibration import ENOUGH, Calibration, some_of
+from foveola.runs.data_summary import keep_pictures, make_card
+from foveola.runs.deadline import Deadline
+from foveola.runs.environment import environment_of, origin_of, own_code, own_files, versions_of
+from foveola.training.features import has_features, keep_features
+from foveola.training.features import ReadyHead
+from foveola.runs.predictor import save_network
+from foveola.runs.network_views import look_inside
+from foveola.runs.data_preview import look_at
+from foveola.recipes.recipe import Recipe, compose, merge
+from foveola.runs.files import write_evaluation, write_network, write_table
+from foveola.checks.seen_images import NAME as FINGERPRINTS
+from foveola.checks.seen_images import keep as keep_seen
+from foveola.runs.network_preview import WORST, grid_rows
+from foveola.compute.device import choose_device, choose_precision
+from foveola.training.loop import fit, takes_from
+from foveola.evaluation.metrics import Evaluation
+from foveola.evaluation.predict import predict
+from foveola.training.history import EpochRow, HeadRow, Row, StepRow, better
+from foveola.models.bottlenecks import own_bottlenecks
+from foveola.models.build import build, initialise_from, summary
+from foveola.models.registry import find
+from foveola.storage import (claim_folder, new_folder, refusals_named, require_room, write_atomic)
+from foveola.types import Rows, Tick, no_tick
+
+_SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**27
+"""At most so many pictures, and of large ones fewer: as floats 2,000 of 1024x1024 would take 25 GB."""
+
+
+_BESIDE_WEIGHTS_BYTES = 5_000_000
+"""What a run folder takes besides the weights: the report and the images that it shows."""
+
+
+@dataclass
+class Session:
+    """A run that is being trained: iterate `rows`, then `finish`. numbered: foveola chose the folder's name, which gets a
+    number where there is such a folder.
+
+    The best weights on val are kept: see `better`. With a deadline the epochs' lengths are found as they begin, and the
+    recipe says them in the end.
+    """
+
+    prepared: Prepared
+    split: Split
+    recipe: Recipe
+    seed: int
+    folder: Path
+    tick: Tick = no_tick
+    remarks: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    deadline: Deadline | None = None
+    numbered: bool = False
+    fingerprints: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        fit_spec = self.recipe.fit
+        self.device = choose_device(fit_spec.device)
+        self.dtype = choose_precision(fit_spec.precision, self.device)
+        size, classes = self.prepared.size, len(self.prepared.dataset.class_names)
+        self.model = build(self.recipe.model.name, size, classes, self.recipe.model.options, seed=self.seed)
+        self.views = self.recipe.views
+        given = fit_spec.epoch_pictures
+        if isinstance(given, list) and len(given) != fit_spec.epochs:
+            raise UsageError(
+                f"fit.epoch_pictures has {count(len(given), 'number')} and fit.epochs is {fit_spec.epochs}: give one number "
+                "for all epochs, or a list of one an epoch"
+            )
+        self._lengths: list[int] = []
+        self.train = self.batches(
+            self.split.train,
+            flip=fit_spec.flip,
+            translate_px=fit_spec.translate_px,
+            cutout_px=fit_spec.cutout_px,
+            epoch_pictures=0 if isinstance(given, list) else given,
+            seed=self.seed,
+        )
+        takes_from(self.model, fit_spec)  # refuses now, before a folder is made
+        if not fit_spec.epochs:
+            _freeze(self.model, self.recipe.model.name)
+        self.best: EpochRow | HeadRow | None = None
+        self._best_state: dict[str, torch.Tensor] = {}
+        self._calibration: Calibration | None = None
+        self._head: ReadyHead | None = None
+
+    def rows(self) -> Iterator[Row]:
+        """Train; write history.jsonl epoch by epoch; hand every row on.
+
+        A network with ready features has its head fitted first (head.jsonl, one line a penalty). The epochs, if there are
+        any, go on from the best head.
+        """
+        model = self.ready()
+        if has_features(model):
+            head = self._ready_head(model)
+            yield from self._kept(head.rows(), "head.jsonl")
+            model.load_state_dict(self._best_state)
+            if not self.recipe.fit.epochs:
+                self._conclude(head)
+        epochs = self._epochs(model) if self.recipe.fit.epochs else iter(())
+        yield from self._kept(epochs, "history.jsonl")
+
+    def _ready_head(self, model: nn.Module) -> ReadyHead:
+        kept = keep_features(self.prepared, model, self.device, self.dtype, tick=self.tick)
+        head: nn.Linear = model.head  # type: ignore[assignment]
+        # Epochs that follow are measured on val as it is, without mirror images: so is the head that they have to beat.
+        mirrored = self.views.flips and not self.recipe.fit.epochs
+        return ReadyHead(head, self.prepared, self.split, kept, self.recipe.fit.flip, mirrored)
+
+    def _conclude(self, head: ReadyHead) -> None:
+        """The head that val has chosen is the whole result: calibrate before val is learned from too, then learn from it."""
+        assert isinstance(self.best, HeadRow)
+        self._head = head
+        # kept features are of pictures in their place only, so that answers averaged over shifts are given anew
+        whole = len(self.split.val) >= ENOUGH or self.views.shift_px
+        self._calibration = self._on_val(self.device) if whole else head.cross_fit(self.best.strength, self.seed)
+        head.refit(self.best.strength)
+        self._best_state = copy.deepcopy(self.model.state_dict())
+
+    def _on_val(self, device: torch.device) -> Calibration:
+        """Val answered once more, in float32 and all views, as test and new pictures are; before test is opened."""
+        rows = some_of(self.split.val, self.seed)
+        return Calibration.of(self._answers(rows, device), self.prepared.dataset.labels[rows], "val")
+
+    def _answers(self, rows: Rows, device: torch.device) -> NDArray[np.float32]:
+        """What the network as it is now answers, float32 (n, K): by its head alone, where that alone has learned.
+
+        Features that were kept in a short format, by another device or for other views are not what new pictures will be
+        answered with.
+        """
+        exact = self.dtype == torch.float32 and self.device.type == "cpu"
+        if self._head is not None and exact and not self.views.shift_px:
+            return self._head.answers(rows)
+        with own_bottlenecks(len(rows)):
+            return predict(self.model, self.batches(rows).in_order(), device, views=self.views)
+
+    def _epochs(self, model: nn.Module) -> Iterator[Row]:
+        val = self.batches(self.split.val)
+        spec = self.recipe.fit
+        how: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "seed": self.seed}
+        for row in fit(model, self.train, val, spec, **how, pictures=self._pictures):
+            yield row
+            if isinstance(row, EpochRow) and self._had_enough(row):
+                return
+
+    def _pictures(self, epoch: int) -> int:
+        """How many pictures this epoch shows."""
+        given = self.recipe.fit.epoch_pictures
+        planned = given[epoch - 1] if isinstance(given, list) else self.train.epoch_size
+        self._lengths.append(self.deadline.pictures(epoch, planned) if self.deadline else planned)
+        return self._lengths[-1]
+
+    def _say_lengths(self) -> None:
+        """Write down how long the epochs became, so that the recipe alone repeats the run."""
+        epochs = self.recipe.fit.epochs
+        if self.deadline and isinstance(epochs, int) and set(self._lengths) - {self.train.epoch_size}:
+            lengths = self._lengths + [self.train.epoch_size] * (epochs - len(self._lengths))
+            self.recipe = compose(merge(self.recipe.tables(), {"fit.epoch_pictures": lengths}))
+            write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
+
+    def _kept(self, rows: Iterator[Row], name: str) -> Iterator[Row]:
+        path = self.folder / name
+        with refusals_named(path, 4096), path.open("w") as file:
+            for row in rows:
+                if not isinstance(row, StepRow):
+                    file.write(json.dumps(row._asdict()) + "\n")
+                    file.flush()
+                    self._keep(row)
+                yield row
+
+    def finish(self) -> Evaluation:
+        """Take the best weights, calibrate, open test once, write what the run has learned (all but report and result)."""
+        self._say_lengths()
+        self.model.load_state_dict(self._best_state)
+        self.model.to("cpu")
+        calibration = self._calibration or self._on_val(torch.device("cpu"))
+        calibration.save(self.folder / "calibration.npz")
+        temperature = calibration.temperature
+        dataset, test = self.prepared.dataset, self.split.test
+        answers = self._answers(test, torch.device("cpu"))
+        ids = tuple(dataset.ids[i] for i in test)
+        evaluation = Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", temperature)
+        save_network(self.folder / "weights.safetensors", self.model, self.recipe, dataset.class_names, temperature)
+        write_evaluation(self.folder / "predictions.npz", evaluation)
+        write_table(self.folder / "predictions.csv", evaluation)
+        shown = np.concatenate([grid_rows(len(evaluation)), evaluation.worst(WORST)])
+        with refusals_named(self.folder / "pictures.npz", 0):
+            keep_pictures(self.prepared, self.split, shown).save(self.folder / "pictures.npz")
+            look_at(self.prepared, self.split).save(self.folder / "looks.npz")
+            look_inside(self.model, evaluation, self.prepared.pixels, test).save(self.folder / "insides.npz")
+        return evaluation
+
+    def claim_folder(self) -> None:
+        """Make the run's folder, on a disk with room for the run. Raises UsageError or ResourceError."""
+        weights = sum(one.numel() * one.element_size() for one in self.model.state_dict().values())
+        require_room(self.folder, weights + _BESIDE_WEIGHTS_BYTES)
+        self.folder = claim_folder(self.folder) if self.numbered else new_folder(self.folder)
+
+    def begin(self) -> None:
+        """Write what is known before the first step: recipe, data, network, environment."""
+        write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
+        write_atomic(self.folder / "data.json", make_card(self.prepared, self.split, self.findings).to_json())
+        if self.fingerprints:
+            keep_seen(self.folder / FINGERPRINTS, self.fingerprints, self.prepared.dataset.ids, self.split)
+        write_network(self.folder / "network.json", summary(self.model, self.prepared.size))
+        write_atomic(
+            self.folder / "environment.json",
+            json.dumps(
+                {**environment_of(self.device, self.dtype), **self._own, **own_files(self._used), **origin_of()},
+                indent=1,
+            ),
+        )
+
+    def ready(self) -> nn.Module:
+        """The network, having seen training pictures, on its device."""
+        pixels = self.prepared.size.height_px * self.prepared.size.width_px
+        initialise_from(self.model, self.train.sample(min(_SEEN_BEFORE_THE_FIRST_STEP, max(1, _SEEN_PIXELS // pixels))))
+        return self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def batches(self, rows: Rows, **how: Any) -> Batches:
+        """Batches of some of the prepared pictures, as they are unless `how` says otherwise."""
+        return Batches(self.prepared.pixels, self.prepared.dataset.labels, rows, self.recipe.fit.batch_size, **how)
+
+    def _keep(self, row: EpochRow | HeadRow) -> None:
+        if self.best is None or better(row, self.best):
+            self.best = row
+            self._best_state = copy.deepcopy(self.model.state_dict())
+
+    def _had_enough(self, row: EpochRow) -> bool:
+        patience = self.recipe.fit.patience
+        best = self.best.epoch if isinstance(self.best, EpochRow) else 0
+        return bool(patience and row.val_scale == 1 and row.epoch - best >= patience)
+
+    @property
+    def versions(self) -> dict[str, Any]:
+        """What decides a run's numbers beside recipe, data and seed, under the names of environment.json."""
+        return {**versions_of(self.device, self.dtype), **self._own}
+
+    @property
+    def _own(self) -> dict[str, Any]:
+        return {**own_code(self._used), **self.prepared.dataset.grouping}
+
+    @property
+    def _used(self) -> dict[str, Callable[..., Any]]:
+        """The network and the filters in use, by their names."""
+        chain = Chain.parse(self.recipe.data.chain)
+        name = self.recipe.model.name
+        return {name: find(name), **{step.name: FILTERS[step.name] for step in chain.steps}}
+
+
+def _freeze(model: nn.Module, name: str) -> None:
+    """Let only the head learn; the network's table then says so."""
+    if not has_features(model):
+        raise UsageError(f"fit.epochs = 0 fits a head on ready features, and {name} has none: give 1 or more epochs")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("head."))

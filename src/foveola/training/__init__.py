@@ -1,0 +1,1 @@
+"""From batches to a trained network: the training loop, optimizers, the linear probe on kept features."""

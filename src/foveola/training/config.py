@@ -1,0 +1,149 @@
+"""FitSpec: how to train, in numbers; and what it says about a point of the run: learning rate and size of the pictures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from foveola.config import Meaning
+from foveola.types import Precision
+
+Count = Annotated[int, Ge(1), Le(1_000_000)]
+Share = Annotated[float, Ge(0), Lt(1)]
+
+
+@dataclass(frozen=True)
+class FitSpec:
+    """How to train. What each option does stands at its type; `foveola list options` prints it."""
+
+    epochs: Annotated[
+        Annotated[int, Ge(0), Le(1_000_000)] | Literal["auto"],
+        Meaning(
+            "Passes over the training images. 0 fits the last layer of a pre-trained network only.",
+            left_out="8 to 40, to see about 400,000 images (fast, fast_m, fast_l: the pixels of 200,000 images of 32x32); 0 "
+            "for transfer",
+        ),
+    ] = "auto"
+    epoch_pictures: Annotated[
+        Annotated[int, Ge(0)] | list[Annotated[int, Ge(1)]],
+        Meaning(
+            "Images that count as one epoch, in an endless row of passes. 0: all training images. A list has a number for "
+            "each epoch; --budget may write one.",
+            values="whole number, 0 or more, or a list of whole numbers",
+        ),
+    ] = 0
+    batch_size: Annotated[Count, Meaning("Images per training step.")] = 64
+    micro_batch_size: Annotated[
+        int,
+        Ge(0),
+        Meaning(
+            "Images that go through the network at once; gradients are added up until the step. 0: the whole batch. Batch "
+            "norm sees a micro-batch. Of smaller images (fit.start_scale), as many as have the same number of pixels."
+        ),
+    ] = 0
+    optimizer: Annotated[
+        Literal["adam", "adamw", "sgd", "muon"],
+        Meaning(
+            "Optimizer. adamw: with decoupled weight decay; sgd: with Nesterov momentum; muon: orthogonal steps for "
+            "convolutions, sgd for the rest."
+        ),
+    ] = "adam"
+    lr_peak: Annotated[float, Gt(0), Meaning("Highest learning rate.")] = 1e-3
+    schedule: Annotated[
+        Literal["constant", "cosine", "one-cycle"],
+        Meaning("Learning rate over the steps. cosine: down to 0; one-cycle: straight up, then straight down to 0."),
+    ] = "constant"
+    warmup_fraction: Annotated[Share, Meaning("Share of the steps in which the learning rate rises.")] = 0.0
+    weight_decay: Annotated[float, Ge(0), Meaning("Weight decay per step, in units of the learning rate.")] = 0.0
+    momentum: Annotated[Share, Meaning("Momentum of sgd and muon.")] = 0.9
+    label_smoothing: Annotated[Share, Meaning("Share of the target that is spread over all classes.")] = 0.0
+    norm_lr_scale: Annotated[
+        float, Gt(0), Meaning("Learning rate of the parameters of batch norm, as a multiple of fit.lr_peak.")
+    ] = 1.0
+    flip: Annotated[
+        bool, Meaning("Also train on mirror images (left-right).", left_out="true; false for the embedded digits")
+    ] = True
+    translate_px: Annotated[int, Ge(0), Le(64), Meaning("Random shifts by up to this many pixels.")] = 0
+    cutout_px: Annotated[
+        int,
+        Ge(0),
+        Le(512),
+        Meaning("Side in pixels of a square that covers a random place of every image, in the mean colour. 0: none."),
+    ] = 0
+    start_scale: Annotated[
+        float,
+        Gt(0),
+        Le(1),
+        Meaning(
+            "Side of the images in the first steps, as a share of the whole; it grows to 1 by fit.whole_from. For networks "
+            "that take images of any size."
+        ),
+    ] = 1.0
+    whole_from: Annotated[
+        float,
+        Ge(0),
+        Le(1),
+        Meaning("Share of the steps after which images have their whole size (see fit.start_scale)."),
+    ] = 0.7
+    patience: Annotated[
+        int, Ge(0), Meaning("Stop after this many epochs without a better validation accuracy. 0: never.")
+    ] = 0
+    precision: Annotated[
+        Precision, Meaning("Number format of the computation.", left_out="bfloat16 where the processor supports it")
+    ] = "auto"
+    device: Annotated[
+        str,
+        Meaning(
+            "Where the network is trained.",
+            values="auto, cpu, cuda, cuda:N or mps",
+            left_out="the first of cuda, mps and cpu that is there",
+        ),
+    ] = "auto"
+
+    def parts(self, pictures: int, area: float = 1.0) -> int:
+        """In how many parts a batch goes through the network, its pictures having this share of the whole's pixels.
+
+        What fits the caches is a number of pixels, not of pictures: `fast` took 27.6 ms a step of 250 pictures of 16 px in
+        one part and 30.1 in two, and as long either way for 32 px (medians of 10, three rounds, two cores with 32 MB of L3).
+
+        >>> spec = FitSpec(micro_batch_size=125)
+        >>> spec.parts(250), spec.parts(250, 0.5625), spec.parts(250, 0.25), FitSpec().parts(250)
+        (2, 2, 1, 1)
+        """
+        return max(1, math.ceil(pictures * area / self.micro_batch_size)) if self.micro_batch_size else 1
+
+
+def schedule(spec: FitSpec, done: float) -> float:
+    """The learning rate at a point of the run, in lr_peaks; `done` is the share of the steps taken, 0..1.
+
+    >>> cosine = FitSpec(schedule="cosine", warmup_fraction=0.5)
+    >>> [round(schedule(cosine, done), 2) for done in (0.0, 0.25, 0.5, 0.75)]
+    [0.0, 0.5, 1.0, 0.5]
+    """
+    warmup = spec.warmup_fraction
+    if done < warmup:
+        return done / warmup
+    rest = (done - warmup) / (1 - warmup)
+    if spec.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * rest))
+    return 1 - rest if spec.schedule == "one-cycle" else 1.0
+
+
+def scale(spec: FitSpec, done: float) -> float:
+    """The side of the training pictures at a point of the run, as a share of the whole; `done` as above.
+
+    start_scale for the first four sevenths of `whole_from`, half way between it and 1 for the other three, then 1:
+    coarse shapes are learned at a fraction of the cost.
+
+    Method: progressive resizing, J. Howard, "Training Imagenet in 3 hours for $25" (fast.ai, 2018);
+    M. Tan and Q. Le, "EfficientNetV2" (2021, arXiv:2104.00298), section 4.
+
+    >>> [scale(FitSpec(start_scale=0.5), done) for done in (0.0, 0.4, 0.7)]
+    [0.5, 0.75, 1.0]
+    """
+    if done < spec.whole_from * 4 / 7:
+        return spec.start_scale
+    return (1 + spec.start_scale) / 2 if done < spec.whole_from else 1.0

@@ -1,0 +1,207 @@
+"""The features of a data set's pictures under a frozen trunk: computed once, kept on the disk under the data's key.
+
+A linear head on ready features: chosen by val, calibrated on pictures it has not learned from, fitted on all but test.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from foveola.data.grouping import contradictory, join
+from foveola.data.loader import Batches
+from foveola.data.prepare import Prepared
+from foveola.data.split import Split
+from foveola.evaluation.calibration import Calibration, folds_of
+from foveola.evaluation.predict import PIXELS_AT_ONCE, outputs
+from foveola.models.bottlenecks import own_bottlenecks, taken, way
+from foveola.storage import cache_root, digest, folder_atomic, reserve, write_atomic
+from foveola.training.history import HeadRow
+from foveola.training.linear_probe import Features, cross_fit, fit_head
+from foveola.types import Rows, Tick, no_tick
+
+VERSION = 2
+"""Raise it with every change that changes features: old ones are then not found any more."""
+
+BATCH = 32
+
+Floats: TypeAlias = NDArray[np.float32]
+
+
+class Trunk(Protocol):
+    """A network whose features can be kept."""
+
+    features_key: str
+    """What decides the features besides the pictures: the weights' digest."""
+
+    features_ready: bool
+    """Whether the network has these weights by now: a fresh one has random ones until `initialise_from`."""
+
+    def features(self, images: Tensor) -> Tensor:
+        """Pictures (b, 3, H, W) to float32 (b, F)."""
+
+
+def has_features(model: nn.Module) -> bool:
+    """Whether a network has what `Trunk` asks for, and a linear head to be fitted on it."""
+    return hasattr(model, "features_key") and isinstance(getattr(model, "head", None), nn.Linear)
+
+
+def keep_features(
+    prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype, *, tick: Tick = no_tick
+) -> tuple[Floats, Floats]:
+    """Features of all prepared pictures as they are and mirrored, each float32 (n, F), mapped from the disk.
+
+    Their key is made of the pictures' key, the weights, the precision, what computes them and VERSION; a damaged copy is
+    made again. Raises ResourceError when the disk is full.
+    """
+    assert model.features_ready, "random features would be kept under the weights' key: call initialise_from before"
+    place = _place(prepared, model, device, dtype)
+    found = _open(place, len(prepared.pixels))
+    if found is None:
+        shutil.rmtree(place, ignore_errors=True)
+        _make(place, prepared, model, device, dtype, tick)
+        found = _open(place, len(prepared.pixels))
+    assert found is not None, f"what was just written to {place} can be read"
+    return found
+
+
+def features_kept(prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether `keep_features` has been here; it may still find the copy damaged."""
+    return (_place(prepared, model, device, dtype) / "facts.json").is_file()
+
+
+def _place(prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype) -> Path:
+    trunk: Trunk = model  # type: ignore[assignment]
+    by = way(device, dtype, 2 * len(prepared.pixels))
+    key = digest(prepared.key, trunk.features_key, str(dtype), device.type, by, torch.__version__, str(VERSION))
+    return cache_root() / "features" / key[:32]
+
+
+def _make(
+    place: Path, prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype, tick: Tick
+) -> None:
+    n, features = len(prepared.pixels), model.head.in_features  # type: ignore[union-attr]
+    rows = np.arange(n)
+    batches = Batches(prepared.pixels, prepared.dataset.labels, rows, BATCH)
+    read = model.features
+    with folder_atomic(place, 2 * n * int(features) * 4 + 4096) as folder, own_bottlenecks(2 * n):  # type: ignore[arg-type]
+        paths = {name: folder / f"{name}.npy" for name in ("plain", "mirrored")}
+        for path in paths.values():
+            np.lib.format.open_memmap(path, "w+", np.float32, (n, int(features))).flush()  # type: ignore[arg-type]
+            reserve(path)
+        for name, path in paths.items():
+            out = np.load(path, mmap_mode="r+")
+            done, how = 0, {"mirrored": name == "mirrored", "at_once": _pixels_at_once(device, dtype)}
+            for some in outputs(model, read, batches.in_order(), device, dtype, **how):  # type: ignore[arg-type]
+                out[done : done + len(some)] = some
+                done += len(some)
+                tick(
+                    "Computing features", (done + (n if name == "mirrored" else 0)) // 2, n
+                )  # each image, and mirrored
+            out.flush()
+        write_atomic(folder / "facts.json", json.dumps({name: _digest(folder, name) for name in ("plain", "mirrored")}))
+
+
+def _pixels_at_once(device: torch.device, dtype: torch.dtype) -> int:
+    """Twice as many as elsewhere where wide maps stay in a core's cache: `transfer` takes 12.9 ms a picture of 256x256 by
+    eights and 14.7 by fours there (medians of 9 in turns)."""
+    return PIXELS_AT_ONCE * 2 if taken(device, dtype) else PIXELS_AT_ONCE
+
+
+def _open(place: Path, n: int) -> tuple[Floats, Floats] | None:
+    try:
+        facts = json.loads((place / "facts.json").read_text("utf-8"))
+        if facts != {name: _digest(place, name) for name in ("plain", "mirrored")}:
+            return None
+        plain, mirrored = (np.load(place / f"{name}.npy", mmap_mode="r") for name in ("plain", "mirrored"))
+    except Exception:  # whatever is wrong with a cache, the answer is to make it again
+        return None
+    return (plain, mirrored) if len(plain) == len(mirrored) == n else None
+
+
+def _digest(folder: Path, name: str) -> str:
+    with (folder / f"{name}.npy").open("rb") as file:
+        found = sha256()
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
+
+
+@dataclass(frozen=True)
+class ReadyHead:
+    """What a head is fitted with: `kept` are the features of all prepared pictures as they are and mirrored, each (n, F)
+    float32; it learns from both where pictures may be mirrored, and answers with their mean where answers are averaged."""
+
+    head: nn.Linear
+    prepared: Prepared
+    split: Split
+    kept: tuple[Floats, Floats]
+    learns_mirrored: bool
+    answers_mirrored: bool
+
+    def rows(self) -> Iterator[HeadRow]:
+        """Fit on train with one penalty after another, each measured on val."""
+        yield from fit_head(self.head, self._learned(self.split.train), self._answered(self.split.val))
+
+    def cross_fit(self, strength: float, seed: int) -> Calibration:
+        """Answers for train and val together, by heads like the final one that each left a tenth out.
+
+        A small val part says little about confidence, and val is learned from in the end.
+        """
+        dataset, rows = self.prepared.dataset, self._all_but_test()
+        content = self.prepared.content[rows]
+        rows = rows[~contradictory(dataset.labels[rows], content)]  # test has none of them either
+        units = self.prepared.content[rows]
+        if dataset.groups is not None:
+            units = join(units, dataset.groups[rows])
+        if self.split.together is not None:  # test has no copies of what was learned from either
+            joined = join(units, self.split.together[rows])
+            labels = dataset.labels[rows]
+            # Where a class hangs together as a whole, nobody could be asked about it who has seen some of it.
+            if all(len(np.unique(joined[labels == k])) > 1 for k in np.unique(labels)):
+                units = joined
+        answered = self._answered(rows)
+        folds = folds_of(units, answered.labels, seed)
+        found = cross_fit(self._learned(rows), folds, answered, strength, len(dataset.class_names))
+        return Calibration.of(found, answered.labels, "cross-fit")
+
+    def answers(self, rows: Rows) -> NDArray[np.float32]:
+        """The logits of the head as it is now, float32 (n, K): the network's, within 1e-4, without running it again."""
+        values = torch.from_numpy(self._answered(rows).values)
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = self.head(values.to(self.head.weight.device)).cpu().numpy()
+        return logits
+
+    def refit(self, strength: float) -> None:
+        """Fit once more with the penalty that val has chosen, on train and val together: val has no other use now.
+
+        It is a tenth more to learn from, which a small set can well use.
+        """
+        both = self._learned(self._all_but_test())
+        for _ in fit_head(self.head, both, both, [strength]):
+            pass
+
+    def _all_but_test(self) -> Rows:
+        return np.sort(np.concatenate([self.split.train, self.split.val]))
+
+    def _answered(self, rows: Rows) -> Features:
+        """What pictures are answered with: the rows' features, or the mean of theirs and their mirror images'."""
+        plain, mirrored = self.kept
+        values = (plain[rows] + mirrored[rows]) * np.float32(0.5) if self.answers_mirrored else plain[rows]
+        return Features(values, self.prepared.dataset.labels[rows])
+
+    def _learned(self, rows: Rows) -> Features:
+        """What a head is fitted on: the rows' features, and those of their mirror images where it learns from them."""
+        parts = self.kept if self.learns_mirrored else self.kept[:1]
+        labels = np.tile(self.prepared.dataset.labels[rows], len(parts))
+        return Features(np.concatenate([part[rows] for part in parts]), labels)

@@ -1,0 +1,238 @@
+"""The one training loop: a generator that yields a row for every step and every epoch; whoever iterates decides.
+
+    for row in fit(model, train, val, spec, device=..., dtype=..., seed=...):
+        if isinstance(row, EpochRow): ...      # write it down, keep the best, stop
+
+Same spec, data, seed, machine and number of threads: on a processor the same rows to the last bit. Random numbers (dropout)
+are drawn from the seed and the epoch's number, and torch's own random state is as it was whenever a row is handed out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foveola.compute.device import mixed
+from foveola.compute.memory import keep_freed_memory
+from foveola.compute.threads import Pace
+from foveola.data.loader import Batches
+from foveola.errors import DivergedError, UsageError
+from foveola.evaluation.predict import predict
+from foveola.models.convolve import own_convolutions
+from foveola.training.batch_norm import images_needed, settle, stale
+from foveola.training.config import FitSpec, scale, schedule
+from foveola.training.history import EpochRow, Row, StepRow
+from foveola.training.optim import make_optimizer
+
+
+def fit(
+    model: nn.Module,
+    train: Batches,
+    val: Batches,
+    spec: FitSpec,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    seed: int,
+    pictures: Callable[[int], int] | None = None,
+) -> Iterator[Row]:
+    """Train `model` in place on `train`; yield a StepRow a step and an EpochRow an epoch, measured on `val`.
+
+    spec.epochs must be a number by now. pictures: how many an epoch shows, asked before each with its number (from 1);
+    train.epoch_size by default. What depends on how far the run is, goes by epochs: each is as large a share of it,
+    however long. Raises DivergedError at the first loss that is not finite, on val too.
+    """
+    assert isinstance(spec.epochs, int), "the recipe's 'auto' is resolved before training"
+    stepper = Stepper(model, spec, device, dtype)
+    step, shown = 0, 0
+    with Pace(device.type) as pace:
+        for epoch in range(1, spec.epochs + 1):
+            n = pictures(epoch) if pictures else train.epoch_size
+            steps = train.steps(n)
+            total = step + steps * (spec.epochs + 1 - epoch)
+            started = time.monotonic()
+            loss_sum = torch.zeros((), dtype=torch.float64)
+            right = torch.zeros((), dtype=torch.int64)
+            model.train()
+            for number, (images, labels) in enumerate(train.window(shown, n)):
+                step += 1
+                done = ((epoch - 1) * steps + number) / (spec.epochs * steps)
+                lr = spec.lr_peak * schedule(spec, done)
+                share = scale(spec, done)
+                with pace.unit(images.numel() * share**2):
+                    value, logits = stepper.take(images, labels, lr, share, (seed, epoch, number))
+                if not math.isfinite(value):
+                    raise DivergedError(_blame(spec, dtype, value, epoch, step))
+                loss_sum += value * len(labels)
+                right += (logits.argmax(dim=1).cpu() == labels).sum()
+                yield StepRow(epoch, step, total, value)
+            trained, shown = time.monotonic(), shown + n
+            share = scale(spec, epoch / spec.epochs)  # as in the steps that follow; whole images after the last epoch
+            stepper.settle(train, n, share, (seed, epoch, step))
+            on_val = stepper.measure(val, share)
+            if not math.isfinite(on_val[0]):  # the last step made it so, and no step's loss has seen it
+                raise DivergedError(_blame(spec, dtype, on_val[0], epoch, step))
+            seconds = time.monotonic() - started, time.monotonic() - trained
+            yield EpochRow(epoch, step, float(loss_sum) / n, int(right) / n, *on_val, lr, *seconds, share)
+
+
+@dataclass
+class Stepper:
+    """What takes the steps of a run: the network, how it is trained, and what the optimizer remembers."""
+
+    model: nn.Module
+    spec: FitSpec
+    device: torch.device
+    dtype: torch.dtype
+
+    def __post_init__(self) -> None:
+        keep_freed_memory()
+        self._least_px = takes_from(self.model, self.spec)
+        self._optimizer = make_optimizer(self.model, self.spec, self.dtype)
+
+    def take(
+        self, images: Tensor, labels: Tensor, lr: float, share: float, key: tuple[int, int, int]
+    ) -> tuple[float, Tensor]:
+        """One step on a batch at this learning rate and share of the pictures' size, random numbers drawn from `key`.
+
+        Gives loss and logits. A loss that is not finite changes nothing: the step is not taken.
+        """
+        whole_px = images.shape[2] * images.shape[3]
+        images = resized(images, share, self._least_px)
+        parts = self.spec.parts(len(images), images.shape[2] * images.shape[3] / whole_px)
+        with _seeded(self.device, key), _single_values_named():
+            loss, logits = _forward_backward(
+                self.model, images.to(self.device), labels.to(self.device), self.spec, self.dtype, parts
+            )
+        value = float(loss)
+        if math.isfinite(value):
+            self._optimizer.step(lr)
+        return value, logits
+
+    def settle(self, train: Batches, shown: int, share: float, key: tuple[int, int, int]) -> None:
+        """Let the running statistics of batch norm fit the weights, after an epoch that has shown so many images.
+
+        key: seed, epoch and number of steps taken so far; it decides which training images are taken.
+        """
+        norms = stale(self.model, self.spec.batch_size, key[2])
+        if norms:
+            pixels = train.pixels.shape[1] * train.pixels.shape[2]
+            images = train.drawn(images_needed(shown, pixels), key)
+            images = resized(images, share, self._least_px)
+            settle(norms, self.model, images, self.device, self.dtype, first=key[1] == 1)
+
+    def measure(self, val: Batches, share: float) -> tuple[float, float]:
+        """Loss and accuracy on val, its images at this share of their size, at the precision of the training.
+
+        These numbers only choose the best epoch. The reported ones are measured on whole images in float32.
+        """
+        batches = ((resized(images, share, self._least_px), labels) for images, labels in val.in_order())
+        logits = torch.from_numpy(predict(self.model, batches, self.device, self.dtype))
+        labels = torch.from_numpy(val.labels[val.rows])
+        return float(F.cross_entropy(logits, labels)), float((logits.argmax(dim=1) == labels).double().mean())
+
+
+def _forward_backward(
+    model: nn.Module, images: Tensor, labels: Tensor, spec: FitSpec, dtype: torch.dtype, parts: int
+) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy and logits of a batch, part by part; the gradients are left at the parameters.
+
+    The cross-entropy that is handed out is the plain one, so that train and val can be compared in one figure.
+    """
+    answers = []
+    for some, their_labels in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+        with mixed(images.device, dtype), own_convolutions(images.device, dtype):
+            logits = model(some)
+        loss = F.cross_entropy(logits.float(), their_labels, label_smoothing=spec.label_smoothing)
+        (loss * (len(some) / len(images)) if parts > 1 else loss).backward()
+        answers.append(logits.detach().float())
+    if parts == 1 and not spec.label_smoothing:
+        return loss.detach(), answers[0]
+    logits = torch.cat(answers)
+    return F.cross_entropy(logits, labels), logits
+
+
+def resized(images: Tensor, share: float, least_px: int) -> Tensor:
+    """The batch at this share of its size, antialiased, uint8 (b, 3, H', W'), no side below `least_px`."""
+    if share == 1:
+        return images
+    height, width = (max(min(side, least_px), round(side * share)) for side in images.shape[2:])
+    return F.interpolate(images, (height, width), mode="bilinear", antialias=True)
+
+
+def takes_from(model: nn.Module, spec: FitSpec) -> int:
+    """The smallest side that the network takes, in pixels; its attribute `least_px` says that it takes every size above.
+
+    Raises UsageError when smaller pictures are asked for and the network is made for one size.
+    """
+    least = getattr(model, "least_px", None)
+    if least is None and spec.start_scale < 1:
+        raise UsageError(
+            f"fit.start_scale = {spec.start_scale:g} begins with smaller pictures, and this network takes one size only: "
+            "set it to 1"
+        )
+    return least or 1
+
+
+@contextlib.contextmanager
+def _seeded(device: torch.device, key: tuple[int, int, int]) -> Iterator[None]:
+    """Run a block with torch's random numbers drawn from `key`; afterwards they go on as before.
+
+    The processor's and the device's own generators are seeded: torch.manual_seed also tells every kind of device that is not
+    there, 0.4 ms.
+    """
+    seed = 0
+    for part in key:
+        seed = (seed * 1_000_003 + part) % (2**63 - 1)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        if device.type != "mps":
+            yield
+            return
+        before = torch.mps.get_rng_state()
+        torch.mps.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.mps.set_rng_state(before)
+
+
+@contextlib.contextmanager
+def _single_values_named() -> Iterator[None]:
+    """Turn torch's refusal to norm a single value into a UsageError that names the settings."""
+    try:
+        yield
+    except ValueError as refusal:
+        if "more than 1 value per channel" not in str(refusal):
+            raise
+        raise UsageError(
+            "a batch, or a part of one, is a single picture, and its batch norm has one value of a channel to norm by: set "
+            "fit.batch_size, and fit.micro_batch_size if it is given, to 3 or more"
+        ) from None
+
+
+_USUAL_LR = {"adam": 0.01, "adamw": 0.01, "sgd": 1.0, "muon": 1.0}
+
+
+def _blame(spec: FitSpec, dtype: torch.dtype, value: float, epoch: int, step: int) -> str:
+    """The sentence for a loss that is not finite: it names the setting that is likely to blame."""
+    usual = _USUAL_LR[spec.optimizer]
+    found = f"the loss became {value} in epoch {epoch}, step {step}"
+    if spec.lr_peak <= usual and dtype != torch.float32:
+        return f"{found}: fit.precision = {spec.precision!r} is likely to blame; try --set fit.precision=float32"
+    advice = (
+        f"try a tenth of it, --set fit.lr_peak={spec.lr_peak / 10:g}"
+        if spec.lr_peak <= 10 * usual
+        else f"try --set fit.lr_peak={usual / 10:g}"
+    )
+    return f"{found}: fit.lr_peak = {spec.lr_peak:g} is likely to blame; {advice}"

@@ -1,0 +1,143 @@
+"""What a step, an answer and a head cost on this machine: measured by doing a few, so that the rest can be foretold."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from foveola.data.loader import Batches
+from foveola.evaluation.predict import outputs, parts
+from foveola.training.config import FitSpec, scale
+from foveola.training.loop import Stepper
+
+TIMED = 3
+"""So many times a thing is timed, after one that is not: the first step prepares the convolutions."""
+
+ENOUGH_SECONDS = 2.0
+"""So much timing of one thing is enough, however few times that was."""
+
+HEAD_EVALUATIONS = 440
+"""Evaluations of loss and slope along a whole path of penalties (436 on 3,600 rows: see `linear.fit_head`)."""
+
+CROSS_EVALUATIONS = 60
+"""The same for all folds of `cross_fit` at once, at one penalty (47 on 3,445 flowers in two views)."""
+
+
+def step_seconds(
+    model: nn.Module,
+    train: Batches,
+    spec: FitSpec,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    least_seconds: float = 0.0,
+) -> dict[float, float]:
+    """Seconds a step takes, pictures read and augmented, by the pictures' size: the shares that `fit_spec.scale` gives.
+
+    The sizes are taken in turn, for `least_seconds` at least: the speed of a shared machine comes and goes by a third, for
+    half a minute at a time. The network learns from it: throw it away.
+    """
+    stepper = Stepper(model, spec, device, dtype)
+    batches = itertools.chain.from_iterable(train.epoch(number) for number in itertools.count(1))
+    model.train()
+    shares = sizes_of(spec)
+
+    def step(share: float) -> None:
+        images, labels = next(batches)
+        stepper.take(images, labels, 0.0, share, (0, 0, 0))
+
+    for share in shares:
+        step(share)
+    rounds: list[list[float]] = []
+    began = time.perf_counter()
+    while True:
+        rounds.append([_seconds(lambda share=share: step(share)) for share in shares])  # type: ignore[misc]
+        spent = time.perf_counter() - began
+        if spent >= least_seconds and (len(rounds) >= TIMED or spent >= ENOUGH_SECONDS * len(shares)):
+            # The mean, not the median: slow moments are a part of the run as well.
+            return dict(zip(shares, map(statistics.fmean, zip(*rounds, strict=True)), strict=True))
+
+
+def sizes_of(spec: FitSpec, begin: float = 0.0, end: float = 1.0) -> Counter[float]:
+    """How much of a run, or of a part of it, goes by at each size of the pictures, in twentieths.
+
+    >>> sizes_of(FitSpec(start_scale=0.5, whole_from=0.7))
+    Counter({0.5: 8, 0.75: 6, 1.0: 6})
+    """
+    return Counter(scale(spec, begin + (end - begin) * (k + 0.5) / 20) for k in range(20))
+
+
+def mean_step(seconds: Mapping[float, float], sizes: Counter[float]) -> float:
+    """Seconds a step takes on average, of those at each size, where so much goes by at each.
+
+    A size that a run has for less than a twentieth may not have been timed: it costs what the nearest one does.
+
+    >>> mean_step({0.5: 1.0, 1.0: 4.0}, Counter({0.5: 5, 1.0: 15}))
+    3.25
+    """
+    nearest = {size: min(seconds, key=lambda one: abs(one - size)) for size in sizes}
+    return sum(seconds[nearest[size]] * n for size, n in sizes.items()) / sizes.total()
+
+
+def answer_seconds(
+    model: nn.Module,
+    read: Callable[[Tensor], Tensor],
+    batches: Iterator[tuple[Tensor, Tensor]],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> float:
+    """Seconds a picture takes through `read` (the network or a method of it), as `predict.outputs` does it.
+
+    As many pictures are timed as are answered at once: more take longer and say the same.
+    """
+    images, labels = next(batches)
+    some = parts(images.to(device))[0]
+    return _median(lambda: list(outputs(model, read, [(some, labels)], device, dtype))) / len(some)
+
+
+def head_seconds(rows: int, features: int, classes: int, evaluations: int = HEAD_EVALUATIONS) -> float:
+    """Seconds to fit a head along the whole path of penalties, from the time that its matrix products take."""
+    values, weight = np.ones((rows, features)), np.ones((features, classes))
+    return evaluations * _median(lambda: (values @ weight).T @ values)
+
+
+def _median(once: Callable[[], object]) -> float:
+    once()
+    seconds: list[float] = []
+    while len(seconds) < TIMED and sum(seconds) < ENOUGH_SECONDS:
+        seconds.append(_seconds(once))
+    return statistics.median(seconds)
+
+
+def _seconds(once: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    once()
+    return time.perf_counter() - started
+
+
+def peak_memory_mb() -> float | None:
+    """The largest resident memory of this process so far, in megabytes (10^6 bytes); None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6, 1)
+
+
+def forget_peak() -> bool:
+    """Let `peak_memory_mb` begin anew; whether that went well: Linux can, by /proc/self/clear_refs (man 5 proc)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,126 @@
+"""How long a comparison takes: what a pair costs, whether one more fits in the budget, and how many the question needs."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from foveola.errors import UsageError, count
+from foveola.workflows.comparison_runner import START_SECONDS, Trials
+
+if TYPE_CHECKING:
+    from foveola.comparison.result import Comparison
+    from foveola.runs.run import Run
+
+
+PAGE_SECONDS = 3.0
+"""Kept of a budget for the start of Python and for the page (a budget of 20 s took 22.6 without)."""
+
+
+@dataclass
+class Pace:
+    """Seconds: when the comparison began, how long it may take, and what its pairs (all arms once) took so far."""
+
+    trials: Trials
+    started: float
+    limit: float = math.inf
+    expected: float = 0.0
+    _spent: float = 0.0
+    _trained: int = 0
+    _began: float = 0.0
+    _finished: int = 0
+
+    @classmethod
+    def of(cls, budget: str | float | None, started: float, trials: Trials, seed: int) -> Pace:
+        """Raises UsageError when the first pair does not fit, as far as its runs are not there yet."""
+        from foveola.comparison.statistics import LEAST_SEEDS
+        from foveola.runs.deadline import parse_time, show_time
+
+        if budget is None:
+            return cls(trials, started)
+        limit = parse_time(budget)
+        pair = trials.expected_seconds(seed)
+        todo = pair * trials.missing([seed]) / len(trials.arms)
+        spent = monotonic() - started
+        if todo and spent + todo > limit:
+            least, five = (show_time(math.ceil(1.1 * (spent + k * pair))) for k in (1, LEAST_SEEDS))
+            raise UsageError(
+                f"a budget of {show_time(limit)} is too small for one pair: training {count(len(trials.arms), 'arm')} once "
+                f"takes about {show_time(math.ceil(spent + pair))} here: give --budget {least} or more, and {five} for the "
+                f"{LEAST_SEEDS} seeds that a verdict takes"
+            )
+        return cls(trials, started, limit, pair)
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """Counts what is trained within, and how long it takes."""
+        self._began, before = monotonic(), self.trials.trained
+        yield
+        if self.trials.trained > before:
+            self._spent += monotonic() - self._began
+            self._trained += self.trials.trained - before
+
+    def pair_seconds(self, runs: Sequence[Sequence[Run]] = ((),)) -> float:
+        """What a pair takes: by those trained here, else as it was expected, else by what these runs (by arm) took."""
+        if self._trained:
+            return self._spent / self._trained * len(self.trials.arms)
+        theirs = sum(run.result["seconds"] for row in runs for run in row) / max(1, len(runs[0]))
+        return self.expected or theirs / max(1, self.trials.jobs)
+
+    def finished(self) -> None:
+        """Counts a run that was trained, while others of its group still are."""
+        self._finished += 1
+
+    def left(self, runs: int) -> float | None:
+        """Seconds that so many more runs should take, by those trained here; before the first as expected, else None."""
+        if self._finished:
+            return (self._spent + monotonic() - self._began) / self._finished * runs
+        return self.expected / len(self.trials.arms) * runs if self.expected else None
+
+    def allows(self, runs: int) -> bool:
+        """Whether so many more runs fit in, if they take as long as those before on average; none always do."""
+        if not runs:
+            return True
+        start = START_SECONDS if self.trials.jobs > 1 and not self._trained else 0.0
+        todo = runs / len(self.trials.arms) * self.pair_seconds()
+        return monotonic() - self.started + start + todo + PAGE_SECONDS <= self.limit
+
+    def ended(self, done: int, wanted: int) -> str:
+        """What the end of the budget leaves unknown."""
+        from foveola.comparison.statistics import LEAST_SEEDS
+        from foveola.runs.deadline import show_time
+
+        more = show_time(math.ceil((wanted - done) * self.pair_seconds()))
+        unknown = "whether the difference is real: a verdict takes 5 seeds"
+        if done >= LEAST_SEEDS:
+            unknown = "what more seeds would show: the interval is as narrow as these allow"
+        return (
+            f"the budget of {show_time(self.limit)} ends after {done} of {count(wanted, 'seed')}; not known is {unknown}; "
+            f"the others take about {more}"
+        )
+
+
+def outlook(found: Comparison, precision: float, pace: Pace, asked: int) -> str:
+    """How many seeds and minutes the question needs, from the pilot."""
+    from foveola.comparison.statistics import Pilot
+
+    n = len(found.seeds)
+    pilots = [Pilot.of(found, k) for k in range(1, len(found.arms))]
+    needed = [pilot.seeds(precision) for pilot in pilots]
+    floor = max(pilot.narrowest() for pilot in pilots)
+    begin = f"after {n} seeds: an interval of ±{precision:g} points"
+    if floor >= precision:
+        return (
+            f"{begin} can't be reached by more seeds: every seed has a split of its own, their training sets overlap, and it "
+            f"stays above ±{floor:.2g} points; more pictures would help"
+        )
+    if None in needed:
+        return f"{begin} takes more than a thousand seeds"
+    most = max(one for one in needed if one is not None)
+    minutes = math.ceil(pace.pair_seconds(found.runs) * max(0, most - n) / 60)
+    more = f"; {count(asked, 'seed')} are asked for" if most > asked else ""
+    return f"{begin} takes about {count(most, 'seed')}, {count(minutes, 'more minute')}{more}"

@@ -1,0 +1,336 @@
+"""Trials: the runs of a comparison, arm by arm and seed by seed; those that are there are taken, the others trained.
+
+Several at a time where cores allow. Measured on two cores (n = 4 runs each way, interleaved): two processes of one thread
+train in 88 % of the time that one process of two threads takes, on digits (2.6 against 3.0 s a run) and on CIFAR-10 (14.7
+against 16.6 s, one epoch of `fast`). Starting them costs five seconds, so a few runs go one after the other.
+
+Sums in another order differ in their last bits, so the number of threads is a part of what a run is. A comparison fixes it
+before its first run, by the machine alone: not by how many runs there are, how many are left or how many go at a time.
+
+One run of a comparison: planned, found where it is there already, trained here or in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from foveola.compute.threads import adapting, current
+from foveola.errors import DamagedRunError, DataError, UsageError
+from foveola.runs.progress import Watch
+from foveola.types import Image, Tell, Tick, no_tick, tell_nobody
+from foveola.workflows.datasets import Data, open_data, printable
+from foveola.workflows.prepare_run import Clock, plan_run
+from foveola.workflows.training import run_session
+
+if TYPE_CHECKING:
+    from foveola.comparison.arms import Arm
+    from foveola.data.dataset import Dataset
+    from foveola.runs.run import Run
+    from foveola.runs.trainer import Session
+if TYPE_CHECKING:
+    from foveola.comparison.arms import Arm
+    from foveola.data.dataset import Dataset
+    from foveola.recipes.recipe import Recipe
+    from foveola.runs.run import Run
+    from foveola.runs.trainer import Session
+
+
+class Done(NamedTuple):
+    """A finished run, and whether it was there already."""
+
+    run: Run
+    there: bool
+
+
+def plan_one(
+    dataset: Dataset,
+    source: str | None,
+    arm: Arm,
+    common: Mapping[str, object],
+    runs: Path,
+    seed: int,
+    tick: Tick = no_tick,
+) -> tuple[Session, Clock]:
+    """A run of this arm and seed, not begun, and the clock that it is timed by; source: as in `Trials`."""
+    clock = Clock(monotonic())
+    settings = {**common, **arm.settings}
+    if source is not None:
+        settings["data.source"] = printable(source)
+    planned = plan_run(
+        dataset, settings=settings, seed=seed, recipe=arm.recipe, out=None, runs=runs, tick=tick, clock=clock
+    )
+    return planned, clock
+
+
+def finished_like(planned: Session, tell: Tell = tell_nobody) -> Run | None:
+    """A finished run with the same recipe, data, seed, versions and number of threads in the same folder, or None.
+
+    A run whose number of threads changed on the way equals no other. Where there are only damaged ones, they are told of.
+    """
+    from foveola.runs.run import open_run
+
+    parent, name = planned.folder.parent, f"seed-{planned.seed:04d}"
+    damaged, threads = [], current()
+    assert threads is not None, "a comparison has a number of threads"
+    for path in sorted(parent.glob(f"{name}*")):
+        try:
+            run = open_run(path)
+            same = run.recipe.fingerprint == planned.recipe.fingerprint and run.seed == planned.seed
+            made_now = all(run.environment.get(key) == value for key, value in planned.versions.items())
+            made_now = made_now and run.result["threads"] == [threads.now]
+            if same and made_now and run.card.fingerprint == planned.prepared.dataset.fingerprint:
+                run.require_whole()
+                return run
+        except DamagedRunError as problem:  # it is trained again, beside it
+            damaged.append(str(problem).removesuffix("train again"))
+        except (UsageError, OSError, ValueError, KeyError):  # unfinished
+            continue
+    for said in damaged:
+        tell(f"note: {said}it is trained again in a new folder")
+    return None
+
+
+def is_ours(session: Session) -> bool:
+    """Whether another process knows the network and the filters too: those of users are registered in one only."""
+    from foveola.filters.chain import Chain
+    from foveola.models.registry import find
+
+    factory = find(session.recipe.model.name)
+    return getattr(factory, "__module__", "").startswith("foveola.") and Chain.parse(session.recipe.data.chain).is_ours
+
+
+def train_apart(
+    data: Dataset | str, source: str | None, arm: Arm, common: dict[str, object], seed: int, runs: Path, threads: int
+) -> str:
+    """One run, in a process of its own; its folder. data: what was planned with, or where it has a source its state.
+
+    Raises DataError where the source has changed since then.
+    """
+    if isinstance(data, str):
+        assert source is not None, "data is sent or named"
+        told = {key: value for key, value in {**common, **arm.settings}.items() if key.startswith("data.")}
+        data = _opened(source, arm.recipe, json.dumps(told), data)
+    with adapting(threads):
+        session, clock = plan_one(data, source, arm, common, runs, seed)
+        return str(train_one(session, clock, no_tick).path)
+
+
+def state_of(dataset: Dataset) -> str:
+    """What tells whether a data set is what it was, its groups too."""
+    return dataset.fingerprint + dataset.grouping.get("groups", "")
+
+
+def train_one(session: Session, clock: Clock, tick: Tick) -> Run:
+    from foveola.training.timing import forget_peak
+
+    clock.own_memory = forget_peak()  # or the largest run's memory would be told of all that follow it
+    return run_session(session, clock, Watch(tick=tick))
+
+
+@lru_cache(maxsize=1)
+def _opened(source: str, recipe: Path | None, told: str, state: str) -> Dataset:
+    """The data, read once a process for each state it is in: processes outlive the comparison they were made for."""
+    from foveola.recipes.recipe import compose, merge, read_recipe
+
+    tables = read_recipe(recipe) if recipe else {}
+    found = open_data(compose(merge(tables, {**json.loads(told), "data.source": source})))
+    if state_of(found) != state:
+        raise DataError(f"{source} has changed while it was compared on: say the same command again")
+    return found
+
+
+WORTH_PROCESSES = 4
+"""Fewer runs than that are not worth the start of more processes."""
+
+AT_A_TIME = 4
+"""At most this many processes train at a time, for each has its own memory; more cores mean more threads for each."""
+
+START_SECONDS = 5.0
+"""What starting them takes."""
+
+
+@dataclass
+class Trials:
+    """All runs of a comparison.
+
+    source: what the user called the data, None for a Dataset; jobs: how many runs go at a time, 0: chosen; threads: with how
+    many each run is trained, 0: chosen; tell: hears of damaged runs.
+    """
+
+    dataset: Dataset
+    source: str | None
+    arms: Sequence[Arm]
+    common: Mapping[str, object]
+    runs: Path
+    jobs: int = 0
+    threads: int = 0
+    tick: Tick = no_tick
+    tell: Tell = tell_nobody
+    trained: int = 0
+    _first: list[Session] = field(default_factory=list)
+
+    @classmethod
+    def open(
+        cls,
+        data: Data | None,
+        arms: Sequence[Arm],
+        common: Mapping[str, object],
+        runs: Path,
+        jobs: int,
+        threads: int,
+        tick: Tick,
+        tell: Tell = tell_nobody,
+    ) -> Trials:
+        """Read the data, once for all arms. Raises UsageError where their recipes name different data."""
+        from foveola.recipes.recipe import compose, merge, read_recipe
+
+        source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
+        tables = [read_recipe(arm.recipe) if arm.recipe else {} for arm in arms]
+        if data is None:
+            source = _one_source(arms, tables)
+        if data is None or source is not None:
+            where = f"the recipe {arms[0].recipe}" if arms[0].recipe else "the settings"
+            settings = {"data.source": source, **common, **arms[0].settings}
+            data = open_data(compose(merge(tables[0], settings, where=where), where=where), tick)
+        assert not isinstance(data, str | os.PathLike), "a name was opened"
+        return cls(data, source, arms, common, runs, jobs, threads, tick, tell)
+
+    def recipes(self, seed: int) -> list[Recipe]:
+        """What each arm does, complete."""
+        return [session.recipe for session in self.first(seed)]
+
+    def first(self, seed: int) -> list[Session]:
+        """A session of each arm with this seed, the first one asked for. Raises UsageError for other test pictures."""
+        from foveola.comparison.result import require_same_test
+
+        if not self._first:
+            self._first = [self.session(arm, seed)[0] for arm in self.arms]
+            ids = [[session.prepared.dataset.ids[i] for i in session.split.test] for session in self._first]
+            for arm, theirs in zip(self.arms[1:], ids[1:], strict=True):
+                require_same_test(self.arms[0].name, ids[0], arm.name, theirs, seed)
+        return self._first
+
+    def session(self, arm: Arm, seed: int) -> tuple[Session, Clock]:
+        """A run of this arm and seed, planned and not begun."""
+        return plan_one(self.dataset, self.source, arm, self.common, self.runs, seed, self.tick)
+
+    @property
+    def group(self) -> int:
+        """How many seeds are trained together, so that all processes are busy."""
+        return self.jobs // math.gcd(self.jobs, len(self.arms))
+
+    def settle(self, seeds: int) -> None:
+        """Choose with how many threads each run is trained and how many runs go at a time, where the user has not."""
+        if self.jobs < 0:
+            raise UsageError(f"{self.jobs} jobs can't be: give 1 or more, or 0 to have it chosen")
+        cores, runs = available_cores(), len(self.arms) * seeds
+        able = all(is_ours(one) and one.device.type == "cpu" for one in self._first)
+        self.threads = self.threads or (max(1, cores // AT_A_TIME) if able else cores)
+        if not self.jobs:
+            self.jobs = min(cores // self.threads, AT_A_TIME, runs) if able and runs >= WORTH_PROCESSES else 1
+            self.jobs = max(1, self.jobs)
+        elif self.jobs > 1:
+            for arm, session in zip(self.arms, self._first, strict=True):
+                if not is_ours(session):
+                    raise UsageError(
+                        f"--jobs {self.jobs} trains in processes of their own, which don't know the network or filter of "
+                        f"arm '{arm.name}': it was registered in this one only; say --jobs 1"
+                    )
+
+    def rows(self, seeds: Sequence[int]) -> Iterator[Iterator[Done]]:
+        """The runs of these seeds, one row of all arms a seed; what is not there is trained when it is asked for."""
+        if self.jobs > 1:
+            yield from self._side_by_side(seeds)
+            return
+        for seed in seeds:
+            yield (self._one(arm, seed) for arm in self.arms)
+
+    def _one(self, arm: Arm, seed: int) -> Done:
+        session, clock = self.session(arm, seed)
+        there = finished_like(session, self.tell)
+        self.trained += there is None
+        return Done(there or train_one(session, clock, self.tick), there is not None)
+
+    def _side_by_side(self, seeds: Sequence[int]) -> Iterator[Iterator[Done]]:
+        """The same in several processes."""
+        import joblib
+
+        from foveola.runs.run import open_run
+
+        # Planned here too, so that pictures are decoded and filtered once and not by every process.
+        there = {
+            (k, seed): finished_like(self.session(arm, seed)[0], self.tell)
+            for seed in seeds
+            for k, arm in enumerate(self.arms)
+        }
+        todo = [key for key, run in there.items() if run is None]
+        self.trained += len(todo)
+        data = self.dataset if self.source is None else state_of(self.dataset)
+        calls = (
+            joblib.delayed(train_apart)(
+                data, self.source, self.arms[k], dict(self.common), seed, self.runs, self.threads
+            )
+            for k, seed in todo
+        )
+        pool = joblib.Parallel(n_jobs=self.jobs, return_as="generator", idle_worker_timeout=60)
+        made = iter(pool(calls)) if todo else iter(())
+
+        def one(found: Run | None) -> Done:
+            return Done(found or open_run(Path(next(made))), found is not None)
+
+        for seed in seeds:
+            yield (one(there[k, seed]) for k in range(len(self.arms)))
+
+    def expected_seconds(self, seed: int) -> float:
+        """What training all arms once should take, by a few measured steps, or by what the runs that are there took."""
+        from foveola.runs.time_budget import expected_seconds
+
+        total = 0.0
+        for session in self.first(seed):
+            there = finished_like(session)
+            total += float(there.result["seconds"]) if there else expected_seconds(session)
+        return total
+
+    def missing(self, seeds: Sequence[int]) -> int:
+        """How many runs of these seeds are not there yet."""
+        planned = (self.session(arm, seed)[0] for seed in seeds for arm in self.arms)
+        return sum(finished_like(one) is None for one in planned)
+
+    def picture(self, k: int, name: str) -> Image:
+        """A picture as arm k sees it, by its id."""
+        return np.asarray(self._first[k].prepared.pixels[self._places[k][name]])
+
+    @cached_property
+    def _places(self) -> list[dict[str, int]]:
+        """Of each arm the rows of its pictures, by their ids: what it leaves out and what can't be decoded has none."""
+        return [{name: i for i, name in enumerate(one.prepared.dataset.ids)} for one in self._first]
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _one_source(arms: Sequence[Arm], tables: Sequence[Mapping[str, Any]]) -> str | None:
+    """The data that recipes name. Raises UsageError when it is not the same for all that name any."""
+    named = [(arm.name, table.get("data", {}).get("source")) for arm, table in zip(arms, tables, strict=True)]
+    named = [(name, source) for name, source in named if source]
+    for name, source in named[1:]:
+        if source != named[0][1]:
+            raise UsageError(
+                f"recipe {named[0][0]} reads {named[0][1]} and recipe {name} reads {source}: a comparison is about one data "
+                "set: name it before the recipes"
+            )
+    return named[0][1] if named else None

@@ -1,0 +1,185 @@
+"""A comparison as it goes: seed after seed, what is known so far on the disk, what is done and left told."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from foveola.errors import count
+from foveola.types import Tell
+from foveola.workflows.comparison_budget import Pace, outlook
+from foveola.workflows.comparison_runner import Done, Trials
+
+if TYPE_CHECKING:
+    from foveola.comparison.arms import Arm, Fair
+    from foveola.comparison.result import Comparison
+    from foveola.runs.run import Run
+
+Progress: TypeAlias = Callable[[int, int, float | None], None]
+"""Called with (how many runs are done, how many there are, seconds left: None while nobody knows)."""
+
+PILOT = 2
+"""So many seeds go first; then it is said what the question takes."""
+
+
+def shown_to_nobody(done: int, total: int, seconds: float | None) -> None:
+    """The progress of those who watch nothing."""
+
+
+@dataclass
+class Series:
+    """All seeds of a comparison in their order.
+
+    rows: the runs of each seed that is done, arm by arm; known: the seeds that the page in the folder is about; done: how
+    many runs are finished.
+    """
+
+    arms: Sequence[Arm]
+    seeds: Sequence[int]
+    trials: Trials
+    pace: Pace
+    fair: Fair
+    margin: float
+    precision: float | None
+    folder: Path
+    about: Mapping[str, Any]
+    known: set[int]
+    tell: Tell
+    progress: Progress
+    done: int = 0
+    rows: list[tuple[Run, ...]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def run(self) -> Comparison:
+        """Go on to the end, or to the budget's; the page is written after every group of seeds, and on Ctrl-C."""
+        self._show(0)
+        try:
+            while some := self._next():
+                self._train(some)
+        except KeyboardInterrupt as stop:
+            if self.rows and self._is_news:
+                self._write(self.found(self._so_far), self.seeds)
+            stop.add_note(self._left())
+            raise
+        ended = len(self.rows) < len(self.seeds)
+        if ended:
+            self._note(self.pace.ended(len(self.rows), len(self.seeds)))
+        found = self.found()
+        if not ended or self._is_news:
+            self._write(found, found.seeds)
+        return found
+
+    def found(self, unfinished: str = "") -> Comparison:
+        """What the seeds that are done say."""
+        from foveola.comparison.result import Comparison
+
+        return Comparison(
+            tuple(self.arms), tuple(self.seeds[: len(self.rows)]), tuple(zip(*self.rows, strict=True)), self.margin,
+            question=self.fair.question, allowed=self.fair.allowed, notes=tuple(self.notes), path=self.folder,
+            unfinished=unfinished,
+        )  # fmt: skip
+
+    def _next(self) -> Sequence[int]:
+        """The seeds that are trained together next: as many as keep all processes busy, and as the budget has room for.
+
+        The first seed is always there: that it fits was said before.
+        """
+        some = self.seeds[len(self.rows) :][: self.trials.group]
+        if self.pace.limit < math.inf:
+            while some and not self.pace.allows(self.trials.missing(some)):
+                some = some[:-1]
+        return some or self.seeds[: not self.rows]
+
+    def _train(self, some: Sequence[int]) -> None:
+        trained = self.trials.trained
+        with self.pace.measured():
+            for seed, row in zip(some, self.trials.rows(some), strict=True):
+                self.rows.append(tuple(self._told(seed, row)))
+        if self.precision is not None and len(self.rows) - len(some) < PILOT <= len(self.rows):
+            self._note(outlook(self.found(), self.precision, self.pace, len(self.seeds)))
+        # Measured: 0.2 to 0.4 s on CIFAR-10 (two arms, five seeds, 10,000 test pictures), of 30 s that a run takes there.
+        if self._is_news and self.trials.trained > trained and len(self.rows) < len(self.seeds):
+            self._write(self.found(self._so_far), self.seeds)
+
+    @property
+    def _is_news(self) -> bool:
+        """Whether there is a seed here that the page does not know; one that went further is not replaced by less."""
+        return not set(self.seeds[: len(self.rows)]) <= self.known
+
+    def _told(self, seed: int, row: Iterator[Done]) -> Iterator[Run]:
+        for k, (run, there) in enumerate(row):
+            if not there:
+                self.pace.finished()
+            how = "was there" if there else f"{run.result['seconds']:.0f} s"
+            ends = (100 * run.result[f"test_accuracy{end}"] for end in ("", "_low", "_high"))
+            said = "{:.2f} %, 95 % interval {:.2f} to {:.2f}".format(*ends)
+            self.tell(f"seed {seed}, {self.arms[k].name}: {said} ({how})")
+            self._show(len(self.rows) * len(self.arms) + k + 1)
+            yield run
+
+    def _left(self) -> str:
+        """What an interrupt leaves, and how to go on or delete it."""
+        total = len(self.seeds) * len(self.arms)
+        said = "No run is finished: run the same command to begin again."
+        if self.done:
+            said = f"{self.done} of {count(total, 'run')} are finished: run the same command again to train only the others."
+        if self.trials.jobs > 1:
+            said += " Runs that were being trained are unfinished: foveola runs lists them, and you can delete their folders."
+        if self.rows:
+            said += f" {self.folder / 'comparison.html'} shows {len(self.rows)} of {count(len(self.seeds), 'seed')}."
+        return said
+
+    def _show(self, done: int) -> None:
+        self.done = done
+        total = len(self.seeds) * len(self.arms)
+        self.progress(done, total, self.pace.left(total - done))
+
+    def _note(self, line: str) -> None:
+        self.notes.append(line)
+        self.tell(line)
+
+    @property
+    def _so_far(self) -> str:
+        return (
+            f"{len(self.rows)} of {count(len(self.seeds), 'seed')} are done, and this is what they show so far: the same "
+            "command goes on, and a verdict is for the number that was decided on before"
+        )
+
+    def _write(self, found: Comparison, seeds: Sequence[int]) -> None:
+        """The page and its numbers, each whole; seeds: those of the command on it."""
+        from foveola.report.comparison_page import render
+        from foveola.storage import write_atomic
+
+        assert found.page is not None
+        write_atomic(found.page, render(found, self.trials.picture, command=again(found, self.trials, seeds)))
+        write_atomic(self.folder / "comparison.json", json.dumps({**self.about, **found.to_json()}, indent=1))
+        self.known = set(found.seeds)
+
+
+def again(found: Comparison, trials: Trials, seeds: Sequence[int]) -> str:
+    """The line that asks the same again, ready for a shell; DATA where the data came from no path."""
+    words = ["foveola", "compare", Path(trials.source).name if trials.source else "DATA"]
+    words += [arm.recipe.name for arm in trials.arms if arm.recipe]
+    for arm in trials.arms:
+        if not arm.recipe:
+            told = "; ".join(f"{key}={_toml(value)}" for key, value in arm.settings.items())
+            words += ["--arm", f"{arm.name}: {told}" if told else arm.name]
+    first, last = seeds[0], seeds[-1]
+    row = list(seeds) == list(range(first, last + 1))
+    words += ["--seeds", f"{first}-{last}" if row else ",".join(map(str, seeds))]
+    for key, value in trials.common.items():
+        words += ["--set", f"{key}={_toml(value)}"]
+    for key in found.question if any(arm.recipe for arm in trials.arms) else ():
+        words += ["--question", key]
+    for key in found.allowed:
+        words += ["--allow", key]
+    return shlex.join([*words, "--margin", f"{found.margin:g}"])
+
+
+def _toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,174 @@
+"""All that comes before a run's first step: read, decode, split, choose what was left open, build the network."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foveola.errors import UsageError
+from foveola.types import Size, Tick
+from foveola.workflows.datasets import Data, leave_out, open_data, printable, require_plain, suggest_size
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from foveola.checks.finding import Finding
+    from foveola.data.dataset import Dataset
+    from foveola.data.prepare import Prepared
+    from foveola.data.split import Split
+    from foveola.recipes.recipe import Recipe
+    from foveola.runs.deadline import Deadline
+    from foveola.runs.trainer import Session
+
+
+@dataclass
+class Clock:
+    """When a run began, when torch was there, when the first step was done, in monotonic seconds; how long it may take and
+    is expected to take, in seconds, and what holds it to that, where a budget was given; whether the memory's peak is this
+    run's own."""
+
+    started: float
+    imported: float = 0.0
+    first_step: float = 0.0
+    budget: str | float | None = None
+    predicted: float | None = None
+    deadline: Deadline | None = None
+    own_memory: bool = True
+
+
+def plan_run(
+    data: Data | None,
+    *,
+    settings: Mapping[str, object],
+    seed: int,
+    recipe: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str] | None,
+    runs: str | os.PathLike[str],
+    tick: Tick,
+    clock: Clock,
+) -> Session:
+    """All that comes before the first step: read, decode, split, plan, build; nothing is written but caches."""
+    from foveola.models.registry import require, require_known
+    from foveola.recipes.recipe import compose, merge, read_recipe
+    from foveola.runs.deadline import parse_time
+
+    # What can be refused without torch is refused before it is imported.
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed {seed} is out of range: give a whole number from 0 to {2**32 - 1:,}")
+    tables = read_recipe(Path(recipe)) if recipe is not None else {}
+    where = f"the recipe {recipe}" if recipe is not None else "the settings"
+    source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
+    tables = merge(tables, {"data.source": source, **settings}, where=where)
+    early = compose(tables, where=where)
+    if data is None and recipe is not None:
+        _require_source(early.data.source, Path(recipe))
+    if early.model.name != "auto":
+        require_known(early.model.name)
+    if clock.budget is not None:
+        clock.budget = parse_time(clock.budget)
+    with _collector_paused():
+        from foveola.data.dataset import require_classes
+        from foveola.runs.folders import run_folder
+        from foveola.runs.time_budget import require_free
+        from foveola.runs.trainer import Session
+        from foveola.storage import digest
+
+    clock.imported = time.monotonic()
+    require(early.model.name)
+    if clock.budget is not None:
+        require_free(tables)
+    with _collector_paused():
+        dataset = open_data(early, tick) if data is None or isinstance(data, str | os.PathLike) else data
+    if not early.data.source:
+        require_plain(early.data, dataset.name)
+    require_classes(dataset.name, dataset.class_names, dataset.labels, dataset.problems)
+    prepared, split, findings, prints = _prepare(leave_out(dataset, early), early, seed, tick)
+    tables = merge(tables, {"data.source": source and printable(source)})
+    done, remarks = _complete(tables, prepared, split, seed, clock)
+    fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
+    folder = Path(out) if out is not None else run_folder(Path(runs), prepared.dataset.name, done, fingerprint, seed)
+    return Session(prepared, split, done, seed, folder, tick, remarks, findings, clock.deadline, out is None, prints)
+
+
+def _require_source(source: str, recipe: Path) -> None:
+    """Refuse data that a recipe names and that is not there: nobody typed that name here. Raises UsageError."""
+    from foveola.data.builtin import DATASETS
+
+    there = os.path.exists(os.path.expanduser(source))  # noqa: PTH110, PTH111 - as `open_data` reads it
+    if source and not there and source not in DATASETS:
+        raise UsageError(
+            f"the recipe {recipe} names the data {printable(source)}, which is not here: name the data before the recipe, as "
+            f"in foveola train DATA --recipe {recipe}"
+        )
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Pause Python's garbage collector while a million objects are made that all stay.
+
+    It would look at them again and again: `import torch` takes 0.93 s without it and 1.12 s with it (medians of four).
+    Not for decoding: that makes garbage, and would hold it all.
+    """
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+def _prepare(
+    dataset: Dataset, recipe: Recipe, seed: int, tick: Tick
+) -> tuple[Prepared, Split, tuple[Finding, ...], Mapping[str, NDArray[Any]]]:
+    """Decode, find copies and twins, split so that they stay together; what was found wrong on the way, and fingerprints."""
+    from foveola.checks.finding import in_order
+    from foveola.checks.fingerprints import kept_fingerprints
+    from foveola.checks.run import quick_findings, relate
+    from foveola.data.dataset import require_classes
+    from foveola.data.filter_cache import filtered
+    from foveola.data.prepare import prepare
+    from foveola.data.split import split
+    from foveola.filters.chain import Chain
+
+    given = recipe.data.size
+    size = Size.parse(given) if given != "auto" else suggest_size(dataset, recipe.model.name)
+    prepared = prepare(dataset, size, recipe.data.resize, tick=tick)
+    usable = prepared.dataset
+    require_classes(usable.name, usable.class_names, usable.labels, usable.problems)
+    relations = relate(prepared, tick=tick)  # of the pictures themselves, before any filter
+    findings = in_order(quick_findings(prepared, relations))
+    parts = split(prepared.dataset, prepared.content, recipe.split, seed, related=relations.units)
+    prints = kept_fingerprints(prepared, tick=tick)
+    return filtered(prepared, Chain.parse(recipe.data.chain), tick=tick), parts, findings, prints
+
+
+def _complete(
+    tables: Mapping[str, Any], prepared: Prepared, split: Split, seed: int, clock: Clock
+) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with nothing left open, and remarks on what was chosen here: the network, and what fills the budget."""
+    from foveola.recipes.defaults import choose_model
+    from foveola.recipes.recipe import complete, merge
+    from foveola.runs.time_budget import deadline, within
+
+    dataset, n_train, called = prepared.dataset, len(split.train), printable(prepared.dataset.name)
+    name = tables.get("model", {}).get("name", "auto")
+    chosen, remarks = name == "auto", tuple[str, ...]()
+    if chosen:
+        choice = choose_model(prepared.size, n_train)
+        name, remarks = choice.name, (f"chose the network {choice.name}: {choice.why}",)
+    tables = merge(tables, {"model.name": name})
+    if clock.budget is not None:
+        budget = float(clock.budget)
+        sizes = chosen and name == "fast"
+        found = within(budget, clock.started, tables, prepared, split, seed, name=called, sizes=sizes)
+        clock.predicted = found.seconds
+        clock.deadline = deadline(found, budget, clock.started, n_train)
+        return found.recipe, (*remarks, found.sentence(budget))
+    return complete(tables, prepared.size, n_train, f"{called}, {name}", mirror_safe=dataset.mirror_safe), remarks

@@ -1,0 +1,220 @@
+"""A budget of time: how it is read, what it becomes, and when it is refused."""
+
+import numpy as np
+import pytest
+
+import foveola as fv
+from foveola.errors import UsageError
+from foveola.runs import time_budget as budgets
+from foveola.runs.time_budget import _forecast, require_free
+from foveola.runs.time_budget import Costs
+from foveola.runs.deadline import parse_time, show_time
+from foveola.recipes.recipe import compose
+from foveola.workflows import Watch
+
+RECIPE = compose({"model": {"name": "fast"}, "data": {"size": "32x32"}, "fit": {"epochs": 1}})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5m", 300), ("90s", 90), ("1h30m", 5400), ("1H 0.5M".replace(" ", ""), 3630), (42, 42), (0.5, 0.5)],
+)
+def test_a_length_of_time_is_read(text, seconds):
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "5x", "m5", "-3m", "0s", "1.2.3m", "5m5m", "1e99", "nan"])
+def test_what_is_no_length_of_time_is_refused(text):
+    with pytest.raises(UsageError) as refused:
+        parse_time(text)
+    assert str(refused.value) == f"budget '{text}' is no length of time: write for example 90s, 5m or 1h30m"
+
+
+@pytest.mark.parametrize("text", ["10", "2.5", "0"])
+def test_a_text_without_a_unit_is_refused(text):
+    with pytest.raises(UsageError) as refused:
+        parse_time(text)
+    assert str(refused.value) == (
+        f"budget '{text}' has no unit: write {text}s for seconds, {text}m for minutes or {text}h for hours"
+    )
+
+
+@pytest.mark.parametrize("seconds", [1, 59, 60, 61, 3599, 3600, 3661, 86_399])
+def test_a_shown_time_reads_back_as_itself(seconds):
+    assert parse_time(show_time(seconds)) == seconds
+
+
+def test_a_budget_and_a_number_of_epochs_contradict_each_other():
+    with pytest.raises(UsageError) as refused:
+        require_free({"fit": {"epochs": 3}})
+    assert str(refused.value) == "--budget and fit.epochs = 3 both say how long to train: give one of them"
+    require_free({"fit": {"epochs": "auto"}})
+
+
+def test_the_forecast_fills_the_budget_up_to_its_margin():
+    # 96 s of 100 less 10 spent less 6 around: 80 for epochs; at 30 + 2 a pass three epochs, 74 s of them steps.
+    found = _forecast(RECIPE, Costs(train=30, val=2, rest=6), 900, 100, 10)
+    assert found.recipe.fit.epochs == 3
+    assert found.passes == pytest.approx(74 / 30)
+    assert found.recipe.fit.epoch_pictures == round(900 * 74 / 30 / 3)
+    assert found.seconds == pytest.approx(96)
+
+
+def test_the_deadline_counts_what_follows_the_epochs_and_not_what_comes_before():
+    found = _forecast(RECIPE, Costs(train=30, val=2, rest=6, steps={1.0: 0.5}, before=4), 900, 100, 10)
+    plan = budgets.deadline(found, 100, 7.0, 900)
+    assert (plan.end, plan.slack, plan.val, plan.rest) == (pytest.approx(103), 2, 2, 2)
+    assert (plan.steps, plan.spec) == ({1.0: 0.5}, found.recipe.fit)
+
+
+def test_an_epoch_is_expected_to_take_what_its_steps_were_timed_at():
+    # 300 pictures are two steps of 150, whatever the size of a whole batch; a pass of two steps of 15 s is one of 30 s.
+    found = _forecast(RECIPE, Costs(train=30, val=2, rest=6, steps={0.5: 15, 0.75: 15, 1.0: 15}), 300, 100, 10)
+    plan = budgets.deadline(found, 100, 7.0, 300)
+    assert found.recipe.fit.batch_size == 250
+    assert plan._trained(1, 300) == pytest.approx(30)
+
+
+def test_one_epoch_may_use_the_margin_up():
+    found = _forecast(RECIPE, Costs(train=82, val=1, rest=6), 900, 100, 10)
+    assert (found.recipe.fit.epochs, found.recipe.fit.epoch_pictures, found.passes) == (1, 900, 1.0)
+    assert found.seconds == pytest.approx(99)
+    assert budgets.deadline(found, 100, 7.0, 900).end == pytest.approx(106)
+
+
+def test_where_val_costs_more_than_train_it_is_measured_less_often():
+    # 51 s for epochs, 10 a pass and 15 for val: three times val would leave 6 s, twice leaves 21.
+    found = _forecast(RECIPE, Costs(train=10, val=15, rest=35), 900, 100, 10)
+    assert (found.recipe.fit.epochs, found.passes) == (2, pytest.approx(2.1))
+
+
+def test_very_many_passes_become_a_hundred_longer_epochs():
+    found = _forecast(RECIPE, Costs(train=0.01, val=0.01, rest=0), 50, 100, 0)
+    assert found.recipe.fit.epochs == 100
+    assert found.recipe.fit.epoch_pictures == round(50 * (96 - 1) / 0.01 / 100)
+
+
+def test_transfer_keeps_to_its_head_when_no_epoch_fits():
+    recipe = compose({"model": {"name": "transfer"}, "data": {"size": "64x64"}, "fit": {"epochs": 1}})
+    found = _forecast(recipe, Costs(train=200, val=1, rest=20, has_head=True), 900, 100, 10)
+    assert (found.recipe.fit.epochs, found.seconds) == (0, 30)
+    assert found.sentence(100).startswith(
+        "budget 1m40s: transfer, its head only: no epoch of fine-tuning fits in; expected are 30s in all"
+    )
+
+
+@pytest.fixture
+def noise():
+    rng = np.random.default_rng(0)
+    return fv.from_arrays(rng.integers(0, 256, (60, 16, 16, 3), dtype=np.uint8), np.arange(60) % 2, ("a", "b"))
+
+
+def costs(monkeypatch, per_pass):
+    """Plant what the measuring finds: seconds a pass for each network; whose answers were timed, as it goes."""
+    answered = []
+
+    def steps(session, least_seconds=0.0):
+        return dict.fromkeys((0.5, 0.75, 1.0), per_pass[session.recipe.model.name] / len(session.train))
+
+    def measure(session, steps):
+        answered.append(session.recipe.model.name)
+        return Costs(per_pass[session.recipe.model.name], val=0.001, rest=1, steps=steps)
+
+    monkeypatch.setattr(budgets, "time_steps", steps)
+    monkeypatch.setattr(budgets, "measure", measure)
+    return answered
+
+
+@pytest.mark.parametrize(
+    ("per_pass", "chosen", "answered"),
+    [
+        ({"fast": 50, "fast_m": 1, "fast_l": 1}, "fast", 1),  # not even looked at: fast itself fits 18 times only
+        ({"fast": 10, "fast_m": 200, "fast_l": 1}, "fast", 1),  # by its steps alone it passes too seldom
+        ({"fast": 10, "fast_m": 60, "fast_l": 1}, "fast_m", 2),
+        ({"fast": 1, "fast_m": 10, "fast_l": 100}, "fast_l", 3),
+    ],
+)
+def test_the_largest_network_that_passes_often_enough_is_taken(
+    monkeypatch, noise, tmp_path, per_pass, chosen, answered
+):
+    class Enough(Exception):
+        pass
+
+    def stop(plan):
+        raise Enough(plan.recipe.model.name, plan.remarks[1])
+
+    timed = costs(monkeypatch, per_pass)
+    with pytest.raises(Enough) as seen:
+        fv.train(noise, budget="1000s", out=tmp_path / "run", watch=Watch(plan=stop))
+    assert seen.value.args[0] == chosen
+    assert timed == ["fast", "fast_m", "fast_l"][:answered]
+    assert seen.value.args[1].startswith(f"budget 16m40s: {chosen}, ")
+
+
+def test_the_chosen_network_is_timed_again_for_a_fiftieth_of_the_budget(monkeypatch, noise, tmp_path):
+    # Slower by a fifth then: 959 s are twelve passes of 80 s but for a second, in place of fourteen of 66.7.
+    class Enough(Exception):
+        pass
+
+    def stop(plan):
+        raise Enough(plan.recipe.fit.epochs, plan.remarks[0])
+
+    costs(monkeypatch, {"fast": 66.7})
+    timed = []
+
+    def steps(session, least_seconds=0.0):
+        timed.append(least_seconds)
+        return dict.fromkeys((0.5, 0.75, 1.0), 80.0 / len(session.train))
+
+    monkeypatch.setattr(budgets, "time_steps", steps)
+    monkeypatch.setattr(budgets.time, "monotonic", lambda: 0.0)
+    with pytest.raises(Enough) as seen:
+        fv.train(noise, model="fast", budget="1000s", out=tmp_path / "run", watch=Watch(plan=stop))
+    assert timed == [0.0, 20.0]
+    assert seen.value.args[0] == 12
+    said = "budget 16m40s: fast, 12.0 passes over train as 12 epochs; expected are 16m in all"
+    assert seen.value.args[1].startswith(said)
+
+
+def test_a_budget_too_small_for_one_epoch_is_refused_before_a_folder_is_made(monkeypatch, noise, tmp_path):
+    costs(monkeypatch, {"fast": 50})
+    monkeypatch.setattr(budgets.time, "monotonic", lambda: 0.0)
+    with pytest.raises(UsageError) as refused:
+        fv.train(noise, budget=20, out=tmp_path / "run")
+    assert str(refused.value) == (
+        "a budget of 20s is too small: one epoch of fast on 44 pictures takes 51s here, and reading, measuring and the "
+        "report take 1s: give --budget 55s or more"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_within_a_budget_repeats_from_its_recipe_alone(monkeypatch, noise, tmp_path):
+    # Two to three passes on any machine: what is planned depends on the planted costs, nothing on how fast this one is.
+    # And as it is faster than those by far, the epochs behind the first are three times as long as planned.
+    costs(monkeypatch, {"fast": 400})
+    first = fv.train(noise, model="fast", budget="1000s", settings={"model.width1": 8}, out=tmp_path / "run")
+    planned, *later = first.recipe.fit.epoch_pictures
+    assert later == [3 * planned] * 2
+    again = fv.train(noise, recipe=first.path / "recipe.toml", out=tmp_path / "again")
+    assert again.recipe == first.recipe
+    assert first.result["budget_seconds"] == 1000
+    assert first.result["predicted_seconds"] > 0
+    assert again.result["budget_seconds"] is None
+    assert [row._replace(seconds=0, val_seconds=0) for row in again.history] == [
+        row._replace(seconds=0, val_seconds=0) for row in first.history
+    ]
+
+
+def test_an_epoch_of_a_list_may_be_as_long_as_one_of_a_number():
+    tables = RECIPE.tables()
+    long = compose({**tables, "fit": {**tables["fit"], "epochs": 2, "epoch_pictures": [3_000_000, 1]}})
+    assert long.fit.epoch_pictures == [3_000_000, 1]
+
+
+def test_lengths_that_are_not_one_an_epoch_are_refused_before_a_folder_is_made(noise, tmp_path):
+    with pytest.raises(UsageError) as refused:
+        fv.train(noise, epochs=5, settings={"fit.epoch_pictures": [10, 20, 30]}, out=tmp_path / "run")
+    assert str(refused.value) == (
+        "fit.epoch_pictures has 3 numbers and fit.epochs is 5: give one number for all epochs, or a list of one an epoch"
+    )
+    assert not (tmp_path / "run").exists()

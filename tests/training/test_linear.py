@@ -1,0 +1,196 @@
+"""The linear head: scikit-learn's solution, in the network's own units, with the best of the path left to be chosen."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import brentq
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+from foveola.errors import DivergedError
+from foveola.evaluation.metrics import softmax
+from foveola.training import linear_probe as linear
+from foveola.training.linear_probe import STRENGTHS, Features, fit_head
+
+
+def clouds(n, features, classes, seed=0, apart=1.0):
+    """Overlapping classes; the features' scales go from 0.4 to 2.5, and none is so flat that the floor would matter."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(classes, features)) * apart
+    labels = np.arange(n) % classes
+    values = centres[labels] + rng.normal(size=(n, features))
+    scale = 10 ** np.linspace(-0.4, 0.4, features)
+    return Features((values * scale + 3 * scale).astype(np.float32), labels.astype(np.int64))
+
+
+def fitted(train, val, strengths, tolerance=1e-3, classes=None):
+    """[(row, weight, bias)] along the path."""
+    head = nn.Linear(train.values.shape[1], classes or int(train.labels.max()) + 1)
+    return [
+        (row, head.weight.detach().numpy().copy(), head.bias.detach().numpy().copy())
+        for row in fit_head(head, train, val, strengths, tolerance=tolerance)
+    ]
+
+
+def standardised(features):
+    values = features.values.astype(np.float64)
+    deviation = values.std(axis=0)
+    return (values - values.mean(axis=0)) / deviation, deviation
+
+
+def logits(weight, bias, values):
+    return values @ weight.T + bias
+
+
+@pytest.mark.parametrize("n", [150, 30])  # more pictures than features, and fewer
+@pytest.mark.parametrize("strength", [1.0, 0.01])
+def test_the_solution_is_scikit_learns(n, strength):
+    train = clouds(n, 40, 3, apart=0.3)
+    ((_, weight, bias),) = fitted(train, train, [strength], tolerance=1e-7)
+    values, deviation = standardised(train)
+    oracle = LogisticRegression(C=1 / (n * strength), tol=1e-10, max_iter=10_000).fit(values, train.labels)
+    # The weights of all classes sum to 0 in both, so they can be compared one by one.
+    np.testing.assert_allclose(weight * deviation, oracle.coef_, rtol=1e-4, atol=1e-6)
+    mine = softmax(logits(weight, bias, train.values))
+    np.testing.assert_allclose(mine, oracle.predict_proba(values), atol=2e-5)
+
+
+def test_the_default_tolerance_gives_scikit_learns_probabilities_to_a_thousandth():
+    train = clouds(150, 40, 3, apart=0.3)
+    values, _ = standardised(train)
+    for row, weight, bias in fitted(train, train, (1.0, 0.1, 0.01, 0.001)):
+        oracle = LogisticRegression(C=1 / (150 * row.strength), tol=1e-10, max_iter=10_000).fit(values, train.labels)
+        mine = softmax(logits(weight, bias, train.values))
+        np.testing.assert_allclose(mine, oracle.predict_proba(values), atol=1e-3)
+
+
+def test_two_pictures_of_two_classes_by_hand():
+    # Standardised the pictures lie at -1 and 1. By symmetry the weights are -w and w, the biases 0, and the loss is
+    # log(1 + exp(-2 w)) + strength * w^2: its slope is 0 where strength * w = 1 / (1 + exp(2 w)).
+    train = Features(np.array([[3.0], [7.0]], np.float32), np.array([0, 1]))
+    ((row, weight, bias),) = fitted(train, train, [0.5], tolerance=1e-9)
+    w = brentq(lambda w: 0.5 * w - 1 / (1 + np.exp(2 * w)), 0, 2)
+    np.testing.assert_allclose(weight[:, 0], [-w / 2, w / 2], rtol=1e-6)  # the deviation is 2
+    np.testing.assert_allclose(bias, [5 * w / 2, -5 * w / 2], rtol=1e-6)  # the mean is 5
+    assert row.train_loss == pytest.approx(np.log(1 + np.exp(-2 * w)), rel=1e-6)
+    assert row.train_accuracy == 1.0
+
+
+def test_a_warm_start_ends_where_a_cold_one_does():
+    train = clouds(90, 30, 3, apart=0.3)
+    path = fitted(train, train, (10.0, 1.0, 0.1, 0.01), tolerance=1e-7)
+    for row, weight, bias in path:
+        ((_, cold_weight, cold_bias),) = fitted(train, train, [row.strength], tolerance=1e-7)
+        np.testing.assert_allclose(weight, cold_weight, rtol=1e-4, atol=1e-6 * np.abs(cold_weight).max())
+        np.testing.assert_allclose(bias, cold_bias, rtol=1e-4, atol=1e-5)
+
+
+def test_a_feature_that_is_almost_constant_counts_as_a_tenth_as_wide_as_the_others():
+    train = clouds(90, 20, 3)
+    values, wide = train.values.copy(), standardised(train)[1]
+    values[:, 0] = np.arange(90) % 30 == 0  # silent but for three pictures, all of class 0
+    values[:, 0] *= 1e-3
+    ((_, weight, _),) = fitted(train._replace(values=values), train, [0.1], tolerance=1e-7)
+    width = np.concatenate([[values[:, 0].std()], wide[1:]])
+    width[0] = 0.1 * np.sqrt(np.square(width).mean())
+    centred = (values - values.mean(axis=0, dtype=np.float64)) / width
+    oracle = LogisticRegression(C=1 / 9, tol=1e-10, max_iter=10_000).fit(centred, train.labels)
+    np.testing.assert_allclose(weight * width, oracle.coef_, rtol=1e-4, atol=1e-6)
+
+
+def test_scale_and_origin_of_the_features_do_not_matter():
+    train, val = clouds(90, 20, 3), clouds(30, 20, 3, seed=1)
+    moved, moved_val = (Features(f.values * np.float32(64) + 8, f.labels) for f in (train, val))
+    for (_, weight, bias), (_, other, other_bias) in zip(
+        fitted(train, val, (1.0, 0.1)), fitted(moved, moved_val, (1.0, 0.1)), strict=True
+    ):
+        np.testing.assert_allclose(
+            logits(weight, bias, val.values), logits(other, other_bias, moved_val.values), rtol=1e-3, atol=1e-3
+        )
+
+
+def test_the_row_tells_what_the_head_gives_on_features_as_they_are():
+    train, val = clouds(90, 20, 3), clouds(30, 20, 3, seed=1)
+    head = nn.Linear(20, 3)
+    for number, row in enumerate(fit_head(head, train, val, (1.0, 0.1)), start=1):
+        assert (row.number, row.total, row.strength) == (number, 2, (1.0, 0.1)[number - 1])
+        for features, loss, accuracy in (
+            (train, row.train_loss, row.train_accuracy),
+            (val, row.val_loss, row.val_accuracy),
+        ):
+            given, labels = head(torch.from_numpy(features.values)).detach(), torch.from_numpy(features.labels)
+            assert float(nn.functional.cross_entropy(given, labels)) == pytest.approx(loss, abs=1e-5)
+            assert float((given.argmax(dim=1) == labels).double().mean()) == accuracy
+
+
+def test_a_path_repeats_to_the_last_bit_whatever_the_head_began_with():
+    train, val = clouds(90, 50, 3), clouds(30, 50, 3, seed=1)
+    for (row, weight, bias), (again, weight2, bias2) in zip(
+        fitted(train, val, STRENGTHS), fitted(train, val, STRENGTHS), strict=True
+    ):
+        assert row._replace(seconds=0.0) == again._replace(seconds=0.0)
+        assert np.array_equal(weight, weight2) and np.array_equal(bias, bias2)
+
+
+def test_the_caller_can_keep_the_best_on_val():
+    train, val = clouds(60, 200, 3, apart=0.1), clouds(60, 200, 3, seed=1, apart=0.1)
+    head = nn.Linear(200, 3)
+    best, state = None, {}
+    for row in fit_head(head, train, val):
+        if best is None or (row.val_accuracy, -row.val_loss) > (best.val_accuracy, -best.val_loss):
+            best, state = row, copy.deepcopy(head.state_dict())
+    head.load_state_dict(state)
+    given = head(torch.from_numpy(val.values)).argmax(dim=1).numpy()
+    assert float((given == val.labels).mean()) == best.val_accuracy
+
+
+def test_the_path_ends_when_val_has_become_clearly_worse():
+    train, val = clouds(60, 200, 3, apart=0.1), clouds(60, 200, 3, seed=1, apart=0.1)
+    losses = [row.val_loss for row, _, _ in fitted(train, val, STRENGTHS)]
+    assert len(losses) < len(STRENGTHS)
+    assert losses[-1] > linear.WORSE * min(losses)
+    assert all(loss <= linear.WORSE * min(losses[: k + 1]) for k, loss in enumerate(losses[:-1]))
+
+
+def test_a_class_that_train_lacks_is_never_the_answer():
+    train = clouds(60, 10, 3)
+    for row, weight, bias in fitted(train, train, (1.0, 0.01), classes=5):
+        given = softmax(logits(weight, bias, train.values))
+        assert np.isfinite(weight).all() and np.isfinite(bias).all() and np.isfinite(row.val_loss)
+        assert given[:, 3:].max() < 1e-3
+        three = fitted(train, train, [row.strength])[0]
+        np.testing.assert_allclose(given[:, :3], softmax(logits(*three[1:], train.values)), atol=2e-3)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, 1e6])  # 0.1 is no float32, its mean could differ from it
+def test_a_constant_feature_gets_no_weight(level):
+    train = clouds(60, 10, 3)
+    values = np.concatenate([train.values, np.full((60, 1), level, np.float32)], axis=1)
+    ((_, weight, bias),) = fitted(train._replace(values=values), train._replace(values=values), [0.1])
+    ((_, without, bias_without),) = fitted(train, train, [0.1])
+    assert np.array_equal(weight[:, -1], np.zeros(3))
+    np.testing.assert_allclose(weight[:, :-1], without, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(bias, bias_without, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_refused(part, value):
+    good, broken = clouds(60, 10, 3), clouds(60, 10, 3)
+    broken.values[[4, 4, 7], [0, 1, 2]] = value
+    with pytest.raises(DivergedError) as refusal:
+        fitted(*((broken, good) if part == "train" else (good, broken)), [1.0])
+    assert str(refusal.value) == (
+        f"the features of 2 of 60 {part} pictures are not finite numbers: the precision is likely to blame; "
+        "try --set fit.precision=float32"
+    )
+
+
+def test_read_only_features_are_taken_and_left_as_they_are():
+    train = clouds(60, 10, 3)
+    before = train.values.copy()
+    train.values.flags.writeable = False
+    fitted(train, train, [1.0])
+    assert np.array_equal(train.values, before)
