@@ -28,7 +28,7 @@ from benchmarks.bare import Calls, alone, shapes
 from benchmarks.machine import ROOT
 from foveola.compute.device import choose_precision
 from foveola.config import build as build_spec
-from foveola.models.build import build, initialise_from
+from foveola.models.build import adapt, build
 from foveola.models.convolve import NAMES
 from foveola.models.registry import RECOMMENDED_FIT
 from foveola.training.config import FitSpec
@@ -71,7 +71,7 @@ def report(name: str, rounds: int) -> None:
         0, 3, 1, 2
     )
     labels = torch.randint(0, 10, (spec.batch_size,), generator=generator)
-    initialise_from(model, images)
+    adapt(model, images)
     model = model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     stepper = Stepper(model, spec, CPU, dtype)
 

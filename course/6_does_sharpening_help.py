@@ -32,11 +32,11 @@ from foveola.data.prepare import prepare
 from foveola.figures import comparisons as plots
 from foveola.figures import data as data_plots
 from foveola.figures import runs as run_plots
-from foveola.recipes.recipe import compose
+from foveola.recipes.recipe import recipe_from_tables
 from foveola.workflows import open_data
 
 given = os.environ.get("FOVEOLA_COURSE_CIFAR10")
-dataset = open_data(compose({"data": {"source": given}})) if given else open_digits()
+dataset = open_data(recipe_from_tables({"data": {"source": given}})) if given else open_digits()
 print(
     "CIFAR-10"
     if given

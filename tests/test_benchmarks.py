@@ -20,7 +20,7 @@ from benchmarks.summary import spread, straight_line, total_of
 
 from foveola.errors import UsageError
 from foveola.types import no_tick
-from foveola.workflows.prepare_run import Clock, plan_run
+from foveola.workflows.prepare_run import RunTimer, plan_run
 
 COUNTS = """
 import json, pathlib, sys
@@ -328,7 +328,14 @@ def session(tmp_path, monkeypatch):
     """A session of vgg6 on the digits before its first step; its running statistics are those it was made with."""
     monkeypatch.setattr(vgg6, "SETTLING", 50)
     settings = {"model.name": "vgg6", "data.size": "8x8", "fit.flip": False, "fit.epochs": 1}
-    how = {"seed": 0, "recipe": None, "out": tmp_path / "run", "runs": tmp_path, "tick": no_tick, "clock": Clock(0.0)}
+    how = {
+        "seed": 0,
+        "recipe": None,
+        "out": tmp_path / "run",
+        "runs": tmp_path,
+        "tick": no_tick,
+        "clock": RunTimer(0.0),
+    }
     session = plan_run("digits", settings=settings, **how)
     session.ready()
     return session

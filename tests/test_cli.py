@@ -14,6 +14,7 @@ from foveola import cli
 from foveola.cli import runs as asking
 from foveola.errors import ResourceError
 from foveola.filters.chain import FILTERS
+from foveola.runs.trainer import Trainer
 
 ARGS = ["--model", "fast", "--epochs", "2", "--no-flip", "--set", "model.width1=8", "--set", "model.width2=8"]
 
@@ -226,7 +227,7 @@ def test_an_interrupted_run_names_its_folder(call, monkeypatch, tmp_path):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("foveola.runs.trainer.Session.finish", interrupted)
+    monkeypatch.setattr(Trainer, "finish", interrupted)
     code, _, err = call("demo", tmp_path, "--epochs", "1", "--out", tmp_path / "run")
     assert code == 130
     assert err.splitlines()[-1] == (

@@ -71,7 +71,7 @@ def test_every_command_answers_h_and_shows_examples_that_can_be_parsed(call, nam
     assert code == 0
     examples = [line.strip() for line in out.partition("\nExamples:\n")[2].splitlines()]
     assert examples
-    parser = cli.words.typer.main.get_command(cli.app)
+    parser = cli.options.typer.main.get_command(cli.app)
     for example in examples:
         foveola, command, *args = shlex.split(example)
         assert (foveola, command) == ("foveola", name)

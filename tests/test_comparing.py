@@ -23,10 +23,11 @@ from foveola.comparison.statistics import corrected_accuracy
 from foveola.config import parse_setting
 from foveola.errors import DataError, ResourceError, UsageError
 from foveola.imaging.decode import encode
-from foveola.recipes.recipe import compose
+from foveola.recipes.recipe import recipe_from_tables
+from foveola.runs import time_budget
 from foveola.runs.deadline import show_time
 from foveola.workflows import open_data
-from foveola.workflows.comparison_runner import Done, Trials, _opened
+from foveola.workflows.comparison_runner import FinishedRun, Trials, _opened
 
 ARMS = ["plain", "blurred: chain=blur(size=5)", "inverted: chain=invert"]
 SMALL = {
@@ -263,7 +264,7 @@ def clock(monkeypatch):
 
 
 def test_a_budget_too_small_for_one_pair_is_refused_before_training(folder, tmp_path, monkeypatch, clock):
-    monkeypatch.setattr("foveola.runs.time_budget.expected_seconds", lambda _: 30.0)
+    monkeypatch.setattr(time_budget, "expected_seconds", lambda _: 30.0)
     with pytest.raises(UsageError) as error:
         fv.compare(folder, ARMS[:2], settings=SMALL, budget="50s", runs=tmp_path / "runs")
     assert str(error.value) == (
@@ -294,7 +295,7 @@ def test_a_budget_ends_after_the_pairs_that_fit(folder, compared, tmp_path, monk
         clock[0] += 15
         return compared[0].runs[0][0]
 
-    monkeypatch.setattr("foveola.runs.time_budget.expected_seconds", lambda _: 10.0)
+    monkeypatch.setattr(time_budget, "expected_seconds", lambda _: 10.0)
     monkeypatch.setattr("foveola.workflows.comparison_runner.run_session", trained)
     told = []
     found = fv.compare(
@@ -316,9 +317,9 @@ def test_a_group_that_goes_side_by_side_is_no_larger_than_the_budget(folder, com
         groups.append(list(seeds))
         clock[0] += 30 * len(seeds)
         self.trained += 3 * len(seeds)
-        return ((Done(row[0], False) for row in compared[0].runs) for _ in seeds)
+        return ((FinishedRun(row[0], False) for row in compared[0].runs) for _ in seeds)
 
-    monkeypatch.setattr("foveola.runs.time_budget.expected_seconds", lambda _: 10.0)
+    monkeypatch.setattr(time_budget, "expected_seconds", lambda _: 10.0)
     monkeypatch.setattr(Trials, "rows", rows)
     found = fv.compare(folder, ARMS, seeds=8, settings=SMALL, budget="50s", runs=tmp_path / "runs", jobs=2)
     assert groups == [[0]] and len(found.seeds) == 1
@@ -394,7 +395,7 @@ def test_a_folder_with_a_comparison_of_other_data_is_refused(compared, folder, p
     )
     with pytest.raises(UsageError) as error:
         fv.compare(other, ARMS, settings=SMALL, out=found.path, runs=tmp_path / "runs")
-    mine, theirs = fingerprint(found), open_data(compose({"data": {"source": str(other)}})).fingerprint
+    mine, theirs = fingerprint(found), open_data(recipe_from_tables({"data": {"source": str(other)}})).fingerprint
     assert str(error.value) == (
         f"{found.path} holds a comparison of other data (noisy, fingerprint {mine[:8]}; given is other, {theirs[:8]}), and "
         "runs of different data can't be paired: choose another --out, or give the data as it was"
@@ -584,9 +585,9 @@ INTERRUPTED = """
 import sys, time
 from pathlib import Path
 import foveola as fv
-from foveola.runs import trainer as training
+from foveola.runs.trainer import Trainer
 
-finished, finish = [], training.Session.finish
+finished, finish = [], Trainer.finish
 
 def stuck(self):
     if len(finished) == 3:
@@ -595,7 +596,7 @@ def stuck(self):
     finished.append(self)
     return finish(self)
 
-training.Session.finish = stuck
+Trainer.finish = stuck
 folder, runs = sys.argv[1:]
 fv.compare(folder, {arms!r}, seeds=3, settings={small!r}, runs=runs, jobs=1)
 """
@@ -784,7 +785,7 @@ def test_a_process_that_lives_on_reads_data_anew_that_has_changed(folder, tmp_pa
     shutil.copytree(folder, own)
 
     def fingerprint():
-        return open_data(compose({"data": {"source": str(own)}})).fingerprint
+        return open_data(recipe_from_tables({"data": {"source": str(own)}})).fingerprint
 
     before = fingerprint()
     assert _opened(str(own), None, "{}", before).fingerprint == before

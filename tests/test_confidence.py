@@ -76,12 +76,14 @@ def test_the_temperature_is_that_of_val_and_in_all_of_the_runs_files(run):
 
 def test_val_is_answered_for_calibration_as_new_pictures_are(run, hazy):
     from foveola.data.prepare import prepare
-    from foveola.recipes.recipe import compose
+    from foveola.recipes.recipe import recipe_from_tables
     from foveola.workflows import open_data
 
     network = load_network(run.path)
     assert network.views.flips  # the network averages over mirror images, and so must calibration
-    prepared = prepare(open_data(compose({"data": {"source": str(hazy)}}), no_tick), network.size, network.resize)
+    prepared = prepare(
+        open_data(recipe_from_tables({"data": {"source": str(hazy)}}), no_tick), network.size, network.resize
+    )
     val = split(prepared.dataset, prepared.content, run.recipe.split, run.seed).val
     assert np.array_equal(run.calibration.labels, prepared.dataset.labels[val])
     assert np.abs(logits(network, prepared.pixels[val]) - run.calibration.logits).max() < 1e-4
@@ -174,7 +176,7 @@ def test_every_evaluation_of_its_own_test_part_is_counted_and_told(run, hazy, tm
     (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
     workflows.evaluate(folder)
     workflows.evaluate(folder, hazy)  # the same pictures, by their folder
-    assert fv.open_run(folder).test_opened == workflows.openings(folder) == 3
+    assert fv.open_run(folder).test_opened == workflows.test_uses_of(folder) == 3
     assert "used <strong>3 times</strong>" in (folder / "report.html").read_text("utf-8")
 
 
@@ -184,7 +186,7 @@ def test_evaluating_on_other_data_opens_nothing(run, plant, noise, tmp_path):
     (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
     other = {f"{name}/{i}.png": noise(900 + 10 * k + i) for k, name in enumerate(("across", "down")) for i in range(3)}
     workflows.evaluate(folder, plant(tmp_path / "other", other))
-    assert workflows.openings(folder) == 1
+    assert workflows.test_uses_of(folder) == 1
 
 
 @pytest.fixture
@@ -196,7 +198,7 @@ def unwritable(run, tmp_path, monkeypatch):
 
     folder = shutil.copytree(run.path, tmp_path / "archive")
     (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
-    monkeypatch.setattr("foveola.runs.test_usage.os.open", refuse)
+    monkeypatch.setattr("os.open", refuse)
     monkeypatch.setattr("foveola.storage._beside", refuse)
     return folder
 
@@ -213,7 +215,7 @@ def test_a_run_that_can_t_be_written_is_evaluated_and_it_is_said_that_nothing_wa
     found = workflows.evaluate(unwritable, tell=told.append)
     assert found.accuracy == run.evaluation.accuracy
     assert told == [not_counted(unwritable)]
-    assert workflows.openings(unwritable) == 1
+    assert workflows.test_uses_of(unwritable) == 1
     assert (unwritable / "report.html").read_bytes() == before
 
 
@@ -242,7 +244,7 @@ def test_an_opening_that_is_counted_needs_no_report_to_count(run, tmp_path, monk
     (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
     monkeypatch.setattr("foveola.storage._beside", refuse)
     workflows.evaluate(folder, tell=told.append)
-    assert workflows.openings(folder) == 2
+    assert workflows.test_uses_of(folder) == 2
     assert told == [
         f"this use of the test set of {folder} is recorded, but its report could not be updated (no space left on device): "
         "foveola report updates it"
@@ -264,7 +266,7 @@ def test_explanations_without_answers_to_the_test_part_open_nothing(run, hazy, t
     (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
     picture = hazy if method == "max_activating" else hazy / "across" / "00.png"
     fv.explain(folder, picture, tmp_path / "figure.png", method)
-    assert workflows.openings(folder) == 1
+    assert workflows.test_uses_of(folder) == 1
 
 
 def test_laying_out_other_data_opens_nothing(run, hazy, tmp_path):
@@ -272,4 +274,4 @@ def test_laying_out_other_data_opens_nothing(run, hazy, tmp_path):
     (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
     (other / "across" / "00.png").unlink()
     fv.explain(folder, other, tmp_path / "embedding.png", "embedding", how="pca")
-    assert workflows.openings(folder) == 1
+    assert workflows.test_uses_of(folder) == 1

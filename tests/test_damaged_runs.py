@@ -137,7 +137,7 @@ def test_a_damaged_run_was_not_opened(run):
     cut(run / "predictions.npz")
     with pytest.raises(DamagedRunError):
         workflows.evaluate(run)
-    assert workflows.openings(run) == 1
+    assert workflows.test_uses_of(run) == 1
 
 
 def test_predict_needs_no_calibration_file_for_probabilities(run, pictures):

@@ -10,7 +10,7 @@ import foveola as fv
 from foveola import workflows
 from foveola.errors import DamagedRunError, DataError
 from foveola.evaluation.headline import trained_on
-from foveola.runs.test_usage import openings
+from foveola.runs.usage import count_test_uses
 
 SHORT = {"fit.epochs": 1, "fit.batch_size": 8, "model.name": "fast", "data.size": "32x32"}
 
@@ -108,13 +108,13 @@ def test_measuring_on_strangers_does_not_use_the_test_set(pairs, run, plant, tmp
         f"{name}/{i}.png": pairs[2](6000 + 100 * k + i) for k, name in enumerate(("cat", "dog")) for i in range(5)
     }
     found = workflows.evaluate(run, plant(tmp_path / "field", strangers), tell=silent)
-    assert (found.used_test, openings(run.path)) == (False, 1)
+    assert (found.used_test, count_test_uses(run.path)) == (False, 1)
 
 
 def test_measuring_on_a_renamed_copy_of_the_test_set_uses_it(pairs, run, tmp_path):
     renamed(pairs[0] / "data", tmp_path / "other")
     found = workflows.evaluate(run, tmp_path / "other", tell=silent)
-    assert (found.used_test, openings(run.path)) == (True, 2)
+    assert (found.used_test, count_test_uses(run.path)) == (True, 2)
 
 
 def test_a_run_without_fingerprints_says_so_in_one_note(pairs, run, tmp_path):

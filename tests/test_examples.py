@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import foveola as fv
-from foveola.recipes.recipe import compose, read_tables
+from foveola.recipes.recipe import read_tables, recipe_from_tables
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.toml"))
 
@@ -32,7 +32,7 @@ def test_a_recipe_opens_with_its_cost_and_result(path):
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_every_option_of_a_recipe_arrives_in_the_composed_one(path):
     written = tomllib.loads(path.read_text("utf-8"))
-    composed = compose(read_tables(path)).tables()
+    composed = recipe_from_tables(read_tables(path)).tables()
     for table in ("data", "split", "model", "fit"):
         for key, value in written.get(table, {}).items():
             assert composed[table][key] == value
@@ -41,5 +41,5 @@ def test_every_option_of_a_recipe_arrives_in_the_composed_one(path):
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_a_recipe_trains_shortened(path, two_classes, tmp_path):
     run = fv.train(two_classes(10), recipe=path, epochs=1, out=tmp_path / "run")
-    assert run.recipe.model.name == compose(read_tables(path)).model.name
+    assert run.recipe.model.name == recipe_from_tables(read_tables(path)).model.name
     assert len(run.history) == 1

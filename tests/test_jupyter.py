@@ -11,9 +11,9 @@ from nbclient.exceptions import CellExecutionError
 
 import foveola as fv
 from foveola.jupyter import Cell, in_notebook, shown_in_notebooks
-from foveola.recipes.recipe import compose
+from foveola.recipes.recipe import recipe_from_tables
 from foveola.runs.progress import Plan
-from foveola.training.history import EpochRow, StepRow
+from foveola.training.history import EpochLog, StepLog
 
 TRAIN = """
 import numpy as np
@@ -47,13 +47,13 @@ def cell(monkeypatch):
 
 
 def plan(epochs=3):
-    recipe = compose({"model": {"name": "fast"}, "data": {"size": "32x32"}, "fit": {"epochs": epochs}})
+    recipe = recipe_from_tables({"model": {"name": "fast"}, "data": {"size": "32x32"}, "fit": {"epochs": epochs}})
     parts = {"train": 10, "val": 40, "test": 5}
     return Plan("<b>: 55 images", recipe, 0, parts, 100, "cpu", "float32", "run", ())
 
 
 def epoch(number, accuracy):
-    return EpochRow(number, number, 0.5, 0.75, 0.6, accuracy, 1e-3, 2.0)
+    return EpochLog(number, number, 0.5, 0.75, 0.6, accuracy, 1e-3, 2.0)
 
 
 @pytest.mark.slow
@@ -69,7 +69,9 @@ def test_training_in_a_kernel_shows_plan_curves_and_the_last_epoch(kernel):
 
 @pytest.mark.slow
 def test_an_interrupt_in_a_kernel_names_the_unfinished_run(kernel):
-    interrupt = "\nimport foveola.runs.trainer as t\ndef stop(self): raise KeyboardInterrupt\nt.Session.finish = stop\n"
+    interrupt = (
+        "\nfrom foveola.runs.trainer import Trainer\ndef stop(self): raise KeyboardInterrupt\nTrainer.finish = stop\n"
+    )
     with pytest.raises(CellExecutionError, match="The unfinished run is in run and can't be continued"):
         kernel(interrupt + TRAIN)
 
@@ -83,7 +85,7 @@ def test_a_script_sees_nothing_of_it():
 
 def test_the_bar_moves_and_epochs_become_curves(cell):
     cell.plan(plan())
-    cell.row(StepRow(1, 3, 30, 0.7))
+    cell.row(StepLog(1, 3, 30, 0.7))
     assert '<progress value="3" max="30">' in cell.as_html()
     cell.row(epoch(1, 0.5))
     assert "<svg" not in cell.as_html()  # one point is no curve

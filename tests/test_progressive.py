@@ -129,10 +129,10 @@ def test_reading_a_large_progressive_photo_takes_the_short_file_and_gives_the_sa
     data, size = jpeg(photo(1290, 970)), Size(96, 96)
     taken: list[int] = []
     monkeypatch.setattr(images, "without_fine_scans", lambda data: (taken.append(len(data)), data)[1])
-    whole = images.read(data, size)
+    whole = images.decode_and_resize(data, size)
     monkeypatch.undo()
     assert taken == [len(data)]
-    ours = images.read(data, size)
+    ours = images.decode_and_resize(data, size)
     assert np.array_equal(ours.image, whole.image)
     assert (ours.content, ours.stored_bytes, ours.reduced) == (whole.content, len(data), True)
 
@@ -142,19 +142,19 @@ def test_what_is_no_progressive_file_at_an_eighth_is_read_as_it_is(
     side: int, options: dict[str, Any], monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(images, "without_fine_scans", None)  # calling it would raise
-    assert images.read(jpeg(photo(side, side), **options), Size(96, 96)).reduced
+    assert images.decode_and_resize(jpeg(photo(side, side), **options), Size(96, 96)).reduced
 
 
 def test_a_large_progressive_photo_that_is_cut_is_refused_as_before() -> None:
     with pytest.raises(ImageProblem, match="cut short"):
-        images.read(jpeg(photo(1290, 970))[:-5000], Size(96, 96))
+        images.decode_and_resize(jpeg(photo(1290, 970))[:-5000], Size(96, 96))
 
 
 def test_the_orientation_holds_for_it_too() -> None:
     exif = pillow.Exif()
     exif[0x0112] = 6
-    upright = images.read(jpeg(photo(1290, 970)), Size(96, 72), "stretch").image
-    turned = images.read(jpeg(photo(1290, 970), exif=exif), Size(72, 96), "stretch").image
+    upright = images.decode_and_resize(jpeg(photo(1290, 970)), Size(96, 72), "stretch").image
+    turned = images.decode_and_resize(jpeg(photo(1290, 970), exif=exif), Size(72, 96), "stretch").image
     assert np.abs(turned.astype(int) - np.rot90(upright, -1)).max() <= 1
 
 
@@ -168,9 +168,9 @@ def test_a_scan_that_libjpeg_does_not_take_is_still_refused(scan: int, at: int, 
     starts = [k for k in range(len(data)) if data[k : k + 2] == b"\xff\xda"]  # never within a scan's bits
     data[starts[scan] + at] = value
     with pytest.raises(ImageProblem):
-        images.read(bytes(data), Size(96, 96))
+        images.decode_and_resize(bytes(data), Size(96, 96))
 
 
 def test_a_picture_of_one_pixel_is_read_whole(monkeypatch: Any) -> None:
     monkeypatch.setattr(images, "without_fine_scans", None)  # calling it would raise
-    assert not images.read(jpeg(photo(1, 1)), Size(1, 1)).reduced
+    assert not images.decode_and_resize(jpeg(photo(1, 1)), Size(1, 1)).reduced

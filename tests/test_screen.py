@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from foveola.cli.progress import Screen
-from foveola.training.history import EpochRow, HeadRow
+from foveola.training.history import EpochLog, ProbeLog
 
 
 def console(terminal, width=100):
@@ -85,7 +85,7 @@ def table_at(width, rows):
         return paper.file.getvalue().splitlines()
 
 
-EPOCHS = [EpochRow(k, 10 * k, 0.5, 0.75, 0.6, 0.7, 1e-3, 12.5) for k in range(1, 4)]
+EPOCHS = [EpochLog(k, 10 * k, 0.5, 0.75, 0.6, 0.7, 1e-3, 12.5) for k in range(1, 4)]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_narrow_terminal_gets_fewer_columns_and_whole_numbers(width, heads):
 
 
 def test_the_seconds_of_fits_are_each_ones_own():
-    rows = [HeadRow(k, 2, 10.0 / k, 0.5, 0.75, 0.6, 0.7, seconds) for k, seconds in ((1, 2.0), (2, 2.5))]
+    rows = [ProbeLog(k, 2, 10.0 / k, 0.5, 0.75, 0.6, 0.7, seconds) for k, seconds in ((1, 2.0), (2, 2.5))]
     lines = table_at(100, rows)
     assert lines[0].split()[0] == "regularisation"
     assert [line.split()[-1] for line in lines[1:]] == ["2.0", "0.5"]

@@ -12,7 +12,7 @@ from foveola.errors import ResourceError, UsageError
 from foveola.models import pretrained_weights as pretrained
 from foveola.runs import trainer as training
 from foveola.runs.predictor import load_network, logits
-from foveola.training.features import ReadyHead, keep_features
+from foveola.training.features import LinearProbe, keep_features
 from foveola.workflows import Watch
 
 
@@ -119,7 +119,7 @@ def test_epochs_train_the_last_stages_from_the_best_head(photos, tmp_path):
 @pytest.mark.parametrize(("epochs", "mirrored"), [(0, True), (1, False)])
 def test_a_head_that_epochs_have_to_beat_is_measured_as_they_are(photos, tmp_path, monkeypatch, epochs, mirrored):
     answered = []
-    monkeypatch.setattr(training, "ReadyHead", lambda *how: answered.append(how[-1]) or ReadyHead(*how))
+    monkeypatch.setattr(training, "LinearProbe", lambda *how: answered.append(how[-1]) or LinearProbe(*how))
     fv.train(photos, model="transfer", epochs=epochs, out=tmp_path / "r")
     assert answered == [mirrored]
 
@@ -127,7 +127,7 @@ def test_a_head_that_epochs_have_to_beat_is_measured_as_they_are(photos, tmp_pat
 def test_of_large_pictures_fewer_are_seen_before_the_first_step(photos, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(training, "_SEEN_PIXELS", 10 * 128 * 128 + 1)
-    monkeypatch.setattr(training, "initialise_from", lambda model, images: seen.append(len(images)))
+    monkeypatch.setattr(training, "adapt", lambda model, images: seen.append(len(images)))
     with contextlib.suppress(AssertionError):  # a trunk that was not initialised keeps no features
         fv.train(photos, model="transfer", out=tmp_path / "r")
     assert 5 <= seen[0] <= 10

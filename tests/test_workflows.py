@@ -19,7 +19,7 @@ from foveola import workflows
 from foveola.data.folder import open_folder
 from foveola.errors import DataError, ImageProblem, ResourceError, UsageError
 from foveola.runs.predictor import match_classes, save_network
-from foveola.training.history import EpochRow
+from foveola.training.history import EpochLog
 
 FAST = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.flip": False, "fit.batch_size": 16}
 
@@ -308,7 +308,7 @@ def test_the_watch_sees_the_plan_before_the_first_row(stripes_folder, tmp_path):
     seen = []
     watch = workflows.Watch(plan=lambda plan: seen.append("plan"), row=lambda row: seen.append(type(row).__name__))
     train(stripes_folder, tmp_path / "run", epochs=1, watch=watch)
-    assert (seen[0], seen[-1]) == ("plan", EpochRow.__name__)
+    assert (seen[0], seen[-1]) == ("plan", EpochLog.__name__)
 
 
 def test_a_recipe_whose_data_is_not_here_asks_for_the_data(tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 """Seconds for `blur(size=3)|sharpen` on n pictures of 32x32: the bare OpenCV calls in a loop, and foveola's two ways.
 
 opencv: what one would write without foveola, each answer into an array made before. chain: `Chain` on the whole stack.
-cache: `filtered`, as `train --chain` does it, with all pictures written to the disk and checked. Each way is run once on a
-few pictures before, and its answers' sum is printed: it is the same for all.
+cache: `apply_filters` as `train --chain` does it, with all images written to the disk and checked. Each way first runs on
+a few images. The sum of its results is printed: it is the same for all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.ours.events import say, versions
 from foveola.data.arrays import from_arrays
-from foveola.data.filter_cache import filtered
+from foveola.data.filter_cache import apply_filters
 from foveola.data.prepare import prepare
 from foveola.filters.chain import Chain
 from foveola.types import Images, Size
@@ -42,7 +42,7 @@ def main() -> None:
     if args.way == "cache":
         prepared = prepare(from_arrays(images, np.arange(args.n) % 10, name="noise"), Size(32, 32))
         started = time.perf_counter()
-        out = filtered(prepared, CHAIN).pixels
+        out = apply_filters(prepared, CHAIN).pixels
     else:
         way = opencv if args.way == "opencv" else CHAIN
         way(images[:100])

@@ -70,8 +70,8 @@ def _train(args: Any, watch: Watch, place: Path) -> None:
 
     from foveola.compute.device import choose_precision
     from foveola.data.loader import Batches
-    from foveola.models.build import build, initialise_from
-    from foveola.recipes.recipe import complete
+    from foveola.models.build import adapt, build
+    from foveola.recipes.recipe import resolve_defaults
     from foveola.training.loop import fit
     from foveola.types import Size
 
@@ -97,11 +97,13 @@ def _train(args: Any, watch: Watch, place: Path) -> None:
             row[: row_bytes // NOISE_SHARE] = np.frombuffer(rng.bytes(row_bytes // NOISE_SHARE), np.uint8)
     labels = np.arange(many, dtype=np.int64) % 10
     size = Size(args.side, args.side)
-    spec = complete({"model": {"name": "fast"}, "fit": {"epochs": 1}}, size, args.rows, "larger than memory").fit
+    spec = resolve_defaults(
+        {"model": {"name": "fast"}, "fit": {"epochs": 1}}, size, args.rows, "larger than memory"
+    ).fit
     model = build("fast", size, 10, {"width1": 8, "width2": 8, "width3": 8}, seed=args.seed)
     train = Batches(pixels, labels, rows, spec.batch_size, flip=True, translate_px=2, seed=args.seed)
     val = Batches(pixels, labels, rows[:512], spec.batch_size)
-    initialise_from(model, train.sample(512))
+    adapt(model, train.sample(512))
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     say("start", versions=versions("foveola", "torch"), threads=torch.get_num_threads())
 

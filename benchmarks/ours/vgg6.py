@@ -16,13 +16,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.ours.events import say, versions
-from foveola.compute.device import mixed
+from foveola.compute.device import autocast_context
 from foveola.evaluation.predict import predict
 from foveola.models.convolve import own_convolutions
-from foveola.runs.trainer import Session
-from foveola.training.history import EpochRow, Row
+from foveola.runs.trainer import Trainer
+from foveola.training.history import EpochLog, Row
 from foveola.types import no_tick
-from foveola.workflows.prepare_run import Clock, plan_run
+from foveola.workflows.prepare_run import RunTimer, plan_run
 from foveola.workflows.training import Watch, run_session
 
 RECIPE = Path("examples/course_cifar10.toml")
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="the run folder")
     args = parser.parse_args()
-    clock = Clock(time.monotonic())
+    clock = RunTimer(time.monotonic())
     settings = {"fit.epochs": args.epochs, "split.val_fraction": 0.02}
     session = plan_run(
         args.data, settings=settings, seed=args.seed, recipe=RECIPE, out=args.out, runs="runs", tick=no_tick, clock=clock
@@ -45,7 +45,7 @@ def main() -> None:
     numbers = {"seconds": 0.0}
 
     def look(row: Row) -> None:
-        if isinstance(row, EpochRow):
+        if isinstance(row, EpochLog):
             numbers["seconds"] += row.seconds - row.val_seconds
             numbers["train_accuracy"] = row.train_accuracy
             say("epoch", epoch=row.epoch, seconds=numbers["seconds"], val_accuracy=row.val_accuracy)
@@ -57,7 +57,7 @@ def main() -> None:
     say("end", accuracy=result["test_accuracy"], **numbers, **whole)
 
 
-def last_weights(session: Session) -> dict[str, float]:
+def last_weights(session: Trainer) -> dict[str, float]:
     """Accuracy on test of the weights as they are now, and with settled statistics; the session's network is left alone."""
     model = copy.deepcopy(session.model)
     at_once = _accuracy(session, model)
@@ -65,18 +65,18 @@ def last_weights(session: Session) -> dict[str, float]:
     return {"last_accuracy": at_once, "settled_accuracy": _accuracy(session, model)}
 
 
-def _settle(session: Session, model: torch.nn.Module) -> None:
+def _settle(session: Trainer, model: torch.nn.Module) -> None:
     """Let training batches go through the network, dropout and all, so that its statistics are those of its weights."""
     model.train()
     pictures = SETTLING * session.recipe.fit.batch_size
     how = session.device, session.dtype
-    with torch.random.fork_rng(), torch.no_grad(), mixed(*how), own_convolutions(*how):
+    with torch.random.fork_rng(), torch.no_grad(), autocast_context(*how), own_convolutions(*how):
         torch.manual_seed(session.seed)
         for images, _ in session.train.window(0, pictures):
             model(images.to(session.device))
 
 
-def _accuracy(session: Session, model: torch.nn.Module) -> float:
+def _accuracy(session: Trainer, model: torch.nn.Module) -> float:
     test = session.batches(session.split.test)
     answers = predict(model, test.in_order(), session.device, views=session.views)
     return float((answers.argmax(axis=1) == test.labels[test.rows]).mean())

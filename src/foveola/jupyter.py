@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from foveola.runs.progress import Plan, Watch, row_seconds, row_sentence
-from foveola.training.history import EpochRow, HeadRow, Row, StepRow, better
+from foveola.training.history import EpochLog, ProbeLog, Row, StepLog, is_better
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -77,7 +77,7 @@ class Cell:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.rows: list[EpochRow | HeadRow] = []
+        self.rows: list[EpochLog | ProbeLog] = []
         self.n_val = 0
         self.epochs = 0
         self._said = ""
@@ -123,7 +123,7 @@ class Cell:
 
     def row(self, row: Row) -> None:
         """A step moves the bar; an epoch becomes a point of the curves."""
-        if isinstance(row, StepRow):
+        if isinstance(row, StepLog):
             self.tick("training", row.step, row.total_steps)
             return
         self._said = row_sentence(row, self.n_val, row_seconds(row, self.rows[-1] if self.rows else None))
@@ -149,14 +149,14 @@ class Cell:
 
     def _curves(self) -> str:
         """Loss and accuracy of the epochs so far; a network that has none, or one, has no curves."""
-        epochs = [row for row in self.rows if isinstance(row, EpochRow)]
+        epochs = [row for row in self.rows if isinstance(row, EpochLog)]
         if len(epochs) < 2:
             return ""
-        from foveola.report.curves import Line, curves
+        from foveola.report.curves import CurveLine, curves
 
-        best = functools.reduce(lambda kept, row: row if better(row, kept) else kept, epochs).epoch
-        loss = [Line(part, [getattr(row, f"{part}_loss") for row in epochs]) for part in ("train", "val")]
-        accuracy = [Line(part, [getattr(row, f"{part}_accuracy") for row in epochs]) for part in ("train", "val")]
+        best = functools.reduce(lambda kept, row: row if is_better(row, kept) else kept, epochs).epoch
+        loss = [CurveLine(part, [getattr(row, f"{part}_loss") for row in epochs]) for part in ("train", "val")]
+        accuracy = [CurveLine(part, [getattr(row, f"{part}_accuracy") for row in epochs]) for part in ("train", "val")]
         figures = (
             ("loss", curves("loss", loss, best)),
             ("accuracy", curves("accuracy", accuracy, best, as_percent=True)),

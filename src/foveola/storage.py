@@ -60,7 +60,7 @@ def write_atomic(path: Path, data: bytes | str, *, overwrite: bool = True) -> No
     file, when the disk refuses; no temporary file is left.
     """
     raw = data.encode("utf-8") if isinstance(data, str) else data
-    with refusals_named(path, len(raw)):
+    with disk_errors_as_resource_error(path, len(raw)):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _beside(path)
         try:
@@ -102,7 +102,7 @@ def write_numbered(path: Path, data: bytes | str) -> Path:
 
 def claim_folder(path: Path) -> Path:
     """Make the first folder of `name`, `name-2`, `name-3`... that nobody has, not even a program that runs now; give it."""
-    with refusals_named(path, 0):
+    with disk_errors_as_resource_error(path, 0):
         path.parent.mkdir(parents=True, exist_ok=True)
         for one in _numbered(path):
             with contextlib.suppress(FileExistsError):
@@ -122,7 +122,7 @@ def require_new(path: Path, *, overwrite: bool = False) -> None:
 
     overwrite: whether an ordinary file may be replaced. Raises UsageError or ResourceError.
     """
-    with refusals_named(path, 0):
+    with disk_errors_as_resource_error(path, 0):
         if path.is_dir():
             raise UsageError(f"{path} is a folder: give the name of a file")
         mode = path.stat().st_mode if path.exists() else None
@@ -138,7 +138,7 @@ def require_new_folder(path: Path, *, overwrite: bool | None = None) -> None:
 
     overwrite: whether files in it may be replaced; None for commands that never do. Raises UsageError or ResourceError.
     """
-    with refusals_named(path, 0):
+    with disk_errors_as_resource_error(path, 0):
         if not path.is_dir():
             if os.path.lexists(path):
                 raise UsageError(f"the output folder {path} is a file: choose a new folder, or delete it first")
@@ -152,7 +152,7 @@ def require_new_folder(path: Path, *, overwrite: bool | None = None) -> None:
 
 def require_writable(path: Path) -> None:
     """Refuse a place where nothing can be written, by trying it; nothing stays there. Raises ResourceError."""
-    with refusals_named(path, 0):
+    with disk_errors_as_resource_error(path, 0):
         place = next(one for one in path.absolute().parents if os.path.lexists(one))
         probe = _beside(place / path.name)
         probe.touch(exist_ok=False)
@@ -161,7 +161,7 @@ def require_writable(path: Path) -> None:
 
 def require_room(path: Path, bytes_needed: int) -> None:
     """Refuse a disk on which so many bytes are not free. Raises ResourceError."""
-    with refusals_named(path, bytes_needed):
+    with disk_errors_as_resource_error(path, bytes_needed):
         place = next(one for one in path.absolute().parents if os.path.lexists(one))
         free = shutil.disk_usage(place).free
     if free < bytes_needed:
@@ -178,7 +178,7 @@ def folder_atomic(path: Path, bytes_needed: int) -> Iterator[Path]:
     If somebody else finished the same folder meanwhile, theirs stays and ours is dropped: both hold the same content.
     Raises ResourceError before any work when the disk has less than `bytes_needed` free.
     """
-    with refusals_named(path, bytes_needed):
+    with disk_errors_as_resource_error(path, bytes_needed):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
         require_room(path, bytes_needed)
@@ -196,7 +196,7 @@ def folder_atomic(path: Path, bytes_needed: int) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def reserve(path: Path) -> None:
+def preallocate(path: Path) -> None:
     """Claim the disk's room for a file that will be written through a memory map.
 
     Without it a disk (or a quota) that fills up meanwhile ends the process with SIGBUS, which nobody can catch.
@@ -211,7 +211,7 @@ def reserve(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def refusals_named(path: Path, bytes_needed: int) -> Iterator[None]:
+def disk_errors_as_resource_error(path: Path, bytes_needed: int) -> Iterator[None]:
     """Turn the disk's refusals into a ResourceError that names the file, the reason and the way out."""
     try:
         yield
@@ -244,7 +244,7 @@ def new_folder(path: Path, *, overwrite: bool | None = None) -> Path:
     """Make an empty folder for output, or take one that is allowed: see `require_new_folder`, which raises the errors."""
     require_new_folder(path, overwrite=overwrite)
     if not path.is_dir():
-        with refusals_named(path, 0):  # another program may have made it a moment ago
+        with disk_errors_as_resource_error(path, 0):  # another program may have made it a moment ago
             path.mkdir(parents=True)
     return path
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from foveola.comparison.arms import Arm, Change, Fair, changes, differences, parse_arm, require_fair
+from foveola.comparison.arms import AllowedDifferences, Arm, Change, changes, differences, parse_arm, require_fair
 from foveola.errors import UsageError
-from foveola.recipes.recipe import compose
+from foveola.recipes.recipe import recipe_from_tables
 
-PLAIN = compose({"model": {"name": "fast"}, "fit": {"epochs": 2}})
-SHARP = compose({"model": {"name": "fast"}, "fit": {"epochs": 2}, "data": {"chain": "sharpen"}})
-LONG = compose({"model": {"name": "fast"}, "fit": {"epochs": 4}, "data": {"chain": "sharpen"}})
+PLAIN = recipe_from_tables({"model": {"name": "fast"}, "fit": {"epochs": 2}})
+SHARP = recipe_from_tables({"model": {"name": "fast"}, "fit": {"epochs": 2}, "data": {"chain": "sharpen"}})
+LONG = recipe_from_tables({"model": {"name": "fast"}, "fit": {"epochs": 4}, "data": {"chain": "sharpen"}})
 
 
 def test_an_arm_may_name_several_settings():
@@ -41,17 +41,17 @@ def arms(*named):
 
 
 def test_what_the_arms_name_is_the_question():
-    assert require_fair(arms((), ("data.chain",)), [PLAIN, SHARP], (), ()) == Fair(("data.chain",), ())
+    assert require_fair(arms((), ("data.chain",)), [PLAIN, SHARP], (), ()) == AllowedDifferences(("data.chain",), ())
 
 
 @pytest.mark.parametrize("allow", ["epochs", "fit.epochs", "fit"])
 def test_what_is_allowed_passes_and_is_told(allow):
     found = require_fair(arms((), ()), [PLAIN, LONG], ["chain"], [allow])
-    assert found == Fair(("data.chain",), ("fit.epochs",))
+    assert found == AllowedDifferences(("data.chain",), ("fit.epochs",))
 
 
 def test_recipes_that_differ_in_one_thing_ask_about_it():
-    assert require_fair(arms((), ()), [SHARP, LONG], (), ()) == Fair(("fit.epochs",), ())
+    assert require_fair(arms((), ()), [SHARP, LONG], (), ()) == AllowedDifferences(("fit.epochs",), ())
 
 
 def test_a_question_that_no_arm_answers_is_refused():
@@ -63,7 +63,7 @@ def test_a_question_that_no_arm_answers_is_refused():
 
 
 def test_another_network_has_other_options_of_its_own_but_must_be_trained_alike():
-    other = compose({"model": {"name": "fast", "width1": 16}, "fit": {"epochs": 2}})
+    other = recipe_from_tables({"model": {"name": "fast", "width1": 16}, "fit": {"epochs": 2}})
     assert require_fair(arms((), ("model.name",)), [PLAIN, other], (), ()).question == ("model.width1",)
     with pytest.raises(
         UsageError, match=r"the arms differ in fit\.epochs too, and the question is model, model\.name: "

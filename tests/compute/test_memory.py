@@ -8,10 +8,10 @@ import pytest
 PROGRAM = """
 import resource, sys
 import torch
-from foveola.compute.memory import keep_freed_memory
+from foveola.compute.memory import tune_malloc
 
 if sys.argv[1] == "kept":
-    assert keep_freed_memory()
+    assert tune_malloc()
 else:
     import ctypes
     ctypes.CDLL(None).mallopt(-3, 128 * 1024)  # glibc's own start, which it would move as it learns

@@ -1,6 +1,6 @@
 import pytest
 
-from foveola.data.folder_names import is_companion, is_doubtful, is_no_class, is_storage, is_unlabelled, part_of
+from foveola.data.folder_names import is_ambiguous, is_companion, is_no_class, is_storage, is_unlabelled, part_of
 
 
 @pytest.mark.parametrize(
@@ -29,21 +29,21 @@ def test_a_folders_name_stands_for_a_part(name, part):
     "name", ["fold_0", "Fold1", "session 2", "Session1", "2024", "2024-05-01", "batch-12", "part II"]
 )
 def test_a_name_that_only_tells_batches_apart_is_storage(name):
-    assert is_storage(name) and is_doubtful(name)
+    assert is_storage(name) and is_ambiguous(name)
 
 
 @pytest.mark.parametrize(
     "name", ["cats", "00042", "7", "10", "n01440764", "party 2b", "fold", "ABBOTTS BABBLER", "12345"]
 )
 def test_names_of_classes_are_not_doubted(name):
-    assert not is_doubtful(name) and not is_storage(name)
+    assert not is_ambiguous(name) and not is_storage(name)
 
 
 @pytest.mark.parametrize(
     "name", ["with_mask", "labelled_box", "raw_fish", "image_of_cat", "target_practice", "predator"]
 )
 def test_a_word_of_a_role_in_a_longer_name_is_no_role(name):
-    assert not is_companion(name) and not is_unlabelled(name) and not is_no_class(name) and not is_doubtful(name)
+    assert not is_companion(name) and not is_unlabelled(name) and not is_no_class(name) and not is_ambiguous(name)
 
 
 @pytest.mark.parametrize("name", ["seg_pred", "unlabeled", "unlabelled images", "Predictions"])

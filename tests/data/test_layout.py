@@ -8,7 +8,7 @@ import pytest
 
 from foveola.data.layout import Reading, read_layout
 from foveola.data.layout_errors import Refusal
-from foveola.data.scan import Listing
+from foveola.data.scan import FolderScan
 
 
 def listing(files, sides=(), folders=()):
@@ -16,7 +16,7 @@ def listing(files, sides=(), folders=()):
     above = {name.rsplit("/", k)[0] for name in (*files, *sides) for k in range(1, name.count("/") + 1)}
     ids = tuple(sorted(files))
     everything = tuple(sorted({*above, *folders}))
-    return Listing(Path("set"), ids, np.zeros((len(ids), 3), np.int64), everything, (), len(sides), tuple(sides))
+    return FolderScan(Path("set"), ids, np.zeros((len(ids), 3), np.int64), everything, (), len(sides), tuple(sides))
 
 
 def images(folders, n=3, name="{}.jpg"):
@@ -379,5 +379,5 @@ def test_a_folder_of_side_files_alone_is_refused_with_what_it_holds():
 
 
 def test_names_with_spaces_are_quoted_in_commands():
-    found = read_layout(Listing(Path("my set"), tuple(images("2023|2024")), np.zeros((6, 3), np.int64), (), (), 0))
+    found = read_layout(FolderScan(Path("my set"), tuple(images("2023|2024")), np.zeros((6, 3), np.int64), (), (), 0))
     assert "foveola train 'my set' --class-level 1" in found.sentence

@@ -43,7 +43,7 @@ def flipped(data, at):
 
 
 def expected(root, dataset, size=SIZE, how="pad"):
-    return np.stack([images.read((root / name).read_bytes(), size, how).image for name in dataset.ids])
+    return np.stack([images.decode_and_resize((root / name).read_bytes(), size, how).image for name in dataset.ids])
 
 
 @pytest.mark.parametrize("how", ["pad", "crop", "stretch"])
@@ -215,7 +215,7 @@ def test_too_small_a_disk_is_said_before_any_picture_is_read(two_classes, cache,
 WRITES = (
     (Path, "mkdir"),
     (np.lib.format, "open_memmap"),
-    (module, "reserve"),
+    (module, "preallocate"),
     (np, "savez"),
     (Path, "open"),
     (os, "fsync"),
@@ -353,14 +353,14 @@ def test_a_picture_that_could_not_be_read_this_time_is_tried_again_the_next(two_
     folder = two_classes()
     dataset = open_folder(folder)
     with monkeypatch.context() as patch:
-        real = images.read
+        real = images.decode_and_resize
 
         def read(data, size, how):
             if data == (folder / "cats/1.png").read_bytes():
                 raise PassingProblem("not enough memory to decode it")
             return real(data, size, how)
 
-        patch.setattr(images, "read", read)
+        patch.setattr(images, "decode_and_resize", read)
         first = prepare(dataset, SIZE)
     assert [(p.file, p.reason) for p in first.dataset.problems] == [("cats/1.png", "not enough memory to decode it")]
     assert prepare(dataset, SIZE).dataset.problems == ()

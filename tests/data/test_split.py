@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foveola.data.dataset import Arrays, Dataset
-from foveola.data.grouping import contradictory, join, number
+from foveola.data.grouping import conflicting_labels, factorize, merge_groups
 from foveola.data.split import Split, SplitSpec, split
 from foveola.errors import DataError
 
@@ -86,7 +86,7 @@ def test_copies_and_groups_are_always_on_one_side(seed):
     content[copies[:40]] = content[copies[40:]]
     groups = rng.integers(0, 150, n) if seed % 2 else None
     dataset = data(labels, groups=groups)
-    made = cut(dataset, number(content.tolist()), seed=seed)
+    made = cut(dataset, factorize(content.tolist()), seed=seed)
     side = sides(made, n)
     for keys in (content, *([] if groups is None else [groups])):
         for key in np.unique(keys):
@@ -205,7 +205,7 @@ def test_a_rare_class_that_joins_labels_says_so():
 def test_copies_do_not_count_as_different_pictures():
     content = np.arange(40)
     content[:9] = 0
-    assert refusal(data([0] * 10 + [1] * 30), number(content.tolist())) == (
+    assert refusal(data([0] * 10 + [1] * 30), factorize(content.tolist())) == (
         "class 'c0' has 10 pictures, 2 different ones: at least 3 are needed, one each for training, validation and "
         "test; add pictures, or remove the class"
     )
@@ -281,7 +281,7 @@ def test_a_class_mostly_under_two_labels_keeps_some_for_each_part():
     content = np.arange(60)
     content[20:37] = content[:17]
     for seed in range(20):
-        made = cut(data(labels), number(content.tolist()), seed=seed)
+        made = cut(data(labels), factorize(content.tolist()), seed=seed)
         assert (labels[made.test] == 0).any()
         assert (labels[made.val] == 0).any()
 
@@ -313,7 +313,7 @@ def test_classes_of_a_large_data_set_with_large_groups_are_rescued():
 def test_join_gives_connected_components():
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 60, 80), rng.integers(0, 60, 80)
-    joined = join(a, b)
+    joined = merge_groups(a, b)
     linked = (a[:, None] == a) | (b[:, None] == b)
     for _ in range(7):
         linked = linked @ linked
@@ -322,8 +322,8 @@ def test_join_gives_connected_components():
 
 def test_contradictory_marks_every_picture_of_the_content():
     labels, content = np.array([0, 1, 1, 1, 0]), np.array([0, 0, 1, 1, 2])
-    assert contradictory(labels, content).tolist() == [True, True, False, False, False]
-    assert contradictory(labels[:0], content[:0]).tolist() == []
+    assert conflicting_labels(labels, content).tolist() == [True, True, False, False, False]
+    assert conflicting_labels(labels[:0], content[:0]).tolist() == []
 
 
 def test_the_data_set_is_left_as_it_was():
@@ -338,7 +338,7 @@ def test_the_quick_way_for_single_pictures_takes_the_same_ones_as_the_way_for_gr
     labels = np.random.default_rng(0).choice(4, 300, p=[0.5, 0.3, 0.15, 0.05])
     dataset, content = data(labels), np.random.default_rng(1).permutation(300)
     quick = [split(dataset, content, SplitSpec(), seed) for seed in range(5)]
-    monkeypatch.setattr("foveola.data.grouping.all_single", lambda units: False)
+    monkeypatch.setattr("foveola.data.grouping.no_groups", lambda units: False)
     slow = [split(dataset, content, SplitSpec(), seed) for seed in range(5)]
     for one, other in zip(quick, slow, strict=True):
         assert np.array_equal(one.test, other.test)

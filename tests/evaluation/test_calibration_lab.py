@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from foveola.errors import UsageError
-from foveola.evaluation.calibration import Calibration, folds_of, some_of
-from foveola.evaluation.calibration_report import Confidence
+from foveola.evaluation.calibration import Calibration, assign_folds, sample_rows
+from foveola.evaluation.calibration_report import CalibrationReport
 from foveola.evaluation.metrics import Evaluation
 
 
@@ -25,22 +25,22 @@ def evaluation(n, temperature=1.0):
 def test_folds_keep_units_whole_and_classes_even():
     units = np.repeat(np.arange(60), 2)
     labels = np.repeat(np.arange(60) % 3, 2)
-    folds = folds_of(units, labels, seed=4)
+    folds = assign_folds(units, labels, seed=4)
     assert all(len(set(folds[units == unit])) == 1 for unit in range(60))
     assert np.array([np.bincount(labels[folds == k], minlength=3) for k in range(10)]).tolist() == [[4, 4, 4]] * 10
 
 
 def test_fewer_units_than_folds_are_a_fold_each():
-    folds = folds_of(np.array([7, 7, 3, 5]), np.zeros(4, np.int64), 0)
+    folds = assign_folds(np.array([7, 7, 3, 5]), np.zeros(4, np.int64), 0)
     assert (len(set(folds)), folds[0] == folds[1]) == (3, True)
 
 
 def test_no_more_val_pictures_are_answered_than_is_worth_it():
     rows = np.arange(100, 9_100)
-    found = some_of(rows, seed=0)
+    found = sample_rows(rows, seed=0)
     assert len(found) == len(set(found)) == 5_000
     assert np.isin(found, rows).all()
-    assert np.array_equal(some_of(rows[:40], 0), rows[:40])
+    assert np.array_equal(sample_rows(rows[:40], 0), rows[:40])
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path):
@@ -80,8 +80,8 @@ def test_scores_are_those_of_the_calibrated_probabilities():
 
 
 def test_only_error_rates_that_are_possible_are_measured():
-    assert [one["error"] for one in Confidence(evaluation(50), calibration(8)).numbers()["abstain"]] == [0.2]
-    assert [one["error"] for one in Confidence(evaluation(50), calibration(19)).numbers()["abstain"]] == [
+    assert [one["error"] for one in CalibrationReport(evaluation(50), calibration(8)).numbers()["abstain"]] == [0.2]
+    assert [one["error"] for one in CalibrationReport(evaluation(50), calibration(19)).numbers()["abstain"]] == [
         0.05,
         0.1,
         0.2,
@@ -89,7 +89,7 @@ def test_only_error_rates_that_are_possible_are_measured():
 
 
 def test_a_run_without_calibration_pictures_has_temperature_1_and_no_error_rates():
-    numbers = Confidence(evaluation(50), None).numbers()
+    numbers = CalibrationReport(evaluation(50), None).numbers()
     assert (numbers["temperature"], numbers["n_calibration"], numbers["calibration_part"]) == (1.0, 0, None)
     assert numbers["abstain"] == []
     assert numbers["ece"] == numbers["ece_uncalibrated"]

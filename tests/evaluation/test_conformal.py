@@ -8,10 +8,10 @@ from foveola.evaluation.conformal import (
     abstention,
     coverage_range,
     label_sets,
-    least_error,
-    least_pictures,
-    misfits,
-    rank,
+    min_calibration_images,
+    min_error_rate,
+    nonconformity_scores,
+    quantile_rank,
     threshold,
 )
 
@@ -20,7 +20,7 @@ from foveola.evaluation.conformal import (
 @pytest.mark.parametrize("n", [5, 19, 99, 100, 999])
 def test_the_rank_is_the_least_that_covers(error, n):
     # in whole hundredths: k of n + 1 places cover 1 - error exactly when 100 k >= (100 - 100 error) (n + 1)
-    k, wanted = rank(n, error), (100 - round(100 * error)) * (n + 1)
+    k, wanted = quantile_rank(n, error), (100 - round(100 * error)) * (n + 1)
     assert 100 * k >= wanted > 100 * (k - 1)
 
 
@@ -33,15 +33,15 @@ def test_the_threshold_is_the_score_of_that_rank():
 
 @pytest.mark.parametrize("error", [0.05, 0.1, 0.2, 0.3, 0.07])
 def test_the_least_number_of_pictures_is_just_enough(error):
-    n = least_pictures(error)
-    assert rank(n, error) <= n
-    assert rank(n - 1, error) > n - 1
+    n = min_calibration_images(error)
+    assert quantile_rank(n, error) <= n
+    assert quantile_rank(n - 1, error) > n - 1
 
 
 @pytest.mark.parametrize("n", [1, 2, 4, 8, 18, 19, 200])
 def test_the_error_that_is_said_to_be_possible_is(n):
-    assert rank(n, least_error(n)) <= n
-    assert n == 1 or rank(n, least_error(n) - 0.0011) > n
+    assert quantile_rank(n, min_error_rate(n)) <= n
+    assert n == 1 or quantile_rank(n, min_error_rate(n) - 0.0011) > n
 
 
 @pytest.mark.parametrize("error", [0.05, 0.1, 0.2])
@@ -49,7 +49,7 @@ def test_coverage_of_exchangeable_scores_follows_vovks_beta_law(error):
     n, draws = 99, 1_000
     scores = np.random.default_rng(11).random((draws, n))
     coverage = np.array([threshold(row, error) for row in scores])  # of uniform scores: the threshold itself
-    law = beta(rank(n, error), n + 1 - rank(n, error))
+    law = beta(quantile_rank(n, error), n + 1 - quantile_rank(n, error))
     assert coverage.mean() == pytest.approx(law.mean(), abs=4 * law.std() / np.sqrt(draws))
     assert law.mean() == pytest.approx(1 - error)
     low, high, _ = coverage_range(n, error)
@@ -65,7 +65,7 @@ def test_answered_wrongly_is_never_more_than_uncovered_and_on_average_at_most_th
         labels = rng.integers(0, 4, 260)  # an oracle that knows nothing: the statement holds for every network
         sure = rng.random(260) < 0.7
         labels[sure] = chances[sure].argmax(axis=1)
-        limit = threshold(misfits(chances[:60], labels[:60]), 0.1)
+        limit = threshold(nonconformity_scores(chances[:60], labels[:60]), 0.1)
         found = abstention(chances[60:], labels[60:], 0.1, limit)
         wrong.append(found.wrong.share)
         uncovered.append(1 - found.covered.share)

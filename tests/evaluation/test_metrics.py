@@ -15,7 +15,7 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from foveola.evaluation.metrics import Evaluation, softmax, standing, wilson
+from foveola.evaluation.metrics import Evaluation, against_baseline, softmax, wilson
 
 
 def evaluation(logits, labels, names=("a", "b", "c")):
@@ -111,7 +111,7 @@ def test_balanced_accuracy_by_hand():
     [(19, 20, 0.5, "better"), (12, 20, 0.5, "no_better"), (7, 20, 0.9, "worse"), (20, 20, 1.0, None)],
 )
 def test_an_accuracy_is_better_or_worse_than_the_baseline_only_if_its_whole_interval_is(right, n, baseline, expected):
-    assert standing(wilson(right, n), baseline) == expected
+    assert against_baseline(wilson(right, n), baseline) == expected
 
 
 def test_the_worst_mistakes_come_with_the_least_probability_for_the_truth_first():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from foveola.evaluation import predict as predicting
-from foveola.evaluation.predict import outputs
+from foveola.evaluation.predict import model_outputs
 
 CPU = torch.device("cpu")
 
@@ -26,7 +26,7 @@ def answers(side, n):
     model = Seen()
     images = torch.zeros(n, 3, side, side, dtype=torch.uint8)
     images[:, 0, 0, 0] = torch.arange(n)
-    return model, list(outputs(model, model, [(images, torch.zeros(n))], CPU, torch.float32))
+    return model, list(model_outputs(model, model, [(images, torch.zeros(n))], CPU, torch.float32))
 
 
 def test_a_processor_answers_large_pictures_by_fours_and_gives_them_as_one_batch():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from foveola.explanations.convolution_arithmetic import OnePixel
-from foveola.explanations.heatmaps import Heatmap
+from foveola.explanations.convolution_arithmetic import ConvolutionArithmetic
+from foveola.explanations.heatmaps import HeatmapMethod
 from foveola.explanations.kernels import Kernels, Patch
 from foveola.explanations.stages import FeatureMaps
 from foveola.figures import data, explanations, filters
@@ -134,7 +134,7 @@ def test_deeper_kernels_are_outputs_by_inputs():
 
 
 def test_heat_is_laid_over_the_picture_in_grey():
-    heat = Heatmap("gradcam", 1, 0.873, np.eye(12, 16, dtype=np.float32) * 5, "relu5")
+    heat = HeatmapMethod("gradcam", 1, 0.873, np.eye(12, 16, dtype=np.float32) * 5, "relu5")
     figure = explanations.heatmaps(IMAGE, [heat], ["cat", "dog"])
     assert titles(figure) == ["the picture", "Grad-CAM at relu5\ndog, 87.3 %"]
     over = figure.axes[1]
@@ -147,7 +147,7 @@ def test_integrated_gradients_are_drawn_smoothed_and_scaled_anew():
     values = np.zeros((64, 64), np.float32)
     values[30, 30] = 4
     figure = explanations.heatmaps(
-        np.zeros((64, 64, 3), np.uint8), [Heatmap("integrated_gradients", 0, 0.5, values)], ["a"]
+        np.zeros((64, 64, 3), np.uint8), [HeatmapMethod("integrated_gradients", 0, 0.5, values)], ["a"]
     )
     over = np.asarray(figure.axes[1].images[1].get_array())
     assert over.max() == over[30, 30] == 1
@@ -164,7 +164,7 @@ def test_patches_of_the_strongest_channels_come_first():
 
 def test_one_pixels_terms_stand_below_each_other_and_add_up():
     patch, kernel = np.arange(12.0).reshape(3, 2, 2), np.ones((3, 2, 2))
-    found = OnePixel("conv1", 4, 2, 3, patch, kernel, -70.0, -4.0, (1, 2, 5, 8), "SiLU", -0.0719, 0, True)
+    found = ConvolutionArithmetic("conv1", 4, 2, 3, patch, kernel, -70.0, -4.0, (1, 2, 5, 8), "SiLU", -0.0719, 0, True)
     figure = explanations.one_pixel(found, IMAGE)
     where, terms = figure.axes[:2]
     assert terms.get_title(loc="left") == "conv1, channel 4, row 2, column 3"
@@ -186,7 +186,7 @@ def test_one_pixel_of_many_inputs_draws_those_that_count_most():
     patch = np.zeros((9, 1, 1))
     patch[:, 0, 0] = [0, 5, 0.25, -7, 0.25, 0, 3, 2, 0]
     figure = explanations.one_pixel(
-        OnePixel("conv2", 0, 0, 0, patch, np.ones((9, 1, 1)), 0.0, 3.5, (0, 0, 1, 1)), IMAGE
+        ConvolutionArithmetic("conv2", 0, 0, 0, patch, np.ones((9, 1, 1)), 0.0, 3.5, (0, 0, 1, 1)), IMAGE
     )
     assert [title for title in titles(figure) if title.startswith("input")] == [
         "input 1",
@@ -209,7 +209,7 @@ def test_one_pixel_of_many_inputs_draws_those_that_count_most():
 def test_numbers_are_as_short_as_they_can_be(side, texts):
     patch = np.zeros((1, side, side))
     patch[0].flat[:3] = [0.1234, -1.234, 0.0004]
-    found = OnePixel("conv1", 0, 0, 0, patch, patch, 0.0, 0.0, (0, 0, 1, 1))
+    found = ConvolutionArithmetic("conv1", 0, 0, 0, patch, patch, 0.0, 0.0, (0, 0, 1, 1))
     assert [text.get_text() for text in explanations.one_pixel(found, IMAGE).axes[2].texts[:4]] == texts
 
 
@@ -261,7 +261,9 @@ def test_the_bars_are_the_classes_counts():
 
 def test_inputs_of_a_group_have_their_own_numbers_and_no_colours():
     one = np.ones((3, 1, 1))
-    figure = explanations.one_pixel(OnePixel("c", 0, 0, 0, one, one, 0.0, 3.0, (0, 0, 1, 1), first=36), IMAGE)
+    figure = explanations.one_pixel(
+        ConvolutionArithmetic("c", 0, 0, 0, one, one, 0.0, 3.0, (0, 0, 1, 1), first=36), IMAGE
+    )
     assert [title for title in titles(figure) if title.startswith("input")] == ["input 36", "input 37", "input 38"]
     assert "products of input 37" in figure.axes[1].texts[0].get_text()
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from foveola.explanations.convolution_arithmetic import OnePixel
-from foveola.explanations.heatmaps import Heatmap
+from foveola.explanations.convolution_arithmetic import ConvolutionArithmetic
+from foveola.explanations.heatmaps import HeatmapMethod
 from foveola.figures import data, explanations, filters
-from foveola.figures.lettering import fitted, fixed, in_units, short, width_of
+from foveola.figures.lettering import fit_text, fixed, in_units, short, width_of
 from foveola.filters.chain import Chain
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
@@ -38,7 +38,7 @@ def assert_letters_fit(figure):
 
 @pytest.mark.parametrize("heats", [1, 2, 5])
 def test_titles_of_heat_maps(heats):
-    one = Heatmap("hirescam", 0, 0.873, np.ones((24, 24), np.float32), "stage2.1.depthwise.conv")
+    one = HeatmapMethod("hirescam", 0, 0.873, np.ones((24, 24), np.float32), "stage2.1.depthwise.conv")
     figure = explanations.heatmaps(IMAGE, heats * [one], [LONG])
     assert_letters_fit(figure)
     title = figure.axes[1].get_title()
@@ -66,7 +66,9 @@ def test_numbers_and_titles_of_kernels(chain):
 def test_numbers_of_one_pixel_can_be_read(side, least):
     rng = np.random.default_rng(1)
     patch, kernel = rng.uniform(-3, 200, (3, side, side)), rng.normal(0, 0.05, (3, side, side))
-    figure = explanations.one_pixel(OnePixel("conv1", 0, 0, 0, patch, kernel, 0.0, 0.0, (0, 0, 9, 9)), IMAGE)
+    figure = explanations.one_pixel(
+        ConvolutionArithmetic("conv1", 0, 0, 0, patch, kernel, 0.0, 0.0, (0, 0, 9, 9)), IMAGE
+    )
     assert_letters_fit(figure)
     assert min(text.get_fontsize() for axes in figure.axes[2:] for text in axes.texts) >= least
 
@@ -92,7 +94,7 @@ def test_a_name_is_no_formula():
     ],
 )
 def test_a_line_is_broken_where_a_word_ends(text, lines, expected):
-    found = fitted(text, 55, lines=lines)
+    found = fit_text(text, 55, lines=lines)
     assert found == expected
     assert max(width_of(line, 9.0) for line in found.split("\n")) <= 55
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from foveola.models import convolve, fused, norms
-from foveola.models.build import build, initialise_from
+from foveola.models.build import adapt, build
 from foveola.models.convolve import own_convolutions
 from foveola.models.direct import narrow_gradients, weight_gradient
 from foveola.types import Size
@@ -115,7 +115,7 @@ def test_a_network_learns_the_same_with_them(name):
     torch.manual_seed(0)
     model = build(name, Size(24, 24), 3).to(memory_format=torch.channels_last)
     images = torch.randint(0, 256, (8, 3, 24, 24), dtype=torch.uint8)
-    initialise_from(model, images)
+    adapt(model, images)
     gradients = []
     for mode in (own_convolutions(CPU, torch.float32), contextlib.nullcontext()):
         own = copy.deepcopy(model).train()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from foveola.models.layers import ConvSame, Dropout, MaxPoolSame, Normalise, initialise, same_padding
+from foveola.models.layers import ConvSame, Dropout, MaxPoolSame, Normalise, init_weights, same_padding
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_normalise_by_a_fixed_scale_ignores_the_pictures(scale, expected):
 
 def test_glorot_uniform_fills_its_range_and_zeroes_the_bias():
     layer = nn.Conv2d(16, 32, 3)
-    initialise(layer, "glorot_uniform")
+    init_weights(layer, "glorot_uniform")
     bound = math.sqrt(6 / (16 * 9 + 32 * 9))
     assert 0.98 * bound < layer.weight.abs().max() <= bound
     assert not layer.bias.any()
@@ -92,7 +92,7 @@ def test_glorot_uniform_fills_its_range_and_zeroes_the_bias():
 
 def test_he_normal_has_the_deviation_of_its_formula():
     layer = nn.Linear(400, 300)
-    initialise(layer, "he_normal")
+    init_weights(layer, "he_normal")
     assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / 400), rel=0.02)
 
 

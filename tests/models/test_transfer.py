@@ -5,9 +5,9 @@ import torch
 
 from foveola.errors import ResourceError, UsageError
 from foveola.models import pretrained_weights as pretrained
-from foveola.models.build import build, initialise_from
+from foveola.models.build import adapt, build
 from foveola.models.pretrained_weights import lite0_weights
-from foveola.models.registry import require
+from foveola.models.registry import require_model
 from foveola.types import Size
 
 
@@ -18,7 +18,7 @@ def learning(model):
 def test_the_trunk_is_the_published_one_and_the_head_says_nothing_yet():
     model = build("transfer", Size(64, 64), 3)
     images = torch.zeros((2, 3, 64, 64), dtype=torch.uint8)
-    initialise_from(model, images)
+    adapt(model, images)
     weights = lite0_weights()
     assert torch.equal(model.stage5[0].project.weight, weights["stage5.0.project.weight"])
     assert torch.equal(model.eval()(images), torch.zeros(2, 3))
@@ -43,6 +43,6 @@ def test_a_size_too_small_is_refused():
 
 def test_without_the_package_transfer_is_refused_and_others_are_not(monkeypatch):
     monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
-    require("fast")
+    require_model("fast")
     with pytest.raises(ResourceError, match=r"^transfer starts from ImageNet weights that the package"):
-        require("transfer")
+        require_model("transfer")

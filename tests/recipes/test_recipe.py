@@ -6,49 +6,49 @@ import pytest
 
 from foveola.errors import UsageError
 from foveola.models import pretrained_weights as pretrained
-from foveola.recipes.defaults import choose_epochs, choose_model, choose_size, most_px
-from foveola.recipes.recipe import complete, compose, merge, read_recipe, read_tables
+from foveola.recipes.defaults import choose_epochs, choose_model, choose_size, max_pixels
+from foveola.recipes.recipe import merge_tables, read_recipe, read_tables, recipe_from_tables, resolve_defaults
 from foveola.types import Size
 
 
 def refusal(tables, where="the recipe"):
     with pytest.raises(UsageError) as caught:
-        compose(tables, where=where)
+        recipe_from_tables(tables, where=where)
     return str(caught.value)
 
 
 def test_a_recipe_survives_its_file(tmp_path):
-    recipe = complete({"model": {"name": "vgg6", "head_batchnorm": True}}, Size(32, 48), 1000, "a title")
+    recipe = resolve_defaults({"model": {"name": "vgg6", "head_batchnorm": True}}, Size(32, 48), 1000, "a title")
     (tmp_path / "recipe.toml").write_text(recipe.to_toml())
-    assert compose(read_tables(tmp_path / "recipe.toml")) == recipe
+    assert recipe_from_tables(read_tables(tmp_path / "recipe.toml")) == recipe
 
 
 def test_a_complete_recipe_leaves_nothing_to_choose():
-    recipe = complete({}, Size(32, 32), 45_000, "t")
+    recipe = resolve_defaults({}, Size(32, 32), 45_000, "t")
     assert (recipe.model.name, recipe.data.size, recipe.fit.epochs, recipe.title) == ("fast", "32x32", 8, "t")
 
 
 def test_the_networks_recommendations_give_way_to_what_is_said():
-    recipe = compose({"model": {"name": "fast"}, "fit": {"lr_peak": 0.05}})
+    recipe = recipe_from_tables({"model": {"name": "fast"}, "fit": {"lr_peak": 0.05}})
     assert (recipe.fit.lr_peak, recipe.fit.optimizer, recipe.fit.label_smoothing) == (0.05, "muon", 0.2)
 
 
 def test_settings_go_before_the_file():
-    tables = merge({"fit": {"epochs": 3, "flip": False}}, {"fit.epochs": 5, "model.name": None})
+    tables = merge_tables({"fit": {"epochs": 3, "flip": False}}, {"fit.epochs": 5, "model.name": None})
     assert tables == {"fit": {"epochs": 5, "flip": False}}
 
 
 def test_merging_changes_neither_of_its_arguments():
     tables = {"fit": {"epochs": 3}}
-    merge(tables, {"fit.epochs": 5})
+    merge_tables(tables, {"fit.epochs": 5})
     assert tables == {"fit": {"epochs": 3}}
 
 
 def test_the_fingerprint_ignores_title_and_place_and_sees_everything_else():
-    base = compose({"model": {"name": "vgg6"}, "data": {"source": "a"}, "title": "x"})
-    assert base.fingerprint == compose({"model": {"name": "vgg6"}, "data": {"source": "b"}}).fingerprint
-    assert base.fingerprint != compose({"model": {"name": "vgg6", "head_batchnorm": True}}).fingerprint
-    assert base.fingerprint != compose({"model": {"name": "vgg6"}, "fit": {"epochs": 7}}).fingerprint
+    base = recipe_from_tables({"model": {"name": "vgg6"}, "data": {"source": "a"}, "title": "x"})
+    assert base.fingerprint == recipe_from_tables({"model": {"name": "vgg6"}, "data": {"source": "b"}}).fingerprint
+    assert base.fingerprint != recipe_from_tables({"model": {"name": "vgg6", "head_batchnorm": True}}).fingerprint
+    assert base.fingerprint != recipe_from_tables({"model": {"name": "vgg6"}, "fit": {"epochs": 7}}).fingerprint
 
 
 def test_an_unknown_option_is_named_with_its_nearest():
@@ -96,7 +96,7 @@ def test_a_recipe_that_cannot_be_is_refused(tables, text):
 
 def test_a_setting_without_a_place_is_refused():
     with pytest.raises(UsageError) as caught:
-        merge({}, {"epochs": 3})
+        merge_tables({}, {"epochs": 3})
     assert str(caught.value) == (
         "setting 'epochs' has no place in a recipe: write title, or data., split., model. or fit. and the option"
     )
@@ -133,10 +133,10 @@ def test_the_size_follows_the_median_longer_side(sides, expected):
 
 
 def test_photos_are_larger_for_transfer(monkeypatch):
-    assert [most_px(name) for name in ("transfer", "auto", "vgg6")] == [256, 256, 224]
-    assert str(choose_size([480], [640], most_px("transfer"))) == "256x256"
-    monkeypatch.setattr(pretrained, "weights_there", lambda: False)
-    assert most_px("auto") == 224
+    assert [max_pixels(name) for name in ("transfer", "auto", "vgg6")] == [256, 256, 224]
+    assert str(choose_size([480], [640], max_pixels("transfer"))) == "256x256"
+    monkeypatch.setattr(pretrained, "has_weights", lambda: False)
+    assert max_pixels("auto") == 224
 
 
 def test_small_pictures_take_the_fast_network():
@@ -145,7 +145,7 @@ def test_small_pictures_take_the_fast_network():
 
 def test_photos_take_transfer_where_its_weights_are_there(monkeypatch):
     assert choose_model(Size(128, 128), 1000).name == "transfer"
-    monkeypatch.setattr(pretrained, "weights_there", lambda: False)
+    monkeypatch.setattr(pretrained, "has_weights", lambda: False)
     assert choose_model(Size(128, 128), 1000).name == "alexnet_mini"
 
 
@@ -156,26 +156,26 @@ def test_more_pictures_take_fewer_epochs(n, expected):
 
 def test_flips_are_averaged_where_they_were_trained_on_and_where_it_pays():
     for name, flip, wanted in (("fast", True, True), ("fast", False, False), ("vgg6", True, False)):
-        recipe = complete({"model": {"name": name}, "fit": {"flip": flip}}, Size(32, 32), 1000, "t")
+        recipe = resolve_defaults({"model": {"name": name}, "fit": {"flip": flip}}, Size(32, 32), 1000, "t")
         assert recipe.model.average_flips is wanted
 
 
 def test_averaging_flips_is_a_wish_that_counts():
-    recipe = complete({"model": {"name": "vgg6", "average_flips": True}}, Size(32, 32), 1000, "t")
+    recipe = resolve_defaults({"model": {"name": "vgg6", "average_flips": True}}, Size(32, 32), 1000, "t")
     assert recipe.model.average_flips is True
-    assert compose(recipe.tables()).fingerprint == recipe.fingerprint
+    assert recipe_from_tables(recipe.tables()).fingerprint == recipe.fingerprint
 
 
 def test_averaging_flips_takes_yes_no_or_auto():
     with pytest.raises(UsageError) as caught:
-        compose({"model": {"name": "fast", "average_flips": "both"}})
+        recipe_from_tables({"model": {"name": "fast", "average_flips": "both"}})
     assert "average_flips = 'both' can't be used" in str(caught.value)
 
 
 def test_a_shift_out_of_the_frame_is_refused_before_training():
     tables = {"model": {"name": "vgg6", "average_shift_px": 8}}
     with pytest.raises(UsageError) as refusal:
-        complete(tables, Size(8, 12), 100, "t")
+        resolve_defaults(tables, Size(8, 12), 100, "t")
     assert str(refusal.value) == (
         "model.average_shift_px = 8 moves pictures of 8x12 out of their frame: give less than their shorter side, "
         "or a larger --size"

@@ -8,13 +8,13 @@ import pytest
 
 from foveola.data.dataset import Problem
 from foveola.evaluation.metrics import Evaluation
-from foveola.models.summary import Row, Summary
-from foveola.recipes.recipe import compose
-from foveola.runs.data_summary import DataCard, Pictures
-from foveola.runs.files import numbers_of, write_evaluation, write_network
-from foveola.runs.network_preview import WORST, grid_rows
+from foveola.models.summary import LayerRow, Summary
+from foveola.recipes.recipe import recipe_from_tables
+from foveola.runs.data_summary import DataSummary, KeptImages
+from foveola.runs.files import result_numbers, write_evaluation, write_network
+from foveola.runs.network_preview import WORST, rows_of_grid
 from foveola.runs.run import Run
-from foveola.training.history import EpochRow
+from foveola.training.history import EpochLog
 
 
 def logits_for(labels, predicted, classes):
@@ -56,10 +56,10 @@ def make_run(tmp_path_factory):
         _write_recipe(folder, title, size, epochs)
         _write_history(folder, epochs)
         write_evaluation(folder / "predictions.npz", evaluation)
-        rows = np.unique(np.concatenate([grid_rows(n), evaluation.worst(WORST)]))
+        rows = np.unique(np.concatenate([rows_of_grid(n), evaluation.worst(WORST)]))
         _pictures(rows, size, k, ids).save(folder / "pictures.npz")
-        rows = (Row("conv", "Conv2d", (56, 56, 32), 896), Row("norm", "BatchNorm2d", (56, 56, 32), 128))
-        write_network(folder / "network.json", Summary((*rows, Row("output", "Linear", (k,), 99)), 1123, 1059))
+        rows = (LayerRow("conv", "Conv2d", (56, 56, 32), 896), LayerRow("norm", "BatchNorm2d", (56, 56, 32), 128))
+        write_network(folder / "network.json", Summary((*rows, LayerRow("output", "Linear", (k,), 99)), 1123, 1059))
         (folder / "environment.json").write_text('{"foveola": "0.1.0", "device": "cpu", "cores": 2}', "utf-8")
         return Run(folder, _result(evaluation, epochs))
 
@@ -69,7 +69,7 @@ def make_run(tmp_path_factory):
 def _card(names, each, size, problems, remarks):
     k = len(names)
     used = k * each * 5
-    return DataCard(
+    return DataSummary(
         name="pets",
         fingerprint="ab" * 32,
         class_names=tuple(names),
@@ -95,21 +95,21 @@ def _pictures(rows, size, classes, ids):
         for i in range(2):
             image = rng.integers(0, 256, (80, 40 + 20 * i, 3), np.uint8)
             samples.append((label, ids[0] if ids else f"train/{label}-{i}.jpg", image))
-    return Pictures(tuple(samples), rows, rng.integers(0, 256, (len(rows), *size, 3), np.uint8))
+    return KeptImages(tuple(samples), rows, rng.integers(0, 256, (len(rows), *size, 3), np.uint8))
 
 
 def _write_recipe(folder, title, size, epochs):
-    recipe = compose({"data": {"source": "pets", "size": f"{size[0]}x{size[1]}"}, "fit": {"epochs": epochs}})
+    recipe = recipe_from_tables({"data": {"source": "pets", "size": f"{size[0]}x{size[1]}"}, "fit": {"epochs": epochs}})
     (folder / "recipe.toml").write_text(replace(recipe, title=title).to_toml(), "utf-8")
 
 
 def _write_history(folder, epochs):
-    rows = [EpochRow(e, e * 10, 2 / e, 1 - 0.8 / e, 2.2 / e, 1 - 0.9 / e, 0.01, 1.5) for e in range(1, epochs + 1)]
+    rows = [EpochLog(e, e * 10, 2 / e, 1 - 0.8 / e, 2.2 / e, 1 - 0.9 / e, 0.01, 1.5) for e in range(1, epochs + 1)]
     (folder / "history.jsonl").write_text("".join(json.dumps(row._asdict()) + "\n" for row in rows), "utf-8")
 
 
 def _result(evaluation, epochs):
-    numbers = numbers_of(evaluation)
+    numbers = result_numbers(evaluation)
     return {
         "data": "pets",
         "model": "fast",

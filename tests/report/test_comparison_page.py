@@ -16,10 +16,10 @@ from foveola.errors import count
 from foveola.evaluation.metrics import Evaluation, wilson
 from foveola.report.comparison_arms import SHOWN_FLIPS
 from foveola.report.comparison_curves import Band, banded
-from foveola.report.comparison_figures import Against, against_zero, colour, paired_dots
+from foveola.report.comparison_figures import AgainstZero, against_zero, colour, paired_dots
 from foveola.report.comparison_page import render
 from foveola.report.curves import ticks
-from foveola.runs.files import numbers_of, write_evaluation
+from foveola.runs.files import result_numbers, write_evaluation
 from foveola.runs.run import Run
 
 NAMES = ("cat", "dog", "owl")
@@ -50,7 +50,7 @@ def make(make_run):
         if chain:
             recipe.write_text(recipe.read_text("utf-8").replace("[data]", f'[data]\nchain = "{chain}"'), "utf-8")
         sizes = {"n_test": n, "n_train": 3 * n, "n_val": n}
-        return Run(one.path, {**one.result, **numbers_of(evaluation), **sizes, "seed": seed, "seconds": 10.0 + arm})
+        return Run(one.path, {**one.result, **result_numbers(evaluation), **sizes, "seed": seed, "seconds": 10.0 + arm})
 
     def make_(counts, own_split=False, classes=NAMES, **more):
         rows = tuple(tuple(run(k, s, w, own_split, classes) for s, w in enumerate(row)) for k, row in enumerate(counts))
@@ -360,7 +360,7 @@ def place(figure, kind):
 
 
 def test_interval_mean_zero_and_margin_lie_where_the_axis_says():
-    figure = against_zero([Against("x", "arm-1", [0.5, 1.5], 1.0, 0.5, 1.5, (0.25, 1.75))], 0.5, "plain")
+    figure = against_zero([AgainstZero("x", "arm-1", [0.5, 1.5], 1.0, 0.5, 1.5, (0.25, 1.75))], 0.5, "plain")
     marks = ticks(-0.5, 1.75)
 
     def x(value):
@@ -375,7 +375,7 @@ def test_interval_mean_zero_and_margin_lie_where_the_axis_says():
 
 
 def test_no_line_of_the_figure_runs_through_a_label():
-    row = Against("x", "arm-1", [0.5, 1.5], 1.0, 0.5, 1.5, (0.25, 1.75))
+    row = AgainstZero("x", "arm-1", [0.5, 1.5], 1.0, 0.5, 1.5, (0.25, 1.75))
     figure = against_zero([row, row], 0.5, "plain")
     labels = [int(y) for y in re.findall(r'<text class="label" x="0" y="(\d+)"', figure)]
     lines = re.findall(r'<(?:line class="zero"|rect class="margin")[^>]* y1?="(\d+)" (?:y2|height)="(\d+)"', figure)
@@ -387,7 +387,7 @@ def test_no_line_of_the_figure_runs_through_a_label():
 
 
 def test_a_long_name_has_its_numbers_on_a_second_line_above_the_figure():
-    row = Against("a long name of an arm", "arm-1", [0.5, 1.5], 1.0, 0.5, 1.5, None)
+    row = AgainstZero("a long name of an arm", "arm-1", [0.5, 1.5], 1.0, 0.5, 1.5, None)
     figure = against_zero([row, row], 0.5, "plain")
     assert figure.count('<tspan class="muted" x="0" dy="18">+1.00 (+0.50 to +1.50)</tspan>') == 2
     labels = [int(y) for y in re.findall(r'<text class="label" x="0" y="(\d+)"', figure)]
@@ -403,7 +403,7 @@ def test_only_the_last_mark_of_the_axis_has_the_unit():
 
 
 def test_an_infinite_interval_is_not_drawn():
-    figure = against_zero([Against("x", "arm-1", [1.0], 1.0, -np.inf, np.inf, None)], 0.0, "plain")
+    figure = against_zero([AgainstZero("x", "arm-1", [1.0], 1.0, -np.inf, np.inf, None)], 0.0, "plain")
     assert place(figure, "interval") == [] and "inf" not in figure.replace("interval", "")
 
 

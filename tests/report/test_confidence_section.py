@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from foveola.evaluation.calibration import Bin, Calibration
-from foveola.evaluation.conformal import Abstention, Share
+from foveola.evaluation.conformal import Abstention, CoverageShare
 from foveola.report.confidence_figures import abstention_bar, reliability_diagram
 from foveola.report.confidence_section import with_interval
 from foveola.report.pages import render
 from foveola.runs.files import write_evaluation
 from foveola.runs.run import Run
-from foveola.runs.test_usage import open_again
+from foveola.runs.usage import record_test_use
 from foveola.types import Interval
 
 
@@ -76,7 +76,9 @@ def test_a_temperature_that_makes_the_calibration_error_larger_is_said_to(make_r
 
 
 def test_the_bar_of_an_error_rate_is_right_then_wrong_then_not_answered():
-    bar = abstention_bar(Abstention(0.1, Share(9, 10), Share(6, 10), Share(1, 10), Share(1, 6)))
+    bar = abstention_bar(
+        Abstention(0.1, CoverageShare(9, 10), CoverageShare(6, 10), CoverageShare(1, 10), CoverageShare(1, 6))
+    )
     assert re.findall(r'class="(\w+)" x="([\d.]+)%" width="([\d.]+)%"', bar) == [
         ("right", "0", "50"),
         ("wrong", "50", "10"),
@@ -86,8 +88,8 @@ def test_the_bar_of_an_error_rate_is_right_then_wrong_then_not_answered():
 
 
 def test_a_share_of_nothing_is_a_dash():
-    assert with_interval(Share(0, 0)) == "–"
-    assert with_interval(Share(132, 160)) == "82.5 % (75.9 to 87.6)"
+    assert with_interval(CoverageShare(0, 0)) == "–"
+    assert with_interval(CoverageShare(132, 160)) == "82.5 % (75.9 to 87.6)"
 
 
 def test_a_run_without_calibration_is_said_to_be_uncalibrated(make_run):
@@ -137,7 +139,7 @@ def test_too_few_pictures_for_any_of_them_are_said_to_be(make_run):
 def test_the_page_tells_from_the_second_opening_of_test_on(make_run):
     run = make_run()
     assert "images were used once, at the end" in text_of(render(run))
-    open_again(run.path, "evaluate")
+    record_test_use(run.path, "evaluate")
     text = text_of(render(run))
     assert "used once" not in text
     assert "The test set has now been used 2 times , 1 time of them after training." in text

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import PIL.Image
 
-from foveola.report.inside_section import HEAT, inside_section, laid_over, tiled
+from foveola.report.inside_section import HEAT, inside_section, overlay, tile
 from foveola.report.pages import render
-from foveola.runs.network_preview import Insides
+from foveola.runs.network_preview import NetworkPreview
 
 
 def insides():
     rng = np.random.default_rng(0)
-    return Insides(
+    return NetworkPreview(
         kernels=rng.integers(0, 256, (5, 3, 3, 3), np.uint8),
         stages=("conv1", "<b>conv2"),
         maps=(rng.integers(0, 256, (20, 8, 8), np.uint8), rng.integers(0, 256, (4, 2, 3), np.uint8)),
@@ -28,7 +28,7 @@ def insides():
 
 def test_without_heat_a_picture_is_grey_and_with_it_takes_its_colour():
     image = np.full((1, 2, 3), (30, 60, 90), np.uint8)
-    out = laid_over(image, np.array([[0, 255]], np.uint8))
+    out = overlay(image, np.array([[0, 255]], np.uint8))
     assert out[0, 0].tolist() == [60, 60, 60]
     assert out[0, 1].tolist() == np.rint(0.2 * 60 + 0.8 * HEAT).tolist()
 
@@ -57,7 +57,7 @@ def test_a_stage_is_described_as_it_is_in_the_network_not_as_it_is_drawn(make_ru
 
 def test_gaps_and_empty_places_of_a_mosaic_are_transparent():
     tiles = np.full((17, 2, 3), 200, np.uint8)  # a second row with one tile
-    values, opaque = np.moveaxis(tiled(tiles), 2, 0)
+    values, opaque = np.moveaxis(tile(tiles), 2, 0)
     assert opaque.shape == (2 * 2 + 1, 16 * 3 + 15)
     assert opaque.sum() // 255 == 17 * 2 * 3
     assert (values[opaque > 0] == 200).all()

@@ -11,13 +11,13 @@ import pytest
 
 from foveola.evaluation.metrics import wilson
 from foveola.models.build import build
-from foveola.models.summary import Row, Summary
+from foveola.models.summary import LayerRow, Summary
 from foveola.report.pages import command, render
-from foveola.runs.data_preview import Looks
+from foveola.runs.data_preview import DataPreview
 from foveola.runs.files import write_evaluation, write_network
-from foveola.runs.network_views import look_inside
+from foveola.runs.network_views import make_network_preview
 from foveola.runs.run import Run
-from foveola.training.history import HeadRow
+from foveola.training.history import ProbeLog
 from foveola.types import Size
 
 VOID = {"meta", "link", "img", "br", "wbr", "col"}
@@ -270,7 +270,7 @@ def test_the_page_tells_where_the_data_is_and_names_no_user(make_run):
 def test_the_page_shows_pictures_on_their_way_and_mean_pictures(make_run):
     run = make_run()
     image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
-    looks = Looks(np.stack([image] * 3), np.array([24] * 3), ("<i>.jpg",), (image,), (image,), (image,))
+    looks = DataPreview(np.stack([image] * 3), np.array([24] * 3), ("<i>.jpg",), (image,), (image,), (image,))
     looks.save(run.path / "looks.npz")
     page = render(run)
     assert "<h3>From file to network</h3>" in page
@@ -300,7 +300,7 @@ def test_the_picture_that_maps_are_of_is_called_right_where_it_is(make_run, turn
     evaluation = replace(run.evaluation, labels=(run.evaluation.labels + turned) % 3)
     pixels = np.random.default_rng(0).integers(0, 256, (len(evaluation), 24, 32, 3), np.uint8)
     model = build("vgg6", Size(24, 32), 3, seed=0).eval()
-    look_inside(model, evaluation, pixels, np.arange(len(evaluation))).save(run.path / "insides.npz")
+    make_network_preview(model, evaluation, pixels, np.arange(len(evaluation))).save(run.path / "insides.npz")
     write_evaluation(run.path / "predictions.npz", evaluation)
     assert said in render(Run(run.path, run.result))
 
@@ -308,7 +308,7 @@ def test_the_picture_that_maps_are_of_is_called_right_where_it_is(make_run, turn
 def with_head(run, strengths=(10.0, 1.0, 0.0316), epochs=0):
     """The run as one whose last layer alone was fitted, with these penalties, the middle one best."""
     rows = [
-        HeadRow(k, len(strengths), strength, 0.5 / k, 0.8, 0.4 + abs(k - 2), 0.9, float(k))
+        ProbeLog(k, len(strengths), strength, 0.5 / k, 0.8, 0.4 + abs(k - 2), 0.9, float(k))
         for k, strength in enumerate(strengths, start=1)
     ]
     (run.path / "head.jsonl").write_text("".join(json.dumps(row._asdict()) + "\n" for row in rows), "utf-8")
@@ -375,7 +375,7 @@ def test_a_table_of_predictions_is_linked_where_there_is_one(make_run):
 
 
 def layers(run, names):
-    write_network(run.path / "network.json", Summary(tuple(Row(n, "Conv2d", (8, 8, 4), 10) for n in names), 1, 1))
+    write_network(run.path / "network.json", Summary(tuple(LayerRow(n, "Conv2d", (8, 8, 4), 10) for n in names), 1, 1))
     return Page(render(Run(run.path, run.result)))
 
 

@@ -11,7 +11,7 @@ from foveola.imaging.decode import decode
 from foveola.report.answers_section import answers_section, class_lines, confusion_cells, frequent_confusions
 from foveola.report.data_section import data_section, reasons_of, sizes_of
 from foveola.report.thumbnails import thumbnail
-from foveola.runs.data_preview import Looks
+from foveola.runs.data_preview import DataPreview
 
 
 def evaluation_of(labels, predicted, names):
@@ -45,7 +45,7 @@ def test_the_bars_of_the_classes_share_one_scale(make_run):
 
 def test_files_of_many_sizes_have_histograms_on_one_scale(make_run):
     run = make_run()
-    height, width = data_section(run.card, run.pictures, Looks()).histograms
+    height, width = data_section(run.card, run.pictures, DataPreview()).histograms
     # heights 60 (117 of 120 files), 10 and 400, widths 80, 20 and 300; 30 bins of 400 / 30 px
     assert "Height of the files; most have 53 to 67 px: 117 images" in height
     assert "Width of the files; most have 80 to 93 px: 117 images" in width
@@ -55,14 +55,16 @@ def test_files_of_many_sizes_have_histograms_on_one_scale(make_run):
 
 def test_files_of_one_size_need_no_histogram(make_run):
     run = make_run()
-    assert data_section(replace(run.card, sizes=((8, 9, 7),)), run.pictures, Looks()).histograms == ()
+    assert data_section(replace(run.card, sizes=((8, 9, 7),)), run.pictures, DataPreview()).histograms == ()
 
 
 def test_each_colour_is_shown_alone_in_a_tint_that_the_eye_sees(make_run):
     run = make_run()
     image = np.random.default_rng(0).integers(1, 256, (12, 16, 3), np.uint8)
     image[0, 0] = 255
-    (way,) = data_section(run.card, run.pictures, Looks(names=("a",), raw=(image,), sized=(image,), seen=(image,))).ways
+    (way,) = data_section(
+        run.card, run.pictures, DataPreview(names=("a",), raw=(image,), sized=(image,), seen=(image,))
+    ).ways
     for k, shown in enumerate(way.colours):
         pixels = decode(b64decode(shown.uri.partition(",")[2])).image
         np.testing.assert_array_equal(pixels[..., k], image[..., k])  # the channel's own values, from black
@@ -82,7 +84,7 @@ def test_samples_of_many_classes_are_smaller(make_run):
     run = make_run(names=[str(i) for i in range(21)], each=2)
     wide = rng.integers(0, 256, (120, 160, 3), np.uint8)
     pictures = type(run.pictures)(((0, "a", wide),), run.pictures.rows, run.pictures.prepared)
-    (_, thumb), *_ = data_section(run.card, pictures, Looks()).samples[0].pictures
+    (_, thumb), *_ = data_section(run.card, pictures, DataPreview()).samples[0].pictures
     assert (thumb.height_px, thumb.width_px) == (72, 96)
 
 

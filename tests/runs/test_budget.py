@@ -7,12 +7,12 @@ import foveola as fv
 from foveola.errors import UsageError
 from foveola.runs import time_budget as budgets
 from foveola.runs.time_budget import _forecast, require_free
-from foveola.runs.time_budget import Costs
+from foveola.runs.time_budget import StepCosts
 from foveola.runs.deadline import parse_time, show_time
-from foveola.recipes.recipe import compose
+from foveola.recipes.recipe import recipe_from_tables
 from foveola.workflows import Watch
 
-RECIPE = compose({"model": {"name": "fast"}, "data": {"size": "32x32"}, "fit": {"epochs": 1}})
+RECIPE = recipe_from_tables({"model": {"name": "fast"}, "data": {"size": "32x32"}, "fit": {"epochs": 1}})
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_budget_and_a_number_of_epochs_contradict_each_other():
 
 def test_the_forecast_fills_the_budget_up_to_its_margin():
     # 96 s of 100 less 10 spent less 6 around: 80 for epochs; at 30 + 2 a pass three epochs, 74 s of them steps.
-    found = _forecast(RECIPE, Costs(train=30, val=2, rest=6), 900, 100, 10)
+    found = _forecast(RECIPE, StepCosts(train=30, val=2, rest=6), 900, 100, 10)
     assert found.recipe.fit.epochs == 3
     assert found.passes == pytest.approx(74 / 30)
     assert found.recipe.fit.epoch_pictures == round(900 * 74 / 30 / 3)
@@ -61,7 +61,7 @@ def test_the_forecast_fills_the_budget_up_to_its_margin():
 
 
 def test_the_deadline_counts_what_follows_the_epochs_and_not_what_comes_before():
-    found = _forecast(RECIPE, Costs(train=30, val=2, rest=6, steps={1.0: 0.5}, before=4), 900, 100, 10)
+    found = _forecast(RECIPE, StepCosts(train=30, val=2, rest=6, steps={1.0: 0.5}, before=4), 900, 100, 10)
     plan = budgets.deadline(found, 100, 7.0, 900)
     assert (plan.end, plan.slack, plan.val, plan.rest) == (pytest.approx(103), 2, 2, 2)
     assert (plan.steps, plan.spec) == ({1.0: 0.5}, found.recipe.fit)
@@ -69,14 +69,14 @@ def test_the_deadline_counts_what_follows_the_epochs_and_not_what_comes_before()
 
 def test_an_epoch_is_expected_to_take_what_its_steps_were_timed_at():
     # 300 pictures are two steps of 150, whatever the size of a whole batch; a pass of two steps of 15 s is one of 30 s.
-    found = _forecast(RECIPE, Costs(train=30, val=2, rest=6, steps={0.5: 15, 0.75: 15, 1.0: 15}), 300, 100, 10)
+    found = _forecast(RECIPE, StepCosts(train=30, val=2, rest=6, steps={0.5: 15, 0.75: 15, 1.0: 15}), 300, 100, 10)
     plan = budgets.deadline(found, 100, 7.0, 300)
     assert found.recipe.fit.batch_size == 250
     assert plan._trained(1, 300) == pytest.approx(30)
 
 
 def test_one_epoch_may_use_the_margin_up():
-    found = _forecast(RECIPE, Costs(train=82, val=1, rest=6), 900, 100, 10)
+    found = _forecast(RECIPE, StepCosts(train=82, val=1, rest=6), 900, 100, 10)
     assert (found.recipe.fit.epochs, found.recipe.fit.epoch_pictures, found.passes) == (1, 900, 1.0)
     assert found.seconds == pytest.approx(99)
     assert budgets.deadline(found, 100, 7.0, 900).end == pytest.approx(106)
@@ -84,19 +84,19 @@ def test_one_epoch_may_use_the_margin_up():
 
 def test_where_val_costs_more_than_train_it_is_measured_less_often():
     # 51 s for epochs, 10 a pass and 15 for val: three times val would leave 6 s, twice leaves 21.
-    found = _forecast(RECIPE, Costs(train=10, val=15, rest=35), 900, 100, 10)
+    found = _forecast(RECIPE, StepCosts(train=10, val=15, rest=35), 900, 100, 10)
     assert (found.recipe.fit.epochs, found.passes) == (2, pytest.approx(2.1))
 
 
 def test_very_many_passes_become_a_hundred_longer_epochs():
-    found = _forecast(RECIPE, Costs(train=0.01, val=0.01, rest=0), 50, 100, 0)
+    found = _forecast(RECIPE, StepCosts(train=0.01, val=0.01, rest=0), 50, 100, 0)
     assert found.recipe.fit.epochs == 100
     assert found.recipe.fit.epoch_pictures == round(50 * (96 - 1) / 0.01 / 100)
 
 
 def test_transfer_keeps_to_its_head_when_no_epoch_fits():
-    recipe = compose({"model": {"name": "transfer"}, "data": {"size": "64x64"}, "fit": {"epochs": 1}})
-    found = _forecast(recipe, Costs(train=200, val=1, rest=20, has_head=True), 900, 100, 10)
+    recipe = recipe_from_tables({"model": {"name": "transfer"}, "data": {"size": "64x64"}, "fit": {"epochs": 1}})
+    found = _forecast(recipe, StepCosts(train=200, val=1, rest=20, has_head=True), 900, 100, 10)
     assert (found.recipe.fit.epochs, found.seconds) == (0, 30)
     assert found.sentence(100).startswith(
         "budget 1m40s: transfer, its head only: no epoch of fine-tuning fits in; expected are 30s in all"
@@ -118,10 +118,10 @@ def costs(monkeypatch, per_pass):
 
     def measure(session, steps):
         answered.append(session.recipe.model.name)
-        return Costs(per_pass[session.recipe.model.name], val=0.001, rest=1, steps=steps)
+        return StepCosts(per_pass[session.recipe.model.name], val=0.001, rest=1, steps=steps)
 
     monkeypatch.setattr(budgets, "time_steps", steps)
-    monkeypatch.setattr(budgets, "measure", measure)
+    monkeypatch.setattr(budgets, "measure_costs", measure)
     return answered
 
 
@@ -207,7 +207,7 @@ def test_a_run_within_a_budget_repeats_from_its_recipe_alone(monkeypatch, noise,
 
 def test_an_epoch_of_a_list_may_be_as_long_as_one_of_a_number():
     tables = RECIPE.tables()
-    long = compose({**tables, "fit": {**tables["fit"], "epochs": 2, "epoch_pictures": [3_000_000, 1]}})
+    long = recipe_from_tables({**tables, "fit": {**tables["fit"], "epochs": 2, "epoch_pictures": [3_000_000, 1]}})
     assert long.fit.epoch_pictures == [3_000_000, 1]
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from foveola.runs.network_views import CHANNELS, MAP_PX, look_inside
-from foveola.runs.network_preview import Insides
+from foveola.runs.network_views import CHANNELS, MAP_PX, make_network_preview
+from foveola.runs.network_preview import NetworkPreview
 from foveola.evaluation.metrics import Evaluation
 from foveola.models.build import build
 from foveola.types import Size
@@ -26,7 +26,7 @@ FOUND = evaluation([[5, 0], [2, 0], [0, 3], [0, 4], [1, 0], [0, 1]], [0, 1, 1, 0
 
 @pytest.fixture(scope="module")
 def inside():
-    return look_inside(build("vgg6", Size(40, 36), 2, seed=0).eval(), FOUND, PIXELS, TEST)
+    return make_network_preview(build("vgg6", Size(40, 36), 2, seed=0).eval(), FOUND, PIXELS, TEST)
 
 
 def test_the_surest_right_and_the_surest_wrong_answers_are_shown(inside):
@@ -65,8 +65,8 @@ def test_heat_maps_are_grad_cams_of_the_answers(inside):
 
 def test_what_is_saved_comes_back(inside, tmp_path):
     inside.save(tmp_path / "insides.npz")
-    assert Insides.load(tmp_path / "insides.npz").shapes == inside.shapes
-    back = Insides.load(tmp_path / "insides.npz")
+    assert NetworkPreview.load(tmp_path / "insides.npz").shapes == inside.shapes
+    back = NetworkPreview.load(tmp_path / "insides.npz")
     for name in ("kernels", "rows", "heat", "pictures"):
         np.testing.assert_array_equal(getattr(back, name), getattr(inside, name))
     for one, other in zip(back.maps, inside.maps, strict=True):
@@ -76,8 +76,8 @@ def test_what_is_saved_comes_back(inside, tmp_path):
 
 def test_a_network_without_convolutions_has_a_reason_instead(tmp_path):
     model = nn.Sequential(nn.Flatten(), nn.Linear(40 * 36 * 3, 2))
-    look_inside(model, FOUND, PIXELS, TEST).save(tmp_path / "insides.npz")
-    back = Insides.load(tmp_path / "insides.npz")
+    make_network_preview(model, FOUND, PIXELS, TEST).save(tmp_path / "insides.npz")
+    back = NetworkPreview.load(tmp_path / "insides.npz")
     assert back.reason == "this network has no stages and no convolutions: there are no feature maps to show"
     assert back.stages == ()
 
@@ -95,24 +95,24 @@ class Closed(nn.Module):
 
 
 def test_a_run_is_not_lost_because_its_network_lets_no_gradient_through():
-    assert look_inside(Closed(), FOUND, PIXELS, TEST).reason
+    assert make_network_preview(Closed(), FOUND, PIXELS, TEST).reason
 
 
 def test_a_run_is_not_lost_whatever_its_network_does():
     model = build("vgg6", Size(40, 36), 2, seed=0)
     model.stages = ("norm1", "nowhere.at.all")
-    assert "nowhere" in look_inside(model, FOUND, PIXELS, TEST).reason
+    assert "nowhere" in make_network_preview(model, FOUND, PIXELS, TEST).reason
 
 
 def test_all_answers_right():
     found = evaluation([[5, 0]] * 6, [0] * 6)
-    assert len(look_inside(build("vgg6", Size(40, 36), 2, seed=0), found, PIXELS, TEST).rows) == 3
+    assert len(make_network_preview(build("vgg6", Size(40, 36), 2, seed=0), found, PIXELS, TEST).rows) == 3
 
 
 def test_all_answers_wrong():
     found = evaluation([[5, 0]] * 6, [1] * 6)
-    assert len(look_inside(build("vgg6", Size(40, 36), 2, seed=0), found, PIXELS, TEST).rows) == 3
+    assert len(make_network_preview(build("vgg6", Size(40, 36), 2, seed=0), found, PIXELS, TEST).rows) == 3
 
 
 def test_a_run_from_before_has_a_reason(tmp_path):
-    assert Insides.load(tmp_path / "none.npz").reason == "the run was made before this was kept"
+    assert NetworkPreview.load(tmp_path / "none.npz").reason == "the run was made before this was kept"

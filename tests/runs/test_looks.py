@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from foveola.data.filter_cache import filtered
+from foveola.data.filter_cache import apply_filters
 from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
 from foveola.data.split import SplitSpec, split
 from foveola.filters.chain import Chain
 from foveola.imaging.decode import encode, resize
-from foveola.runs.data_preview import EACH, Looks, _even, look_at
+from foveola.runs.data_preview import EACH, DataPreview, _even, make_preview
 from foveola.types import Size
 
 
@@ -17,13 +17,13 @@ from foveola.types import Size
 def material(two_classes):
     """Prepared pictures through a chain, their split, and the data set."""
     dataset = open_folder(two_classes(10))
-    prepared = filtered(prepare(dataset, Size(16, 16)), Chain.parse("invert"))
+    prepared = apply_filters(prepare(dataset, Size(16, 16)), Chain.parse("invert"))
     return prepared, split(prepared.dataset, prepared.content, SplitSpec(), seed=0)
 
 
 def test_means_are_those_of_the_training_pictures(material):
     prepared, parts = material
-    looks = look_at(prepared, parts)
+    looks = make_preview(prepared, parts)
     for label in range(2):
         rows = parts.train[prepared.dataset.labels[parts.train] == label]
         np.testing.assert_array_equal(looks.means[label], np.rint(prepared.pixels[rows].mean(axis=0)))
@@ -32,7 +32,7 @@ def test_means_are_those_of_the_training_pictures(material):
 
 def test_a_picture_is_shown_as_its_file_has_it_at_size_and_after_the_chain(material):
     prepared, parts = material
-    looks = look_at(prepared, parts)
+    looks = make_preview(prepared, parts)
     dataset = prepared.dataset
     assert len(looks.names) == 2  # one of each class
     for k, name in enumerate(looks.names):
@@ -49,9 +49,9 @@ def test_of_large_classes_some_pictures_are_enough():
 
 
 def test_it_is_read_back_as_it_was_written(material, tmp_path):
-    looks = look_at(*material)
+    looks = make_preview(*material)
     looks.save(tmp_path / "looks.npz")
-    found = Looks.load(tmp_path / "looks.npz")
+    found = DataPreview.load(tmp_path / "looks.npz")
     assert found.names == looks.names
     for name in ("means", "counted"):
         np.testing.assert_array_equal(getattr(found, name), getattr(looks, name))
@@ -61,13 +61,13 @@ def test_it_is_read_back_as_it_was_written(material, tmp_path):
 
 
 def test_a_run_from_before_this_was_kept_has_none(tmp_path):
-    assert Looks.load(tmp_path / "looks.npz").names == ()
+    assert DataPreview.load(tmp_path / "looks.npz").names == ()
 
 
 def test_names_that_are_no_text_are_kept_as_they_are(tmp_path):
     image = np.zeros((2, 2, 3), np.uint8)
-    Looks(names=("h\udce4nde/1\n.jpg",), raw=(image,), sized=(image,), seen=(image,)).save(tmp_path / "looks.npz")
-    assert Looks.load(tmp_path / "looks.npz").names == ("h\udce4nde/1\n.jpg",)
+    DataPreview(names=("h\udce4nde/1\n.jpg",), raw=(image,), sized=(image,), seen=(image,)).save(tmp_path / "looks.npz")
+    assert DataPreview.load(tmp_path / "looks.npz").names == ("h\udce4nde/1\n.jpg",)
 
 
 def test_a_large_photo_is_shown_at_size_as_the_network_gets_it(tmp_path):
@@ -78,6 +78,6 @@ def test_a_large_photo_is_shown_at_size_as_the_network_gets_it(tmp_path):
             noise = rng.integers(0, 256, (200, 200, 3), dtype=np.uint8)
             (tmp_path / "photos" / label / f"{k}.jpg").write_bytes(encode(noise, "JPEG"))
     prepared = prepare(open_folder(tmp_path / "photos"), Size(32, 32))  # decoded at 1/4
-    looks = look_at(prepared, split(prepared.dataset, prepared.content, SplitSpec(), seed=0))
+    looks = make_preview(prepared, split(prepared.dataset, prepared.content, SplitSpec(), seed=0))
     for sized, seen in zip(looks.sized, looks.seen, strict=True):
         np.testing.assert_array_equal(sized, seen)

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from foveola.runs.progress import Plan, row_seconds, row_sentence
-from foveola.recipes.recipe import compose
-from foveola.training.history import EpochRow, HeadRow
+from foveola.recipes.recipe import recipe_from_tables
+from foveola.training.history import EpochLog, ProbeLog
 
 
 def plan(name, epochs, ready_features=False):
-    recipe = compose({"model": {"name": name}, "data": {"size": "64x64"}, "fit": {"epochs": epochs}})
+    recipe = recipe_from_tables({"model": {"name": name}, "data": {"size": "64x64"}, "fit": {"epochs": epochs}})
     parts = {"train": 1200, "val": 40, "test": 300}
     return Plan(
         "photos: 1,540 images", recipe, 3, parts, 7000, "cpu", "float32", Path("run"), ("a note",), ready_features
@@ -52,7 +52,7 @@ def test_how_it_is_trained(name, epochs, ready, words):
 
 
 def test_a_fit_of_the_last_layer_is_called_so():
-    row = HeadRow(1, 9, 3.16, 0.204, 1.0, 0.683, 0.5, 2.7)
+    row = ProbeLog(1, 9, 3.16, 0.204, 1.0, 0.683, 0.5, 2.7)
     assert row_sentence(row, 4, 2.7) == (
         "last layer, regularisation 3.2: train loss 0.204, accuracy 100.0 %; val loss 0.683, accuracy 50.0 % (15.0 to 85.0); "
         "2.7 s"
@@ -60,7 +60,7 @@ def test_a_fit_of_the_last_layer_is_called_so():
 
 
 def test_seconds_are_those_of_the_row_in_both_kinds():
-    heads = [HeadRow(k, 3, 1.0, 0, 0, 0, 0, seconds) for k, seconds in enumerate((0.5, 0.75, 2.0), 1)]
+    heads = [ProbeLog(k, 3, 1.0, 0, 0, 0, 0, seconds) for k, seconds in enumerate((0.5, 0.75, 2.0), 1)]
     assert [row_seconds(row, before) for row, before in zip(heads, [None, *heads], strict=False)] == [0.5, 0.25, 1.25]
-    epoch = EpochRow(1, 10, 0, 0, 0, 0, 0, 4.0)
+    epoch = EpochLog(1, 10, 0, 0, 0, 0, 0, 4.0)
     assert row_seconds(epoch, heads[-1]) == 4.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from foveola.errors import DamagedRunError, UsageError
-from foveola.recipes.recipe import compose
+from foveola.recipes.recipe import recipe_from_tables
 from foveola.runs.folders import find_run, list_runs, run_folder
 
 
@@ -158,5 +158,5 @@ def test_a_folder_whose_path_is_too_long_hides_no_run(make, tmp_path, monkeypatc
     ],
 )
 def test_a_run_s_folder_is_called_like_its_data_in_any_script(name, folder):
-    recipe = compose({"model": {"name": "fast"}})
+    recipe = recipe_from_tables({"model": {"name": "fast"}})
     assert run_folder(Path("runs"), name, recipe, "0123456789", 7) == Path(f"runs/{folder}-fast-01234567/seed-0007")

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from foveola.data.loader import Batches
-from foveola.models.build import build, initialise_from
-from foveola.training.batch_norm import images_needed, settle, stale
+from foveola.models.build import adapt, build
+from foveola.training.batch_norm import images_needed, layers_to_settle, recompute_statistics
 from foveola.training.config import FitSpec
-from foveola.training.history import EpochRow
+from foveola.training.history import EpochLog
 from foveola.training.loop import fit
 from foveola.types import Size
 
@@ -37,7 +37,7 @@ def images():
 
 def settled(model, images, first=False):
     model.train()
-    settle([model.norm], model, images, CPU, torch.float32, first=first)
+    recompute_statistics([model.norm], model, images, CPU, torch.float32, first=first)
     return model.norm
 
 
@@ -86,14 +86,14 @@ def test_settling_changes_nothing_else(images):
     ],
 )
 def test_averages_over_many_images_or_with_a_start_that_is_remembered_are_stale(momentum, batch_size, steps, expected):
-    assert bool(stale(Bright(momentum).train(), batch_size, steps)) is expected
+    assert bool(layers_to_settle(Bright(momentum).train(), batch_size, steps)) is expected
 
 
 def test_norms_that_do_not_learn_or_keep_no_moving_average_are_left_alone():
     frozen, own, without = Bright().train(), Bright(momentum=None).train(), Bright().train()
     frozen.norm.eval()
     without.norm = nn.BatchNorm2d(3, track_running_stats=False)
-    assert [stale(model, 64, 10) for model in (frozen, own, without)] == [[], [], []]
+    assert [layers_to_settle(model, 64, 10) for model in (frozen, own, without)] == [[], [], []]
 
 
 @pytest.mark.parametrize(
@@ -122,10 +122,10 @@ def test_a_network_with_a_long_moving_average_has_a_sensible_loss_from_the_first
     pixels, labels = stripes
     train, val = Batches(pixels, labels, np.arange(160), 16), Batches(pixels, labels, np.arange(160, 200), 16)
     model = build("vgg6", Size(16, 16), 2, {}, seed=0)
-    initialise_from(model, train.sample(160))
+    adapt(model, train.sample(160))
     spec = FitSpec(epochs=1, batch_size=16, lr_peak=1e-3)
     rows = list(fit(model, train, val, spec, device=CPU, dtype=torch.float32, seed=0))
-    assert isinstance(rows[-1], EpochRow)
+    assert isinstance(rows[-1], EpochLog)
     assert rows[-1].val_loss < 0.05
 
 

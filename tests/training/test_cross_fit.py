@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foveola.evaluation.metrics import softmax
-from foveola.training.linear_probe import Features, Problem, cross_fit, standardised
+from foveola.training.linear_probe import Features, LogisticRegression, cross_fit, standardise
 
 
 def rows(n=60, features=6, classes=3, seed=0):
@@ -17,10 +17,10 @@ def rows(n=60, features=6, classes=3, seed=0):
 def test_all_folds_at_once_give_what_one_head_after_the_other_gives():
     data, folds = rows(), np.arange(60) // 6 % 5
     found = cross_fit(data, folds, data, 0.1, 3, tolerance=1e-7)
-    values, mean, deviation = standardised(data.values)
+    values, mean, deviation = standardise(data.values)
     for fold in range(5):
         held = folds == fold
-        problem = Problem(values[~held], data.labels[~held], 3)
+        problem = LogisticRegression(values[~held], data.labels[~held], 3)
         solution = problem.solve(0.1, problem.start(), 1e-8)
         weight = solution[:, :-1] / deviation
         alone = (data.values[held] - mean) @ weight.T + solution[:, -1]

@@ -12,7 +12,7 @@ from foveola.data.prepare import prepare
 from foveola.errors import ResourceError
 from foveola.models.build import build
 from foveola.training import features
-from foveola.training.features import has_features, keep_features
+from foveola.training.features import has_trunk, keep_features
 from foveola.types import Size
 
 CPU = torch.device("cpu")
@@ -82,7 +82,7 @@ def test_a_disk_without_room_is_said_before_the_first_picture(prepared, monkeypa
     def full(path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(features, "reserve", full)
+    monkeypatch.setattr(features, "preallocate", full)
     model = Means()
     with pytest.raises(ResourceError):
         keep(prepared, model)
@@ -120,5 +120,5 @@ def test_a_damaged_copy_is_made_again(prepared, cache):
 
 
 def test_networks_with_features_are_told_from_those_without():
-    assert has_features(build("transfer", Size(32, 32), 2))
-    assert not has_features(build("fast", Size(32, 32), 2))
+    assert has_trunk(build("transfer", Size(32, 32), 2))
+    assert not has_trunk(build("fast", Size(32, 32), 2))

@@ -11,11 +11,11 @@ from foveola.data.loader import Batches
 from foveola.errors import DivergedError, ResourceError, UsageError
 from foveola.evaluation.predict import predict
 from foveola.evaluation.views import Views
-from foveola.models.build import build, initialise_from
+from foveola.models.build import adapt, build
 from foveola.models.registry import RECOMMENDED_FIT
 from foveola.training.config import FitSpec, schedule
-from foveola.training.history import EpochRow, StepRow
-from foveola.training.loop import _forward_backward, fit, resized
+from foveola.training.history import EpochLog, StepLog
+from foveola.training.loop import _forward_backward, fit, resize_batch
 from foveola.training.optim import Adam, Nesterov, make_optimizer
 from foveola.types import Size
 
@@ -38,13 +38,13 @@ def history(stripes, spec, seed=0, dtype=torch.float32, pictures=None):
     how = {"flip": spec.flip, "translate_px": spec.translate_px, "epoch_pictures": spec.epoch_pictures, "seed": seed}
     train = Batches(pixels, labels, np.arange(80), spec.batch_size, **how)
     model = build("fast", Size(16, 16), 2, {"width1": 8, "width2": 16, "width3": 16}, seed=seed)
-    initialise_from(model, train.sample(80))
+    adapt(model, train.sample(80))
     val = Batches(pixels, labels, np.arange(80, 120), 16)
     return list(fit(model, train, val, spec, device=CPU, dtype=dtype, seed=seed, pictures=pictures)), model
 
 
 def epochs(rows):
-    return [row._replace(seconds=0.0, val_seconds=0.0) for row in rows if isinstance(row, EpochRow)]
+    return [row._replace(seconds=0.0, val_seconds=0.0) for row in rows if isinstance(row, EpochLog)]
 
 
 SPEC = FitSpec(epochs=3, batch_size=16, lr_peak=0.01, translate_px=1)
@@ -82,7 +82,7 @@ def test_dropout_is_drawn_from_the_seed_and_leaves_torchs_random_state_alone(str
 
 def test_every_step_and_every_epoch_has_its_row(stripes):
     rows, _ = history(stripes, SPEC)
-    steps = [row for row in rows if isinstance(row, StepRow)]
+    steps = [row for row in rows if isinstance(row, StepLog)]
     assert [row.step for row in steps] == list(range(1, 16))
     assert {row.total_steps for row in steps} == {15}
     assert [(row.epoch, row.step) for row in epochs(rows)] == [(1, 5), (2, 10), (3, 15)]
@@ -90,12 +90,12 @@ def test_every_step_and_every_epoch_has_its_row(stripes):
 
 def test_measuring_val_is_a_part_of_the_epochs_seconds(stripes):
     rows, _ = history(stripes, SPEC)
-    assert all(0 < row.val_seconds < row.seconds for row in rows if isinstance(row, EpochRow))
+    assert all(0 < row.val_seconds < row.seconds for row in rows if isinstance(row, EpochLog))
 
 
 def test_train_loss_is_the_mean_of_the_steps_losses(stripes):
     rows, _ = history(stripes, SPEC)
-    losses = [row.loss for row in rows if isinstance(row, StepRow) and row.epoch == 2]
+    losses = [row.loss for row in rows if isinstance(row, StepLog) and row.epoch == 2]
     assert epochs(rows)[1].train_loss == pytest.approx(np.mean(losses))
 
 
@@ -118,7 +118,7 @@ def test_epochs_of_lengths_of_their_own_share_the_run_evenly(stripes):
 
 def test_how_many_steps_there_will_be_follows_the_epochs_lengths(stripes):
     rows, _ = history(stripes, SPEC, pictures={1: 80, 2: 32, 3: 48}.__getitem__)
-    totals = {row.epoch: row.total_steps for row in rows if isinstance(row, StepRow)}
+    totals = {row.epoch: row.total_steps for row in rows if isinstance(row, StepLog)}
     assert totals == {1: 15, 2: 5 + 2 * 2, 3: 7 + 3}
 
 
@@ -296,13 +296,13 @@ def test_the_last_epoch_is_measured_on_whole_images_even_where_no_step_saw_any(s
 
 def test_no_side_shrinks_below_what_the_network_takes():
     images = torch.zeros((2, 3, 24, 12), dtype=torch.uint8)
-    assert resized(images, 0.5, 10).shape == (2, 3, 12, 10)
-    assert resized(images, 0.5, 40).shape == (2, 3, 24, 12)
+    assert resize_batch(images, 0.5, 10).shape == (2, 3, 12, 10)
+    assert resize_batch(images, 0.5, 40).shape == (2, 3, 24, 12)
 
 
 def test_shrinking_is_antialiased_against_pillow():
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    mine = resized(torch.from_numpy(pixels[None]).permute(0, 3, 1, 2), 0.5, 1)[0].permute(1, 2, 0).numpy()
+    mine = resize_batch(torch.from_numpy(pixels[None]).permute(0, 3, 1, 2), 0.5, 1)[0].permute(1, 2, 0).numpy()
     pillow = np.asarray(Image.fromarray(pixels).resize((8, 8), Image.Resampling.BILINEAR))
     assert np.abs(mine.astype(int) - pillow).max() <= 1
 

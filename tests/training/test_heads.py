@@ -6,7 +6,7 @@ import numpy as np
 from torch import nn
 
 from foveola.data.split import Split
-from foveola.training.features import ReadyHead
+from foveola.training.features import LinearProbe
 
 
 def held_out_accuracy(together):
@@ -19,7 +19,7 @@ def held_out_accuracy(together):
     split = Split(
         np.arange(100), np.arange(100, 120), np.zeros(0, np.int64), 0, "", together=together and together(labels)
     )
-    head = ReadyHead(nn.Linear(200, 2), prepared, split, (features, features), False, False)
+    head = LinearProbe(nn.Linear(200, 2), prepared, split, (features, features), False, False)
     found = head.cross_fit(1e-4, seed=0)
     return float((found.logits.argmax(axis=1) == found.labels).mean())
 

@@ -12,7 +12,7 @@ from torch import nn
 from foveola.errors import DivergedError
 from foveola.evaluation.metrics import softmax
 from foveola.training import linear_probe as linear
-from foveola.training.linear_probe import STRENGTHS, Features, fit_head
+from foveola.training.linear_probe import STRENGTHS, Features, fit_linear_probe
 
 
 def clouds(n, features, classes, seed=0, apart=1.0):
@@ -30,7 +30,7 @@ def fitted(train, val, strengths, tolerance=1e-3, classes=None):
     head = nn.Linear(train.values.shape[1], classes or int(train.labels.max()) + 1)
     return [
         (row, head.weight.detach().numpy().copy(), head.bias.detach().numpy().copy())
-        for row in fit_head(head, train, val, strengths, tolerance=tolerance)
+        for row in fit_linear_probe(head, train, val, strengths, tolerance=tolerance)
     ]
 
 
@@ -114,7 +114,7 @@ def test_scale_and_origin_of_the_features_do_not_matter():
 def test_the_row_tells_what_the_head_gives_on_features_as_they_are():
     train, val = clouds(90, 20, 3), clouds(30, 20, 3, seed=1)
     head = nn.Linear(20, 3)
-    for number, row in enumerate(fit_head(head, train, val, (1.0, 0.1)), start=1):
+    for number, row in enumerate(fit_linear_probe(head, train, val, (1.0, 0.1)), start=1):
         assert (row.number, row.total, row.strength) == (number, 2, (1.0, 0.1)[number - 1])
         for features, loss, accuracy in (
             (train, row.train_loss, row.train_accuracy),
@@ -138,7 +138,7 @@ def test_the_caller_can_keep_the_best_on_val():
     train, val = clouds(60, 200, 3, apart=0.1), clouds(60, 200, 3, seed=1, apart=0.1)
     head = nn.Linear(200, 3)
     best, state = None, {}
-    for row in fit_head(head, train, val):
+    for row in fit_linear_probe(head, train, val):
         if best is None or (row.val_accuracy, -row.val_loss) > (best.val_accuracy, -best.val_loss):
             best, state = row, copy.deepcopy(head.state_dict())
     head.load_state_dict(state)

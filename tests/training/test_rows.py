@@ -2,15 +2,15 @@
 
 import pytest
 
-from foveola.training.history import EpochRow, HeadRow, better
+from foveola.training.history import EpochLog, ProbeLog, is_better
 
 
 def epoch(accuracy, loss):
-    return EpochRow(1, 1, 0.0, 0.0, loss, accuracy, 0.1, 1.0)
+    return EpochLog(1, 1, 0.0, 0.0, loss, accuracy, 0.1, 1.0)
 
 
 def head(accuracy, loss):
-    return HeadRow(1, 1, 1.0, 0.0, 0.0, loss, accuracy, 1.0)
+    return ProbeLog(1, 1, 1.0, 0.0, 0.0, loss, accuracy, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,14 @@ def head(accuracy, loss):
     ],
 )
 def test_epochs_by_accuracy_then_loss_and_heads_by_loss(row, than, expected):
-    assert better(row, than) is expected
+    assert is_better(row, than) is expected
 
 
 def test_an_epoch_measured_on_whole_images_is_better_than_any_on_smaller_ones():
     small, whole = epoch(0.99, 0.1)._replace(val_scale=0.5), epoch(0.6, 1.0)
-    assert better(whole, small)
-    assert not better(small, whole)
+    assert is_better(whole, small)
+    assert not is_better(small, whole)
 
 
 def test_epochs_measured_on_images_of_one_size_are_compared_by_accuracy():
-    assert better(epoch(0.9, 0.1)._replace(val_scale=0.5), epoch(0.8, 0.1)._replace(val_scale=0.5))
+    assert is_better(epoch(0.9, 0.1)._replace(val_scale=0.5), epoch(0.8, 0.1)._replace(val_scale=0.5))

@@ -10,11 +10,11 @@ from collections import defaultdict
 
 import numpy as np
 
-from foveola.checks.duplicate_groups import members
+from foveola.checks.duplicate_groups import members_of
 from foveola.checks.finding import Finding
 from foveola.data.dataset import Dataset, printable
 from foveola.data.folder_names import part_of
-from foveola.data.grouping import number
+from foveola.data.grouping import factorize
 from foveola.errors import count
 from foveola.types import Rows
 
@@ -35,7 +35,7 @@ MOST_SHARE, MOST_FEW = 0.1, 8
 """A family larger than a tenth of its class (and than eight) is an accident of names, such as dog_aug.jpg of all dogs."""
 
 
-def twin_units(dataset: Dataset) -> Rows:
+def derived_groups(dataset: Dataset) -> Rows:
     """Units of files that are made of one another by their names: int64 (n,), a number of its own for every other file.
 
     A file is made of another if its name is the other's with a word for it (mask, rotated, flip, aug_3, gray...), as a
@@ -56,7 +56,7 @@ def twin_units(dataset: Dataset) -> Rows:
             if len(rows) <= allowed:
                 for row in rows:
                     keys[row] = rows[0]
-    return number(keys)
+    return factorize(keys)
 
 
 def _believed(family: list[tuple[int, str, bool]]) -> list[list[int]]:
@@ -90,17 +90,17 @@ def _read(name: str) -> tuple[str, str, bool]:
     return "/".join([*top, "/".join(inner), plain[-1]]).casefold(), part or "", made
 
 
-def is_made(name: str) -> bool:
+def is_derived(name: str) -> bool:
     """Whether a file is made of another one by its name (7_mask.png, rotated/7.jpg), be that one there or not."""
     return _read(name)[2]
 
 
-def twin_findings(dataset: Dataset, twins: Rows) -> list[Finding]:
+def derived_file_findings(dataset: Dataset, twins: Rows) -> list[Finding]:
     """The finding `twin`, if there is any."""
-    groups = members(twins)
+    groups = members_of(twins)
     if not groups:
         return []
-    made = [is_made(name) for name in dataset.ids]
+    made = [is_derived(name) for name in dataset.ids]
     groups = [rows[np.argsort([made[i] for i in rows], kind="stable")] for rows in groups]
     named = tuple(tuple(dataset.ids[i] for i in rows) for rows in groups)
     ids = tuple(name for group in named for name in group)

@@ -28,10 +28,10 @@ VARIANTS = 8
 """Ways to lay a picture: bit 0 mirrors left-right, bit 1 upside down, bit 2 transposes first."""
 
 
-def lay(image: NDArray[np.generic], variant: int) -> NDArray[np.generic]:
+def orient(image: NDArray[np.generic], variant: int) -> NDArray[np.generic]:
     """A square picture (s, s) laid in one of the eight ways.
 
-    >>> lay(np.array([[1, 2], [3, 4]]), 5).tolist()   # transposed, then mirrored: turned clockwise by 90 degrees
+    >>> orient(np.array([[1, 2], [3, 4]]), 5).tolist()   # transposed, then mirrored: turned clockwise by 90 degrees
     [[3, 1], [4, 2]]
     """
     if variant & 4:
@@ -73,7 +73,7 @@ def _cosines(n: int) -> Floats:
     return np.asarray(rows, np.float32)
 
 
-def lay_described(described: Floats, variants: Rows) -> Floats:
+def orient_descriptor(described: Floats, variants: Rows) -> Floats:
     """The descriptors of pictures laid another way: float32 (n, 8, 8)."""
     signs = np.where(np.arange(KEPT) % 2, -1, 1).astype(np.float32)
     bits = variants[:, None, None]

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import Dataset
-from foveola.data.grouping import join, number
+from foveola.data.grouping import factorize, merge_groups
 from foveola.types import Rows
 
 
 @dataclass(frozen=True)
-class Relations:
+class DuplicateGroups:
     """Which pictures are of one picture.
 
     content: int64 (n,), equal where the pixels are equal; near: int64 (m, 3), pairs (i, j, variant) of near-duplicates;
@@ -29,23 +29,23 @@ class Relations:
     @cached_property
     def copies(self) -> Rows:
         """Units of copies, exact and near: int64 (n,)."""
-        return join(self.content, paired(len(self.content), self.near[:, :2]))
+        return merge_groups(self.content, groups_of_pairs(len(self.content), self.near[:, :2]))
 
     @cached_property
     def units(self) -> Rows:
         """What has to stay on one side of a split: copies and twins, int64 (n,)."""
-        return join(self.copies, self.twins)
+        return merge_groups(self.copies, self.twins)
 
 
-def together(dataset: Dataset, relations: Relations) -> Rows:
+def merged_groups(dataset: Dataset, relations: DuplicateGroups) -> Rows:
     """Units of images that are no independent evidence: copies of each other, or of one group (`--group-by`); int64 (n,)."""
-    return relations.copies if dataset.groups is None else join(relations.copies, dataset.groups)
+    return relations.copies if dataset.groups is None else merge_groups(relations.copies, dataset.groups)
 
 
-def paired(n: int, pairs: Rows) -> Rows:
+def groups_of_pairs(n: int, pairs: Rows) -> Rows:
     """Units of n pictures that hold each pair together, as in `units.join`: int64 (n,).
 
-    >>> paired(5, np.array([[0, 3], [3, 4]])).tolist()
+    >>> groups_of_pairs(5, np.array([[0, 3], [3, 4]])).tolist()
     [0, 1, 2, 0, 0]
     """
     parent = list(range(n))
@@ -58,10 +58,10 @@ def paired(n: int, pairs: Rows) -> Rows:
 
     for i, j in pairs.tolist():
         parent[root(j)] = root(i)
-    return number([root(i) for i in range(n)])
+    return factorize([root(i) for i in range(n)])
 
 
-def members(units: Rows) -> list[Rows]:
+def members_of(units: Rows) -> list[Rows]:
     """The rows of each unit of two or more, the units in order of their first row."""
     rows = np.flatnonzero(np.bincount(units, minlength=1)[units] > 1)  # few: most pictures stand for themselves
     if not len(rows):
@@ -71,11 +71,11 @@ def members(units: Rows) -> list[Rows]:
     return sorted(groups, key=lambda rows: int(rows[0]))
 
 
-def named_in(dataset: Dataset, groups: list[Rows]) -> tuple[tuple[str, ...], ...]:
+def mentioned_names(dataset: Dataset, groups: list[Rows]) -> tuple[tuple[str, ...], ...]:
     """The names of each group's pictures."""
     return tuple(tuple(dataset.ids[i] for i in rows) for rows in groups)
 
 
-def flat(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+def flatten(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
     """All names of some groups, one after the other."""
     return tuple(name for group in groups for name in group)

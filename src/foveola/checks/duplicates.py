@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from foveola.checks.derived_files import is_made
-from foveola.checks.duplicate_groups import Relations, flat, members, named_in, paired
+from foveola.checks.derived_files import is_derived
+from foveola.checks.duplicate_groups import DuplicateGroups, flatten, groups_of_pairs, members_of, mentioned_names
 from foveola.checks.finding import Finding, percent
-from foveola.checks.near_duplicates import ALL_WITH_ALL, compared
+from foveola.checks.near_duplicates import ALL_WITH_ALL, comparable_images
 from foveola.data.dataset import Dataset, printable
-from foveola.data.grouping import join, leaking
+from foveola.data.grouping import leaking, merge_groups
 from foveola.errors import count
 from foveola.types import Rows
 
@@ -23,7 +23,7 @@ JUDGES = {1: "val image", 2: "test image"}
 """The parts that judge, by their numbers in `Dataset.parts`."""
 
 
-def leak(dataset: Dataset, relations: Relations) -> Finding | None:
+def leaks(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
     """Pictures of the data's own test part with a relative in its train or val part; twins count as much as copies."""
     return _between(
         dataset,
@@ -37,7 +37,7 @@ def leak(dataset: Dataset, relations: Relations) -> Finding | None:
     )
 
 
-def leak_to_val(dataset: Dataset, relations: Relations) -> Finding | None:
+def leak_to_val(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
     """The same of the data's own val part: it chooses the epoch, and what confidence and abstention state comes from it."""
     return _between(
         dataset,
@@ -51,7 +51,7 @@ def leak_to_val(dataset: Dataset, relations: Relations) -> Finding | None:
 
 
 def _between(
-    dataset: Dataset, relations: Relations, judge: int, before: tuple[int, ...], where: str, so: str, advice: str
+    dataset: Dataset, relations: DuplicateGroups, judge: int, before: tuple[int, ...], where: str, so: str, advice: str
 ) -> Finding | None:
     """Pictures of the part `judge` with a relative in the parts `before`, which the data itself gives."""
     if dataset.parts is None:
@@ -61,10 +61,10 @@ def _between(
     leaked = leaking(units, seen, judged)
     if not len(leaked):
         return None
-    groups = [rows for rows in members(units) if np.isin(rows, leaked).any()]
+    groups = [rows for rows in members_of(units) if np.isin(rows, leaked).any()]
     exact = len(leaking(relations.content, seen, judged))
     share = len(leaked) / len(judged)
-    named = named_in(dataset, [rows[np.argsort(-dataset.parts[rows], kind="stable")] for rows in groups])
+    named = mentioned_names(dataset, [rows[np.argsort(-dataset.parts[rows], kind="stable")] for rows in groups])
     to_leave = np.concatenate([rows[np.isin(dataset.parts[rows], before)] for rows in groups])
     return Finding(
         "split_leak",
@@ -72,44 +72,44 @@ def _between(
         f"{len(leaked):,} of {count(len(judged), JUDGES[judge])} ({percent(share)}) have a copy or a derived file in "
         f"{where}, {exact:,} of them with identical pixels: {so}",
         advice,
-        flat(named),
+        flatten(named),
         named,
         leave_out=tuple(dataset.ids[i] for i in to_leave.tolist()),
         topic="" if judge == 2 else "val",
     )
 
 
-def duplicate_findings(dataset: Dataset, relations: Relations) -> list[Finding]:
+def duplicate_findings(dataset: Dataset, relations: DuplicateGroups) -> list[Finding]:
     """exact_duplicate, near_duplicate, label_conflict and split_leak."""
     found = [_exact(dataset, relations), _near(dataset, relations), _too_many(relations)]
-    found += [_conflict(dataset, relations), leak(dataset, relations), leak_to_val(dataset, relations)]
+    found += [_conflict(dataset, relations), leaks(dataset, relations), leak_to_val(dataset, relations)]
     return [finding for finding in found if finding is not None]
 
 
-def _exact(dataset: Dataset, relations: Relations) -> Finding | None:
-    groups = members(relations.content)
+def _exact(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
+    groups = members_of(relations.content)
     if not groups:
         return None
-    named, extra = named_in(dataset, groups), sum(len(rows) - 1 for rows in groups)
+    named, extra = mentioned_names(dataset, groups), sum(len(rows) - 1 for rows in groups)
     return Finding(
         "exact_duplicate",
         "warning",
         f"{count(sum(map(len, groups)), 'file')} show only {count(len(groups), 'different image')} (identical pixels): "
         f"{count(extra, 'of them is a copy', 'of them are copies')}",
         "keep one of each; where foveola splits the data, all copies of an image go to the same part",
-        flat(named),
+        flatten(named),
         named,
         leave_out=tuple(dataset.ids[i] for rows in groups for i in _spare(dataset, relations, rows)),
     )
 
 
-def _near(dataset: Dataset, relations: Relations) -> Finding | None:
+def _near(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
     if not len(relations.near):
         return None
     rows = np.unique(relations.near[:, :2])
-    groups = [g for g in members(relations.copies) if np.isin(g, rows).any()]
+    groups = [g for g in members_of(relations.copies) if np.isin(g, rows).any()]
     firsts = [_distinct(relations, group) for group in groups]
-    named = named_in(dataset, firsts)
+    named = mentioned_names(dataset, firsts)
     laid = int((relations.near[:, 2] > 0).sum())
     return Finding(
         "near_duplicate",
@@ -118,15 +118,15 @@ def _near(dataset: Dataset, relations: Relations) -> Finding | None:
         "resized, slightly cropped, or in other tones"
         + (f"; {count(laid, 'pair')} mirrored or turned" if laid else ""),
         "compare them side by side and keep one of each; where foveola splits the data, near-copies go to the same part",
-        flat(named),
+        flatten(named),
         named,
         leave_out=tuple(dataset.ids[i] for group in firsts for i in _spare(dataset, relations, group)),
     )
 
 
-def _too_many(relations: Relations) -> Finding | None:
+def _too_many(relations: DuplicateGroups) -> Finding | None:
     """How near-duplicates of many pictures are looked for; what is missed: docs/why/speed.md."""
-    n = len(compared(relations.content, relations.sizes))
+    n = len(comparable_images(relations.content, relations.sizes))
     if n <= ALL_WITH_ALL:
         return None
     return Finding(
@@ -140,30 +140,30 @@ def _too_many(relations: Relations) -> Finding | None:
     )
 
 
-def _distinct(relations: Relations, rows: Rows) -> Rows:
+def _distinct(relations: DuplicateGroups, rows: Rows) -> Rows:
     """One row of each content."""
     return rows[np.sort(np.unique(relations.content[rows], return_index=True)[1])]
 
 
-def _spare(dataset: Dataset, relations: Relations, rows: Rows) -> list[int]:
+def _spare(dataset: Dataset, relations: DuplicateGroups, rows: Rows) -> list[int]:
     """All of some copies but the one to keep: of the test part before val before train; then originals before what is made of
     them, by their names, which `twin` lists; then the one of most pixels."""
     parts = np.full(len(dataset), -1) if dataset.parts is None else dataset.parts
     pixels = relations.sizes[rows].astype(np.int64).prod(axis=1)
-    made = np.array([is_made(dataset.ids[i]) for i in rows])
+    made = np.array([is_derived(dataset.ids[i]) for i in rows])
     kept = rows[np.lexsort((rows, -pixels, made, -parts[rows]))[0]]
     return [int(i) for i in rows if i != kept]
 
 
-def _conflict(dataset: Dataset, relations: Relations) -> Finding | None:
+def _conflict(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
     """Copies under two labels. Turned ones do not count: a turned 6 is a 9."""
     upright = relations.near[relations.near[:, 2] == 0, :2]
-    units = join(relations.content, paired(len(dataset), upright))
-    groups = [rows for rows in members(units) if len(set(dataset.labels[rows].tolist())) > 1]
+    units = merge_groups(relations.content, groups_of_pairs(len(dataset), upright))
+    groups = [rows for rows in members_of(units) if len(set(dataset.labels[rows].tolist())) > 1]
     if not groups:
         return None
-    named = named_in(dataset, groups)
-    ids = flat(named)
+    named = mentioned_names(dataset, groups)
+    ids = flatten(named)
     label = dict(zip(dataset.ids, dataset.labels.tolist(), strict=True))
     return Finding(
         "label_conflict",

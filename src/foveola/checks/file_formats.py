@@ -11,7 +11,7 @@ from foveola.data.dataset import Dataset
 from foveola.data.exclude import LEFT_OUT
 from foveola.data.prepare import FileFacts, Prepared
 from foveola.errors import count
-from foveola.imaging.colour import STRETCH, TO_8_BITS, flattened, flattened_note
+from foveola.imaging.colour import STRETCH, TO_8_BITS, few_levels_note, with_few_levels
 from foveola.imaging.decode import NO_END, WRONG_COUNT
 from foveola.imaging.file_formats import HEIC_NEEDS_PACKAGE
 
@@ -77,8 +77,8 @@ def _heic(dataset: Dataset) -> list[Finding]:
 
 def _flattened(dataset: Dataset, files: FileFacts) -> list[Finding]:
     """Images whose 16-bit samples use a small part of their range, so that few of 256 levels are left: X-rays, depth maps."""
-    ids = tuple(dataset.ids[i] for i in flattened(files.levels))
-    found = Finding("format", "warning", flattened_note(files.levels), STRETCH, ids, topic="few levels")
+    ids = tuple(dataset.ids[i] for i in with_few_levels(files.levels))
+    found = Finding("format", "warning", few_levels_note(files.levels), STRETCH, ids, topic="few levels")
     return [found] if ids else []
 
 

@@ -56,7 +56,7 @@ class Finding:
         }
 
 
-def in_order(findings: list[Finding]) -> tuple[Finding, ...]:
+def sort_findings(findings: list[Finding]) -> tuple[Finding, ...]:
     """Errors first, then warnings, then notes."""
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.checks import alignment
-from foveola.checks.descriptors import SIDE, lay
-from foveola.checks.image_quality import picture_of, squared
-from foveola.checks.near_duplicates import MOST_LOOKED_AT, SMALLEST_PX, candidates, confirmed
+from foveola.checks.descriptors import SIDE, orient
+from foveola.checks.image_quality import to_square_grey, without_padding
+from foveola.checks.near_duplicates import MOST_LOOKED_AT, SMALLEST_PX, candidates, confirm_pairs
 from foveola.data.dataset import Files
-from foveola.data.memmap_reader import RowReader
+from foveola.data.memmap_reader import MemmapReader
 from foveola.data.prepare import Prepared
-from foveola.imaging.decode import Resize, inside
+from foveola.imaging.decode import Resize, padded_box
 from foveola.storage import cache_root, digest, write_atomic
 from foveola.types import Image, Rows, Size, Tick, no_tick
 
@@ -101,14 +101,14 @@ def side_of(size: Size, n: int) -> int:
 
 def fingerprints(prepared: Prepared, rows: Rows, side: int, *, tick: Tick = no_tick) -> Fingerprints:
     """The fingerprints of some prepared images (before any filter), with grey versions of `side` px."""
-    source, reader, cut = prepared.dataset.source, RowReader(prepared.pixels), picture_of(prepared)
+    source, reader, cut = prepared.dataset.source, MemmapReader(prepared.pixels), without_padding(prepared)
     pixels, greys = np.empty(len(rows), np.uint64), np.empty((len(rows), side, side), np.uint8)
     step = max(1, 16_000_000 // int(np.prod(prepared.pixels.shape[1:])))
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
         for k, (i, padded) in enumerate(zip(some.tolist(), reader.read(some), strict=True), start):
             pixels[k] = eight(padded)
-            greys[k] = squared(np.asarray(cv2.cvtColor(cut(i, padded), cv2.COLOR_RGB2GRAY), np.uint8), side)
+            greys[k] = to_square_grey(np.asarray(cv2.cvtColor(cut(i, padded), cv2.COLOR_RGB2GRAY), np.uint8), side)
         tick("Taking fingerprints", start + len(some), len(rows))
     files = np.zeros(len(rows), np.uint64)
     if isinstance(source, Files):
@@ -121,9 +121,9 @@ def fingerprint(image: Image, original: Size, data: bytes, how: Resize, side: in
     size = Size(*image.shape[:2])
     shown = image
     if how == "pad" and original != size:
-        top, left, height, width = inside(*original, size)
+        top, left, height, width = padded_box(*original, size)
         shown = np.ascontiguousarray(image[top : top + height, left : left + width])
-    grey = squared(np.asarray(cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY), np.uint8), side)
+    grey = to_square_grey(np.asarray(cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY), np.uint8), side)
     file, pixels = (np.array([eight(part) if len(part) else 0], np.uint64) for part in (data, image))
     return Fingerprints(file, pixels, np.array([min(original) >= SMALLEST_PX]), grey[None])
 
@@ -169,7 +169,7 @@ def copies_of(known: Fingerprints, asked: Fingerprints, *, tick: Tick = no_tick)
 
 def _near(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], tick: Tick) -> Rows:
     """Pairs of one of our grey versions and one of theirs that are copies: int64 (k, 2)."""
-    small = np.stack([squared(grey, SIDE) for greys in (ours, theirs) for grey in greys])
+    small = np.stack([to_square_grey(grey, SIDE) for greys in (ours, theirs) for grey in greys])
     pairs = candidates(small, against=len(ours), tick=tick)
     order = np.argsort(pairs[:, 0], kind="stable")
     ranks = np.empty(len(pairs), np.int64)
@@ -180,11 +180,11 @@ def _near(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], tick: Tick) -> Row
 
     def judge(some: Rows) -> list[bool]:
         return [
-            alignment.is_copy(ours[i].astype(np.float32), np.ascontiguousarray(lay(theirs[j], variant), np.float32))
+            alignment.is_copy(ours[i].astype(np.float32), np.ascontiguousarray(orient(theirs[j], variant), np.float32))
             for i, j, variant in some.tolist()
         ]
 
-    return np.asarray(pairs[confirmed(pairs, judge, tick), :2], np.int64)
+    return np.asarray(pairs[confirm_pairs(pairs, judge, tick), :2], np.int64)
 
 
 def _equal(known: Eights, asked: Eights) -> Rows:

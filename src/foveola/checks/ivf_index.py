@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from foveola.checks.descriptors import KEPT, VARIANTS, Floats, lay_described
+from foveola.checks.descriptors import KEPT, VARIANTS, Floats, orient_descriptor
 from foveola.types import Rows, Tick, no_tick
 
 Ints: TypeAlias = NDArray[np.int32]
@@ -49,7 +49,7 @@ _AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
-class Cells:
+class InvertedFile:
     """The centres, of length 1: of the groups float32 (g, 64), and of each group's cells float32 (k, 64), k at least 1.
 
     edges: int64 (g + 1,), the number of each group's first cell, and of all cells.
@@ -62,9 +62,9 @@ class Cells:
     def __len__(self) -> int:
         return int(self.edges[-1])
 
-    def laid(self, variant: int) -> Cells:
+    def laid(self, variant: int) -> InvertedFile:
         """The same cells of pictures laid another way."""
-        return Cells(
+        return InvertedFile(
             _laid(self.groups, variant), tuple(_laid(centres, variant) for centres in self.of_group), self.edges
         )
 
@@ -87,7 +87,7 @@ class Cells:
         alike = np.full((len(flat), looked_at, widest), _NONE, np.float32)
         numbers = np.zeros((len(flat), looked_at), np.int64)
         numbers[rows, places] = self.edges[groups]
-        order, edges = by_cell(groups, len(self.groups))
+        order, edges = group_by_cell(groups, len(self.groups))
         for group, centres in enumerate(self.of_group):
             some = order[edges[group] : edges[group + 1]]
             alike[rows[some], places[some], : len(centres)] = flat[rows[some]] @ centres.T
@@ -97,7 +97,7 @@ class Cells:
 
 
 def _laid(centres: Floats, variant: int) -> Floats:
-    laid = lay_described(centres.reshape(-1, KEPT, KEPT), np.full(len(centres), variant))
+    laid = orient_descriptor(centres.reshape(-1, KEPT, KEPT), np.full(len(centres), variant))
     return laid.reshape(-1, KEPT * KEPT)
 
 
@@ -117,32 +117,34 @@ def _highest(values: Floats, m: int) -> tuple[Rows, Rows]:
     return rows, columns
 
 
-def by_cell(cells: NDArray[np.integer], k: int) -> tuple[Rows, Rows]:
+def group_by_cell(cells: NDArray[np.integer], k: int) -> tuple[Rows, Rows]:
     """Positions ordered by cell, and where each of the k cells begins among them: (m,) and (k + 1,)."""
     small = cells.astype(np.uint16) if k < 2**16 - 1 else cells  # numbers of 16 bits are sorted in linear time
     counts = np.bincount(cells, minlength=k)[:k]
     return np.argsort(small, kind="stable"), np.concatenate([[0], np.cumsum(counts)])
 
 
-def find_cells(flat: Floats, threads: ThreadPoolExecutor) -> Cells:
+def find_cells(flat: Floats, threads: ThreadPoolExecutor) -> InvertedFile:
     """Cells of about PER_CELL descriptors each: float32 (n, 64), of length 1, n at least 1. The same for the same."""
     k = max(1, round(len(flat) / PER_CELL))
     rng = np.random.default_rng(0)
     sample = flat[rng.choice(len(flat), min(len(flat), k * _SAMPLE), replace=False)]
     g = math.isqrt(k)
     groups = _means(sample[: g * PER_CELL], g)
-    order, edges = by_cell(_assigned(sample, groups), g)
+    order, edges = group_by_cell(_assigned(sample, groups), g)
     filled = np.flatnonzero(np.diff(edges))  # where many pictures are all alike, centres fall together
     parts = [sample[order[edges[group] : edges[group + 1]]] for group in filled]
     of_group = tuple(threads.map(lambda part: _means(part, max(1, round(len(part) * k / len(sample)))), parts))
-    return Cells(groups[filled], of_group, np.concatenate([[0], np.cumsum([len(centres) for centres in of_group])]))
+    return InvertedFile(
+        groups[filled], of_group, np.concatenate([[0], np.cumsum([len(centres) for centres in of_group])])
+    )
 
 
 def _means(sample: Floats, k: int) -> Floats:
     """At most k centres of the sample, which comes in random order: float32 (k, 64), each of length 1."""
     centres = sample[:k].copy()
     for _ in range(_ROUNDS if len(centres) > 1 else 0):
-        order, edges = by_cell(_assigned(sample, centres), len(centres))
+        order, edges = group_by_cell(_assigned(sample, centres), len(centres))
         filled = np.flatnonzero(np.diff(edges))
         sums = np.add.reduceat(sample[order], edges[filled], axis=0)
         centres[filled] = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
@@ -167,7 +169,7 @@ _QUERIES_AT_ONCE = 512
 
 
 @contextlib.contextmanager
-def cores() -> Iterator[ThreadPoolExecutor]:
+def cpu_count() -> Iterator[ThreadPoolExecutor]:
     """A thread a core, with matrix products on one thread each.
 
     The products are about half of the work here, and what comes after them would leave the other cores idle.
@@ -176,7 +178,7 @@ def cores() -> Iterator[ThreadPoolExecutor]:
         yield threads
 
 
-def near(described: Floats, upright: float, turned: float, *, tick: Tick = no_tick) -> tuple[Rows, Rows]:
+def nearest_pairs(described: Floats, upright: float, turned: float, *, tick: Tick = no_tick) -> tuple[Rows, Rows]:
     """Pairs of descriptors that are alike: two tables, int64 (2, m), i < j.
 
     described: float32 (n, 8, 8), of length 1 or 0. The first has the pairs with a product from `upright` on as they are or
@@ -187,16 +189,16 @@ def near(described: Floats, upright: float, turned: float, *, tick: Tick = no_ti
         return np.zeros((2, 0), np.int64), np.zeros((2, 0), np.int64)
     flat = described[some].reshape(-1, KEPT * KEPT)
     found: tuple[list[Rows], list[Rows]] = [np.zeros((2, 0), np.int64)], [np.zeros((2, 0), np.int64)]
-    with cores() as threads:
+    with cpu_count() as threads:
         cells = find_cells(flat, threads)
-        members, edges = by_cell(cells.nearest(flat, 1, threads)[1], len(cells))
+        members, edges = group_by_cell(cells.nearest(flat, 1, threads)[1], len(cells))
         some, flat = some[members], flat[members]  # those of a cell lie side by side, and those who ask it nearly so
         for variant in range(VARIANTS):
             turns = variant >= 2
             probes = min(TURNED_PROBES if turns else UPRIGHT_PROBES, len(cells))
             # Laying the centres and members the other way round costs less than laying all the pictures that ask.
             rows, nearest = cells.laid(INVERSE[variant]).nearest(flat, probes, threads)
-            order, where = by_cell(nearest, len(cells))
+            order, where = group_by_cell(nearest, len(cells))
             asked = rows[order]
             least = turned if turns else upright
 
@@ -204,7 +206,7 @@ def near(described: Floats, upright: float, turned: float, *, tick: Tick = no_ti
                 cell: int, variant: int = variant, asked: Ints = asked, where: Rows = where, least: float = least
             ) -> Rows:
                 first, last = edges[cell], edges[cell + 1]
-                theirs = lay_described(
+                theirs = orient_descriptor(
                     flat[first:last].reshape(-1, KEPT, KEPT), np.full(last - first, INVERSE[variant])
                 )
                 pairs = _alike(flat, asked[where[cell] : where[cell + 1]], theirs.reshape(-1, KEPT * KEPT), least)

@@ -30,7 +30,7 @@ MOST_SHARE = 0.1
 """More doubts than this, of all pictures, speak against the classifier, not against the labels."""
 
 
-def too_few(dataset: Dataset, units: Rows) -> str:
+def has_too_few_images(dataset: Dataset, units: Rows) -> str:
     """Why wrong labels can't be looked for in so little data; empty where there is enough.
 
     units: int64 (n,), equal for images that must stay in one fold, such as copies of one photo: they count as one image.
@@ -84,7 +84,7 @@ def suspects(labels: Labels, chances: Chances) -> tuple[Rows, Labels]:
     return rows, likely[rows]
 
 
-def suspect_findings(dataset: Dataset, chances: Chances) -> list[Finding]:
+def label_error_findings(dataset: Dataset, chances: Chances) -> list[Finding]:
     """suspect_label; nothing when the classifier knows too little to doubt a label, or doubts too many."""
     labels = dataset.labels
     right = float((chances.argmax(axis=1) == labels).mean())

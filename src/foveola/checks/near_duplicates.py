@@ -24,15 +24,15 @@ from foveola.checks.descriptors import (
     VARIANTS,
     Floats,
     describe,
-    lay,
-    lay_described,
     ordered,
+    orient,
+    orient_descriptor,
     similarities,
     tangents,
 )
-from foveola.checks.image_quality import Looks, look, picture_of, squared
-from foveola.checks.ivf_index import cores, near
-from foveola.data.memmap_reader import RowReader
+from foveola.checks.image_quality import ImageStats, image_stats, to_square_grey, without_padding
+from foveola.checks.ivf_index import cpu_count, nearest_pairs
+from foveola.data.memmap_reader import MemmapReader
 from foveola.data.prepare import Prepared
 from foveola.storage import cache_root, digest, write_atomic
 from foveola.types import Rows, Tick, no_tick
@@ -95,12 +95,12 @@ def _alike(described: Floats, against: int | None = None, tick: Tick = no_tick) 
     limits = _limits(even, odd, bound)
     if comparisons > ALL_WITH_ALL * ALL_WITH_ALL // 2:
         del halves, even, odd, bound  # half a gigabyte of a million
-        found = near(described, limits[0], max(limits[1], TURNED), tick=tick)
+        found = nearest_pairs(described, limits[0], max(limits[1], TURNED), tick=tick)
         if against is not None:
             found = _across(found[0], against), _across(found[1], against)
         return _best_of(described, *found, limits)
     some, starts = list[Rows](), range(0, last, _BLOCK[0])
-    with cores() as threads:
+    with cpu_count() as threads:
         parts = threads.map(lambda i: _of_rows(described, (even, odd, bound), limits, i, against), starts)
         for done, pairs in enumerate(parts, start=1):
             some.append(pairs)
@@ -192,7 +192,7 @@ def _explained(greys: NDArray[np.uint8], described: Floats, pairs: Rows) -> Floa
     for k, start in enumerate(range(0, len(rows), 2048)):
         spaces = tangents(greys[rows[start : start + 2048]])
         for some in np.array_split(order[edges[k] : edges[k + 1]], (edges[k + 1] - edges[k]) // 16384 + 1):
-            laid = lay_described(described[pairs[some, 1]], pairs[some, 2]).reshape(-1, KEPT * KEPT)
+            laid = orient_descriptor(described[pairs[some, 1]], pairs[some, 2]).reshape(-1, KEPT * KEPT)
             parts = np.einsum("nfk,nf->nk", spaces[where[some] - start], laid)
             out[some] = np.square(parts).sum(axis=1)
     return out
@@ -208,7 +208,9 @@ MOST_LOOKED_AT = 30_000
 """Pairs that are laid over each other, the likeliest first: 0.7 ms each on one core at 32 px, 1.2 ms at 64 px."""
 
 
-def near_copies(prepared: Prepared, looks: Callable[[], Looks] | None = None, *, tick: Tick = no_tick) -> Rows:
+def near_duplicate_pairs(
+    prepared: Prepared, looks: Callable[[], ImageStats] | None = None, *, tick: Tick = no_tick
+) -> Rows:
     """Pairs that are copies but differ in pixels: int64 (m, 3), rows (i, j, variant), i < j, sorted.
 
     variant: how j has to be laid to be like i (see `descriptors.VARIANTS`; 0 is upright). Taken from the cache if it is
@@ -218,30 +220,30 @@ def near_copies(prepared: Prepared, looks: Callable[[], Looks] | None = None, *,
     try:
         found: Rows = np.load(io.BytesIO(place.read_bytes()), allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        found = _search(prepared, (looks or (lambda: look(prepared, tick=tick)))().greys, tick)
+        found = _search(prepared, (looks or (lambda: image_stats(prepared, tick=tick)))().greys, tick)
         buffer = io.BytesIO()
         np.save(buffer, found)
         write_atomic(place, buffer.getvalue())
     return found
 
 
-def compared(content: Rows, sizes: NDArray[np.int32]) -> Rows:
+def comparable_images(content: Rows, sizes: NDArray[np.int32]) -> Rows:
     """The pictures that are compared, int64 (m,): large enough, and of each content one: the others are copies of it."""
     large = np.flatnonzero(sizes.min(axis=1) >= SMALLEST_PX)
     return np.sort(large[np.unique(content[large], return_index=True)[1]])
 
 
 def _search(prepared: Prepared, greys: NDArray[np.uint8], tick: Tick) -> Rows:
-    rows = compared(prepared.content, prepared.sizes)
+    rows = comparable_images(prepared.content, prepared.sizes)
     greys = greys if len(rows) == len(greys) else greys[rows]  # a million are a gigabyte
     likely = candidates(greys, tick=tick)[:MOST_LOOKED_AT]
     pairs = np.stack([rows[likely[:, 0]], rows[likely[:, 1]], likely[:, 2]], axis=1)
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]  # neighbours on the disk, one after the other
-    kept = pairs[confirmed(pairs, _judge(prepared), tick)]
+    kept = pairs[confirm_pairs(pairs, _judge(prepared), tick)]
     return kept[np.lexsort(kept.T[::-1])]
 
 
-def confirmed(pairs: Rows, judge: Callable[[Rows], list[bool]], tick: Tick = no_tick) -> NDArray[np.bool_]:
+def confirm_pairs(pairs: Rows, judge: Callable[[Rows], list[bool]], tick: Tick = no_tick) -> NDArray[np.bool_]:
     """Which candidates, int64 (m, 3), are copies: bool (m,). judge: says it of some of them; called in threads."""
     good, step = np.zeros(len(pairs), bool), 512
     with ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -254,19 +256,19 @@ def confirmed(pairs: Rows, judge: Callable[[Rows], list[bool]], tick: Tick = no_
 
 def _judge(prepared: Prepared) -> Callable[[Rows], list[bool]]:
     """A function that says of each of some pairs whether they are copies."""
-    cut = picture_of(prepared)
+    cut = without_padding(prepared)
     side = min(alignment.SIDE, *prepared.size)
 
-    def grey(reader: RowReader, i: int) -> NDArray[np.uint8]:
+    def grey(reader: MemmapReader, i: int) -> NDArray[np.uint8]:
         image = cut(i, reader.read(np.array([i]))[0])
-        return squared(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8), side)
+        return to_square_grey(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8), side)
 
     def judge(pairs: Rows) -> list[bool]:
-        reader = RowReader(prepared.pixels)  # one a thread: it counts what it has touched
+        reader = MemmapReader(prepared.pixels)  # one a thread: it counts what it has touched
         out = []
         for i, j, variant in pairs.tolist():
             ours = grey(reader, i).astype(np.float32)
-            theirs = np.ascontiguousarray(lay(grey(reader, j), variant), np.float32)
+            theirs = np.ascontiguousarray(orient(grey(reader, j), variant), np.float32)
             out.append(alignment.is_copy(ours, theirs))
         return out
 

@@ -5,36 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from foveola.checks.class_balance import balance_findings
-from foveola.checks.derived_files import twin_findings, twin_units
-from foveola.checks.duplicate_groups import Relations
+from foveola.checks.derived_files import derived_file_findings, derived_groups
+from foveola.checks.duplicate_groups import DuplicateGroups
 from foveola.checks.duplicates import duplicate_findings
 from foveola.checks.file_formats import file_findings
 from foveola.checks.finding import Finding
-from foveola.checks.image_quality import Looks, quality_findings
-from foveola.checks.near_duplicates import near_copies
+from foveola.checks.image_quality import ImageStats, quality_findings
+from foveola.checks.near_duplicates import near_duplicate_pairs
 from foveola.checks.shortcuts import shortcut_findings
 from foveola.data.prepare import Prepared
 from foveola.types import Tick, no_tick
 
 
-def relate(prepared: Prepared, looks: Callable[[], Looks] | None = None, *, tick: Tick = no_tick) -> Relations:
+def find_duplicates(
+    prepared: Prepared, looks: Callable[[], ImageStats] | None = None, *, tick: Tick = no_tick
+) -> DuplicateGroups:
     """Which pictures are copies or twins of each other; near-duplicates from the cache if they are there."""
-    near = near_copies(prepared, looks, tick=tick)
-    return Relations(prepared.content, near, twin_units(prepared.dataset), prepared.sizes)
+    near = near_duplicate_pairs(prepared, looks, tick=tick)
+    return DuplicateGroups(prepared.content, near, derived_groups(prepared.dataset), prepared.sizes)
 
 
-def quick_findings(prepared: Prepared, relations: Relations) -> list[Finding]:
+def quick_findings(prepared: Prepared, relations: DuplicateGroups) -> list[Finding]:
     """What costs nothing once the relations are known."""
     dataset = prepared.dataset
     return [
         *duplicate_findings(dataset, relations),
-        *twin_findings(dataset, relations.twins),
+        *derived_file_findings(dataset, relations.twins),
         *balance_findings(dataset),
         *file_findings(prepared),
     ]
 
 
-def slow_findings(prepared: Prepared, looks: Looks, relations: Relations) -> list[Finding]:
+def slow_findings(prepared: Prepared, looks: ImageStats, relations: DuplicateGroups) -> list[Finding]:
     """What needs a look at every image, or scikit-learn."""
     dataset, sizes = prepared.dataset, prepared.sizes
     return [

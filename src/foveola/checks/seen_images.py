@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.checks.derived_files import twin_units
+from foveola.checks.derived_files import derived_groups
 from foveola.checks.fingerprints import Fingerprints, copies_of, fingerprints
 from foveola.data.dataset import PARTS
 from foveola.data.prepare import Prepared
@@ -25,7 +25,7 @@ NAME = "fingerprints.npz"
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenCounts:
     """Of some images which a run has seen before.
 
     names: of each the name of the run's image that it is a copy of, "" where there is none; parts: int64 (n,), that image's
@@ -59,22 +59,22 @@ class SeenImages:
     parts: Rows
     prints: Fingerprints
 
-    def among(self, asked: Fingerprints, *, tick: Tick = no_tick) -> Seen:
+    def among(self, asked: Fingerprints, *, tick: Tick = no_tick) -> SeenCounts:
         """Which of the images asked about are copies of these. Their grey versions must have this side."""
         return self._seen(copies_of(self.prints, asked, tick=tick))
 
-    def in_data(self, prepared: Prepared, rows: Rows, *, tick: Tick = no_tick) -> Seen:
+    def in_data(self, prepared: Prepared, rows: Rows, *, tick: Tick = no_tick) -> SeenCounts:
         """Which of some images of prepared data (before any filter) are copies of these, or made of such by their names."""
         found = copies_of(self.prints, fingerprints(prepared, rows, self.prints.side, tick=tick), tick=tick)
-        families = twin_units(prepared.dataset)[rows]
+        families = derived_groups(prepared.dataset)[rows]
         first = np.full(len(prepared.dataset), len(self.ids))
         np.minimum.at(first, families[found >= 0], found[found >= 0])
         found = np.where(found < 0, first[families], found)
         return self._seen(np.where(found < len(self.ids), found, -1))
 
-    def _seen(self, found: Rows) -> Seen:
+    def _seen(self, found: Rows) -> SeenCounts:
         names = tuple(self.ids[i] if i >= 0 else "" for i in found.tolist())
-        return Seen(names, np.append(self.parts, -1)[found])  # -1 is the last
+        return SeenCounts(names, np.append(self.parts, -1)[found])  # -1 is the last
 
     @classmethod
     def load(cls, path: Path) -> SeenImages | None:
@@ -90,7 +90,7 @@ class SeenImages:
         return cls(tuple(ids[i] for i in order), parts[order], prints.take(order))
 
 
-def keep(path: Path, prints: Mapping[str, NDArray[Any]], ids: tuple[str, ...], split: Split) -> None:
+def save_seen_images(path: Path, prints: Mapping[str, NDArray[Any]], ids: tuple[str, ...], split: Split) -> None:
     """Write the fingerprints of all images of a run (see `Fingerprints.to_arrays`), with their names and parts."""
     parts = np.full(len(ids), -1, np.int8)
     for part in PARTS:

@@ -46,8 +46,8 @@ class Property(NamedTuple):
     def table(self, dataset: Dataset) -> Table:
         """Words are counted by class; of amounts, a class's spread is shown."""
         if isinstance(self.values, np.ndarray):
-            return spread(self.title, self.values, self.said, dataset)
-        return counted(self.title, self.values, dataset)
+            return spread_by_class(self.title, self.values, self.said, dataset)
+        return count_by_class(self.title, self.values, dataset)
 
     def usual(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of the rows of one class have its most frequent word, or an amount in the middle half of its amounts."""
@@ -59,7 +59,7 @@ class Property(NamedTuple):
         return np.array([word == most for word in words])
 
 
-def counted(title: str, values: Sequence[str], dataset: Dataset) -> Table:
+def count_by_class(title: str, values: Sequence[str], dataset: Dataset) -> Table:
     """How many images of each class have which value; rare values share the column "other"."""
     common = [value for value, _ in Counter(values).most_common()]
     shown, others = common[:COLUMNS], len(common) > COLUMNS
@@ -73,7 +73,7 @@ def counted(title: str, values: Sequence[str], dataset: Dataset) -> Table:
     return Table(title, (*shown, *["other"] * others), tuple(rows), len(dataset.class_names))
 
 
-def spread(title: str, amounts: NDArray[np.floating], said: Callable[[float], str], dataset: Dataset) -> Table:
+def spread_by_class(title: str, amounts: NDArray[np.floating], said: Callable[[float], str], dataset: Dataset) -> Table:
     """Smallest, median and largest amount of each class, and the quarters between."""
     rows = []
     for label, name in enumerate(dataset.class_names[:CLASSES]):
@@ -103,7 +103,7 @@ def evidence_of(finding: Finding, prepared: Prepared, colours: NDArray[np.float3
             return "red {:.0f}, green {:.0f}, blue {:.0f}".format(*colours[row])
         kind, (height, width) = files.kinds[files.of[row]], sizes[row].tolist()
         quality = f", quality {files.quality[row]:.0f}" if files.quality[row] else ""
-        stored = kilobytes(float(files.stored_bytes[row]))
+        stored = in_kilobytes(float(files.stored_bytes[row]))
         return f"{kind.format}{quality}, {kind.mode}, {height:,} × {width:,}, {stored}"
 
     return Evidence(tuple(one.table(dataset) for one in properties), examples(dataset, properties, said))
@@ -120,7 +120,7 @@ def _properties(fact: str, prepared: Prepared, colours: NDArray[np.float32]) -> 
     if fact == "the size in pixels":
         return _sizes(prepared)
     if fact == "the size in bytes":
-        return [Property("File size", files.stored_bytes.astype(np.float64), kilobytes)]
+        return [Property("File size", files.stored_bytes.astype(np.float64), in_kilobytes)]
     if fact == "the JPEG quality":
         return [Property("JPEG quality", [f"{q:.0f}" if q else "no JPEG" for q in files.quality.tolist()])]
     if fact == "the name":
@@ -158,10 +158,10 @@ def examples(dataset: Dataset, properties: Sequence[Property], said: Callable[[i
     return tuple(out)
 
 
-def kilobytes(stored: float) -> str:
+def in_kilobytes(stored: float) -> str:
     """Bytes in words.
 
-    >>> kilobytes(812), kilobytes(20_480), kilobytes(3_512_000)
+    >>> in_kilobytes(812), in_kilobytes(20_480), in_kilobytes(3_512_000)
     ('812 B', '20 kB', '3.5 MB')
     """
     if stored < 1000:

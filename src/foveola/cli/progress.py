@@ -17,13 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 from foveola.workflows import (
-    EpochRow,
-    HeadRow,
+    EpochLog,
     Plan,
+    ProbeLog,
     Row,
-    StepRow,
+    StepLog,
     Watch,
-    better,
+    is_better,
     percent,
     row_seconds,
     row_sentence,
@@ -71,7 +71,7 @@ class Screen:
             TextColumn("{task.description}"), BarColumn(max(8, min(40, self.console.width - 40))),
             TextColumn("{task.percentage:>3.0f} %"), TimeLeft(), console=self.console, transient=True,
         )  # fmt: skip
-        self.rows: list[tuple[EpochRow | HeadRow, float]] = []
+        self.rows: list[tuple[EpochLog | ProbeLog, float]] = []
         self.n_val = 0
         self.doing = "starting"
         self._tasks: dict[str, TaskID] = {}
@@ -140,7 +140,7 @@ class Screen:
 
     def row(self, row: Row) -> None:
         """A step moves the bar; an epoch becomes a line of the table."""
-        if isinstance(row, StepRow):
+        if isinstance(row, StepLog):
             if self._display is not None:
                 self.tick("Training", row.step, row.total_steps)
             return
@@ -179,9 +179,9 @@ class Screen:
     def _table(self) -> Table:
         """The last rows of the kind that is trained now, in as many columns as the terminal is wide enough for."""
         kind = type(self.rows[-1][0])
-        best = functools.reduce(lambda kept, row: row if better(row, kept) else kept, (row for row, _ in self.rows))
+        best = functools.reduce(lambda kept, row: row if is_better(row, kept) else kept, (row for row, _ in self.rows))
         rows = [(row, self._cells(row, seconds)) for row, seconds in self.rows if isinstance(row, kind)]
-        first = "epoch" if kind is EpochRow else "regularisation"
+        first = "epoch" if kind is EpochLog else "regularisation"
         names = _that_fit(first, [cells for _, cells in rows], self.console.width)
         table = Table(box=None, pad_edge=False, padding=(0, 1))
         for name in names:
@@ -192,8 +192,8 @@ class Screen:
             table.add_row(*(cells[name] for name in names), style="bold" if row is best else "")
         return table
 
-    def _cells(self, row: EpochRow | HeadRow, seconds: float) -> dict[str, str]:
-        number = {"epoch": str(row.epoch)} if isinstance(row, EpochRow) else {"regularisation": f"{row.strength:.2g}"}
+    def _cells(self, row: EpochLog | ProbeLog, seconds: float) -> dict[str, str]:
+        number = {"epoch": str(row.epoch)} if isinstance(row, EpochLog) else {"regularisation": f"{row.strength:.2g}"}
         return {
             **number,
             "train loss": f"{row.train_loss:.3f}",

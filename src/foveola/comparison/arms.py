@@ -45,7 +45,7 @@ class Change(NamedTuple):
     arm: object
 
 
-class Fair(NamedTuple):
+class AllowedDifferences(NamedTuple):
     """What may differ between arms by the question, and what differs besides and was allowed."""
 
     question: tuple[str, ...]
@@ -87,7 +87,7 @@ def require_arms(arms: Sequence[Arm]) -> None:
 
 def require_fair(
     arms: Sequence[Arm], recipes: Sequence[Recipe], question: Sequence[str], allowed: Sequence[str]
-) -> Fair:
+) -> AllowedDifferences:
     """What the arms differ in: the question, and what was allowed besides.
 
     question: the settings that may differ ("chain", "fit.epochs", or a whole table: "model"); empty: what the arms
@@ -127,7 +127,7 @@ def require_fair(
             f"the arms differ in {', '.join(refused)} too, and the question is {', '.join(sorted(asked))}: make them "
             f"equal, or allow it with {' '.join(f'--allow {key}' for key in refused)}"
         )
-    return Fair(tuple(key for key in found if key not in extra), tuple(extra))
+    return AllowedDifferences(tuple(key for key in found if key not in extra), tuple(extra))
 
 
 def differences(recipes: Sequence[Recipe]) -> list[str]:

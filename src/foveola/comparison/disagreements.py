@@ -13,7 +13,7 @@ from foveola.comparison.statistics import Difference, holm, paired_difference
 from foveola.types import Labels
 
 
-class Flip(NamedTuple):
+class ChangedPrediction(NamedTuple):
     """A test picture that one side names right in most of its seeds and the other does not.
 
     asked: in how many seeds it was a test picture; baseline, arm: in how many of them each was right; mistaken: the class
@@ -28,14 +28,14 @@ class Flip(NamedTuple):
     arm: int
 
 
-class Flips(NamedTuple):
+class ChangedPredictions(NamedTuple):
     """The pictures that an arm gains and loses against the baseline, the clearest first, of `asked` pictures in all.
 
     Clearest: by the difference in seeds that were right, of equals by that in the probability of the true class.
     """
 
-    gained: tuple[Flip, ...]
-    lost: tuple[Flip, ...]
+    gained: tuple[ChangedPrediction, ...]
+    lost: tuple[ChangedPrediction, ...]
     asked: int
 
 
@@ -49,7 +49,7 @@ class ClassDifference(NamedTuple):
     pictures: int
 
 
-def flips(found: Comparison, k: int) -> Flips:
+def changed_predictions(found: Comparison, k: int) -> ChangedPredictions:
     """What arm k gains and loses.
 
     Two arms that do the same flip pictures too, by luck, about as many each way: only the balance says something.
@@ -59,10 +59,10 @@ def flips(found: Comparison, k: int) -> Flips:
     wins, loses = 2 * arm > asked, 2 * base > asked
     order = np.lexsort((-np.abs(tally.gain), -np.abs(arm - base)))
 
-    def of(rows: NDArray[np.bool_], loser: int) -> tuple[Flip, ...]:
+    def of(rows: NDArray[np.bool_], loser: int) -> tuple[ChangedPrediction, ...]:
         return tuple(tally.flip(int(i), loser) for i in order if rows[i])
 
-    return Flips(of(wins & ~loses, 0), of(loses & ~wins, 1), len(asked))
+    return ChangedPredictions(of(wins & ~loses, 0), of(loses & ~wins, 1), len(asked))
 
 
 class _Tally(NamedTuple):
@@ -80,10 +80,12 @@ class _Tally(NamedTuple):
     gain: NDArray[np.float64]
     wrong: dict[tuple[int, int], NDArray[np.int64]]
 
-    def flip(self, i: int, loser: int) -> Flip:
+    def flip(self, i: int, loser: int) -> ChangedPrediction:
         mistaken = self.class_names[int(self.wrong[loser, i].argmax())]
         label = self.class_names[int(self.labels[i])]
-        return Flip(self.ids[i], label, mistaken, int(self.asked[i]), int(self.right[0, i]), int(self.right[1, i]))
+        return ChangedPrediction(
+            self.ids[i], label, mistaken, int(self.asked[i]), int(self.right[0, i]), int(self.right[1, i])
+        )
 
 
 def _tally(found: Comparison, k: int) -> _Tally:

@@ -35,7 +35,7 @@ from foveola.types import Interval
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedResult:
     """One arm against the baseline: the difference in points, p corrected for the number of arms, the verdict.
 
     with_pictures: the interval that knows of the test pictures' chance too, None where every seed has a test part of its
@@ -207,26 +207,26 @@ class Comparison:
         """What a run of arm k took, on average."""
         return float(np.mean([run.result["seconds"] for run in self.runs[k]]))
 
-    def against_baseline(self) -> list[Paired]:
+    def against_baseline(self) -> list[PairedResult]:
         """Every other arm against the first."""
         return list(self._against)
 
     @cached_property
-    def _against(self) -> tuple[Paired, ...]:
+    def _against(self) -> tuple[PairedResult, ...]:
         gaps = 100 * (self.accuracy[1:] - self.accuracy[0])
         how: dict[str, Any] = {"level": self.level, "test_to_train": self.test_to_train}
         found = [paired_difference(row, pictures=len(self.correct[0][0]), **how) for row in gaps]
         corrected = holm([one.p_value for one in found])
         return tuple(self._paired(k + 1, one, p) for k, (one, p) in enumerate(zip(found, corrected, strict=True)))
 
-    def _paired(self, k: int, one: Difference, p: float) -> Paired:
+    def _paired(self, k: int, one: Difference, p: float) -> PairedResult:
         base, other = self.correct[0], self.correct[k]
         wide = None
         if self.one_test_part:
             wide = bootstrap_difference(np.stack(base), np.stack(other), level=self.level)
         tests = tuple(mcnemar(b, r) for b, r in zip(base, other, strict=True))
         word = verdict(one, self.margin, p, len(self.arms) - 1)
-        return Paired(self.arms[k].name, self.arms[0].name, one, p, wide, tests, word, self.margin)
+        return PairedResult(self.arms[k].name, self.arms[0].name, one, p, wide, tests, word, self.margin)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers under the names of docs/reference/json.md; a number that is not finite is None."""

@@ -247,7 +247,7 @@ def _redrawn(gain: Floats, repeats: int, rng: np.random.Generator) -> Floats:
 
 
 @dataclass(frozen=True)
-class Pilot:
+class PilotStudy:
     """What the seeds so far tell about an arm's differences to the baseline.
 
     gaps: one a seed, in points; least_deviation: what their deviation is taken for where the few gaps show less.
@@ -258,10 +258,10 @@ class Pilot:
     test_to_train: float
 
     @classmethod
-    def of(cls, found: Comparison, k: int) -> Pilot:
+    def of(cls, found: Comparison, k: int) -> PilotStudy:
         """That of arm number k."""
         pairs = zip(found.correct[0], found.correct[k], strict=True)
-        flips = float(np.mean([flip_deviation(one, other) for one, other in pairs]))
+        flips = float(np.mean([deviation_of_changes(one, other) for one, other in pairs]))
         gaps = 100 * (found.accuracy[k] - found.accuracy[0])
         return cls(gaps, max(flips, resolution(len(found.correct[0][0]))), found.test_to_train)
 
@@ -273,7 +273,7 @@ class Pilot:
     def narrowest(self, level: float = 0.95) -> float:
         """The half-width that no number of seeds gets below."""
         least, overlap = self.least_deviation, self.test_to_train
-        return narrowest(self.gaps, level=level, test_to_train=overlap, least_deviation=least)
+        return smallest_half_width(self.gaps, level=level, test_to_train=overlap, least_deviation=least)
 
 
 @dataclass(frozen=True)
@@ -293,7 +293,7 @@ def plan_to_settle(found: Comparison, k: int) -> Plan:
 
     One seed shows no scatter: at least two are needed to ask.
     """
-    pilot = Pilot.of(found, k)
+    pilot = PilotStudy.of(found, k)
     mean = abs(float(pilot.gaps.mean()))
     half_width = max(mean, found.margin - mean)
     if half_width <= pilot.narrowest(found.level):
@@ -313,8 +313,8 @@ def seeds_needed(
     """How many seeds the interval needs to reach no further than `half_width` points each way; None: more than `most`.
 
     From the scatter of the pilot's differences. Two of them know it badly: their deviation is less than a third of the true
-    one every fourth time. least_deviation is what it can hardly be below (see `flip_deviation`). The answer is a plan, not
-    a promise.
+    one every fourth time. least_deviation: a lower limit for the deviation (see `deviation_of_changes`). The result is an
+    estimate, not a promise.
     """
     from scipy.stats import t
 
@@ -325,7 +325,7 @@ def seeds_needed(
     return None
 
 
-def narrowest(
+def smallest_half_width(
     pilot: Sequence[float] | Floats, *, level: float = 0.95, test_to_train: float = 0.0, least_deviation: float = 0.0
 ) -> float:
     """The half-width, in points, that no number of seeds gets below: more than 0 where their training sets overlap."""
@@ -335,7 +335,7 @@ def narrowest(
     return float(norm.ppf((1 + level) / 2)) * deviation * math.sqrt(test_to_train)
 
 
-def flip_deviation(baseline: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+def deviation_of_changes(baseline: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     """The deviation of a difference, in points, if every picture that two runs disagree on were a coin's choice.
 
     baseline, other: bool (pictures,), whether the answer was right. The variance of McNemar's statistic: disagreements / n².

@@ -77,7 +77,7 @@ def has_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
-def mixed(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[object]:
+def autocast_context(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[object]:
     """The context in which a forward pass runs at this precision."""
     if dtype == torch.float32:
         return contextlib.nullcontext()

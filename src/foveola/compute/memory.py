@@ -24,7 +24,7 @@ _OF_ITS_OWN = 32 * 2**20
 
 
 @functools.cache
-def keep_freed_memory() -> bool:
+def tune_malloc() -> bool:
     """Ask the C library, once a process, to keep what is freed; whether it does. Only glibc is asked."""
     if platform.libc_ver()[0] != "glibc":
         return False

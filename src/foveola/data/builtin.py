@@ -14,7 +14,7 @@ from foveola.data.cifar10 import open_cifar10
 from foveola.data.dataset import Dataset
 from foveola.imaging import decode as images
 from foveola.registry import Registry
-from foveola.storage import new_folder, refusals_named
+from foveola.storage import disk_errors_as_resource_error, new_folder
 from foveola.types import Tick, no_tick
 
 Opener: TypeAlias = Callable[[Tick], Dataset]
@@ -48,12 +48,12 @@ def write_digits(folder: Path) -> Path:
     new_folder(folder)
     for k, name in enumerate(digits.class_names):
         place = folder / name
-        with refusals_named(place, 0):
+        with disk_errors_as_resource_error(place, 0):
             place.mkdir()
         for number, i in enumerate(np.flatnonzero(digits.labels == k)):
             data = images.encode(digits.read(int(i)))
             file = place / f"{number:04d}.png"
-            with refusals_named(file, len(data)):
+            with disk_errors_as_resource_error(file, len(data)):
                 file.write_bytes(data)
     return folder
 
@@ -75,7 +75,7 @@ def write_photo_pieces(folder: Path, each: int = 200, seed: int = 0) -> Path:
     for name, photo in (("flower", "flower.jpg"), ("temple", "china.jpg")):
         whole = load_sample_image(photo)
         place = folder / name
-        with refusals_named(place, 0):
+        with disk_errors_as_resource_error(place, 0):
             place.mkdir()
         for number in range(each):
             height, width = rng.integers(60, 321, 2)
@@ -83,7 +83,7 @@ def write_photo_pieces(folder: Path, each: int = 200, seed: int = 0) -> Path:
             piece = np.ascontiguousarray(whole[top : top + height, left : left + width])
             data = images.encode(piece, "JPEG")
             file = place / f"{number:04d}.jpg"
-            with refusals_named(file, len(data)):
+            with disk_errors_as_resource_error(file, len(data)):
                 file.write_bytes(data)
     return folder
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from foveola.data.dataset import Part, letters, natural_key
+from foveola.data.dataset import Part, natural_key, normalise_name
 from foveola.data.folder_names import Tree, depth, is_companion, is_passage, name_of, part_of
 
 Level: TypeAlias = int | Literal["leaf"]
@@ -21,7 +21,7 @@ class Base(NamedTuple):
     part: Part | None
 
 
-class Place(NamedTuple):
+class FolderSummary(NamedTuple):
     """What a folder's images are: class and part."""
 
     label: str
@@ -33,7 +33,7 @@ class Classes:
     """The classes at one level. places: what each folder that holds images directly stands for; names: in natural order."""
 
     level: Level
-    places: Mapping[str, Place]
+    places: Mapping[str, FolderSummary]
     names: tuple[str, ...]
     inner_parts: bool
 
@@ -49,16 +49,16 @@ def classes_at(tree: Tree, bases: Sequence[Base], level: Level) -> Classes:
     for base in bases:
         start = len(base.folder) + 1 if base.folder else 0
         for folder in tree.below(base.folder):
-            pieces = tuple(letters(folder[start:]).split("/")) if folder[start:] else ()
+            pieces = tuple(normalise_name(folder[start:]).split("/")) if folder[start:] else ()
             key = _deepest(pieces) if level == "leaf" else pieces[:steps] if len(pieces) >= steps else ()
             if key:
                 part = part_of(pieces[steps]) if inner and len(pieces) > steps else base.part
                 found[folder] = key, part
     if level == "leaf":
         name = _shortest({key for key, _ in found.values()})
-        places = {folder: Place(name[key], part) for folder, (key, part) in found.items()}
+        places = {folder: FolderSummary(name[key], part) for folder, (key, part) in found.items()}
     else:
-        places = {folder: Place(key[-1], part) for folder, (key, part) in found.items()}
+        places = {folder: FolderSummary(key[-1], part) for folder, (key, part) in found.items()}
     names = sorted({place.label for place in places.values()}, key=natural_key)
     return Classes(level, places, tuple(names), inner)
 

@@ -58,7 +58,7 @@ class Files:
     bytes_each: float
 
     def read(self, i: int, size: Size, how: Resize) -> Decoded:
-        return images.read(self._bytes(i), size, how)
+        return images.decode_and_resize(self._bytes(i), size, how)
 
     def full(self, i: int) -> Decoded:
         return images.decode(self._bytes(i))
@@ -202,7 +202,7 @@ class Dataset:
 def probe_sizes(dataset: Dataset, most: int = 500) -> tuple[list[int], list[int]]:
     """Heights and widths, upright, in pixels, of up to `most` pictures, evenly spread; read from the files' headers."""
     heights, widths = [], []
-    with images.quiet():
+    with images.suppress_pillow_warnings():
         for i in range(0, len(dataset), max(1, -(-len(dataset) // most))):
             try:
                 height, width = dataset.source.size(i)
@@ -213,10 +213,10 @@ def probe_sizes(dataset: Dataset, most: int = 500) -> tuple[list[int], list[int]
     return heights, widths
 
 
-def letters(name: str) -> str:
+def normalise_name(name: str) -> str:
     """A name by its letters, in Unicode's composed form (NFC): "é" may be one code point or, from a Mac, two.
 
-    >>> letters("pe\\u0300che") == "p\\xe8che"
+    >>> normalise_name("pe\\u0300che") == "p\\xe8che"
     True
     """
     return name if name.isascii() else unicodedata.normalize("NFC", name)
@@ -266,7 +266,7 @@ def require_classes(name: str, class_names: Sequence[str], labels: Labels, probl
     which = f"class '{shown}' holds" if len(empty) == 1 else f"{len(empty):,} classes ({shown}) hold"
     names = {one.rpartition("/")[2] for one in empty}
     reasons = common_reasons(
-        [p for p in problems if p.label in empty or not names.isdisjoint(letters(p.file).split("/"))]
+        [p for p in problems if p.label in empty or not names.isdisjoint(normalise_name(p.file).split("/"))]
     )
     advice = "add images to it, or remove the class" if len(empty) == 1 else "add images to them, or remove them"
     raise DataError(f"{name}: {which} no usable image: {reasons or advice}")

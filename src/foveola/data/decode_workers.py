@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import Source
-from foveola.data.grouping import join, number
+from foveola.data.grouping import factorize, merge_groups
 from foveola.errors import ImageProblem, PassingProblem
 from foveola.imaging import decode as images
 from foveola.imaging.decode import Decoded, Resize
@@ -31,7 +31,7 @@ _CHUNK = {"threads": 4, "processes": 500, "here": 64}
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DecodeResult:
     """What became of one picture: `reason` is empty when it is in its row of the array; passing: it may go well later."""
 
     row: int
@@ -49,14 +49,14 @@ class Outcome:
     quality: float = 0.0
 
 
-def decode_all(source: Source, target: Path, size: Size, how: Resize, tick: Tick) -> list[Outcome]:
+def decode_all(source: Source, target: Path, size: Size, how: Resize, tick: Tick) -> list[DecodeResult]:
     """Decode all pictures of `source` into the rows of the .npy file `target`; outcomes in order."""
     n = np.load(target, mmap_mode="r").shape[0]
     manner = "threads" if source.bytes_each > LARGE_BYTES else "processes" if n > FEW_FILES else "here"
     step = _CHUNK[manner]
     chunks = [np.arange(k, min(k + step, n)) for k in range(0, n, step)]
-    outcomes: list[Outcome] = []
-    with images.quiet():
+    outcomes: list[DecodeResult] = []
+    with images.suppress_pillow_warnings():
         for part in _run(manner, source, chunks, target, size, how):
             outcomes.extend(part)
             tick("Decoding images", len(outcomes), n)
@@ -65,7 +65,7 @@ def decode_all(source: Source, target: Path, size: Size, how: Resize, tick: Tick
 
 def _run(
     manner: str, source: Source, chunks: list[Rows], target: Path, size: Size, how: Resize
-) -> Iterable[list[Outcome]]:
+) -> Iterable[list[DecodeResult]]:
     if manner == "processes":
         import joblib  # 0.1 s, which large files need not pay
 
@@ -73,12 +73,12 @@ def _run(
         pool = joblib.Parallel(
             n_jobs=os.cpu_count() or 1, return_as="generator", max_nbytes=None, idle_worker_timeout=2
         )
-        results: Iterator[list[Outcome]] = pool(jobs)
+        results: Iterator[list[DecodeResult]] = pool(jobs)
         yield from results
         return
     pixels = np.load(target, mmap_mode="r+")
 
-    def here(rows: Rows) -> list[Outcome]:
+    def here(rows: Rows) -> list[DecodeResult]:
         return _decode_chunk(source.take(rows), rows, pixels, size, how)
 
     if manner == "threads":
@@ -89,41 +89,41 @@ def _run(
         yield from map(here, chunks)
 
 
-def _decode_apart(source: Source, rows: Rows, target: Path, size: Size, how: Resize) -> list[Outcome]:
+def _decode_apart(source: Source, rows: Rows, target: Path, size: Size, how: Resize) -> list[DecodeResult]:
     """The same in a process of its own, which opens the array itself."""
-    with images.quiet():
+    with images.suppress_pillow_warnings():
         return _decode_chunk(source, rows, np.load(target, mmap_mode="r+"), size, how)
 
 
-def _decode_chunk(source: Source, rows: Rows, pixels: Images, size: Size, how: Resize) -> list[Outcome]:
+def _decode_chunk(source: Source, rows: Rows, pixels: Images, size: Size, how: Resize) -> list[DecodeResult]:
     """Decode the pictures of `source` into these rows of the array."""
     outcomes = []
     for i, row in enumerate(rows.tolist()):
         try:
             decoded = source.read(i, size, how)
         except ImageProblem as problem:
-            outcomes.append(Outcome(row, str(problem), isinstance(problem, PassingProblem)))
+            outcomes.append(DecodeResult(row, str(problem), isinstance(problem, PassingProblem)))
             continue
         pixels[row] = decoded.image
         outcomes.append(_outcome(row, decoded))
     return outcomes
 
 
-def _outcome(row: int, decoded: Decoded) -> Outcome:
+def _outcome(row: int, decoded: Decoded) -> DecodeResult:
     kind = decoded.orientation if decoded.reduced else 0
     size = (decoded.height_px, decoded.width_px)
     seen = (decoded.format, *size, kind, decoded.notes, decoded.content, decoded.mode, decoded.stored_bytes)
-    return Outcome(row, "", False, *seen, decoded.levels, decoded.quality)
+    return DecodeResult(row, "", False, *seen, decoded.levels, decoded.quality)
 
 
-def same_content(source: Source, outcomes: list[Outcome], pixels: Images) -> Rows:
+def content_ids(source: Source, outcomes: list[DecodeResult], pixels: Images) -> Rows:
     """Number the pictures by their decoded content: int64 (n,), equal where the whole upright pictures are equal.
 
     Two files decoded the same way are equal if what was decoded is equal. A JPEG that was decoded at reduced size and
     a picture of the same dimensions that came another way (a PNG copy, a copy with another orientation tag) are
     decoded in full and compared, if their prepared pixels look alike; so nearly nothing is decoded twice.
     """
-    found = number([(o.content, o.kind, o.height_px, o.width_px) for o in outcomes])
+    found = factorize([(o.content, o.kind, o.height_px, o.width_px) for o in outcomes])
     whole: dict[int, bytes] = {}
     for i, j in _candidates(outcomes, pixels):
         for k in (i, j):
@@ -131,14 +131,14 @@ def same_content(source: Source, outcomes: list[Outcome], pixels: Images) -> Row
                 whole[k] = _whole_digest(source, outcomes[k])
     if not whole:
         return found
-    return join(found, number([whole.get(i, i) for i in range(len(outcomes))]))
+    return merge_groups(found, factorize([whole.get(i, i) for i in range(len(outcomes))]))
 
 
 _FEW = 1_000_000
 """Up to so many comparisons are made one by one: scipy's trees take 0.1 s to import."""
 
 
-def _candidates(outcomes: list[Outcome], pixels: Images) -> Iterator[tuple[int, int]]:
+def _candidates(outcomes: list[DecodeResult], pixels: Images) -> Iterator[tuple[int, int]]:
     """Pairs of the same dimensions, decoded in different ways, whose prepared pixels are alike."""
     by_size: dict[tuple[int, int], dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for i, o in enumerate(outcomes):
@@ -182,9 +182,9 @@ def _coarse(image: Image) -> NDArray[np.int16]:
     return images.resize(image, Size(8, 8), "stretch").astype(np.int16).ravel()
 
 
-def _whole_digest(source: Source, outcome: Outcome) -> bytes:
+def _whole_digest(source: Source, outcome: DecodeResult) -> bytes:
     try:
-        with images.quiet():
+        with images.suppress_pillow_warnings():
             image = source.full(outcome.row).image
     except ImageProblem:  # it changed since it was decoded, or is too large in full: then it equals no other
         return outcome.row.to_bytes(8, "little")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveola.errors import ResourceError
-from foveola.storage import refusals_named
+from foveola.storage import disk_errors_as_resource_error
 from foveola.types import Tick, no_tick
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def download(url: str, folder: Path, name: str, md5: str, *, title: str, tick: T
         # From here on pooch owns it: it deletes a file whose checksum is wrong, so no wrong .part stays behind.
         part.replace(str(target))
 
-    with refusals_named(folder / name, 0), _pooch_quiet():
+    with disk_errors_as_resource_error(folder / name, 0), _pooch_quiet():
         folder.mkdir(parents=True, exist_ok=True)
         try:
             return Path(pooch.retrieve(url, f"md5:{md5}", name, folder, downloader=bring))

@@ -40,11 +40,11 @@ def write_list(sections: Iterable[tuple[str, Iterable[str]]], opening: Sequence[
         new = [name for name in dict.fromkeys(ids) if name not in seen]
         seen.update(new)
         if new:
-            blocks.append("\n".join([f"# {printable(why)}", *map(as_line, new)]))
+            blocks.append("\n".join([f"# {printable(why)}", *map(format_line, new)]))
     return "\n\n".join(blocks) + "\n"
 
 
-def as_line(name: str) -> str:
+def format_line(name: str) -> str:
     """The line of a list that stands for a picture: its id, as JSON where that alone would read otherwise."""
     plain = name == name.strip() and printable(name) == name and len(name.splitlines()) == 1
     return name if plain and name[:1] not in ("#", '"') else json.dumps(name)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from foveola.data.dataset import letters, printable
+from foveola.data.dataset import normalise_name, printable
 
 _SAME_SUFFIX = {".jpeg": ".jpg", ".jpe": ".jpg", ".tiff": ".tif"}
 
@@ -39,7 +39,7 @@ class FileFinder:
         self._ids = ids
         self._rows = {name: row for row, name in enumerate(ids)}
         self._roots = tuple(dict.fromkeys((str(root.absolute()), os.path.realpath(root))))
-        self._names = {letters(Path(place).name).casefold() for place in self._roots} - {""}
+        self._names = {normalise_name(Path(place).name).casefold() for place in self._roots} - {""}
         self._near = [str(place.absolute()) for place in (Path(), *near)]
         self._starts: dict[str, tuple[str, ...]] = {}
         self._indexes: dict[tuple[Callable[[str], str], bool, bool], dict[str, list[int]]] = {}
@@ -51,7 +51,7 @@ class FileFinder:
         path = written.replace("\\", "/").removeprefix("./")
         folder, _, name = path.rpartition("/")
         whole = [path, *(f"{start}{name}" for start in self._starts_of(folder))]
-        for spelling in (str, letters, _loosely):
+        for spelling in (str, normalise_name, _loosely):
             for with_suffix in (True, False):
                 paths = self._index(spelling, with_suffix, tails=False)
                 found = [rows for one in whole if (rows := paths.get(spelling(one)))]
@@ -107,7 +107,7 @@ class FileFinder:
         """By the data folder's own name in the path: that of another computer, or one that starts a folder higher."""
         pieces = folder.split("/")
         for k, piece in enumerate(pieces, start=1):
-            if letters(piece).casefold() in self._names:
+            if normalise_name(piece).casefold() in self._names:
                 yield "".join(f"{one}/" for one in pieces[k:])
 
 
@@ -122,7 +122,7 @@ def _stem(name: str) -> str:
 def _loosely(name: str) -> str:
     """The name without case, %20 for a space, the zeros before a number and the longer one of two usual suffixes."""
     name = unquote(name) if "%" in name else name
-    folder, slash, last = letters(name).casefold().rpartition("/")
+    folder, slash, last = normalise_name(name).casefold().rpartition("/")
     stem, suffix = os.path.splitext(last)  # noqa: PTH122 - as above
     if stem.isdecimal():
         stem = stem.lstrip("0") or "0"

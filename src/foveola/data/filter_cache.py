@@ -17,10 +17,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from foveola.data.prepare import Prepared, spot_checks
+from foveola.data.prepare import Prepared, check_rows
 from foveola.errors import DataError, UsageError
 from foveola.filters.chain import Chain
-from foveola.storage import cache_root, digest, folder_atomic, reserve, write_atomic
+from foveola.storage import cache_root, digest, folder_atomic, preallocate, write_atomic
 from foveola.types import Images, Tick, no_tick
 
 VERSION = 2
@@ -33,7 +33,7 @@ than the work, and threads would wait for each other."""
 _CHUNK_BYTES = 4_000_000
 
 
-def filtered(prepared: Prepared, chain: Chain, *, tick: Tick = no_tick) -> Prepared:
+def apply_filters(prepared: Prepared, chain: Chain, *, tick: Tick = no_tick) -> Prepared:
     """The prepared pictures through the chain, from the cache if they are there; the same object when the chain is empty.
 
     Raises UsageError when the chain changes the pictures' size, or a picture is too small for one of its kernels.
@@ -50,12 +50,12 @@ def filtered(prepared: Prepared, chain: Chain, *, tick: Tick = no_tick) -> Prepa
         shutil.rmtree(place, ignore_errors=True)
         made = _make(place, prepared, chain, tick)
         pixels = _open(place, prepared)
-        if pixels is not None and spot_checks(pixels) != made:
+        if pixels is not None and check_rows(pixels) != made:
             pixels = None
     if pixels is None:
         raise DataError(f"the cache {place} can't be read back: delete it, or set FOVEOLA_CACHE to another folder")
     if not chain.is_ours:  # its text does not say what a user's filter does today
-        key = digest(key, *spot_checks(pixels).values())
+        key = digest(key, *check_rows(pixels).values())
     return replace(prepared, pixels=pixels, key=key)
 
 
@@ -75,12 +75,12 @@ def _make(place: Path, prepared: Prepared, chain: Chain, tick: Tick) -> dict[str
     with folder_atomic(place, prepared.pixels.nbytes) as folder:
         target = folder / "pixels.npy"
         np.lib.format.open_memmap(target, "w+", np.uint8, prepared.pixels.shape).flush()
-        reserve(target)
+        preallocate(target)
         done = 0
         for rows in _run(prepared.pixels, target, chain):
             done += rows
             tick("Filtering images", done, n)
-        checks = spot_checks(np.load(target, mmap_mode="r"))
+        checks = check_rows(np.load(target, mmap_mode="r"))
         write_atomic(folder / "facts.json", json.dumps({"chain": str(chain), "checks": checks}))
     return checks
 
@@ -111,6 +111,6 @@ def _open(place: Path, prepared: Prepared) -> Images | None:
         facts = json.loads((place / "facts.json").read_text("utf-8"))
         pixels: Images = np.load(place / "pixels.npy", mmap_mode="r", allow_pickle=False)
         fits = pixels.dtype == np.uint8 and pixels.shape == prepared.pixels.shape
-        return pixels if fits and spot_checks(pixels) == facts["checks"] else None
+        return pixels if fits and check_rows(pixels) == facts["checks"] else None
     except Exception:  # whatever is wrong with a cache, the answer is to make it again
         return None

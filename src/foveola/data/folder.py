@@ -10,13 +10,13 @@ import numpy as np
 
 from foveola.data.class_levels import Level
 from foveola.data.dataset import PARTS, Dataset, Files, Problem, fingerprint_of, require_classes, require_images
-from foveola.data.hashes import digests
+from foveola.data.hashes import hash_files
 from foveola.data.labels import Labelling, by_folder, by_pattern, clashing_case, group_by_pattern, parts_by_folder
 from foveola.data.labels_csv import by_table, tables_in_words, tables_inside
 from foveola.data.layout import Reading, read_layout
 from foveola.data.layout_errors import Refusal, listed, other_classes, other_parts
 from foveola.data.part_tables import tables_of_parts
-from foveola.data.scan import Listing, list_folder
+from foveola.data.scan import FolderScan, scan_folder
 from foveola.errors import DataError, UsageError, count
 from foveola.types import Rows, Tick, no_tick
 
@@ -45,7 +45,7 @@ def open_folder(
         raise UsageError(
             f"{' and '.join(given)} {'both' if len(given) == 2 else 'all'} tell the class: use one of them"
         )
-    listing = list_folder(root)
+    listing = scan_folder(root)
     by_rows = labels is not None
     if labels is not None:
         found = by_table(listing, labels, group_by)
@@ -61,7 +61,7 @@ def open_folder(
 
 
 def _by_layout(
-    listing: Listing, class_level: Level | None, group_by: str | None, for_training: bool, known: Collection[str]
+    listing: FolderScan, class_level: Level | None, group_by: str | None, for_training: bool, known: Collection[str]
 ) -> tuple[Labelling, bool]:
     """Label by folders, or by the one table in a folder without class folders; and whether it was a table."""
     reading = read_layout(listing, class_level, for_training=for_training, known=known)
@@ -90,7 +90,7 @@ def _by_layout(
     raise DataError(". ".join(filter(None, [reading.sentence, also])))
 
 
-def _take_parts(listing: Listing, found: Labelling) -> None:
+def _take_parts(listing: FolderScan, found: Labelling) -> None:
     """Give files that a table or a pattern labels the parts of their folders, unless the table has parts of its own.
 
     A part without any label is left out as a whole: its files are no problems.
@@ -115,14 +115,14 @@ def _take_parts(listing: Listing, found: Labelling) -> None:
             found.notes += (f"{part} has no labels and is left out ({count(len(files), 'image')})",)
 
 
-def _assemble(listing: Listing, found: Labelling, for_training: bool, tick: Tick) -> Dataset:
+def _assemble(listing: FolderScan, found: Labelling, for_training: bool, tick: Tick) -> Dataset:
     number = {name: k for k, name in enumerate(found.class_names)}
     labels = np.array([number[name] for name in found.names], np.int64)
     problems = (*listing.problems, *found.problems)
     require_images(str(listing.root), labels, problems)
     if for_training:
         require_classes(str(listing.root), found.class_names, labels, problems)
-    content, unreadable = digests(listing, tick=tick)
+    content, unreadable = hash_files(listing, tick=tick)
     rows = np.array(found.rows, np.int64)
     ids = tuple(listing.ids[i] for i in found.rows)
     parts = _numbers(found)
@@ -146,13 +146,13 @@ def _assemble(listing: Listing, found: Labelling, for_training: bool, tick: Tick
     return whole.take(good, [p for p in unreadable if p.file in named]) if len(good) < len(ids) else whole
 
 
-def _on_sides(listing: Listing) -> tuple[str, ...]:
+def _on_sides(listing: FolderScan) -> tuple[str, ...]:
     words = listing.sides_in_words()
     verb = "is no image and is" if len(listing.sides) == 1 else "are no images and are"
     return (f"{words} {verb} ignored",) if words else ()
 
 
-def _missing(problems: list[Problem], listing: Listing) -> int:
+def _missing(problems: list[Problem], listing: FolderScan) -> int:
     """Files that a table names and the folder lacks: they count as found, so that the sum holds."""
     return len({problem.file for problem in problems} - set(listing.ids))
 

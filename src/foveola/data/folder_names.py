@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
-from foveola.data.dataset import Part, letters, natural_key
+from foveola.data.dataset import Part, natural_key, normalise_name
 
 _PART_OF_WORD: dict[str, Part] = {
     **dict.fromkeys(("train", "training", "trn", "trainval"), "train"),
@@ -128,10 +128,10 @@ def is_no_class(name: str) -> bool:
     return certain or is_passage(name) or is_unlabelled(name)
 
 
-def is_doubtful(name: str) -> bool:
+def is_ambiguous(name: str) -> bool:
     """Whether a name is more often that of a part, a fold or a stage of work than that of a class.
 
-    >>> [name for name in ("train", "fold_3", "2024", "query", "masks", "cats", "with_mask", "3") if is_doubtful(name)]
+    >>> [name for name in ("train", "fold_3", "2024", "query", "masks", "cats", "with_mask", "3") if is_ambiguous(name)]
     ['train', 'fold_3', '2024', 'query', 'masks']
     """
     stage = len(words(name)) == 1 and words(name)[0] in _STAGE
@@ -224,7 +224,7 @@ def parent(path: str) -> str:
 
 def name_of(path: str) -> str:
     """The last piece of a path, by its letters: a class may be written with other code points in another part."""
-    return letters(path.rpartition("/")[2])
+    return normalise_name(path.rpartition("/")[2])
 
 
 def depth(path: str) -> int:

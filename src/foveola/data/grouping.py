@@ -16,10 +16,10 @@ from foveola.errors import DataError, count
 from foveola.types import Labels, Rows
 
 
-def join(a: Rows, b: Rows) -> Rows:
+def merge_groups(a: Rows, b: Rows) -> Rows:
     """Units that hold together what `a` or `b` holds together: connected components of the two groupings.
 
-    >>> join(np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])).tolist()
+    >>> merge_groups(np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])).tolist()
     [0, 0, 0, 1]
     """
     parent = list(range(len(a)))
@@ -34,21 +34,21 @@ def join(a: Rows, b: Rows) -> Rows:
         first: dict[int, int] = {}
         for i, key in enumerate(keys):
             parent[root(i)] = root(first.setdefault(key, i))
-    return number([root(i) for i in range(len(a))])
+    return factorize([root(i) for i in range(len(a))])
 
 
-def all_single(units: Rows) -> bool:
+def no_groups(units: Rows) -> bool:
     """Whether no two rows belong together."""
     return len(np.unique(units)) == len(units)
 
 
-def number(keys: Sequence[object]) -> Rows:
+def factorize(keys: Sequence[object]) -> Rows:
     """Keys as numbers 0.. in order of first appearance: int64 (n,)."""
     known = {key: k for k, key in enumerate(dict.fromkeys(keys))}
     return np.array([known[key] for key in keys], np.int64)
 
 
-def contradictory(labels: Labels, content: Rows) -> NDArray[np.bool_]:
+def conflicting_labels(labels: Labels, content: Rows) -> NDArray[np.bool_]:
     """True for every picture whose content lies under more than one label: bool (n,)."""
     if not len(labels):
         return np.zeros(0, bool)
@@ -64,7 +64,7 @@ def leaking(units: Rows, before: Rows, test: Rows) -> Rows:
     return test[np.isin(units[test], units[before])]
 
 
-class Carver:
+class StratifiedGroupSplit:
     """Takes a stratified share out of a pool, whole units only."""
 
     def __init__(self, dataset: Dataset, units: Rows, fixed: NDArray[np.bool_], rng: Generator) -> None:
@@ -105,7 +105,7 @@ class Carver:
         target = np.maximum(1, np.round(fraction * np.bincount(labels[pool], minlength=self.n_classes)))
         free = pool[~self.fixed[pool]]
         spare = (self._units_of(pool) - (still_to_come + 1)).tolist()
-        if all_single(self.units[free]):
+        if no_groups(self.units[free]):
             rows = self._singles(free, np.minimum(target, spare))
             self._check(pool, rows, part, still_to_come)
             return rows

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import Problem, read_file
-from foveola.data.scan import Listing
+from foveola.data.scan import FolderScan
 from foveola.errors import ImageProblem
 from foveola.storage import cache_root, digest, require_writable, write_atomic
 from foveola.types import Tick, no_tick
@@ -34,7 +34,7 @@ of 259 KB 0.11 and 0.09 (three rounds in turns, two cores). Not in its memory, 8
 0.7 in six threads (twice in turns): 20 us a file in memory and 150 not, so 100 tells them apart where the cores are free."""
 
 
-def digests(listing: Listing, *, tick: Tick = no_tick) -> tuple[NDArray[np.uint8], tuple[Problem, ...]]:
+def hash_files(listing: FolderScan, *, tick: Tick = no_tick) -> tuple[NDArray[np.uint8], tuple[Problem, ...]]:
     """The digests, uint8 (n, 32), of a listing's files in its order; files that can't be read are zero, and problems."""
     place = cache_root() / "digests" / f"{digest(str(listing.root.absolute()))[:32]}.npz"
     started = time.time_ns()
@@ -48,7 +48,7 @@ def digests(listing: Listing, *, tick: Tick = no_tick) -> tuple[NDArray[np.uint8
     return out, tuple(Problem(listing.ids[i], reason) for i, reason in sorted(refused.items()))
 
 
-def _recall(place: Path, listing: Listing, out: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _recall(place: Path, listing: FolderScan, out: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Fill in what is remembered and still true; return the positions that are left to read."""
     try:
         with np.load(BytesIO(place.read_bytes()), allow_pickle=False) as kept:
@@ -70,7 +70,7 @@ def _recall(place: Path, listing: Listing, out: NDArray[np.uint8]) -> NDArray[np
     return np.array(todo, np.int64)
 
 
-def _compute(listing: Listing, todo: NDArray[np.int64], out: NDArray[np.uint8], tick: Tick) -> dict[int, str]:
+def _compute(listing: FolderScan, todo: NDArray[np.int64], out: NDArray[np.uint8], tick: Tick) -> dict[int, str]:
     refused: dict[int, str] = {}
 
     def work(rows: NDArray[np.int64]) -> None:
@@ -105,7 +105,9 @@ def in_parallel(
             done(number)
 
 
-def _remember(place: Path, listing: Listing, found: NDArray[np.uint8], keep: NDArray[np.int64], started: int) -> None:
+def _remember(
+    place: Path, listing: FolderScan, found: NDArray[np.uint8], keep: NDArray[np.int64], started: int
+) -> None:
     buffer = BytesIO()
     np.savez(
         buffer,

@@ -10,10 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from foveola.data.dataset import Part, Problem, letters, natural_key, printable
+from foveola.data.dataset import Part, Problem, natural_key, normalise_name, printable
 from foveola.data.folder_names import Tree, parent
 from foveola.data.layout import Reading, companions, part_folders
-from foveola.data.scan import Listing
+from foveola.data.scan import FolderScan
 from foveola.errors import DataError, UsageError, count
 
 
@@ -32,12 +32,12 @@ class Labelling:
 
     def add(self, row: int, name: str, part: Part | None = None, group: str | None = None) -> None:
         self.rows.append(row)
-        self.names.append(letters(name))
+        self.names.append(normalise_name(name))
         self.parts.append(part)
         self.groups.append(group)
 
 
-def by_folder(listing: Listing, reading: Reading) -> Labelling:
+def by_folder(listing: FolderScan, reading: Reading) -> Labelling:
     """Label each file by the folder it lies in; files outside the class folders are problems, or left out with a part."""
     out = Labelling(class_names=reading.class_names, notes=(reading.sentence,) if reading.sentence else ())
     for row, file in enumerate(listing.ids):
@@ -58,7 +58,7 @@ def _spellings(reading: Reading) -> tuple[str, ...]:
     found: dict[str, set[str]] = defaultdict(set)
     for folder, place in reading.places.items():
         if not place.label.isascii():
-            found[place.label].update(piece for piece in folder.split("/") if letters(piece) == place.label)
+            found[place.label].update(piece for piece in folder.split("/") if normalise_name(piece) == place.label)
     return tuple(
         f"the folders {' and '.join(map(ascii, sorted(names)))} differ in code points only and are one class: "
         f"{printable(label)}"
@@ -67,7 +67,7 @@ def _spellings(reading: Reading) -> tuple[str, ...]:
     )
 
 
-def parts_by_folder(listing: Listing) -> list[Part | None]:
+def parts_by_folder(listing: FolderScan) -> list[Part | None]:
     """The part of each file by the folders of parts ("train", "test1") that the data has: for labels from elsewhere."""
     folders = part_folders(_of_images(listing))
     if not folders:
@@ -76,14 +76,14 @@ def parts_by_folder(listing: Listing) -> list[Part | None]:
     return [folders.get("/".join(file.split("/", level)[:level])) for file in listing.ids]
 
 
-def _of_images(listing: Listing) -> Tree:
+def _of_images(listing: FolderScan) -> Tree:
     """The tree without folders of masks and the like."""
     tree = Tree(listing.ids)
     aside = companions(tree)
     return tree.without(aside) if aside else tree
 
 
-def by_pattern(listing: Listing, pattern: str) -> Labelling:
+def by_pattern(listing: FolderScan, pattern: str) -> Labelling:
     """Label by a regular expression on the relative path; its group `label`, or its first, is the class.
 
     Files that the pattern does not match are problems. Raises UsageError for a pattern that is none or has no group.
@@ -100,7 +100,7 @@ def by_pattern(listing: Listing, pattern: str) -> Labelling:
     for row, file in enumerate(listing.ids):
         if parent(file) not in images:
             continue
-        match = compiled.search(letters(file))
+        match = compiled.search(normalise_name(file))
         if match and match[group]:
             out.add(row, match[group])
         else:
@@ -117,7 +117,7 @@ def by_pattern(listing: Listing, pattern: str) -> Labelling:
 def group_by_pattern(ids: Sequence[str], pattern: str) -> list[str]:
     """The group of each file: the pattern's first group, or all that it matches. Raises UsageError if a file has none."""
     compiled = _compiled("--group-by", pattern)
-    matches = [compiled.search(letters(file)) for file in ids]
+    matches = [compiled.search(normalise_name(file)) for file in ids]
     groups = [match and (match[1] if compiled.groups else match[0]) for match in matches]
     missing = [file for file, group in zip(ids, groups, strict=True) if not group]
     if missing:
@@ -136,6 +136,6 @@ def clashing_case(class_names: Sequence[str]) -> tuple[str, ...]:
 
 def _compiled(option: str, pattern: str) -> re.Pattern[str]:
     try:
-        return re.compile(letters(pattern))
+        return re.compile(normalise_name(pattern))
     except re.error as error:
         raise UsageError(f"{option} '{pattern}' is not a regular expression: {error}") from None

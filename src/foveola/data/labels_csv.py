@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foveola.data.dataset import Problem, letters, natural_key, printable
+from foveola.data.dataset import Problem, natural_key, normalise_name, printable
 from foveola.data.file_finder import FileFinder
 from foveola.data.folder_names import part_of
 from foveola.data.labels import Labelling
-from foveola.data.scan import Listing
+from foveola.data.scan import FolderScan
 from foveola.errors import DataError, UsageError, count
 from foveola.storage import require_ordinary
 
@@ -42,7 +42,7 @@ class Row:
     group: str
 
 
-def by_table(listing: Listing, table: Path, group_column: str | None) -> Labelling:
+def by_table(listing: FolderScan, table: Path, group_column: str | None) -> Labelling:
     """Label the files that the table names; a file may be named by its path, its name, or its name without suffix.
 
     Rows whose file is missing, or that fit several files, are problems; files that no row names are ignored and counted.
@@ -87,7 +87,7 @@ SUGGESTED = 5
 
 
 def _none_found(
-    listing: Listing, table: Path, rows: Sequence[Row], finder: FileFinder, lost: tuple[Row, Sequence[int]] | None
+    listing: FolderScan, table: Path, rows: Sequence[Row], finder: FileFinder, lost: tuple[Row, Sequence[int]] | None
 ) -> str:
     """Why no row found a file, by one row and one file."""
     if lost is None:
@@ -105,7 +105,7 @@ def _none_found(
     return f"{start} is in {listing.root}: {named}{shown}: {advice}"
 
 
-def _an_example(listing: Listing) -> str:
+def _an_example(listing: FolderScan) -> str:
     return (
         f"and the folder has files such as '{printable(listing.ids[0])}'"
         if listing.ids
@@ -113,7 +113,7 @@ def _an_example(listing: Listing) -> str:
     )
 
 
-def _why_lost(listing: Listing, table: Path, row: Row, fit: Sequence[int], close: str) -> str:
+def _why_lost(listing: FolderScan, table: Path, row: Row, fit: Sequence[int], close: str) -> str:
     if fit:
         return f"named in line {row.line} of {table.name}, and fits {_files(listing, fit)}: write the path"
     return f"named in line {row.line} of {table.name}, but not in the folder" + (
@@ -121,13 +121,13 @@ def _why_lost(listing: Listing, table: Path, row: Row, fit: Sequence[int], close
     )
 
 
-def _files(listing: Listing, rows: Sequence[int]) -> str:
+def _files(listing: FolderScan, rows: Sequence[int]) -> str:
     first, second, *others = (printable(listing.ids[row]) for row in rows)
     more = f" and {count(len(others), 'more file')}" if others else ""
     return f"both '{first}' and '{second}'{more}"
 
 
-def _spelt_otherwise(listing: Listing, table: Path, loose: Mapping[int, Row]) -> tuple[str, ...]:
+def _spelt_otherwise(listing: FolderScan, table: Path, loose: Mapping[int, Row]) -> tuple[str, ...]:
     """A note on files that were found though the table spells them otherwise."""
     if not loose:
         return ()
@@ -204,7 +204,7 @@ def _read(table: Path, group_column: str | None) -> list[Row]:
         elif part_text and part_of(part_text) is None:
             wrong.append(f"line {line} names the part '{part_text}', which is none of train, val, test")
         else:
-            rows.append(Row(line, value["file"], letters(value["label"]), part_text, value.get("group", "")))
+            rows.append(Row(line, value["file"], normalise_name(value["label"]), part_text, value.get("group", "")))
     _refuse(table, wrong)
     return rows
 
@@ -255,14 +255,14 @@ MOST_TABLES = 100
 """So many tables in a data folder are looked at: some data sets have one for each class."""
 
 
-def tables_inside(listing: Listing) -> tuple[str, ...]:
+def tables_inside(listing: FolderScan) -> tuple[str, ...]:
     """The tables of labels in a data folder, by their relative paths: those whose first line names files and classes."""
     tables = [name for name in listing.sides if name.lower().endswith((".csv", ".tsv"))]
     tables.sort(key=lambda name: (name.count("/"), name))
     return tuple(name for name in tables[:MOST_TABLES] if _has_labels(listing.root / name))
 
 
-def tables_in_words(listing: Listing, tables: Sequence[str]) -> str:
+def tables_in_words(listing: FolderScan, tables: Sequence[str]) -> str:
     """Which tables of labels were found, and how one is used."""
     option = f"--labels {shlex.quote(str(listing.root / tables[0]))}"
     what = f"{printable(tables[0])} looks like a table of labels"

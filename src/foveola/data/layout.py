@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from foveola.data.class_levels import Base, Classes, Level, Place, classes_at, folders_at
-from foveola.data.dataset import PARTS, Part, common_reasons, letters, natural_key, printable
+from foveola.data.class_levels import Base, Classes, FolderSummary, Level, classes_at, folders_at
+from foveola.data.dataset import PARTS, Part, common_reasons, natural_key, normalise_name, printable
 from foveola.data.folder_names import (
     Tree,
     depth,
@@ -33,7 +33,7 @@ from foveola.data.layout_errors import (
     listed,
     no_class_folders,
 )
-from foveola.data.scan import Listing
+from foveola.data.scan import FolderScan
 from foveola.errors import count, unknown
 
 
@@ -46,7 +46,7 @@ class Reading:
     hold images without class folders; they are left out, unless a table has their labels.
     """
 
-    places: Mapping[str, Place]
+    places: Mapping[str, FolderSummary]
     class_names: tuple[str, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
     sentence: str = ""
@@ -77,7 +77,7 @@ class _Roles:
 
 
 def read_layout(
-    listing: Listing,
+    listing: FolderScan,
     class_level: Level | None = None,
     *,
     for_training: bool = True,
@@ -92,7 +92,7 @@ def read_layout(
 
     >>> import numpy as np
     >>> files = [f"Final_{part}/Images/{k}/{i}.ppm" for part in ("Test", "Training") for k in "01" for i in "ab"]
-    >>> read_layout(Listing(Path("signs"), tuple(files), np.zeros((8, 3), np.int64), (), (), 0)).sentence
+    >>> read_layout(FolderScan(Path("signs"), tuple(files), np.zeros((8, 3), np.int64), (), (), 0)).sentence
     '2 classes at level 3; train and test from Final_Training and Final_Test'
     """
     root, ids = listing.root, listing.ids
@@ -119,12 +119,12 @@ def read_layout(
 
 def _level_of(roles: _Roles, known: Collection[str]) -> Level | None:
     """The first level whose class folders all have the name of a known class; None where there is none."""
-    names = {letters(name) for name in known}
+    names = {normalise_name(name) for name in known}
     bases = roles.bases or [Base("", None)]
     deepest = max((depth(folder) for folder in roles.tree.own), default=0)
     for level in range(depth(bases[0].folder) + 1, deepest + 1):
         found = classes_at(roles.tree, bases, level).names
-        if found and all(letters(name) in names for name in found):
+        if found and all(normalise_name(name) in names for name in found):
             return level
     return None
 
@@ -132,10 +132,10 @@ def _level_of(roles: _Roles, known: Collection[str]) -> Level | None:
 def _alone(root: Path, tree: Tree, known: Collection[str]) -> Reading | None:
     """All images as one class that has the data folder's name; None where a network is measured that lacks this class."""
     name = root.absolute().name
-    if not name or (known and letters(name) not in {letters(one) for one in known}):
+    if not name or (known and normalise_name(name) not in {normalise_name(one) for one in known}):
         return None
     sentence = f"one class, '{printable(name)}', by the name of the folder"
-    return Reading({folder: Place(name, None) for folder in tree.own}, (name,), sentence=sentence)
+    return Reading({folder: FolderSummary(name, None) for folder in tree.own}, (name,), sentence=sentence)
 
 
 def companions(tree: Tree) -> list[str]:
@@ -339,7 +339,7 @@ def _strangers(root: Path, part: Part, strangers: set[str], known: set[str]) -> 
     )
 
 
-def _no_images(listing: Listing) -> Refusal:
+def _no_images(listing: FolderScan) -> Refusal:
     if not listing.found:
         return Refusal(f"the folder {listing.root} is empty: put the images of each class in their own folder in it")
     held = f"{listing.root} holds {count(listing.found, 'file')} and no images"

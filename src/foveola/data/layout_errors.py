@@ -16,7 +16,7 @@ from pathlib import Path
 
 from foveola.data.class_levels import Base, Classes, plausible
 from foveola.data.dataset import natural_key, printable
-from foveola.data.folder_names import STRAYS, Tree, is_doubtful, is_no_class, is_storage, name_of, part_of
+from foveola.data.folder_names import STRAYS, Tree, is_ambiguous, is_no_class, is_storage, name_of, part_of
 from foveola.data.scan import looks_like_image
 from foveola.errors import count
 
@@ -36,7 +36,7 @@ def doubtful_classes(root: Path, tree: Tree, bases: Sequence[Base], ids: Sequenc
     if len(names) < 2:
         return None
     wrong = [name for name in names if is_no_class(name)]
-    doubtful = [name for name in names if is_doubtful(name)]
+    doubtful = [name for name in names if is_ambiguous(name)]
     parts = [name for name in names if part_of(name)]
     if not wrong and (len(parts) > 1 or (len(doubtful) > 1 and 2 * len(doubtful) >= len(names))):
         wrong = doubtful
@@ -208,7 +208,7 @@ def other_classes(root: Path) -> str:
     "Or name the folder above, if cats and dogs are the classes: foveola train photos"
     """
     beside = [path for path in _folders_beside(root) if _holds_images(path)]
-    if len(beside) < 2 or any(is_doubtful(path.name) for path in beside):
+    if len(beside) < 2 or any(is_ambiguous(path.name) for path in beside):
         return ""
     names = listed([path.name for path in beside])
     return f"Or name the folder above, if {names} are the classes: foveola train {quoted(root.resolve().parent)}"

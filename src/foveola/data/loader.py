@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foveola.data.memmap_reader import RowReader
+from foveola.data.memmap_reader import MemmapReader
 from foveola.types import Images, Labels, Rows
 
 _COLOUR_PIXELS = 2**27
@@ -78,7 +78,7 @@ class Batches:
             images, labels = self._arrays(self.rows[places])
             images = augment(images, mirrored, shifts, self.translate_px)
             if self.cutout_px:
-                cover(images, corners, self.cutout_px, self._mean_colour)
+                cutout(images, corners, self.cutout_px, self._mean_colour)
             yield _tensor(images), torch.from_numpy(labels)
 
     def _draws(self, begin: int, end: int) -> Iterator[tuple[NDArray[Any], ...]]:
@@ -96,8 +96,8 @@ class Batches:
             yield order, (mirrored[order] ^ (turn % 2 == 1)) & self.flip, shifts[order], corners[order]
 
     @cached_property
-    def _reader(self) -> RowReader:
-        return RowReader(self.pixels)
+    def _reader(self) -> MemmapReader:
+        return MemmapReader(self.pixels)
 
     @cached_property
     def _mean_colour(self) -> NDArray[np.uint8]:
@@ -144,7 +144,7 @@ def augment(images: Images, mirrored: NDArray[np.bool_], shifts: NDArray[np.int6
     return taken.reshape(n, height, width, 3)
 
 
-def cover(images: Images, corners: NDArray[np.int64], side_px: int, colour: NDArray[np.uint8]) -> None:
+def cutout(images: Images, corners: NDArray[np.int64], side_px: int, colour: NDArray[np.uint8]) -> None:
     """Paint a square of one colour into each picture, in place; corners: (b, 2), its upper left pixel."""
     for image, (top, left) in zip(images, corners.tolist(), strict=True):
         image[top : top + side_px, left : left + side_px] = colour

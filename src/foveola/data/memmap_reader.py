@@ -21,7 +21,7 @@ RANDOM_FROM_BYTES = 1 << 32
 """From this size on the system is told that rows come in no order. Below, what it reads ahead is soon wanted anyway."""
 
 
-class RowReader:
+class MemmapReader:
     """Reads rows of an array (n, ...) into memory; of a mapped file no more than MOST_MAPPED_BYTES stay mapped.
 
     Pages of a mapped file count as the process's memory until it gives them back, and a run over a 20 GB file would seem
@@ -31,7 +31,7 @@ class RowReader:
     def __init__(self, array: NDArray[Any]) -> None:
         self.array = array
         small = array.flags.writeable or array.nbytes <= MOST_MAPPED_BYTES
-        self._map = None if small else find_map(array)
+        self._map = None if small else find_memmap(array)
         self._touched = 0
         if self._map is not None and array.nbytes >= RANDOM_FROM_BYTES:
             _advise(self._map, "MADV_RANDOM")
@@ -47,7 +47,7 @@ class RowReader:
         return out
 
 
-def find_map(array: object) -> mmap.mmap | None:
+def find_memmap(array: object) -> mmap.mmap | None:
     """The map that an array, or what it is a view of, lies in; None when it lies in memory."""
     while array is not None and not isinstance(array, mmap.mmap):
         array = getattr(array, "base", None)

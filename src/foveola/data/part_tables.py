@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from foveola.data.dataset import Part, letters
+from foveola.data.dataset import Part, normalise_name
 from foveola.data.folder_names import parent
 from foveola.data.labels import Labelling
 from foveola.data.labels_csv import by_table
 from foveola.data.layout import Reading
-from foveola.data.scan import Listing
+from foveola.data.scan import FolderScan
 from foveola.errors import FoveolaError
 
 MOST_TABLES = 5
@@ -38,7 +38,7 @@ class PartTable(NamedTuple):
         found.ignored -= len(self.classes)
 
 
-def tables_of_parts(listing: Listing, reading: Reading, tables: Sequence[str]) -> list[PartTable]:
+def tables_of_parts(listing: FolderScan, reading: Reading, tables: Sequence[str]) -> list[PartTable]:
     """For each part without class folders the one table that names nearly all of its images and only classes of train.
 
     Such a table lies in the part's folder, or in one above it. A part that two tables fit has none.
@@ -57,14 +57,14 @@ def _is_near(table: str, folder: str) -> bool:
     return f"{place}/".startswith(f"{folder}/") or not place or f"{folder}/".startswith(f"{place}/")
 
 
-def _fitting(listing: Listing, reading: Reading, folder: str, part: Part, table: str) -> PartTable | None:
+def _fitting(listing: FolderScan, reading: Reading, folder: str, part: Part, table: str) -> PartTable | None:
     try:
         labelled = by_table(listing, listing.root / table, None)
     except FoveolaError:  # a table of something else
         return None
     known = _by_spelling(reading.class_names)
     names = {
-        row: known.get(letters(name))
+        row: known.get(normalise_name(name))
         for row, name in zip(labelled.rows, labelled.names, strict=True)
         if listing.ids[row].startswith(f"{folder}/")
     }
@@ -80,7 +80,7 @@ def _by_spelling(class_names: Sequence[str]) -> dict[str, str]:
     >>> _by_spelling(["00000", "00007"])["7"], _by_spelling(["cat", "7"]).get("07")
     ('00007', None)
     """
-    known = {letters(name): name for name in class_names}
+    known = {normalise_name(name): name for name in class_names}
     if all(name.isdecimal() for name in class_names):
         numbered = {str(int(name)): name for name in class_names}
         known = {**numbered, **known} if len(numbered) == len(class_names) else known

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import Arrays, Dataset, Problem, require_images
-from foveola.data.grouping import number
+from foveola.data.grouping import factorize
 from foveola.errors import DataError, count
-from foveola.imaging.colour import flattened_note
+from foveola.imaging.colour import few_levels_note
 from foveola.imaging.decode import Resize
-from foveola.storage import cache_root, digest, folder_atomic, reserve, write_atomic
+from foveola.storage import cache_root, digest, folder_atomic, preallocate, write_atomic
 from foveola.types import Images, Rows, Size, Tick, no_tick
 
 VERSION = 4
@@ -102,7 +102,7 @@ def _key(dataset: Dataset, size: Size, how: Resize) -> str:
 
 
 def _in_memory(dataset: Dataset, pixels: Images, size: Size, how: Resize) -> Prepared:
-    content = number([sha256(np.ascontiguousarray(row)).digest() for row in pixels])
+    content = factorize([sha256(np.ascontiguousarray(row)).digest() for row in pixels])
     sizes = np.tile(np.array(size, np.int32), (len(pixels), 1))
     stored = np.full(len(pixels), int(np.prod(pixels.shape[1:])), np.int64)
     levels, quality = np.zeros(len(pixels), np.int16), np.zeros(len(pixels), np.float32)
@@ -113,13 +113,13 @@ def _in_memory(dataset: Dataset, pixels: Images, size: Size, how: Resize) -> Pre
 
 def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) -> None:
     # Cold only: what decodes need not be loaded by a second run.
-    from foveola.data.decode_workers import decode_all, same_content
+    from foveola.data.decode_workers import content_ids, decode_all
 
     shape = (len(dataset), *size, 3)
     with folder_atomic(place, int(np.prod(shape)) * 2) as folder:
         target = folder / "pixels.npy"
         np.lib.format.open_memmap(target, "w+", np.uint8, shape).flush()
-        reserve(target)
+        preallocate(target)
         outcomes = decode_all(dataset.source, target, size, how, tick)
         # 0.05 s for 400 photos; without it a power cut could leave rows of zeros under the key.
         np.load(target, mmap_mode="r+").flush()
@@ -134,8 +134,8 @@ def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) ->
             arrays,
             kept=kept,
             sizes=np.array([(o.height_px, o.width_px) for o in good], np.int32).reshape(-1, 2),
-            content=same_content(dataset.source, good, pixels),
-            kinds=number(kinds),
+            content=content_ids(dataset.source, good, pixels),
+            kinds=factorize(kinds),
             stored_bytes=np.array([o.stored_bytes for o in good], np.int64),
             levels=np.array([o.levels for o in good], np.int16),
             quality=np.array([o.quality for o in good], np.float32),
@@ -147,7 +147,7 @@ def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) ->
             "formats": Counter(o.format for o in good),
             "notes": Counter(note for o in good for note in o.notes),
             "kinds": [[*kind[:2], list(kind.notes)] for kind in dict.fromkeys(kinds)],
-            "checks": spot_checks(pixels),
+            "checks": check_rows(pixels),
             "passing": any(o.passing for o in outcomes),
         }
         del pixels  # Windows renames no folder in which a file is mapped
@@ -163,7 +163,7 @@ def _compact(path: Path, kept: Rows) -> None:
     whole = np.load(path, mmap_mode="r")
     fewer = path.with_name("fewer.npy")
     out = np.lib.format.open_memmap(fewer, "w+", np.uint8, (len(kept), *whole.shape[1:]))
-    reserve(fewer)
+    preallocate(fewer)
     for k in range(0, len(kept), 1024):
         out[k : k + 1024] = whole[kept[k : k + 1024]]
     out.flush()
@@ -171,7 +171,7 @@ def _compact(path: Path, kept: Rows) -> None:
     fewer.replace(path)
 
 
-def spot_checks(pixels: Images) -> dict[str, str]:
+def check_rows(pixels: Images) -> dict[str, str]:
     """SHA-256 of up to 64 rows, evenly spread, first and last too: enough to see that a file was damaged or exchanged."""
     rows = np.unique(np.linspace(0, len(pixels) - 1, min(64, len(pixels))).astype(np.int64))
     return {str(i): sha256(np.ascontiguousarray(pixels[i])).hexdigest() for i in rows}
@@ -196,13 +196,13 @@ def _open(place: Path, dataset: Dataset, size: Size, how: Resize, *, just_made: 
             files = FileFacts(kinds, arrays["kinds"], arrays["stored_bytes"], arrays["levels"], arrays["quality"])
         whole = len(kept) == len(content) == len(files.of) and len(kept) + len(facts["problems"]) == len(dataset)
         fits = pixels.dtype == np.uint8 and pixels.shape == (len(kept), *size, 3)
-        if not whole or not fits or spot_checks(pixels) != facts["checks"]:
+        if not whole or not fits or check_rows(pixels) != facts["checks"]:
             return None
     except Exception:  # whatever is wrong with a cache, the answer is to make it again
         return None
     problems = [Problem(dataset.ids[row], reason) for row, reason in facts["problems"]]
     usable = dataset.take(kept, problems) if problems else dataset
-    if note := flattened_note(files.levels):
+    if note := few_levels_note(files.levels):
         usable = replace(usable, notes=(*usable.notes, f"{note}; foveola check says what to do"))
     key = digest(_key(dataset, size, how), *facts["checks"].values())
     return Prepared(usable, pixels, content, sizes, facts["formats"], facts["notes"], size, how, key, files)

@@ -40,7 +40,7 @@ _SIDE_SUFFIXES = frozenset((
 
 
 @dataclass(frozen=True)
-class Listing:
+class FolderScan:
     """The candidates below `root`: ids are relative POSIX paths, sorted; stamps is int64 (n, 3): bytes, mtime, ctime (ns).
 
     `folders` are the folders that are not ignored, relative, sorted, the root itself left out. `sides` are the side files:
@@ -90,7 +90,7 @@ def _refusals_named(root: Path) -> Iterator[None]:
         raise DataError(f"the folder {root} can't be read: {(error.strerror or str(error)).lower()}") from None
 
 
-def list_folder(root: Path) -> Listing:
+def scan_folder(root: Path) -> FolderScan:
     """List a folder. Raises DataError when it is missing, is not a folder or can't be read."""
     require_folder(root)
     with _refusals_named(root):
@@ -102,7 +102,7 @@ def list_folder(root: Path) -> Listing:
     ids = tuple(walk.ids[i] for i in order)
     problems = tuple(sorted(walk.problems, key=lambda problem: problem.file))
     ignored = walk.ignored + len(sides)
-    return Listing(root, ids, stamps, tuple(sorted(walk.folders)), problems, ignored, tuple(sorted(sides)))
+    return FolderScan(root, ids, stamps, tuple(sorted(walk.folders)), problems, ignored, tuple(sorted(sides)))
 
 
 def is_ignored(name: str, *, folder: bool) -> bool:

@@ -16,7 +16,7 @@ from annotated_types import Ge, Lt
 from foveola.config import Meaning
 from foveola.data import split_notes
 from foveola.data.dataset import Dataset, printable
-from foveola.data.grouping import Carver, contradictory, join, leaking
+from foveola.data.grouping import StratifiedGroupSplit, conflicting_labels, leaking, merge_groups
 from foveola.errors import DataError, count
 from foveola.types import Rows
 
@@ -78,12 +78,12 @@ def split(dataset: Dataset, content: Rows, spec: SplitSpec, seed: int, *, relate
     closer to their targets. Pictures that lie under two labels stay in train, and their group with them, for no judge can
     be right about them. So do pictures with a copy in a val part of the data's own, where test is split off.
     """
-    own = content if dataset.groups is None else join(content, dataset.groups)
+    own = content if dataset.groups is None else merge_groups(content, dataset.groups)
     if related is None:
         return _split(dataset, content, own, spec, seed)
     failed = False
     try:
-        held = join(own, related) if spec.near_copies_together and (related != own).any() else own
+        held = merge_groups(own, related) if spec.near_copies_together and (related != own).any() else own
         found = _split(dataset, content, held, spec, seed)
     except DataError:
         if held is own:
@@ -91,9 +91,9 @@ def split(dataset: Dataset, content: Rows, spec: SplitSpec, seed: int, *, relate
         found, failed = _split(dataset, content, own, spec, seed), True
     before = np.concatenate([found.train, found.val])
     leaked = leaking(related, before, found.test)
-    notes = split_notes.of_related(dataset, content, related, before, found.test, failed)
+    notes = split_notes.duplicate_notes(dataset, content, related, before, found.test, failed)
     share = 0.0
-    if held is not own and not failed and not split_notes.test_is_given(dataset):
+    if held is not own and not failed and not split_notes.has_given_test(dataset):
         share, said = _naively(dataset, related, spec, seed)
         notes += said
     rule = found.rule + (
@@ -108,10 +108,10 @@ def _split(dataset: Dataset, content: Rows, units: Rows, spec: SplitSpec, seed: 
     rng = np.random.default_rng([seed, 0x5917])
     test, val = np.flatnonzero(parts == 2), np.flatnonzero(parts == 1)
     pool = np.flatnonzero((parts == 0) | (parts == -1))
-    fixed = np.isin(units, units[contradictory(dataset.labels, content)])
+    fixed = np.isin(units, units[conflicting_labels(dataset.labels, content)])
     if not len(test):  # what val, a part of the data's own, has a copy of must not judge
         fixed |= np.isin(units, units[val])
-    carve = Carver(dataset, units, fixed, rng)
+    carve = StratifiedGroupSplit(dataset, units, fixed, rng)
     carves = int(not len(test)) + int(not len(val))
     carve.require(pool, carves)
     said = []
@@ -132,9 +132,9 @@ def _split(dataset: Dataset, content: Rows, units: Rows, spec: SplitSpec, seed: 
     if carves:
         rule += f"; stratified by class, seed {seed}, copies in the same part"
     notes = (
-        *split_notes.of_groups(dataset),
-        *split_notes.of_divided_groups(dataset, np.concatenate([pool, val]), test),
-        *split_notes.of_parts(dataset, content, pool, val, test),
+        *split_notes.group_notes(dataset),
+        *split_notes.divided_group_notes(dataset, np.concatenate([pool, val]), test),
+        *split_notes.part_notes(dataset, content, pool, val, test),
     )
     return Split(pool, val, test, seed, rule, notes)
 

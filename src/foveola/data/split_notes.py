@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from foveola.data.dataset import Dataset, printable
-from foveola.data.grouping import contradictory, leaking
+from foveola.data.grouping import conflicting_labels, leaking
 from foveola.errors import count
 from foveola.types import Rows
 
 
-def test_is_given(dataset: Dataset) -> bool:
+def has_given_test(dataset: Dataset) -> bool:
     """Whether the data names its own test pictures."""
     return dataset.parts is not None and bool((dataset.parts == 2).any())
 
 
-def of_groups(dataset: Dataset) -> tuple[str, ...]:
+def group_notes(dataset: Dataset) -> tuple[str, ...]:
     """How many groups the data says its images belong to: who wrote the wrong pattern sees it by this number."""
     if dataset.groups is None:
         return ()
@@ -24,7 +24,7 @@ def of_groups(dataset: Dataset) -> tuple[str, ...]:
     return (f"{count(len(dataset), 'image')} in {count(groups, 'group')}{kept}",)
 
 
-def of_related(
+def duplicate_notes(
     dataset: Dataset, content: Rows, related: Rows, before: Rows, test: Rows, failed: bool
 ) -> tuple[str, ...]:
     """Near-duplicates and twins: kept on one side, or not, and test pictures that have one among the rows `before`."""
@@ -47,15 +47,15 @@ def of_related(
         notes.append(
             f"{len(leaked):,} of {count(len(test), 'test image')} {'has' if len(leaked) == 1 else 'have'} a copy, "
             "near-duplicate or derived image in train or val"
-            + (", because the data comes with its own parts" if test_is_given(dataset) else "")
+            + (", because the data comes with its own parts" if has_given_test(dataset) else "")
             + ": the accuracy will be too high"
         )
     return tuple(notes)
 
 
-def of_divided_groups(dataset: Dataset, before: Rows, test: Rows) -> tuple[str, ...]:
+def divided_group_notes(dataset: Dataset, before: Rows, test: Rows) -> tuple[str, ...]:
     """Groups that the data's own parts split."""
-    if dataset.groups is None or not test_is_given(dataset):
+    if dataset.groups is None or not has_given_test(dataset):
         return ()
     shared = len(np.intersect1d(dataset.groups[test], dataset.groups[before]))
     if not shared:
@@ -67,21 +67,21 @@ def of_divided_groups(dataset: Dataset, before: Rows, test: Rows) -> tuple[str, 
     )
 
 
-def of_parts(dataset: Dataset, content: Rows, train: Rows, val: Rows, test: Rows) -> tuple[str, ...]:
+def part_notes(dataset: Dataset, content: Rows, train: Rows, val: Rows, test: Rows) -> tuple[str, ...]:
     """Equal pictures, labels that contradict each other, test pictures that train or val has, classes without a judge."""
     notes = []
     copies = len(content) - len(np.unique(content))
     if copies:
         kept = "; copies were kept in the same part" if dataset.parts is None else ""
         notes.append(f"{count(copies, 'image')} with the same content as another one{kept}")
-    clash = int(contradictory(dataset.labels, content).sum())
+    clash = int(conflicting_labels(dataset.labels, content).sum())
     if clash:
         notes.append(f"{count(clash, 'image')} with the same content have different labels; they are kept in train")
     leaked = int(np.isin(content[test], content[np.concatenate([train, val])]).sum())
     if leaked:
         notes.append(
             f"{leaked:,} of {count(len(test), 'test image')} {'is' if leaked == 1 else 'are'} also in train or val"
-            + (", because the data comes with its own parts" if test_is_given(dataset) else "")
+            + (", because the data comes with its own parts" if has_given_test(dataset) else "")
             + ": the accuracy will be too high"
         )
     absent = np.setdiff1d(dataset.labels[train], dataset.labels[test])

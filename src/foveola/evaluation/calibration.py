@@ -196,7 +196,7 @@ class Calibration:
     @cached_property
     def scores(self) -> Floats:
         """1 - p(true class) of each picture, calibrated: float64 (n,)."""
-        return conformal.misfits(softmax(self.logits, self.temperature), self.labels)
+        return conformal.nonconformity_scores(softmax(self.logits, self.temperature), self.labels)
 
     def limit(self, error: float) -> float:
         """The score up to which a class belongs to a picture's set at this error rate: see `conformal.threshold`.
@@ -204,17 +204,17 @@ class Calibration:
         Raises UsageError for an error rate outside 0..1, or one that takes more pictures than there are.
         """
         require_rate(error)
-        if len(self) < conformal.least_pictures(error):
+        if len(self) < conformal.min_calibration_images(error):
             raise UsageError(
-                f"abstain {error:g} takes {count(conformal.least_pictures(error), 'calibration picture')} or more, and the "
-                f"run has {len(self):,}: give {conformal.least_error(len(self)):g} or more, or train with more val pictures "
-                "(split.val_fraction)"
+                f"abstain {error:g} takes {count(conformal.min_calibration_images(error), 'calibration picture')} "
+                f"or more, and the run has {len(self):,}: give {conformal.min_error_rate(len(self)):g} or more, "
+                "or train with more val pictures (split.val_fraction)"
             )
         return conformal.threshold(self.scores, error)
 
     def abstentions(self, evaluation: Evaluation) -> list[conformal.Abstention]:
         """What abstaining did on the evaluation's pictures, for those of ERRORS that there are pictures enough for."""
-        possible = [error for error in ERRORS if len(self) >= conformal.least_pictures(error)]
+        possible = [error for error in ERRORS if len(self) >= conformal.min_calibration_images(error)]
         return [self.abstention(evaluation, error) for error in possible]
 
     def abstention(self, evaluation: Evaluation, error: float) -> conformal.Abstention:
@@ -251,14 +251,14 @@ def require_rate(error: float) -> None:
         )
 
 
-def some_of(rows: Rows, seed: int, most: int = MOST) -> Rows:
+def sample_rows(rows: Rows, seed: int, most: int = MOST) -> Rows:
     """At most so many of the rows, drawn without regard to anything, sorted."""
     if len(rows) <= most:
         return rows
     return np.sort(np.random.default_rng([seed, 0xCA1B]).choice(rows, most, replace=False))
 
 
-def folds_of(units: Rows, labels: Labels, seed: int) -> Rows:
+def assign_folds(units: Rows, labels: Labels, seed: int) -> Rows:
     """The fold of each row, int64 (n,), 0 to FOLDS - 1: whole units, dealt out class by class in a random order.
 
     What is answered across folds then serves as if it were a part of its own, for a head that learned from all of it: the

@@ -12,7 +12,7 @@ from foveola.evaluation.conformal import Abstention, coverage_range
 from foveola.evaluation.metrics import Evaluation
 
 
-class Confidence:
+class CalibrationReport:
     """An evaluation's confidence held against its answers: as it is, and as it was before the temperature.
 
     calibration is None for a run from before it was kept; then the temperature is 1 and nothing is known of abstaining.

@@ -18,36 +18,36 @@ from foveola.evaluation.metrics import Floats, wilson
 from foveola.types import Interval, Labels
 
 
-def misfits(probabilities: Floats, labels: Labels) -> Floats:
+def nonconformity_scores(probabilities: Floats, labels: Labels) -> Floats:
     """The score of each picture, 1 - p(true class): float64 (n,), 0..1, for probabilities float64 (n, K)."""
     out: Floats = 1 - probabilities[np.arange(len(labels)), labels]
     return out
 
 
-def rank(n: int, error: float) -> int:
+def quantile_rank(n: int, error: float) -> int:
     """Which of n scores in order, from 1, is the threshold: ceil((n + 1)(1 - error)); n + 1 where there are too few.
 
     In exact fractions of the decimal number that was written: in binary 0.29 * 100 is below 29.
 
-    >>> rank(19, 0.05), rank(18, 0.05), rank(99, 0.29)
+    >>> quantile_rank(19, 0.05), quantile_rank(18, 0.05), quantile_rank(99, 0.29)
     (19, 19, 71)
     """
     return n + 1 - math.floor(Fraction(str(float(error))) * (n + 1))
 
 
-def least_pictures(error: float) -> int:
+def min_calibration_images(error: float) -> int:
     """So many pictures it takes at least: 1/error - 1.
 
-    >>> least_pictures(0.05), least_pictures(0.2), least_pictures(0.3)
+    >>> min_calibration_images(0.05), min_calibration_images(0.2), min_calibration_images(0.3)
     (19, 4, 3)
     """
     return math.ceil(1 / Fraction(str(float(error)))) - 1
 
 
-def least_error(n: int) -> float:
+def min_error_rate(n: int) -> float:
     """The smallest error rate that n pictures allow, 1/(n + 1), rounded up to three decimals.
 
-    >>> least_error(4), least_error(8)
+    >>> min_error_rate(4), min_error_rate(8)
     (0.2, 0.112)
     """
     return math.ceil(Fraction(1000, n + 1)) / 1000
@@ -58,7 +58,7 @@ def threshold(scores: Floats, error: float) -> float:
 
     scores: float64 (n,), of pictures drawn as the new ones will be. With too few of them it is 1: every class belongs.
     """
-    k = rank(len(scores), error)
+    k = quantile_rank(len(scores), error)
     return 1.0 if k > len(scores) else float(np.partition(scores, k - 1)[k - 1])
 
 
@@ -73,7 +73,7 @@ def coverage_range(n: int, error: float, level: float = 0.95) -> Interval:
     It varies with the part as Beta(k, n + 1 - k), k = rank(n, error): V. Vovk, "Conditional validity of inductive conformal
     predictors", ACML 2012. For scores without ties.
     """
-    k, tail = rank(n, error), (1 - level) / 2
+    k, tail = quantile_rank(n, error), (1 - level) / 2
     if k > n:
         return Interval(1.0, 1.0, level)
     from scipy.special import betaincinv
@@ -82,7 +82,7 @@ def coverage_range(n: int, error: float, level: float = 0.95) -> Interval:
     return Interval(low, high, level)
 
 
-class Share(NamedTuple):
+class CoverageShare(NamedTuple):
     """So many of n; as a share 0..1 with its 95 % Wilson interval."""
 
     many: int
@@ -108,10 +108,10 @@ class Abstention(NamedTuple):
     """
 
     error: float
-    covered: Share
-    answered: Share
-    wrong: Share
-    wrong_answers: Share
+    covered: CoverageShare
+    answered: CoverageShare
+    wrong: CoverageShare
+    wrong_answers: CoverageShare
 
 
 def abstention(probabilities: Floats, labels: Labels, error: float, limit: float) -> Abstention:
@@ -120,4 +120,10 @@ def abstention(probabilities: Floats, labels: Labels, error: float, limit: float
     held = sets[np.arange(len(labels)), labels]
     answered = sets.sum(axis=1) == 1
     n, given, wrong = len(labels), int(answered.sum()), int((answered & ~held).sum())
-    return Abstention(error, Share(int(held.sum()), n), Share(given, n), Share(wrong, n), Share(wrong, given))
+    return Abstention(
+        error,
+        CoverageShare(int(held.sum()), n),
+        CoverageShare(given, n),
+        CoverageShare(wrong, n),
+        CoverageShare(wrong, given),
+    )

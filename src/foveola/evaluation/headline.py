@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from foveola.errors import count
-from foveola.evaluation.metrics import standing, unequal
+from foveola.evaluation.metrics import against_baseline, is_imbalanced
 from foveola.types import Interval
 
 
@@ -22,7 +22,7 @@ def headline(r: Mapping[str, Any]) -> str:
     )
     most = max(r["per_class"], key=lambda row: row["support"])
     name, baseline = most["name"], most["support"] / n
-    match standing(Interval(low, high, 0.95), baseline):
+    match against_baseline(Interval(low, high, 0.95), baseline):
         case "better":
             return f"{accuracy}; always answering '{name}' would give {_percent(baseline)}"
         case "no_better":
@@ -36,7 +36,7 @@ def headline(r: Mapping[str, Any]) -> str:
 def balanced(r: Mapping[str, Any]) -> str:
     """Balanced accuracy and macro F1 of a result in one line; "" where the classes are about equal, or there is one only."""
     counts = [row["support"] for row in r["per_class"]]
-    if sum(n > 0 for n in counts) < 2 or not unequal(counts):
+    if sum(n > 0 for n in counts) < 2 or not is_imbalanced(counts):
         return ""
     return (
         f"balanced accuracy {_percent(r['balanced_accuracy'])} (the mean recall of the classes), macro F1 "

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as pillow
 
 from foveola.data.dataset import read_named
-from foveola.data.scan import list_folder
+from foveola.data.scan import scan_folder
 from foveola.errors import UsageError
 from foveola.imaging import decode as images
 from foveola.imaging.decode import Resize
@@ -60,7 +60,7 @@ class Input:
             prepared = np.array(images.resize(whole, size, resize))  # never the caller's own, which may be read-only
             return PreparedInput(prepared, Size(*whole.shape[:2]), b"")
         data = read_named(self.content) if isinstance(self.content, Path) else self.content
-        decoded = images.read(data, size, resize)
+        decoded = images.decode_and_resize(data, size, resize)
         return PreparedInput(decoded.image, Size(decoded.height_px, decoded.width_px), data)
 
 
@@ -122,7 +122,7 @@ def _files(path: Path) -> Iterator[Input]:
     if not path.is_dir():
         yield Input(str(path), path)
         return
-    listing = list_folder(path)
+    listing = scan_folder(path)
     refused = {problem.file: problem.reason for problem in listing.problems}
     for name in sorted({*listing.ids, *refused}):
         yield Input(str(path / name), path / name, refused.get(name, ""))

@@ -23,7 +23,7 @@ from foveola.types import Interval, Labels, Rows
 Floats = NDArray[np.float64]
 
 Standing: TypeAlias = Literal["better", "no_better", "worse"]
-"""How an accuracy compares with the majority baseline: see `standing`."""
+"""How an accuracy compares with the majority baseline: see `against_baseline`."""
 
 UNEQUAL = 1.5
 """Classes count as unequal when the largest has at least this many times the images of the smallest."""
@@ -149,7 +149,7 @@ class Evaluation:
     @property
     def standing(self) -> Standing | None:
         """How the accuracy compares with the majority baseline; None where all images are of one class."""
-        return standing(self.interval, self.majority_accuracy)
+        return against_baseline(self.interval, self.majority_accuracy)
 
     @property
     def loss(self) -> float:
@@ -210,13 +210,13 @@ def wilson(right: int, n: int, level: float = 0.95) -> Interval:
     return Interval(low, high, level)
 
 
-def standing(interval: tuple[float, float, float], baseline: float) -> Standing | None:
+def against_baseline(interval: tuple[float, float, float], baseline: float) -> Standing | None:
     """How an accuracy with this interval compares with a majority baseline, 0..1.
 
     "better" if the whole interval lies above the baseline, "worse" if it lies below, "no_better" if it holds the baseline.
     None for a baseline of 1: all images are of one class, and nothing can beat the constant answer.
 
-    >>> standing(wilson(35, 40), 0.5), standing(wilson(22, 40), 0.5), standing(wilson(7, 20), 0.9)
+    >>> against_baseline(wilson(35, 40), 0.5), against_baseline(wilson(22, 40), 0.5), against_baseline(wilson(7, 20), 0.9)
     ('better', 'no_better', 'worse')
     """
     low, high, _ = interval
@@ -225,10 +225,10 @@ def standing(interval: tuple[float, float, float], baseline: float) -> Standing 
     return "better" if low > baseline else "worse" if high < baseline else "no_better"
 
 
-def unequal(counts: Sequence[int]) -> bool:
+def is_imbalanced(counts: Sequence[int]) -> bool:
     """Whether classes with these numbers of images, those without any left out, are unequal (see UNEQUAL).
 
-    >>> unequal([30, 30, 0]), unequal([30, 20])
+    >>> is_imbalanced([30, 30, 0]), is_imbalanced([30, 20])
     (False, True)
     """
     some = [count for count in counts if count]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveola.compute.device import mixed
-from foveola.compute.memory import keep_freed_memory
+from foveola.compute.device import autocast_context
+from foveola.compute.memory import tune_malloc
 from foveola.compute.threads import Pace
 from foveola.evaluation.views import ALONE, Views
 
@@ -39,10 +39,12 @@ def predict(
     float32 by default: numbers that are reported shall not depend on a processor's short formats. pace: what measures the
     work, where this call is a part of a longer one.
     """
-    return np.concatenate(list(outputs(model, averaged(model, views), batches, device, dtype, pace=pace)))
+    return np.concatenate(
+        list(model_outputs(model, averaged_over_views(model, views), batches, device, dtype, pace=pace))
+    )
 
 
-def averaged(model: nn.Module, views: Views) -> Callable[[Tensor], Tensor]:
+def averaged_over_views(model: nn.Module, views: Views) -> Callable[[Tensor], Tensor]:
     """The network's logits for uint8 pictures (b, 3, H, W), averaged over the views."""
 
     def mirrored_too(images: Tensor) -> Tensor:
@@ -61,7 +63,7 @@ def averaged(model: nn.Module, views: Views) -> Callable[[Tensor], Tensor]:
     return moved_too if views.shift_px else mirrored_too
 
 
-def outputs(
+def model_outputs(
     model: nn.Module,
     read: Callable[[Tensor], Tensor],
     batches: Iterable[tuple[Tensor, Tensor]],
@@ -76,15 +78,15 @@ def outputs(
 
     at_once: how many pixels a processor computes at a time, PIXELS_AT_ONCE if it is 0. pace: as for `predict`.
     """
-    keep_freed_memory()
+    tune_malloc()
     training = model.training
     model.eval()
     try:
         with Pace(device.type) if pace is None else nullcontext(pace) as measured:
             for images, _ in batches:
-                with torch.inference_mode(), mixed(device, dtype):
+                with torch.inference_mode(), autocast_context(device, dtype):
                     images = images.to(device)
-                    some = parts(images.flip(3) if mirrored else images, at_once)
+                    some = split_batch(images.flip(3) if mirrored else images, at_once)
                     out = torch.cat([_measured(read, part, measured) for part in some])
                 yield out.float().cpu().numpy()
     finally:
@@ -96,7 +98,7 @@ def _measured(read: Callable[[Tensor], Tensor], images: Tensor, pace: Pace) -> T
         return read(images)
 
 
-def parts(images: Tensor, at_once: int = 0) -> Sequence[Tensor]:
+def split_batch(images: Tensor, at_once: int = 0) -> Sequence[Tensor]:
     """What is answered at a time: on a processor so many pixels, PIXELS_AT_ONCE if 0; else the whole batch."""
     if images.device.type != "cpu":
         return (images,)

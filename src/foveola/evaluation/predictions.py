@@ -13,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.data.dataset import letters, printable
+from foveola.data.dataset import normalise_name, printable
 from foveola.errors import UsageError, count
 from foveola.evaluation.metrics import Evaluation
 from foveola.html_table import table
@@ -75,8 +75,8 @@ def labels_by_folder(files: Sequence[str], class_names: Sequence[str]) -> list[i
     >>> labels_by_folder(["a/cat/1.png", "b/dog/1.png"], ("cat", "dog")), labels_by_folder(["cat/1.png", "2.png"], ("cat",))
     ([0, 1], None)
     """
-    number = {letters(name): k for k, name in enumerate(class_names)}
-    found = [number.get(letters(Path(file).parent.name)) for file in files]
+    number = {normalise_name(name): k for k, name in enumerate(class_names)}
+    found = [number.get(normalise_name(Path(file).parent.name)) for file in files]
     labels = [k for k in found if k is not None]
     return labels if len(labels) == len(files) > 1 else None
 

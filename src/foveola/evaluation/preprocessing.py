@@ -46,7 +46,7 @@ class Preprocessing:
         """
         import torch
 
-        with images.quiet():
+        with images.suppress_pillow_warnings():
             pixels = np.stack([self._prepared(one) for one in gather(given)])
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 

@@ -28,7 +28,7 @@ _ACTIVATIONS = {
 """By the name of torch's function, in place or not; all look at each number by itself."""
 
 
-class Following(TorchFunctionMode):
+class ActivationTracer(TorchFunctionMode):
     """While a block runs under it: what is done first with `output`, once that is set (by a layer's hook).
 
     name: the activation, "" when something else comes first, such as pooling or batch norm; result: what it gave.

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveola.errors import UsageError, unknown
-from foveola.explanations.activations import Following
+from foveola.explanations.activations import ActivationTracer
 from foveola.explanations.kernels import receptive_field
-from foveola.explanations.stages import as_batch, convolutions_of, evaluating, require_seen
+from foveola.explanations.stages import convolutions_of, eval_mode, require_output, to_batch
 from foveola.models.layers import ConvSame, same_padding
 from foveola.types import Image
 
@@ -21,7 +21,7 @@ Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class OnePixel:
+class ConvolutionArithmetic:
     """sum(patch * kernel) + bias = value, for one channel and place of a convolution's output.
 
     patch, kernel: float64 (C, kh, kw), the patch with its padding of zeros; value: what the network's own layer gave there,
@@ -56,7 +56,7 @@ class OnePixel:
         return float(self.products.sum() + self.bias)
 
 
-def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int, column: int) -> OnePixel:
+def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int, column: int) -> ConvolutionArithmetic:
     """The arithmetic behind one number in the output of a convolution.
 
     image: uint8 (H, W, 3).
@@ -68,7 +68,7 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
     conv = model.get_submodule(layer)
     assert isinstance(conv, nn.Conv2d)
     seen: list[Tensor] = []
-    following = Following()
+    following = ActivationTracer()
 
     def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         seen.extend((inputs[0].clone(), output.clone()))
@@ -76,11 +76,11 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
 
     hook = conv.register_forward_hook(note)
     try:
-        with evaluating(model), torch.inference_mode(), following:
-            model(as_batch(image[None]))
+        with eval_mode(model), torch.inference_mode(), following:
+            model(to_batch(image[None]))
     finally:
         hook.remove()
-    require_seen(layer, seen)
+    require_output(layer, seen)
     given, out = seen[0], seen[1]
     for what, index, limit in zip(("channel", "row", "column"), (channel, row, column), out.shape[1:], strict=True):
         if not 0 <= index < limit:
@@ -96,7 +96,7 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
     at = 0, channel, row, column
     activated = float(following.result[at]) if following.name and following.result is not None else 0.0
     of_picture = layer == known[0] and each == 3
-    return OnePixel(
+    return ConvolutionArithmetic(
         layer, channel, row, column, patch, kernel, bias, value, sees, following.name, activated, first, of_picture
     )
 

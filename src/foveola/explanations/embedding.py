@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from foveola.errors import UsageError
-from foveola.explanations.stages import as_batch, evaluating
+from foveola.explanations.stages import eval_mode, to_batch
 from foveola.types import Images, Tick, no_tick
 
 How = Literal["pca", "tsne"]
@@ -37,10 +37,10 @@ def last_features(model: nn.Module, images: Images, *, tick: Tick = no_tick) -> 
     out = []
     hook = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
     try:
-        with evaluating(model), torch.inference_mode():
+        with eval_mode(model), torch.inference_mode():
             for start in range(0, len(images), _AT_ONCE):
                 seen.clear()
-                model(as_batch(images[start : start + _AT_ONCE]))
+                model(to_batch(images[start : start + _AT_ONCE]))
                 out.append(seen[0].float().flatten(1).numpy().copy())
                 tick("Looking at images", min(start + _AT_ONCE, len(images)), len(images))
     finally:
@@ -53,8 +53,8 @@ def _last_dense(model: nn.Module, images: Images) -> nn.Module:
     dense = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
     hooks = [layer.register_forward_pre_hook(lambda layer, _: order.append(layer)) for layer in dense]
     try:
-        with evaluating(model), torch.inference_mode():
-            model(as_batch(images))
+        with eval_mode(model), torch.inference_mode():
+            model(to_batch(images))
     finally:
         for hook in hooks:
             hook.remove()

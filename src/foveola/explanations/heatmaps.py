@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveola.explanations.stages import (
-    as_batch,
-    differentiating,
-    evaluating,
+    eval_mode,
     feature_maps,
+    gradient_errors_as_usage_errors,
     require_stage,
     stages_of,
+    to_batch,
 )
 from foveola.types import Image
 
@@ -41,7 +41,7 @@ AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Heatmap:
+class HeatmapMethod:
     """Where a class is seen.
 
     values: float32 (H, W); what speaks against the class is negative where the method tells (occlusion, integrated
@@ -62,7 +62,7 @@ class Heatmap:
         return np.asarray(positive / top if top > 0 else positive, np.float32)
 
 
-def gradcam(model: nn.Module, image: Image, target: int, stage: str = "") -> Heatmap:
+def gradcam(model: nn.Module, image: Image, target: int, stage: str = "") -> HeatmapMethod:
     """A heat map by Grad-CAM: which regions of the image speak for the class.
 
     stage: the last one when none is named.
@@ -77,7 +77,7 @@ def gradcam(model: nn.Module, image: Image, target: int, stage: str = "") -> Hea
     )
 
 
-def hirescam(model: nn.Module, image: Image, target: int, stage: str = "") -> Heatmap:
+def hirescam(model: nn.Module, image: Image, target: int, stage: str = "") -> HeatmapMethod:
     """A heat map by HiResCAM: like Grad-CAM, but weighed place by place.
 
     stage: the last one when none is named.
@@ -92,18 +92,18 @@ def hirescam(model: nn.Module, image: Image, target: int, stage: str = "") -> He
     )
 
 
-def occlusion(model: nn.Module, image: Image, target: int) -> Heatmap:
+def occlusion(model: nn.Module, image: Image, target: int) -> HeatmapMethod:
     """A heat map by occlusion: how far the probability of the class falls where a square of the image is covered.
 
     The squares have an eighth of the shorter side and move by half of theirs; in nats of log-probability.
     """
-    x = as_batch(image[None])
+    x = to_batch(image[None])
     window = max(1, min(image.shape[:2]) // 8)
 
     def score(images: Tensor) -> Tensor:
         return F.log_softmax(model(images).float(), dim=1)[:, target]
 
-    with evaluating(model), torch.inference_mode():
+    with eval_mode(model), torch.inference_mode():
         values = (
             _captum()
             .Occlusion(score)
@@ -116,23 +116,23 @@ def occlusion(model: nn.Module, image: Image, target: int) -> Heatmap:
             )
         )
         probability = _probability(model, x, target)
-    return Heatmap("occlusion", target, probability, values[0, 0].float().numpy())
+    return HeatmapMethod("occlusion", target, probability, values[0, 0].float().numpy())
 
 
-def integrated_gradients(model: nn.Module, image: Image, target: int) -> Heatmap:
+def integrated_gradients(model: nn.Module, image: Image, target: int) -> HeatmapMethod:
     """A heat map by integrated gradients: how much each pixel adds to the score of the class.
 
     Summed over the three colours; the values add up to the logit's change from an image of the mean colour.
     """
-    x = as_batch(image[None])
-    with evaluating(model), differentiating("the picture"):
+    x = to_batch(image[None])
+    with eval_mode(model), gradient_errors_as_usage_errors("the picture"):
         values = (
             _captum()
             .IntegratedGradients(model)
             .attribute(x, baselines=_mean_colour(x), target=target, n_steps=STEPS, internal_batch_size=AT_ONCE)
         )
         probability = _probability(model, x, target)
-    return Heatmap("integrated_gradients", target, probability, values[0].sum(dim=0).detach().float().numpy())
+    return HeatmapMethod("integrated_gradients", target, probability, values[0].sum(dim=0).detach().float().numpy())
 
 
 def _captum() -> Any:
@@ -150,16 +150,16 @@ def _at_stage(
     stage: str,
     method: str,
     attribute: Callable[[nn.Module, Tensor], Tensor],
-) -> Heatmap:
+) -> HeatmapMethod:
     stage = stage or stages_of(model)[-1]
     layer = require_stage(model, stage)
-    x = as_batch(image[None]).requires_grad_()
+    x = to_batch(image[None]).requires_grad_()
     feature_maps(model, image, [stage])  # says so where the stage gives nothing, or no maps
-    with evaluating(model), torch.enable_grad(), differentiating(f"stage '{stage}'"):
+    with eval_mode(model), torch.enable_grad(), gradient_errors_as_usage_errors(f"stage '{stage}'"):
         coarse = attribute(layer, x).detach().float()
         probability = _probability(model, x, target)
     fine = F.interpolate(F.relu(coarse), image.shape[:2], mode="bilinear", align_corners=False)
-    return Heatmap(method, target, probability, fine[0, 0].numpy(), stage)
+    return HeatmapMethod(method, target, probability, fine[0, 0].numpy(), stage)
 
 
 def _mean_colour(x: Tensor) -> Tensor:

@@ -11,14 +11,14 @@ from torch import nn
 
 from foveola.errors import UsageError, unknown
 from foveola.explanations.stages import (
-    as_batch,
     convolutions_of,
-    differentiating,
-    evaluating,
-    require_seen,
+    eval_mode,
+    gradient_errors_as_usage_errors,
+    recorded_outputs,
+    require_output,
     require_stage,
     stages_of,
-    watched,
+    to_batch,
 )
 from foveola.types import Image, Images, Rows, Tick, no_tick
 
@@ -86,10 +86,10 @@ def max_activating(
     require_stage(model, stage)
     highs: list[NDArray[np.float32]] = []
     places: list[NDArray[np.int64]] = []
-    with evaluating(model), torch.inference_mode(), watched(model, (stage,)) as seen:
+    with eval_mode(model), torch.inference_mode(), recorded_outputs(model, (stage,)) as seen:
         for start in range(0, len(images), _AT_ONCE):
-            model(as_batch(images[start : start + _AT_ONCE]))
-            require_seen(stage, seen)
+            model(to_batch(images[start : start + _AT_ONCE]))
+            require_output(stage, seen)
             maps = seen[stage]
             if maps.ndim != 4:
                 raise UsageError(f"stage '{stage}' gives no maps of height and width: choose another")
@@ -127,7 +127,7 @@ def receptive_field(
     layer, caught = require_stage(model, stage), []
     hook = layer.register_forward_hook(lambda _, inputs, output: caught.append(output))
     try:
-        with evaluating(model), torch.enable_grad(), differentiating("the picture"):
+        with eval_mode(model), torch.enable_grad(), gradient_errors_as_usage_errors("the picture"):
             images.requires_grad_()
             model(images)
             (slope,) = torch.autograd.grad(caught[0][:, :, row, column].abs().sum(), images)

@@ -69,14 +69,14 @@ def require_stage(model: nn.Module, stage: str) -> nn.Module:
         ) from None
 
 
-def require_seen(stage: str, seen: Sized) -> None:
+def require_output(stage: str, seen: Sized) -> None:
     """Refuse a stage of which a forward pass has left nothing. Raises UsageError."""
     if not len(seen):
         raise UsageError(f"stage '{stage}' gives nothing for a picture that is asked about: choose another")
 
 
 @contextlib.contextmanager
-def differentiating(what: str) -> Iterator[None]:
+def gradient_errors_as_usage_errors(what: str) -> Iterator[None]:
     """Turn torch's refusal to find a gradient (a trunk under `torch.no_grad`, a branch of no use) into a UsageError."""
     try:
         yield
@@ -96,15 +96,15 @@ def feature_maps(model: nn.Module, image: NDArray[np.uint8], stages: Sequence[st
     Raises UsageError for a stage that the network does not have.
     """
     names = tuple(stages) or stages_of(model)
-    with evaluating(model), torch.inference_mode(), watched(model, names) as seen:
-        model(as_batch(image[None]))
+    with eval_mode(model), torch.inference_mode(), recorded_outputs(model, names) as seen:
+        model(to_batch(image[None]))
     for name in names:
-        require_seen(name, seen.get(name, ()))
+        require_output(name, seen.get(name, ()))
     return [FeatureMaps(name, _as_maps(name, seen[name])) for name in names]
 
 
 @contextlib.contextmanager
-def watched(model: nn.Module, stages: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def recorded_outputs(model: nn.Module, stages: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """While the block runs, each forward pass leaves these stages' outputs under their names."""
     seen: dict[str, Tensor] = {}
 
@@ -121,7 +121,7 @@ def watched(model: nn.Module, stages: Sequence[str]) -> Iterator[dict[str, Tenso
 
 
 @contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """Run a block with the network in eval mode and nothing in place, so that gradients of every layer can be asked for."""
     training = model.training
     in_place = [layer for layer in model.modules() if getattr(layer, "inplace", False)]
@@ -136,7 +136,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             layer.inplace = True  # type: ignore[assignment]
 
 
-def as_batch(images: Images) -> Tensor:
+def to_batch(images: Images) -> Tensor:
     """Pictures uint8 (n, H, W, 3) as the network takes them: float32 (n, 3, H, W), 0..255, channels-last."""
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
 

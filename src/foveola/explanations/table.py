@@ -11,7 +11,7 @@ Explanation: TypeAlias = Callable[..., Any]
 """A network and what else it needs in, what it found out."""
 
 HEATMAPS = ("gradcam", "hirescam", "occlusion", "integrated_gradients")
-"""Those that answer with a `Heatmap` for a network, a picture uint8 (H, W, 3) and a class."""
+"""Those that answer with a `HeatmapMethod` for a network, a picture uint8 (H, W, 3) and a class."""
 
 EXPLANATIONS = Registry[Explanation](
     "method",

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from foveola.errors import count
 from foveola.figures.fonts import note_on, spelled
-from foveola.figures.lettering import LINE_INCHES, fitted
-from foveola.figures.style import COLOURS, COLUMN_INCHES, Plot, grid_shape, hide, near, plot, show, styled, tallness
+from foveola.figures.lettering import LINE_INCHES, fit_text
+from foveola.figures.style import COLOURS, COLUMN_INCHES, Plot, aspect, grid_shape, hide_axes, plot, show, styled, tight
 from foveola.types import Image, Images, Labels
 
 MOST_CLASSES = 20
@@ -58,14 +58,14 @@ def samples(
     names, note = spelled(class_names), note_on(class_names)
     with styled(names):
         figure = plot(len(chosen) * (COLUMN_INCHES / (columns + 1) + (0.0 if one_size else 0.2)) + 0.35, note=note)
-        near(figure)
+        tight(figure)
         figure.suptitle(f"{what}{_of_how_many(class_names)}", fontsize=9)
         places = figure.subplots(len(chosen), columns, squeeze=False)
         for line, row, those, name in zip(places, chosen, shapes, names, strict=False):
             for place, image, (height, width) in zip(line, row, those.tolist(), strict=False):
                 show(place, image, "" if one_size else f"{height}x{width}")
                 place.title.set_fontsize(7 if columns <= 8 else 4)
-            hide(line[len(row) :])
+            hide_axes(line[len(row) :])
             line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
 
@@ -74,7 +74,7 @@ def side_by_side(pictures: Sequence[Image], titles: Sequence[str]) -> Plot:
     """A few pictures in a row, each with its title."""
     names = spelled(titles)
     with styled(names):
-        figure = plot(COLUMN_INCHES / len(pictures) * tallness(*pictures) + 0.3, note=note_on(titles))
+        figure = plot(COLUMN_INCHES / len(pictures) * aspect(*pictures) + 0.3, note=note_on(titles))
         for place, image, title in zip(
             figure.subplots(1, len(pictures), squeeze=False)[0], pictures, names, strict=True
         ):
@@ -85,7 +85,7 @@ def side_by_side(pictures: Sequence[Image], titles: Sequence[str]) -> Plot:
 def channels(image: Image) -> Plot:
     """A picture and its red, green and blue parts, each in its own colour: black is 0, the full colour 255."""
     with styled():
-        figure = plot(COLUMN_INCHES / 4 * tallness(image) + 0.28)
+        figure = plot(COLUMN_INCHES / 4 * aspect(image) + 0.28)
         places = figure.subplots(1, 4)
         show(places[0], image, "the picture")
         for place, name, k in zip(places[1:], ("red", "green", "blue"), range(3), strict=True):
@@ -137,18 +137,18 @@ def class_means(pixels: Images, labels: Labels, class_names: Sequence[str]) -> P
     rows, columns = grid_shape(len(means), 5)
     wide = COLUMN_INCHES / max(columns, 3)
     shown = class_names[:MOST_CLASSES]
-    titles = [fitted(name, 72 * wide - 8) for name in spelled(shown)]
+    titles = [fit_text(name, 72 * wide - 8) for name in spelled(shown)]
     lines = 1 + max(title.count("\n") for title in titles)
     with styled(titles):
         more = _of_how_many(class_names)
-        high = rows * (wide * tallness(means[0]) + 0.15 + LINE_INCHES * lines) + (0.3 if more else 0)
+        high = rows * (wide * aspect(means[0]) + 0.15 + LINE_INCHES * lines) + (0.3 if more else 0)
         figure = plot(high, note=note_on(shown))
         if more:
             figure.suptitle(f"means{more}", fontsize=9)
         places = figure.subplots(rows, columns, squeeze=False).ravel()
         for place, mean, title in zip(places, means, titles, strict=False):
             show(place, mean, title)
-        hide(places[len(means) :])
+        hide_axes(places[len(means) :])
     return figure
 
 

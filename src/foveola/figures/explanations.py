@@ -12,13 +12,13 @@ from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from foveola.errors import count
-from foveola.explanations.heatmaps import Heatmap
+from foveola.explanations.heatmaps import HeatmapMethod
 from foveola.explanations.kernels import Kernels, Patch
 from foveola.explanations.mosaic import mosaic
 from foveola.explanations.stages import FeatureMaps
 from foveola.figures.data import MOST_CLASSES
 from foveola.figures.fonts import note_on, spelled
-from foveola.figures.lettering import LINE_INCHES, fitted, width_of
+from foveola.figures.lettering import LINE_INCHES, fit_text, width_of
 from foveola.figures.one_pixel import one_pixel as one_pixel  # one of these figures, in a file of its own
 from foveola.figures.style import (
     COLOURS,
@@ -28,13 +28,13 @@ from foveola.figures.style import (
     INK,
     SEQUENTIAL,
     Plot,
-    bare,
+    aspect,
     grid_shape,
-    hide,
+    hide_axes,
+    no_axes,
     plot,
     show,
     styled,
-    tallness,
 )
 from foveola.types import Image, Images, Labels
 
@@ -66,11 +66,11 @@ def feature_maps(found: FeatureMaps, columns: int | None = None) -> Plot:
     silent = f"{found.dead} ({found.dead / channels:.0%}) {'does' if found.dead == 1 else 'do'} not react to this image"
     dead = silent if found.dead else "all react to this image"
     with styled():
-        figure = plot(COLUMN_INCHES * tallness(whole) + 0.55)
+        figure = plot(COLUMN_INCHES * aspect(whole) + 0.55)
         axes = figure.add_subplot()
         axes.imshow(np.ma.masked_invalid(whole), cmap=_with_grey(SEQUENTIAL), vmin=0, vmax=1)
         axes.set_title(f"{found.stage}: {count(channels, 'channel')} of {height}x{width}; {dead}")
-        bare(axes)
+        no_axes(axes)
         axes.set_xlabel(scale, color=FAINT)
     return figure
 
@@ -85,13 +85,13 @@ def kernels(found: Kernels, columns: int = 16) -> Plot:
         if pictures is not None:
             n = len(pictures)
             coloured = mosaic(pictures, columns, np.array(GAPS, np.uint8))
-            figure = plot(COLUMN_INCHES * tallness(coloured) + 0.35)
+            figure = plot(COLUMN_INCHES * aspect(coloured) + 0.35)
             axes = figure.add_subplot()
             axes.imshow(coloured)
             axes.set_title(
                 f"{found.layer}: {count(n, 'kernel')} of {pictures.shape[1]}x{pictures.shape[2]} over red, green, blue"
             )
-            bare(axes)
+            no_axes(axes)
             return figure
         outputs, inputs, height, width = found.values.shape
         rows, across = min(outputs, columns), min(inputs, columns)
@@ -104,16 +104,16 @@ def kernels(found: Kernels, columns: int = 16) -> Plot:
         tiles = found.values[:rows, : min(inputs, columns)].reshape(-1, height, width)
         whole = mosaic(tiles, across, np.nan)
         top = float(np.abs(tiles).max()) or 1.0
-        figure = plot(COLUMN_INCHES * 0.9 * tallness(whole) + 0.5)
+        figure = plot(COLUMN_INCHES * 0.9 * aspect(whole) + 0.5)
         axes = figure.add_subplot()
         drawn = axes.imshow(np.ma.masked_invalid(whole), cmap=_with_grey(DIVERGING), vmin=-top, vmax=top)
         axes.set_title(title)
         figure.colorbar(drawn, ax=axes, label="weight", shrink=0.8)
-        bare(axes)
+        no_axes(axes)
     return figure
 
 
-def heatmaps(image: Image, found: Sequence[Heatmap], class_names: Sequence[str]) -> Plot:
+def heatmaps(image: Image, found: Sequence[HeatmapMethod], class_names: Sequence[str]) -> Plot:
     """The picture, and each heat map laid over it in grey: bright where the class is seen.
 
     Integrated gradients differ from pixel to pixel; they are drawn smoothed, by a Gaussian of a hundredth of the longer side.
@@ -127,14 +127,14 @@ def heatmaps(image: Image, found: Sequence[Heatmap], class_names: Sequence[str])
     lines = max((title.count("\n") for title in titles), default=0)
     grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2) / 255
     with styled(titles):
-        figure = plot(rows * (wide * tallness(image) + 0.3 + LINE_INCHES * lines), note=note)
+        figure = plot(rows * (wide * aspect(image) + 0.3 + LINE_INCHES * lines), note=note)
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         show(axes[0], image, "the picture")
         for place, one, title in zip(axes[1:], found, titles, strict=False):
             show(place, grey, title)
             heat = _smoothed(one.heat) if one.method == "integrated_gradients" else one.heat
             place.imshow(heat, cmap="inferno", alpha=0.15 + 0.7 * heat, vmin=0, vmax=1)
-        hide(axes[len(found) + 1 :])
+        hide_axes(axes[len(found) + 1 :])
         scale = ScalarMappable(Normalize(0, 1), "inferno")
         bar = figure.colorbar(
             scale, ax=list(axes), shrink=0.85 / rows, aspect=18, pad=0.015, panchor=False, ticks=[0, 1]
@@ -144,11 +144,11 @@ def heatmaps(image: Image, found: Sequence[Heatmap], class_names: Sequence[str])
     return figure
 
 
-def _heat_title(one: Heatmap, label: str, points: float) -> str:
+def _heat_title(one: HeatmapMethod, label: str, points: float) -> str:
     name, chance = _TITLES.get(one.method, one.method), f"{100 * one.probability:.1f} %"
-    where = fitted(f"{name} at {one.stage}" if one.stage else name, points)
+    where = fit_text(f"{name} at {one.stage}" if one.stage else name, points)
     whole = f"{label}, {chance}"
-    return f"{where}\n{whole if width_of(whole, 9) <= points else fitted(label, points) + chr(10) + chance}"
+    return f"{where}\n{whole if width_of(whole, 9) <= points else fit_text(label, points) + chr(10) + chance}"
 
 
 def _smoothed(heat: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -171,7 +171,7 @@ def patches(found: Mapping[int, Sequence[Patch]], stage: str, channels: int = 12
         for line, channel in zip(places, chosen, strict=True):
             for place, patch in zip(line, found[channel], strict=False):
                 show(place, patch.image)
-            hide(line[len(found[channel]) :])
+            hide_axes(line[len(found[channel]) :])
             line[0].set_ylabel(f"{channel}", rotation=0, ha="right", va="center")
     return figure
 
@@ -208,7 +208,7 @@ def layout(
         for row in _spread(places, 24):
             _thumbnail(axes, images[row], places[row])
         axes.set_title(f"{count(len(places), 'picture')} by the last layer, {how}; crosses: {wrong.sum():,} mistakes")
-        bare(axes)
+        no_axes(axes)
         if how == "principal components":
             axes.set(xlabel="first component", ylabel="second component")
         else:

@@ -9,19 +9,19 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from foveola.errors import UsageError
-from foveola.figures.lettering import LINE_INCHES, fitted, fixed, short, write_on
+from foveola.figures.lettering import LINE_INCHES, fit_text, fixed, short, write_on
 from foveola.figures.style import (
     COLUMN_INCHES,
     FAINT,
     Plot,
-    bare,
-    beside,
+    aspect,
+    colorbar,
     grid_shape,
-    hide,
+    hide_axes,
+    no_axes,
     plot,
     show,
     styled,
-    tallness,
 )
 from foveola.filters.chain import Chain, Step
 from foveola.filters.kernel_info import kernels_of, why_none
@@ -50,14 +50,14 @@ def steps(image: Image, chain: Chain) -> Plot:
         seen.append(step(seen[-1]))
         titles.append(f"{len(seen) - 1}  {step}")
     rows, columns = grid_shape(len(seen), 4)
-    titles = [fitted(title, 72 * COLUMN_INCHES / columns - 8, lines=4) for title in titles]
+    titles = [fit_text(title, 72 * COLUMN_INCHES / columns - 8, lines=4) for title in titles]
     with styled(titles):
         lines = 1 + max(title.count("\n") for title in titles)
-        figure = plot(rows * (COLUMN_INCHES / columns * tallness(*seen) + 0.17 + LINE_INCHES * lines))
+        figure = plot(rows * (COLUMN_INCHES / columns * aspect(*seen) + 0.17 + LINE_INCHES * lines))
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for one, title, place in zip(seen, titles, axes, strict=False):
             show(place, one, title)
-        hide(axes[len(seen) :])
+        hide_axes(axes[len(seen) :])
     return figure
 
 
@@ -102,19 +102,19 @@ def _line(
         _numbers(places[0], values, name)
         _passed(places[2], values)
     if image is None:
-        hide((places[1], places[3]))
+        hide_axes((places[1], places[3]))
         return
     _impulse(places[1], step)
     show(places[3], image, _after(step))
 
 
 def _after(step: Step) -> str:
-    return fitted(f"after {step}", TABLE_POINTS + 5, lines=4)
+    return fit_text(f"after {step}", TABLE_POINTS + 5, lines=4)
 
 
 def _say(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, ha="center", va="center", color=FAINT, transform=axes.transAxes)
-    bare(axes)
+    no_axes(axes)
 
 
 def _numbers(axes: Axes, values: NDArray[np.float64], name: str) -> None:
@@ -125,7 +125,7 @@ def _numbers(axes: Axes, values: NDArray[np.float64], name: str) -> None:
         else [""] * values.size
     )
     write_on(axes, values, texts, {1: 9.0, 3: 8.0}.get(side, 5.5), TABLE_POINTS)
-    axes.set_title(fitted(f"{name}, sum {short(float(values.sum()))}", TABLE_POINTS + 5))
+    axes.set_title(fit_text(f"{name}, sum {short(float(values.sum()))}", TABLE_POINTS + 5))
 
 
 def _impulse(axes: Axes, step: Step) -> None:
@@ -151,4 +151,4 @@ def _passed(axes: Axes, values: NDArray[np.float64]) -> None:
     axes.set_yticks([-0.5, 0, 0.5], ["-½", "0", "½"])
     axes.set_xlabel("cycles a pixel, across")
     axes.set_ylabel("down")
-    beside(axes, drawn, "times")
+    colorbar(axes, drawn, "times")

@@ -13,7 +13,7 @@ from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from foveola.figures.fonts import families_for
-from foveola.figures.style import DIVERGING, INK, bare
+from foveola.figures.style import DIVERGING, INK, no_axes
 
 LINE_INCHES = 0.15
 """Height of a line of a title."""
@@ -29,12 +29,12 @@ def width_of(text: str, size: float) -> float:
         )
 
 
-def fitted(text: str, points: float, *, lines: int = 2, size: float = 9.0) -> str:
+def fit_text(text: str, points: float, *, lines: int = 2, size: float = 9.0) -> str:
     """A text in lines of at most so many points, broken where a word or a part of it ends; what is left out is an ellipsis.
 
-    >>> fitted("a_long_class_name", 60)
+    >>> fit_text("a_long_class_name", 60)
     'a_long_\\nclass_name'
-    >>> fitted("a_long_class_name", 60, lines=1)
+    >>> fit_text("a_long_class_name", 60, lines=1)
     'a_long_clas…'
     """
     rest, found = text[:400], list[str]()
@@ -74,7 +74,7 @@ def write_on(axes: Axes, values: NDArray[np.float64], texts: Iterable[str], size
     for (row, column), text in zip(np.ndindex(values.shape), written, strict=True):
         colour = INK if lightness[row, column] > 0.5 else "white"
         axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
-    bare(axes)
+    no_axes(axes)
 
 
 def short(value: float, digits: int = 3) -> str:

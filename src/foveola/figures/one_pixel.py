@@ -11,13 +11,13 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from foveola.errors import count
-from foveola.explanations.convolution_arithmetic import OnePixel
+from foveola.explanations.convolution_arithmetic import ConvolutionArithmetic
 from foveola.figures.lettering import fixed, in_units, short, without_zero, write_on
-from foveola.figures.style import COLOURS, FAINT, Plot, bare, plot, show, styled
+from foveola.figures.style import COLOURS, FAINT, Plot, no_axes, plot, show, styled
 from foveola.types import Image
 
 
-def one_pixel(found: OnePixel, image: Image) -> Plot:
+def one_pixel(found: ConvolutionArithmetic, image: Image) -> Plot:
     """The picture with the part that the place looks at, the sum term by term, and patch x kernel = products in numbers.
 
     Of many inputs the four that count most are drawn; the sum holds the others in one term.
@@ -44,7 +44,7 @@ def one_pixel(found: OnePixel, image: Image) -> Plot:
     return figure
 
 
-def _where(axes: Axes, found: OnePixel, image: Image) -> None:
+def _where(axes: Axes, found: ConvolutionArithmetic, image: Image) -> None:
     show(axes, image, "what the place sees")
     top, left, bottom, right = found.sees
     box = (left - 0.5, top - 0.5), right - left, bottom - top
@@ -52,7 +52,7 @@ def _where(axes: Axes, found: OnePixel, image: Image) -> None:
     axes.add_patch(Rectangle(*box, fill=False, edgecolor=COLOURS[1], linewidth=1.2))
 
 
-def _sum(axes: Axes, found: OnePixel, inputs: Sequence[int]) -> None:
+def _sum(axes: Axes, found: ConvolutionArithmetic, inputs: Sequence[int]) -> None:
     """The terms below each other, as one adds on paper."""
     sums = found.products.sum(axis=(1, 2))
     terms = [(sums[k], f"products of input {found.first + k}") for k in inputs]
@@ -66,7 +66,7 @@ def _sum(axes: Axes, found: OnePixel, inputs: Sequence[int]) -> None:
     text = "\n".join(lines)
     axes.text(0, 1, text, family="DejaVu Sans Mono", fontsize=8, va="top", linespacing=1.35, transform=axes.transAxes)
     axes.set_title(f"{found.layer}, channel {found.channel}, row {found.row}, column {found.column}", loc="left")
-    bare(axes)
+    no_axes(axes)
 
 
 def _table(axes: Axes, values: NDArray[np.float64], points: float) -> None:

@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from foveola.errors import UsageError
 from foveola.evaluation.metrics import Evaluation
 from foveola.figures.fonts import note_on, spelled
-from foveola.figures.style import COLOURS, COLUMN_INCHES, FAINT, INK, Plot, grid_shape, hide, plot, show, styled
-from foveola.runs.network_preview import grid_rows
+from foveola.figures.style import COLOURS, COLUMN_INCHES, FAINT, INK, Plot, grid_shape, hide_axes, plot, show, styled
+from foveola.runs.network_preview import rows_of_grid
 from foveola.runs.run import Run
 
 
@@ -86,7 +86,7 @@ def confusion(found: Evaluation) -> Plot:
 def predictions(run: Run, columns: int = 5) -> Plot:
     """Test pictures, evenly chosen, five by five: the answer below each; a wrong one with the true class."""
     found, pictures = run.evaluation, run.pictures
-    rows = grid_rows(len(found))
+    rows = rows_of_grid(len(found))
     lines, columns = grid_shape(len(rows), columns)
     names = spelled(found.class_names)
     with styled(names):
@@ -100,15 +100,15 @@ def predictions(run: Run, columns: int = 5) -> Plot:
                 answer if right else f"{answer}\nis {truth}", color=COLOURS[0] if right else COLOURS[1], labelpad=2
             )
             place.xaxis.label.set_fontsize(8)
-        hide(places[len(rows) :])
+        hide_axes(places[len(rows) :])
     return figure
 
 
 def probabilities(run: Run, n: int = 8, most: int = 10) -> Plot:
     """Test pictures, evenly chosen, each with the probability of every class (the `most` likely ones) as bars."""
     found, pictures = run.evaluation, run.pictures
-    kept = grid_rows(len(found))  # of these the run has the pictures
-    rows = kept[grid_rows(len(kept), n)]
+    kept = rows_of_grid(len(found))  # of these the run has the pictures
+    rows = kept[rows_of_grid(len(kept), n)]
     names = spelled(found.class_names)
     with styled(names):
         figure = plot(len(rows) * 1.25, note=note_on(found.class_names))

@@ -119,7 +119,7 @@ def plot(height_inches: float, width_inches: float = COLUMN_INCHES, *, note: str
     return figure
 
 
-def near(figure: Figure) -> None:
+def tight(figure: Figure) -> None:
     """Many pictures side by side: closer together than Matplotlib would place them."""
     figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)  # type: ignore[union-attr,call-arg]
 
@@ -134,10 +134,10 @@ def grid_shape(n: int, columns: int) -> tuple[int, int]:
     return math.ceil(n / columns), columns
 
 
-def tallness(*pictures: NDArray[Any]) -> float:
+def aspect(*pictures: NDArray[Any]) -> float:
     """Height over width of the place that the tallest of these pictures gets in a figure.
 
-    >>> tallness(np.zeros((10, 20)), np.zeros((30, 20))), tallness(np.zeros((4096, 1)))
+    >>> aspect(np.zeros((10, 20)), np.zeros((30, 20))), aspect(np.zeros((4096, 1)))
     (1.5, 3.0)
     """
     return float(min(TALLEST, max(picture.shape[0] / picture.shape[1] for picture in pictures)))
@@ -151,16 +151,16 @@ def show(axes: Axes, image: Image | np.ndarray, title: str = "", **how: Any) -> 
     axes.set_anchor(
         "N"
     )  # titles stand in one line, whatever the pictures' shapes, and high ones are not cut at the top
-    bare(axes)
+    no_axes(axes)
 
 
-def beside(axes: Axes, drawn: ScalarMappable, label: str) -> None:
+def colorbar(axes: Axes, drawn: ScalarMappable, label: str) -> None:
     """A colour bar to the right of its picture and exactly as high: a square picture's axes are lower than their place."""
     place = axes.inset_axes((1.04, 0, 0.06, 1))
     axes.figure.colorbar(drawn, cax=place, label=label)
 
 
-def bare(axes: Axes) -> None:
+def no_axes(axes: Axes) -> None:
     """No ticks and no frame."""
     axes.set_xticks([])
     axes.set_yticks([])
@@ -168,7 +168,7 @@ def bare(axes: Axes) -> None:
         spine.set_visible(False)
 
 
-def hide(axes: Iterable[Axes]) -> None:
+def hide_axes(axes: Iterable[Axes]) -> None:
     """Leave these places of a grid empty."""
     for one in axes:
         one.set_visible(False)

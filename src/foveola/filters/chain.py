@@ -25,6 +25,7 @@ from foveola.filters.ops import (
     box,
     canny,
     denoise,
+    describe_value,
     emboss,
     equalize,
     gamma,
@@ -42,7 +43,6 @@ from foveola.filters.ops import (
     sobel,
     unsharp,
     upscale,
-    what,
 )
 from foveola.registry import Registry
 from foveola.types import Image, Images
@@ -114,7 +114,7 @@ class Step:
             out = filter_(image.copy(), **options)  # it may write to what it is given
             if isinstance(out, np.ndarray) and out.dtype == np.uint8 and out.ndim == 3 and out.shape[-1] == 3:
                 return out
-            raise UsageError(f"filter '{self.name}' gave {what(out)}: it must give uint8 (height, width, 3)")
+            raise UsageError(f"filter '{self.name}' gave {describe_value(out)}: it must give uint8 (height, width, 3)")
 
         return checked
 

@@ -81,13 +81,13 @@ def require_pictures(images: Any) -> None:
     """Raise UsageError unless these are pictures: uint8 (..., H, W, 3)."""
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim < 3 or images.shape[-1] != 3:
         raise UsageError(
-            f"a filter takes pictures as uint8 (height, width, 3) or a stack of them: this is {what(images)}"
+            f"a filter takes pictures as uint8 (height, width, 3) or a stack of them: this is {describe_value(images)}"
         )
     if 0 in images.shape[-3:]:
-        raise UsageError(f"a filter takes pictures of one pixel at least: this is {what(images)}")
+        raise UsageError(f"a filter takes pictures of one pixel at least: this is {describe_value(images)}")
 
 
-def what(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """An array's dtype and shape for a sentence, or another value's type."""
     return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 

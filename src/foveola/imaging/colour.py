@@ -101,22 +101,24 @@ def levels_used(image: Image) -> int:
     return int(high - low) + 1
 
 
-def flattened(levels: NDArray[np.int16]) -> Rows:
+def with_few_levels(levels: NDArray[np.int16]) -> Rows:
     """The images of more than 8 bits that few of 256 levels are left of; none where most of them keep more.
 
     levels: int16 (n,), of each image, 0 for files of 8 bits. One dark image among others has lost nothing; where most are
     so, the values are those of 10 to 14 bits, or of a narrow band.
 
-    >>> flattened(np.array([16, 0, 14, 200], np.int16)).tolist(), flattened(np.array([16, 0, 250, 200], np.int16)).tolist()
-    ([0, 2], [])
+    >>> with_few_levels(np.array([16, 0, 14, 200], np.int16)).tolist()
+    [0, 2]
+    >>> with_few_levels(np.array([16, 0, 250, 200], np.int16)).tolist()
+    []
     """
     few = np.flatnonzero((levels > 0) & (levels <= FEW_LEVELS))
     return few if 2 * len(few) > (levels > 0).sum() else few[:0]
 
 
-def flattened_note(levels: NDArray[np.int16]) -> str:
+def few_levels_note(levels: NDArray[np.int16]) -> str:
     """What the conversion to 8 bits has cost, in one sentence; empty where it has cost nothing to speak of."""
-    rows = flattened(levels)
+    rows = with_few_levels(levels)
     if not len(rows):
         return ""
     verb, most = "uses" if len(rows) == 1 else "use", int(levels[rows].max())
@@ -252,7 +254,7 @@ _TURNS = {
 }
 
 
-def pixels(picture: pillow.Image, orientation: int, data: bytes) -> Image:
+def to_rgb(picture: pillow.Image, orientation: int, data: bytes) -> Image:
     """The decoded picture's pixels, uint8 (h, w, 3), RGB, turned by this EXIF orientation, 1 to 8.
 
     `data` are the bytes of its file, which may declare what its samples mean. Raises ImageProblem where nothing does.
@@ -307,7 +309,7 @@ def _alpha_is_unused(picture: pillow.Image) -> bool:
     return doubtful and picture.getextrema()[-1] == (0, 0)
 
 
-def notes_on(picture: pillow.Image) -> tuple[str, ...]:
+def colour_notes(picture: pillow.Image) -> tuple[str, ...]:
     """What is done to it on the way, in words. To be asked before its pixels are loaded."""
     notes = []
     if orientation_of(picture) != 1:

@@ -27,8 +27,15 @@ from PIL import Image as pillow
 from PIL import ImageOps
 
 from foveola.errors import ImageProblem, UsageError
-from foveola.imaging.colour import is_deep, levels_used, notes_on, pixels
-from foveola.imaging.file_formats import check_limits, opened, orientation_of, readable, with_end, with_true_count
+from foveola.imaging.colour import colour_notes, is_deep, levels_used, to_rgb
+from foveola.imaging.file_formats import (
+    add_end_marker,
+    check_limits,
+    check_readable,
+    fix_strip_count,
+    open_image,
+    orientation_of,
+)
 from foveola.imaging.jpeg_quality import jpeg_quality
 from foveola.imaging.resize import bicubic, bicubic_by_pillow
 from foveola.progressive import without_fine_scans
@@ -87,7 +94,7 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
     try:
         return _decoded(data, enough)
     except ImageProblem:
-        mended, note = (whole, NO_END) if (whole := with_end(data)) else (with_true_count(data), WRONG_COUNT)
+        mended, note = (whole, NO_END) if (whole := add_end_marker(data)) else (fix_strip_count(data), WRONG_COUNT)
         if mended is None:
             raise
     decoded = _decoded(mended, enough)
@@ -95,14 +102,14 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
 
 
 def _decoded(data: bytes, enough: Callable[[int, int], Size] | None) -> Decoded:
-    with opened(data) as picture:
+    with open_image(data) as picture:
         width, height = picture.size
         check_limits(height, width)
         deep, quality = is_deep(picture), jpeg_quality(picture)
         if picture.info.get("default_image"):
             picture.seek(1)
         name = picture.format or "?"
-        notes = notes_on(picture)
+        notes = colour_notes(picture)
         mode = picture.mode
         orientation = 1 if name in _TURNED_BY_DECODER else orientation_of(picture)
         if orientation >= 5:
@@ -110,9 +117,9 @@ def _decoded(data: bytes, enough: Callable[[int, int], Size] | None) -> Decoded:
         if enough is not None and name in ("JPEG", "MPO"):
             least = enough(height, width)
             want = (least.height_px, least.width_px) if orientation >= 5 else (least.width_px, least.height_px)
-            image = pixels(_drafted(picture, data, want), orientation, data)
+            image = to_rgb(_drafted(picture, data, want), orientation, data)
         else:
-            image = pixels(picture, orientation, data)
+            image = to_rgb(picture, orientation, data)
     if name in _TURNED_BY_DECODER:  # by more than the tag that was asked: XMP may say it, too
         height, width = image.shape[:2]
     reduced = image.shape[0] * image.shape[1] < width * height
@@ -138,17 +145,17 @@ def from_pillow(picture: pillow.Image) -> Image:
 
     Raises ImageProblem with the reason when they can't be had.
     """
-    with readable():
+    with check_readable():
         width, height = picture.size
         check_limits(height, width)
         picture.load()
         orientation = 1 if picture.format in _TURNED_BY_DECODER else orientation_of(picture)
-        return pixels(picture, orientation, b"")
+        return to_rgb(picture, orientation, b"")
 
 
 def size_of(data: bytes) -> tuple[int, int]:
     """Upright height and width in pixels, from the header alone. Raises ImageProblem with the reason."""
-    with opened(data) as picture:
+    with open_image(data) as picture:
         width, height = picture.size
         turned = picture.format not in _TURNED_BY_DECODER and orientation_of(picture) >= 5
         return (width, height) if turned else (height, width)
@@ -160,7 +167,7 @@ the bicubic after it then hides. 400 photos to 224x224, mean difference from the
 at 1.5, 1.09 at 1, 0.35 at 2; one core takes 2.56, 2.47 and 2.74 s (in turns; three, three and two times)."""
 
 
-def read(data: bytes, size: Size, how: Resize = "pad") -> Decoded:
+def decode_and_resize(data: bytes, size: Size, how: Resize = "pad") -> Decoded:
     """Decode a file's bytes and resize to `size`; what training and prediction see of a file."""
 
     def enough(height: int, width: int) -> Size:
@@ -202,16 +209,16 @@ def resize(image: Image, size: Size, how: Resize = "pad") -> Image:
     if how == "crop":
         fitted = ImageOps.fit(pillow.fromarray(image), (target_w, target_h), pillow.Resampling.BICUBIC)
         return np.asarray(fitted)
-    top, left, inner_h, inner_w = inside(height, width, size)
+    top, left, inner_h, inner_w = padded_box(height, width, size)
     out = np.zeros((target_h, target_w, 3), np.uint8)
     out[top : top + inner_h, left : left + inner_w] = bicubic(image, Size(inner_h, inner_w))
     return out
 
 
-def inside(height: int, width: int, size: Size) -> tuple[int, int, int, int]:
+def padded_box(height: int, width: int, size: Size) -> tuple[int, int, int, int]:
     """Where a picture of this height and width lies after `resize(..., "pad")`: top, left, height, width in pixels.
 
-    >>> inside(40, 10, Size(8, 8))
+    >>> padded_box(40, 10, Size(8, 8))
     (0, 3, 8, 2)
     """
     inner_h, inner_w = _scaled(height, width, size, "pad")
@@ -244,7 +251,7 @@ def encode(image: Image, format: Literal["PNG", "JPEG"] = "PNG", *, quality: int
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def suppress_pillow_warnings() -> Iterator[None]:
     """Silence Pillow's warnings (odd EXIF, large pictures) around many decodes: our own limits and notes say it.
 
     Python's warning filters belong to the process, so enter this once, outside the threads that decode.

@@ -76,10 +76,10 @@ _RIFF = {
 _PCX_VERSIONS = (0, 2, 3, 4, 5)
 
 
-def what_is(data: bytes) -> str:
+def describe_unknown_file(data: bytes) -> str:
     """Say what a file that no decoder knows seems to be.
 
-    >>> what_is(b"<!DOCTYPE html><html>"), what_is(b"hello\\n")
+    >>> describe_unknown_file(b"<!DOCTYPE html><html>"), describe_unknown_file(b"hello\\n")
     ('not an image: looks like HTML', 'not an image: looks like text')
     """
     text = _is_text(data[:1024])
@@ -134,7 +134,7 @@ _ORIENTATION_TAG = 0x0112
 
 
 @contextlib.contextmanager
-def opened(data: bytes) -> Iterator[pillow.Image]:
+def open_image(data: bytes) -> Iterator[pillow.Image]:
     """The picture in a file's bytes, its header read and its pixels not yet.
 
     Whatever goes wrong while it is open becomes an ImageProblem with its reason.
@@ -143,19 +143,19 @@ def opened(data: bytes) -> Iterator[pillow.Image]:
         raise ImageProblem("empty file")
     if len(data) > MAX_BYTES:
         raise ImageProblem(f"the file has {len(data):,} bytes, over the limit of {MAX_BYTES:,}")
-    with readable(data), _open(data) as picture:
+    with check_readable(data), _open(data) as picture:
         yield picture
 
 
 @contextlib.contextmanager
-def readable(data: bytes = b"") -> Iterator[None]:
+def check_readable(data: bytes = b"") -> Iterator[None]:
     """Turn whatever Pillow raises while it reads into an ImageProblem with its reason; `data` are the file's bytes."""
     try:
         yield
     except ImageProblem:
         raise
     except UnidentifiedImageError:
-        raise ImageProblem(what_is(data)) from None
+        raise ImageProblem(describe_unknown_file(data)) from None
     except pillow.DecompressionBombError as error:
         found = re.search(r"\d+", str(error))
         pixels = f"{int(found[0]):,} pixels" if found else "too many pixels"
@@ -221,7 +221,7 @@ _NOTICES_LACK = (5, 8, 32_773, 32_946)
 _FORMS = {3: "H", 4: "I"}
 
 
-def with_true_count(data: bytes) -> bytes | None:
+def fix_strip_count(data: bytes) -> bytes | None:
     """The file with the byte count of its last strip cut at the file's end; None where that is not what is wrong.
 
     Some programs write a count that is rounded up. libtiff reads no such strip, though all of its pixels may be there; with
@@ -274,7 +274,7 @@ _FRAMES = (*_SEQUENTIAL, PROGRESSIVE, 0xCA)
 _KNOWN = {SOI, SOS, DHT, DQT, DRI, 0xCC, 0xDC, 0xFE, *_FRAMES, *range(0xE0, 0xF0)}  # DAC, DNL, COM, APP0 to APP15
 
 
-def with_end(data: bytes) -> bytes | None:
+def add_end_marker(data: bytes) -> bytes | None:
     """The JPEG file with an end marker where nothing but the marker is missing; None for every other file.
 
     What follows the last scan is left out: it is the maker's own.

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from foveola.config import check_options
 from foveola.errors import UsageError
 from foveola.models.layers import Normalise
-from foveola.models.registry import find
-from foveola.models.summary import Row, Summary
+from foveola.models.registry import get_model
+from foveola.models.summary import LayerRow, Summary
 from foveola.types import Size
 
 
@@ -23,7 +23,7 @@ def build(
 
     Raises UsageError for an unknown name, an unknown option or a wrong value.
     """
-    factory = find(name)
+    factory = get_model(name)
     checked = check_options(factory, options or {}, where=f"model {name}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every other device, too
@@ -47,10 +47,10 @@ class Normalised(nn.Sequential):
     def initialise_from(self, images: Tensor) -> None:
         """Take the pixels' scale from training pictures, then let the network itself take what it wants."""
         self.normalise.initialise_from(images)
-        initialise_from(self.network, images)
+        adapt(self.network, images)
 
 
-def initialise_from(model: nn.Module, images: Tensor) -> None:
+def adapt(model: nn.Module, images: Tensor) -> None:
     """Let a network that wants to see training pictures before the first step (uint8 (n, 3, H, W)) see them."""
     take = getattr(model, "initialise_from", None)
     if callable(take):
@@ -74,7 +74,7 @@ def summary(model: nn.Module, size: Size) -> Summary:
         for hook in hooks:
             hook.remove()
     rows = [
-        Row(name, type(layer).__name__, shapes[layer], _parameters(layer))
+        LayerRow(name, type(layer).__name__, shapes[layer], _parameters(layer))
         for layer, name in leaves.items()
         if layer in shapes
     ]

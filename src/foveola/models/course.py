@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from foveola.errors import UsageError
 from foveola.models.fused import can_fuse
-from foveola.models.layers import ConvSame, Dropout, Init, MaxPoolSame, Normalise, Scale, initialise
+from foveola.models.layers import ConvSame, Dropout, Init, MaxPoolSame, Normalise, Scale, init_weights
 from foveola.models.together import pieces
 from foveola.types import Size
 
@@ -75,7 +75,7 @@ def alexnet_mini(
         layers[f"dropout{number}"] = Dropout(dropout)
     layers["output"] = nn.Linear(64, classes)
     model = Classic(layers, tuple(f"relu{number}" for number in range(1, 6)))
-    initialise(model, init)
+    init_weights(model, init)
     return model
 
 
@@ -115,5 +115,5 @@ def vgg6(
     layers["dropout4"] = Dropout(0.5)
     layers["output"] = nn.Linear(128, classes)
     model = Classic(layers, tuple(f"norm{k}" for k in range(1, 7)))
-    initialise(model, init)
+    init_weights(model, init)
     return model

@@ -35,7 +35,7 @@ class Whitening(nn.Conv2d):
     """A convolution whose filters are the eigenvectors of the training set's 2x2 patches, scaled to variance 1.
 
     24 outputs: the 12 eigenvectors of the 2x2x3 patches and their negatives, so that the activation loses nothing. All is
-    fixed after `initialise_from`. Method: T. Tysanny and K. Jordan, in the source above, where the bias learns in the first
+    fixed after `adapt`. Method: T. Tysanny and K. Jordan, in the source above, where the bias learns in the first
     third of the run. Here it never does: then no gradient goes back to the largest feature map, a tenth of a step, and
     nothing is lost (docs/why/speed.md). It stays for the sake of the weights of older runs, where it had learned.
     """

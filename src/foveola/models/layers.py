@@ -27,7 +27,7 @@ class Normalise(nn.Module):
     """(images - mean) / deviation, channel by channel; the first layer of every network.
 
     mean and deviation, float32 (1, 3, 1, 1), are buffers: they travel with the weights and are no parameters. With
-    scale "standard" they come from the training pictures (`initialise_from`), with the others they are fixed.
+    scale "standard" they come from the training pictures (`adapt`), with the others they are fixed.
     """
 
     mean: Tensor
@@ -130,7 +130,7 @@ class Dropout(nn.Dropout):
         return images * mask.view(images.shape)
 
 
-def initialise(model: nn.Module, init: Init) -> None:
+def init_weights(model: nn.Module, init: Init) -> None:
     """Set the weights of all convolutions and dense layers, zero their biases.
 
     "glorot_uniform": U(-a, a) with a = sqrt(6 / (fan_in + fan_out)), Keras's default (Glorot and Bengio 2010);

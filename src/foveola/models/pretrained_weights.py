@@ -52,7 +52,7 @@ def lite0_weights() -> dict[str, Tensor]:
     return weights
 
 
-def weights_there() -> bool:
+def has_weights() -> bool:
     """Whether `lite0_weights` has something to read: a look at two file names, nothing is opened."""
     source = _packaged()
     return _cached().is_file() or (source is not None and source.is_file())
@@ -60,7 +60,7 @@ def weights_there() -> bool:
 
 def require_weights() -> None:
     """Raise ResourceError when there is nothing that `lite0_weights` could read."""
-    if not weights_there():
+    if not has_weights():
         raise _missing()
 
 

@@ -85,7 +85,7 @@ def require_known(name: str) -> None:
         MODELS.require(name)
 
 
-def find(name: str) -> Factory:
+def get_model(name: str) -> Factory:
     """The factory of a network of the table, or of timm's where the name begins with "timm:"."""
     if name.startswith(PREFIX):
         from foveola.models.timm_adapter import timm_factory
@@ -94,7 +94,7 @@ def find(name: str) -> Factory:
     return MODELS[name]
 
 
-def require(name: str) -> None:
+def require_model(name: str) -> None:
     """Refuse a network that lacks what it starts from, before any picture is read. Raises ResourceError."""
     if name == "transfer":
         from foveola.models.pretrained_weights import require_weights

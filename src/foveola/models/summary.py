@@ -7,7 +7,7 @@ from typing import NamedTuple
 from foveola.html_table import table
 
 
-class Row(NamedTuple):
+class LayerRow(NamedTuple):
     """One layer of a summary: its name and kind, its output's shape without the batch, its parameters."""
 
     name: str
@@ -19,7 +19,7 @@ class Row(NamedTuple):
 class Summary(NamedTuple):
     """A network's table. Parameters are counted as Keras counts: batch norm's running means and variances are among them."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[LayerRow, ...]
     parameters: int
     trainable: int
 

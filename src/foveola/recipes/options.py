@@ -42,15 +42,17 @@ def options() -> Iterator[Option]:
             if meaning is None:  # the options of the networks themselves: `foveola list models`
                 continue
             default = meaning.left_out or _defaults(table, field.name, field.default)
-            yield Option(f"{table}.{field.name}", meaning.values or values(hints[field.name]), default, meaning.text)
+            yield Option(
+                f"{table}.{field.name}", meaning.values or allowed_values(hints[field.name]), default, meaning.text
+            )
     yield Option("model.*", "see `foveola list models`", "by network", "Options of the network itself, by their names.")
 
 
-def values(hint: Any) -> str:
+def allowed_values(hint: Any) -> str:
     """What a type allows, in words.
 
-    >>> values(Annotated[float, Gt(0), Le(1)]), values(Annotated[int, Ge(0)]), values(bool | Literal["auto"])
-    ('number above 0, up to 1', 'whole number, 0 or more', 'true, false or auto')
+    >>> allowed_values(Annotated[float, Gt(0), Le(1)]), allowed_values(bool | Literal["auto"])
+    ('number above 0, up to 1', 'true, false or auto')
     """
     return _listed(list(_values(hint)), "or")
 

@@ -6,7 +6,7 @@
     [model]    name = "alexnet_mini", and its options
     [fit]      epochs = 40, ...
 
-What a recipe leaves out is chosen when the data is known (`complete`); the run folder holds the completed one.
+What a recipe leaves out is chosen when the data is known (`resolve_defaults`); the run folder holds the completed one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from foveola.errors import UsageError, unknown
 from foveola.evaluation.views import Views
 from foveola.filters.chain import Chain
 from foveola.imaging.decode import Resize
-from foveola.models.registry import AVERAGES_FLIPS, AVERAGES_SHIFTS, RECOMMENDED_FIT, find
+from foveola.models.registry import AVERAGES_FLIPS, AVERAGES_SHIFTS, RECOMMENDED_FIT, get_model
 from foveola.recipes.defaults import FAST_SIZES, choose_epochs, choose_model
 from foveola.storage import digest, require_ordinary
 from foveola.training.config import FitSpec
@@ -167,10 +167,10 @@ class Recipe:
         return tomli_w.dumps(self.tables())
 
 
-def option_called(name: str) -> str:
+def parse_option(name: str) -> str:
     """The key of the option of this name, such as "fit.momentum" for "momentum"; "" where there is none.
 
-    >>> option_called("momentum"), option_called("test_fraction"), option_called("momentun")
+    >>> parse_option("momentum"), parse_option("test_fraction"), parse_option("momentun")
     ('fit.momentum', 'split.test_fraction', '')
     """
     specs = {"data": DataSpec, "split": SplitSpec, "model": ModelSpec, "fit": FitSpec}
@@ -219,7 +219,9 @@ def _begun(recipe: Path) -> list[Path]:
         return []
 
 
-def merge(tables: Mapping[str, Any], settings: Mapping[str, object], *, where: str = "the recipe") -> dict[str, Any]:
+def merge_tables(
+    tables: Mapping[str, Any], settings: Mapping[str, object], *, where: str = "the recipe"
+) -> dict[str, Any]:
     """The tables with dotted settings ("fit.epochs": 3) laid over them; None leaves a setting as it is."""
     out: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in tables.items()}
     for key, value in settings.items():
@@ -239,7 +241,7 @@ def merge(tables: Mapping[str, Any], settings: Mapping[str, object], *, where: s
     return out
 
 
-def compose(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
+def recipe_from_tables(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
     """Check all tables and make the recipe; what is not said keeps "auto" or the network's recommended value.
 
     Raises UsageError for unknown tables, options, models and wrong values.
@@ -255,7 +257,7 @@ def compose(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
     name = build(ModelSpec, own, where=f"{where}, [model]").name
     recommended: Mapping[str, object] = {}
     if name != "auto":
-        check_options(find(name), model, where=f"{where}, model {name}")
+        check_options(get_model(name), model, where=f"{where}, model {name}")
         recommended = RECOMMENDED_FIT.get(name.partition(":")[0], {})
     data = build(DataSpec, tables.get("data", {}), where=f"{where}, [data]")
     if data.size != "auto":
@@ -270,32 +272,34 @@ def compose(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
     )
 
 
-def complete(tables: Mapping[str, Any], size: Size, n_train: int, title: str, *, mirror_safe: bool = True) -> Recipe:
+def resolve_defaults(
+    tables: Mapping[str, Any], size: Size, n_train: int, title: str, *, mirror_safe: bool = True
+) -> Recipe:
     """The recipe with every "auto" chosen: the size as given, the network by size, the epochs by the number of pictures.
 
     Where mirrored pictures would not be of their class any more, flips are off unless the tables say otherwise. Raises
     UsageError for shifts of whole pictures.
     """
     if not mirror_safe and "flip" not in tables.get("fit", {}):
-        tables = merge(tables, {"fit.flip": False})
-    name = compose(tables).model.name
+        tables = merge_tables(tables, {"fit.flip": False})
+    name = recipe_from_tables(tables).model.name
     if name == "auto":
         name = choose_model(size, n_train).name
     settings: dict[str, object] = {"model.name": name, "data.size": str(size)}
-    recipe = compose(merge(tables, settings))
+    recipe = recipe_from_tables(merge_tables(tables, settings))
     if recipe.fit.epochs == "auto":
         settings["fit.epochs"] = choose_epochs(n_train, size if name in FAST_SIZES else None)
     if recipe.model.average_flips == "auto":
         settings["model.average_flips"] = name in AVERAGES_FLIPS and recipe.fit.flip
     if recipe.model.average_shift_px == "auto":
         settings["model.average_shift_px"] = AVERAGES_SHIFTS.get(name, 0)
-    recipe = compose(merge(tables, settings))
+    recipe = recipe_from_tables(merge_tables(tables, settings))
     if recipe.views.shift_px >= min(size):
         raise UsageError(
             f"model.average_shift_px = {recipe.views.shift_px} moves pictures of {size} out of their frame: give less than "
             "their shorter side, or a larger --size"
         )
-    return recipe if recipe.title else compose(merge(recipe.tables(), {"title": title}))
+    return recipe if recipe.title else recipe_from_tables(merge_tables(recipe.tables(), {"title": title}))
 
 
 def _sorted(value: Any) -> Any:

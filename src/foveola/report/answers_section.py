@@ -13,8 +13,8 @@ from foveola.evaluation.metrics import Evaluation
 from foveola.report.figures import compact_matrix, probability_bar
 from foveola.report.thumbnails import Thumbnail, thumbnail
 from foveola.report.words import percent
-from foveola.runs.data_summary import Pictures
-from foveola.runs.network_preview import STRIP, WORST, grid_rows
+from foveola.runs.data_summary import KeptImages
+from foveola.runs.network_preview import STRIP, WORST, rows_of_grid
 from foveola.types import Rows
 
 NUMBERED_CLASSES, CONFUSIONS, BARS = 25, 20, 5
@@ -93,10 +93,10 @@ class AnswersSection:
     worst: tuple[Answer, ...]
 
 
-def answers_section(evaluation: Evaluation, pictures: Pictures) -> AnswersSection:
+def answers_section(evaluation: Evaluation, pictures: KeptImages) -> AnswersSection:
     """Collect the sections' values."""
     few = len(evaluation.class_names) <= NUMBERED_CLASSES
-    shown = grid_rows(len(evaluation))
+    shown = rows_of_grid(len(evaluation))
 
     @cache  # the strip repeats pictures of the grid
     def answer(row: int) -> Answer:
@@ -112,7 +112,7 @@ def answers_section(evaluation: Evaluation, pictures: Pictures) -> AnswersSectio
         confusions=() if few else frequent_confusions(evaluation),
         wrong=int((~evaluation.correct).sum()),
         grid=answers(shown),
-        strip=answers(shown[grid_rows(len(shown), STRIP)]),
+        strip=answers(shown[rows_of_grid(len(shown), STRIP)]),
         worst=answers(evaluation.worst(WORST)),
     )
 
@@ -153,7 +153,7 @@ def frequent_confusions(evaluation: Evaluation) -> tuple[Confusion, ...]:
     return tuple(Confusion(names[i], names[j], n, percent(n / support[i])) for i, j, n in pairs if n)
 
 
-def _answer(evaluation: Evaluation, pictures: Pictures, row: int) -> Answer:
+def _answer(evaluation: Evaluation, pictures: KeptImages, row: int) -> Answer:
     true, predicted = int(evaluation.labels[row]), int(evaluation.predicted[row])
     probabilities = evaluation.probabilities[row]
     return Answer(

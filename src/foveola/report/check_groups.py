@@ -41,7 +41,7 @@ Show = Callable[[str, str], Shown]
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnGroup:
     """What the page draws of one finding.
 
     groups, folded: images that belong together, open and folded away; repeated: how many groups an earlier finding has
@@ -67,14 +67,14 @@ class Drawing:
     _drawn: list[tuple[frozenset[str], int]] = field(default_factory=list)
     _where: dict[str, list[int]] = field(default_factory=dict)
 
-    def draw(self, number: int, finding: Finding) -> Drawn:
+    def draw(self, number: int, finding: Finding) -> DrawnGroup:
         """What is drawn of finding `number`."""
         if finding.kind == "damaged":
-            return Drawn()
+            return DrawnGroup()
         words = dict(zip(finding.ids, finding.captions, strict=True)) if finding.captions else {}
         if not finding.groups:
             singles = self._images(finding.ids[:SINGLES], words)
-            return Drawn(singles=singles, single_folded=self._fitting(finding.ids[SINGLES:], words))
+            return DrawnGroup(singles=singles, single_folded=self._fitting(finding.ids[SINGLES:], words))
         fresh, places = [], []
         for group in finding.groups:
             place = self._place(group)
@@ -88,7 +88,7 @@ class Drawing:
         for group in fresh[:drawn]:
             self._remember(group[:MEMBERS], number)
         of = max(set(places), key=places.count) if places else -1
-        return Drawn(opened, folded, len(places), of, tuple(fresh[drawn:]))
+        return DrawnGroup(opened, folded, len(places), of, tuple(fresh[drawn:]))
 
     def _group(self, ids: Sequence[str], words: dict[str, str]) -> Group:
         return Group(self._images(ids[:MEMBERS], words), max(0, len(ids) - MEMBERS))

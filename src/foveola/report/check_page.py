@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from foveola import __version__
 from foveola.checks.finding import SEVERITIES, Finding
-from foveola.checks.image_quality import picture_of
+from foveola.checks.image_quality import without_padding
 from foveola.checks.shortcut_evidence import Examples, Table, evidence_of
 from foveola.data.dataset import PARTS, Dataset
-from foveola.data.memmap_reader import RowReader
+from foveola.data.memmap_reader import MemmapReader
 from foveola.data.prepare import Prepared
 from foveola.errors import count
 from foveola.report import words
-from foveola.report.check_groups import LISTED, Drawing, Drawn, Show, Shown
+from foveola.report.check_groups import LISTED, Drawing, DrawnGroup, Show, Shown
 from foveola.report.figures import count_bar
 from foveola.report.pages import environment
 from foveola.report.thumbnails import Thumbnail, thumbnail
@@ -57,14 +57,14 @@ class ExampleRow:
 
 
 @dataclass(frozen=True)
-class Part:
+class FindingSection:
     """One finding on the page: its anchor, title, sign, what is drawn of it, its evidence, and its names."""
 
     anchor: str
     title: str
     sign: str
     finding: Finding
-    drawn: Drawn
+    drawn: DrawnGroup
     tables: tuple[Table, ...]
     examples: tuple[ExampleRow, ...]
     lines: tuple[tuple[str, str], ...]
@@ -102,7 +102,7 @@ def render(
     means = np.zeros((len(prepared.dataset), 3), np.float32) if colours is None else colours
     evidence = [evidence_of(finding, prepared, means) for finding in findings]
     parts = tuple(
-        Part(
+        FindingSection(
             anchor=f"{finding.kind}-{number + 1}",
             title=titles[number],
             sign=SIGNS[finding.severity],
@@ -174,7 +174,7 @@ def _classes(dataset: Dataset) -> tuple[ClassRow, ...]:
 
 def _shower(prepared: Prepared) -> Show:
     """A function (id, word) that gives an image for the page; each thumbnail is made once."""
-    dataset, cut, reader = prepared.dataset, picture_of(prepared), RowReader(prepared.pixels)
+    dataset, cut, reader = prepared.dataset, without_padding(prepared), MemmapReader(prepared.pixels)
     row = {name: i for i, name in enumerate(dataset.ids)}
     made: dict[int, Thumbnail] = {}
 

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from foveola.comparison.arms import Change
-from foveola.comparison.disagreements import ClassDifference, Flip, Flips, class_differences, flips
+from foveola.comparison.disagreements import (
+    ChangedPrediction,
+    ChangedPredictions,
+    ClassDifference,
+    changed_predictions,
+    class_differences,
+)
 from foveola.comparison.result import Comparison
 from foveola.report.comparison_figures import colour, signed, small_interval
 from foveola.report.comparison_words import interval_text, p_value_text
@@ -43,7 +49,7 @@ class ClassLine:
 class ShownFlip:
     """A picture that flips, as the baseline sees it and as the arm does."""
 
-    flip: Flip
+    flip: ChangedPrediction
     before: Thumbnail
     after: Thumbnail
 
@@ -69,12 +75,12 @@ class ArmSection:
 def arm_section(found: Comparison, k: int, look: Look) -> ArmSection:
     """What the page says of arm number k; look: gives the pictures that flip."""
     # An image that only one seed tested says nothing about an arm.
-    flipped = flips(found, k) if found.one_test_part else Flips((), (), 0)
+    flipped = changed_predictions(found, k) if found.one_test_part else ChangedPredictions((), (), 0)
     classes = class_differences(found, k)
     ends = [abs(v) for one in classes for v in (*_possible(one), one.difference.mean) if math.isfinite(v)]
     reach = max(ends, default=1.0) or 1.0
 
-    def shown(some: tuple[Flip, ...]) -> tuple[ShownFlip, ...]:
+    def shown(some: tuple[ChangedPrediction, ...]) -> tuple[ShownFlip, ...]:
         return tuple(
             ShownFlip(one, thumbnail(look(0, one.id)), thumbnail(look(k, one.id))) for one in some[:SHOWN_FLIPS]
         )

@@ -26,7 +26,7 @@ LINE_PX, ONE_LINE = 18, 20
 """Height of a second line of a label; names up to so many letters share one line with their numbers, also on a phone."""
 
 
-class Against(NamedTuple):
+class AgainstZero(NamedTuple):
     """One arm against the baseline, in points: each seed's difference, their mean, its interval (inf: none), and the one
     for new pictures too."""
 
@@ -44,7 +44,7 @@ def colour(k: int) -> str:
     return f"arm-{k % ARM_COLOURS if k < ARM_COLOURS else 1 + (k - 1) % (ARM_COLOURS - 1)}"
 
 
-def against_zero(rows: Sequence[Against], margin: float, baseline: str) -> Markup:
+def against_zero(rows: Sequence[AgainstZero], margin: float, baseline: str) -> Markup:
     """Each arm's mean difference with its interval on one axis of points, around zero and the margin."""
     values = [value for row in rows for value in (*row.points, row.mean, row.low, row.high, *(row.wide or ()))]
     axis = _Axis.around([0.0, -margin, margin, *values])
@@ -71,7 +71,7 @@ def _ground(axis: _Axis, margin: float, top: int) -> str:
     return (field if margin else "") + zero
 
 
-def _label(row: Against, top: int, second_line: int) -> str:
+def _label(row: AgainstZero, top: int, second_line: int) -> str:
     """The arm's name and its numbers: next to each other, or below each other in second_line px more."""
     place = f'x="0" dy="{second_line}"' if second_line else 'dx="8"'
     return (
@@ -80,7 +80,7 @@ def _label(row: Against, top: int, second_line: int) -> str:
     )
 
 
-def _against(axis: _Axis, row: Against, top: int) -> str:
+def _against(axis: _Axis, row: AgainstZero, top: int) -> str:
     low, high = row.low, row.high
     out = []
     for value, aside in _spread(row.points):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
-from foveola.comparison.result import Comparison, Paired
+from foveola.comparison.result import Comparison, PairedResult
 from foveola.report.comparison_arms import Look, arm_section
 from foveola.report.comparison_curves import Band, banded
-from foveola.report.comparison_figures import DOTS_PX, Against, against_zero, colour, paired_dots, signed
+from foveola.report.comparison_figures import DOTS_PX, AgainstZero, against_zero, colour, paired_dots, signed
 from foveola.report.comparison_words import cost_of, line_of, mean_of, steady
 from foveola.report.pages import environment
 from foveola.report.words import date, duration
@@ -60,9 +60,9 @@ def render(found: Comparison, look: Look, *, command: str = "") -> str:
     )
 
 
-def _figure(found: Comparison, against: list[Paired]) -> Markup:
+def _figure(found: Comparison, against: list[PairedResult]) -> Markup:
     rows = [
-        Against(
+        AgainstZero(
             one.arm,
             colour(k),
             [float(gap) for gap in 100 * (found.accuracy[k] - found.accuracy[0])],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foveola.comparison.result import Comparison, Paired
+from foveola.comparison.result import Comparison, PairedResult
 from foveola.comparison.statistics import plan_to_settle
 from foveola.errors import count
 from foveola.report.comparison_figures import colour, signed
@@ -17,7 +17,7 @@ from foveola.types import Interval
 
 
 @dataclass(frozen=True)
-class Line:
+class ResultLine:
     """One arm against the baseline in words: verdict (and its sign), difference, intervals, p, McNemar's count, advice."""
 
     name: str
@@ -34,7 +34,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Mean:
+class ArmMean:
     """One arm's accuracy over the seeds, in words."""
 
     name: str
@@ -45,7 +45,7 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Cost:
+class ArmCost:
     """What an arm's runs took."""
 
     name: str
@@ -59,10 +59,10 @@ class Cost:
     epochs: int
 
 
-def line_of(found: Comparison, one: Paired, k: int) -> Line:
+def line_of(found: Comparison, one: PairedResult, k: int) -> ResultLine:
     """The line of arm number k against the baseline."""
     p_values = np.array(one.mcnemar)
-    return Line(
+    return ResultLine(
         name=one.arm,
         colour=colour(k),
         said=one.said,
@@ -77,7 +77,7 @@ def line_of(found: Comparison, one: Paired, k: int) -> Line:
     )
 
 
-def _reaches(one: Paired) -> str:
+def _reaches(one: PairedResult) -> str:
     """How far the verdict reaches: to new test pictures, or only to these."""
     wide = one.with_pictures
     if one.verdict not in ("helps", "hurts") or wide is None:
@@ -91,10 +91,10 @@ def _reaches(one: Paired) -> str:
     )
 
 
-def mean_of(found: Comparison, k: int) -> Mean:
+def mean_of(found: Comparison, k: int) -> ArmMean:
     """The accuracy of arm number k."""
     row, interval = found.accuracy[k], found.intervals[k]
-    return Mean(
+    return ArmMean(
         name=found.arms[k].name,
         colour=colour(k),
         mean=f"{100 * row.mean():.2f} %",
@@ -103,14 +103,14 @@ def mean_of(found: Comparison, k: int) -> Mean:
     )
 
 
-def cost_of(found: Comparison, k: int) -> Cost:
+def cost_of(found: Comparison, k: int) -> ArmCost:
     """The cost of arm number k; memory only where every run says it."""
     runs = found.runs[k]
     seconds = [float(run.result["seconds"]) for run in runs]
     memory = [run.result.get("peak_memory_mb") for run in runs]
     known = [float(mb) for mb in memory if mb]
     first = runs[0]
-    return Cost(
+    return ArmCost(
         name=found.arms[k].name,
         colour=colour(k),
         mean=short_time(found.seconds(k)),
@@ -157,7 +157,7 @@ def short_time(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 9.95 else duration(seconds)
 
 
-def advice_of(found: Comparison, one: Paired, k: int) -> str:
+def advice_of(found: Comparison, one: PairedResult, k: int) -> str:
     """What to do now about arm number k, in one or two sentences."""
     n, name, baseline = len(found.seeds), shorten(one.arm, 40), shorten(one.baseline, 40)
     if one.verdict == "helps":

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from foveola.evaluation.calibration import CalibrationError
-from foveola.evaluation.calibration_report import Confidence
-from foveola.evaluation.conformal import Share, coverage_range
+from foveola.evaluation.calibration_report import CalibrationReport
+from foveola.evaluation.conformal import CoverageShare, coverage_range
 from foveola.report.confidence_figures import abstention_bar, axis_start, reliability_diagram
 from foveola.report.words import percent
 
@@ -65,7 +65,7 @@ class ConfidenceSection:
     example: RateLine | None
 
 
-def confidence_section(confidence: Confidence) -> ConfidenceSection:
+def confidence_section(confidence: CalibrationReport) -> ConfidenceSection:
     """Collect the section's values."""
     calibration, error, before = confidence.calibration, confidence.error, confidence.error_before
     n = 0 if calibration is None else len(calibration)
@@ -106,7 +106,7 @@ def _in_words(error: CalibrationError) -> ErrorText:
     return ErrorText(percent(error.value), _range(error.interval.low, error.interval.high))
 
 
-def with_interval(share: Share) -> str:
+def with_interval(share: CoverageShare) -> str:
     """A share with its 95 % interval, "–" where it is one of nothing."""
     low, high, _ = share.interval
     return "–" if math.isnan(share.share) else f"{percent(share.share)} ({_range(low, high)})"

@@ -16,7 +16,7 @@ LEFT, RIGHT, TOP, BOTTOM = 48, 368, 30, 208
 LABEL_GAP = 15  # between two labels at the curves' ends, in units of the figure: a line of its letters
 
 
-class Line(NamedTuple):
+class CurveLine(NamedTuple):
     """One curve: its name (also its CSS class), a value an epoch, and the interval (low, high) of each where it has one."""
 
     name: str
@@ -50,7 +50,7 @@ def epoch_ticks(epochs: int) -> list[int]:
 
 def curves(
     title: str,
-    lines: Sequence[Line],
+    lines: Sequence[CurveLine],
     best: int,
     *,
     as_percent: bool = False,
@@ -133,7 +133,7 @@ def _kept(plot: _Plot, best: int, label: str) -> str:
     )
 
 
-def _curve(plot: _Plot, line: Line) -> str:
+def _curve(plot: _Plot, line: CurveLine) -> str:
     """The line; where a value is not finite it is broken."""
     out, pen = "", "M"
     for epoch, value in enumerate(line.values, start=1):
@@ -143,7 +143,7 @@ def _curve(plot: _Plot, line: Line) -> str:
     return f'<path class="line {line.name}" d="{out}"/>' if out else ""
 
 
-def _band(plot: _Plot, line: Line) -> str:
+def _band(plot: _Plot, line: CurveLine) -> str:
     """The intervals of a line's values, from their upper ends to the right and back along the lower ones."""
     lows, highs = zip(*line.intervals, strict=True)
     edge = [*enumerate(highs, start=1), *reversed([*enumerate(lows, start=1)])]
@@ -151,7 +151,7 @@ def _band(plot: _Plot, line: Line) -> str:
     return f'<polygon class="band {line.name}" points="{points}"/>'
 
 
-def _dot(plot: _Plot, line: Line, best: int) -> str:
+def _dot(plot: _Plot, line: CurveLine, best: int) -> str:
     value = line.values[best - 1]
     if not math.isfinite(value):
         return ""
@@ -160,7 +160,7 @@ def _dot(plot: _Plot, line: Line, best: int) -> str:
     )
 
 
-def _names(plot: _Plot, lines: Sequence[Line]) -> str:
+def _names(plot: _Plot, lines: Sequence[CurveLine]) -> str:
     """The curves' names at their ends, pushed apart where they would touch."""
     ends = sorted((plot.y(line.values[-1]), line.name) for line in lines if math.isfinite(line.values[-1]))
     if len(ends) == 2 and ends[1][0] - ends[0][0] < LABEL_GAP:

@@ -14,8 +14,8 @@ from foveola.data.dataset import PARTS
 from foveola.report.figures import count_bar, histogram
 from foveola.report.thumbnails import Thumbnail, thumbnail
 from foveola.report.words import shape
-from foveola.runs.data_preview import Looks
-from foveola.runs.data_summary import DataCard, Pictures
+from foveola.runs.data_preview import DataPreview
+from foveola.runs.data_summary import DataSummary, KeptImages
 from foveola.types import Image
 
 PROBLEMS_SHOWN = 200
@@ -84,7 +84,7 @@ class DataSection:
     problems_shown: int = PROBLEMS_SHOWN
 
 
-def data_section(card: DataCard, pictures: Pictures, looks: Looks) -> DataSection:
+def data_section(card: DataSummary, pictures: KeptImages, looks: DataPreview) -> DataSection:
     """Collect the section's values."""
     return DataSection(
         classes=_class_counts(card),
@@ -124,7 +124,7 @@ def reasons_of(reasons: list[str]) -> tuple[tuple[str, int], ...]:
     return tuple(Counter(reason.split(" (")[0] for reason in reasons).most_common())
 
 
-def _histograms(card: DataCard) -> tuple[Markup, ...]:
+def _histograms(card: DataSummary) -> tuple[Markup, ...]:
     """Heights and widths of the files, on one scale."""
     sides = np.array(card.sizes)
     top = int(sides[:, :2].max())
@@ -142,7 +142,7 @@ def _colours(image: Image) -> tuple[Thumbnail, ...]:
     )
 
 
-def _class_counts(card: DataCard) -> tuple[ClassCounts, ...]:
+def _class_counts(card: DataSummary) -> tuple[ClassCounts, ...]:
     by_class = list(zip(*(card.counts[part] for part in PARTS), strict=True))
     longest = max(sum(counts) for counts in by_class)
     return tuple(
@@ -151,7 +151,7 @@ def _class_counts(card: DataCard) -> tuple[ClassCounts, ...]:
     )
 
 
-def _samples(card: DataCard, pictures: Pictures) -> tuple[ClassSamples, ...]:
+def _samples(card: DataSummary, pictures: KeptImages) -> tuple[ClassSamples, ...]:
     longest = SMALLER_PX if len(card.class_names) > MANY_CLASSES else 160
     out = []
     for label, group in groupby(pictures.samples, key=lambda sample: sample[0]):

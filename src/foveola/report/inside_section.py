@@ -12,7 +12,7 @@ from foveola.evaluation.metrics import Evaluation
 from foveola.explanations.mosaic import mosaic
 from foveola.report.thumbnails import Thumbnail, exact, thumbnail
 from foveola.report.words import percent, shape
-from foveola.runs.network_preview import Insides
+from foveola.runs.network_preview import NetworkPreview
 from foveola.types import Image
 
 COLUMNS, WIDEST_PX = 16, 640
@@ -31,7 +31,7 @@ class StageMaps:
 
 
 @dataclass(frozen=True)
-class Heated:
+class HeatmapImage:
     """A test picture beside its heat map."""
 
     picture: Thumbnail
@@ -44,7 +44,7 @@ class Heated:
 
 
 @dataclass(frozen=True)
-class InsideSection:
+class NetworkSection:
     """Everything the section shows; reason: why there is nothing."""
 
     kernels: Thumbnail | None
@@ -53,27 +53,27 @@ class InsideSection:
     right: bool
     stages: tuple[StageMaps, ...]
     heat_stage: str
-    heated: tuple[Heated, ...]
+    heated: tuple[HeatmapImage, ...]
     reason: str
 
 
-def inside_section(insides: Insides, evaluation: Evaluation) -> InsideSection:
+def inside_section(insides: NetworkPreview, evaluation: Evaluation) -> NetworkSection:
     """Collect the section's values."""
     if not insides.stages:
-        return InsideSection(None, None, "", False, (), "", (), insides.reason)
+        return NetworkSection(None, None, "", False, (), "", (), insides.reason)
     stages = []
     shapes = insides.shapes or tuple((*maps.shape, 0) for maps in insides.maps)
     for name, maps, of in zip(insides.stages, insides.maps, shapes, strict=True):
-        stages.append(StageMaps(name, _in_words(len(maps), *of), exact(tiled(maps), WIDEST_PX)))
-    kernels = tiled(insides.kernels) if len(insides.kernels) else None
+        stages.append(StageMaps(name, _in_words(len(maps), *of), exact(tile(maps), WIDEST_PX)))
+    kernels = tile(insides.kernels) if len(insides.kernels) else None
     names = evaluation.class_names
     heated = []
     for image, heat, row in zip(insides.pictures[1:], insides.heat, insides.rows.tolist(), strict=True):
         predicted = int(evaluation.predicted[row])
         heated.append(
-            Heated(
+            HeatmapImage(
                 thumbnail(image),
-                thumbnail(laid_over(image, heat)),
+                thumbnail(overlay(image, heat)),
                 evaluation.ids[row],
                 names[evaluation.labels[row]],
                 names[predicted],
@@ -81,7 +81,7 @@ def inside_section(insides: Insides, evaluation: Evaluation) -> InsideSection:
                 percent(float(evaluation.probabilities[row, predicted])),
             )
         )
-    return InsideSection(
+    return NetworkSection(
         None if kernels is None else exact(kernels, WIDEST_PX),
         thumbnail(insides.pictures[0]),
         names[evaluation.labels[insides.row]],
@@ -100,7 +100,7 @@ def _in_words(drawn: int, channels: int, height: int, width: int, dead: int) -> 
     return f"{count(channels, 'channel')} of {shape((height, width))}{first}{silent}"
 
 
-def tiled(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def tile(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Tiles uint8 (n, h, w), grey, or (n, h, w, 3) as one image (H, W, 2 or 4): gaps and empty places are transparent.
 
     A page is read in light and in dark: white gaps would glare in the dark.
@@ -110,7 +110,7 @@ def tiled(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.dstack([values, opaque]).astype(np.uint8)
 
 
-def laid_over(image: Image, heat: np.ndarray) -> Image:
+def overlay(image: Image, heat: np.ndarray) -> Image:
     """Heat, uint8 (H, W), over the picture in grey: the stronger, the more of its colour, up to four fifths."""
     grey = image.mean(axis=2, keepdims=True)
     share = 0.8 * heat[..., None] / 255

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import NamedTuple
 
-from foveola.models.summary import Row, Summary
+from foveola.models.summary import LayerRow, Summary
 
 OPEN_ROWS = 20
 """A network of more layers than this is folded: 84 open rows are three screens that few readers need."""
@@ -15,7 +15,7 @@ class Block(NamedTuple):
     """Layers whose names begin alike: that beginning, the layers, the shape the last one gives, parameters of them all."""
 
     name: str
-    rows: tuple[Row, ...]
+    rows: tuple[LayerRow, ...]
     shape: tuple[int, ...]
     parameters: int
 
@@ -27,5 +27,5 @@ def blocks(network: Summary) -> tuple[Block, ...]:
     return tuple(_block(name, tuple(rows)) for name, rows in groupby(network.rows, lambda row: row.name.split(".")[0]))
 
 
-def _block(name: str, rows: tuple[Row, ...]) -> Block:
+def _block(name: str, rows: tuple[LayerRow, ...]) -> Block:
     return Block(name, rows, rows[-1].shape, sum(row.parameters for row in rows))

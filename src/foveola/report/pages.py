@@ -15,19 +15,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from foveola.errors import count
-from foveola.evaluation.metrics import Evaluation, Standing, unequal, wilson
+from foveola.evaluation.metrics import Evaluation, Standing, is_imbalanced, wilson
 from foveola.recipes.recipe import read_tables
 from foveola.report import words
 from foveola.report.answers_section import answers_section
 from foveola.report.confidence_section import confidence_section
-from foveola.report.curves import Line, curves
+from foveola.report.curves import CurveLine, curves
 from foveola.report.data_section import data_section
 from foveola.report.figures import accuracy_axis, baseline_label
 from foveola.report.findings_section import findings_section
 from foveola.report.inside_section import inside_section
 from foveola.report.network_section import blocks
 from foveola.runs.run import Run
-from foveola.training.history import EpochRow, HeadRow
+from foveola.training.history import EpochLog, ProbeLog
 
 SECTIONS = (
     ("data", "The data"),
@@ -70,21 +70,21 @@ class Stage:
     """One stage of learning: its curves and its rows; `kept` is the number of the row that was kept, 0 if none here."""
 
     unit: str
-    rows: tuple[EpochRow | HeadRow, ...]
+    rows: tuple[EpochLog | ProbeLog, ...]
     kept: int
     loss: Markup
     accuracy: Markup
 
 
 @dataclass(frozen=True)
-class Learning:
+class TrainingSection:
     """The stages that a network went through (a head's penalties, epochs), and the row that was kept.
 
     chosen: what the validation images decided; smaller_until: the last epoch that was measured on smaller images, 0 if none.
     """
 
     stages: tuple[Stage, ...]
-    best: EpochRow | HeadRow
+    best: EpochLog | ProbeLog
     epochs: int
     planned: int
     chosen: str
@@ -92,7 +92,7 @@ class Learning:
 
 
 @dataclass(frozen=True)
-class Made:
+class PageFooter:
     """When and from what a run was made, as a page may show it; "" where nobody knows.
 
     command: as it was typed; data: the path of the data as it was given; run: the run's folder; data_word, run_word: the
@@ -125,13 +125,13 @@ def render(run: Run) -> str:
             recipe=tables,
             title=tables.get("title") or f"{run.card.name}, {run.result['model']}",
             sections=SECTIONS,
-            made=made(run, tables),
+            made=page_footer(run, tables),
             environment=[(key, value) for key, value in run.environment.items() if key not in ("started", "command")],
             predictions="predictions.csv" if (run.path / "predictions.csv").is_file() else "",
             blocks=blocks(run.network),
             headline=headline(run.evaluation),
             data=data_section(run.card, run.pictures, run.looks),
-            learning=learning(run, tables["fit"]),
+            learning=training_section(run, tables["fit"]),
             answers=answers_section(run.evaluation, run.pictures),
             confidence=confidence_section(run.confidence),
             findings=findings_section(run.card, run.evaluation),
@@ -142,10 +142,10 @@ def render(run: Run) -> str:
     )
 
 
-def made(run: Run, tables: dict[str, Any]) -> Made:
+def page_footer(run: Run, tables: dict[str, Any]) -> PageFooter:
     """When and from what a run was made. A page is passed on, so paths below a home folder do not name the user."""
     data, folder = tables.get("data", {}).get("source", ""), words.place(str(run.result.get("run", run.path)))
-    return Made(
+    return PageFooter(
         on=words.date(run.environment.get("started", "")),
         command=words.typed(run.environment.get("command", ())),
         data=data,
@@ -169,14 +169,14 @@ def headline(evaluation: Evaluation) -> Headline:
         majority=name,
         baseline=words.percent(majority),
         standing=evaluation.standing,
-        unequal=unequal(evaluation.counts.tolist()),
+        unequal=is_imbalanced(evaluation.counts.tolist()),
         balanced=words.percent(evaluation.balanced_accuracy),
         macro_f1=f"{evaluation.macro_f1:.3f}",
         figure=accuracy_axis(evaluation.accuracy, low, high, majority, baseline_label(name)),
     )
 
 
-def learning(run: Run, fit: dict[str, Any]) -> Learning:
+def training_section(run: Run, fit: dict[str, Any]) -> TrainingSection:
     """The curves of the run's history, those of its head first."""
     number = run.result["best_epoch"]
     head_best = run.kept_head
@@ -192,17 +192,17 @@ def learning(run: Run, fit: dict[str, Any]) -> Learning:
     penalty, epoch = "how strongly the last layer is regularised", "which epoch’s weights to keep"
     chosen = " and ".join([penalty] * bool(head_best) + [epoch] * bool(run.history))
     smaller = max((row.epoch for row in run.history if row.val_scale < 1), default=0)
-    return Learning(tuple(stages), best, len(run.history), int(fit["epochs"]), chosen, smaller)
+    return TrainingSection(tuple(stages), best, len(run.history), int(fit["epochs"]), chosen, smaller)
 
 
 def _stage(
-    unit: str, rows: tuple[EpochRow | HeadRow, ...], kept: int, n_val: int, strengths: Sequence[str] = ()
+    unit: str, rows: tuple[EpochLog | ProbeLog, ...], kept: int, n_val: int, strengths: Sequence[str] = ()
 ) -> Stage:
-    loss = [Line("train", [row.train_loss for row in rows]), Line("val", [row.val_loss for row in rows])]
+    loss = [CurveLine("train", [row.train_loss for row in rows]), CurveLine("val", [row.val_loss for row in rows])]
     known = [wilson(round(row.val_accuracy * n_val), n_val)[:2] for row in rows]
     shares = [
-        Line("train", [row.train_accuracy for row in rows]),
-        Line("val", [row.val_accuracy for row in rows], known),
+        CurveLine("train", [row.train_accuracy for row in rows]),
+        CurveLine("val", [row.val_accuracy for row in rows], known),
     ]
     axis = "penalty, from strong to weak" if strengths else ""
     return Stage(

@@ -25,7 +25,7 @@ SHOWN, SHOWN_PX = 6, 160
 
 
 @dataclass(frozen=True)
-class Looks:
+class DataPreview:
     """How the data looks; empty for a run from before this was kept.
 
     means: uint8 (k, h, w, 3), the mean of `counted` (int64 (k,)) training pictures of each of the first classes; names: ids
@@ -49,7 +49,7 @@ class Looks:
         np.savez(path, **arrays)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, path: Path) -> Looks:
+    def load(cls, path: Path) -> DataPreview:
         """Read what `save` wrote."""
         if not path.exists():
             return cls()
@@ -59,7 +59,7 @@ class Looks:
             return cls(arrays["means"], arrays["counted"], names, *kinds)
 
 
-def look_at(prepared: Prepared, split: Split) -> Looks:
+def make_preview(prepared: Prepared, split: Split) -> DataPreview:
     """How prepared data looks. Its pixels are after the chain: the few that are shown go all the way once more."""
     dataset, pixels = prepared.dataset, prepared.pixels
     of_class = [split.train[dataset.labels[split.train] == label] for label in range(len(dataset.class_names))]
@@ -68,7 +68,7 @@ def look_at(prepared: Prepared, split: Split) -> Looks:
     names, raw, sized, seen = [], [], [], []
     for row in [int(rows[0]) for rows in of_class if len(rows)][:SHOWN]:
         try:
-            with images.quiet():
+            with images.suppress_pillow_warnings():
                 whole = dataset.read(row)
                 as_read = dataset.source.read(row, prepared.size, prepared.how).image
         except ImageProblem:  # it was fine a minute ago
@@ -78,7 +78,7 @@ def look_at(prepared: Prepared, split: Split) -> Looks:
         sized.append(images.shrink(as_read, SHOWN_PX))
         seen.append(images.shrink(np.asarray(pixels[row]), SHOWN_PX))
     counted = np.array([len(rows) for rows in chosen], np.int64)
-    return Looks(np.stack(means), counted, tuple(names), tuple(raw), tuple(sized), tuple(seen))
+    return DataPreview(np.stack(means), counted, tuple(names), tuple(raw), tuple(sized), tuple(seen))
 
 
 def _even(rows: Rows, most: int) -> Rows:

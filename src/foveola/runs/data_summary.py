@@ -42,7 +42,7 @@ class FindingLine:
 
 
 @dataclass(frozen=True)
-class DataCard:
+class DataSummary:
     """What the data is.
 
     counts: pictures of each class (in the order of class_names) by part; sizes: (height, width, how many), the most
@@ -75,7 +75,7 @@ class DataCard:
         return json.dumps(asdict(self), indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> DataCard:
+    def from_json(cls, text: str) -> DataSummary:
         """The card from its JSON text."""
         raw: dict[str, Any] = json.loads(text)
         raw["problems"] = tuple(Problem(**problem) for problem in raw["problems"])
@@ -86,12 +86,12 @@ class DataCard:
         return cls(**{**raw, "class_names": tuple(raw["class_names"]), "remarks": tuple(raw["remarks"])})
 
 
-def make_card(prepared: Prepared, split: Split, findings: Sequence[Finding] = ()) -> DataCard:
+def summarise_data(prepared: Prepared, split: Split, findings: Sequence[Finding] = ()) -> DataSummary:
     """The card of prepared data under a split, with what was found wrong with it."""
     dataset = prepared.dataset
     k = len(dataset.class_names)
     rows: dict[Part, Rows] = {"train": split.train, "val": split.val, "test": split.test}
-    return DataCard(
+    return DataSummary(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
         class_names=dataset.class_names,
@@ -121,7 +121,7 @@ def _frequent(sizes: NDArray[np.int32]) -> tuple[tuple[int, int, int], ...]:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class KeptImages:
     """Pictures kept for the report.
 
     samples: (class number, id, uint8 (h, w, 3) with true proportions, longer side at most 160); rows: int64 (m,),
@@ -145,7 +145,7 @@ class Pictures:
         np.savez(path, **arrays)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, path: Path) -> Pictures:
+    def load(cls, path: Path) -> KeptImages:
         """Read what `save` wrote."""
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             names = json.loads(arrays["names"].tobytes())
@@ -161,7 +161,7 @@ def pick_samples(prepared: Prepared, split: Split) -> tuple[tuple[int, str, Imag
         rows = split.train[dataset.labels[split.train] == label]
         for row in rows[:: max(1, len(rows) // each)][:each]:
             try:
-                with images.quiet():
+                with images.suppress_pillow_warnings():
                     whole = dataset.read(int(row))
             except ImageProblem:  # it was fine a minute ago; the prepared one will do
                 whole = prepared.pixels[row]
@@ -169,7 +169,7 @@ def pick_samples(prepared: Prepared, split: Split) -> tuple[tuple[int, str, Imag
     return tuple(out)
 
 
-def keep_pictures(prepared: Prepared, split: Split, rows: Rows) -> Pictures:
+def keep_images(prepared: Prepared, split: Split, rows: Rows) -> KeptImages:
     """The pictures a report shows: samples of the classes, and these positions of the test part."""
     rows = np.unique(rows)
-    return Pictures(pick_samples(prepared, split), rows, np.array(prepared.pixels[split.test[rows]]))
+    return KeptImages(pick_samples(prepared, split), rows, np.array(prepared.pixels[split.test[rows]]))

@@ -18,7 +18,7 @@ from foveola.models.summary import Summary
 from foveola.storage import write_atomic
 
 
-def require_answers(logits: NDArray[Any], labels: NDArray[Any], classes: int) -> None:
+def require_valid_predictions(logits: NDArray[Any], labels: NDArray[Any], classes: int) -> None:
     """Raise ValueError unless logits (n, K) are finite and labels (n,), n at least 1, are class numbers 0..K-1."""
     fitting = logits.ndim == 2 and logits.shape == (len(labels), classes) and len(labels) > 0
     if not (fitting and np.isfinite(logits).all() and labels.min() >= 0 and labels.max() < classes):
@@ -54,7 +54,7 @@ def write_network(path: Path, network: Summary) -> None:
     write_atomic(path, json.dumps({"rows": rows, "parameters": network.parameters, "trainable": network.trainable}))
 
 
-def numbers_of(evaluation: Evaluation) -> dict[str, Any]:
+def result_numbers(evaluation: Evaluation) -> dict[str, Any]:
     """The numbers of an evaluation under the names that every JSON output uses."""
     trained_on, rest = evaluation.trained_on, evaluation.without_trained_on
     return {

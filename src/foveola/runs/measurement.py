@@ -9,11 +9,11 @@ from typing import Any
 
 from foveola.data.dataset import Dataset, Problem, printable
 from foveola.evaluation.calibration import Calibration
-from foveola.runs.data_summary import DataCard
-from foveola.evaluation.calibration_report import Confidence
-from foveola.runs.files import numbers_of
+from foveola.runs.data_summary import DataSummary
+from foveola.evaluation.calibration_report import CalibrationReport
+from foveola.runs.files import result_numbers
 from foveola.runs.run import Run
-from foveola.checks.seen_images import Seen
+from foveola.checks.seen_images import SeenCounts
 from foveola.evaluation.metrics import Evaluation
 
 
@@ -48,10 +48,10 @@ class Measurement(Evaluation):
         cls,
         run: Run,
         answers: Evaluation,
-        data: Dataset | DataCard,
+        data: Dataset | DataSummary,
         notes: Sequence[str],
         used_test: bool = True,
-        seen: Seen | None = None,
+        seen: SeenCounts | None = None,
     ) -> Measurement:
         """The measurement that these answers of a run to this data make."""
         copies = seen.of_training if seen else ("",) * len(answers)
@@ -60,7 +60,7 @@ class Measurement(Evaluation):
             run=run.path,
             data=data.name,
             files_found=data.files_found,
-            files_used=data.files_used if isinstance(data, DataCard) else len(data),
+            files_used=data.files_used if isinstance(data, DataSummary) else len(data),
             files_ignored=data.files_ignored,
             problems=data.problems,
             calibration=run.calibration,
@@ -76,8 +76,8 @@ class Measurement(Evaluation):
             "run": str(self.run),
             "data": self.data,
             "n_test": len(self),
-            **numbers_of(self),
-            **Confidence(self, self.calibration).numbers(),
+            **result_numbers(self),
+            **CalibrationReport(self, self.calibration).numbers(),
             "trained_on": [
                 {"file": printable(name), "copy_of": printable(original)}
                 for name, original, known in zip(self.ids, self.copy_of, self.trained_on, strict=True)

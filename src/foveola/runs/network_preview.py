@@ -17,13 +17,13 @@ GRID, STRIP, WORST = 25, 8, 24
 """How many test pictures the report shows: the 5x5 grid, the strip with probability bars, the worst mistakes."""
 
 
-def grid_rows(n: int, most: int = GRID) -> np.ndarray[Any, np.dtype[np.int64]]:
+def rows_of_grid(n: int, most: int = GRID) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Which test pictures the report's grid shows: evenly spread over the test part, so that all classes come up."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
 
 
 @dataclass(frozen=True)
-class Insides:
+class NetworkPreview:
     """A network's inside in pictures; empty where it could not be looked into, for the `reason`.
 
     kernels: the first convolution's as pictures uint8 (n, kh, kw, 3), none if it does not lie over colours; stages: names;
@@ -54,7 +54,7 @@ class Insides:
         np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, path: Path) -> Insides:
+    def load(cls, path: Path) -> NetworkPreview:
         """Read what `save` wrote; a run from before this was kept has none."""
         if not path.exists():
             return cls(reason="the run was made before this was kept")

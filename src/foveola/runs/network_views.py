@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from foveola.explanations.heatmaps import gradcam
 from foveola.explanations.kernels import kernels
 from foveola.explanations.stages import FeatureMaps, feature_maps, stages_of
-from foveola.runs.network_preview import Insides
+from foveola.runs.network_preview import NetworkPreview
 from foveola.evaluation.metrics import Evaluation
 from foveola.types import Images, Rows
 
@@ -22,7 +22,7 @@ STAGES, CHANNELS, MAP_PX, KERNELS = 9, 32, 28, 64
 """So many stages at most, evenly chosen; of each so many channels, no side longer; so many kernels."""
 
 
-def look_inside(model: nn.Module, evaluation: Evaluation, pixels: Images, test: Rows) -> Insides:
+def make_network_preview(model: nn.Module, evaluation: Evaluation, pixels: Images, test: Rows) -> NetworkPreview:
     """Kernels, one picture's maps at each stage, and heat maps of the most certain right and wrong answers.
 
     model: on the processor; pixels: the prepared data, `test` its rows in the evaluation's order. A network that can't be
@@ -48,9 +48,9 @@ def look_inside(model: nn.Module, evaluation: Evaluation, pixels: Images, test: 
         heat = np.stack([np.rint(255 * one.heat).astype(np.uint8) for one in found])
         first = kernels(model).pictures
     except Exception as problem:  # a user's own network may do anything
-        return Insides(reason=str(problem).partition("\n")[0] or type(problem).__name__)
+        return NetworkPreview(reason=str(problem).partition("\n")[0] or type(problem).__name__)
     empty = np.zeros((0, 1, 1, 3), np.uint8)
-    return Insides(
+    return NetworkPreview(
         empty if first is None else first[:KERNELS], stages, maps, row, rows, heat, pictures, found[0].stage, "", shapes
     )
 

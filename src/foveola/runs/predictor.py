@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from foveola.imaging import decode as images
-from foveola.data.dataset import Dataset, letters, printable
+from foveola.data.dataset import Dataset, normalise_name, printable
 from foveola.errors import ImageProblem, UsageError, count, unknown
 from foveola.filters.chain import UNCHANGED, Chain
 from foveola.checks.fingerprints import Fingerprints, fingerprint, joined
@@ -29,7 +29,7 @@ from foveola.runs.run import Run, open_run, require_registered
 from foveola.checks.seen_images import SeenImages
 from foveola.evaluation.conformal import label_sets
 from foveola.evaluation.metrics import softmax
-from foveola.evaluation.predict import averaged, predict
+from foveola.evaluation.predict import averaged_over_views, predict
 from foveola.compute.threads import Pace
 from foveola.evaluation.views import ALONE, Views
 from foveola.models.bottlenecks import own_bottlenecks
@@ -56,7 +56,7 @@ class Network:
 
     def see(self, data: bytes) -> Image:
         """What the network sees of a picture file's bytes: uint8 (H, W, 3). Raises ImageProblem with the reason."""
-        return self.chain(images.read(data, self.size, self.resize).image)
+        return self.chain(images.decode_and_resize(data, self.size, self.resize).image)
 
 
 class Classifier(nn.Module):
@@ -76,7 +76,7 @@ class Classifier(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        return averaged(self.network, self.views)(images) / self.temperature
+        return averaged_over_views(self.network, self.views)(images) / self.temperature
 
 
 def save_network(
@@ -189,7 +189,7 @@ def _predict_some(
     """The predictions for some images, in order; the fingerprints of those that can be read go into `prints`."""
     pixels: list[Image] = []
     problems: list[str] = []
-    with images.quiet():
+    with images.suppress_pillow_warnings():
         for one in asked:
             try:
                 if not one.problem:
@@ -237,13 +237,13 @@ def logits(network: Network, pixels: Images, batch_size: int = 256, *, pace: Pac
 
 def match_classes(dataset: Dataset, class_names: Sequence[str]) -> NDArray[np.int64]:
     """The data set's labels as numbers of `class_names`, matched by name: int64 (n,). Raises UsageError for strangers."""
-    number = {letters(name): k for k, name in enumerate(class_names)}
+    number = {normalise_name(name): k for k, name in enumerate(class_names)}
     held = [dataset.class_names[k] for k in np.unique(dataset.labels)]  # a folder without images asks for nothing
-    strangers = [name for name in held if letters(name) not in number]
+    strangers = [name for name in held if normalise_name(name) not in number]
     if strangers:
         more = f" and {count(len(strangers) - 1, 'more class', 'more classes')}" if len(strangers) > 1 else ""
         raise UsageError(
             f"{printable(dataset.name)} has class '{printable(strangers[0])}'{more} that the run does not know: "
             f"{unknown('class', strangers[0], class_names)}"
         )
-    return np.array([number.get(letters(name), -1) for name in dataset.class_names], np.int64)[dataset.labels]
+    return np.array([number.get(normalise_name(name), -1) for name in dataset.class_names], np.int64)[dataset.labels]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveola.errors import count
 from foveola.evaluation.metrics import wilson
-from foveola.training.history import EpochRow, HeadRow, Row
+from foveola.training.history import EpochLog, ProbeLog, Row
 from foveola.types import Tell, Tick, no_tick, tell_nobody
 
 if TYPE_CHECKING:
@@ -77,16 +77,16 @@ class Watch:
     tell: Tell = tell_nobody
 
 
-def row_name(row: EpochRow | HeadRow) -> str:
+def row_name(row: EpochLog | ProbeLog) -> str:
     """An epoch by its number, a fit of the last layer by its regularisation.
 
-    >>> row_name(HeadRow(1, 9, 0.1, 0, 0, 0, 0, 0))
+    >>> row_name(ProbeLog(1, 9, 0.1, 0, 0, 0, 0, 0))
     'last layer, regularisation 0.1'
     """
-    return f"epoch {row.epoch:3d}" if isinstance(row, EpochRow) else f"last layer, regularisation {row.strength:.2g}"
+    return f"epoch {row.epoch:3d}" if isinstance(row, EpochLog) else f"last layer, regularisation {row.strength:.2g}"
 
 
-def row_sentence(row: EpochRow | HeadRow, n_val: int, seconds: float) -> str:
+def row_sentence(row: EpochLog | ProbeLog, n_val: int, seconds: float) -> str:
     """A row as one line of text; seconds: of this row alone."""
     return (
         f"{row_name(row)}: train loss {row.train_loss:.3f}, accuracy {percent(row.train_accuracy)}; "
@@ -94,14 +94,14 @@ def row_sentence(row: EpochRow | HeadRow, n_val: int, seconds: float) -> str:
     )
 
 
-def row_seconds(row: EpochRow | HeadRow, before: EpochRow | HeadRow | None) -> float:
+def row_seconds(row: EpochLog | ProbeLog, before: EpochLog | ProbeLog | None) -> float:
     """The seconds of this row alone: fits of a last layer count theirs from the first fit's beginning.
 
-    >>> first, second = HeadRow(1, 2, 1.0, 0, 0, 0, 0, 0.5), HeadRow(2, 2, 0.1, 0, 0, 0, 0, 1.25)
+    >>> first, second = ProbeLog(1, 2, 1.0, 0, 0, 0, 0, 0.5), ProbeLog(2, 2, 0.1, 0, 0, 0, 0, 1.25)
     >>> row_seconds(first, None), row_seconds(second, first)
     (0.5, 0.75)
     """
-    return row.seconds - before.seconds if isinstance(row, HeadRow) and isinstance(before, HeadRow) else row.seconds
+    return row.seconds - before.seconds if isinstance(row, ProbeLog) and isinstance(before, ProbeLog) else row.seconds
 
 
 def with_interval(share: float, n: int) -> str:

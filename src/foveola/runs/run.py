@@ -32,23 +32,23 @@ from foveola.errors import DamagedRunError, UsageError
 from foveola.filters.chain import Chain, names_in
 from foveola.filters.chain import FILTERS
 from foveola.evaluation.calibration import Calibration
-from foveola.runs.data_summary import DataCard, Pictures
-from foveola.evaluation.calibration_report import Confidence
+from foveola.runs.data_summary import DataSummary, KeptImages
+from foveola.evaluation.calibration_report import CalibrationReport
 from foveola.evaluation.headline import headline
 from foveola.evaluation.inputs import Inputs
-from foveola.runs.network_preview import Insides
-from foveola.runs.data_preview import Looks
-from foveola.runs.test_usage import openings
+from foveola.runs.network_preview import NetworkPreview
+from foveola.runs.data_preview import DataPreview
+from foveola.runs.usage import count_test_uses
 from foveola.evaluation.predictions import Predictions
 from foveola.evaluation.preprocessing import Preprocessing
-from foveola.recipes.recipe import Recipe, compose, read_tables
-from foveola.runs.files import require_answers
+from foveola.recipes.recipe import Recipe, recipe_from_tables, read_tables
+from foveola.runs.files import require_valid_predictions
 from foveola.runs.folders import find_run, read_result
 from foveola.checks.seen_images import NAME as FINGERPRINTS
 from foveola.checks.seen_images import SeenImages
 from foveola.evaluation.metrics import Evaluation
-from foveola.training.history import EpochRow, HeadRow
-from foveola.models.summary import Row, Summary
+from foveola.training.history import EpochLog, ProbeLog
+from foveola.models.summary import LayerRow, Summary
 from foveola.models.registry import MODELS
 from foveola.types import Size
 
@@ -77,22 +77,22 @@ class Run:
         tables = read_tables(self.path / "recipe.toml")
         model, data = tables.get("model", {}), tables.get("data", {})
         require_registered(self.path, model.get("name", "auto"), data.get("chain", ""))
-        return compose(tables, where=str(self.path / "recipe.toml"))
+        return recipe_from_tables(tables, where=str(self.path / "recipe.toml"))
 
     @cached_property
-    def history(self) -> tuple[EpochRow, ...]:
+    def history(self) -> tuple[EpochLog, ...]:
         """One row an epoch; none when only a head was fitted."""
         with self._reading("history.jsonl"):
-            return tuple(EpochRow(**row) for row in self._lines("history.jsonl"))
+            return tuple(EpochLog(**row) for row in self._lines("history.jsonl"))
 
     @cached_property
-    def head(self) -> tuple[HeadRow, ...]:
+    def head(self) -> tuple[ProbeLog, ...]:
         """One row a penalty that the head of a network with ready features was fitted with; else none."""
         with self._reading("head.jsonl") as path:
-            return tuple(HeadRow(**row) for row in self._lines("head.jsonl")) if path.exists() else ()
+            return tuple(ProbeLog(**row) for row in self._lines("head.jsonl")) if path.exists() else ()
 
     @property
-    def kept_head(self) -> HeadRow | None:
+    def kept_head(self) -> ProbeLog | None:
         """The head with the lowest loss on val; None where no head was fitted."""
         return min(self.head, key=lambda row: row.val_loss, default=None)
 
@@ -116,10 +116,10 @@ class Run:
         _ = (self.evaluation, self.history, self.head, self.environment, self.network)
 
     @cached_property
-    def card(self) -> DataCard:
+    def card(self) -> DataSummary:
         """What the data is."""
         with self._reading("data.json") as path:
-            return DataCard.from_json(path.read_text("utf-8"))
+            return DataSummary.from_json(path.read_text("utf-8"))
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class Run:
         """The network's layers."""
         with self._reading("network.json") as path:
             raw = json.loads(path.read_text("utf-8"))
-            rows = tuple(Row(name, kind, tuple(shape), n) for name, kind, shape, n in raw["rows"])
+            rows = tuple(LayerRow(name, kind, tuple(shape), n) for name, kind, shape, n in raw["rows"])
             return Summary(rows, raw["parameters"], raw["trainable"])
 
     @cached_property
@@ -149,7 +149,7 @@ class Run:
             np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays,
         ):
             ids, logits, labels = tuple(json.loads(arrays["ids"].tobytes())), arrays["logits"], arrays["labels"]
-            require_answers(logits, labels, len(names))
+            require_valid_predictions(logits, labels, len(names))
             if len(ids) != len(labels):
                 raise ValueError(f"{len(ids)} ids and {len(labels)} labels")
             leaked = set(self.card.leaked)
@@ -163,7 +163,7 @@ class Run:
         with self._reading("calibration.npz") as path:
             found = Calibration.load(path)
             if found is not None:
-                require_answers(found.logits, found.labels, len(names))
+                require_valid_predictions(found.logits, found.labels, len(names))
             return found
 
     @cached_property
@@ -173,32 +173,32 @@ class Run:
             return SeenImages.load(path)
 
     @cached_property
-    def pictures(self) -> Pictures:
+    def pictures(self) -> KeptImages:
         """The pictures that the report shows."""
         with self._reading("pictures.npz") as path:
-            return Pictures.load(path)
+            return KeptImages.load(path)
 
     @cached_property
-    def looks(self) -> Looks:
+    def looks(self) -> DataPreview:
         """What the report shows of how the data looks."""
         with self._reading("looks.npz") as path:
-            return Looks.load(path)
+            return DataPreview.load(path)
 
     @cached_property
-    def insides(self) -> Insides:
+    def insides(self) -> NetworkPreview:
         """What the report shows of the network's inside."""
         with self._reading("insides.npz") as path:
-            return Insides.load(path)
+            return NetworkPreview.load(path)
 
     @cached_property
-    def confidence(self) -> Confidence:
+    def confidence(self) -> CalibrationReport:
         """How sure the answers to the test part are, and how right."""
-        return Confidence(self.evaluation, self.calibration)
+        return CalibrationReport(self.evaluation, self.calibration)
 
     @property
     def test_opened(self) -> int:
         """How often the test part was opened by now: 1 after training."""
-        return openings(self.path)
+        return count_test_uses(self.path)
 
     @property
     def report(self) -> Path:

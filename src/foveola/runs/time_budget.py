@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 import torch
 from foveola.evaluation.calibration import ENOUGH, FOLDS, MOST
-from foveola.training.features import features_kept, has_features
-from foveola.runs.trainer import Session
-from foveola.evaluation.predict import averaged
+from foveola.training.features import features_kept, has_trunk
+from foveola.runs.trainer import Trainer
+from foveola.evaluation.predict import averaged_over_views
 from foveola.training.timing import (CROSS_EVALUATIONS, answer_seconds, head_seconds, mean_step, sizes_of, step_seconds)
 from foveola.models.bottlenecks import own_bottlenecks
 import math
@@ -28,7 +28,7 @@ from foveola.errors import UsageError
 from foveola.recipes.defaults import FAST_SIZES
 from foveola.runs.deadline import SLACK, Deadline
 from foveola.runs.deadline import show_time
-from foveola.recipes.recipe import Recipe, complete, compose, merge
+from foveola.recipes.recipe import Recipe, resolve_defaults, recipe_from_tables, merge_tables
 from foveola.training.timing import peak_memory_mb
 
 CPU, FLOAT32 = torch.device("cpu"), torch.float32
@@ -38,7 +38,7 @@ CLOSING_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
-class Costs:
+class StepCosts:
     """Seconds on this machine: of a pass over train and one over val, and of all that is not epochs.
 
     has_head: whether a head is fitted first, so that a run without epochs is one too; steps: seconds a step, by the
@@ -53,14 +53,14 @@ class Costs:
     before: float = 0.0
 
 
-def measure(session: Session, steps: Mapping[float, float]) -> Costs:
+def measure_costs(session: Trainer, steps: Mapping[float, float]) -> StepCosts:
     """What a run like this one should cost, its steps known; the session's network changes: throw both away."""
     n, split = len(session.prepared.pixels), session.split
     learned = pass_seconds(session, steps)
     model, device, dtype, spec = session.ready(), session.device, session.dtype, session.recipe.fit
     answer = answer_seconds(model, model, session.batches(split.val).in_order(), device, dtype)
     rest, before = CLOSING_SECONDS, 0.0
-    if has_features(model):
+    if has_trunk(model):
         read, head = model.features, model.head
         if not features_kept(session.prepared, model, device, dtype):
             batches = session.batches(split.train).in_order()
@@ -72,20 +72,20 @@ def measure(session: Session, steps: Mapping[float, float]) -> Costs:
         if len(split.val) < ENOUGH:
             rest += head_seconds(rows, features, FOLDS * classes, CROSS_EVALUATIONS)
     # Test, and val for calibration, are answered on the processor in float32, in all views. Last: it moves the network there.
-    read_all = averaged(model.cpu(), session.views)
+    read_all = averaged_over_views(model.cpu(), session.views)
     with own_bottlenecks(len(split.test)):
         exact = answer_seconds(model, read_all, session.batches(split.test).in_order(), CPU, FLOAT32)
     rest += exact * (len(split.test) + min(len(split.val), MOST))
-    return Costs(learned, answer * len(split.val), rest + before, has_features(model), steps, before)
+    return StepCosts(learned, answer * len(split.val), rest + before, has_trunk(model), steps, before)
 
 
-def time_steps(session: Session, least_seconds: float = 0.0) -> dict[float, float]:
+def time_steps(session: Trainer, least_seconds: float = 0.0) -> dict[float, float]:
     """Seconds a step, by the pictures' size, timed for so many seconds in all; the session's network learns from it."""
     model, device, dtype, fit = session.ready(), session.device, session.dtype, session.recipe.fit
     return step_seconds(model, session.train, fit, device, dtype, least_seconds=least_seconds)
 
 
-def pass_seconds(session: Session, steps: Mapping[float, float]) -> float:
+def pass_seconds(session: Trainer, steps: Mapping[float, float]) -> float:
     """Seconds of a pass over train, of those that a step takes at each size."""
     return mean_step(steps, sizes_of(session.recipe.fit)) * len(session.train)
 
@@ -110,7 +110,7 @@ class Forecast(NamedTuple):
     passes: float
     seconds: float
     memory_mb: float | None
-    costs: Costs
+    costs: StepCosts
 
     def sentence(self, budget: float) -> str:
         """The plan's line about it."""
@@ -144,7 +144,7 @@ def require_free(tables: Mapping[str, Any]) -> None:
             raise UsageError(f"--budget and fit.{key} = {fit[key]} both say how long to train: give one of them")
 
 
-def within(
+def fit_to_budget(
     budget: float,
     started: float,
     tables: Mapping[str, Any],
@@ -162,14 +162,14 @@ def within(
     """
     n_train = len(split.train)
 
-    def planned(recipe: Recipe, costs: Costs) -> Forecast:
+    def planned(recipe: Recipe, costs: StepCosts) -> Forecast:
         return _forecast(recipe, costs, n_train, budget, time.monotonic() - started)
 
-    def session_of(model: str) -> Session:
-        one = merge(tables, {"model.name": model, "fit.epochs": 1})
+    def session_of(model: str) -> Trainer:
+        one = merge_tables(tables, {"model.name": model, "fit.epochs": 1})
         mirror_safe = prepared.dataset.mirror_safe
-        recipe = complete(one, prepared.size, n_train, f"{name}, {model}", mirror_safe=mirror_safe)
-        return Session(prepared, split, recipe, seed, Path())
+        recipe = resolve_defaults(one, prepared.size, n_train, f"{name}, {model}", mirror_safe=mirror_safe)
+        return Trainer(prepared, split, recipe, seed, Path())
 
     names = FAST_SIZES if sizes else (tables["model"]["name"],)
     forecast, session = _largest(map(session_of, names), planned)
@@ -183,10 +183,10 @@ def within(
     return forecast
 
 
-def _largest(sessions: Iterator[Session], planned: Callable[[Recipe, Costs], Forecast]) -> tuple[Forecast, Session]:
+def _largest(sessions: Iterator[Trainer], planned: Callable[[Recipe, StepCosts], Forecast]) -> tuple[Forecast, Trainer]:
     """The last of these runs, from small to large, that passes over train often enough; the first in any case."""
     first = next(sessions)
-    found = planned(first.recipe, measure(first, time_steps(first))), first
+    found = planned(first.recipe, measure_costs(first, time_steps(first))), first
     # The next size costs about three times as much: it is not worth measuring where it can't fit.
     while found[0].passes >= 3 * LARGER_FROM and (larger := next(sessions, None)) is not None:
         steps = time_steps(larger)
@@ -194,24 +194,24 @@ def _largest(sessions: Iterator[Session], planned: Callable[[Recipe, Costs], For
         at_best = replace(found[0].costs, train=pass_seconds(larger, steps))
         if planned(larger.recipe, at_best).passes < LARGER_FROM:
             break
-        forecast = planned(larger.recipe, measure(larger, steps))
+        forecast = planned(larger.recipe, measure_costs(larger, steps))
         if forecast.passes < LARGER_FROM:
             break
         found = forecast, larger
     return found
 
 
-def expected_seconds(session: Session) -> float:
+def expected_seconds(session: Trainer) -> float:
     """What a planned run should take in all, by a few steps of a network like its own."""
-    like = Session(session.prepared, session.split, session.recipe, session.seed, Path())
-    costs, fit = measure(like, time_steps(like)), session.recipe.fit
+    like = Trainer(session.prepared, session.split, session.recipe, session.seed, Path())
+    costs, fit = measure_costs(like, time_steps(like)), session.recipe.fit
     assert isinstance(fit.epochs, int), "a planned run has a number of epochs"
     given, size = fit.epoch_pictures, like.train.epoch_size
     passes = sum(given) / size if isinstance(given, list) else fit.epochs
     return costs.rest + passes * costs.train + fit.epochs * costs.val
 
 
-def _forecast(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: float) -> Forecast:
+def _forecast(recipe: Recipe, costs: StepCosts, n_train: int, budget: float, spent: float) -> Forecast:
     free = AIM * budget - spent - costs.rest
     epochs = min(MOST_EPOCHS, math.ceil(free / (costs.train + costs.val))) if free > 0 else 1
     # Where val costs more than train it is measured less often.
@@ -230,10 +230,10 @@ def _forecast(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: 
     }
     if passes < 1 and costs.has_head:
         settings, seconds = {"fit.epochs": 0}, spent + costs.rest
-    return Forecast(compose(merge(recipe.tables(), settings)), passes, seconds, peak_memory_mb(), costs)
+    return Forecast(recipe_from_tables(merge_tables(recipe.tables(), settings)), passes, seconds, peak_memory_mb(), costs)
 
 
-def _too_small(recipe: Recipe, costs: Costs, n_train: int, budget: float, spent: float) -> UsageError:
+def _too_small(recipe: Recipe, costs: StepCosts, n_train: int, budget: float, spent: float) -> UsageError:
     epoch, around = costs.train + costs.val, spent + costs.rest
     what = f"one epoch of {recipe.model.name} on {n_train:,} pictures takes {show_time(math.ceil(epoch))} here"
     if not recipe.fit.epochs:

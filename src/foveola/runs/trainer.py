@@ -21,29 +21,29 @@ from foveola.errors import UsageError, count
 from foveola.filters.chain import Chain
 from foveola.filters.chain import FILTERS
 from foveola.checks.finding import Finding
-from foveola.evaluation.calibration import ENOUGH, Calibration, some_of
-from foveola.runs.data_summary import keep_pictures, make_card
+from foveola.evaluation.calibration import ENOUGH, Calibration, sample_rows
+from foveola.runs.data_summary import keep_images, summarise_data
 from foveola.runs.deadline import Deadline
 from foveola.runs.environment import environment_of, origin_of, own_code, own_files, versions_of
-from foveola.training.features import has_features, keep_features
-from foveola.training.features import ReadyHead
+from foveola.training.features import has_trunk, keep_features
+from foveola.training.features import LinearProbe
 from foveola.runs.predictor import save_network
-from foveola.runs.network_views import look_inside
-from foveola.runs.data_preview import look_at
-from foveola.recipes.recipe import Recipe, compose, merge
+from foveola.runs.network_views import make_network_preview
+from foveola.runs.data_preview import make_preview
+from foveola.recipes.recipe import Recipe, recipe_from_tables, merge_tables
 from foveola.runs.files import write_evaluation, write_network, write_table
 from foveola.checks.seen_images import NAME as FINGERPRINTS
-from foveola.checks.seen_images import keep as keep_seen
-from foveola.runs.network_preview import WORST, grid_rows
+from foveola.checks.seen_images import save_seen_images as keep_seen
+from foveola.runs.network_preview import WORST, rows_of_grid
 from foveola.compute.device import choose_device, choose_precision
-from foveola.training.loop import fit, takes_from
+from foveola.training.loop import fit, min_input_size
 from foveola.evaluation.metrics import Evaluation
 from foveola.evaluation.predict import predict
-from foveola.training.history import EpochRow, HeadRow, Row, StepRow, better
+from foveola.training.history import EpochLog, ProbeLog, Row, StepLog, is_better
 from foveola.models.bottlenecks import own_bottlenecks
-from foveola.models.build import build, initialise_from, summary
-from foveola.models.registry import find
-from foveola.storage import (claim_folder, new_folder, refusals_named, require_room, write_atomic)
+from foveola.models.build import build, adapt, summary
+from foveola.models.registry import get_model
+from foveola.storage import (claim_folder, new_folder, disk_errors_as_resource_error, require_room, write_atomic)
 from foveola.types import Rows, Tick, no_tick
 
 _SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**27
@@ -55,7 +55,7 @@ _BESIDE_WEIGHTS_BYTES = 5_000_000
 
 
 @dataclass
-class Session:
+class Trainer:
     """A run that is being trained: iterate `rows`, then `finish`. numbered: foveola chose the folder's name, which gets a
     number where there is such a folder.
 
@@ -97,13 +97,13 @@ class Session:
             epoch_pictures=0 if isinstance(given, list) else given,
             seed=self.seed,
         )
-        takes_from(self.model, fit_spec)  # refuses now, before a folder is made
+        min_input_size(self.model, fit_spec)  # refuses now, before a folder is made
         if not fit_spec.epochs:
             _freeze(self.model, self.recipe.model.name)
-        self.best: EpochRow | HeadRow | None = None
+        self.best: EpochLog | ProbeLog | None = None
         self._best_state: dict[str, torch.Tensor] = {}
         self._calibration: Calibration | None = None
-        self._head: ReadyHead | None = None
+        self._head: LinearProbe | None = None
 
     def rows(self) -> Iterator[Row]:
         """Train; write history.jsonl epoch by epoch; hand every row on.
@@ -112,7 +112,7 @@ class Session:
         any, go on from the best head.
         """
         model = self.ready()
-        if has_features(model):
+        if has_trunk(model):
             head = self._ready_head(model)
             yield from self._kept(head.rows(), "head.jsonl")
             model.load_state_dict(self._best_state)
@@ -121,16 +121,16 @@ class Session:
         epochs = self._epochs(model) if self.recipe.fit.epochs else iter(())
         yield from self._kept(epochs, "history.jsonl")
 
-    def _ready_head(self, model: nn.Module) -> ReadyHead:
+    def _ready_head(self, model: nn.Module) -> LinearProbe:
         kept = keep_features(self.prepared, model, self.device, self.dtype, tick=self.tick)
         head: nn.Linear = model.head  # type: ignore[assignment]
         # Epochs that follow are measured on val as it is, without mirror images: so is the head that they have to beat.
         mirrored = self.views.flips and not self.recipe.fit.epochs
-        return ReadyHead(head, self.prepared, self.split, kept, self.recipe.fit.flip, mirrored)
+        return LinearProbe(head, self.prepared, self.split, kept, self.recipe.fit.flip, mirrored)
 
-    def _conclude(self, head: ReadyHead) -> None:
+    def _conclude(self, head: LinearProbe) -> None:
         """The head that val has chosen is the whole result: calibrate before val is learned from too, then learn from it."""
-        assert isinstance(self.best, HeadRow)
+        assert isinstance(self.best, ProbeLog)
         self._head = head
         # kept features are of pictures in their place only, so that answers averaged over shifts are given anew
         whole = len(self.split.val) >= ENOUGH or self.views.shift_px
@@ -140,7 +140,7 @@ class Session:
 
     def _on_val(self, device: torch.device) -> Calibration:
         """Val answered once more, in float32 and all views, as test and new pictures are; before test is opened."""
-        rows = some_of(self.split.val, self.seed)
+        rows = sample_rows(self.split.val, self.seed)
         return Calibration.of(self._answers(rows, device), self.prepared.dataset.labels[rows], "val")
 
     def _answers(self, rows: Rows, device: torch.device) -> NDArray[np.float32]:
@@ -161,7 +161,7 @@ class Session:
         how: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "seed": self.seed}
         for row in fit(model, self.train, val, spec, **how, pictures=self._pictures):
             yield row
-            if isinstance(row, EpochRow) and self._had_enough(row):
+            if isinstance(row, EpochLog) and self._had_enough(row):
                 return
 
     def _pictures(self, epoch: int) -> int:
@@ -176,14 +176,14 @@ class Session:
         epochs = self.recipe.fit.epochs
         if self.deadline and isinstance(epochs, int) and set(self._lengths) - {self.train.epoch_size}:
             lengths = self._lengths + [self.train.epoch_size] * (epochs - len(self._lengths))
-            self.recipe = compose(merge(self.recipe.tables(), {"fit.epoch_pictures": lengths}))
+            self.recipe = recipe_from_tables(merge_tables(self.recipe.tables(), {"fit.epoch_pictures": lengths}))
             write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
 
     def _kept(self, rows: Iterator[Row], name: str) -> Iterator[Row]:
         path = self.folder / name
-        with refusals_named(path, 4096), path.open("w") as file:
+        with disk_errors_as_resource_error(path, 4096), path.open("w") as file:
             for row in rows:
-                if not isinstance(row, StepRow):
+                if not isinstance(row, StepLog):
                     file.write(json.dumps(row._asdict()) + "\n")
                     file.flush()
                     self._keep(row)
@@ -204,11 +204,11 @@ class Session:
         save_network(self.folder / "weights.safetensors", self.model, self.recipe, dataset.class_names, temperature)
         write_evaluation(self.folder / "predictions.npz", evaluation)
         write_table(self.folder / "predictions.csv", evaluation)
-        shown = np.concatenate([grid_rows(len(evaluation)), evaluation.worst(WORST)])
-        with refusals_named(self.folder / "pictures.npz", 0):
-            keep_pictures(self.prepared, self.split, shown).save(self.folder / "pictures.npz")
-            look_at(self.prepared, self.split).save(self.folder / "looks.npz")
-            look_inside(self.model, evaluation, self.prepared.pixels, test).save(self.folder / "insides.npz")
+        shown = np.concatenate([rows_of_grid(len(evaluation)), evaluation.worst(WORST)])
+        with disk_errors_as_resource_error(self.folder / "pictures.npz", 0):
+            keep_images(self.prepared, self.split, shown).save(self.folder / "pictures.npz")
+            make_preview(self.prepared, self.split).save(self.folder / "looks.npz")
+            make_network_preview(self.model, evaluation, self.prepared.pixels, test).save(self.folder / "insides.npz")
         return evaluation
 
     def claim_folder(self) -> None:
@@ -220,7 +220,7 @@ class Session:
     def begin(self) -> None:
         """Write what is known before the first step: recipe, data, network, environment."""
         write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
-        write_atomic(self.folder / "data.json", make_card(self.prepared, self.split, self.findings).to_json())
+        write_atomic(self.folder / "data.json", summarise_data(self.prepared, self.split, self.findings).to_json())
         if self.fingerprints:
             keep_seen(self.folder / FINGERPRINTS, self.fingerprints, self.prepared.dataset.ids, self.split)
         write_network(self.folder / "network.json", summary(self.model, self.prepared.size))
@@ -235,21 +235,21 @@ class Session:
     def ready(self) -> nn.Module:
         """The network, having seen training pictures, on its device."""
         pixels = self.prepared.size.height_px * self.prepared.size.width_px
-        initialise_from(self.model, self.train.sample(min(_SEEN_BEFORE_THE_FIRST_STEP, max(1, _SEEN_PIXELS // pixels))))
+        adapt(self.model, self.train.sample(min(_SEEN_BEFORE_THE_FIRST_STEP, max(1, _SEEN_PIXELS // pixels))))
         return self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def batches(self, rows: Rows, **how: Any) -> Batches:
         """Batches of some of the prepared pictures, as they are unless `how` says otherwise."""
         return Batches(self.prepared.pixels, self.prepared.dataset.labels, rows, self.recipe.fit.batch_size, **how)
 
-    def _keep(self, row: EpochRow | HeadRow) -> None:
-        if self.best is None or better(row, self.best):
+    def _keep(self, row: EpochLog | ProbeLog) -> None:
+        if self.best is None or is_better(row, self.best):
             self.best = row
             self._best_state = copy.deepcopy(self.model.state_dict())
 
-    def _had_enough(self, row: EpochRow) -> bool:
+    def _had_enough(self, row: EpochLog) -> bool:
         patience = self.recipe.fit.patience
-        best = self.best.epoch if isinstance(self.best, EpochRow) else 0
+        best = self.best.epoch if isinstance(self.best, EpochLog) else 0
         return bool(patience and row.val_scale == 1 and row.epoch - best >= patience)
 
     @property
@@ -266,12 +266,12 @@ class Session:
         """The network and the filters in use, by their names."""
         chain = Chain.parse(self.recipe.data.chain)
         name = self.recipe.model.name
-        return {name: find(name), **{step.name: FILTERS[step.name] for step in chain.steps}}
+        return {name: get_model(name), **{step.name: FILTERS[step.name] for step in chain.steps}}
 
 
 def _freeze(model: nn.Module, name: str) -> None:
     """Let only the head learn; the network's table then says so."""
-    if not has_features(model):
+    if not has_trunk(model):
         raise UsageError(f"fit.epochs = 0 fits a head on ready features, and {name} has none: give 1 or more epochs")
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith("head."))

@@ -14,8 +14,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from foveola.compute.device import mixed
-from foveola.evaluation.predict import parts
+from foveola.compute.device import autocast_context
+from foveola.evaluation.predict import split_batch
 
 Norm: TypeAlias = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
@@ -30,7 +30,7 @@ MANY = 256
 """From this many images on, new statistics replace the old ones. Those of fewer are noisy: they go half into the old."""
 
 
-def stale(model: nn.Module, batch_size: int, steps: int) -> list[Norm]:
+def layers_to_settle(model: nn.Module, batch_size: int, steps: int) -> list[Norm]:
     """The batch norms whose moving averages don't fit the weights after so many steps of a training.
 
     Norms without a moving average, and those that don't learn one now (a frozen part of a network), are not among them.
@@ -49,7 +49,7 @@ def images_needed(shown: int, pixels: int) -> int:
     return min(max(LEAST, math.ceil(SHARE * shown)), max(1, MOST_PIXELS // pixels))
 
 
-def settle(
+def recompute_statistics(
     norms: Sequence[Norm],
     model: nn.Module,
     images: Tensor,
@@ -74,8 +74,8 @@ def settle(
             norm.momentum = None  # the mean over all groups
             norm.running_mean, norm.running_var = _like(norm.running_mean), _like(norm.running_var)
             norm.num_batches_tracked = torch.zeros((), dtype=torch.long, device=device)
-        with torch.no_grad(), mixed(device, dtype):
-            for group in parts(images.to(device)):
+        with torch.no_grad(), autocast_context(device, dtype):
+            for group in split_batch(images.to(device)):
                 model(group)
     finally:
         for norm, (momentum, tracked, *old) in zip(norms, before, strict=True):

@@ -18,16 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from foveola.data.grouping import contradictory, join
+from foveola.data.grouping import conflicting_labels, merge_groups
 from foveola.data.loader import Batches
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
-from foveola.evaluation.calibration import Calibration, folds_of
-from foveola.evaluation.predict import PIXELS_AT_ONCE, outputs
+from foveola.evaluation.calibration import Calibration, assign_folds
+from foveola.evaluation.predict import PIXELS_AT_ONCE, model_outputs
 from foveola.models.bottlenecks import own_bottlenecks, taken, way
-from foveola.storage import cache_root, digest, folder_atomic, reserve, write_atomic
-from foveola.training.history import HeadRow
-from foveola.training.linear_probe import Features, cross_fit, fit_head
+from foveola.storage import cache_root, digest, folder_atomic, preallocate, write_atomic
+from foveola.training.history import ProbeLog
+from foveola.training.linear_probe import Features, cross_fit, fit_linear_probe
 from foveola.types import Rows, Tick, no_tick
 
 VERSION = 2
@@ -45,13 +45,13 @@ class Trunk(Protocol):
     """What decides the features besides the pictures: the weights' digest."""
 
     features_ready: bool
-    """Whether the network has these weights by now: a fresh one has random ones until `initialise_from`."""
+    """Whether the network has these weights by now: a fresh one has random ones until `adapt`."""
 
     def features(self, images: Tensor) -> Tensor:
         """Pictures (b, 3, H, W) to float32 (b, F)."""
 
 
-def has_features(model: nn.Module) -> bool:
+def has_trunk(model: nn.Module) -> bool:
     """Whether a network has what `Trunk` asks for, and a linear head to be fitted on it."""
     return hasattr(model, "features_key") and isinstance(getattr(model, "head", None), nn.Linear)
 
@@ -98,11 +98,11 @@ def _make(
         paths = {name: folder / f"{name}.npy" for name in ("plain", "mirrored")}
         for path in paths.values():
             np.lib.format.open_memmap(path, "w+", np.float32, (n, int(features))).flush()  # type: ignore[arg-type]
-            reserve(path)
+            preallocate(path)
         for name, path in paths.items():
             out = np.load(path, mmap_mode="r+")
             done, how = 0, {"mirrored": name == "mirrored", "at_once": _pixels_at_once(device, dtype)}
-            for some in outputs(model, read, batches.in_order(), device, dtype, **how):  # type: ignore[arg-type]
+            for some in model_outputs(model, read, batches.in_order(), device, dtype, **how):  # type: ignore[arg-type]
                 out[done : done + len(some)] = some
                 done += len(some)
                 tick(
@@ -138,7 +138,7 @@ def _digest(folder: Path, name: str) -> str:
 
 
 @dataclass(frozen=True)
-class ReadyHead:
+class LinearProbe:
     """What a head is fitted with: `kept` are the features of all prepared pictures as they are and mirrored, each (n, F)
     float32; it learns from both where pictures may be mirrored, and answers with their mean where answers are averaged."""
 
@@ -149,9 +149,9 @@ class ReadyHead:
     learns_mirrored: bool
     answers_mirrored: bool
 
-    def rows(self) -> Iterator[HeadRow]:
+    def rows(self) -> Iterator[ProbeLog]:
         """Fit on train with one penalty after another, each measured on val."""
-        yield from fit_head(self.head, self._learned(self.split.train), self._answered(self.split.val))
+        yield from fit_linear_probe(self.head, self._learned(self.split.train), self._answered(self.split.val))
 
     def cross_fit(self, strength: float, seed: int) -> Calibration:
         """Answers for train and val together, by heads like the final one that each left a tenth out.
@@ -160,18 +160,18 @@ class ReadyHead:
         """
         dataset, rows = self.prepared.dataset, self._all_but_test()
         content = self.prepared.content[rows]
-        rows = rows[~contradictory(dataset.labels[rows], content)]  # test has none of them either
+        rows = rows[~conflicting_labels(dataset.labels[rows], content)]  # test has none of them either
         units = self.prepared.content[rows]
         if dataset.groups is not None:
-            units = join(units, dataset.groups[rows])
+            units = merge_groups(units, dataset.groups[rows])
         if self.split.together is not None:  # test has no copies of what was learned from either
-            joined = join(units, self.split.together[rows])
+            joined = merge_groups(units, self.split.together[rows])
             labels = dataset.labels[rows]
             # Where a class hangs together as a whole, nobody could be asked about it who has seen some of it.
             if all(len(np.unique(joined[labels == k])) > 1 for k in np.unique(labels)):
                 units = joined
         answered = self._answered(rows)
-        folds = folds_of(units, answered.labels, seed)
+        folds = assign_folds(units, answered.labels, seed)
         found = cross_fit(self._learned(rows), folds, answered, strength, len(dataset.class_names))
         return Calibration.of(found, answered.labels, "cross-fit")
 
@@ -188,7 +188,7 @@ class ReadyHead:
         It is a tenth more to learn from, which a small set can well use.
         """
         both = self._learned(self._all_but_test())
-        for _ in fit_head(self.head, both, both, [strength]):
+        for _ in fit_linear_probe(self.head, both, both, [strength]):
             pass
 
     def _all_but_test(self) -> Rows:

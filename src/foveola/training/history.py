@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 
-class StepRow(NamedTuple):
+class StepLog(NamedTuple):
     """One step: where we are, and the batch's loss."""
 
     epoch: int
@@ -14,7 +14,7 @@ class StepRow(NamedTuple):
     loss: float
 
 
-class EpochRow(NamedTuple):
+class EpochLog(NamedTuple):
     """One epoch. Losses in nats per picture, accuracies 0..1; train's are means over the epoch as it learned.
 
     seconds: of the whole epoch; val_seconds: the part of them in which val was measured; val_scale: the side of the val
@@ -33,7 +33,7 @@ class EpochRow(NamedTuple):
     val_scale: float = 1.0
 
 
-class HeadRow(NamedTuple):
+class ProbeLog(NamedTuple):
     """One solution of a linear head on fixed features, the `number`-th (from 1) of at most `total`.
 
     strength: of the l2 penalty; losses in nats per picture, without the penalty; accuracies 0..1; seconds since the
@@ -50,17 +50,17 @@ class HeadRow(NamedTuple):
     seconds: float
 
 
-Row: TypeAlias = StepRow | EpochRow | HeadRow
+Row: TypeAlias = StepLog | EpochLog | ProbeLog
 
 
-def better(row: EpochRow | HeadRow, than: EpochRow | HeadRow) -> bool:
+def is_better(row: EpochLog | ProbeLog, than: EpochLog | ProbeLog) -> bool:
     """Whether a network on val does better than the one kept so far: more right answers, or as many at a lower loss.
 
     An epoch that was measured on larger images counts for more, however many answers are right: the finished network takes
     whole images. Heads are compared by loss alone: where val is small, accuracies tie or differ by chance. Over 20 splits
     each of four sets with 64 or 96 val images, choice by loss gave 0.58 points more on test (29 better, 45 equal, 6 worse).
     """
-    if isinstance(row, HeadRow) and isinstance(than, HeadRow):
+    if isinstance(row, ProbeLog) and isinstance(than, ProbeLog):
         return row.val_loss < than.val_loss
     scales = [getattr(one, "val_scale", 1.0) for one in (row, than)]
     return (scales[0], row.val_accuracy, -row.val_loss) > (scales[1], than.val_accuracy, -than.val_loss)

@@ -21,7 +21,7 @@ from torch import nn
 
 from foveola.compute.threads import Pace, one_thread_in_scipy
 from foveola.errors import DivergedError
-from foveola.training.history import HeadRow
+from foveola.training.history import ProbeLog
 from foveola.types import Labels, Rows
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -53,15 +53,15 @@ class Features(NamedTuple):
     labels: Labels
 
 
-def fit_head(
+def fit_linear_probe(
     head: nn.Linear,
     train: Features,
     val: Features,
     strengths: Sequence[float] = STRENGTHS,
     *,
     tolerance: float = 1e-3,
-) -> Iterator[HeadRow]:
-    """Fit `head` (F inputs, K outputs, with bias) once for each strength; a HeadRow each, with that solution in `head`.
+) -> Iterator[ProbeLog]:
+    """Fit `head` (F inputs, K outputs, with bias) once for each strength; a ProbeLog each, with that solution in `head`.
 
     A solution minimises the mean cross-entropy of train plus strength/2 times the sum of the squared weights, in
     features that are standardised by train's mean and deviation (see FLOOR); the bias is free. The standardisation is
@@ -80,8 +80,8 @@ def fit_head(
     started = time.monotonic()
     for part, features in (("train", train), ("val", val)):
         _check(part, features)
-    values, mean, deviation = standardised(train.values)
-    problem = Problem(values, train.labels, head.out_features)
+    values, mean, deviation = standardise(train.values)
+    problem = LogisticRegression(values, train.labels, head.out_features)
     solution, lowest = problem.start(), np.inf
     for number, strength in enumerate(strengths, start=1):
         solution = problem.solve(strength, solution, tolerance * min(strength, FIRM))
@@ -91,13 +91,13 @@ def fit_head(
             head.weight.copy_(torch.from_numpy(weight))
             head.bias.copy_(torch.from_numpy(bias))
         measured = (*_measure(weight, bias, train), *_measure(weight, bias, val))
-        yield HeadRow(number, len(strengths), strength, *measured, time.monotonic() - started)
+        yield ProbeLog(number, len(strengths), strength, *measured, time.monotonic() - started)
         lowest = min(lowest, measured[2])
         if measured[2] > WORSE * lowest:
             return
 
 
-class Problem:
+class LogisticRegression:
     """Multinomial logistic regression on standardised features: float64 (n, F).
 
     A solution is float64 (K, F + 1), the last column the bias. Products are float64: 384 evaluations on 45,000 synthetic
@@ -120,7 +120,7 @@ class Problem:
 
     def solve(self, strength: float, start: Floats, steepest: float) -> Floats:
         """The minimum for this strength, looked for from `start` until no slope is above `steepest`."""
-        return minimum(self.objective, start, strength, steepest, _MEMORY)
+        return minimise(self.objective, start, strength, steepest, _MEMORY)
 
     def objective(self, flat: Floats, strength: float) -> tuple[float, Floats]:
         """Mean cross-entropy plus penalty at a flattened solution, and the slopes there: float64 (K * (F + 1),)."""
@@ -143,7 +143,7 @@ class Problem:
         return value, slopes.ravel()
 
 
-def minimum(
+def minimise(
     objective: Callable[[Floats, float], tuple[float, Floats]],
     start: Floats,
     strength: float,
@@ -174,7 +174,7 @@ def _check(part: str, features: Features) -> None:
         )
 
 
-def standardised(values: NDArray[np.float32]) -> tuple[Floats, Floats, Floats]:
+def standardise(values: NDArray[np.float32]) -> tuple[Floats, Floats, Floats]:
     """values minus mean by deviation, float64 (n, F); the mean and the (floored) deviation, float64 (F,)."""
     mean = values.mean(axis=0, dtype=np.float64)
     constant = values.min(axis=0) == values.max(axis=0)
@@ -203,7 +203,7 @@ _COLUMNS = 100  # folds x classes at once: the sums of 10,000 rows then take 8 M
 def cross_fit(
     learning: Features, folds: Rows, answering: Features, strength: float, classes: int, *, tolerance: float = 3e-3
 ) -> NDArray[np.float32]:
-    """Logits float32 (n, K): each row's by a head that was fitted, as `fit_head` does, on the other folds.
+    """Logits float32 (n, K): each row's by a head that was fitted, as `fit_linear_probe` does, on the other folds.
 
     answering: the features that n pictures are answered with; learning: those that heads are fitted on, one or more views
     of the n, one view after the other; folds: int64 (n,), 0 and up. Features are standardised once, by all rows: that
@@ -211,9 +211,9 @@ def cross_fit(
 
     The heads of all folds are the minimum of one sum, whose terms share nothing but the features: ten folds of 3,445 flowers
     in two views take 63 evaluations of 0.06 s in place of 503 of 0.03 s, one head after the other. tolerance: as in
-    `fit_head`; a third of it gave the same temperature to 0.0001, three times as much 0.9010 in place of 0.9024.
+    `fit_linear_probe`; a third of it gave the same temperature to 0.0001, three times as much 0.9010 in place of 0.9024.
     """
-    values, mean, deviation = standardised(learning.values)
+    values, mean, deviation = standardise(learning.values)
     views = len(learning.labels) // len(folds)
     out = np.empty((len(folds), classes), np.float32)
     every = np.arange(folds.max() + 1)
@@ -229,7 +229,7 @@ def cross_fit(
 
 
 class _Folds:
-    """The sum of the objectives of `Problem` over folds; learns: bool (n, J), which rows each one learns from."""
+    """The sum of the objectives of `LogisticRegression` over folds; learns: bool (n, J), which rows each one learns from."""
 
     def __init__(self, values: Floats, labels: Labels, classes: int, learns: NDArray[np.bool_]) -> None:
         self.values, self.labels, self.classes = values, labels, classes
@@ -237,9 +237,9 @@ class _Folds:
 
     def solve(self, strength: float, tolerance: float) -> Floats:
         """The minimum: float64 (J, K, F + 1), the last column the bias."""
-        start = Problem(self.values, self.labels, self.classes).start()
+        start = LogisticRegression(self.values, self.labels, self.classes).start()
         starts = np.tile(start, (self.shares.shape[1], 1, 1))
-        return minimum(self.objective, starts, strength, tolerance * min(strength, FIRM), memory=10)
+        return minimise(self.objective, starts, strength, tolerance * min(strength, FIRM), memory=10)
 
     def objective(self, flat: Floats, strength: float) -> tuple[float, Floats]:
         """Sum over folds of mean cross-entropy plus penalty, and the slopes: float64 (J * K * (F + 1),)."""

@@ -1,7 +1,7 @@
 """The one training loop: a generator that yields a row for every step and every epoch; whoever iterates decides.
 
     for row in fit(model, train, val, spec, device=..., dtype=..., seed=...):
-        if isinstance(row, EpochRow): ...      # write it down, keep the best, stop
+        if isinstance(row, EpochLog): ...      # write it down, keep the best, stop
 
 Same spec, data, seed, machine and number of threads: on a processor the same rows to the last bit. Random numbers (dropout)
 are drawn from the seed and the epoch's number, and torch's own random state is as it was whenever a row is handed out.
@@ -19,16 +19,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveola.compute.device import mixed
-from foveola.compute.memory import keep_freed_memory
+from foveola.compute.device import autocast_context
+from foveola.compute.memory import tune_malloc
 from foveola.compute.threads import Pace
 from foveola.data.loader import Batches
 from foveola.errors import DivergedError, UsageError
 from foveola.evaluation.predict import predict
 from foveola.models.convolve import own_convolutions
-from foveola.training.batch_norm import images_needed, settle, stale
+from foveola.training.batch_norm import images_needed, layers_to_settle, recompute_statistics
 from foveola.training.config import FitSpec, scale, schedule
-from foveola.training.history import EpochRow, Row, StepRow
+from foveola.training.history import EpochLog, Row, StepLog
 from foveola.training.optim import make_optimizer
 
 
@@ -43,7 +43,7 @@ def fit(
     seed: int,
     pictures: Callable[[int], int] | None = None,
 ) -> Iterator[Row]:
-    """Train `model` in place on `train`; yield a StepRow a step and an EpochRow an epoch, measured on `val`.
+    """Train `model` in place on `train`; yield a StepLog a step and an EpochLog an epoch, measured on `val`.
 
     spec.epochs must be a number by now. pictures: how many an epoch shows, asked before each with its number (from 1);
     train.epoch_size by default. What depends on how far the run is, goes by epochs: each is as large a share of it,
@@ -72,7 +72,7 @@ def fit(
                     raise DivergedError(_blame(spec, dtype, value, epoch, step))
                 loss_sum += value * len(labels)
                 right += (logits.argmax(dim=1).cpu() == labels).sum()
-                yield StepRow(epoch, step, total, value)
+                yield StepLog(epoch, step, total, value)
             trained, shown = time.monotonic(), shown + n
             share = scale(spec, epoch / spec.epochs)  # as in the steps that follow; whole images after the last epoch
             stepper.settle(train, n, share, (seed, epoch, step))
@@ -80,7 +80,7 @@ def fit(
             if not math.isfinite(on_val[0]):  # the last step made it so, and no step's loss has seen it
                 raise DivergedError(_blame(spec, dtype, on_val[0], epoch, step))
             seconds = time.monotonic() - started, time.monotonic() - trained
-            yield EpochRow(epoch, step, float(loss_sum) / n, int(right) / n, *on_val, lr, *seconds, share)
+            yield EpochLog(epoch, step, float(loss_sum) / n, int(right) / n, *on_val, lr, *seconds, share)
 
 
 @dataclass
@@ -93,8 +93,8 @@ class Stepper:
     dtype: torch.dtype
 
     def __post_init__(self) -> None:
-        keep_freed_memory()
-        self._least_px = takes_from(self.model, self.spec)
+        tune_malloc()
+        self._least_px = min_input_size(self.model, self.spec)
         self._optimizer = make_optimizer(self.model, self.spec, self.dtype)
 
     def take(
@@ -105,7 +105,7 @@ class Stepper:
         Gives loss and logits. A loss that is not finite changes nothing: the step is not taken.
         """
         whole_px = images.shape[2] * images.shape[3]
-        images = resized(images, share, self._least_px)
+        images = resize_batch(images, share, self._least_px)
         parts = self.spec.parts(len(images), images.shape[2] * images.shape[3] / whole_px)
         with _seeded(self.device, key), _single_values_named():
             loss, logits = _forward_backward(
@@ -121,19 +121,19 @@ class Stepper:
 
         key: seed, epoch and number of steps taken so far; it decides which training images are taken.
         """
-        norms = stale(self.model, self.spec.batch_size, key[2])
+        norms = layers_to_settle(self.model, self.spec.batch_size, key[2])
         if norms:
             pixels = train.pixels.shape[1] * train.pixels.shape[2]
             images = train.drawn(images_needed(shown, pixels), key)
-            images = resized(images, share, self._least_px)
-            settle(norms, self.model, images, self.device, self.dtype, first=key[1] == 1)
+            images = resize_batch(images, share, self._least_px)
+            recompute_statistics(norms, self.model, images, self.device, self.dtype, first=key[1] == 1)
 
     def measure(self, val: Batches, share: float) -> tuple[float, float]:
         """Loss and accuracy on val, its images at this share of their size, at the precision of the training.
 
         These numbers only choose the best epoch. The reported ones are measured on whole images in float32.
         """
-        batches = ((resized(images, share, self._least_px), labels) for images, labels in val.in_order())
+        batches = ((resize_batch(images, share, self._least_px), labels) for images, labels in val.in_order())
         logits = torch.from_numpy(predict(self.model, batches, self.device, self.dtype))
         labels = torch.from_numpy(val.labels[val.rows])
         return float(F.cross_entropy(logits, labels)), float((logits.argmax(dim=1) == labels).double().mean())
@@ -148,7 +148,7 @@ def _forward_backward(
     """
     answers = []
     for some, their_labels in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
-        with mixed(images.device, dtype), own_convolutions(images.device, dtype):
+        with autocast_context(images.device, dtype), own_convolutions(images.device, dtype):
             logits = model(some)
         loss = F.cross_entropy(logits.float(), their_labels, label_smoothing=spec.label_smoothing)
         (loss * (len(some) / len(images)) if parts > 1 else loss).backward()
@@ -159,7 +159,7 @@ def _forward_backward(
     return F.cross_entropy(logits, labels), logits
 
 
-def resized(images: Tensor, share: float, least_px: int) -> Tensor:
+def resize_batch(images: Tensor, share: float, least_px: int) -> Tensor:
     """The batch at this share of its size, antialiased, uint8 (b, 3, H', W'), no side below `least_px`."""
     if share == 1:
         return images
@@ -167,7 +167,7 @@ def resized(images: Tensor, share: float, least_px: int) -> Tensor:
     return F.interpolate(images, (height, width), mode="bilinear", antialias=True)
 
 
-def takes_from(model: nn.Module, spec: FitSpec) -> int:
+def min_input_size(model: nn.Module, spec: FitSpec) -> int:
     """The smallest side that the network takes, in pixels; its attribute `least_px` says that it takes every size above.
 
     Raises UsageError when smaller pictures are asked for and the network is made for one size.

@@ -7,17 +7,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from foveola.checks.label_errors import FOLDS, too_few
+from foveola.checks.label_errors import FOLDS, has_too_few_images
 from foveola.compute.device import choose_device, choose_precision
 from foveola.data.prepare import Prepared
 from foveola.errors import DataError
-from foveola.models.build import build, initialise_from
+from foveola.models.build import adapt, build
 from foveola.training.features import keep_features
-from foveola.training.linear_probe import STRENGTHS, Features, fit_head
+from foveola.training.linear_probe import STRENGTHS, Features, fit_linear_probe
 from foveola.types import Rows, Tick, no_tick
 
 
-def cross_validated(prepared: Prepared, units: Rows, *, tick: Tick = no_tick) -> NDArray[np.float32]:
+def out_of_fold_probabilities(prepared: Prepared, units: Rows, *, tick: Tick = no_tick) -> NDArray[np.float32]:
     """Out-of-sample probabilities of all prepared pictures: float32 (n, K).
 
     A linear head on the features that `transfer` has from ImageNet is fitted on four fifths of the pictures and asked about
@@ -29,12 +29,12 @@ def cross_validated(prepared: Prepared, units: Rows, *, tick: Tick = no_tick) ->
 
     dataset = prepared.dataset
     labels, classes = dataset.labels, len(dataset.class_names)
-    if reason := too_few(dataset, units):
+    if reason := has_too_few_images(dataset, units):
         raise DataError(f"wrong labels can't be looked for: {reason}; add images, or use --no-suspects")
     device = choose_device("auto")
     dtype = choose_precision("auto", device)
     model = build("transfer", prepared.size, classes, {}, seed=0)
-    initialise_from(model, torch.zeros((1, 3, *prepared.size), dtype=torch.uint8))  # ImageNet's weights
+    adapt(model, torch.zeros((1, 3, *prepared.size), dtype=torch.uint8))  # ImageNet's weights
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     values, _ = keep_features(prepared, model, device, dtype, tick=tick)
     head = nn.Linear(values.shape[1], classes)
@@ -44,9 +44,9 @@ def cross_validated(prepared: Prepared, units: Rows, *, tick: Tick = no_tick) ->
     for number, (train, held) in enumerate(folds):
         parts = Features(values[train], labels[train]), Features(values[held], labels[held])
         if not number:
-            rows = list(fit_head(head, *parts, strengths))
+            rows = list(fit_linear_probe(head, *parts, strengths))
             strengths = strengths[: 1 + min(range(len(rows)), key=lambda k: rows[k].val_loss)]
-        for _ in fit_head(head, *parts, strengths):
+        for _ in fit_linear_probe(head, *parts, strengths):
             pass
         with torch.no_grad():
             chances[held] = head(torch.from_numpy(np.ascontiguousarray(values[held]))).softmax(1).numpy()

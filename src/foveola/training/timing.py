@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from foveola.data.loader import Batches
-from foveola.evaluation.predict import outputs, parts
+from foveola.evaluation.predict import model_outputs, split_batch
 from foveola.training.config import FitSpec, scale
 from foveola.training.loop import Stepper
 
@@ -100,8 +100,8 @@ def answer_seconds(
     As many pictures are timed as are answered at once: more take longer and say the same.
     """
     images, labels = next(batches)
-    some = parts(images.to(device))[0]
-    return _median(lambda: list(outputs(model, read, [(some, labels)], device, dtype))) / len(some)
+    some = split_batch(images.to(device))[0]
+    return _median(lambda: list(model_outputs(model, read, [(some, labels)], device, dtype))) / len(some)
 
 
 def head_seconds(rows: int, features: int, classes: int, evaluations: int = HEAD_EVALUATIONS) -> float:

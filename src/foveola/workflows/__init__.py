@@ -5,15 +5,21 @@ torch costs two seconds to import, so the rooms that need it are imported inside
 
 from foveola.runs.progress import Plan, Watch, percent, row_seconds, row_sentence, with_interval
 from foveola.storage import require_new, require_writable
-from foveola.training.history import EpochRow, HeadRow, Row, StepRow, better
+from foveola.training.history import EpochLog as EpochLog
+from foveola.training.history import ProbeLog as ProbeLog
+from foveola.training.history import Row
+from foveola.training.history import StepLog as StepLog
+from foveola.training.history import is_better as is_better
 from foveola.workflows.answers import (
     abstained,
     evaluate,
     headline,
-    openings,
     predict,
     prediction_notes,
     report,
+)
+from foveola.workflows.answers import (
+    test_uses_of as test_uses_of,
 )
 from foveola.workflows.checking import PAGE, Checked, check, require_outputs
 from foveola.workflows.comparing import compare, data_and_recipes
@@ -32,16 +38,15 @@ __all__ = [
     "Checked",
     "Data",
     "Entry",
-    "EpochRow",
+    "EpochLog",
     "Explained",
     "Filtered",
-    "HeadRow",
     "Plan",
+    "ProbeLog",
     "Row",
-    "StepRow",
+    "StepLog",
     "Watch",
     "abstained",
-    "better",
     "check",
     "compare",
     "count_files",
@@ -52,10 +57,10 @@ __all__ = [
     "filter",
     "find_run",
     "headline",
+    "is_better",
     "listing",
     "load_plugin",
     "open_data",
-    "openings",
     "percent",
     "predict",
     "prediction_notes",
@@ -71,6 +76,7 @@ __all__ = [
     "show",
     "show_data",
     "suggest_size",
+    "test_uses_of",
     "train",
     "with_interval",
     "write_course",

@@ -19,13 +19,13 @@ from foveola.workflows.datasets import Data, open_as, require_there
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from foveola.checks.seen_images import Seen
+    from foveola.checks.seen_images import SeenCounts
     from foveola.data.dataset import Dataset
     from foveola.data.prepare import Prepared
     from foveola.evaluation.inputs import Inputs
     from foveola.evaluation.metrics import Evaluation
     from foveola.evaluation.predictions import Predictions
-    from foveola.runs.data_summary import DataCard
+    from foveola.runs.data_summary import DataSummary
     from foveola.runs.measurement import Measurement
     from foveola.runs.run import Run
 
@@ -91,11 +91,11 @@ def prediction_notes(answers: Predictions) -> tuple[tuple[str, ...], Mapping[str
     That is the accuracy by the folder names, and how many of the images were trained on.
     """
     from foveola.evaluation.headline import seen
-    from foveola.runs.files import numbers_of
+    from foveola.runs.files import result_numbers
 
     found = answers.by_folder()
     if found is not None:
-        numbers = {"n_test": len(found), **numbers_of(found)}
+        numbers = {"n_test": len(found), **result_numbers(found)}
         accuracy, *more = headline(numbers)
         unknown = () if any(one.copy_of is not None for one in answers) else (NO_FINGERPRINTS,)
         return (f"with the folder names as true classes: {accuracy}", *more, *unknown), numbers
@@ -148,7 +148,7 @@ def evaluate(
     from foveola.runs.run import open_run
 
     opened, notes = open_run(run), list[str]()
-    about: Dataset | DataCard
+    about: Dataset | DataSummary
     read_as: tuple[str, ...] = ()
     if data is None:
         _require_no_settings(settings)
@@ -158,7 +158,7 @@ def evaluate(
         read_as = about.notes
         used_test = about.fingerprint == opened.card.fingerprint or _holds_test_part(opened, seen)
     if used_test:
-        open_test_part(opened, "evaluate", notes.append)
+        use_test_part(opened, "evaluate", notes.append)
     for line in notes:
         tell(line)
     return Measurement.of(opened, found, about, (*read_as, *notes), used_test, seen)
@@ -166,21 +166,21 @@ def evaluate(
 
 def _answers_to(
     run: Run, data: Data, settings: Mapping[str, object] | None, tell: Tell, tick: Tick
-) -> tuple[Evaluation, Dataset, Seen | None]:
+) -> tuple[Evaluation, Dataset, SeenCounts | None]:
     """The run's answers to other data, or to the images of its own data that it kept aside; that data; which it has seen."""
     import numpy as np
 
-    from foveola.data.filter_cache import filtered
+    from foveola.data.filter_cache import apply_filters
     from foveola.data.prepare import prepare
     from foveola.evaluation.metrics import Evaluation
     from foveola.runs.predictor import load_network, logits, match_classes
 
     network = load_network(run.path)
-    dataset = as_trained(run, open_as(data, settings, tick, known=network.class_names))
+    dataset = drop_excluded(run, open_as(data, settings, tick, known=network.class_names))
     match_classes(dataset, network.class_names)  # strangers are refused before minutes of decoding
     prepared = prepare(dataset, network.size, network.resize, tick=tick)
     labels = match_classes(prepared.dataset, network.class_names)
-    rows = unseen(run, prepared.dataset)
+    rows = held_out_rows(run, prepared.dataset)
     ids = tuple(prepared.dataset.ids[i] for i in rows)
     if prepared.dataset.fingerprint == run.card.fingerprint:
         seen, leaked = None, set(run.card.leaked)
@@ -188,12 +188,12 @@ def _answers_to(
     else:
         seen = _seen_in(run, prepared, rows, tell, tick)
         trained_on = None if seen is None else seen.trained_on
-    answers = logits(network, filtered(prepared, network.chain, tick=tick).pixels[rows])
+    answers = logits(network, apply_filters(prepared, network.chain, tick=tick).pixels[rows])
     found = Evaluation(answers, labels[rows], ids, network.class_names, "test", network.temperature, trained_on)
     return found, prepared.dataset, seen
 
 
-def _seen_in(run: Run, prepared: Prepared, rows: Rows, tell: Tell, tick: Tick) -> Seen | None:
+def _seen_in(run: Run, prepared: Prepared, rows: Rows, tell: Tell, tick: Tick) -> SeenCounts | None:
     """Which images of other data the run has seen; None where it keeps no fingerprints, which `tell` hears."""
     if run.seen_images is None:
         tell(NO_FINGERPRINTS)
@@ -206,7 +206,7 @@ def _seen_in(run: Run, prepared: Prepared, rows: Rows, tell: Tell, tick: Tick) -
     return run.seen_images.in_data(prepared, rows, tick=tick)
 
 
-def _holds_test_part(run: Run, seen: Seen | None) -> bool:
+def _holds_test_part(run: Run, seen: SeenCounts | None) -> bool:
     """Whether data holds at least half of the run's test images, so that measuring on it uses the test set."""
     if seen is None:
         return False
@@ -220,19 +220,19 @@ def _require_no_settings(settings: Mapping[str, object] | None) -> None:
         raise UsageError(f"--{given[0]} says how to read other data, and no data is named: evaluate RUN DATA")
 
 
-def open_test_part(run: Run, by: str, tell: Tell) -> None:
+def use_test_part(run: Run, by: str, tell: Tell) -> None:
     """Count that a verb looks at the run's test part, before it is shown, and have the report say it.
 
     A run that can be read and not written (a colleague's, an archive's) may be looked at all the same: to refuse would only
     teach people to copy it, and the copy forgets its openings. Then `tell` hears that nothing was counted.
     """
     from foveola.report.pages import render
-    from foveola.runs.test_usage import open_again
+    from foveola.runs.usage import record_test_use
     from foveola.storage import write_atomic
 
     _ = run.evaluation  # a damaged run is told before it is counted
     try:
-        open_again(run.path, by)
+        record_test_use(run.path, by)
     except (ResourceError, OSError) as problem:
         tell(
             f"this use of the test set of {run.path} could not be recorded ({_reason(problem)}): the result is shown anyway; "
@@ -254,15 +254,15 @@ def _reason(problem: Exception) -> str:
     return (getattr(cause, "strerror", None) or str(cause) or type(cause).__name__).lower()
 
 
-def openings(run: str | os.PathLike[str]) -> int:
+def test_uses_of(run: str | os.PathLike[str]) -> int:
     """How often the test part of a run was opened by now."""
     from foveola.runs.folders import find_run
-    from foveola.runs.test_usage import openings as counted
+    from foveola.runs.usage import count_test_uses as counted
 
     return counted(find_run(run))
 
 
-def as_trained(run: Run, dataset: Dataset) -> Dataset:
+def drop_excluded(run: Run, dataset: Dataset) -> Dataset:
     """The data set without what the run's exclude list left out, if the run was trained on it; else as it is.
 
     Without this the run's own data would not be known again, and it would be asked about pictures it has learned from.
@@ -277,7 +277,7 @@ def as_trained(run: Run, dataset: Dataset) -> Dataset:
     return fewer if fewer.fingerprint == run.card.fingerprint else dataset
 
 
-def unseen(run: Run, dataset: Dataset) -> Any:
+def held_out_rows(run: Run, dataset: Dataset) -> Any:
     """The rows to measure on: of the run's own data the test part that it kept aside, of other data its test part or all."""
     import numpy as np
 

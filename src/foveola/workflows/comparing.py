@@ -17,11 +17,11 @@ from foveola.keywords import checks_keywords
 from foveola.types import Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.comparison_budget import Pace
 from foveola.workflows.comparison_runner import Trials
-from foveola.workflows.comparison_series import Progress, Series, shown_to_nobody
+from foveola.workflows.comparison_series import Progress, Series, no_progress
 from foveola.workflows.datasets import Data
 
 if TYPE_CHECKING:
-    from foveola.comparison.arms import Arm, Fair
+    from foveola.comparison.arms import AllowedDifferences, Arm
     from foveola.comparison.result import Comparison
     from foveola.recipes.recipe import Recipe
 
@@ -45,7 +45,7 @@ def compare(
     threads: int | None = None,
     tell: Tell = tell_nobody,
     tick: Tick = no_tick,
-    progress: Progress = shown_to_nobody,
+    progress: Progress = no_progress,
 ) -> Comparison:
     """Train every arm with every seed, say what their differences show, write a page; the first arm is the baseline.
 
@@ -101,7 +101,7 @@ def compare(
         return series.run()
 
 
-def _warnings(fair: Fair, seeds: int) -> Iterator[str]:
+def _warnings(fair: AllowedDifferences, seeds: int) -> Iterator[str]:
     """What is said before the first run."""
     from foveola.comparison.statistics import LEAST_SEEDS
 

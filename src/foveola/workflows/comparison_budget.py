@@ -106,10 +106,10 @@ class Pace:
 
 def outlook(found: Comparison, precision: float, pace: Pace, asked: int) -> str:
     """How many seeds and minutes the question needs, from the pilot."""
-    from foveola.comparison.statistics import Pilot
+    from foveola.comparison.statistics import PilotStudy
 
     n = len(found.seeds)
-    pilots = [Pilot.of(found, k) for k in range(1, len(found.arms))]
+    pilots = [PilotStudy.of(found, k) for k in range(1, len(found.arms))]
     needed = [pilot.seeds(precision) for pilot in pilots]
     floor = max(pilot.narrowest() for pilot in pilots)
     begin = f"after {n} seeds: an interval of ±{precision:g} points"

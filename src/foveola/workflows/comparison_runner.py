@@ -29,23 +29,23 @@ from foveola.errors import DamagedRunError, DataError, UsageError
 from foveola.runs.progress import Watch
 from foveola.types import Image, Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.datasets import Data, open_data, printable
-from foveola.workflows.prepare_run import Clock, plan_run
+from foveola.workflows.prepare_run import RunTimer, plan_run
 from foveola.workflows.training import run_session
 
 if TYPE_CHECKING:
     from foveola.comparison.arms import Arm
     from foveola.data.dataset import Dataset
     from foveola.runs.run import Run
-    from foveola.runs.trainer import Session
+    from foveola.runs.trainer import Trainer
 if TYPE_CHECKING:
     from foveola.comparison.arms import Arm
     from foveola.data.dataset import Dataset
     from foveola.recipes.recipe import Recipe
     from foveola.runs.run import Run
-    from foveola.runs.trainer import Session
+    from foveola.runs.trainer import Trainer
 
 
-class Done(NamedTuple):
+class FinishedRun(NamedTuple):
     """A finished run, and whether it was there already."""
 
     run: Run
@@ -60,9 +60,9 @@ def plan_one(
     runs: Path,
     seed: int,
     tick: Tick = no_tick,
-) -> tuple[Session, Clock]:
+) -> tuple[Trainer, RunTimer]:
     """A run of this arm and seed, not begun, and the clock that it is timed by; source: as in `Trials`."""
-    clock = Clock(monotonic())
+    clock = RunTimer(monotonic())
     settings = {**common, **arm.settings}
     if source is not None:
         settings["data.source"] = printable(source)
@@ -72,7 +72,7 @@ def plan_one(
     return planned, clock
 
 
-def finished_like(planned: Session, tell: Tell = tell_nobody) -> Run | None:
+def finished_like(planned: Trainer, tell: Tell = tell_nobody) -> Run | None:
     """A finished run with the same recipe, data, seed, versions and number of threads in the same folder, or None.
 
     A run whose number of threads changed on the way equals no other. Where there are only damaged ones, they are told of.
@@ -100,12 +100,12 @@ def finished_like(planned: Session, tell: Tell = tell_nobody) -> Run | None:
     return None
 
 
-def is_ours(session: Session) -> bool:
+def is_built_in(session: Trainer) -> bool:
     """Whether another process knows the network and the filters too: those of users are registered in one only."""
     from foveola.filters.chain import Chain
-    from foveola.models.registry import find
+    from foveola.models.registry import get_model
 
-    factory = find(session.recipe.model.name)
+    factory = get_model(session.recipe.model.name)
     return getattr(factory, "__module__", "").startswith("foveola.") and Chain.parse(session.recipe.data.chain).is_ours
 
 
@@ -130,7 +130,7 @@ def state_of(dataset: Dataset) -> str:
     return dataset.fingerprint + dataset.grouping.get("groups", "")
 
 
-def train_one(session: Session, clock: Clock, tick: Tick) -> Run:
+def train_one(session: Trainer, clock: RunTimer, tick: Tick) -> Run:
     from foveola.training.timing import forget_peak
 
     clock.own_memory = forget_peak()  # or the largest run's memory would be told of all that follow it
@@ -140,10 +140,10 @@ def train_one(session: Session, clock: Clock, tick: Tick) -> Run:
 @lru_cache(maxsize=1)
 def _opened(source: str, recipe: Path | None, told: str, state: str) -> Dataset:
     """The data, read once a process for each state it is in: processes outlive the comparison they were made for."""
-    from foveola.recipes.recipe import compose, merge, read_recipe
+    from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables
 
     tables = read_recipe(recipe) if recipe else {}
-    found = open_data(compose(merge(tables, {**json.loads(told), "data.source": source})))
+    found = open_data(recipe_from_tables(merge_tables(tables, {**json.loads(told), "data.source": source})))
     if state_of(found) != state:
         raise DataError(f"{source} has changed while it was compared on: say the same command again")
     return found
@@ -177,7 +177,7 @@ class Trials:
     tick: Tick = no_tick
     tell: Tell = tell_nobody
     trained: int = 0
-    _first: list[Session] = field(default_factory=list)
+    _first: list[Trainer] = field(default_factory=list)
 
     @classmethod
     def open(
@@ -192,7 +192,7 @@ class Trials:
         tell: Tell = tell_nobody,
     ) -> Trials:
         """Read the data, once for all arms. Raises UsageError where their recipes name different data."""
-        from foveola.recipes.recipe import compose, merge, read_recipe
+        from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables
 
         source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
         tables = [read_recipe(arm.recipe) if arm.recipe else {} for arm in arms]
@@ -201,7 +201,7 @@ class Trials:
         if data is None or source is not None:
             where = f"the recipe {arms[0].recipe}" if arms[0].recipe else "the settings"
             settings = {"data.source": source, **common, **arms[0].settings}
-            data = open_data(compose(merge(tables[0], settings, where=where), where=where), tick)
+            data = open_data(recipe_from_tables(merge_tables(tables[0], settings, where=where), where=where), tick)
         assert not isinstance(data, str | os.PathLike), "a name was opened"
         return cls(data, source, arms, common, runs, jobs, threads, tick, tell)
 
@@ -209,7 +209,7 @@ class Trials:
         """What each arm does, complete."""
         return [session.recipe for session in self.first(seed)]
 
-    def first(self, seed: int) -> list[Session]:
+    def first(self, seed: int) -> list[Trainer]:
         """A session of each arm with this seed, the first one asked for. Raises UsageError for other test pictures."""
         from foveola.comparison.result import require_same_test
 
@@ -220,7 +220,7 @@ class Trials:
                 require_same_test(self.arms[0].name, ids[0], arm.name, theirs, seed)
         return self._first
 
-    def session(self, arm: Arm, seed: int) -> tuple[Session, Clock]:
+    def session(self, arm: Arm, seed: int) -> tuple[Trainer, RunTimer]:
         """A run of this arm and seed, planned and not begun."""
         return plan_one(self.dataset, self.source, arm, self.common, self.runs, seed, self.tick)
 
@@ -234,20 +234,20 @@ class Trials:
         if self.jobs < 0:
             raise UsageError(f"{self.jobs} jobs can't be: give 1 or more, or 0 to have it chosen")
         cores, runs = available_cores(), len(self.arms) * seeds
-        able = all(is_ours(one) and one.device.type == "cpu" for one in self._first)
+        able = all(is_built_in(one) and one.device.type == "cpu" for one in self._first)
         self.threads = self.threads or (max(1, cores // AT_A_TIME) if able else cores)
         if not self.jobs:
             self.jobs = min(cores // self.threads, AT_A_TIME, runs) if able and runs >= WORTH_PROCESSES else 1
             self.jobs = max(1, self.jobs)
         elif self.jobs > 1:
             for arm, session in zip(self.arms, self._first, strict=True):
-                if not is_ours(session):
+                if not is_built_in(session):
                     raise UsageError(
                         f"--jobs {self.jobs} trains in processes of their own, which don't know the network or filter of "
                         f"arm '{arm.name}': it was registered in this one only; say --jobs 1"
                     )
 
-    def rows(self, seeds: Sequence[int]) -> Iterator[Iterator[Done]]:
+    def rows(self, seeds: Sequence[int]) -> Iterator[Iterator[FinishedRun]]:
         """The runs of these seeds, one row of all arms a seed; what is not there is trained when it is asked for."""
         if self.jobs > 1:
             yield from self._side_by_side(seeds)
@@ -255,13 +255,13 @@ class Trials:
         for seed in seeds:
             yield (self._one(arm, seed) for arm in self.arms)
 
-    def _one(self, arm: Arm, seed: int) -> Done:
+    def _one(self, arm: Arm, seed: int) -> FinishedRun:
         session, clock = self.session(arm, seed)
         there = finished_like(session, self.tell)
         self.trained += there is None
-        return Done(there or train_one(session, clock, self.tick), there is not None)
+        return FinishedRun(there or train_one(session, clock, self.tick), there is not None)
 
-    def _side_by_side(self, seeds: Sequence[int]) -> Iterator[Iterator[Done]]:
+    def _side_by_side(self, seeds: Sequence[int]) -> Iterator[Iterator[FinishedRun]]:
         """The same in several processes."""
         import joblib
 
@@ -285,8 +285,8 @@ class Trials:
         pool = joblib.Parallel(n_jobs=self.jobs, return_as="generator", idle_worker_timeout=60)
         made = iter(pool(calls)) if todo else iter(())
 
-        def one(found: Run | None) -> Done:
-            return Done(found or open_run(Path(next(made))), found is not None)
+        def one(found: Run | None) -> FinishedRun:
+            return FinishedRun(found or open_run(Path(next(made))), found is not None)
 
         for seed in seeds:
             yield (one(there[k, seed]) for k in range(len(self.arms)))

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from foveola.errors import count
 from foveola.types import Tell
 from foveola.workflows.comparison_budget import Pace, outlook
-from foveola.workflows.comparison_runner import Done, Trials
+from foveola.workflows.comparison_runner import FinishedRun, Trials
 
 if TYPE_CHECKING:
-    from foveola.comparison.arms import Arm, Fair
+    from foveola.comparison.arms import AllowedDifferences, Arm
     from foveola.comparison.result import Comparison
     from foveola.runs.run import Run
 
@@ -27,7 +27,7 @@ PILOT = 2
 """So many seeds go first; then it is said what the question takes."""
 
 
-def shown_to_nobody(done: int, total: int, seconds: float | None) -> None:
+def no_progress(done: int, total: int, seconds: float | None) -> None:
     """The progress of those who watch nothing."""
 
 
@@ -43,7 +43,7 @@ class Series:
     seeds: Sequence[int]
     trials: Trials
     pace: Pace
-    fair: Fair
+    fair: AllowedDifferences
     margin: float
     precision: float | None
     folder: Path
@@ -111,7 +111,7 @@ class Series:
         """Whether there is a seed here that the page does not know; one that went further is not replaced by less."""
         return not set(self.seeds[: len(self.rows)]) <= self.known
 
-    def _told(self, seed: int, row: Iterator[Done]) -> Iterator[Run]:
+    def _told(self, seed: int, row: Iterator[FinishedRun]) -> Iterator[Run]:
         for k, (run, there) in enumerate(row):
             if not there:
                 self.pace.finished()
@@ -156,12 +156,14 @@ class Series:
         from foveola.storage import write_atomic
 
         assert found.page is not None
-        write_atomic(found.page, render(found, self.trials.picture, command=again(found, self.trials, seeds)))
+        write_atomic(
+            found.page, render(found, self.trials.picture, command=command_to_repeat(found, self.trials, seeds))
+        )
         write_atomic(self.folder / "comparison.json", json.dumps({**self.about, **found.to_json()}, indent=1))
         self.known = set(found.seeds)
 
 
-def again(found: Comparison, trials: Trials, seeds: Sequence[int]) -> str:
+def command_to_repeat(found: Comparison, trials: Trials, seeds: Sequence[int]) -> str:
     """The line that asks the same again, ready for a shell; DATA where the data came from no path."""
     words = ["foveola", "compare", Path(trials.source).name if trials.source else "DATA"]
     words += [arm.recipe.name for arm in trials.arms if arm.recipe]

@@ -25,12 +25,12 @@ def write_course(folder: str | os.PathLike[str]) -> list[Path]:
     Returns the paths of the notebooks, in the order of the course. Raises UsageError when the folder holds files already,
     ResourceError when the disk refuses.
     """
-    from foveola.storage import new_folder, refusals_named
+    from foveola.storage import disk_errors_as_resource_error, new_folder
 
     place = Path(folder)
     new_folder(place)
     written = []
-    with refusals_named(place, 0):
+    with disk_errors_as_resource_error(place, 0):
         for source in sorted(_material("course").glob("[0-9]*.py")):
             target = place / f"{source.stem}.ipynb"
             target.write_text(json.dumps(notebook(source.read_text("utf-8")), indent=1), "utf-8")

@@ -98,10 +98,10 @@ def open_as(
     Raises DataError or UsageError.
     """
     require_there(data)
-    from foveola.recipes.recipe import compose, merge
+    from foveola.recipes.recipe import merge_tables, recipe_from_tables
 
     source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
-    recipe = compose(merge({}, {**(settings or {}), "data.source": source}), where="the settings")
+    recipe = recipe_from_tables(merge_tables({}, {**(settings or {}), "data.source": source}), where="the settings")
     if isinstance(data, str | os.PathLike):
         return leave_out(open_data(recipe, tick, for_training=False, known=known), recipe, for_training=False)
     require_plain(recipe.data, data.name)
@@ -134,9 +134,9 @@ def leave_out(dataset: Dataset, recipe: Recipe, *, for_training: bool = True) ->
 def suggest_size(dataset: Dataset, model: str = "auto") -> Size:
     """The size that "auto" takes: by the median of up to 500 pictures' longer sides, read from their headers."""
     from foveola.data.dataset import probe_sizes
-    from foveola.recipes.defaults import choose_size, most_px
+    from foveola.recipes.defaults import choose_size, max_pixels
 
-    return choose_size(*probe_sizes(dataset), most_px(model))
+    return choose_size(*probe_sizes(dataset), max_pixels(model))
 
 
 def count_files(dataset: Dataset) -> dict[str, Any]:

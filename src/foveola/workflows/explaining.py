@@ -131,9 +131,9 @@ def explain(
 
 def _class_called(label: str, class_names: Sequence[str]) -> str:
     """The class of this name, whatever code points its letters are written with. Raises UsageError for an unknown one."""
-    from foveola.data.dataset import letters
+    from foveola.data.dataset import normalise_name
 
-    found = [name for name in class_names if letters(name) == letters(label)]
+    found = [name for name in class_names if normalise_name(name) == normalise_name(label)]
     if not found:
         raise UsageError(unknown("class", label, class_names))
     return label if label in found else found[0]
@@ -192,7 +192,7 @@ def _one_image(picture: OneInput | Dataset) -> Input:
 def _see(network: Network, one: Input) -> Image:
     from foveola.imaging import decode as images
 
-    with images.quiet():
+    with images.suppress_pillow_warnings():
         try:
             return network.chain(one.prepared(network.size, network.resize))
         except ImageProblem as problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from foveola.types import Tell, Tick
-from foveola.workflows.answers import as_trained, open_test_part, unseen
+from foveola.workflows.answers import drop_excluded, held_out_rows, use_test_part
 from foveola.workflows.datasets import printable
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def of_data(
     from foveola.figures import explanations as plots
 
     prepared, labels = _prepared(run, network, dataset, tick)
-    rows = unseen(run, prepared.dataset)
+    rows = held_out_rows(run, prepared.dataset)
     if len(rows) > MOST_EMBEDDED:
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, MOST_EMBEDDED).round().astype(np.int64))]
     pixels = prepared.pixels[rows]
@@ -77,18 +77,18 @@ def of_data(
     places = embedding(network.model, pixels, how, tick=tick)  # type: ignore[arg-type]
     answers = logits(network, pixels).argmax(axis=1)
     if prepared.dataset.fingerprint == run.card.fingerprint:  # not before: a refusal has shown nothing
-        open_test_part(run, "explain --method embedding", tell)
+        use_test_part(run, "explain --method embedding", tell)
     names = {"tsne": "t-SNE", "pca": "principal components"}
     class_names = [printable(name) for name in network.class_names]
     return plots.layout(places, labels[rows], answers, class_names, pixels, names[how])
 
 
 def _prepared(run: Run, network: Network, dataset: Dataset, tick: Tick) -> tuple[Prepared, Any]:
-    from foveola.data.filter_cache import filtered
+    from foveola.data.filter_cache import apply_filters
     from foveola.data.prepare import prepare
     from foveola.runs.predictor import match_classes
 
-    dataset = as_trained(run, dataset)
+    dataset = drop_excluded(run, dataset)
     match_classes(dataset, network.class_names)
-    prepared = filtered(prepare(dataset, network.size, network.resize, tick=tick), network.chain, tick=tick)
+    prepared = apply_filters(prepare(dataset, network.size, network.resize, tick=tick), network.chain, tick=tick)
     return prepared, match_classes(prepared.dataset, network.class_names)

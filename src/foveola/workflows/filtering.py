@@ -77,7 +77,7 @@ def filter(
     if overwrite and out.exists() and out.samefile(source):
         raise UsageError(f"{out} is the image itself, which foveola never replaces: choose another name")
     require_new(out, overwrite=overwrite)
-    with images.quiet():
+    with images.suppress_pillow_warnings():
         try:
             decoded = _read(source)
         except ImageProblem as problem:
@@ -95,13 +95,13 @@ def _notes(levels: Sequence[int]) -> tuple[str, ...]:
     """What the conversion to 8 bits means for what was written; levels: of each image, 0 for those of 8 bits."""
     import numpy as np
 
-    from foveola.imaging.colour import STRETCH, flattened_note
+    from foveola.imaging.colour import STRETCH, few_levels_note
 
     deep = sum(level > 0 for level in levels)
     if not deep:
         return ()
     have = "has 16-bit samples: its result has" if deep == 1 else "have 16-bit samples: their results have"
-    lost = flattened_note(np.array(levels, np.int16))
+    lost = few_levels_note(np.array(levels, np.int16))
     return (f"{count(deep, 'image')} {have} 8 bits", *([f"{lost}: {STRETCH}"] if lost else []))
 
 
@@ -119,11 +119,11 @@ def _read(path: Path) -> Decoded:
 
 
 def _folder(source: Path, out: Path, chain: Chain, overwrite: bool, tick: Tick) -> Filtered:
-    from foveola.data.scan import list_folder
+    from foveola.data.scan import scan_folder
     from foveola.imaging import decode as images
     from foveola.storage import new_folder, write_atomic
 
-    listing = list_folder(source)
+    listing = scan_folder(source)
     if not listing.ids:
         raise UsageError(f"{source} holds no picture: name a folder that holds some")
     if out.resolve().is_relative_to(source.resolve()):
@@ -141,7 +141,7 @@ def _folder(source: Path, out: Path, chain: Chain, overwrite: bool, tick: Tick) 
 
     levels, written, problems = [], [], [(problem.file, problem.reason) for problem in listing.problems]
     targets = as_png(listing.ids)
-    with images.quiet(), ThreadPoolExecutor(os.cpu_count()) as threads:
+    with images.suppress_pillow_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
         answers = threads.map(one, listing.ids, targets)
         for k, (name, target, (reason, used)) in enumerate(zip(listing.ids, targets, answers, strict=True), start=1):
             levels.append(used)

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from foveola.data.split import Split
     from foveola.recipes.recipe import Recipe
     from foveola.runs.deadline import Deadline
-    from foveola.runs.trainer import Session
+    from foveola.runs.trainer import Trainer
 
 
 @dataclass
-class Clock:
+class RunTimer:
     """When a run began, when torch was there, when the first step was done, in monotonic seconds; how long it may take and
     is expected to take, in seconds, and what holds it to that, where a budget was given; whether the memory's peak is this
     run's own."""
@@ -51,11 +51,11 @@ def plan_run(
     out: str | os.PathLike[str] | None,
     runs: str | os.PathLike[str],
     tick: Tick,
-    clock: Clock,
-) -> Session:
+    clock: RunTimer,
+) -> Trainer:
     """All that comes before the first step: read, decode, split, plan, build; nothing is written but caches."""
-    from foveola.models.registry import require, require_known
-    from foveola.recipes.recipe import compose, merge, read_recipe
+    from foveola.models.registry import require_known, require_model
+    from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables
     from foveola.runs.deadline import parse_time
 
     # What can be refused without torch is refused before it is imported.
@@ -64,8 +64,8 @@ def plan_run(
     tables = read_recipe(Path(recipe)) if recipe is not None else {}
     where = f"the recipe {recipe}" if recipe is not None else "the settings"
     source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
-    tables = merge(tables, {"data.source": source, **settings}, where=where)
-    early = compose(tables, where=where)
+    tables = merge_tables(tables, {"data.source": source, **settings}, where=where)
+    early = recipe_from_tables(tables, where=where)
     if data is None and recipe is not None:
         _require_source(early.data.source, Path(recipe))
     if early.model.name != "auto":
@@ -76,11 +76,11 @@ def plan_run(
         from foveola.data.dataset import require_classes
         from foveola.runs.folders import run_folder
         from foveola.runs.time_budget import require_free
-        from foveola.runs.trainer import Session
+        from foveola.runs.trainer import Trainer
         from foveola.storage import digest
 
     clock.imported = time.monotonic()
-    require(early.model.name)
+    require_model(early.model.name)
     if clock.budget is not None:
         require_free(tables)
     with _collector_paused():
@@ -89,11 +89,11 @@ def plan_run(
         require_plain(early.data, dataset.name)
     require_classes(dataset.name, dataset.class_names, dataset.labels, dataset.problems)
     prepared, split, findings, prints = _prepare(leave_out(dataset, early), early, seed, tick)
-    tables = merge(tables, {"data.source": source and printable(source)})
+    tables = merge_tables(tables, {"data.source": source and printable(source)})
     done, remarks = _complete(tables, prepared, split, seed, clock)
     fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
     folder = Path(out) if out is not None else run_folder(Path(runs), prepared.dataset.name, done, fingerprint, seed)
-    return Session(prepared, split, done, seed, folder, tick, remarks, findings, clock.deadline, out is None, prints)
+    return Trainer(prepared, split, done, seed, folder, tick, remarks, findings, clock.deadline, out is None, prints)
 
 
 def _require_source(source: str, recipe: Path) -> None:
@@ -128,11 +128,11 @@ def _prepare(
     dataset: Dataset, recipe: Recipe, seed: int, tick: Tick
 ) -> tuple[Prepared, Split, tuple[Finding, ...], Mapping[str, NDArray[Any]]]:
     """Decode, find copies and twins, split so that they stay together; what was found wrong on the way, and fingerprints."""
-    from foveola.checks.finding import in_order
+    from foveola.checks.finding import sort_findings
     from foveola.checks.fingerprints import kept_fingerprints
-    from foveola.checks.run import quick_findings, relate
+    from foveola.checks.run import find_duplicates, quick_findings
     from foveola.data.dataset import require_classes
-    from foveola.data.filter_cache import filtered
+    from foveola.data.filter_cache import apply_filters
     from foveola.data.prepare import prepare
     from foveola.data.split import split
     from foveola.filters.chain import Chain
@@ -142,20 +142,20 @@ def _prepare(
     prepared = prepare(dataset, size, recipe.data.resize, tick=tick)
     usable = prepared.dataset
     require_classes(usable.name, usable.class_names, usable.labels, usable.problems)
-    relations = relate(prepared, tick=tick)  # of the pictures themselves, before any filter
-    findings = in_order(quick_findings(prepared, relations))
+    relations = find_duplicates(prepared, tick=tick)  # of the pictures themselves, before any filter
+    findings = sort_findings(quick_findings(prepared, relations))
     parts = split(prepared.dataset, prepared.content, recipe.split, seed, related=relations.units)
     prints = kept_fingerprints(prepared, tick=tick)
-    return filtered(prepared, Chain.parse(recipe.data.chain), tick=tick), parts, findings, prints
+    return apply_filters(prepared, Chain.parse(recipe.data.chain), tick=tick), parts, findings, prints
 
 
 def _complete(
-    tables: Mapping[str, Any], prepared: Prepared, split: Split, seed: int, clock: Clock
+    tables: Mapping[str, Any], prepared: Prepared, split: Split, seed: int, clock: RunTimer
 ) -> tuple[Recipe, tuple[str, ...]]:
     """The recipe with nothing left open, and remarks on what was chosen here: the network, and what fills the budget."""
     from foveola.recipes.defaults import choose_model
-    from foveola.recipes.recipe import complete, merge
-    from foveola.runs.time_budget import deadline, within
+    from foveola.recipes.recipe import merge_tables, resolve_defaults
+    from foveola.runs.time_budget import deadline, fit_to_budget
 
     dataset, n_train, called = prepared.dataset, len(split.train), printable(prepared.dataset.name)
     name = tables.get("model", {}).get("name", "auto")
@@ -163,12 +163,14 @@ def _complete(
     if chosen:
         choice = choose_model(prepared.size, n_train)
         name, remarks = choice.name, (f"chose the network {choice.name}: {choice.why}",)
-    tables = merge(tables, {"model.name": name})
+    tables = merge_tables(tables, {"model.name": name})
     if clock.budget is not None:
         budget = float(clock.budget)
         sizes = chosen and name == "fast"
-        found = within(budget, clock.started, tables, prepared, split, seed, name=called, sizes=sizes)
+        found = fit_to_budget(budget, clock.started, tables, prepared, split, seed, name=called, sizes=sizes)
         clock.predicted = found.seconds
         clock.deadline = deadline(found, budget, clock.started, n_train)
         return found.recipe, (*remarks, found.sentence(budget))
-    return complete(tables, prepared.size, n_train, f"{called}, {name}", mirror_safe=dataset.mirror_safe), remarks
+    return resolve_defaults(
+        tables, prepared.size, n_train, f"{called}, {name}", mirror_safe=dataset.mirror_safe
+    ), remarks

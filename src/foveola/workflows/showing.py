@@ -73,7 +73,7 @@ def show_data(
 
 def _figures(prepared: Prepared, rows: list[Rows], chain: Chain, tick: Tick) -> dict[str, Plot]:
     """The figures by the names of their files; `rows` are the pictures of each class that are shown."""
-    from foveola.data.filter_cache import filtered
+    from foveola.data.filter_cache import apply_filters
     from foveola.figures import data as plots
 
     dataset, pixels = prepared.dataset, prepared.pixels
@@ -92,7 +92,7 @@ def _figures(prepared: Prepared, rows: list[Rows], chain: Chain, tick: Tick) -> 
         "channels": plots.channels(pixels[everyone[0]]),
     }
     if chain.steps:
-        after = filtered(prepared, chain, tick=tick).pixels
+        after = apply_filters(prepared, chain, tick=tick).pixels
         some = everyone[:: max(1, len(everyone) // 5)][:5]
         pairs = [pixels[row] for row in some], [after[row] for row in some]
         figures["before-after"] = plots.before_after(*pairs, str(chain))
@@ -109,7 +109,7 @@ def _raw(dataset: Dataset, rows: Rows) -> list[Image]:
     from foveola.imaging import decode as images
 
     found = []
-    with images.quiet():
+    with images.suppress_pillow_warnings():
         for row in rows.tolist():
             try:
                 found.append(images.shrink(dataset.read(row), MOST_RAW_PX))

@@ -16,18 +16,18 @@ from foveola.keywords import checks_keywords
 from foveola.runs.progress import Plan, Watch
 from foveola.types import Size, SizeLike
 from foveola.workflows.datasets import Data, printable, require_there
-from foveola.workflows.prepare_run import Clock, plan_run
+from foveola.workflows.prepare_run import RunTimer, plan_run
 
 if TYPE_CHECKING:
     from foveola.runs.run import Run
-    from foveola.runs.trainer import Session
+    from foveola.runs.trainer import Trainer
 
 
 def _option_of_a_recipe(name: str) -> str:
     """Where an unknown keyword of `train` is an option of a recipe: how to give it."""
-    from foveola.recipes.recipe import option_called
+    from foveola.recipes.recipe import parse_option
 
-    key = option_called(name)
+    key = parse_option(name)
     return f'; {name} is an option of the recipe: settings={{"{key}": ...}}' if key else ""
 
 
@@ -88,7 +88,7 @@ def train(
     if data is not None:
         require_there(data)
     watch.tell(reading(data))
-    clock = Clock(started, budget=budget)
+    clock = RunTimer(started, budget=budget)
     with adapting(threads, watch.tell):
         session = plan_run(
             data,
@@ -135,7 +135,7 @@ def _require_place(out: str | os.PathLike[str] | None, runs: str | os.PathLike[s
         require_writable(Path(runs) / "run")
 
 
-def run_session(session: Session, clock: Clock, watch: Watch) -> Run:
+def run_session(session: Trainer, clock: RunTimer, watch: Watch) -> Run:
     """Make the run's folder, train, measure, report. An interrupt names the folder that is left unfinished.
 
     Call it within `adapting`, which decides the number of threads.
@@ -160,10 +160,10 @@ def run_session(session: Session, clock: Clock, watch: Watch) -> Run:
         raise
 
 
-def _plan(session: Session) -> Plan:
+def _plan(session: Trainer) -> Plan:
     from foveola.data.prepare import describe
     from foveola.models.build import summary
-    from foveola.training.features import has_features
+    from foveola.training.features import has_trunk
 
     split = session.split
     unequal = [
@@ -181,14 +181,14 @@ def _plan(session: Session) -> Plan:
         precision=str(session.dtype).removeprefix("torch."),
         folder=session.folder,
         remarks=(*session.remarks, *session.prepared.dataset.notes, *split.notes, *unequal),
-        ready_features=has_features(session.model),
+        ready_features=has_trunk(session.model),
     )
 
 
-def _conclude(session: Session, clock: Clock, threads: list[int]) -> Run:
+def _conclude(session: Trainer, clock: RunTimer, threads: list[int]) -> Run:
     """Report, then result.json: what makes the run finished."""
     from foveola.report.pages import render
-    from foveola.runs.files import numbers_of
+    from foveola.runs.files import result_numbers
     from foveola.runs.run import Run
     from foveola.storage import write_atomic
     from foveola.training.timing import peak_memory_mb
@@ -203,7 +203,7 @@ def _conclude(session: Session, clock: Clock, threads: list[int]) -> Run:
         "model": session.recipe.model.name,
         "seed": session.seed,
         **{f"n_{part}": sum(counts) for part, counts in card.counts.items()},
-        **numbers_of(run.evaluation),
+        **result_numbers(run.evaluation),
         **run.confidence.numbers(),
         "best_epoch": getattr(best, "epoch", 0),
         "epochs": len(run.history),

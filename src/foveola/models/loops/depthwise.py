@@ -24,7 +24,7 @@ LINE = 16
 
 
 def _writing(kernel, stride, together):
-    """What writes pixels that lie side by side, `together` at a time, eight channels of them.
+    """What writes pixels that lie side by side, `merged_groups` at a time, eight channels of them.
 
     (rows, at, taps, bias, y, count, channels): the address of the addresses of `kernel` rows of the ring, how many numbers
     into each the first pixel begins, taps (kernel * kernel, 8), bias (8), y (count * together, channels); count at least 1.

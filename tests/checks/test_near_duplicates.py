@@ -3,10 +3,10 @@ import pytest
 
 from foveola.checks import near_duplicates as room
 from foveola.checks.alignment import is_copy
-from foveola.checks.descriptors import VARIANTS, describe, lay, lay_described, ordered, similarities
+from foveola.checks.descriptors import VARIANTS, describe, ordered, orient, orient_descriptor, similarities
 from foveola.checks.duplicates import duplicate_findings
-from foveola.checks.near_duplicates import candidates, near_copies
-from foveola.checks.run import relate
+from foveola.checks.near_duplicates import candidates, near_duplicate_pairs
+from foveola.checks.run import find_duplicates
 from foveola.data.arrays import from_arrays
 from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
@@ -17,7 +17,7 @@ SIZE = Size(64, 64)
 
 def near_in(folder):
     prepared = prepare(open_folder(folder), SIZE)
-    pairs = near_copies(prepared)
+    pairs = near_duplicate_pairs(prepared)
     return {(prepared.dataset.ids[i], prepared.dataset.ids[j]) for i, j, _ in pairs.tolist()}, pairs
 
 
@@ -32,10 +32,10 @@ def test_a_changed_copy_is_found_among_thirty_pictures_and_nothing_else_is(plant
 @pytest.mark.parametrize("variant", range(VARIANTS))
 def test_each_of_the_eight_ways_to_lay_a_picture_is_told(scene, variant):
     grey = scene(1, 32)[..., 0]
-    other = np.ascontiguousarray(lay(grey, variant))
+    other = np.ascontiguousarray(orient(grey, variant))
     assert [tuple(row[:2]) for row in candidates(np.stack([grey, other])).tolist()] == [(0, 1)]
     found = candidates(np.stack([grey, other]))[0, 2]
-    assert np.array_equal(lay(other, found), grey)
+    assert np.array_equal(orient(other, found), grey)
 
 
 def test_the_descriptor_is_the_cosine_transform_of_scipy_weighted_by_the_root_of_the_frequency(scene):
@@ -51,14 +51,14 @@ def test_the_upper_bound_is_one(scene):
     described = describe(np.stack([scene(n, 32)[..., 0] for n in range(40)]))
     bound = ordered(described) @ ordered(described).T
     for variant in range(VARIANTS):
-        laid = lay_described(described, np.full(40, variant))
+        laid = orient_descriptor(described, np.full(40, variant))
         assert (np.einsum("nuv,muv->nm", described, laid) <= bound + 1e-5).all()
 
 
 def test_the_eight_similarities_are_those_of_descriptors_laid_so(scene):
     described = describe(np.stack([scene(n, 32)[..., 0] for n in range(12)]))
     ours, theirs = described[:6], described[6:]
-    laid = [lay_described(theirs, np.full(6, variant)) for variant in range(VARIANTS)]
+    laid = [orient_descriptor(theirs, np.full(6, variant)) for variant in range(VARIANTS)]
     expected = np.stack([np.einsum("nuv,nuv->n", ours, one) for one in laid], axis=1)
     assert similarities(ours, theirs) == pytest.approx(expected, abs=1e-6)
 
@@ -88,7 +88,7 @@ def test_who_has_too_many_pictures_to_compare_all_with_all_is_told(monkeypatch):
 
     def said(most):
         monkeypatch.setattr("foveola.checks.duplicates.ALL_WITH_ALL", most)
-        found = duplicate_findings(prepared.dataset, relate(prepared))
+        found = duplicate_findings(prepared.dataset, find_duplicates(prepared))
         return [(f.severity, f.message, f.advice, f.count) for f in found if f.kind == "near_duplicate"]
 
     assert said(8) == []
@@ -124,7 +124,7 @@ def test_pictures_below_32_pixels_are_compared_by_content_only(scene):
     small = scene(3, 24)
     shifted = np.clip(small.astype(int) + 1, 0, 255).astype(np.uint8)
     dataset = from_arrays(np.stack([small, shifted, scene(5, 24), small]), [0, 0, 1, 1])
-    assert len(near_copies(prepare(dataset, Size(32, 32)))) == 0
+    assert len(near_duplicate_pairs(prepare(dataset, Size(32, 32)))) == 0
 
 
 def test_pictures_of_the_same_content_are_no_near_copies(plant, tmp_path, scene):
@@ -136,13 +136,13 @@ def test_pictures_of_the_same_content_are_no_near_copies(plant, tmp_path, scene)
 def test_a_second_look_is_taken_from_the_cache_and_a_damaged_one_is_made_again(plant, tmp_path, scene, changed, cache):
     files = {"a/1.png": scene(1), "a/2.png": np.ascontiguousarray(changed["mirrored"](scene(1))), "b/1.png": scene(2)}
     prepared = prepare(open_folder(plant(tmp_path, files)), SIZE)
-    first = near_copies(prepared)
+    first = near_duplicate_pairs(prepared)
 
     def refuse():
         raise AssertionError("the pictures were looked at again")
 
-    assert np.array_equal(near_copies(prepared, refuse), first)
+    assert np.array_equal(near_duplicate_pairs(prepared, refuse), first)
     [kept] = (cache / "copies").iterdir()
     kept.write_bytes(kept.read_bytes()[:40])
-    assert np.array_equal(near_copies(prepared), first)
+    assert np.array_equal(near_duplicate_pairs(prepared), first)
     assert first.tolist() == [[0, 1, 1]]

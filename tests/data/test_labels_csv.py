@@ -6,7 +6,7 @@ import pytest
 
 from foveola.data.folder import open_folder
 from foveola.data.labels_csv import by_table
-from foveola.data.scan import list_folder
+from foveola.data.scan import scan_folder
 from foveola.errors import DataError, UsageError
 
 LABELS = "label, class, category, class_name, target, y, classid, class_id, label_name, labels"
@@ -28,7 +28,7 @@ def table(tmp_path):
 
 
 def labelled(root, table, group_column=None):
-    listing = list_folder(root)
+    listing = scan_folder(root)
     found = by_table(listing, table, group_column)
     return {listing.ids[row]: name for row, name in zip(found.rows, found.names, strict=True)}
 
@@ -92,7 +92,7 @@ def test_a_file_is_found_by_path_name_or_stem(tmp_path, plant, table):
 
 def test_a_name_that_two_files_have_finds_neither(tmp_path, plant, table):
     root = plant(tmp_path / "d", {"a/1.png": b"", "b/1.png": b"", "a/2.png": b""})
-    found = by_table(list_folder(root), table("file,label\n1.png,p\na/1.png,q\n2,q\n"), None)
+    found = by_table(scan_folder(root), table("file,label\n1.png,p\na/1.png,q\n2,q\n"), None)
     assert [(p.file, p.reason) for p in found.problems] == [
         ("1.png", "named in line 2 of labels.csv, and fits both 'a/1.png' and 'b/1.png': write the path")
     ]
@@ -100,20 +100,20 @@ def test_a_name_that_two_files_have_finds_neither(tmp_path, plant, table):
 
 
 def test_classes_are_in_natural_order_and_the_source_is_noted(root, table):
-    found = by_table(list_folder(root), table("file,label\n0,10\n1,9\n2,b\n3,10\n"), None)
+    found = by_table(scan_folder(root), table("file,label\n0,10\n1,9\n2,b\n3,10\n"), None)
     assert found.class_names == ("9", "10", "b")
     assert found.notes == ("classes are taken from labels.csv",)
 
 
 def test_a_part_column_gives_the_parts(root, table):
-    found = by_table(list_folder(root), table("file,label,Split\n0,a,train\n1,b,Validation\n2,a,test\n3,b,\n"), None)
+    found = by_table(scan_folder(root), table("file,label,Split\n0,a,train\n1,b,Validation\n2,a,test\n3,b,\n"), None)
     assert found.parts == ["train", "val", "test", None]
 
 
 def test_a_group_column_gives_the_groups(root, table):
     text = "file,label,Patient\n0,a,p1\n1,b,p2\n2,a,p1\n"
-    assert by_table(list_folder(root), table(text), "patient").groups == ["p1", "p2", "p1"]
-    assert by_table(list_folder(root), table(text), None).groups == [None, None, None]
+    assert by_table(scan_folder(root), table(text), "patient").groups == ["p1", "p2", "p1"]
+    assert by_table(scan_folder(root), table(text), None).groups == [None, None, None]
 
 
 def test_rows_that_contradict_each_other_are_named_by_line(root, table):
@@ -224,7 +224,7 @@ def test_a_table_of_names_that_several_files_have_shows_two_of_them(tmp_path, pl
 
 
 def test_a_row_that_is_nearly_a_file_s_name_shows_both(root, table):
-    found = by_table(list_folder(root), table("file,label\n0.png,a\n1.png,b\n12.png,b\nother.png,b\n"), None)
+    found = by_table(scan_folder(root), table("file,label\n0.png,a\n1.png,b\n12.png,b\nother.png,b\n"), None)
     assert [problem.reason for problem in found.problems] == [
         "named in line 4 of labels.csv, but not in the folder (did you mean '2.png'?)",
         "named in line 5 of labels.csv, but not in the folder",
@@ -277,7 +277,7 @@ def test_an_absolute_path_through_a_link_to_the_data_is_found(tmp_path, plant, t
 def test_a_file_of_another_folder_is_not_mistaken_for_one_of_the_same_name(tmp_path, plant, table):
     root = plant(tmp_path / "train", {"0.png": b"", "sub/1.png": b""})
     text = f"file,label\ntrain/0.png,a\ntest/0.png,b\n{root}/1.png,b\n"
-    listing = list_folder(root)
+    listing = scan_folder(root)
     found = by_table(listing, table(text), None)
     assert [listing.ids[row] for row in found.rows] == ["0.png"]
     assert [problem.file for problem in found.problems] == ["test/0.png", f"{root}/1.png"]
@@ -285,7 +285,7 @@ def test_a_file_of_another_folder_is_not_mistaken_for_one_of_the_same_name(tmp_p
 
 def test_files_that_the_table_spells_otherwise_are_noted_with_an_example(tmp_path, plant, table):
     root = plant(tmp_path / "d", {"000.png": b"", "001.png": b""})
-    found = by_table(list_folder(root), table("file,label\n0,cat\n001.png,dog\n"), None)
+    found = by_table(scan_folder(root), table("file,label\n0,cat\n001.png,dog\n"), None)
     assert found.notes[1:] == ("labels.csv spells 1 file name differently from the folder, such as '0' for '000.png'",)
 
 
@@ -304,7 +304,7 @@ def test_cells_with_several_labels_are_noted(root, table, labels, number, mark):
     path = table("")
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([("file", "label"), *((f"{k}.png", label) for k, label in enumerate(labels))])
-    notes = by_table(list_folder(root), path, None).notes[1:]
+    notes = by_table(scan_folder(root), path, None).notes[1:]
     example = next((label for label in labels if mark and mark in label), "")
     verb = "hold" if number > 1 else "holds"
     said = (

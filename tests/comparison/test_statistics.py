@@ -12,13 +12,13 @@ from foveola.comparison.statistics import (
     bootstrap_accuracy,
     bootstrap_difference,
     corrected_accuracy,
-    flip_deviation,
+    deviation_of_changes,
     holm,
     mcnemar,
-    narrowest,
     paired_difference,
     seeds_needed,
     share_interval,
+    smallest_half_width,
     verdict,
 )
 from foveola.evaluation.metrics import wilson
@@ -289,11 +289,11 @@ def test_a_width_below_what_overlapping_splits_allow_is_never_reached():
 
 def test_no_number_of_seeds_gets_below_the_narrowest():
     pilot = [0.0, 1.0]
-    reach = narrowest(pilot, test_to_train=0.25)
+    reach = smallest_half_width(pilot, test_to_train=0.25)
     assert reach == pytest.approx(stats.norm.ppf(0.975) * math.sqrt(0.5) * 0.5)
     assert seeds_needed(pilot, 0.99 * reach, test_to_train=0.25, most=5_000) is None
     assert seeds_needed(pilot, 1.02 * reach, test_to_train=0.25) is not None
-    assert narrowest(pilot) == 0.0
+    assert smallest_half_width(pilot) == 0.0
 
 
 def test_two_differences_that_happen_to_be_alike_do_not_promise_five_seeds():
@@ -305,7 +305,7 @@ def test_the_deviation_of_flips_by_hand():
     """4 of 100 pictures flip: each is +1 or -1 by a coin, variance 4, deviation 2 pictures or 2 points."""
     one, other = np.ones(100, bool), np.ones(100, bool)
     one[:2], other[2:4] = False, False
-    assert flip_deviation(one, other) == pytest.approx(2.0)
+    assert deviation_of_changes(one, other) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(("share", "n"), [(0.825, 160), (0.5, 40), (0.9975, 400)])

@@ -7,7 +7,7 @@ import pytest
 
 from foveola.data import filter_cache as filtering
 from foveola.data.arrays import from_arrays
-from foveola.data.filter_cache import filtered
+from foveola.data.filter_cache import apply_filters
 from foveola.data.prepare import prepare
 from foveola.errors import UsageError
 from foveola.filters.chain import FILTERS, Chain
@@ -28,14 +28,14 @@ def pictures(side, n=6):
 @pytest.mark.parametrize("side", [12, 96], ids=["in one thread", "in several"])
 def test_every_picture_went_through_the_chain(side):
     prepared, chain = pictures(side), Chain.parse("blur(size=5)|sharpen")
-    found = filtered(prepared, chain)
+    found = apply_filters(prepared, chain)
     for seen, before in zip(found.pixels, prepared.pixels, strict=True):
         np.testing.assert_array_equal(seen, FILTERS["sharpen"](FILTERS["blur"](before, size=5)))
 
 
 def test_what_is_known_of_the_originals_stays():
     prepared = pictures(12)
-    found = filtered(prepared, Chain.parse("invert"))
+    found = apply_filters(prepared, Chain.parse("invert"))
     np.testing.assert_array_equal(found.content, prepared.content)
     assert (found.dataset, found.size, found.how) == (prepared.dataset, prepared.size, prepared.how)
     assert found.key != prepared.key
@@ -43,40 +43,40 @@ def test_what_is_known_of_the_originals_stays():
 
 def test_no_chain_is_no_work(cache):
     prepared = pictures(12)
-    assert filtered(prepared, Chain()) is prepared
+    assert apply_filters(prepared, Chain()) is prepared
     assert not cache.exists()
 
 
 def test_the_second_time_they_are_there(monkeypatch):
     prepared, chain = pictures(12), Chain.parse("blur")
-    first = filtered(prepared, chain)
+    first = apply_filters(prepared, chain)
     monkeypatch.setattr("foveola.data.filter_cache._make", lambda *args: pytest.fail("made again"))
-    np.testing.assert_array_equal(filtered(prepared, chain).pixels, first.pixels)
+    np.testing.assert_array_equal(apply_filters(prepared, chain).pixels, first.pixels)
 
 
 def test_another_chain_is_another_cache(cache):
     prepared = pictures(12)
     for text in ("blur", "blur(size=5)", "sharpen|blur", "blur|sharpen"):
-        filtered(prepared, Chain.parse(text))
+        apply_filters(prepared, Chain.parse(text))
     assert len(list((cache / "filtered").iterdir())) == 4
 
 
 @pytest.mark.parametrize("name", ["pixels.npy", "facts.json"])
 def test_a_damaged_cache_is_made_again(cache, name):
     prepared, chain = pictures(12), Chain.parse("blur")
-    right = np.array(filtered(prepared, chain).pixels)
+    right = np.array(apply_filters(prepared, chain).pixels)
     file = next((cache / "filtered").iterdir()) / name
     file.write_bytes(file.read_bytes()[:-40])
-    np.testing.assert_array_equal(filtered(prepared, chain).pixels, right)
+    np.testing.assert_array_equal(apply_filters(prepared, chain).pixels, right)
 
 
 def test_a_users_filter_is_never_taken_from_the_cache():
     prepared = pictures(12)
     try:
         FILTERS.register("mine")(lambda images: images)
-        np.testing.assert_array_equal(filtered(prepared, Chain.parse("mine")).pixels, prepared.pixels)
+        np.testing.assert_array_equal(apply_filters(prepared, Chain.parse("mine")).pixels, prepared.pixels)
         FILTERS._items["mine"] = lambda images: 255 - images
-        np.testing.assert_array_equal(filtered(prepared, Chain.parse("mine")).pixels, 255 - prepared.pixels)
+        np.testing.assert_array_equal(apply_filters(prepared, Chain.parse("mine")).pixels, 255 - prepared.pixels)
     finally:
         del FILTERS._items["mine"]
 
@@ -92,13 +92,13 @@ def test_pixels_that_another_process_put_there_meanwhile_are_not_taken_for_ours(
             other[:] = 7
             other.flush()
             facts = json.loads((place / "facts.json").read_text("utf-8"))
-            (place / "facts.json").write_text(json.dumps({**facts, "checks": filtering.spot_checks(other)}))
+            (place / "facts.json").write_text(json.dumps({**facts, "checks": filtering.check_rows(other)}))
         return made
 
     monkeypatch.setattr(filtering, "_make", overtaken)
     try:
         FILTERS.register("mine")(lambda images: 255 - images)
-        np.testing.assert_array_equal(filtered(prepared, Chain.parse("mine")).pixels, 255 - prepared.pixels)
+        np.testing.assert_array_equal(apply_filters(prepared, Chain.parse("mine")).pixels, 255 - prepared.pixels)
     finally:
         del FILTERS._items["mine"]
     assert turns
@@ -106,13 +106,13 @@ def test_pixels_that_another_process_put_there_meanwhile_are_not_taken_for_ours(
 
 def test_progress_is_told():
     seen = []
-    filtered(pictures(12), Chain.parse("blur"), tick=lambda *tick: seen.append(tick))
+    apply_filters(pictures(12), Chain.parse("blur"), tick=lambda *tick: seen.append(tick))
     assert seen[-1] == ("Filtering images", 6, 6)
 
 
 def test_a_chain_that_changes_the_size():
     with pytest.raises(UsageError) as error:
-        filtered(pictures(12), Chain.parse("blur|upscale"))
+        apply_filters(pictures(12), Chain.parse("blur|upscale"))
     assert str(error.value) == (
         "chain 'blur|upscale' makes 24x24 of 12x12: a network takes one size, so take the filter out and say --size 24x24"
     )
@@ -120,7 +120,7 @@ def test_a_chain_that_changes_the_size():
 
 def test_a_kernel_larger_than_the_pictures(cache):
     with pytest.raises(UsageError) as error:
-        filtered(pictures(12), Chain.parse("blur(size=15)"))
+        apply_filters(pictures(12), Chain.parse("blur(size=15)"))
     assert str(error.value) == "blur(size=15) has a kernel of 15x15: this picture of 12x12 is too small for it"
     assert not cache.exists()
 
@@ -136,5 +136,5 @@ def test_a_users_filter_that_changed_makes_pictures_of_another_key(monkeypatch):
     prepared, keys = pictures(12), []
     for by in (10, 20, 10):
         monkeypatch.setitem(FILTERS._items, "darker", darker(by))
-        keys.append(filtered(prepared, Chain.parse("darker")).key)
+        keys.append(apply_filters(prepared, Chain.parse("darker")).key)
     assert keys[0] == keys[2] != keys[1]

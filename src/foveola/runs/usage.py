@@ -11,12 +11,12 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from foveola.storage import refusals_named
+from foveola.storage import disk_errors_as_resource_error
 
 NAME = "test_opened_again.jsonl"
 
 
-def openings(run: Path) -> int:
+def count_test_uses(run: Path) -> int:
     """How often: 1 after training. Raises no error for a run from before this was kept: it was opened once or more."""
     try:
         return 1 + (run / NAME).read_bytes().count(b"\n")
@@ -24,19 +24,19 @@ def openings(run: Path) -> int:
         return 1
 
 
-def open_again(run: Path, by: str) -> int:
+def record_test_use(run: Path, by: str) -> int:
     """Write down one more opening; gives how often it was opened by now.
 
     One line, appended by one write and flushed to the disk: two processes at once leave two lines, and a kill none or one.
-    Raises ResourceError when the folder can't be written: see `workflows.answers.open_test_part` for what follows.
+    Raises ResourceError when the folder can't be written: see `workflows.answers.use_test_part` for what follows.
     """
     line = json.dumps({"when": datetime.now(UTC).isoformat(timespec="seconds"), "by": by}) + "\n"
     path = run / NAME
-    with refusals_named(path, len(line)):
+    with disk_errors_as_resource_error(path, len(line)):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             os.write(handle, line.encode())
             os.fsync(handle)
         finally:
             os.close(handle)
-    return openings(run)
+    return count_test_uses(run)

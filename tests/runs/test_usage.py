@@ -6,15 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from foveola.errors import ResourceError
-from foveola.runs.test_usage import NAME, open_again, openings
+from foveola.runs.usage import NAME, record_test_use, count_test_uses
 
 
 def test_training_is_the_first_opening(tmp_path):
-    assert openings(tmp_path) == 1
+    assert count_test_uses(tmp_path) == 1
 
 
 def test_every_later_one_leaves_a_line_with_time_and_who(tmp_path):
-    assert [open_again(tmp_path, "evaluate") for _ in range(3)] == [2, 3, 4]
+    assert [record_test_use(tmp_path, "evaluate") for _ in range(3)] == [2, 3, 4]
     lines = [json.loads(line) for line in (tmp_path / NAME).read_text().splitlines()]
     assert [line["by"] for line in lines] == ["evaluate"] * 3
     assert all(line["when"].endswith("+00:00") for line in lines)
@@ -22,11 +22,11 @@ def test_every_later_one_leaves_a_line_with_time_and_who(tmp_path):
 
 def test_openings_at_the_same_time_are_all_counted(tmp_path):
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: open_again(tmp_path, "evaluate"), range(64)))
-    assert openings(tmp_path) == 65
+        list(pool.map(lambda _: record_test_use(tmp_path, "evaluate"), range(64)))
+    assert count_test_uses(tmp_path) == 65
 
 
 def test_a_folder_that_takes_no_line_is_an_error_and_not_an_opening_in_silence(tmp_path):
     (tmp_path / "run").write_text("a file")
     with pytest.raises(ResourceError, match=r"^can't write .*test_opened_again.jsonl"):
-        open_again(tmp_path / "run", "evaluate")
+        record_test_use(tmp_path / "run", "evaluate")

@@ -15,14 +15,14 @@ from foveola.errors import ImageProblem, UsageError
 from foveola.imaging import colour as rgb
 from foveola.imaging import decode as images
 from foveola.imaging import file_formats as opening
-from foveola.imaging.file_formats import what_is
+from foveola.imaging.file_formats import describe_unknown_file
 from foveola.types import Size
 
 
 @pytest.fixture(autouse=True)
 def quiet():
     """As `prepare` and `predict` call it: Pillow's warnings silenced."""
-    with images.quiet():
+    with images.suppress_pillow_warnings():
         yield
 
 
@@ -334,7 +334,7 @@ def test_a_reduced_jpeg_is_turned_too(ramp, encoded):
     ],
 )
 def test_a_jpeg_is_reduced_for_the_size_it_is_scaled_to(ramp, encoded, how, reduced):
-    decoded = images.read(encoded(ramp(160, 640), "JPEG"), Size(64, 64), how)
+    decoded = images.decode_and_resize(encoded(ramp(160, 640), "JPEG"), Size(64, 64), how)
     assert decoded.reduced == reduced
     assert decoded.image.shape == (64, 64, 3)
 
@@ -385,7 +385,7 @@ def test_a_jpeg_cut_in_its_middle_says_so(ramp, encoded):
 def test_a_reduced_jpeg_that_is_cut_is_refused(noise, encoded, lost):
     data = encoded(noise(1, 300, 300), "JPEG")
     with pytest.raises(ImageProblem, match="cut short"):
-        images.read(data[:-lost], Size(32, 32))
+        images.decode_and_resize(data[:-lost], Size(32, 32))
 
 
 def test_a_png_without_its_last_chunk_is_whole(ramp, encoded):
@@ -543,7 +543,7 @@ def test_a_numpy_array_is_named_with_the_way_out():
     ],
 )
 def test_a_broken_header_is_named(start, reason):
-    assert what_is(start) == reason
+    assert describe_unknown_file(start) == reason
 
 
 def test_a_header_without_pixels_is_refused():
@@ -628,7 +628,7 @@ def test_shrink_keeps_proportions_and_never_enlarges(ramp):
 
 def test_a_large_jpeg_is_decoded_reduced_and_looks_the_same(ramp, encoded):
     data = encoded(ramp(1000, 800), "JPEG", quality=90)
-    seen = images.read(data, Size(96, 96))
+    seen = images.decode_and_resize(data, Size(96, 96))
     whole = images.resize(images.decode(data).image, Size(96, 96))
     assert seen.reduced
     assert (seen.height_px, seen.width_px, seen.image.shape) == (1000, 800, (96, 96, 3))
@@ -643,14 +643,14 @@ def test_a_reduced_jpeg_keeps_at_least_what_is_enough(ramp, encoded):
 
 
 def test_a_small_jpeg_is_not_reduced(ramp, encoded):
-    assert not images.read(encoded(ramp(60, 60), "JPEG"), Size(32, 32)).reduced
+    assert not images.decode_and_resize(encoded(ramp(60, 60), "JPEG"), Size(32, 32)).reduced
 
 
 @pytest.mark.parametrize("how", ["pad", "crop", "stretch"])
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF"])
 def test_read_gives_exactly_the_size(ramp, encoded, how, format):
     for shape in ((1, 50), (50, 1), (300, 200), (24, 40)):
-        assert images.read(encoded(ramp(*shape), format), Size(24, 40), how).image.shape == (24, 40, 3)
+        assert images.decode_and_resize(encoded(ramp(*shape), format), Size(24, 40), how).image.shape == (24, 40, 3)
 
 
 def test_the_content_tells_pictures_apart_not_files(ramp, noise, encoded):

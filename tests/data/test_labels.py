@@ -2,17 +2,17 @@ import pytest
 
 from foveola.data.labels import by_folder, by_pattern, clashing_case, group_by_pattern, parts_by_folder
 from foveola.data.layout import read_layout
-from foveola.data.scan import list_folder
+from foveola.data.scan import scan_folder
 from foveola.errors import DataError, UsageError
 
 
 def by_folders(root):
-    listing = list_folder(root)
+    listing = scan_folder(root)
     return by_folder(listing, read_layout(listing))
 
 
 def labelled(root):
-    listing, found = list_folder(root), by_folders(root)
+    listing, found = scan_folder(root), by_folders(root)
     return {
         listing.ids[row]: (name, part) for row, name, part in zip(found.rows, found.names, found.parts, strict=True)
     }
@@ -90,17 +90,17 @@ def test_what_is_left_out_is_counted_and_is_no_problem(tmp_path, plant):
 
 def test_files_without_class_folders_have_the_part_of_their_folder(tmp_path, plant):
     root = plant(tmp_path / "d", dict.fromkeys(("data/train/1", "data/test1/deep/2", "data/test1/3"), b""))
-    assert parts_by_folder(list_folder(root)) == ["test", "test", "train"]
+    assert parts_by_folder(scan_folder(root)) == ["test", "test", "train"]
 
 
 def test_files_of_a_set_without_parts_have_none(tmp_path, plant):
     root = plant(tmp_path / "d", dict.fromkeys(("bus/1", "train/2"), b""))
-    assert parts_by_folder(list_folder(root)) == [None, None]
+    assert parts_by_folder(scan_folder(root)) == [None, None]
 
 
 def test_a_pattern_takes_its_first_group_or_the_one_called_label(tmp_path, plant):
     root = plant(tmp_path / "d", {"x/cat_1.jpg": b"", "x/dog_2.jpg": b"", "x/readme": b""})
-    listing = list_folder(root)
+    listing = scan_folder(root)
     for pattern in (r"([a-z]+)_\d", r"(x)/(?P<label>[a-z]+)_\d"):
         found = by_pattern(listing, pattern)
         assert (found.names, found.class_names) == (["cat", "dog"], ("cat", "dog"))
@@ -112,33 +112,33 @@ def test_a_pattern_takes_its_first_group_or_the_one_called_label(tmp_path, plant
 
 def test_a_pattern_leaves_masks_of_the_images_out(tmp_path, plant):
     files = ("images/cat_1.jpg", "images/dog_2.jpg", "annotations/masks/cat_1.png", "annotations/masks/dog_2.png")
-    found = by_pattern(list_folder(plant(tmp_path / "d", dict.fromkeys(files, b""))), r"([a-z]+)_\d")
+    found = by_pattern(scan_folder(plant(tmp_path / "d", dict.fromkeys(files, b""))), r"([a-z]+)_\d")
     assert (found.names, found.ignored, found.problems) == (["cat", "dog"], 2, [])
     assert found.notes[1] == "2 files in folders of masks or annotations are left out"
 
 
 def test_a_pattern_whose_group_is_empty_does_not_match(tmp_path, plant):
-    listing = list_folder(plant(tmp_path / "d", {"cat_1.jpg": b"", "_2.jpg": b"", "3.jpg": b""}))
+    listing = scan_folder(plant(tmp_path / "d", {"cat_1.jpg": b"", "_2.jpg": b"", "3.jpg": b""}))
     found = by_pattern(listing, r"^([a-z]*)_?\d")
     assert found.names == ["cat"]
     assert [p.file for p in found.problems] == ["3.jpg", "_2.jpg"]
 
 
 def test_a_pattern_without_a_group_is_refused(tmp_path):
-    assert refusal(UsageError, by_pattern, list_folder(tmp_path), "cat|dog") == (
+    assert refusal(UsageError, by_pattern, scan_folder(tmp_path), "cat|dog") == (
         "--label-pattern 'cat|dog' has no group: put the part that is the class in ( )"
     )
 
 
 def test_a_pattern_that_is_none_is_refused(tmp_path):
-    assert refusal(UsageError, by_pattern, list_folder(tmp_path), "(cat") == (
+    assert refusal(UsageError, by_pattern, scan_folder(tmp_path), "(cat") == (
         "--label-pattern '(cat' is not a regular expression: missing ), unterminated subpattern at position 0"
     )
 
 
 def test_a_pattern_that_matches_nothing_is_refused(tmp_path, plant):
     root = plant(tmp_path / "d", {"a\n.jpg": b"", "b.jpg": b""})
-    assert refusal(DataError, by_pattern, list_folder(root), r"(\d+)") == (
+    assert refusal(DataError, by_pattern, scan_folder(root), r"(\d+)") == (
         rf"--label-pattern '(\d+)' matches none of the 2 files in {root}; the first is 'a\n.jpg': mend the pattern"
     )
 
@@ -189,7 +189,7 @@ def test_two_folders_of_the_same_letters_are_one_class_and_are_noted(tmp_path, p
 def test_a_pattern_reads_the_letters_of_a_class(tmp_path, plant):
     root = plant(tmp_path / "d", {f"{COMPOSED}_1.png": b"", f"{DECOMPOSED}_2.png": b"", "pomme_1.png": b""})
     for pattern in (r"(.+)_\d", f"({COMPOSED}|pomme)", f"({DECOMPOSED}|pomme)"):
-        found = by_pattern(list_folder(root), pattern)
+        found = by_pattern(scan_folder(root), pattern)
         assert found.class_names == ("pomme", COMPOSED)
         assert not found.problems
     assert group_by_pattern([f"{DECOMPOSED}/1.png"], f"({COMPOSED})/") == [COMPOSED]

@@ -64,7 +64,7 @@ def test_the_same_pixels_in_other_formats_are_the_same_content(contents, encoded
 
 def test_a_png_copy_of_a_large_jpeg_is_the_same_content(contents, encoded, ramp):
     jpeg = encoded(ramp(400, 300), "JPEG")
-    assert images.read(jpeg, Size(16, 16)).reduced
+    assert images.decode_and_resize(jpeg, Size(16, 16)).reduced
     found = contents({"x.jpg": jpeg, "y.png": encoded(images.decode(jpeg).image)})
     assert found["x.jpg"] == found["y.png"]
 
@@ -78,7 +78,7 @@ def test_a_rotated_copy_with_an_orientation_tag_is_the_same_content(contents, en
 
 def test_a_large_jpeg_with_a_tag_and_its_upright_png_are_the_same_content(contents, encoded, ramp):
     jpeg = tagged(encoded, ramp(400, 300), 6)
-    assert images.read(jpeg, Size(16, 16)).reduced
+    assert images.decode_and_resize(jpeg, Size(16, 16)).reduced
     found = contents({"x.jpg": jpeg, "y.png": encoded(images.decode(jpeg).image)})
     assert found["x.jpg"] == found["y.png"]
 

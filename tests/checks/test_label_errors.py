@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from foveola.checks.label_errors import confident_joint, suspect_findings, suspects, too_few
+from foveola.checks.label_errors import confident_joint, has_too_few_images, label_error_findings, suspects
 from foveola.data.arrays import from_arrays
 
 
@@ -36,7 +36,7 @@ def doubted(right, swapped, n=40):
     given = labels.copy()
     given[:swapped] = 1 - given[:swapped]
     dataset = from_arrays(np.zeros((n, 8, 8), np.uint8), given, ["cat", "dog"])
-    return suspect_findings(dataset, chances)
+    return label_error_findings(dataset, chances)
 
 
 def test_swapped_labels_are_found_and_named():
@@ -76,9 +76,9 @@ def test_a_classifier_that_agrees_or_is_unsure_or_doubts_too_much_says_nothing(r
 )
 def test_copies_of_one_image_count_once_when_there_is_enough_to_find_wrong_labels(units, reason):
     dataset = from_arrays(np.zeros((40, 8, 8), np.uint8), np.repeat([0, 1], 20), ["cat", "dog"])
-    assert too_few(dataset, units) == reason
+    assert has_too_few_images(dataset, units) == reason
 
 
 def test_too_few_images_of_a_class_are_said_plainly():
     dataset = from_arrays(np.zeros((18, 8, 8), np.uint8), np.repeat([0, 1], [10, 8]), ["cat", "dog"])
-    assert too_few(dataset, np.arange(18)) == "class 'dog' has only 8 images, and each class needs 10"
+    assert has_too_few_images(dataset, np.arange(18)) == "class 'dog' has only 8 images, and each class needs 10"

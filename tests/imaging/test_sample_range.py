@@ -11,7 +11,7 @@ from PIL import Image as pillow
 
 from foveola.errors import ImageProblem
 from foveola.imaging import decode as images
-from foveola.imaging.colour import flattened_note
+from foveola.imaging.colour import few_levels_note
 
 TWELVE = np.array([[0, 15, 16, 2047], [2048, 3000, 4094, 4095]], np.uint16)
 SCALED = [[0, 0, 1, 127], [128, 187, 255, 255]]  # v >> 4
@@ -19,7 +19,7 @@ SCALED = [[0, 0, 1, 127], [128, 187, 255, 255]]  # v >> 4
 
 @pytest.fixture(autouse=True)
 def quiet():
-    with images.quiet():
+    with images.suppress_pillow_warnings():
         yield
 
 
@@ -319,4 +319,4 @@ def test_16_bit_colour_is_counted_too_and_8_bits_are_not(ramp, encoded):
     ],
 )
 def test_a_note_says_what_was_lost_where_most_images_of_16_bits_lose_it(levels, note):
-    assert flattened_note(np.array(levels, np.int16)) == note
+    assert few_levels_note(np.array(levels, np.int16)) == note

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from foveola.data import hashes as module
-from foveola.data.hashes import digests
-from foveola.data.scan import list_folder
+from foveola.data.hashes import hash_files
+from foveola.data.scan import scan_folder
 from foveola.errors import ImageProblem
 
 
@@ -37,12 +37,12 @@ def later(monkeypatch):
 
 
 def of(root):
-    found, refused = digests(list_folder(root))
+    found, refused = hash_files(scan_folder(root))
     return [row.tobytes() for row in found], refused
 
 
 def by_hand(root):
-    return [sha256((root / name).read_bytes()).digest() for name in list_folder(root).ids]
+    return [sha256((root / name).read_bytes()).digest() for name in scan_folder(root).ids]
 
 
 def test_a_digest_is_the_sha256_of_the_files_bytes(tmp_path, plant):
@@ -146,7 +146,7 @@ def test_an_unreadable_file_is_a_problem_and_tried_again(tmp_path, plant, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "read_file", refuse)
-        found, refused = digests(list_folder(root))
+        found, refused = hash_files(scan_folder(root))
     assert not found.any()
     assert [(p.file, p.reason) for p in refused] == [(n, "no permission to read it") for n in "ab"]
     assert of(root) == (by_hand(root), ())
@@ -197,7 +197,7 @@ def test_only_slow_files_are_read_in_threads_and_their_digests_are_the_same(
 def test_the_tick_ends_at_all_files(tmp_path, plant):
     root = plant(tmp_path / "d", {f"{i:03}": b"" for i in range(300)})
     seen = []
-    digests(list_folder(root), tick=lambda *tick: seen.append(tick))
+    hash_files(scan_folder(root), tick=lambda *tick: seen.append(tick))
     assert seen == [("Reading files", done, 300) for done in (64, 128, 192, 256, 300)]
 
 

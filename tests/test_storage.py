@@ -154,20 +154,20 @@ def test_too_small_a_disk_is_said_before_any_work(tmp_path, monkeypatch):
 
 
 def test_a_fault_that_is_not_the_disks_is_left_as_it_is(tmp_path):
-    with pytest.raises(ChildProcessError), store.refusals_named(tmp_path, 1):
+    with pytest.raises(ChildProcessError), store.disk_errors_as_resource_error(tmp_path, 1):
         raise ChildProcessError(errno.ECHILD, "no child")
 
 
 def test_room_is_reserved_and_a_full_disk_says_so(tmp_path, monkeypatch):
     path = tmp_path / "x"
     path.write_bytes(bytes(100))
-    store.reserve(path)
+    store.preallocate(path)
     assert path.read_bytes() == bytes(100)
     monkeypatch.setattr(os, "posix_fallocate", fail(errno.ENOSPC), raising=False)
     with pytest.raises(OSError, match="No space"):
-        store.reserve(path)
+        store.preallocate(path)
     monkeypatch.setattr(os, "posix_fallocate", fail(errno.EOPNOTSUPP), raising=False)
-    store.reserve(path)
+    store.preallocate(path)
 
 
 def test_an_output_folder_is_made_or_taken_if_empty(tmp_path):

@@ -22,7 +22,7 @@ TRAILER = b"\0\0\1\x0aSEFH" + bytes(range(250)) * 8 + b"SEFT"
 
 @pytest.fixture(autouse=True)
 def quiet():
-    with images.quiet():
+    with images.suppress_pillow_warnings():
         yield
 
 
@@ -38,8 +38,8 @@ def pixels(data):
     """The image as each way of reading gives it: whole, at 1/8 and less, cut to a square."""
     return [
         images.decode(data).image,
-        images.read(data, Size(8, 8)).image,
-        images.read(data, Size(24, 24), "crop").image,
+        images.decode_and_resize(data, Size(8, 8)).image,
+        images.decode_and_resize(data, Size(24, 24), "crop").image,
     ]
 
 
@@ -54,7 +54,7 @@ def test_a_jpeg_that_lacks_only_its_end_marker_is_whole_however_it_is_read(scene
 
 def test_the_missing_end_marker_is_noted_and_the_file_keeps_its_size(scene):
     data = jpeg(scene, "progressive")[:-2]
-    decoded = images.read(data, Size(16, 16))
+    decoded = images.decode_and_resize(data, Size(16, 16))
     assert decoded.notes == ("the JPEG lacks its end marker, all pixels are there",)
     assert (decoded.format, decoded.stored_bytes) == ("JPEG", len(data))
 
@@ -66,7 +66,7 @@ def test_a_jpeg_that_lacks_pixels_is_refused_wherever_it_is_cut(scene, kind):
     refused = 0
     for end in [*range(len(data) - 40, len(data) - 2), *range(4, len(data) - 40, 37)]:
         answers = set()
-        for read in (images.decode, lambda part: images.read(part, Size(8, 8))):
+        for read in (images.decode, lambda part: images.decode_and_resize(part, Size(8, 8))):
             try:
                 found = read(data[:end])
             except ImageProblem:

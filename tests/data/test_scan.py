@@ -6,7 +6,7 @@ import random
 import pytest
 
 from foveola.data import scan as listing_module
-from foveola.data.scan import is_ignored, list_folder
+from foveola.data.scan import is_ignored, scan_folder
 from foveola.errors import DataError
 
 
@@ -60,7 +60,7 @@ def counted_by_walk(root):
 
 def test_everything_found_is_accounted_for(tmp_path, plant):
     root = mess(tmp_path, plant)
-    listing = list_folder(root)
+    listing = scan_folder(root)
     assert listing.found == counted_by_walk(root)
     assert listing.found == len(listing.ids) + len(listing.problems) + listing.ignored
 
@@ -78,7 +78,7 @@ def test_the_counts_add_up_for_any_tree(tmp_path, plant, seed):
             continue
         folder.mkdir(parents=True, exist_ok=True)
         path.symlink_to(rng.choice([".", "a", "/dev/null"])) if rng.random() < 0.2 else path.write_bytes(b"x")
-    listing = list_folder(tmp_path / "tree")
+    listing = scan_folder(tmp_path / "tree")
     assert listing.found == counted_by_walk(tmp_path / "tree")
     assert len({*listing.ids, *problems(listing)}) == len(listing.ids) + len(listing.problems)
 
@@ -88,7 +88,7 @@ def test_linked_folders_are_read_and_keep_the_names_of_their_links(tmp_path, pla
     root = plant(tmp_path / "d", {"dog/d.jpg": b"4"})
     (root / "cat").symlink_to(tmp_path / "store" / "1")
     (root / "owl").symlink_to("../store/2")
-    listing = list_folder(root)
+    listing = scan_folder(root)
     assert listing.ids == ("cat/a.jpg", "cat/deep/b.jpg", "dog/d.jpg", "owl/c.jpg")
     assert listing.folders == ("cat", "cat/deep", "dog", "owl")
     assert (listing.problems, listing.found) == ((), 4)
@@ -99,7 +99,7 @@ def test_two_links_to_one_folder_count_once_and_the_second_is_named(tmp_path, pl
     root = plant(tmp_path / "d", {"dog/d.jpg": b"4"})
     for name in ("cat", "bird"):
         (root / name).symlink_to(tmp_path / "store")
-    listing = list_folder(root)
+    listing = scan_folder(root)
     assert listing.ids == ("bird/a.jpg", "dog/d.jpg")
     assert problems(listing) == {"cat": "leads to bird, which is read already: its images count once"}
 
@@ -111,7 +111,7 @@ def test_links_in_linked_folders_never_lead_in_circles(tmp_path, plant):
     (tmp_path / "store" / "home").symlink_to(tmp_path / "d")
     root = plant(tmp_path / "d", {"dog/d.jpg": b"4"})
     (root / "cat").symlink_to(tmp_path / "store" / "x")
-    listing = list_folder(root)
+    listing = scan_folder(root)
     assert [name.rpartition("/")[2] for name in listing.ids] == ["a.jpg", "d.jpg"]
     assert listing.found == len(listing.ids) + len(listing.problems)
 
@@ -119,7 +119,7 @@ def test_links_in_linked_folders_never_lead_in_circles(tmp_path, plant):
 def test_a_link_to_a_folder_above_the_data_is_not_followed(tmp_path, plant):
     root = plant(tmp_path / "d", {"dog/d.jpg": b"4"})
     (root / "above").symlink_to(tmp_path)
-    listing = list_folder(root)
+    listing = scan_folder(root)
     assert (listing.ids, problems(listing)) == (
         ("dog/d.jpg",),
         {"above": "a link to a folder that holds the data folder: not followed"},
@@ -129,7 +129,7 @@ def test_a_link_to_a_folder_above_the_data_is_not_followed(tmp_path, plant):
 def test_a_class_folder_whose_link_is_broken_does_not_vanish(tmp_path, plant):
     root = plant(tmp_path / "d", {"cat/1.jpg": b"", "dog/2.jpg": b""})
     (root / "owl").symlink_to("gone")
-    listing = list_folder(root)
+    listing = scan_folder(root)
     assert listing.folders == ("cat", "dog", "owl")
     assert problems(listing) == {"owl": "a symbolic link that leads nowhere"}
 
@@ -147,7 +147,7 @@ def test_side_files_are_counted_by_suffix_and_are_no_candidates(tmp_path, plant)
         "a/6.1",
         "a/6.png",
     )
-    listing = list_folder(plant(tmp_path / "d", dict.fromkeys(names, b"x")))
+    listing = scan_folder(plant(tmp_path / "d", dict.fromkeys(names, b"x")))
     assert listing.ids == ("a/1.png", "a/2.JPG", "a/3.heic", "a/4.mov", "a/5", "a/6.1", "a/6.png")
     assert listing.sides == ("a/1.xml", "a/2.JPG.json", "a/3.MOV")
     assert (listing.ignored, listing.found, len(listing.stamps)) == (3, 10, 7)
@@ -164,14 +164,14 @@ def test_side_files_are_counted_by_suffix_and_are_no_candidates(tmp_path, plant)
     ],
 )
 def test_side_files_in_words(tmp_path, plant, names, words):
-    said = list_folder(plant(tmp_path / "d", {"x.jpg": b"", **dict.fromkeys(names, b"")})).sides_in_words()
+    said = scan_folder(plant(tmp_path / "d", {"x.jpg": b"", **dict.fromkeys(names, b"")})).sides_in_words()
     assert said == words if words is not None else said.endswith("and 6 other files")
 
 
 def test_stamps_are_bytes_and_times_of_the_files(tmp_path, plant):
     root = plant(tmp_path / "d", {"b": b"12345", "a": b"1"})
     (root / "c").symlink_to("b")
-    listing = list_folder(root)
+    listing = scan_folder(root)
     for name, stamp in zip(listing.ids, listing.stamps.tolist(), strict=True):
         status = (root / name).stat()
         assert stamp == [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
@@ -180,7 +180,7 @@ def test_stamps_are_bytes_and_times_of_the_files(tmp_path, plant):
 
 def test_the_directorys_order_does_not_matter(tmp_path, plant, monkeypatch):
     root = mess(tmp_path, plant)
-    straight = list_folder(root)
+    straight = scan_folder(root)
     real = os.scandir
 
     class Reversed:
@@ -201,7 +201,7 @@ def test_the_directorys_order_does_not_matter(tmp_path, plant, monkeypatch):
             return next(self.entries)
 
     monkeypatch.setattr(listing_module.os, "scandir", Reversed)
-    turned = list_folder(root)
+    turned = scan_folder(root)
     assert (turned.ids, turned.folders, turned.problems) == (straight.ids, straight.folders, straight.problems)
     assert (turned.stamps == straight.stamps).all()
 
@@ -209,13 +209,13 @@ def test_the_directorys_order_does_not_matter(tmp_path, plant, monkeypatch):
 def test_names_that_are_no_utf8_are_listed(tmp_path):
     name = os.fsdecode(b"caf\xe9.jpg")
     (tmp_path / name).write_bytes(b"1")
-    assert list_folder(tmp_path).ids == (name,)
+    assert scan_folder(tmp_path).ids == (name,)
 
 
 def test_names_with_every_odd_letter_are_listed(tmp_path, plant):
     names = ["a\nb.jpg", "t\tq\"'.jpg", "<script>.jpg", "${x};rm.jpg", "😀.jpg", "\u202egpj.exe", "x" * 251 + ".jpg"]
     plant(tmp_path, dict.fromkeys(names, b"1"))
-    assert list_folder(tmp_path).ids == tuple(sorted(names))
+    assert scan_folder(tmp_path).ids == tuple(sorted(names))
 
 
 def test_a_tree_of_six_hundred_floors_is_walked(tmp_path):
@@ -227,7 +227,7 @@ def test_a_tree_of_six_hundred_floors_is_walked(tmp_path):
         folder = below
     os.close(os.open("x.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
     os.close(folder)
-    listing = list_folder(tmp_path)
+    listing = scan_folder(tmp_path)
     assert [name.rsplit("/", 1)[1] for name in listing.ids] == ["x.jpg"]
     assert len(listing.folders) == 600
 
@@ -256,14 +256,14 @@ def test_the_systems_folders_are_ignored(name):
 
 def test_a_missing_folder_is_said(tmp_path):
     with pytest.raises(DataError) as caught:
-        list_folder(tmp_path / "gone")
+        scan_folder(tmp_path / "gone")
     assert str(caught.value) == f"there is no folder {tmp_path / 'gone'}: check the path"
 
 
 def test_a_file_for_a_folder_is_said(tmp_path):
     (tmp_path / "x").write_bytes(b"")
     with pytest.raises(DataError) as caught:
-        list_folder(tmp_path / "x")
+        scan_folder(tmp_path / "x")
     assert str(caught.value) == f"{tmp_path / 'x'} is not a folder: name the folder that holds the class folders"
 
 
@@ -281,14 +281,14 @@ def refuse(monkeypatch, place, error):
 def test_a_root_without_permission_is_said(tmp_path, monkeypatch):
     refuse(monkeypatch, tmp_path, PermissionError(errno.EACCES, "Permission denied"))
     with pytest.raises(DataError) as caught:
-        list_folder(tmp_path)
+        scan_folder(tmp_path)
     assert str(caught.value) == f"no permission to read the folder {tmp_path}: change its rights, or copy it"
 
 
 def test_a_root_the_disk_refuses_is_said(tmp_path, monkeypatch):
     refuse(monkeypatch, tmp_path, OSError(errno.EIO, "Input/output error"))
     with pytest.raises(DataError) as caught:
-        list_folder(tmp_path)
+        scan_folder(tmp_path)
     assert str(caught.value) == f"the folder {tmp_path} can't be read: input/output error"
 
 
@@ -303,7 +303,7 @@ def test_a_root_the_disk_refuses_is_said(tmp_path, monkeypatch):
 def test_an_unreadable_folder_is_a_problem_and_the_others_go_on(tmp_path, plant, monkeypatch, error, reason):
     root = plant(tmp_path / "d", {"a/1": b"", "b/2": b"", "c/3": b""})
     refuse(monkeypatch, root / "b", error)
-    listing = list_folder(root)
+    listing = scan_folder(root)
     assert listing.ids == ("a/1", "c/3")
     assert problems(listing) == {"b": reason}
 
@@ -318,5 +318,5 @@ def test_a_file_that_vanishes_during_the_walk_is_a_problem(tmp_path, plant, monk
         real(self, item, name)
 
     monkeypatch.setattr(listing_module._Walk, "_entry", entry)
-    listing = list_folder(root)
+    listing = scan_folder(root)
     assert (listing.ids, problems(listing)) == (("b",), {"a": "it vanished while the folder was being read"})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from foveola.comparison.arms import Arm
-from foveola.comparison.disagreements import class_differences, flips
+from foveola.comparison.disagreements import changed_predictions, class_differences
 from foveola.comparison.result import Comparison
 from foveola.comparison.statistics import holm, paired_difference
 from foveola.errors import UsageError
@@ -39,7 +39,7 @@ def test_a_flip_is_a_picture_that_one_side_gets_right_in_most_seeds_and_the_othe
     """Four pictures, three seeds: 0 gained (1 to 3 right), 1 lost (2 to 1), 2 always right, 3 never."""
     base = [run(LABELS, p) for p in ([0, 1, 2, 1], [2, 1, 2, 1], [2, 0, 2, 1])]
     other = [run(LABELS, p) for p in ([0, 0, 2, 1], [0, 1, 2, 2], [0, 0, 2, 2])]
-    found = flips(comparison(base, other), 1)
+    found = changed_predictions(comparison(base, other), 1)
     assert [tuple(one) for one in found.gained] == [("0.png", "cat", "owl", 3, 1, 3)]
     assert [tuple(one) for one in found.lost] == [("1.png", "dog", "cat", 3, 2, 1)]
     assert found.asked == 4
@@ -48,16 +48,18 @@ def test_a_flip_is_a_picture_that_one_side_gets_right_in_most_seeds_and_the_othe
 def test_half_of_the_seeds_is_not_most():
     base = [run([0], [1]), run([0], [0])]
     other = [run([0], [0]), run([0], [0])]
-    assert [tuple(one) for one in flips(comparison(base, other), 1).gained] == [("0.png", "cat", "dog", 2, 1, 2)]
-    assert flips(comparison(other, [run([0], [1]), run([0], [0])]), 1).lost[0].arm == 1
-    assert flips(comparison(base, base), 1).gained == ()
+    assert [tuple(one) for one in changed_predictions(comparison(base, other), 1).gained] == [
+        ("0.png", "cat", "dog", 2, 1, 2)
+    ]
+    assert changed_predictions(comparison(other, [run([0], [1]), run([0], [0])]), 1).lost[0].arm == 1
+    assert changed_predictions(comparison(base, base), 1).gained == ()
 
 
 def test_the_clearest_flips_come_first():
     labels = [0, 0, 0]
     base = [run(labels, [1, 1, 1]), run(labels, [0, 1, 1]), run(labels, [1, 1, 1])]
     other = [run(labels, [0, 0, 0]), run(labels, [0, 0, 1]), run(labels, [0, 0, 0])]
-    assert [one.id for one in flips(comparison(base, other), 1).gained] == ["1.png", "0.png", "2.png"]
+    assert [one.id for one in changed_predictions(comparison(base, other), 1).gained] == ["1.png", "0.png", "2.png"]
 
 
 def test_of_equal_flips_the_surer_one_comes_first():
@@ -65,13 +67,13 @@ def test_of_equal_flips_the_surer_one_comes_first():
     base = [run(labels, [1, 1])]
     other = [run(labels, [0, 0])]
     other[0].evaluation.logits[1] *= 5
-    assert [one.id for one in flips(comparison(base, other), 1).gained] == ["1.png", "0.png"]
+    assert [one.id for one in changed_predictions(comparison(base, other), 1).gained] == ["1.png", "0.png"]
 
 
 def test_where_every_seed_has_a_test_part_of_its_own_a_picture_counts_as_often_as_it_was_asked():
     base = [run([0, 1], [1, 1], ["x", "y"]), run([0, 2], [1, 2], ["x", "z"])]
     other = [run([0, 1], [0, 1], ["x", "y"]), run([0, 2], [0, 0], ["x", "z"])]
-    found = flips(comparison(base, other), 1)
+    found = changed_predictions(comparison(base, other), 1)
     assert [tuple(one) for one in found.gained] == [("x", "cat", "dog", 2, 0, 2)]
     assert [tuple(one) for one in found.lost] == [("z", "owl", "cat", 1, 1, 0)]
     assert found.asked == 3

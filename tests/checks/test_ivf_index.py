@@ -8,7 +8,7 @@ import pytest
 from foveola.checks import ivf_index as cells
 from foveola.checks import ivf_index as centres
 from foveola.checks import near_duplicates as room
-from foveola.checks.descriptors import VARIANTS, describe, lay, lay_described
+from foveola.checks.descriptors import VARIANTS, describe, orient, orient_descriptor
 from foveola.checks.ivf_index import find_cells
 from foveola.checks.near_duplicates import candidates
 
@@ -30,7 +30,7 @@ def by_cells(monkeypatch):
 def crowd(scene):
     """Grey pictures uint8 (416, 32, 32): 400 of noise, then a scene laid in the eight ways and another one likewise."""
     noise = np.random.default_rng(0).integers(0, 256, (400, 32, 32), np.uint8)
-    laid = [lay(scene(n, 32)[..., 0], variant) for n in (3, 7) for variant in range(VARIANTS)]
+    laid = [orient(scene(n, 32)[..., 0], variant) for n in (3, 7) for variant in range(VARIANTS)]
     return np.concatenate([noise, np.stack(laid)])
 
 
@@ -39,7 +39,7 @@ def test_by_cells_copies_laid_in_each_way_are_found_with_one_probe_and_nothing_e
     found = candidates(crowd)
     expected = {(i, j) for first in (400, 408) for i in range(first, first + 8) for j in range(i + 1, first + 8)}
     assert {(i, j) for i, j, _ in found.tolist()} == expected
-    assert all(np.array_equal(lay(crowd[j], variant), crowd[i]) for i, j, variant in found)
+    assert all(np.array_equal(orient(crowd[j], variant), crowd[i]) for i, j, variant in found)
 
 
 def test_with_all_cells_asked_the_pairs_are_those_of_all_with_all(scene, monkeypatch, by_cells):
@@ -96,8 +96,8 @@ def test_where_all_pictures_are_the_same_no_group_is_empty_and_each_has_its_cell
 @pytest.mark.parametrize("variant", range(VARIANTS))
 def test_a_way_to_lay_one_is_undone_by_laying_the_other(crowd, variant):
     one, other = describe(crowd[400:408]), describe(crowd[408:])
-    expected = (lay_described(one, np.full(8, variant)) * other).sum(axis=(1, 2))
-    found = (one * lay_described(other, np.full(8, cells.INVERSE[variant]))).sum(axis=(1, 2))
+    expected = (orient_descriptor(one, np.full(8, variant)) * other).sum(axis=(1, 2))
+    found = (one * orient_descriptor(other, np.full(8, cells.INVERSE[variant]))).sum(axis=(1, 2))
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foveola.checks.derived_files import twin_findings, twin_units
-from foveola.checks.duplicate_groups import Relations
+from foveola.checks.derived_files import derived_file_findings, derived_groups
+from foveola.checks.duplicate_groups import DuplicateGroups
 from foveola.checks.duplicates import duplicate_findings
 from foveola.data.arrays import from_arrays
 
@@ -14,7 +14,7 @@ def families(*names, labels=None):
     n = len(names)
     dataset = from_arrays(np.zeros((n + 2, 8, 8), np.uint8), [*(labels or [0] * n), 0, 1])
     dataset = replace(dataset, ids=(*names, "a/zzz1.png", "b/zzz2.png"))
-    units = twin_units(dataset)
+    units = derived_groups(dataset)
     found = {}
     for name, unit in zip(dataset.ids, units.tolist(), strict=True):
         found.setdefault(unit, set()).add(name)
@@ -77,16 +77,16 @@ def test_of_copies_the_original_is_kept_and_what_is_made_of_it_is_left_out():
     # What is made of the second original has more pixels, which alone would have kept it.
     sizes = np.array([[40, 40], [40, 40], [40, 40], [60, 60], [40, 40], [40, 40]], np.int32)
     near = np.array([[0, 1, 1], [2, 3, 1]])
-    relations = Relations(content, near, twin_units(dataset), sizes)
+    relations = DuplicateGroups(content, near, derived_groups(dataset), sizes)
     listed = {name for f in duplicate_findings(dataset, relations) for name in f.leave_out}
-    listed |= {name for f in twin_findings(dataset, relations.twins) for name in f.leave_out}
+    listed |= {name for f in derived_file_findings(dataset, relations.twins) for name in f.leave_out}
     assert listed == {"cats/aug/7.png", "cats/8_flip.png"}
 
 
 def test_bytes_that_are_no_text_are_written_as_escapes():
     names = ("cats/fl\udcfcgel.png", "cats/fl\udcfcgel_mask.png")
     dataset = replace(from_arrays(np.zeros((4, 8, 8), np.uint8), [0, 0, 0, 1]), ids=(*names, "a/1.png", "b/2.png"))
-    (found,) = twin_findings(dataset, twin_units(dataset))
+    (found,) = derived_file_findings(dataset, derived_groups(dataset))
     assert found.message.encode()  # what no terminal can write raises
     assert found.leave_out == (names[1],)
 
@@ -98,5 +98,5 @@ def test_what_is_made_of_a_train_picture_and_lies_in_test_stays_there():
         ids=(*names, "train/a/1.png", "train/b/2.png"),
         parts=np.array([0, 2, 0, 0, 0, 0]),
     )
-    (found,) = twin_findings(dataset, twin_units(dataset))
+    (found,) = derived_file_findings(dataset, derived_groups(dataset))
     assert found.leave_out == ("train/cats/8_flip.png",)

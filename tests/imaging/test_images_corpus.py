@@ -86,11 +86,11 @@ def test_an_odd_file_is_decoded_or_refused_with_a_reason(number):
     name, data = GOOD[number]
     rng = np.random.default_rng(number)
     outcomes = Counter()
-    with images.quiet():
-        assert images.read(data, Size(16, 24)).image.shape == (16, 24, 3), name
+    with images.suppress_pillow_warnings():
+        assert images.decode_and_resize(data, Size(16, 24)).image.shape == (16, 24, 3), name
         for _ in range(150):
             try:
-                decoded = images.read(spoiled(data, rng), Size(16, 24))
+                decoded = images.decode_and_resize(spoiled(data, rng), Size(16, 24))
             except ImageProblem as problem:
                 assert 8 < len(str(problem)) < 200
                 assert str(problem).isprintable()
@@ -107,7 +107,7 @@ def test_an_odd_file_is_decoded_or_refused_with_a_reason(number):
 def test_noise_and_all_short_files_are_refused():
     rng = np.random.default_rng(99)
     starts = [data[:24] for _, data in GOOD] + [b""]
-    with images.quiet():
+    with images.suppress_pillow_warnings():
         for k in range(200):
             data = starts[k % len(starts)][: rng.integers(0, 25)] + rng.bytes(int(rng.integers(0, 400)))
             with pytest.raises(ImageProblem):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from foveola.checks.image_quality import look
+from foveola.checks.image_quality import image_stats
 from foveola.data.arrays import from_arrays
 from foveola.data.prepare import prepare
 from foveola.types import Size
@@ -17,7 +17,7 @@ def pictures():
 
 @pytest.fixture
 def looks(pictures):
-    return look(prepare(from_arrays(pictures, np.arange(40) % 2), Size(32, 32)))
+    return image_stats(prepare(from_arrays(pictures, np.arange(40) % 2), Size(32, 32)))
 
 
 def greys(pictures):
