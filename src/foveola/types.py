@@ -23,7 +23,7 @@ Images: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.int64]
 """Class numbers: int64 (n,), 0..K-1."""
 
-Rows: TypeAlias = NDArray[np.int64]
+Indices: TypeAlias = NDArray[np.int64]
 """Positions in a data set: int64 (n,)."""
 
 Tick: TypeAlias = Callable[[str, int, int], None]

@@ -16,7 +16,7 @@ from foveola.data.dataset import Dataset, printable
 from foveola.data.folder_names import part_of
 from foveola.data.grouping import factorize
 from foveola.errors import count
-from foveola.types import Rows
+from foveola.types import Indices
 
 _WORDS = (
     r"masks?|masked|segmentations?|segmented|seg|depth|edges?|contours?|outlines?|heatmaps?|overlays?|annotated|"
@@ -35,7 +35,7 @@ MOST_SHARE, MOST_FEW = 0.1, 8
 """A family larger than a tenth of its class (and than eight) is an accident of names, such as dog_aug.jpg of all dogs."""
 
 
-def derived_groups(dataset: Dataset) -> Rows:
+def derived_groups(dataset: Dataset) -> Indices:
     """Units of files that are made of one another by their names: int64 (n,), a number of its own for every other file.
 
     A file is made of another if its name is the other's with a word for it (mask, rotated, flip, aug_3, gray...), as a
@@ -95,7 +95,7 @@ def is_derived(name: str) -> bool:
     return _read(name)[2]
 
 
-def derived_file_findings(dataset: Dataset, twins: Rows) -> list[Finding]:
+def derived_file_findings(dataset: Dataset, twins: Indices) -> list[Finding]:
     """The finding `twin`, if there is any."""
     groups = members_of(twins)
     if not groups:

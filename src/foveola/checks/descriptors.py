@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.types import Rows
+from foveola.types import Indices
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -73,7 +73,7 @@ def _cosines(n: int) -> Floats:
     return np.asarray(rows, np.float32)
 
 
-def orient_descriptor(described: Floats, variants: Rows) -> Floats:
+def orient_descriptor(described: Floats, variants: Indices) -> Floats:
     """The descriptors of pictures laid another way: float32 (n, 8, 8)."""
     signs = np.where(np.arange(KEPT) % 2, -1, 1).astype(np.float32)
     bits = variants[:, None, None]

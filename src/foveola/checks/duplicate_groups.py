@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from foveola.data.dataset import Dataset
 from foveola.data.grouping import factorize, merge_groups
-from foveola.types import Rows
+from foveola.types import Indices
 
 
 @dataclass(frozen=True)
@@ -21,28 +21,28 @@ class DuplicateGroups:
     twins: int64 (n,), equal for files that are made of one another by their names; sizes: int32 (n, 2), pixels.
     """
 
-    content: Rows
-    near: Rows
-    twins: Rows
+    content: Indices
+    near: Indices
+    twins: Indices
     sizes: NDArray[np.int32]
 
     @cached_property
-    def copies(self) -> Rows:
+    def copies(self) -> Indices:
         """Units of copies, exact and near: int64 (n,)."""
         return merge_groups(self.content, groups_of_pairs(len(self.content), self.near[:, :2]))
 
     @cached_property
-    def units(self) -> Rows:
+    def units(self) -> Indices:
         """What has to stay on one side of a split: copies and twins, int64 (n,)."""
         return merge_groups(self.copies, self.twins)
 
 
-def merged_groups(dataset: Dataset, relations: DuplicateGroups) -> Rows:
+def merged_groups(dataset: Dataset, relations: DuplicateGroups) -> Indices:
     """Units of images that are no independent evidence: copies of each other, or of one group (`--group-by`); int64 (n,)."""
     return relations.copies if dataset.groups is None else merge_groups(relations.copies, dataset.groups)
 
 
-def groups_of_pairs(n: int, pairs: Rows) -> Rows:
+def groups_of_pairs(n: int, pairs: Indices) -> Indices:
     """Units of n pictures that hold each pair together, as in `units.join`: int64 (n,).
 
     >>> groups_of_pairs(5, np.array([[0, 3], [3, 4]])).tolist()
@@ -61,7 +61,7 @@ def groups_of_pairs(n: int, pairs: Rows) -> Rows:
     return factorize([root(i) for i in range(n)])
 
 
-def members_of(units: Rows) -> list[Rows]:
+def members_of(units: Indices) -> list[Indices]:
     """The rows of each unit of two or more, the units in order of their first row."""
     rows = np.flatnonzero(np.bincount(units, minlength=1)[units] > 1)  # few: most pictures stand for themselves
     if not len(rows):
@@ -71,7 +71,7 @@ def members_of(units: Rows) -> list[Rows]:
     return sorted(groups, key=lambda rows: int(rows[0]))
 
 
-def mentioned_names(dataset: Dataset, groups: list[Rows]) -> tuple[tuple[str, ...], ...]:
+def mentioned_names(dataset: Dataset, groups: list[Indices]) -> tuple[tuple[str, ...], ...]:
     """The names of each group's pictures."""
     return tuple(tuple(dataset.ids[i] for i in rows) for rows in groups)
 

@@ -14,7 +14,7 @@ from foveola.checks.near_duplicates import ALL_WITH_ALL, comparable_images
 from foveola.data.dataset import Dataset, printable
 from foveola.data.grouping import leaking, merge_groups
 from foveola.errors import count
-from foveola.types import Rows
+from foveola.types import Indices
 
 LEAK_ERROR = 0.01
 """Share of the test part from which a leak is an error: an accuracy is then wrong by a figure that is reported."""
@@ -140,12 +140,12 @@ def _too_many(relations: DuplicateGroups) -> Finding | None:
     )
 
 
-def _distinct(relations: DuplicateGroups, rows: Rows) -> Rows:
+def _distinct(relations: DuplicateGroups, rows: Indices) -> Indices:
     """One row of each content."""
     return rows[np.sort(np.unique(relations.content[rows], return_index=True)[1])]
 
 
-def _spare(dataset: Dataset, relations: DuplicateGroups, rows: Rows) -> list[int]:
+def _spare(dataset: Dataset, relations: DuplicateGroups, rows: Indices) -> list[int]:
     """All of some copies but the one to keep: of the test part before val before train; then originals before what is made of
     them, by their names, which `twin` lists; then the one of most pixels."""
     parts = np.full(len(dataset), -1) if dataset.parts is None else dataset.parts

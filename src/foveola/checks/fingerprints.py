@@ -25,7 +25,7 @@ from foveola.data.memmap_reader import MemmapReader
 from foveola.data.prepare import Prepared
 from foveola.imaging.decode import Resize, padded_box
 from foveola.storage import cache_root, digest, write_atomic
-from foveola.types import Image, Rows, Size, Tick, no_tick
+from foveola.types import Image, Indices, Size, Tick, no_tick
 
 VERSION = 1
 """Raise it with every change of what is kept: old cache files are then not found any more."""
@@ -74,7 +74,7 @@ class Fingerprints:
         """Whether near-copies can be recognised, not only equal bytes and pixels."""
         return len(self.greys) == len(self)
 
-    def take(self, rows: Rows) -> Fingerprints:
+    def take(self, rows: Indices) -> Fingerprints:
         """The fingerprints of these images only, in this order."""
         greys = self.greys[rows] if self.has_greys else self.greys
         return Fingerprints(self.files[rows], self.pixels[rows], self.large[rows], greys)
@@ -99,7 +99,7 @@ def side_of(size: Size, n: int) -> int:
     return max(8, min(alignment.SIDE if n <= FEW else SIDE, *size) // 8 * 8)
 
 
-def fingerprints(prepared: Prepared, rows: Rows, side: int, *, tick: Tick = no_tick) -> Fingerprints:
+def fingerprints(prepared: Prepared, rows: Indices, side: int, *, tick: Tick = no_tick) -> Fingerprints:
     """The fingerprints of some prepared images (before any filter), with grey versions of `side` px."""
     source, reader, cut = prepared.dataset.source, MemmapReader(prepared.pixels), without_padding(prepared)
     pixels, greys = np.empty(len(rows), np.uint64), np.empty((len(rows), side, side), np.uint8)
@@ -152,7 +152,7 @@ def kept_fingerprints(prepared: Prepared, *, tick: Tick = no_tick) -> dict[str, 
     return arrays
 
 
-def copies_of(known: Fingerprints, asked: Fingerprints, *, tick: Tick = no_tick) -> Rows:
+def copies_of(known: Fingerprints, asked: Fingerprints, *, tick: Tick = no_tick) -> Indices:
     """For each image asked about the first known image that it is a copy of, -1 where there is none: int64 (m,).
 
     Both must have been prepared at one size, with grey versions of one side.
@@ -167,7 +167,7 @@ def copies_of(known: Fingerprints, asked: Fingerprints, *, tick: Tick = no_tick)
     return found
 
 
-def _near(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], tick: Tick) -> Rows:
+def _near(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], tick: Tick) -> Indices:
     """Pairs of one of our grey versions and one of theirs that are copies: int64 (k, 2)."""
     small = np.stack([to_square_grey(grey, SIDE) for greys in (ours, theirs) for grey in greys])
     pairs = candidates(small, against=len(ours), tick=tick)
@@ -178,7 +178,7 @@ def _near(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], tick: Tick) -> Row
     likely = np.argsort(ranks, kind="stable")[: max(MOST_LOOKED_AT, len(ours))]
     pairs = pairs[likely] - np.array([0, len(ours), 0])
 
-    def judge(some: Rows) -> list[bool]:
+    def judge(some: Indices) -> list[bool]:
         return [
             alignment.is_copy(ours[i].astype(np.float32), np.ascontiguousarray(orient(theirs[j], variant), np.float32))
             for i, j, variant in some.tolist()
@@ -187,17 +187,17 @@ def _near(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], tick: Tick) -> Row
     return np.asarray(pairs[confirm_pairs(pairs, judge, tick), :2], np.int64)
 
 
-def _equal(known: Eights, asked: Eights) -> Rows:
+def _equal(known: Eights, asked: Eights) -> Indices:
     """The first known digest equal to each one asked about, -1 where there is none."""
     if not len(known):
         return np.full(len(asked), -1)
     order = np.argsort(known, kind="stable")
-    where: Rows = order[np.minimum(np.searchsorted(known[order], asked), len(known) - 1)]
+    where: Indices = order[np.minimum(np.searchsorted(known[order], asked), len(known) - 1)]
     where[(known[where] != asked) | (asked == 0)] = -1
     return where
 
 
-def _first(a: Rows, b: Rows) -> Rows:
+def _first(a: Indices, b: Indices) -> Indices:
     return np.asarray(np.minimum(a.astype(np.uint64), b.astype(np.uint64)), np.int64)  # -1 is the largest
 
 

@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from foveola.checks.descriptors import KEPT, VARIANTS, Floats, orient_descriptor
-from foveola.types import Rows, Tick, no_tick
+from foveola.types import Indices, Tick, no_tick
 
 Ints: TypeAlias = NDArray[np.int32]
-"""Rows and cells in half the room of Rows: there are 16 times as many as pictures."""
+"""Rows and cells in half the memory of `Indices`: there are 16 times as many as pictures."""
 
 PER_CELL = 512
 """Pictures a cell, on average. It does not grow with their number: a picture is always compared with as many."""
@@ -57,7 +57,7 @@ class InvertedFile:
 
     groups: Floats
     of_group: tuple[Floats, ...]
-    edges: Rows
+    edges: Indices
 
     def __len__(self) -> int:
         return int(self.edges[-1])
@@ -101,7 +101,7 @@ def _laid(centres: Floats, variant: int) -> Floats:
     return laid.reshape(-1, KEPT * KEPT)
 
 
-def _highest(values: Floats, m: int) -> tuple[Rows, Rows]:
+def _highest(values: Floats, m: int) -> tuple[Indices, Indices]:
     """Row and column of each row's m highest values above _NONE, in reading order.
 
     numpy orders values by vectors and their positions not: 4096 rows of 300 take 8 ms this way, by `argpartition` 21 ms.
@@ -117,7 +117,7 @@ def _highest(values: Floats, m: int) -> tuple[Rows, Rows]:
     return rows, columns
 
 
-def group_by_cell(cells: NDArray[np.integer], k: int) -> tuple[Rows, Rows]:
+def group_by_cell(cells: NDArray[np.integer], k: int) -> tuple[Indices, Indices]:
     """Positions ordered by cell, and where each of the k cells begins among them: (m,) and (k + 1,)."""
     small = cells.astype(np.uint16) if k < 2**16 - 1 else cells  # numbers of 16 bits are sorted in linear time
     counts = np.bincount(cells, minlength=k)[:k]
@@ -151,7 +151,7 @@ def _means(sample: Floats, k: int) -> Floats:
     return centres
 
 
-def _assigned(sample: Floats, centres: Floats) -> Rows:
+def _assigned(sample: Floats, centres: Floats) -> Indices:
     """The number of the centre most like each descriptor: int64 (n,)."""
     starts = range(0, len(sample), _AT_ONCE)
     return np.concatenate(
@@ -178,7 +178,7 @@ def cpu_count() -> Iterator[ThreadPoolExecutor]:
         yield threads
 
 
-def nearest_pairs(described: Floats, upright: float, turned: float, *, tick: Tick = no_tick) -> tuple[Rows, Rows]:
+def nearest_pairs(described: Floats, upright: float, turned: float, *, tick: Tick = no_tick) -> tuple[Indices, Indices]:
     """Pairs of descriptors that are alike: two tables, int64 (2, m), i < j.
 
     described: float32 (n, 8, 8), of length 1 or 0. The first has the pairs with a product from `upright` on as they are or
@@ -188,7 +188,7 @@ def nearest_pairs(described: Floats, upright: float, turned: float, *, tick: Tic
     if len(some) < 2:
         return np.zeros((2, 0), np.int64), np.zeros((2, 0), np.int64)
     flat = described[some].reshape(-1, KEPT * KEPT)
-    found: tuple[list[Rows], list[Rows]] = [np.zeros((2, 0), np.int64)], [np.zeros((2, 0), np.int64)]
+    found: tuple[list[Indices], list[Indices]] = [np.zeros((2, 0), np.int64)], [np.zeros((2, 0), np.int64)]
     with cpu_count() as threads:
         cells = find_cells(flat, threads)
         members, edges = group_by_cell(cells.nearest(flat, 1, threads)[1], len(cells))
@@ -203,8 +203,8 @@ def nearest_pairs(described: Floats, upright: float, turned: float, *, tick: Tic
             least = turned if turns else upright
 
             def of_cell(
-                cell: int, variant: int = variant, asked: Ints = asked, where: Rows = where, least: float = least
-            ) -> Rows:
+                cell: int, variant: int = variant, asked: Ints = asked, where: Indices = where, least: float = least
+            ) -> Indices:
                 first, last = edges[cell], edges[cell + 1]
                 theirs = orient_descriptor(
                     flat[first:last].reshape(-1, KEPT, KEPT), np.full(last - first, INVERSE[variant])
@@ -218,7 +218,7 @@ def nearest_pairs(described: Floats, upright: float, turned: float, *, tick: Tic
     return _distinct(found[0]), _distinct(found[1])
 
 
-def _alike(flat: Floats, asked: Ints, theirs: Floats, least: float) -> Rows:
+def _alike(flat: Floats, asked: Ints, theirs: Floats, least: float) -> Indices:
     """Pairs of the asked rows with those of `theirs` whose product reaches `least`: int64 (2, m)."""
     found, others = [np.zeros((2, 0), np.int64)], np.ascontiguousarray(theirs.T)
     for start in range(0, len(asked) if len(theirs) else 0, _QUERIES_AT_ONCE):
@@ -230,7 +230,7 @@ def _alike(flat: Floats, asked: Ints, theirs: Floats, least: float) -> Rows:
     return np.concatenate(found, axis=1)
 
 
-def _distinct(found: list[Rows]) -> Rows:
+def _distinct(found: list[Indices]) -> Indices:
     """Each pair of two pictures once, i < j."""
     pairs = np.sort(np.concatenate(found, axis=1), axis=0)
     return np.unique(pairs[:, pairs[0] < pairs[1]], axis=1)

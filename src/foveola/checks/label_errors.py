@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from foveola.checks.finding import Finding, percent
 from foveola.data.dataset import Dataset, printable
 from foveola.errors import count
-from foveola.types import Labels, Rows
+from foveola.types import Indices, Labels
 
 Chances = NDArray[np.float32]
 
@@ -30,7 +30,7 @@ MOST_SHARE = 0.1
 """More doubts than this, of all pictures, speak against the classifier, not against the labels."""
 
 
-def has_too_few_images(dataset: Dataset, units: Rows) -> str:
+def has_too_few_images(dataset: Dataset, units: Indices) -> str:
     """Why wrong labels can't be looked for in so little data; empty where there is enough.
 
     units: int64 (n,), equal for images that must stay in one fold, such as copies of one photo: they count as one image.
@@ -70,7 +70,7 @@ def confident_joint(labels: Labels, chances: Chances) -> tuple[NDArray[np.int64]
     return joint, likely.astype(np.int64)
 
 
-def suspects(labels: Labels, chances: Chances) -> tuple[Rows, Labels]:
+def suspects(labels: Labels, chances: Chances) -> tuple[Indices, Labels]:
     """Rows whose label looks wrong, the most suspicious first, and the label that is likely for each.
 
     They are the off-diagonal counts of the confident joint whose likely class has a probability of SURE or more; in order

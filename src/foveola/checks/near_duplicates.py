@@ -35,7 +35,7 @@ from foveola.checks.ivf_index import cpu_count, nearest_pairs
 from foveola.data.memmap_reader import MemmapReader
 from foveola.data.prepare import Prepared
 from foveola.storage import cache_root, digest, write_atomic
-from foveola.types import Rows, Tick, no_tick
+from foveola.types import Indices, Tick, no_tick
 
 UPRIGHT = 0.7
 """Similarity from which two pictures, one of them perhaps mirrored, are candidates. Of 500 pictures of each set with a
@@ -85,7 +85,7 @@ def candidates(greys: NDArray[np.uint8], *, against: int | None = None, tick: Ti
     return pairs[order[explained[order] >= TANGENT]]
 
 
-def _alike(described: Floats, against: int | None = None, tick: Tick = no_tick) -> Rows:
+def _alike(described: Floats, against: int | None = None, tick: Tick = no_tick) -> Indices:
     """The pairs that pass the first two sieves; of more than ALL_WITH_ALL pictures those that `cells` looks at."""
     n = len(described)
     last = n if against is None else against
@@ -99,7 +99,7 @@ def _alike(described: Floats, against: int | None = None, tick: Tick = no_tick) 
         if against is not None:
             found = _across(found[0], against), _across(found[1], against)
         return _best_of(described, *found, limits)
-    some, starts = list[Rows](), range(0, last, _BLOCK[0])
+    some, starts = list[Indices](), range(0, last, _BLOCK[0])
     with cpu_count() as threads:
         parts = threads.map(lambda i: _of_rows(described, (even, odd, bound), limits, i, against), starts)
         for done, pairs in enumerate(parts, start=1):
@@ -108,14 +108,14 @@ def _alike(described: Floats, against: int | None = None, tick: Tick = no_tick) 
     return np.concatenate(some)
 
 
-def _across(pairs: Rows, against: int) -> Rows:
+def _across(pairs: Indices, against: int) -> Indices:
     """Those of the pairs, int64 (2, m), i < j, that have one picture on each side of a position."""
     return pairs[:, (pairs[0] < against) & (pairs[1] >= against)]
 
 
 def _of_rows(
     described: Floats, parts: tuple[Floats, Floats, Floats], limits: tuple[float, float], i: int, against: int | None
-) -> Rows:
+) -> Indices:
     """The pairs of _BLOCK[0] rows from `i` on with themselves and all that come after them, or with all from `against` on."""
     even, odd, bound = parts
     upright, turned = limits
@@ -132,7 +132,7 @@ def _of_rows(
     return _best_of(described, np.concatenate(uprights, axis=1), np.concatenate(turns, axis=1), limits)
 
 
-def _best_of(described: Floats, uprights: Rows, turns: Rows, limits: tuple[float, float]) -> Rows:
+def _best_of(described: Floats, uprights: Indices, turns: Indices, limits: tuple[float, float]) -> Indices:
     """The pairs that are alike in their best way, as they are or mirrored, and in the others."""
     upright, turned = limits[0], max(limits[1], TURNED)
     return np.concatenate(
@@ -158,12 +158,12 @@ def _limits(even: Floats, odd: Floats, bound: Floats) -> tuple[float, float]:
     return max(UPRIGHT, float(np.quantile(alike, share))), max(TURNED, float(np.quantile(highest, share)))
 
 
-def _products(values: Floats, ours: Rows, theirs: Rows) -> Floats:
+def _products(values: Floats, ours: Indices, theirs: Indices) -> Floats:
     """The product of each row of `ours` with that of `theirs`: float32 (m,)."""
     return np.asarray(np.einsum("nk,nk->n", values[ours], values[theirs]), np.float32)
 
 
-def _above(values: Floats, least: float, i: int, j: int) -> Rows:
+def _above(values: Floats, least: float, i: int, j: int) -> Indices:
     """Positions of a block's values from `least` on, int64 (2, m), as rows of the whole, above the diagonal."""
     hit = np.flatnonzero(values.max(axis=1) >= least)  # most rows have none, and a maximum is found sooner than a mask
     a, b = np.nonzero(values[hit] >= least)
@@ -171,7 +171,7 @@ def _above(values: Floats, least: float, i: int, j: int) -> Rows:
     return np.stack([a, b])[:, a < b]
 
 
-def _best(described: Floats, pairs: Rows, variants: range, least: float) -> Rows:
+def _best(described: Floats, pairs: Indices, variants: range, least: float) -> Indices:
     """Those of the pairs, int64 (2, m), whose best way among `variants` reaches `least`, with that way: int64 (k, 3)."""
     kept = [np.zeros((0, 3), np.int64)]
     for start in range(0, pairs.shape[1], 16384):
@@ -183,7 +183,7 @@ def _best(described: Floats, pairs: Rows, variants: range, least: float) -> Rows
     return np.concatenate(kept)
 
 
-def _explained(greys: NDArray[np.uint8], described: Floats, pairs: Rows) -> Floats:
+def _explained(greys: NDArray[np.uint8], described: Floats, pairs: Indices) -> Floats:
     """The share, 0..1, of each pair's second descriptor that the first one's tangent space explains."""
     out = np.zeros(len(pairs), np.float32)
     rows, where = np.unique(pairs[:, 0], return_inverse=True)
@@ -210,7 +210,7 @@ MOST_LOOKED_AT = 30_000
 
 def near_duplicate_pairs(
     prepared: Prepared, looks: Callable[[], ImageStats] | None = None, *, tick: Tick = no_tick
-) -> Rows:
+) -> Indices:
     """Pairs that are copies but differ in pixels: int64 (m, 3), rows (i, j, variant), i < j, sorted.
 
     variant: how j has to be laid to be like i (see `descriptors.VARIANTS`; 0 is upright). Taken from the cache if it is
@@ -218,7 +218,7 @@ def near_duplicate_pairs(
     """
     place = cache_root() / "copies" / f"{digest(prepared.key, str(VERSION))[:32]}.npy"
     try:
-        found: Rows = np.load(io.BytesIO(place.read_bytes()), allow_pickle=False)
+        found: Indices = np.load(io.BytesIO(place.read_bytes()), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         found = _search(prepared, (looks or (lambda: image_stats(prepared, tick=tick)))().greys, tick)
         buffer = io.BytesIO()
@@ -227,13 +227,13 @@ def near_duplicate_pairs(
     return found
 
 
-def comparable_images(content: Rows, sizes: NDArray[np.int32]) -> Rows:
+def comparable_images(content: Indices, sizes: NDArray[np.int32]) -> Indices:
     """The pictures that are compared, int64 (m,): large enough, and of each content one: the others are copies of it."""
     large = np.flatnonzero(sizes.min(axis=1) >= SMALLEST_PX)
     return np.sort(large[np.unique(content[large], return_index=True)[1]])
 
 
-def _search(prepared: Prepared, greys: NDArray[np.uint8], tick: Tick) -> Rows:
+def _search(prepared: Prepared, greys: NDArray[np.uint8], tick: Tick) -> Indices:
     rows = comparable_images(prepared.content, prepared.sizes)
     greys = greys if len(rows) == len(greys) else greys[rows]  # a million are a gigabyte
     likely = candidates(greys, tick=tick)[:MOST_LOOKED_AT]
@@ -243,7 +243,7 @@ def _search(prepared: Prepared, greys: NDArray[np.uint8], tick: Tick) -> Rows:
     return kept[np.lexsort(kept.T[::-1])]
 
 
-def confirm_pairs(pairs: Rows, judge: Callable[[Rows], list[bool]], tick: Tick = no_tick) -> NDArray[np.bool_]:
+def confirm_pairs(pairs: Indices, judge: Callable[[Indices], list[bool]], tick: Tick = no_tick) -> NDArray[np.bool_]:
     """Which candidates, int64 (m, 3), are copies: bool (m,). judge: says it of some of them; called in threads."""
     good, step = np.zeros(len(pairs), bool), 512
     with ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -254,7 +254,7 @@ def confirm_pairs(pairs: Rows, judge: Callable[[Rows], list[bool]], tick: Tick =
     return good
 
 
-def _judge(prepared: Prepared) -> Callable[[Rows], list[bool]]:
+def _judge(prepared: Prepared) -> Callable[[Indices], list[bool]]:
     """A function that says of each of some pairs whether they are copies."""
     cut = without_padding(prepared)
     side = min(alignment.SIDE, *prepared.size)
@@ -263,7 +263,7 @@ def _judge(prepared: Prepared) -> Callable[[Rows], list[bool]]:
         image = cut(i, reader.read(np.array([i]))[0])
         return to_square_grey(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8), side)
 
-    def judge(pairs: Rows) -> list[bool]:
+    def judge(pairs: Indices) -> list[bool]:
         reader = MemmapReader(prepared.pixels)  # one a thread: it counts what it has touched
         out = []
         for i, j, variant in pairs.tolist():

@@ -19,7 +19,7 @@ from foveola.data.dataset import PARTS
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.storage import write_atomic
-from foveola.types import Rows, Tick, no_tick
+from foveola.types import Indices, Tick, no_tick
 
 NAME = "fingerprints.npz"
 
@@ -33,7 +33,7 @@ class SeenCounts:
     """
 
     names: tuple[str, ...]
-    parts: Rows
+    parts: Indices
 
     @property
     def trained_on(self) -> NDArray[np.bool_]:
@@ -56,14 +56,14 @@ class SeenImages:
     """The images of a run: n names, int64 (n,) parts as numbers of PARTS, fingerprints; those of the training set first."""
 
     ids: tuple[str, ...]
-    parts: Rows
+    parts: Indices
     prints: Fingerprints
 
     def among(self, asked: Fingerprints, *, tick: Tick = no_tick) -> SeenCounts:
         """Which of the images asked about are copies of these. Their grey versions must have this side."""
         return self._seen(copies_of(self.prints, asked, tick=tick))
 
-    def in_data(self, prepared: Prepared, rows: Rows, *, tick: Tick = no_tick) -> SeenCounts:
+    def in_data(self, prepared: Prepared, rows: Indices, *, tick: Tick = no_tick) -> SeenCounts:
         """Which of some images of prepared data (before any filter) are copies of these, or made of such by their names."""
         found = copies_of(self.prints, fingerprints(prepared, rows, self.prints.side, tick=tick), tick=tick)
         families = derived_groups(prepared.dataset)[rows]
@@ -72,7 +72,7 @@ class SeenImages:
         found = np.where(found < 0, first[families], found)
         return self._seen(np.where(found < len(self.ids), found, -1))
 
-    def _seen(self, found: Rows) -> SeenCounts:
+    def _seen(self, found: Indices) -> SeenCounts:
         names = tuple(self.ids[i] if i >= 0 else "" for i in found.tolist())
         return SeenCounts(names, np.append(self.parts, -1)[found])  # -1 is the last
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from foveola.checks.finding import Finding, percent
 from foveola.data.dataset import Dataset, printable
 from foveola.data.prepare import FileFacts
-from foveola.types import Rows
+from foveola.types import Indices
 
 Table = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ CUT_OUT = 0.5
 
 
 def shortcut_findings(
-    dataset: Dataset, files: FileFacts, sizes: NDArray[np.int32], colours: NDArray[np.float32], units: Rows
+    dataset: Dataset, files: FileFacts, sizes: NDArray[np.int32], colours: NDArray[np.float32], units: Indices
 ) -> list[Finding]:
     """shortcut: by format, mode, size in pixels and JPEG quality; as a note by bytes, mean colour and the files' names.
 
@@ -66,7 +66,7 @@ def shortcut_findings(
     return [*found, *_by_name(dataset)]
 
 
-def _asked(dataset: Dataset, units: Rows) -> Rows:
+def _asked(dataset: Dataset, units: Indices) -> Indices:
     """One image of each unit, of the classes that then have enough."""
     rows = np.sort(np.unique(units, return_index=True)[1])
     labels = dataset.labels[rows]
@@ -93,7 +93,7 @@ def _one_hot(names: list[str]) -> Table:
     return np.eye(len(known))[[known.index(name) for name in names]]
 
 
-def accuracy(table: Table, labels: Rows) -> float:
+def accuracy(table: Table, labels: Indices) -> float:
     """Cross-validated accuracy, 0..1, of a small decision tree on columns (n, c); the majority's where they do not vary.
 
     The tree has as many leaves as twice the classes, at least 8, each of 5 pictures or more: enough for one rule a class.

@@ -25,7 +25,7 @@ from foveola.imaging import decode as images
 from foveola.imaging import file_formats as opening
 from foveola.imaging.decode import Decoded, Resize
 from foveola.storage import digest, require_ordinary
-from foveola.types import Image, Images, Labels, Rows, Size
+from foveola.types import Image, Images, Indices, Labels, Size
 
 
 class Source(Protocol):
@@ -40,7 +40,7 @@ class Source(Protocol):
     def size(self, i: int) -> tuple[int, int]:
         """Upright height and width of picture i, from its header. Raises ImageProblem with the reason."""
 
-    def take(self, rows: Rows) -> Source:
+    def take(self, rows: Indices) -> Source:
         """The source of these pictures only, in this order."""
 
     @property
@@ -66,7 +66,7 @@ class Files:
     def size(self, i: int) -> tuple[int, int]:
         return images.size_of(read_file(f"{self.root}/{self.ids[i]}"))
 
-    def take(self, rows: Rows) -> Files:
+    def take(self, rows: Indices) -> Files:
         return Files(self.root, tuple(self.ids[i] for i in rows), self.digests[rows], self.bytes_each)
 
     def _bytes(self, i: int) -> bytes:
@@ -95,7 +95,7 @@ class Arrays:
     def size(self, i: int) -> tuple[int, int]:
         return int(self.pixels.shape[1]), int(self.pixels.shape[2])
 
-    def take(self, rows: Rows) -> Arrays:
+    def take(self, rows: Indices) -> Arrays:
         return Arrays(self.pixels[rows])
 
     @property
@@ -159,8 +159,8 @@ class Dataset:
     labels: Labels
     source: Source
     fingerprint: str
-    parts: Rows | None = None
-    groups: Rows | None = None
+    parts: Indices | None = None
+    groups: Indices | None = None
     problems: tuple[Problem, ...] = ()
     files_found: int = 0
     files_ignored: int = 0
@@ -180,7 +180,7 @@ class Dataset:
         """Picture i whole: uint8 (h, w, 3). Raises ImageProblem when it can't be decoded."""
         return self.source.full(i).image
 
-    def take(self, rows: Rows, problems: Sequence[Problem] = ()) -> Dataset:
+    def take(self, rows: Indices, problems: Sequence[Problem] = ()) -> Dataset:
         """The data set of these rows only; what was dropped is listed in `problems`."""
         label = dict(zip(self.ids, self.labels.tolist(), strict=True)) if problems else {}
         problems = [replace(p, label=self.class_names[label[p.file]]) if p.file in label else p for p in problems]
@@ -237,7 +237,7 @@ def fingerprint_of(
     ids: Sequence[str],
     class_names: Sequence[str],
     labels: Labels,
-    parts: Rows | None,
+    parts: Indices | None,
     contents: bytes,
 ) -> str:
     """SHA-256 of all that makes a data set what it is; `contents` are the pictures' own digests, in order."""

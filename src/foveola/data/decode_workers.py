@@ -23,7 +23,7 @@ from foveola.data.grouping import factorize, merge_groups
 from foveola.errors import ImageProblem, PassingProblem
 from foveola.imaging import decode as images
 from foveola.imaging.decode import Decoded, Resize
-from foveola.types import Image, Images, Rows, Size, Tick
+from foveola.types import Image, Images, Indices, Size, Tick
 
 LARGE_BYTES = 30_000
 FEW_FILES = 4_000
@@ -64,7 +64,7 @@ def decode_all(source: Source, target: Path, size: Size, how: Resize, tick: Tick
 
 
 def _run(
-    manner: str, source: Source, chunks: list[Rows], target: Path, size: Size, how: Resize
+    manner: str, source: Source, chunks: list[Indices], target: Path, size: Size, how: Resize
 ) -> Iterable[list[DecodeResult]]:
     if manner == "processes":
         import joblib  # 0.1 s, which large files need not pay
@@ -78,7 +78,7 @@ def _run(
         return
     pixels = np.load(target, mmap_mode="r+")
 
-    def here(rows: Rows) -> list[DecodeResult]:
+    def here(rows: Indices) -> list[DecodeResult]:
         return _decode_chunk(source.take(rows), rows, pixels, size, how)
 
     if manner == "threads":
@@ -89,13 +89,13 @@ def _run(
         yield from map(here, chunks)
 
 
-def _decode_apart(source: Source, rows: Rows, target: Path, size: Size, how: Resize) -> list[DecodeResult]:
+def _decode_apart(source: Source, rows: Indices, target: Path, size: Size, how: Resize) -> list[DecodeResult]:
     """The same in a process of its own, which opens the array itself."""
     with images.suppress_pillow_warnings():
         return _decode_chunk(source, rows, np.load(target, mmap_mode="r+"), size, how)
 
 
-def _decode_chunk(source: Source, rows: Rows, pixels: Images, size: Size, how: Resize) -> list[DecodeResult]:
+def _decode_chunk(source: Source, rows: Indices, pixels: Images, size: Size, how: Resize) -> list[DecodeResult]:
     """Decode the pictures of `source` into these rows of the array."""
     outcomes = []
     for i, row in enumerate(rows.tolist()):
@@ -116,7 +116,7 @@ def _outcome(row: int, decoded: Decoded) -> DecodeResult:
     return DecodeResult(row, "", False, *seen, decoded.levels, decoded.quality)
 
 
-def content_ids(source: Source, outcomes: list[DecodeResult], pixels: Images) -> Rows:
+def content_ids(source: Source, outcomes: list[DecodeResult], pixels: Images) -> Indices:
     """Number the pictures by their decoded content: int64 (n,), equal where the whole upright pictures are equal.
 
     Two files decoded the same way are equal if what was decoded is equal. A JPEG that was decoded at reduced size and
@@ -159,7 +159,7 @@ def _candidates(outcomes: list[DecodeResult], pixels: Images) -> Iterator[tuple[
                     yield i, others[near]
 
 
-def _likely(table: NDArray[np.int16], asked: NDArray[np.int16]) -> Iterator[Rows]:
+def _likely(table: NDArray[np.int16], asked: NDArray[np.int16]) -> Iterator[Indices]:
     """For each row asked about rows of the table, in order, among which are all that differ from it by 12 at most."""
     if len(table) * len(asked) <= _FEW:
         yield from (np.arange(len(table)) for _ in asked)

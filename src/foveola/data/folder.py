@@ -18,7 +18,7 @@ from foveola.data.layout_errors import Refusal, listed, other_classes, other_par
 from foveola.data.part_tables import tables_of_parts
 from foveola.data.scan import FolderScan, scan_folder
 from foveola.errors import DataError, UsageError, count
-from foveola.types import Rows, Tick, no_tick
+from foveola.types import Indices, Tick, no_tick
 
 
 def open_folder(
@@ -157,13 +157,13 @@ def _missing(problems: list[Problem], listing: FolderScan) -> int:
     return len({problem.file for problem in problems} - set(listing.ids))
 
 
-def _numbers(found: Labelling) -> Rows | None:
+def _numbers(found: Labelling) -> Indices | None:
     if all(part is None for part in found.parts):
         return None
     return np.array([-1 if part is None else PARTS.index(part) for part in found.parts], np.int64)
 
 
-def _groups(names: list[str | None]) -> Rows | None:
+def _groups(names: list[str | None]) -> Indices | None:
     """Group names as numbers; a file without a group gets one of its own."""
     if all(name is None for name in names):
         return None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foveola.data.memmap_reader import MemmapReader
-from foveola.types import Images, Labels, Rows
+from foveola.types import Images, Indices, Labels
 
 _COLOUR_PIXELS = 2**27
 """The mean colour is that of so many pixels at most, 1.6 GB of floats: of 2,000 pictures up to 259x259, of fewer above."""
@@ -35,7 +35,7 @@ class Batches:
 
     pixels: Images
     labels: Labels
-    rows: Rows
+    rows: Indices
     batch_size: int
     flip: bool = False
     translate_px: int = 0
@@ -113,11 +113,11 @@ class Batches:
         rows = np.random.default_rng(key).permutation(self.rows)[:most]
         return self._batch(np.sort(rows))[0]
 
-    def _batch(self, rows: Rows) -> tuple[Tensor, Tensor]:
+    def _batch(self, rows: Indices) -> tuple[Tensor, Tensor]:
         images, labels = self._arrays(rows)
         return _tensor(images), torch.from_numpy(labels)
 
-    def _arrays(self, rows: Rows) -> tuple[Images, Labels]:
+    def _arrays(self, rows: Indices) -> tuple[Images, Labels]:
         return self._reader.read(rows), np.ascontiguousarray(self.labels[rows])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.types import Images, Rows
+from foveola.types import Images, Indices
 
 AROUND_BYTES = 1 << 16
 """What the system maps around a row that is touched (Linux: 16 pages of what it holds of the file anyway)."""
@@ -36,7 +36,7 @@ class MemmapReader:
         if self._map is not None and array.nbytes >= RANDOM_FROM_BYTES:
             _advise(self._map, "MADV_RANDOM")
 
-    def read(self, rows: Rows) -> Images:
+    def read(self, rows: Indices) -> Images:
         """A copy of these rows, contiguous."""
         out = np.ascontiguousarray(self.array[rows])
         if self._map is not None:

@@ -25,7 +25,7 @@ from foveola.errors import DataError, count
 from foveola.imaging.colour import few_levels_note
 from foveola.imaging.decode import Resize
 from foveola.storage import cache_root, digest, folder_atomic, preallocate, write_atomic
-from foveola.types import Images, Rows, Size, Tick, no_tick
+from foveola.types import Images, Indices, Size, Tick, no_tick
 
 VERSION = 4
 """Raise it with every change that changes pixels: old caches are then not found any more."""
@@ -48,7 +48,7 @@ class FileFacts:
     """
 
     kinds: tuple[FileKind, ...]
-    of: Rows
+    of: Indices
     stored_bytes: NDArray[np.int64]
     levels: NDArray[np.int16]
     quality: NDArray[np.float32]
@@ -66,7 +66,7 @@ class Prepared:
 
     dataset: Dataset
     pixels: Images
-    content: Rows
+    content: Indices
     sizes: NDArray[np.int32]
     formats: dict[str, int]
     notes: dict[str, int]
@@ -158,7 +158,7 @@ def _digest_of(facts: dict[str, Any]) -> str:
     return digest(json.dumps(facts, sort_keys=True))
 
 
-def _compact(path: Path, kept: Rows) -> None:
+def _compact(path: Path, kept: Indices) -> None:
     """Drop the rows of the pictures that could not be decoded."""
     whole = np.load(path, mmap_mode="r")
     fewer = path.with_name("fewer.npy")

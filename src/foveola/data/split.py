@@ -18,7 +18,7 @@ from foveola.data import split_notes
 from foveola.data.dataset import Dataset, printable
 from foveola.data.grouping import StratifiedGroupSplit, conflicting_labels, leaking, merge_groups
 from foveola.errors import DataError, count
-from foveola.types import Rows
+from foveola.types import Indices
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,18 @@ class Split:
     int64 (n,), equal where pictures are copies or twins that were kept on one side, or None.
     """
 
-    train: Rows
-    val: Rows
-    test: Rows
+    train: Indices
+    val: Indices
+    test: Indices
     seed: int
     rule: str
     notes: tuple[str, ...] = ()
-    leaked: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    leaked: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
     naive_share: float = 0.0
-    together: Rows | None = None
+    together: Indices | None = None
 
 
-def split(dataset: Dataset, content: Rows, spec: SplitSpec, seed: int, *, related: Rows | None = None) -> Split:
+def split(dataset: Dataset, content: Indices, spec: SplitSpec, seed: int, *, related: Indices | None = None) -> Split:
     """Split a data set, stratified by class, seeded; its official parts are used as they are.
 
     content: int64 (n,), equal where the decoded pictures are equal; related: int64 (n,), equal where they are copies of any
@@ -103,7 +103,7 @@ def split(dataset: Dataset, content: Rows, spec: SplitSpec, seed: int, *, relate
     return replace(found, rule=rule, notes=(*found.notes, *notes), leaked=leaked, naive_share=share, together=together)
 
 
-def _split(dataset: Dataset, content: Rows, units: Rows, spec: SplitSpec, seed: int) -> Split:
+def _split(dataset: Dataset, content: Indices, units: Indices, spec: SplitSpec, seed: int) -> Split:
     parts = np.full(len(dataset), -1) if dataset.parts is None else dataset.parts
     rng = np.random.default_rng([seed, 0x5917])
     test, val = np.flatnonzero(parts == 2), np.flatnonzero(parts == 1)
@@ -139,7 +139,7 @@ def _split(dataset: Dataset, content: Rows, units: Rows, spec: SplitSpec, seed: 
     return Split(pool, val, test, seed, rule, notes)
 
 
-def _require_train(dataset: Dataset, train: Rows) -> None:
+def _require_train(dataset: Dataset, train: Indices) -> None:
     """Refuse a class that nothing can be learned about; only official parts can lack one. Raises DataError."""
     for k in np.flatnonzero(np.bincount(dataset.labels[train], minlength=len(dataset.class_names)) == 0):
         raise DataError(
@@ -148,7 +148,7 @@ def _require_train(dataset: Dataset, train: Rows) -> None:
         )
 
 
-def _naively(dataset: Dataset, related: Rows, spec: SplitSpec, seed: int) -> tuple[float, tuple[str, ...]]:
+def _naively(dataset: Dataset, related: Indices, spec: SplitSpec, seed: int) -> tuple[float, tuple[str, ...]]:
     """What a split of the same seed and fractions would have done with each picture for itself; counted, not guessed.
 
     The share of its test part that has a copy or twin in train or val, and that in words.

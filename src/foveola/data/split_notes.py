@@ -7,7 +7,7 @@ import numpy as np
 from foveola.data.dataset import Dataset, printable
 from foveola.data.grouping import conflicting_labels, leaking
 from foveola.errors import count
-from foveola.types import Rows
+from foveola.types import Indices
 
 
 def has_given_test(dataset: Dataset) -> bool:
@@ -25,7 +25,7 @@ def group_notes(dataset: Dataset) -> tuple[str, ...]:
 
 
 def duplicate_notes(
-    dataset: Dataset, content: Rows, related: Rows, before: Rows, test: Rows, failed: bool
+    dataset: Dataset, content: Indices, related: Indices, before: Indices, test: Indices, failed: bool
 ) -> tuple[str, ...]:
     """Near-duplicates and twins: kept on one side, or not, and test pictures that have one among the rows `before`."""
     extra = len(np.unique(content)) - len(np.unique(related))
@@ -53,7 +53,7 @@ def duplicate_notes(
     return tuple(notes)
 
 
-def divided_group_notes(dataset: Dataset, before: Rows, test: Rows) -> tuple[str, ...]:
+def divided_group_notes(dataset: Dataset, before: Indices, test: Indices) -> tuple[str, ...]:
     """Groups that the data's own parts split."""
     if dataset.groups is None or not has_given_test(dataset):
         return ()
@@ -67,7 +67,7 @@ def divided_group_notes(dataset: Dataset, before: Rows, test: Rows) -> tuple[str
     )
 
 
-def part_notes(dataset: Dataset, content: Rows, train: Rows, val: Rows, test: Rows) -> tuple[str, ...]:
+def part_notes(dataset: Dataset, content: Indices, train: Indices, val: Indices, test: Indices) -> tuple[str, ...]:
     """Equal pictures, labels that contradict each other, test pictures that train or val has, classes without a judge."""
     notes = []
     copies = len(content) - len(np.unique(content))

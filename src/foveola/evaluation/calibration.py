@@ -25,7 +25,7 @@ from foveola.errors import UsageError, count
 from foveola.evaluation import conformal
 from foveola.evaluation.metrics import Evaluation, Floats, mean_loss, softmax, wilson
 from foveola.storage import write_atomic
-from foveola.types import Interval, Labels, Rows
+from foveola.types import Indices, Interval, Labels
 
 BINS, LEAST_IN_A_BIN = 15, 10
 """Guo et al. (2017) take 15 bins; with few pictures there are fewer, so that each has ten or more."""
@@ -83,7 +83,7 @@ class CalibrationError(NamedTuple):
     by_chance: float
 
 
-def bin_numbers(confidence: Floats, bins: int | None = None) -> Rows:
+def bin_numbers(confidence: Floats, bins: int | None = None) -> Indices:
     """The bin of each answer, int64 (n,), 0 the least confident: bins of equal mass, as many answers in each.
 
     bins: 15, or fewer where that leaves a bin fewer than ten. Equal mass, for bins of equal width are nearly empty but
@@ -144,7 +144,7 @@ def calibration_error(
     return CalibrationError(value, Interval(low, high, level), float(perfect.mean()))
 
 
-def _error(numbers: Rows, gaps: Floats, k: int) -> Floats:
+def _error(numbers: Indices, gaps: Floats, k: int) -> Floats:
     """The error of each draw: gaps float64 (draws, n), numbers (n,) or (draws, n); gives float64 (draws,).
 
     n_b/n times the distance of two means is the distance of two sums over n.
@@ -251,14 +251,14 @@ def require_rate(error: float) -> None:
         )
 
 
-def sample_rows(rows: Rows, seed: int, most: int = MOST) -> Rows:
+def sample_rows(rows: Indices, seed: int, most: int = MOST) -> Indices:
     """At most so many of the rows, drawn without regard to anything, sorted."""
     if len(rows) <= most:
         return rows
     return np.sort(np.random.default_rng([seed, 0xCA1B]).choice(rows, most, replace=False))
 
 
-def assign_folds(units: Rows, labels: Labels, seed: int) -> Rows:
+def assign_folds(units: Indices, labels: Labels, seed: int) -> Indices:
     """The fold of each row, int64 (n,), 0 to FOLDS - 1: whole units, dealt out class by class in a random order.
 
     What is answered across folds then serves as if it were a part of its own, for a head that learned from all of it: the

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from foveola.data.dataset import Part
 from foveola.errors import count
 from foveola.html_table import table
-from foveola.types import Interval, Labels, Rows
+from foveola.types import Indices, Interval, Labels
 
 Floats = NDArray[np.float64]
 
@@ -185,7 +185,7 @@ class Evaluation:
         ids = tuple(self.ids[i] for i in rows)
         return Evaluation(self.logits[rows], self.labels[rows], ids, self.class_names, self.part, self.temperature)
 
-    def worst(self, most: int) -> Rows:
+    def worst(self, most: int) -> Indices:
         """The wrong answers that were given with the least probability for the true class, worst first: int64 (m,)."""
         wrong = np.flatnonzero(~self.correct)
         true = self.probabilities[wrong, self.labels[wrong]]

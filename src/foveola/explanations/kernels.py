@@ -20,7 +20,7 @@ from foveola.explanations.stages import (
     stages_of,
     to_batch,
 )
-from foveola.types import Image, Images, Rows, Tick, no_tick
+from foveola.types import Image, Images, Indices, Tick, no_tick
 
 _PROBES, _AT_ONCE = 4, 64
 
@@ -102,7 +102,7 @@ def max_activating(
     views: dict[int, tuple[int, int, int, int]] = {}
     found: dict[int, list[Patch]] = {}
     for channel in range(value.shape[1]):
-        order: Rows = np.argsort(-value[:, channel], kind="stable")[:each]
+        order: Indices = np.argsort(-value[:, channel], kind="stable")[:each]
         found[channel] = []
         for row in order.tolist():
             at = int(place_[row, channel])

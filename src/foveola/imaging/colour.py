@@ -18,7 +18,7 @@ from PIL import Image as pillow
 
 from foveola.errors import ImageProblem, count
 from foveola.imaging.file_formats import orientation_of
-from foveola.types import Image, Rows
+from foveola.types import Image, Indices
 
 GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
 
@@ -101,7 +101,7 @@ def levels_used(image: Image) -> int:
     return int(high - low) + 1
 
 
-def with_few_levels(levels: NDArray[np.int16]) -> Rows:
+def with_few_levels(levels: NDArray[np.int16]) -> Indices:
     """The images of more than 8 bits that few of 256 levels are left of; none where most of them keep more.
 
     levels: int16 (n,), of each image, 0 for files of 8 bits. One dark image among others has lost nothing; where most are

@@ -15,7 +15,7 @@ from foveola.report.thumbnails import Thumbnail, thumbnail
 from foveola.report.words import percent
 from foveola.runs.data_summary import KeptImages
 from foveola.runs.network_preview import STRIP, WORST, rows_of_grid
-from foveola.types import Rows
+from foveola.types import Indices
 
 NUMBERED_CLASSES, CONFUSIONS, BARS = 25, 20, 5
 """Up to 25 classes the confusion matrix has numbers; beyond, the 20 most frequent confusions; bars of the top 5 classes."""
@@ -102,7 +102,7 @@ def answers_section(evaluation: Evaluation, pictures: KeptImages) -> AnswersSect
     def answer(row: int) -> Answer:
         return _answer(evaluation, pictures, row)
 
-    def answers(rows: Rows) -> tuple[Answer, ...]:
+    def answers(rows: Indices) -> tuple[Answer, ...]:
         return tuple(answer(int(row)) for row in rows)
 
     return AnswersSection(

@@ -15,7 +15,7 @@ from foveola.imaging import decode as images
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import ImageProblem
-from foveola.types import Image, Images, Rows
+from foveola.types import Image, Images, Indices
 
 CLASSES, EACH = 20, 200
 """Means of so many classes at most, each of so many training pictures, evenly chosen, whatever the size of the set."""
@@ -34,7 +34,7 @@ class DataPreview:
     """
 
     means: Images = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
-    counted: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    counted: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
     names: tuple[str, ...] = ()
     raw: tuple[Image, ...] = ()
     sized: tuple[Image, ...] = ()
@@ -81,7 +81,7 @@ def make_preview(prepared: Prepared, split: Split) -> DataPreview:
     return DataPreview(np.stack(means), counted, tuple(names), tuple(raw), tuple(sized), tuple(seen))
 
 
-def _even(rows: Rows, most: int) -> Rows:
+def _even(rows: Indices, most: int) -> Indices:
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(np.int64))]
 
 

@@ -19,7 +19,7 @@ from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import ImageProblem
 from foveola.checks.finding import Finding
-from foveola.types import Image, Images, Rows
+from foveola.types import Image, Images, Indices
 
 SAMPLES_PER_CLASS = 6
 SAMPLE_PX = 160
@@ -90,7 +90,7 @@ def summarise_data(prepared: Prepared, split: Split, findings: Sequence[Finding]
     """The card of prepared data under a split, with what was found wrong with it."""
     dataset = prepared.dataset
     k = len(dataset.class_names)
-    rows: dict[Part, Rows] = {"train": split.train, "val": split.val, "test": split.test}
+    rows: dict[Part, Indices] = {"train": split.train, "val": split.val, "test": split.test}
     return DataSummary(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -129,7 +129,7 @@ class KeptImages:
     """
 
     samples: tuple[tuple[int, str, Image], ...]
-    rows: Rows
+    rows: Indices
     prepared: Images
 
     def of(self, row: int) -> Image:
@@ -169,7 +169,7 @@ def pick_samples(prepared: Prepared, split: Split) -> tuple[tuple[int, str, Imag
     return tuple(out)
 
 
-def keep_images(prepared: Prepared, split: Split, rows: Rows) -> KeptImages:
+def keep_images(prepared: Prepared, split: Split, rows: Indices) -> KeptImages:
     """The pictures a report shows: samples of the classes, and these positions of the test part."""
     rows = np.unique(rows)
     return KeptImages(pick_samples(prepared, split), rows, np.array(prepared.pixels[split.test[rows]]))

@@ -11,7 +11,7 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from numpy.typing import NDArray
-from foveola.types import Images, Rows
+from foveola.types import Images, Indices
 
 GRID, STRIP, WORST = 25, 8, 24
 """How many test pictures the report shows: the 5x5 grid, the strip with probability bars, the worst mistakes."""
@@ -37,7 +37,7 @@ class NetworkPreview:
     stages: tuple[str, ...] = ()
     maps: tuple[NDArray[np.uint8], ...] = ()
     row: int = -1
-    rows: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    rows: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
     heat: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 1, 1), np.uint8))
     pictures: Images = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
     heat_stage: str = ""

@@ -13,7 +13,7 @@ from foveola.explanations.kernels import kernels
 from foveola.explanations.stages import FeatureMaps, feature_maps, stages_of
 from foveola.runs.network_preview import NetworkPreview
 from foveola.evaluation.metrics import Evaluation
-from foveola.types import Images, Rows
+from foveola.types import Images, Indices
 
 EACH = 3
 """Heat maps of so many right and so many wrong answers, the most certain ones."""
@@ -22,7 +22,7 @@ STAGES, CHANNELS, MAP_PX, KERNELS = 9, 32, 28, 64
 """So many stages at most, evenly chosen; of each so many channels, no side longer; so many kernels."""
 
 
-def make_network_preview(model: nn.Module, evaluation: Evaluation, pixels: Images, test: Rows) -> NetworkPreview:
+def make_network_preview(model: nn.Module, evaluation: Evaluation, pixels: Images, test: Indices) -> NetworkPreview:
     """Kernels, one picture's maps at each stage, and heat maps of the most certain right and wrong answers.
 
     model: on the processor; pixels: the prepared data, `test` its rows in the evaluation's order. A network that can't be

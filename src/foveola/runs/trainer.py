@@ -44,7 +44,7 @@ from foveola.models.bottlenecks import own_bottlenecks
 from foveola.models.build import build, adapt, summary
 from foveola.models.registry import get_model
 from foveola.storage import (claim_folder, new_folder, disk_errors_as_resource_error, require_room, write_atomic)
-from foveola.types import Rows, Tick, no_tick
+from foveola.types import Indices, Tick, no_tick
 
 _SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**27
 """At most so many pictures, and of large ones fewer: as floats 2,000 of 1024x1024 would take 25 GB."""
@@ -143,7 +143,7 @@ class Trainer:
         rows = sample_rows(self.split.val, self.seed)
         return Calibration.of(self._answers(rows, device), self.prepared.dataset.labels[rows], "val")
 
-    def _answers(self, rows: Rows, device: torch.device) -> NDArray[np.float32]:
+    def _answers(self, rows: Indices, device: torch.device) -> NDArray[np.float32]:
         """What the network as it is now answers, float32 (n, K): by its head alone, where that alone has learned.
 
         Features that were kept in a short format, by another device or for other views are not what new pictures will be
@@ -238,7 +238,7 @@ class Trainer:
         adapt(self.model, self.train.sample(min(_SEEN_BEFORE_THE_FIRST_STEP, max(1, _SEEN_PIXELS // pixels))))
         return self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    def batches(self, rows: Rows, **how: Any) -> Batches:
+    def batches(self, rows: Indices, **how: Any) -> Batches:
         """Batches of some of the prepared pictures, as they are unless `how` says otherwise."""
         return Batches(self.prepared.pixels, self.prepared.dataset.labels, rows, self.recipe.fit.batch_size, **how)
 

@@ -28,7 +28,7 @@ from foveola.models.bottlenecks import own_bottlenecks, taken, way
 from foveola.storage import cache_root, digest, folder_atomic, preallocate, write_atomic
 from foveola.training.history import ProbeLog
 from foveola.training.linear_probe import Features, cross_fit, fit_linear_probe
-from foveola.types import Rows, Tick, no_tick
+from foveola.types import Indices, Tick, no_tick
 
 VERSION = 2
 """Raise it with every change that changes features: old ones are then not found any more."""
@@ -175,7 +175,7 @@ class LinearProbe:
         found = cross_fit(self._learned(rows), folds, answered, strength, len(dataset.class_names))
         return Calibration.of(found, answered.labels, "cross-fit")
 
-    def answers(self, rows: Rows) -> NDArray[np.float32]:
+    def answers(self, rows: Indices) -> NDArray[np.float32]:
         """The logits of the head as it is now, float32 (n, K): the network's, within 1e-4, without running it again."""
         values = torch.from_numpy(self._answered(rows).values)
         with torch.inference_mode():
@@ -191,16 +191,16 @@ class LinearProbe:
         for _ in fit_linear_probe(self.head, both, both, [strength]):
             pass
 
-    def _all_but_test(self) -> Rows:
+    def _all_but_test(self) -> Indices:
         return np.sort(np.concatenate([self.split.train, self.split.val]))
 
-    def _answered(self, rows: Rows) -> Features:
+    def _answered(self, rows: Indices) -> Features:
         """What pictures are answered with: the rows' features, or the mean of theirs and their mirror images'."""
         plain, mirrored = self.kept
         values = (plain[rows] + mirrored[rows]) * np.float32(0.5) if self.answers_mirrored else plain[rows]
         return Features(values, self.prepared.dataset.labels[rows])
 
-    def _learned(self, rows: Rows) -> Features:
+    def _learned(self, rows: Indices) -> Features:
         """What a head is fitted on: the rows' features, and those of their mirror images where it learns from them."""
         parts = self.kept if self.learns_mirrored else self.kept[:1]
         labels = np.tile(self.prepared.dataset.labels[rows], len(parts))

@@ -22,7 +22,7 @@ from torch import nn
 from foveola.compute.threads import Pace, one_thread_in_scipy
 from foveola.errors import DivergedError
 from foveola.training.history import ProbeLog
-from foveola.types import Labels, Rows
+from foveola.types import Indices, Labels
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -201,7 +201,7 @@ _COLUMNS = 100  # folds x classes at once: the sums of 10,000 rows then take 8 M
 
 
 def cross_fit(
-    learning: Features, folds: Rows, answering: Features, strength: float, classes: int, *, tolerance: float = 3e-3
+    learning: Features, folds: Indices, answering: Features, strength: float, classes: int, *, tolerance: float = 3e-3
 ) -> NDArray[np.float32]:
     """Logits float32 (n, K): each row's by a head that was fitted, as `fit_linear_probe` does, on the other folds.
 

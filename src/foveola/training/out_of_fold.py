@@ -14,10 +14,10 @@ from foveola.errors import DataError
 from foveola.models.build import adapt, build
 from foveola.training.features import keep_features
 from foveola.training.linear_probe import STRENGTHS, Features, fit_linear_probe
-from foveola.types import Rows, Tick, no_tick
+from foveola.types import Indices, Tick, no_tick
 
 
-def out_of_fold_probabilities(prepared: Prepared, units: Rows, *, tick: Tick = no_tick) -> NDArray[np.float32]:
+def out_of_fold_probabilities(prepared: Prepared, units: Indices, *, tick: Tick = no_tick) -> NDArray[np.float32]:
     """Out-of-sample probabilities of all prepared pictures: float32 (n, K).
 
     A linear head on the features that `transfer` has from ImageNet is fitted on four fifths of the pictures and asked about

@@ -13,7 +13,7 @@ from foveola.compute.threads import adapting
 from foveola.errors import DamagedRunError, ResourceError, UsageError, count
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
-from foveola.types import Rows, Tell, Tick, no_tick
+from foveola.types import Indices, Tell, Tick, no_tick
 from foveola.workflows.datasets import Data, open_as, require_there
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _answers_to(
     return found, prepared.dataset, seen
 
 
-def _seen_in(run: Run, prepared: Prepared, rows: Rows, tell: Tell, tick: Tick) -> SeenCounts | None:
+def _seen_in(run: Run, prepared: Prepared, rows: Indices, tell: Tell, tick: Tick) -> SeenCounts | None:
     """Which images of other data the run has seen; None where it keeps no fingerprints, which `tell` hears."""
     if run.seen_images is None:
         tell(NO_FINGERPRINTS)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from foveola.data.prepare import Prepared
     from foveola.figures.style import Plot
     from foveola.filters.chain import Chain
-    from foveola.types import Image, Rows
+    from foveola.types import Image, Indices
 
 MOST_RAW_PX = 600
 
@@ -71,7 +71,7 @@ def show_data(
     return tuple(out / f"{name}.png" for name in figures)
 
 
-def _figures(prepared: Prepared, rows: list[Rows], chain: Chain, tick: Tick) -> dict[str, Plot]:
+def _figures(prepared: Prepared, rows: list[Indices], chain: Chain, tick: Tick) -> dict[str, Plot]:
     """The figures by the names of their files; `rows` are the pictures of each class that are shown."""
     from foveola.data.filter_cache import apply_filters
     from foveola.figures import data as plots
@@ -99,13 +99,13 @@ def _figures(prepared: Prepared, rows: list[Rows], chain: Chain, tick: Tick) -> 
     return figures
 
 
-def _first_of_each(dataset: Dataset, n: int) -> list[Rows]:
+def _first_of_each(dataset: Dataset, n: int) -> list[Indices]:
     import numpy as np
 
     return [np.flatnonzero(dataset.labels == label)[:n] for label in range(len(dataset.class_names))]
 
 
-def _raw(dataset: Dataset, rows: Rows) -> list[Image]:
+def _raw(dataset: Dataset, rows: Indices) -> list[Image]:
     from foveola.imaging import decode as images
 
     found = []
