@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from foveola.runs.network_views import CHANNELS, MAP_PX, make_network_preview
-from foveola.runs.network_preview import NetworkPreview
 from foveola.evaluation.metrics import Evaluation
 from foveola.models.build import build
+from foveola.runs.network_preview import NetworkPreview
+from foveola.runs.network_views import CHANNELS, MAP_PX, make_network_preview
 from foveola.types import Size
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 40, 36, 3), np.uint8)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from foveola.runs.progress import Plan, row_seconds, row_sentence
 from foveola.recipes.recipe import recipe_from_tables
+from foveola.runs.progress import Plan, row_seconds, row_sentence
 from foveola.training.history import EpochLog, ProbeLog
 
 

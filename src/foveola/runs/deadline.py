@@ -10,11 +10,13 @@ whole however long they are; how long they were stands in the recipe in the end,
 from __future__ import annotations
 
 import re
-from foveola.errors import UsageError
 import time
 from dataclasses import dataclass, field
+
+from foveola.errors import UsageError
 from foveola.training.config import FitSpec
 from foveola.training.timing import mean_step, sizes_of
+
 
 def parse_time(text: str | float) -> float:
     """Seconds from "90s", "5m", "1h30m", or from a number of seconds that is no text. Raises UsageError for anything else.

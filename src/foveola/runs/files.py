@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import printable
-from foveola.evaluation.predictions import csv_cell
 from foveola.evaluation.metrics import Evaluation
+from foveola.evaluation.predictions import csv_cell
 from foveola.models.summary import Summary
 from foveola.storage import write_atomic
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from foveola.checks.seen_images import SeenCounts
 from foveola.data.dataset import Dataset, Problem, printable
 from foveola.evaluation.calibration import Calibration
-from foveola.runs.data_summary import DataSummary
 from foveola.evaluation.calibration_report import CalibrationReport
+from foveola.evaluation.metrics import Evaluation
+from foveola.runs.data_summary import DataSummary
 from foveola.runs.files import result_numbers
 from foveola.runs.run import Run
-from foveola.checks.seen_images import SeenCounts
-from foveola.evaluation.metrics import Evaluation
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)

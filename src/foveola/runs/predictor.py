@@ -15,25 +15,25 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from foveola.imaging import decode as images
+from foveola.checks.fingerprints import Fingerprints, fingerprint, joined
+from foveola.checks.seen_images import SeenImages
+from foveola.compute.threads import Pace
 from foveola.data.dataset import Dataset, normalise_name, printable
 from foveola.errors import ImageProblem, UsageError, count, unknown
-from foveola.filters.chain import UNCHANGED, Chain
-from foveola.checks.fingerprints import Fingerprints, fingerprint, joined
-from foveola.imaging.decode import Resize
 from foveola.evaluation.calibration import require_rate
-from foveola.evaluation.inputs import Input, Inputs, gather
-from foveola.evaluation.predictions import Prediction, Predictions, labels_by_folder
-from foveola.recipes.recipe import Recipe
-from foveola.runs.run import Run, open_run, require_registered
-from foveola.checks.seen_images import SeenImages
 from foveola.evaluation.conformal import label_sets
+from foveola.evaluation.inputs import Input, Inputs, gather
 from foveola.evaluation.metrics import softmax
 from foveola.evaluation.predict import averaged_over_views, predict
-from foveola.compute.threads import Pace
+from foveola.evaluation.predictions import Prediction, Predictions, labels_by_folder
 from foveola.evaluation.views import ALONE, Views
+from foveola.filters.chain import UNCHANGED, Chain
+from foveola.imaging import decode as images
+from foveola.imaging.decode import Resize
 from foveola.models.bottlenecks import own_bottlenecks
 from foveola.models.build import build
+from foveola.recipes.recipe import Recipe
+from foveola.runs.run import Run, open_run, require_registered
 from foveola.storage import write_atomic
 from foveola.types import Image, Images, Size, Tick, no_tick
 

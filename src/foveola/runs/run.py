@@ -27,29 +27,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foveola.checks.seen_images import NAME as FINGERPRINTS
+from foveola.checks.seen_images import SeenImages
 from foveola.data.dataset import printable
 from foveola.errors import DamagedRunError, UsageError
-from foveola.filters.chain import Chain, names_in
-from foveola.filters.chain import FILTERS
 from foveola.evaluation.calibration import Calibration
-from foveola.runs.data_summary import DataSummary, KeptImages
 from foveola.evaluation.calibration_report import CalibrationReport
 from foveola.evaluation.headline import headline
 from foveola.evaluation.inputs import Inputs
-from foveola.runs.network_preview import NetworkPreview
-from foveola.runs.data_preview import DataPreview
-from foveola.runs.usage import count_test_uses
+from foveola.evaluation.metrics import Evaluation
 from foveola.evaluation.predictions import Predictions
 from foveola.evaluation.preprocessing import Preprocessing
-from foveola.recipes.recipe import Recipe, recipe_from_tables, read_tables
+from foveola.filters.chain import FILTERS, Chain, names_in
+from foveola.models.registry import MODELS
+from foveola.models.summary import LayerRow, Summary
+from foveola.recipes.recipe import Recipe, read_tables, recipe_from_tables
+from foveola.runs.data_preview import DataPreview
+from foveola.runs.data_summary import DataSummary, KeptImages
 from foveola.runs.files import require_valid_predictions
 from foveola.runs.folders import find_run, read_result
-from foveola.checks.seen_images import NAME as FINGERPRINTS
-from foveola.checks.seen_images import SeenImages
-from foveola.evaluation.metrics import Evaluation
+from foveola.runs.network_preview import NetworkPreview
+from foveola.runs.usage import count_test_uses
 from foveola.training.history import EpochLog, ProbeLog
-from foveola.models.summary import LayerRow, Summary
-from foveola.models.registry import MODELS
 from foveola.types import Size
 
 if TYPE_CHECKING:

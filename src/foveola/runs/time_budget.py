@@ -7,29 +7,35 @@ What is chosen stands in the recipe as numbers, so that the run can be repeated 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-import torch
-from foveola.evaluation.calibration import ENOUGH, FOLDS, MOST
-from foveola.training.features import features_kept, has_trunk
-from foveola.runs.trainer import Trainer
-from foveola.evaluation.predict import averaged_over_views
-from foveola.training.timing import (CROSS_EVALUATIONS, answer_seconds, head_seconds, mean_step, sizes_of, step_seconds)
-from foveola.models.bottlenecks import own_bottlenecks
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import torch
+
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import UsageError
+from foveola.evaluation.calibration import ENOUGH, FOLDS, MOST
+from foveola.evaluation.predict import averaged_over_views
+from foveola.models.bottlenecks import own_bottlenecks
 from foveola.recipes.defaults import FAST_SIZES
-from foveola.runs.deadline import SLACK, Deadline
-from foveola.runs.deadline import show_time
-from foveola.recipes.recipe import Recipe, resolve_defaults, recipe_from_tables, merge_tables
-from foveola.training.timing import peak_memory_mb
+from foveola.recipes.recipe import Recipe, merge_tables, recipe_from_tables, resolve_defaults
+from foveola.runs.deadline import SLACK, Deadline, show_time
+from foveola.runs.trainer import Trainer
+from foveola.training.features import features_kept, has_trunk
+from foveola.training.timing import (
+    CROSS_EVALUATIONS,
+    answer_seconds,
+    head_seconds,
+    mean_step,
+    peak_memory_mb,
+    sizes_of,
+    step_seconds,
+)
 
 CPU, FLOAT32 = torch.device("cpu"), torch.float32
 
@@ -230,7 +236,9 @@ def _forecast(recipe: Recipe, costs: StepCosts, n_train: int, budget: float, spe
     }
     if passes < 1 and costs.has_head:
         settings, seconds = {"fit.epochs": 0}, spent + costs.rest
-    return Forecast(recipe_from_tables(merge_tables(recipe.tables(), settings)), passes, seconds, peak_memory_mb(), costs)
+    return Forecast(
+        recipe_from_tables(merge_tables(recipe.tables(), settings)), passes, seconds, peak_memory_mb(), costs
+    )
 
 
 def _too_small(recipe: Recipe, costs: StepCosts, n_train: int, budget: float, spent: float) -> UsageError:
