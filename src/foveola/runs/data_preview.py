@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.imaging import decode as images
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import ImageProblem
+from foveola.imaging import decode as images
 from foveola.types import Image, Images, Indices
 
 CLASSES, EACH = 20, 200

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.imaging import decode as images
+from foveola.checks.finding import Finding
 from foveola.data.dataset import PARTS, Part, Problem
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import ImageProblem
-from foveola.checks.finding import Finding
+from foveola.imaging import decode as images
 from foveola.types import Image, Images, Indices
 
 SAMPLES_PER_CLASS = 6

@@ -5,12 +5,14 @@ What a run keeps of its network's inside, so that the report needs no network an
 
 from __future__ import annotations
 
-from typing import Any
-import numpy as np
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 from numpy.typing import NDArray
+
 from foveola.types import Images, Indices
 
 GRID, STRIP, WORST = 25, 8, 24

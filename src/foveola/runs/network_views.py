@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
+from foveola.evaluation.metrics import Evaluation
 from foveola.explanations.heatmaps import gradcam
 from foveola.explanations.kernels import kernels
 from foveola.explanations.stages import FeatureMaps, feature_maps, stages_of
 from foveola.runs.network_preview import NetworkPreview
-from foveola.evaluation.metrics import Evaluation
 from foveola.types import Images, Indices
 
 EACH = 3

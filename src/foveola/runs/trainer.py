@@ -14,36 +14,34 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from foveola.checks.finding import Finding
+from foveola.checks.seen_images import NAME as FINGERPRINTS
+from foveola.checks.seen_images import save_seen_images as keep_seen
+from foveola.compute.device import choose_device, choose_precision
 from foveola.data.loader import Batches
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import UsageError, count
-from foveola.filters.chain import Chain
-from foveola.filters.chain import FILTERS
-from foveola.checks.finding import Finding
 from foveola.evaluation.calibration import ENOUGH, Calibration, sample_rows
+from foveola.evaluation.metrics import Evaluation
+from foveola.evaluation.predict import predict
+from foveola.filters.chain import FILTERS, Chain
+from foveola.models.bottlenecks import own_bottlenecks
+from foveola.models.build import adapt, build, summary
+from foveola.models.registry import get_model
+from foveola.recipes.recipe import Recipe, merge_tables, recipe_from_tables
+from foveola.runs.data_preview import make_preview
 from foveola.runs.data_summary import keep_images, summarise_data
 from foveola.runs.deadline import Deadline
 from foveola.runs.environment import environment_of, origin_of, own_code, own_files, versions_of
-from foveola.training.features import has_trunk, keep_features
-from foveola.training.features import LinearProbe
-from foveola.runs.predictor import save_network
-from foveola.runs.network_views import make_network_preview
-from foveola.runs.data_preview import make_preview
-from foveola.recipes.recipe import Recipe, recipe_from_tables, merge_tables
 from foveola.runs.files import write_evaluation, write_network, write_table
-from foveola.checks.seen_images import NAME as FINGERPRINTS
-from foveola.checks.seen_images import save_seen_images as keep_seen
 from foveola.runs.network_preview import WORST, rows_of_grid
-from foveola.compute.device import choose_device, choose_precision
-from foveola.training.loop import fit, min_input_size
-from foveola.evaluation.metrics import Evaluation
-from foveola.evaluation.predict import predict
+from foveola.runs.network_views import make_network_preview
+from foveola.runs.predictor import save_network
+from foveola.storage import claim_folder, disk_errors_as_resource_error, new_folder, require_room, write_atomic
+from foveola.training.features import LinearProbe, has_trunk, keep_features
 from foveola.training.history import EpochLog, ProbeLog, Row, StepLog, is_better
-from foveola.models.bottlenecks import own_bottlenecks
-from foveola.models.build import build, adapt, summary
-from foveola.models.registry import get_model
-from foveola.storage import (claim_folder, new_folder, disk_errors_as_resource_error, require_room, write_atomic)
+from foveola.training.loop import fit, min_input_size
 from foveola.types import Indices, Tick, no_tick
 
 _SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**27
