@@ -418,8 +418,8 @@ def test_a_class_whose_pictures_are_all_damaged(two_classes, plant, tmp_path):
 def test_one_image_in_a_class(two_classes, plant, noise, tmp_path):
     folder = plant(two_classes(), {"birds/1.png": noise(99)})
     assert refused(DataError, folder, tmp_path) == (
-        "class 'birds' has 1 picture: at least 3 are needed, one each for training, validation and "
-        "test; add pictures, or remove the class"
+        "class 'birds' has 1 image: at least 3 are needed, one each for training, validation and "
+        "test; add images, or remove the class"
     )
 
 
@@ -675,5 +675,5 @@ def test_a_class_that_the_test_part_lacks_is_named_once(plant, noise, tmp_path):
     watch = workflows.Watch(plan=plans.append)
     fv.train(root, model="fast", epochs=1, size="16x16", out=tmp_path / "run", watch=watch)
     assert [line for line in plans[0].remarks if "test part" in line] == [
-        "the test part has no picture of b: the accuracy says nothing about it"
+        "the test set has no image of b: the accuracy says nothing about it"
     ]

@@ -1,4 +1,4 @@
-"""foveola: from a folder of pictures to an image classifier that is trained, measured honestly and reported.
+"""foveola: from a folder of images to an image classifier that is trained, measured honestly and reported.
 
     import foveola as fv
 

@@ -1,6 +1,6 @@
 """Settings: frozen dataclasses made from what a user wrote, with every mistake collected into one sentence.
 
-A room keeps its own spec (FitSpec beside the loop, SplitSpec beside the split); this module only turns mappings into
+A room keeps its own spec (FitSpec next to the loop, SplitSpec next to the split); this module only turns mappings into
 them. Types are checked by pydantic; the sentences are ours.
 """
 

@@ -6,7 +6,7 @@
     │   ├── DamagedRunError   a finished run's file can't be read; names run and file
     │   └── DivergedError     the loss is not finite any more; names the setting that is likely to blame
     ├── DataError       3     the data can't be used: missing, empty, one class, damaged archive...
-    │   └── ImageProblem      one file is not a usable picture; listed, counted, never fatal for the others
+    │   └── ImageProblem      one file is not a usable image; listed, counted, never fatal for the others
     │       └── PassingProblem    ...this time: the disk or the memory refused, another try may go well
     └── ResourceError   4     the machine can't: disk full, no such device, no network
 
@@ -49,7 +49,7 @@ class DataError(FoveolaError):
 
 
 class ImageProblem(DataError):
-    """One file is not a usable picture; its text is the reason, without the file's name."""
+    """One file is not a usable image; its text is the reason, without the file's name."""
 
 
 class PassingProblem(ImageProblem):
@@ -91,7 +91,7 @@ MANY, NEAREST = 20, 5
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun in the right form.
 
-    >>> count(1, "picture"), count(1200, "picture"), count(2, "class", "classes")
-    ('1 picture', '1,200 pictures', '2 classes')
+    >>> count(1, "image"), count(1200, "image"), count(2, "class", "classes")
+    ('1 image', '1,200 images', '2 classes')
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -41,7 +41,7 @@ def digest(*parts: bytes | str) -> str:
 
 
 def cache_root() -> Path:
-    """Where decoded pictures and downloads are kept: $FOVEOLA_CACHE, or the system's own cache folder."""
+    """Where decoded images and downloads are kept: $FOVEOLA_CACHE, or the system's own cache folder."""
     chosen = os.environ.get("FOVEOLA_CACHE")
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("foveola", appauthor=False))
 
@@ -270,7 +270,7 @@ _FORGOTTEN_SECONDS = 86_400
 
 
 def _sweep(path: Path) -> None:
-    """Remove the temporary folders beside it that killed processes left: nothing has been written below them for a day."""
+    """Remove the temporary folders next to it that killed processes left: nothing has been written below them for a day."""
     for left in path.parent.glob(f".*.{12 * '[0-9a-f]'}.part/"):
         with contextlib.suppress(OSError):
             newest = max(one.stat().st_mtime for one in (left, *left.rglob("*")))

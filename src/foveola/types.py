@@ -1,4 +1,4 @@
-"""The values that all rooms share: arrays of pictures, a size, an interval, a progress tick.
+"""The values that all rooms share: arrays of images, a size, an interval, a progress tick.
 
 No behaviour beyond what the values themselves need; nothing here touches a disk or a device.
 """
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from foveola.errors import UsageError
 
 Image: TypeAlias = NDArray[np.uint8]
-"""One picture: uint8 (height, width, 3), RGB, 0..255, upright."""
+"""One image: uint8 (height, width, 3), RGB, 0..255, upright."""
 
 Images: TypeAlias = NDArray[np.uint8]
-"""A stack of pictures: uint8 (n, height, width, 3), RGB, 0..255, upright."""
+"""A stack of images: uint8 (n, height, width, 3), RGB, 0..255, upright."""
 
 Labels: TypeAlias = NDArray[np.int64]
 """Class numbers: int64 (n,), 0..K-1."""
@@ -43,7 +43,7 @@ def tell_nobody(line: str) -> None:
 
 
 class Size(NamedTuple):
-    """A picture's size in pixels, always height first; Pillow's (width, height) is turned round in `images` only.
+    """An image's size in pixels, always height first; Pillow's (width, height) is turned round in `images` only.
 
     >>> Size.parse("224x160")
     Size(height_px=224, width_px=160)

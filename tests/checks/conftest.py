@@ -1,4 +1,4 @@
-"""Pictures with details of their own, and what happens to pictures on their way through the world."""
+"""Images with details of their own, and what happens to images on their way through the world."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def changed():
-    """The ways a copy differs from its original: name -> function of a picture."""
+    """The ways a copy differs from its original: name -> function of an image."""
 
     def resaved(image):
         return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR)

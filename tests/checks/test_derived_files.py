@@ -10,7 +10,7 @@ from foveola.data.arrays import from_arrays
 
 
 def families(*names, labels=None):
-    """Sets of the files that are twins, by names alone."""
+    """Sets of the files that are derived files, by names alone."""
     n = len(names)
     dataset = from_arrays(np.zeros((n + 2, 8, 8), np.uint8), [*(labels or [0] * n), 0, 1])
     dataset = replace(dataset, ids=(*names, "a/zzz1.png", "b/zzz2.png"))
@@ -79,7 +79,7 @@ def test_of_copies_the_original_is_kept_and_what_is_made_of_it_is_left_out():
     near = np.array([[0, 1, 1], [2, 3, 1]])
     relations = DuplicateGroups(content, near, derived_groups(dataset), sizes)
     listed = {name for f in duplicate_findings(dataset, relations) for name in f.leave_out}
-    listed |= {name for f in derived_file_findings(dataset, relations.twins) for name in f.leave_out}
+    listed |= {name for f in derived_file_findings(dataset, relations.derived) for name in f.leave_out}
     assert listed == {"cats/aug/7.png", "cats/8_flip.png"}
 
 

@@ -1,4 +1,4 @@
-"""What `look` says of pictures, against NumPy in double precision."""
+"""What `look` says of images, against NumPy in double precision."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Copies among many pictures: found in cells, by few comparisons, as they are found by comparing all with all."""
+"""Copies among many images: found in cells, by few comparisons, as they are found by comparing all with all."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +15,7 @@ from foveola.checks.near_duplicates import candidates
 
 @pytest.fixture
 def by_cells(monkeypatch):
-    """A few dozen cells for a few hundred pictures; a function that sets how many of them each picture asks."""
+    """A few dozen cells for a few hundred images; a function that sets how many of them each image asks."""
     monkeypatch.setattr(room, "ALL_WITH_ALL", 0)
     monkeypatch.setattr(centres, "PER_CELL", 8)
 
@@ -28,7 +28,7 @@ def by_cells(monkeypatch):
 
 @pytest.fixture
 def crowd(scene):
-    """Grey pictures uint8 (416, 32, 32): 400 of noise, then a scene laid in the eight ways and another one likewise."""
+    """Grey images uint8 (416, 32, 32): 400 of noise, then a scene laid in the eight ways and another one likewise."""
     noise = np.random.default_rng(0).integers(0, 256, (400, 32, 32), np.uint8)
     laid = [orient(scene(n, 32)[..., 0], variant) for n in (3, 7) for variant in range(VARIANTS)]
     return np.concatenate([noise, np.stack(laid)])

@@ -44,7 +44,7 @@ def test_swapped_labels_are_found_and_named():
     assert set(finding.ids) == {"00000", "00001"}
     assert finding.captions == ("dog? looks like cat, 98.0 %", "cat? looks like dog, 98.0 %")
     assert finding.message == (
-        "2 labels of 40 may be wrong: a classifier that never saw these pictures, and is right about 95.0 % of all, is "
+        "2 labels of 40 may be wrong: a classifier that never saw these images, and is right about 95.0 % of all, is "
         "sure of another class"
     )
 

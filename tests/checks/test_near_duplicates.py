@@ -139,7 +139,7 @@ def test_a_second_look_is_taken_from_the_cache_and_a_damaged_one_is_made_again(p
     first = near_duplicate_pairs(prepared)
 
     def refuse():
-        raise AssertionError("the pictures were looked at again")
+        raise AssertionError("the images were looked at again")
 
     assert np.array_equal(near_duplicate_pairs(prepared, refuse), first)
     [kept] = (cache / "copies").iterdir()

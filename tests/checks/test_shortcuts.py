@@ -8,7 +8,7 @@ from foveola.data.prepare import FileFacts, FileKind
 N = 60
 
 
-def findings(*, kinds=None, sizes=None, stored=None, quality=None, colours=None, names=None, units=None):
+def findings(*, kinds=None, sizes=None, stored=None, quality=None, colours=None, names=None, group_ids=None):
     from dataclasses import replace
 
     rng = np.random.default_rng(0)
@@ -26,7 +26,7 @@ def findings(*, kinds=None, sizes=None, stored=None, quality=None, colours=None,
     )
     sizes = np.full((N, 2), 64, np.int32) if sizes is None else sizes(labels)
     colours = rng.uniform(0, 255, (N, 3)).astype(np.float32) if colours is None else colours(labels)
-    return shortcut_findings(dataset, files, sizes, colours, np.arange(N) if units is None else units)
+    return shortcut_findings(dataset, files, sizes, colours, np.arange(N) if group_ids is None else group_ids)
 
 
 def test_files_that_tell_nothing_give_no_finding():
@@ -87,9 +87,12 @@ def test_sizes_that_tell_the_class_along_with_the_format_are_an_error():
 
 def test_copies_of_one_image_are_asked_about_once():
     """Two photos a class, fifteen times each: of two photos nothing can be told."""
-    units = np.arange(N) % 4
+    group_ids = np.arange(N) % 4
     assert (
-        findings(stored=lambda labels: 1000 + 500 * labels, quality=lambda labels: 90 - 60 * labels, units=units) == []
+        findings(
+            stored=lambda labels: 1000 + 500 * labels, quality=lambda labels: 90 - 60 * labels, group_ids=group_ids
+        )
+        == []
     )
 
 

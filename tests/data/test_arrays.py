@@ -132,7 +132,7 @@ def test_rows_can_be_taken():
         ),
         (
             np.zeros((0, 4, 5, 3), np.uint8),
-            "have the shape (0, 4, 5, 3) and no pixel: give a picture of each class or more",
+            "have the shape (0, 4, 5, 3) and no pixel: give an image of each class or more",
         ),
         ([[[1, 2]], [[1]]], "have several lengths or sizes: bring all to one"),
     ],
@@ -145,7 +145,7 @@ def test_images_of_another_kind_are_refused(images, message):
     ("labels", "message"),
     [
         (np.eye(3), "have the shape (3, 3), a column for each class: give np.argmax(labels, axis=1)"),
-        (np.int64(1), "have the shape (): give one for each picture, as (n,) or (n, 1)"),
+        (np.int64(1), "have the shape (): give one for each image, as (n,) or (n, 1)"),
         ([0.0, 1.0, 1.0], "are float64: give whole numbers from 0, or the names of the classes as text"),
         ([True, False, True], "are bool: give whole numbers from 0, or the names of the classes as text"),
         (["a", None, "b"], "are object: give whole numbers from 0, or the names of the classes as text"),

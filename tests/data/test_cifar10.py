@@ -24,7 +24,7 @@ PY = [name.removesuffix(".bin") for name in BIN]
 
 
 def rows(k):
-    """Two pictures for batch k: uint8 (2, 3072), and labels that use every class in batches 1 to 5."""
+    """Two images for batch k: uint8 (2, 3072), and labels that use every class in batches 1 to 5."""
     return np.random.default_rng(k).integers(0, 256, (2, 3072), np.uint8), [2 * k % 10, (2 * k + 1) % 10]
 
 
@@ -95,7 +95,7 @@ def batch_refusal(data):
 
 
 def by_hand():
-    """All pictures (12, 32, 32, 3), by the words of the format: red, green and blue planes, row by row."""
+    """All images (12, 32, 32, 3), by the words of the format: red, green and blue planes, row by row."""
     flat = np.concatenate([rows(k)[0] for k in range(6)])
     out = np.empty((12, 32, 32, 3), np.uint8)
     for channel in range(3):
@@ -172,7 +172,7 @@ def test_a_batch_of_another_length_is_refused(tmp_path):
     path = archive(tmp_path / "cifar-10-binary.tar.gz", BINARY | {"cifar-10-batches-bin/data_batch_3.bin": b"x" * 3072})
     assert refusal(path) == (
         f"{path}: data_batch_3.bin has 3,072 bytes, no multiple of 3,073 "
-        "(a label byte and 3,072 pixel bytes a picture): download it again"
+        "(a label byte and 3,072 pixel bytes an image): download it again"
     )
 
 
@@ -184,7 +184,7 @@ def test_a_label_over_nine_is_refused(tmp_path, plant, names):
     make = pickled if names is PY else binary
     folder = plant(tmp_path, {name: make(k) for k, name in enumerate(names)} | {names[5]: wrong})
     assert refusal(folder) == (
-        f"{folder}: {names[5]}: picture 1 has the label 10, and CIFAR-10 has 0 to 9: download it again"
+        f"{folder}: {names[5]}: image 1 has the label 10, and CIFAR-10 has 0 to 9: download it again"
     )
 
 
@@ -192,7 +192,7 @@ def test_a_label_below_zero_is_refused(tmp_path, plant):
     wrong = pickle.dumps({"labels": [1, -1], "data": np.zeros((2, 3072), np.uint8)})
     folder = plant(tmp_path, {name: pickled(k) for k, name in enumerate(PY)} | {PY[0]: wrong})
     assert refusal(folder) == (
-        f"{folder}: data_batch_1: picture 1 has the label -1, and CIFAR-10 has 0 to 9: download it again"
+        f"{folder}: data_batch_1: image 1 has the label -1, and CIFAR-10 has 0 to 9: download it again"
     )
 
 
@@ -362,7 +362,7 @@ def test_a_memo_number_reserves_no_memory():
     [
         (np.zeros((2, 3072), np.int16), [0, 1], f"data is i2 of the shape (2, 3072) {EXPECTED}"),
         (np.zeros((2, 99), np.uint8), [0, 1], f"data is u1 of the shape (2, 99) {EXPECTED}"),
-        (np.zeros((2, 3072), np.uint8), [0], "2 pictures and 1 labels"),
+        (np.zeros((2, 3072), np.uint8), [0], "2 images and 1 labels"),
     ],
 )
 def test_a_batch_of_another_kind_is_refused(data, labels, reason):

@@ -16,7 +16,7 @@ from foveola.types import Size
 
 @pytest.fixture
 def contents(tmp_path, plant, noise):
-    """The content numbers of files, as `prepare` gives them; two other pictures make it two classes."""
+    """The content numbers of files, as `prepare` gives them; two other images make it two classes."""
 
     def make(files):
         root = plant(tmp_path / "d", {f"a/{name}": data for name, data in files.items()})

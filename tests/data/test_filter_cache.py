@@ -1,4 +1,4 @@
-"""Prepared pictures through a chain: the same pixels as by hand, kept, and made again when they must be."""
+"""Prepared images through a chain: the same pixels as by hand, kept, and made again when they must be."""
 
 import json
 
@@ -121,7 +121,7 @@ def test_a_chain_that_changes_the_size():
 def test_a_kernel_larger_than_the_pictures(cache):
     with pytest.raises(UsageError) as error:
         apply_filters(pictures(12), Chain.parse("blur(size=15)"))
-    assert str(error.value) == "blur(size=15) has a kernel of 15x15: this picture of 12x12 is too small for it"
+    assert str(error.value) == "blur(size=15) has a kernel of 15x15: this image of 12x12 is too small for it"
     assert not cache.exists()
 
 

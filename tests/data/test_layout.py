@@ -188,7 +188,7 @@ READ = {
         {("cats", None): 6, ("dogs", None): 6},
     ),
     "one folder in each class": (images("cats|dogs/Images"), "", {("cats", None): 3, ("dogs", None): 3}),
-    "images beside folders in a class": (
+    "images next to folders in a class": (
         images("apple") + images("apple/Gala|Fuji") + images("pear"),
         "2 classes at level 1; the 2 folders inside the class folders are storage",
         {("apple", None): 9, ("pear", None): 3},

@@ -1,4 +1,4 @@
-"""Batches: every picture once an epoch, drawn from the seed, shifted and mirrored as said."""
+"""Batches: every image once an epoch, drawn from the seed, shifted and mirrored as said."""
 
 from itertools import chain
 
@@ -11,7 +11,7 @@ from foveola.data.loader import Batches, augment
 
 @pytest.fixture
 def numbered():
-    """30 pictures of 6x8, picture i filled with the value i; label i mod 3."""
+    """30 images of 6x8, image i filled with the value i; label i mod 3."""
     pixels = np.tile(np.arange(30, dtype=np.uint8)[:, None, None, None], (1, 6, 8, 3))
     return pixels, (np.arange(30) % 3).astype(np.int64)
 
@@ -57,7 +57,7 @@ def test_a_batch_is_channels_last_in_memory(numbered):
 
 def test_two_epochs_show_each_picture_both_ways():
     pixels = np.zeros((20, 4, 6, 3), np.uint8)
-    pixels[:, :, 0, 0] = np.arange(1, 21)[:, None]  # the left edge carries the picture's number
+    pixels[:, :, 0, 0] = np.arange(1, 21)[:, None]  # the left edge carries the image's number
     batches = Batches(pixels, np.zeros(20, np.int64), np.arange(20), 5, flip=True, seed=4)
     left = [{int(v) for images, _ in batches.epoch(e) for v in images[:, 0, 0, 0]} - {0} for e in (1, 2)]
     assert left[0] | left[1] == set(range(1, 21))
@@ -105,7 +105,7 @@ def test_cutout_covers_one_square_of_every_picture_with_the_mean_colour():
 
 
 def test_the_mean_colour_of_large_pictures_is_taken_from_fewer(monkeypatch):
-    monkeypatch.setattr("foveola.data.loader._COLOUR_PIXELS", 128 * 64)  # of 300 pictures of 8x8 every third
+    monkeypatch.setattr("foveola.data.loader._COLOUR_PIXELS", 128 * 64)  # of 300 images of 8x8 every third
     pixels = np.zeros((300, 8, 8, 3), np.uint8)
     pixels[0::3] = 90
     batches = Batches(pixels, np.zeros(300, np.int64), np.arange(300), 4, cutout_px=9)

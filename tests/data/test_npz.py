@@ -77,7 +77,7 @@ def test_an_npz_over_the_limit_is_refused_before_loading(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "load", lambda *args, **kwargs: pytest.fail("it was loaded"))
     assert refusal(path) == (
         f"{path} unpacks to 196 bytes, over the limit of 195: "
-        "make the pictures smaller, or save them as a folder of images"
+        "make the images smaller, or save them as a folder of images"
     )
 
 
@@ -130,4 +130,4 @@ def test_too_little_memory_is_a_resource_error(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "load", refuse)
     with pytest.raises(ResourceError) as caught:
         open_npz(path)
-    assert str(caught.value) == f"{path} does not fit into memory: save fewer or smaller pictures"
+    assert str(caught.value) == f"{path} does not fit into memory: save fewer or smaller images"

@@ -176,7 +176,7 @@ def test_a_class_that_the_test_part_lacks_is_said():
 
 def test_a_class_that_the_train_part_lacks_is_refused():
     dataset = data([0, 1, 0, 1, 2, 0, 1], parts=[0, 0, 1, 1, 1, 2, 2])
-    assert refusal(dataset) == ("class 'c2' has no picture in the train part: add pictures to it, or remove the class")
+    assert refusal(dataset) == ("class 'c2' has no image in the train part: add images to this class, or remove it")
 
 
 def test_three_pictures_give_one_to_each_part():
@@ -189,16 +189,16 @@ def test_three_pictures_give_one_to_each_part():
 
 def test_too_few_pictures_are_refused():
     assert refusal(data([0] * 2 + [1] * 30)) == (
-        "class 'c0' has 2 pictures: at least 3 are needed, one each for training, validation and "
-        "test; add pictures, or remove the class"
+        "class 'c0' has 2 images: at least 3 are needed, one each for training, validation and "
+        "test; add images, or remove the class"
     )
 
 
 def test_a_rare_class_that_joins_labels_says_so():
     dataset = replace(data([0] * 2 + [1] * 30), class_names=("cat|dog", "cat"))
     assert refusal(dataset) == (
-        "class 'cat|dog' has 2 pictures: at least 3 are needed, one each for training, validation and test; add pictures, or "
-        "remove the class; its name joins several labels, and foveola gives an image one"
+        "class 'cat|dog' has 2 images: at least 3 are needed, one each for training, validation and test; add images, or "
+        "remove the class; its name joins several labels, but foveola needs one label per image"
     )
 
 
@@ -206,20 +206,20 @@ def test_copies_do_not_count_as_different_pictures():
     content = np.arange(40)
     content[:9] = 0
     assert refusal(data([0] * 10 + [1] * 30), factorize(content.tolist())) == (
-        "class 'c0' has 10 pictures, 2 different ones: at least 3 are needed, one each for training, validation and "
-        "test; add pictures, or remove the class"
+        "class 'c0' has 10 images, 2 different ones: at least 3 are needed, one each for training, validation and "
+        "test; add images, or remove the class"
     )
 
 
 def test_a_class_whose_images_all_have_another_label_too_is_refused_with_that_label():
     content = [*range(10), *range(10), *range(10, 30)]
     assert refusal(data([0] * 10 + [1] * 30), content) == (
-        "class 'c0' has 10 pictures, all with the same pixels as images of 'c1': at least 3 are needed, one each for "
-        "training, validation and test; add pictures, or remove the class"
+        "class 'c0' has 10 images, all with the same pixels as images of 'c1': at least 3 are needed, one each for "
+        "training, validation and test; add images, or remove the class"
     )
     content = [*range(10), *range(8), *range(10, 32)]
     assert refusal(data([0] * 10 + [1] * 30), content).startswith(
-        "class 'c0' has 10 pictures, 2 different ones (some with the same pixels as images of 'c1'): at least 3 are needed"
+        "class 'c0' has 10 images, 2 different ones (some with the same pixels as images of 'c1'): at least 3 are needed"
     )
 
 
@@ -237,8 +237,8 @@ def test_groups_that_the_parts_of_the_data_split_are_counted():
 def test_too_few_groups_are_refused():
     groups = [0] * 10 + list(range(1, 31))
     assert refusal(data([0] * 10 + [1] * 30, groups=groups)) == (
-        "class 'c0' has 10 pictures, 1 group: at least 3 are needed, one each for training, validation and test; "
-        "add pictures, or remove the class"
+        "class 'c0' has 10 images, 1 group: at least 3 are needed, one each for training, validation and test; "
+        "add images, or remove the class"
     )
 
 
@@ -246,8 +246,8 @@ def test_with_a_given_test_part_two_are_enough_and_one_is_refused():
     parts = [0] * 20 + [2] * 4
     cut(data([0] * 2 + [1] * 18 + [0, 1, 0, 1], parts=parts))
     assert refusal(data([0] + [1] * 19 + [0, 1, 0, 1], parts=parts)) == (
-        "class 'c0' has 1 picture: at least 2 are needed, one each for training and the part that "
-        "is split off; add pictures, or remove the class"
+        "class 'c0' has 1 image: at least 2 are needed, one each for training and the part that "
+        "is split off; add images, or remove the class"
     )
 
 
@@ -261,8 +261,8 @@ def test_groups_that_tie_the_classes_together_too_coarsely_are_refused():
         except DataError as error:
             outcomes.add(str(error))
     assert outcomes == {
-        "class 'c0' can't be split: its pictures hang together in too few groups to have some in val and keep some for "
-        "the rest; use finer groups, or add pictures"
+        "class 'c0' can't be split: its images belong to too few groups to have some in val and keep some for "
+        "the rest; use finer groups, or add images"
     }
 
 

@@ -208,7 +208,7 @@ def soft():
 
 
 def assert_border(name, options, image, border, factor=1):
-    """The filter's answer is the middle of its answer to a picture that was continued so, and of no other."""
+    """The filter's answer is the middle of its answer to an image that was continued so, and of no other."""
     found = {}
     for kind in (cv2.BORDER_REFLECT_101, cv2.BORDER_REPLICATE):
         wide = FILTERS[name](cv2.copyMakeBorder(image, 16, 16, 16, 16, kind), **options)
@@ -246,15 +246,13 @@ def test_an_empty_stack_stays_empty():
 def test_what_is_no_picture_is_refused(images, found):
     with pytest.raises(UsageError) as error:
         FILTERS["invert"](images)
-    assert (
-        str(error.value) == f"a filter takes pictures as uint8 (height, width, 3) or a stack of them: this is {found}"
-    )
+    assert str(error.value) == f"a filter takes images as uint8 (height, width, 3) or a stack of them: this is {found}"
 
 
 def test_a_picture_without_pixels_is_refused():
     with pytest.raises(UsageError) as error:
         FILTERS["invert"](np.zeros((0, 8, 3), np.uint8))
-    assert str(error.value) == "a filter takes pictures of one pixel at least: this is uint8 (0, 8, 3)"
+    assert str(error.value) == "a filter takes images of one pixel at least: this is uint8 (0, 8, 3)"
 
 
 @pytest.mark.parametrize(
@@ -273,7 +271,7 @@ def test_a_picture_without_pixels_is_refused():
 def test_a_picture_smaller_than_the_kernel(name, options, what):
     with pytest.raises(UsageError) as error:
         FILTERS[name](np.zeros((5, 9, 3), np.uint8), **options)
-    assert str(error.value) == f"{what}: this picture of 5x9 is too small for it"
+    assert str(error.value) == f"{what}: this image of 5x9 is too small for it"
 
 
 @pytest.mark.parametrize(
@@ -284,7 +282,7 @@ def test_what_could_not_be_read_again_is_not_made(shape, made):
     with pytest.raises(UsageError) as error:
         FILTERS["upscale"](np.zeros((*shape, 3), np.uint8), factor=8)
     assert str(error.value) == (
-        f"upscale(factor=8) would make {made} of this picture: 120,000,000 pixels and sides of 30,000 are allowed; take a "
+        f"upscale(factor=8) would make {made} of this image: 120,000,000 pixels and sides of 30,000 are allowed; take a "
         "smaller factor"
     )
 

@@ -24,7 +24,7 @@ def image():
         ("emboss", 0),
         ("kernel(values=[[0,1,0],[0,0,0],[0.25,0,0]])", 0),
         ("box(size=5)", 0),
-        ("blur(size=7)", 1),  # OpenCV blurs 8-bit pictures with a kernel in fixed point
+        ("blur(size=7)", 1),  # OpenCV blurs 8-bit images with a kernel in fixed point
         ("blur(size=5, sigma=2)", 1),
         ("unsharp", 1),  # rounded after the blur and after the sum
     ],

@@ -466,7 +466,7 @@ def test_no_memory_is_said(ramp, encoded, monkeypatch):
     assert refusal(encoded(ramp())) == "not enough memory to decode it"
 
 
-# What is no picture
+# What is no image
 
 
 @pytest.mark.parametrize(
@@ -486,7 +486,7 @@ def test_no_memory_is_said(ramp, encoded, monkeypatch):
         (b"x" + "ü".encode() * 1000, "not an image: looks like text"),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n",
-            "a Git-LFS pointer, not the picture: run git lfs pull",
+            "a Git-LFS pointer, not the image: run git lfs pull",
         ),
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3" + bytes(20), "not an image: a PDF document"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image we open: PostScript"),
@@ -509,7 +509,7 @@ def test_no_memory_is_said(ramp, encoded, monkeypatch):
         (b"\x0a\x05\x01" + bytes(40), "not an image: unknown content"),
         (b"II*\0" + bytes(20), "a damaged or unsupported TIFF (camera raw files are not supported)"),
         (b"MM\0*" + bytes(20), "a damaged or unsupported TIFF (camera raw files are not supported)"),
-        (b"\0\0\0\x18ftypmp42" + bytes(20), "not an image we open: a video, or a picture of an unknown ISO kind"),
+        (b"\0\0\0\x18ftypmp42" + bytes(20), "not an image we open: a video, or an image of an unknown ISO kind"),
         (bytes(range(256)), "not an image: unknown content"),
         (b"\xfe\x80" * 1000, "not an image: unknown content"),
     ],
@@ -549,7 +549,7 @@ def test_a_broken_header_is_named(start, reason):
 def test_a_header_without_pixels_is_refused():
     with pytest.raises(ImageProblem) as caught:
         opening.check_limits(0, 7)
-    assert str(caught.value) == "its header says 0 rows of 7 pixels: there is no picture in it"
+    assert str(caught.value) == "its header says 0 rows of 7 pixels: there is no image in it"
 
 
 def test_a_real_jpeg_2000_is_named(ramp, encoded):
@@ -672,7 +672,7 @@ def test_a_side_that_no_jpeg_has(shape):
     with pytest.raises(UsageError) as error:
         images.encode(np.zeros((*shape, 3), np.uint8), "JPEG")
     made = "x".join(map(str, shape))
-    assert str(error.value) == f"a picture of {made} can't be a JPEG, whose sides end at 65,500: write it as .png"
+    assert str(error.value) == f"an image of {made} can't be a JPEG, whose sides end at 65,500: write it as .png"
 
 
 def test_the_longest_jpeg_is_written():

@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 against the package `efficientnet-lite-pytorch`: another implementation, with its batch norms.
 
-The reference fixes its padding for 224x224 pictures when it is made; image_size=None makes it work the padding out for
-each picture, as TensorFlow does, so other sizes can be compared.
+The reference fixes its padding for 224x224 images when it is made; image_size=None makes it work the padding out for
+each image, as TensorFlow does, so other sizes can be compared.
 """
 
 import numpy as np

@@ -153,13 +153,13 @@ def test_a_network_that_cannot_take_the_size_says_so(registered):
     registered("deep", lambda *, size, classes: nn.Sequential(nn.Conv2d(3, 2, 15), nn.MaxPool2d(4)))
     with pytest.raises(
         UsageError,
-        match=r"^model deep can't take pictures of 8x8: .*; choose a larger --size, or the one it is made for$",
+        match=r"^model deep can't take images of 8x8: .*; choose a larger --size, or the one it is made for$",
     ):
         build("deep", Size(8, 8), 3)
 
 
 class OneSize(nn.Module):
-    """Refuses pictures of another size by assertion, as networks of timm do."""
+    """Refuses images of another size by assertion, as networks of timm do."""
 
     def forward(self, images):
         assert images.shape[2] == 32, "Input height (8) doesn't match model (32)."
@@ -171,7 +171,7 @@ def test_a_network_that_asserts_its_size_says_so(registered):
     with pytest.raises(UsageError) as refusal:
         build("one", Size(8, 8), 3)
     assert str(refusal.value) == (
-        "model one can't take pictures of 8x8: Input height (8) doesn't match model (32); choose a larger --size, or the one "
+        "model one can't take images of 8x8: Input height (8) doesn't match model (32); choose a larger --size, or the one "
         "it is made for"
     )
 
@@ -192,7 +192,7 @@ class Viewed(nn.Module):
 def test_a_network_that_could_not_take_a_batch_as_it_lies_is_refused_before_training(registered):
     registered("viewed", lambda *, size, classes: Viewed())
     with pytest.raises(
-        UsageError, match=r"^model viewed can't take pictures of 8x8: view size .*\.reshape\(.*; mend it$"
+        UsageError, match=r"^model viewed can't take images of 8x8: view size .*\.reshape\(.*; mend it$"
     ):
         build("viewed", Size(8, 8), 3)
 
@@ -211,13 +211,13 @@ def test_a_network_with_another_number_of_outputs_is_refused(registered):
     registered("wrong", lambda *, size, classes: nn.Sequential(nn.Flatten(), nn.Linear(192, 7)))
     with pytest.raises(UsageError) as refusal:
         build("wrong", Size(8, 8), 3)
-    assert str(refusal.value) == "model wrong gives an output of shape (1, 7) for one picture: it must be (1, 3)"
+    assert str(refusal.value) == "model wrong gives an output of shape (1, 7) for one image: it must be (1, 3)"
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("fast", "fast halves the picture three times: 8x9 is too small, 10x10 is the least"),
+        ("fast", "fast halves the image three times: 8x9 is too small, 10x10 is the least"),
     ],
 )
 def test_a_size_below_a_networks_least_is_refused(name, text):

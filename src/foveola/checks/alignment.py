@@ -1,9 +1,9 @@
-"""Whether one picture is a copy of another: laid over each other as well as they go, then compared in their details.
+"""Whether one image is a copy of another: laid over each other as well as they go, then compared in their details.
 
-Two pictures of sky are alike, and so are two hands in front of one wall: what they share is what is coarse. A copy shares
-what is fine. So the second picture is moved, scaled and sheared until it fits the first (ECC: G. Evangelidis and
+Two images of sky are alike, and so are two hands in front of one wall: what they share is what is coarse. A copy shares
+what is fine. So the second image is moved, scaled and sheared until it fits the first (ECC: G. Evangelidis and
 E. Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", IEEE PAMI 30(10), 2008, as
-OpenCV has it), and then the correlation of the details alone decides: of both pictures minus their blurred selves.
+OpenCV has it), and then the correlation of the details alone decides: of both images minus their blurred selves.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 Grey: TypeAlias = NDArray[np.float32]
 
 SIDE = 64
-"""Side at which two pictures are laid over each other, in pixels; less where they are smaller."""
+"""Side at which two images are laid over each other, in pixels; less where they are smaller."""
 
 AGREEMENT = 0.95
-"""Correlation of the details from which two pictures are copies.
+"""Correlation of the details from which two images are copies.
 
-Of 300 pictures each of flowers and signs against themselves, saved as JPEG of quality 50, at 0.6 of the size, mirrored,
+Of 300 images each of flowers and signs against themselves, saved as JPEG of quality 50, at 0.6 of the size, mirrored,
 turned, with a twentieth cut off, 95 % lie above 0.985; with a tenth cut off above 0.975; of cifar10 above 0.93. Among all
 pairs of 2,062 hand signs, mostly the same poses before the same wall, none reaches it. The pairs found in
 flowers (but two of 33) and a random 40 of cifar10 were looked at and are copies; between 0.88 and 0.93 the first
@@ -30,17 +30,17 @@ likenesses are among them. Of cifar10's pairs none lies under two labels, though
 """
 
 TEXTURE = 4.0
-"""Deviation of the details, in grey levels 0..255, below which a picture is too smooth to be told from another."""
+"""Deviation of the details, in grey levels 0..255, below which an image is too smooth to be told from another."""
 
 OVERLAP, SCALE, SHEAR = 0.6, 1.5, 0.1
-"""What still is a slight crop: so much of the picture is common, each side is at most so many times longer, and it is
+"""What still is a slight crop: so much of the image is common, each side is at most so many times longer, and it is
 turned or sheared at most by so much (0.1: 6 degrees). With more freedom one silhouette can be bent into another."""
 
 _STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
 
 
 def is_copy(a: Grey, b: Grey) -> bool:
-    """Whether grey pictures a and b, float32 (s, s), 0..255, show the same but for a small crop, tones and noise."""
+    """Whether grey images a and b, float32 (s, s), 0..255, show the same but for a small crop, tones and noise."""
     a, b = (np.asarray(cv2.GaussianBlur(image, (0, 0), 0.7), np.float32) for image in (a, b))
     details_a, details_b = _details(a), _details(b)
     if min(details_a.std(), details_b.std()) < TEXTURE:

@@ -1,4 +1,4 @@
-"""Findings about how many pictures the classes have: few, many more than others, none in a part."""
+"""Findings about how many images the classes have: few, many more than others, none in a part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foveola.data.dataset import PARTS, Dataset, printable
 from foveola.errors import count
 
 FEW = 20
-"""Pictures below which a class is tiny: a fifth of them for the test part is so few that its accuracy means nothing."""
+"""Images below which a class is tiny: a fifth of them for the test part is so few that its accuracy means nothing."""
 
 UNEQUAL, VERY_UNEQUAL = 3, 10
 """Largest class by smallest, from which it is a note and a warning."""
@@ -64,8 +64,8 @@ def _tiny(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
         Finding(
             "imbalance",
             "note",
-            f"{count(len(few), 'class', 'classes')} with fewer than {FEW} pictures: {_names(dataset, few, counts)}",
-            "add pictures: from so few neither a network learns much nor does a test part tell much",
+            f"{count(len(few), 'class', 'classes')} with fewer than {FEW} images: {_names(dataset, few, counts)}",
+            "add images: from so few neither a network learns much nor does a test part tell much",
             about=len(few),
             topic="small classes",
         )
@@ -84,7 +84,7 @@ def _absent(dataset: Dataset) -> list[Finding]:
                 Finding(
                     "imbalance",
                     "warning",
-                    f"the {part} part has no picture of {_names(dataset, missing)}",
+                    f"the {part} part has no image of {_names(dataset, missing)}",
                     f"add some: without them the {part} part says nothing about "
                     + ("this class" if len(missing) == 1 else "these classes"),
                     about=len(missing),

@@ -1,6 +1,6 @@
-"""Files that are made of one another, told by their names: a mask beside its picture, turned ones beside the original.
+"""Files that are made of one another, told by their names: a mask next to its image, turned ones next to the original.
 
-Their pixels differ, so no comparison of pictures finds them; yet who has learned one knows the other.
+Their pixels differ, so no comparison of images finds them; yet who has learned one knows the other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WORDS = (
     r"crop(?:ped)?[ _-]?\d*|resized?|scaled|zoom(?:ed)?|shear(?:ed)?|blur(?:red|ry)?|nois[ey]|sharpened|"
     r"gr[ae]y(?:scale)?|bw|inverted|negative|thumb(?:nail)?s?|bright(?:er|ened)?|dark(?:er|ened)?"
 )
-_PLAIN = r"orig(?:inals?)?|source|raw|images?|img|pictures?|pics?|photos?|full"
+_PLAIN = r"orig(?:inals?)?|source|raw|images?|img|images?|pics?|photos?|full"
 
 _MADE = re.compile(rf"(?:^|[ _.-])(?:{_WORDS})(?=$|[ _.-])", re.IGNORECASE)
 _ASIDE = re.compile(rf"(?:^|[ _.-])(?:{_PLAIN})(?=$|[ _.-])", re.IGNORECASE)
@@ -36,14 +36,14 @@ MOST_SHARE, MOST_FEW = 0.1, 8
 
 
 def derived_groups(dataset: Dataset) -> Indices:
-    """Units of files that are made of one another by their names: int64 (n,), a number of its own for every other file.
+    """Groups of files that are made of one another by their names: int64 (n,), a number of its own for every other file.
 
     A file is made of another if its name is the other's with a word for it (mask, rotated, flip, aug_3, gray...), as a
     whole word in the file's or a folder's name, and the other has none. Where originals of one name are in several parts
-    of the data (train/cat/1.png, test/cat/1.png), their numbering starts anew, and only files of one part belong together.
+    of the data (train/cat/1.png, test/cat/1.png), their numbering starts again, and only files of one part belong together.
     """
     keys: list[object] = list(range(len(dataset)))
-    if not _ANY.search("\n".join(dataset.ids)):  # nearly always: 60,000 names in 30 ms in place of a second
+    if not _ANY.search("\n".join(dataset.ids)):  # nearly always: 60,000 names in 30 ms instead of a second
         return np.arange(len(dataset))
     families: dict[str, list[tuple[int, str, bool]]] = defaultdict(list)
     for row, name in enumerate(dataset.ids):
@@ -95,9 +95,9 @@ def is_derived(name: str) -> bool:
     return _read(name)[2]
 
 
-def derived_file_findings(dataset: Dataset, twins: Indices) -> list[Finding]:
+def derived_file_findings(dataset: Dataset, group_ids: Indices) -> list[Finding]:
     """The finding `twin`, if there is any."""
-    groups = members_of(twins)
+    groups = members_of(group_ids)
     if not groups:
         return []
     made = [is_derived(name) for name in dataset.ids]
@@ -105,7 +105,7 @@ def derived_file_findings(dataset: Dataset, twins: Indices) -> list[Finding]:
     named = tuple(tuple(dataset.ids[i] for i in rows) for rows in groups)
     ids = tuple(name for group in named for name in group)
     derived = tuple(dataset.ids[i] for rows in groups for i in rows if made[i])
-    # What test or val has of a train picture stays: there it is the train picture that goes, as a leak.
+    # What test or val has of a train image stays: there it is the train image that goes, as a leak.
     parts = np.full(len(dataset), -1) if dataset.parts is None else dataset.parts
     spare = tuple(
         dataset.ids[i]

@@ -1,9 +1,9 @@
-"""What is compared of a picture when copies are looked for: 63 numbers, and what becomes of them when the picture is moved.
+"""What is compared of an image when copies are looked for: 63 numbers, and what becomes of them when the image is moved.
 
-The descriptor is the low-frequency corner of the discrete cosine transform of a small grey picture, as in perceptual
+The descriptor is the low-frequency corner of the discrete cosine transform of a small grey image, as in perceptual
 hashes (C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010), but kept as numbers, so that
-a comparison is a matrix product. In this basis a mirrored picture has every other column's sign turned, an upside-down one
-every other row's, and a transposed one is transposed, so the eight ways to lay a picture cost nothing more to describe.
+a comparison is a matrix product. In this basis a mirrored image has every other column's sign turned, an upside-down one
+every other row's, and a transposed one is transposed, so the eight ways to lay an image cost nothing more to describe.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from foveola.types import Indices
 Floats: TypeAlias = NDArray[np.float32]
 
 SIDE = 32
-"""Side of the grey pictures that are described, in pixels."""
+"""Side of the grey images that are described, in pixels."""
 
 KEPT = 8
 """Frequencies kept in each direction."""
 
 VARIANTS = 8
-"""Ways to lay a picture: bit 0 mirrors left-right, bit 1 upside down, bit 2 transposes first."""
+"""Ways to lay an image: bit 0 mirrors left-right, bit 1 upside down, bit 2 transposes first."""
 
 
 def orient(image: NDArray[np.generic], variant: int) -> NDArray[np.generic]:
-    """A square picture (s, s) laid in one of the eight ways.
+    """A square image (s, s) laid in one of the eight ways.
 
     >>> orient(np.array([[1, 2], [3, 4]]), 5).tolist()   # transposed, then mirrored: turned clockwise by 90 degrees
     [[3, 1], [4, 2]]
@@ -44,9 +44,9 @@ def orient(image: NDArray[np.generic], variant: int) -> NDArray[np.generic]:
 
 
 def describe(greys: NDArray[np.uint8]) -> Floats:
-    """Descriptors, float32 (n, 8, 8), each of length 1 (0 for a picture of one tone), of grey pictures uint8 (n, 32, 32).
+    """Descriptors, float32 (n, 8, 8), each of length 1 (0 for an image of one tone), of grey images uint8 (n, 32, 32).
 
-    Coefficient (u, v) of the cosine transform is weighted by the root of its frequency, for pictures have the less of a
+    Coefficient (u, v) of the cosine transform is weighted by the root of its frequency, for images have the less of a
     frequency the higher it is, and a sky is not to outweigh what stands before it. The constant is left out.
     """
     out = np.empty((len(greys), KEPT, KEPT), np.float32)
@@ -74,7 +74,7 @@ def _cosines(n: int) -> Floats:
 
 
 def orient_descriptor(described: Floats, variants: Indices) -> Floats:
-    """The descriptors of pictures laid another way: float32 (n, 8, 8)."""
+    """The descriptors of images laid another way: float32 (n, 8, 8)."""
     signs = np.where(np.arange(KEPT) % 2, -1, 1).astype(np.float32)
     bits = variants[:, None, None]
     out = np.where(bits & 4, described.transpose(0, 2, 1), described)

@@ -1,4 +1,4 @@
-"""Findings about copies: the same content, near-duplicates, the same picture under two labels.
+"""Findings about copies: the same content, near-duplicates, the same image under two labels.
 
 Findings about copies across the parts that a data set comes with: what judges has then been learned from.
 """
@@ -24,7 +24,7 @@ JUDGES = {1: "val image", 2: "test image"}
 
 
 def leaks(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
-    """Pictures of the data's own test part with a relative in its train or val part; twins count as much as copies."""
+    """Images of the data's own test part with a relative in its train or val part; derived files count as much as copies."""
     return _between(
         dataset,
         relations,
@@ -53,15 +53,15 @@ def leak_to_val(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
 def _between(
     dataset: Dataset, relations: DuplicateGroups, judge: int, before: tuple[int, ...], where: str, so: str, advice: str
 ) -> Finding | None:
-    """Pictures of the part `judge` with a relative in the parts `before`, which the data itself gives."""
+    """Images of the part `judge` with a relative in the parts `before`, which the data itself gives."""
     if dataset.parts is None:
         return None
     judged, seen = np.flatnonzero(dataset.parts == judge), np.flatnonzero(np.isin(dataset.parts, before))
-    units = relations.units
-    leaked = leaking(units, seen, judged)
+    group_ids = relations.groups
+    leaked = leaking(group_ids, seen, judged)
     if not len(leaked):
         return None
-    groups = [rows for rows in members_of(units) if np.isin(rows, leaked).any()]
+    groups = [rows for rows in members_of(group_ids) if np.isin(rows, leaked).any()]
     exact = len(leaking(relations.content, seen, judged))
     share = len(leaked) / len(judged)
     named = mentioned_names(dataset, [rows[np.argsort(-dataset.parts[rows], kind="stable")] for rows in groups])
@@ -125,7 +125,7 @@ def _near(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
 
 
 def _too_many(relations: DuplicateGroups) -> Finding | None:
-    """How near-duplicates of many pictures are looked for; what is missed: docs/why/speed.md."""
+    """How near-duplicates of many images are looked for; what is missed: docs/why/speed.md."""
     n = len(comparable_images(relations.content, relations.sizes))
     if n <= ALL_WITH_ALL:
         return None
@@ -158,8 +158,8 @@ def _spare(dataset: Dataset, relations: DuplicateGroups, rows: Indices) -> list[
 def _conflict(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
     """Copies under two labels. Turned ones do not count: a turned 6 is a 9."""
     upright = relations.near[relations.near[:, 2] == 0, :2]
-    units = merge_groups(relations.content, groups_of_pairs(len(dataset), upright))
-    groups = [rows for rows in members_of(units) if len(set(dataset.labels[rows].tolist())) > 1]
+    group_ids = merge_groups(relations.content, groups_of_pairs(len(dataset), upright))
+    groups = [rows for rows in members_of(group_ids) if len(set(dataset.labels[rows].tolist())) > 1]
     if not groups:
         return None
     named = mentioned_names(dataset, groups)

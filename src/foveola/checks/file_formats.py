@@ -27,7 +27,7 @@ SAVE_AGAIN = (
 
 _ADVICE = {
     "turned upright by its EXIF orientation": "nothing: it is applied in training and in prediction alike; other tools may "
-    "show these pictures lying on their side",
+    "show these images lying on their side",
     TO_8_BITS: "nothing: the high byte of each sample is used, or the range that the file declares",
     "transparency laid on white": "if only some classes are transparent, put all on the same background, or the network may "
     "learn the background",
@@ -83,14 +83,14 @@ def _flattened(dataset: Dataset, files: FileFacts) -> list[Finding]:
 
 
 def _noted(dataset: Dataset, files: FileFacts) -> list[Finding]:
-    """What was done to pictures on decoding: turned, cut to 8 bit, laid on white..."""
+    """What was done to images on decoding: turned, cut to 8 bit, laid on white..."""
     notes = dict.fromkeys(note for kind in files.kinds for note in kind.notes)
     out = []
     for note in notes:
         of = [k for k, kind in enumerate(files.kinds) if note in kind.notes]
         ids = tuple(dataset.ids[i] for i in np.flatnonzero(np.isin(files.of, of)))
         advice = _ADVICE.get(note, "nothing, if that is what you expect")
-        out.append(Finding("format", "note", f"{note}: {count(len(ids), 'picture')}", advice, ids, topic=note))
+        out.append(Finding("format", "note", f"{note}: {count(len(ids), 'image')}", advice, ids, topic=note))
     return out
 
 
@@ -126,7 +126,7 @@ def _mixed(dataset: Dataset, files: FileFacts) -> list[Finding]:
     if not grey.any() or grey.all():
         return []
     ids = tuple(dataset.ids[i] for i in np.flatnonzero(grey))
-    message = f"{count(len(ids), 'picture')} of {len(dataset):,} are stored as grey, the others in colour"
+    message = f"{count(len(ids), 'image')} of {len(dataset):,} are stored as grey, the others in colour"
     return [
         Finding(
             "format",

@@ -1,6 +1,6 @@
-"""What the pictures look like, in a few numbers each: one pass over the prepared array.
+"""What the images look like, in a few numbers each: one pass over the prepared array.
 
-Findings about single pictures: blank, dark, bright, blurred, odd in shape or size.
+Findings about single images: blank, dark, bright, blurred, odd in shape or size.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _CHUNK_BYTES = 16_000_000
 
 @dataclass(frozen=True)
 class ImageStats:
-    """Of each prepared picture, what was added around it left out.
+    """Of each prepared image, what was added around it left out.
 
-    greys: uint8 (n, 32, 32), the picture in grey, stretched to a square; colours: float32 (n, 3), mean red, green and
+    greys: uint8 (n, 32, 32), the image in grey, stretched to a square; colours: float32 (n, 3), mean red, green and
     blue, 0..255; contrast: float32 (n,), deviation of its grey; sharpness: float32 (n,), deviation of its Laplacian.
     """
 
@@ -39,8 +39,8 @@ class ImageStats:
 
 
 def image_stats(prepared: Prepared, *, tick: Tick = no_tick) -> ImageStats:
-    """The looks of all pictures. On one core 30 us each at 32x32, 0.25 ms at 224x224; threads of ours are of no use below
-    that size, where they wait for each other's calls (43 to 49 us in place of 18 to 28, the reading not counted)."""
+    """The looks of all images. On one core 30 us each at 32x32, 0.25 ms at 224x224; threads of ours are of no use below
+    that size, where they wait for each other's calls (43 to 49 us instead of 18 to 28, the reading not counted)."""
     n = len(prepared.pixels)
     out = ImageStats(np.empty((n, SIDE, SIDE), np.uint8), *(np.empty(shape, np.float32) for shape in ((n, 3), n, n)))
     picture, reader = without_padding(prepared), MemmapReader(prepared.pixels)
@@ -59,12 +59,12 @@ def image_stats(prepared: Prepared, *, tick: Tick = no_tick) -> ImageStats:
 
 
 def _deviation(values: cv2.typing.MatLike) -> float:
-    """Standard deviation of all values. numpy's `std` makes arrays on the way: with it 75 to 81 us a picture of 32x32."""
+    """Standard deviation of all values. numpy's `std` makes arrays on the way: with it 75 to 81 us an image of 32x32."""
     return float(cv2.meanStdDev(values)[1][0, 0])
 
 
 def without_padding(prepared: Prepared) -> Callable[[int, Image], Image]:
-    """A function (row, prepared picture) that cuts off what `prepare` has added around the picture."""
+    """A function (row, prepared image) that cuts off what `prepare` has added around the image."""
 
     whole = np.all(prepared.sizes == prepared.size, axis=1) | (prepared.how != "pad")
 
@@ -78,7 +78,7 @@ def without_padding(prepared: Prepared) -> Callable[[int, Image], Image]:
 
 
 def to_square_grey(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """A grey picture stretched to side x side, antialiased when it shrinks."""
+    """A grey image stretched to side x side, antialiased when it shrinks."""
     if grey.shape == (side, side):
         return grey
     smaller = min(grey.shape) >= side
@@ -90,10 +90,10 @@ BLANK = 2.0
 """Deviation of the grey, in levels 0..255, below which there is nothing to be seen."""
 
 DARK, BRIGHT = 20.0, 240.0
-"""Mean grey below and above which a picture is unusual enough to be shown."""
+"""Mean grey below and above which an image is unusual enough to be shown."""
 
 BLURRED = 0.15
-"""Sharpness against the median of the set below which a picture is blurred, if its contrast is at least half the median."""
+"""Sharpness against the median of the set below which an image is blurred, if its contrast is at least half the median."""
 
 SMALL, LONG = 4.0, 3.0
 """Times fewer pixels a side than the median, and times longer than wide, from which size and shape are odd."""
@@ -141,6 +141,6 @@ def _finding(
         return None
     ids = tuple(dataset.ids[i] for i in rows[np.argsort(order[rows], kind="stable")])
     return Finding(
-        "quality", severity, f"{count(len(ids), 'picture')} {what}", advice, ids,
+        "quality", severity, f"{count(len(ids), 'image')} {what}", advice, ids,
         leave_out=ids if drop else (), topic=what,
     )  # fmt: skip

@@ -5,12 +5,12 @@ Sparse Text Data Using Clustering", Machine Learning 42, 2001), first into group
 vocabulary tree (D. Nistér and H. Stewénius, "Scalable Recognition with a Vocabulary Tree", CVPR 2006): a descriptor
 is compared with the centres of all groups, and with those of the cells in the nearest of them only.
 
-Pairs of pictures that are alike where there are too many to compare all with all: only cells that lie near are compared.
+Pairs of images that are alike where there are too many to compare all with all: only cells that lie near are compared.
 
-The descriptors are parted into cells (`centres`). Each picture, laid in each of the eight ways, is compared with the
-pictures of the few cells whose centres are most like it, as an inverted file is searched (H. Jégou, M. Douze and C. Schmid,
+The descriptors are parted into cells (`centres`). Each image, laid in each of the eight ways, is compared with the
+images of the few cells whose centres are most like it, as an inverted file is searched (H. Jégou, M. Douze and C. Schmid,
 "Product Quantization for Nearest Neighbor Search", IEEE PAMI 33(1), 2011). As i looks for j and j for i, a pair has two
-chances. How much is found: docs/why/speed.md, "Copies among many pictures".
+chances. How much is found: docs/why/speed.md, "Copies among many images".
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from foveola.checks.descriptors import KEPT, VARIANTS, Floats, orient_descriptor
 from foveola.types import Indices, Tick, no_tick
 
 Ints: TypeAlias = NDArray[np.int32]
-"""Rows and cells in half the memory of `Indices`: there are 16 times as many as pictures."""
+"""Rows and cells in half the memory of `Indices`: there are 16 times as many as images."""
 
 PER_CELL = 512
-"""Pictures a cell, on average. It does not grow with their number: a picture is always compared with as many."""
+"""Images a cell, on average. It does not grow with their number: an image is always compared with as many."""
 
 LEAST_GROUPS = 2
 """Groups whose cells are looked at, or half as many as cells are wanted. Of k cells there are about the root of k groups."""
@@ -63,7 +63,7 @@ class InvertedFile:
         return int(self.edges[-1])
 
     def laid(self, variant: int) -> InvertedFile:
-        """The same cells of pictures laid another way."""
+        """The same cells of images laid another way."""
         return InvertedFile(
             _laid(self.groups, variant), tuple(_laid(centres, variant) for centres in self.of_group), self.edges
         )
@@ -132,7 +132,7 @@ def find_cells(flat: Floats, threads: ThreadPoolExecutor) -> InvertedFile:
     g = math.isqrt(k)
     groups = _means(sample[: g * PER_CELL], g)
     order, edges = group_by_cell(_assigned(sample, groups), g)
-    filled = np.flatnonzero(np.diff(edges))  # where many pictures are all alike, centres fall together
+    filled = np.flatnonzero(np.diff(edges))  # where many images are all alike, centres fall together
     parts = [sample[order[edges[group] : edges[group + 1]]] for group in filled]
     of_group = tuple(threads.map(lambda part: _means(part, max(1, round(len(part) * k / len(sample)))), parts))
     return InvertedFile(
@@ -160,7 +160,7 @@ def _assigned(sample: Floats, centres: Floats) -> Indices:
 
 
 UPRIGHT_PROBES, TURNED_PROBES = 16, 4
-"""Cells that a picture is compared with, as it is or mirrored, and laid in each other way, where only the closest count."""
+"""Cells that an image is compared with, as it is or mirrored, and laid in each other way, where only the closest count."""
 
 INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)
 """The way to lay j so that its product with i is that of j with i laid in each way: a quarter turn is undone by the other."""
@@ -184,7 +184,7 @@ def nearest_pairs(described: Floats, upright: float, turned: float, *, tick: Tic
     described: float32 (n, 8, 8), of length 1 or 0. The first has the pairs with a product from `upright` on as they are or
     one of them mirrored, the second those from `turned` on in one of the other ways; a pair may be in both.
     """
-    some = np.flatnonzero(described.any(axis=(1, 2)))  # a picture of one tone is like none
+    some = np.flatnonzero(described.any(axis=(1, 2)))  # an image of one tone is like none
     if len(some) < 2:
         return np.zeros((2, 0), np.int64), np.zeros((2, 0), np.int64)
     flat = described[some].reshape(-1, KEPT * KEPT)
@@ -196,7 +196,7 @@ def nearest_pairs(described: Floats, upright: float, turned: float, *, tick: Tic
         for variant in range(VARIANTS):
             turns = variant >= 2
             probes = min(TURNED_PROBES if turns else UPRIGHT_PROBES, len(cells))
-            # Laying the centres and members the other way round costs less than laying all the pictures that ask.
+            # Laying the centres and members the other way round costs less than laying all the images that ask.
             rows, nearest = cells.laid(INVERSE[variant]).nearest(flat, probes, threads)
             order, where = group_by_cell(nearest, len(cells))
             asked = rows[order]
@@ -231,6 +231,6 @@ def _alike(flat: Floats, asked: Ints, theirs: Floats, least: float) -> Indices:
 
 
 def _distinct(found: list[Indices]) -> Indices:
-    """Each pair of two pictures once, i < j."""
+    """Each pair of two images once, i < j."""
     pairs = np.sort(np.concatenate(found, axis=1), axis=0)
     return np.unique(pairs[:, pairs[0] < pairs[1]], axis=1)

@@ -1,4 +1,4 @@
-"""Labels that look wrong: confident learning over probabilities of pictures that the network did not learn from.
+"""Labels that look wrong: confident learning over probabilities of images that the network did not learn from.
 
 C. Northcutt, L. Jiang and I. Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70, 2021. cleanlab
 is its authors' library; what is wanted of it here is the confident joint, and pandas comes with it.
@@ -17,7 +17,7 @@ from foveola.types import Indices, Labels
 Chances = NDArray[np.float32]
 
 SURE = 0.97
-"""Probability of the other class from which a picture is listed. Of the 17 pictures of flowers and signs with 0.95 or more
+"""Probability of the other class from which an image is listed. Of the 17 images of flowers and signs with 0.95 or more
 about half are under a wrong label (looked at by us, who are no botanists); of the 7 with 0.97 or more, four or five."""
 
 FEWEST, FOLDS = 10, 5
@@ -27,17 +27,17 @@ KNOWS = 0.3
 """How far a classifier has to be from guessing, 0..1, for its doubts to mean anything."""
 
 MOST_SHARE = 0.1
-"""More doubts than this, of all pictures, speak against the classifier, not against the labels."""
+"""More doubts than this, of all images, speak against the classifier, not against the labels."""
 
 
-def has_too_few_images(dataset: Dataset, units: Indices) -> str:
+def has_too_few_images(dataset: Dataset, group_ids: Indices) -> str:
     """Why wrong labels can't be looked for in so little data; empty where there is enough.
 
-    units: int64 (n,), equal for images that must stay in one fold, such as copies of one photo: they count as one image.
+    groups: int64 (n,), equal for images that must stay in one fold, such as copies of one photo: they count as one image.
     """
     if len(np.unique(dataset.labels)) < 2:
         return "all images have one label"
-    of_class = np.unique(np.stack([dataset.labels, units]), axis=1)[0]
+    of_class = np.unique(np.stack([dataset.labels, group_ids]), axis=1)[0]
     different = np.bincount(of_class, minlength=len(dataset.class_names))
     k = int(different.argmin())
     if different[k] < FOLDS:
@@ -52,10 +52,10 @@ def has_too_few_images(dataset: Dataset, units: Indices) -> str:
 
 
 def confident_joint(labels: Labels, chances: Chances) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The confident joint, int64 (K, K), given label by likely label; and each picture's likely label, -1 where none.
+    """The confident joint, int64 (K, K), given label by likely label; and each image's likely label, -1 where none.
 
-    labels: int64 (n,); chances: float (n, K), out-of-sample probabilities. Class j is likely for a picture if its
-    probability is at least t_j, the mean probability of j over the pictures that are labelled j; of several such classes
+    labels: int64 (n,); chances: float (n, K), out-of-sample probabilities. Class j is likely for an image if its
+    probability is at least t_j, the mean probability of j over the images that are labelled j; of several such classes
     the most probable one.
 
     >>> confident_joint(np.array([0, 0, 1, 1]), np.array([[.9, .1], [.8, .2], [.2, .8], [.9, .1]]))[0].tolist()
@@ -101,7 +101,7 @@ def label_error_findings(dataset: Dataset, chances: Chances) -> list[Finding]:
         Finding(
             "suspect_label",
             "warning",
-            f"{count(len(rows), 'label')} of {len(labels):,} may be wrong: a classifier that never saw these pictures, and "
+            f"{count(len(rows), 'label')} of {len(labels):,} may be wrong: a classifier that never saw these images, and "
             f"is right about {percent(right)} of all, is sure of another class",
             "look at them, the most suspicious first, and move those that are wrong to their class",
             tuple(dataset.ids[i] for i in rows.tolist()),

@@ -1,8 +1,8 @@
-"""Near-duplicates: pairs of pictures that are copies of each other though not the same pixels; kept under the data's key.
+"""Near-duplicates: pairs of images that are copies of each other though not the same pixels; kept under the data's key.
 
-Pairs of pictures that may be copies of each other: their descriptors, compared all with all.
+Pairs of images that may be copies of each other: their descriptors, compared all with all.
 
-What is found here is looked at closely by `alignment`. All with all are n * n / 2 comparisons: 60,000 pictures of cifar10
+What is found here is looked at closely by `alignment`. All with all are n * n / 2 comparisons: 60,000 images of cifar10
 take 9.7 s on two cores without AVX-512 (two runs; 19.9 s before each core had rows of its own), 20,000 take 1.5 s. More
 than ALL_WITH_ALL are compared by `cells`.
 """
@@ -38,14 +38,14 @@ from foveola.storage import cache_root, digest, write_atomic
 from foveola.types import Indices, Tick, no_tick
 
 UPRIGHT = 0.7
-"""Similarity from which two pictures, one of them perhaps mirrored, are candidates. Of 500 pictures of each set with a
+"""Similarity from which two images, one of them perhaps mirrored, are candidates. Of 500 images of each set with a
 tenth cut off both sides, the median lies at 0.84 (flowers), 0.83 (signs) and 0.85 (cifar10)."""
 
 TURNED = 0.9
-"""The same for pictures that are turned or upside down, too: rarer, and eight chances to look alike by accident."""
+"""The same for images that are turned or upside down, too: rarer, and eight chances to look alike by accident."""
 
 MOST = 100
-"""Candidates a picture. Where all pictures are alike, as X-rays are, both limits rise until no more are expected: copies are
+"""Candidates an image. Where all images are alike, as X-rays are, both limits rise until no more are expected: copies are
 more alike still."""
 
 MOST_IN_ALL = 6_000_000
@@ -56,17 +56,17 @@ TANGENT = 0.87
 `alignment` calls 2,586 copies, and 2,415 of the 5,087 with 0.88 or more; of flowers 34 of 806 and 33 of 280."""
 
 ALL_WITH_ALL = 65_536
-"""So many pictures are compared all with all, more by `cells`: from there on that is faster. 60,000 of cifar10 take as long
+"""So many images are compared all with all, more by `cells`: from there on that is faster. 60,000 of cifar10 take as long
 either way, 100,001 of noise 7.9 s by cells, and all with all 2.8 times as long as 60,000."""
 
 _BLOCK = (512, 512)
-"""Pictures compared at a time: a megabyte of similarities, which stays near a core while it is looked through."""
+"""Images compared at a time: a megabyte of similarities, which stays near a core while it is looked through."""
 
 
 def candidates(greys: NDArray[np.uint8], *, against: int | None = None, tick: Tick = no_tick) -> NDArray[np.int64]:
-    """Pairs of pictures that may be copies: int64 (m, 3), rows (i, j, variant), i < j; picture j laid so is like i.
+    """Pairs of images that may be copies: int64 (m, 3), rows (i, j, variant), i < j; image j laid so is like i.
 
-    greys: uint8 (n, 32, 32); against: compare only the pictures before this position with those from it on. The likeliest
+    greys: uint8 (n, 32, 32); against: compare only the images before this position with those from it on. The likeliest
     come first. Three sieves, each finer and slower than the one before:
 
     1. With E and O the products over even and odd columns, the similarity is E + O upright and E - O mirrored, so one
@@ -86,7 +86,7 @@ def candidates(greys: NDArray[np.uint8], *, against: int | None = None, tick: Ti
 
 
 def _alike(described: Floats, against: int | None = None, tick: Tick = no_tick) -> Indices:
-    """The pairs that pass the first two sieves; of more than ALL_WITH_ALL pictures those that `cells` looks at."""
+    """The pairs that pass the first two sieves; of more than ALL_WITH_ALL images those that `cells` looks at."""
     n = len(described)
     last = n if against is None else against
     comparisons = n * n // 2 if against is None else against * (n - against)
@@ -109,7 +109,7 @@ def _alike(described: Floats, against: int | None = None, tick: Tick = no_tick) 
 
 
 def _across(pairs: Indices, against: int) -> Indices:
-    """Those of the pairs, int64 (2, m), i < j, that have one picture on each side of a position."""
+    """Those of the pairs, int64 (2, m), i < j, that have one image on each side of a position."""
     return pairs[:, (pairs[0] < against) & (pairs[1] >= against)]
 
 
@@ -141,7 +141,7 @@ def _best_of(described: Floats, uprights: Indices, turns: Indices, limits: tuple
 
 
 def _limits(even: Floats, odd: Floats, bound: Floats) -> tuple[float, float]:
-    """UPRIGHT and TURNED, or what leaves MOST candidates a picture and MOST_IN_ALL, from pairs drawn at random."""
+    """UPRIGHT and TURNED, or what leaves MOST candidates an image and MOST_IN_ALL, from pairs drawn at random."""
     n = len(even)
     if n <= MOST:
         return UPRIGHT, TURNED
@@ -202,7 +202,7 @@ VERSION = 3
 """Raise it with every change that changes what counts as a copy: old answers are then not found any more."""
 
 SMALLEST_PX = 32
-"""Pictures with a shorter side carry too little to tell a copy from a likeness: they are compared by content only."""
+"""Images with a shorter side carry too little to tell a copy from a likeness: they are compared by content only."""
 
 MOST_LOOKED_AT = 30_000
 """Pairs that are laid over each other, the likeliest first: 0.7 ms each on one core at 32 px, 1.2 ms at 64 px."""
@@ -228,7 +228,7 @@ def near_duplicate_pairs(
 
 
 def comparable_images(content: Indices, sizes: NDArray[np.int32]) -> Indices:
-    """The pictures that are compared, int64 (m,): large enough, and of each content one: the others are copies of it."""
+    """The images that are compared, int64 (m,): large enough, and of each content one: the others are copies of it."""
     large = np.flatnonzero(sizes.min(axis=1) >= SMALLEST_PX)
     return np.sort(large[np.unique(content[large], return_index=True)[1]])
 

@@ -20,7 +20,7 @@ from foveola.types import Tick, no_tick
 def find_duplicates(
     prepared: Prepared, looks: Callable[[], ImageStats] | None = None, *, tick: Tick = no_tick
 ) -> DuplicateGroups:
-    """Which pictures are copies or twins of each other; near-duplicates from the cache if they are there."""
+    """Which images are copies or derived files of each other; near-duplicates from the cache if they are there."""
     near = near_duplicate_pairs(prepared, looks, tick=tick)
     return DuplicateGroups(prepared.content, near, derived_groups(prepared.dataset), prepared.sizes)
 
@@ -30,7 +30,7 @@ def quick_findings(prepared: Prepared, relations: DuplicateGroups) -> list[Findi
     dataset = prepared.dataset
     return [
         *duplicate_findings(dataset, relations),
-        *derived_file_findings(dataset, relations.twins),
+        *derived_file_findings(dataset, relations.derived),
         *balance_findings(dataset),
         *file_findings(prepared),
     ]

@@ -1,6 +1,6 @@
 """Shortcuts: facts of the files that tell the class without a look at what the images show.
 
-If all cats are PNG and all dogs JPEG, a network learns to see the marks of JPEG, is right about every test picture, and
+If all cats are PNG and all dogs JPEG, a network learns to see the marks of JPEG, is right about every test image, and
 knows nothing of cats (R. Geirhos et al., "Shortcut learning in deep neural networks", Nature Machine Intelligence 2, 2020).
 
 What an image shows decides facts of its file, too: gravel takes more bytes than sky at the same quality, and an image that is
@@ -25,7 +25,7 @@ Table = NDArray[np.float64]
 
 FOLDS = 5
 FEWEST = 10
-"""Pictures a class must have to be asked about."""
+"""Images a class must have to be asked about."""
 
 ERROR, WARNING, COLOUR, MORE = 0.5, 0.2, 0.5, 0.2
 """How much of the way from the majority's accuracy to 1 a tree has to go, by facts of the files and by the mean colour.
@@ -39,15 +39,15 @@ CUT_OUT = 0.5
 
 
 def shortcut_findings(
-    dataset: Dataset, files: FileFacts, sizes: NDArray[np.int32], colours: NDArray[np.float32], units: Indices
+    dataset: Dataset, files: FileFacts, sizes: NDArray[np.int32], colours: NDArray[np.float32], group_ids: Indices
 ) -> list[Finding]:
     """shortcut: by format, mode, size in pixels and JPEG quality; as a note by bytes, mean colour and the files' names.
 
     A small decision tree is cross-validated on each fact by itself, and on all of them together, in case only that tells.
-    sizes: int32 (n, 2), height and width; colours: (n, 3), mean red, green and blue; units: int64 (n,), equal for copies of
-    one image, of which one is asked about: a tree that has seen one copy knows the others.
+    sizes: int32 (n, 2), height and width; colours: (n, 3), mean red, green and blue; group_ids: int64 (n,), equal for
+    copies of one image: only one of them counts, because a tree that has seen one copy knows the others.
     """
-    rows = _asked(dataset, units)
+    rows = _asked(dataset, group_ids)
     labels = dataset.labels[rows]
     if len(np.unique(labels)) < 2:
         return []
@@ -66,9 +66,9 @@ def shortcut_findings(
     return [*found, *_by_name(dataset)]
 
 
-def _asked(dataset: Dataset, units: Indices) -> Indices:
-    """One image of each unit, of the classes that then have enough."""
-    rows = np.sort(np.unique(units, return_index=True)[1])
+def _asked(dataset: Dataset, group_ids: Indices) -> Indices:
+    """One image of each group, of the classes that then have enough."""
+    rows = np.sort(np.unique(group_ids, return_index=True)[1])
     labels = dataset.labels[rows]
     return rows[np.bincount(labels, minlength=len(dataset.class_names))[labels] >= FEWEST]
 
@@ -96,7 +96,7 @@ def _one_hot(names: list[str]) -> Table:
 def accuracy(table: Table, labels: Indices) -> float:
     """Cross-validated accuracy, 0..1, of a small decision tree on columns (n, c); the majority's where they do not vary.
 
-    The tree has as many leaves as twice the classes, at least 8, each of 5 pictures or more: enough for one rule a class.
+    The tree has as many leaves as twice the classes, at least 8, each of 5 images or more: enough for one rule a class.
     """
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.tree import DecisionTreeClassifier
@@ -174,10 +174,10 @@ def _by_colour(reached: float, majority: float) -> Finding:
     return Finding(
         "shortcut",
         "note",
-        f"the mean colour of a picture alone tells the class of {percent(reached)}; the most frequent class is "
+        f"the mean colour of an image alone tells the class of {percent(reached)}; the most frequent class is "
         f"{percent(majority)}",
         "nothing, if colour is what tells these classes apart; if it is the light or the ground they were taken in, take "
-        "some pictures of each class elsewhere",
+        "some images of each class elsewhere",
         about=1,
         topic="mean colour",
         facts=("the mean colour",),
@@ -207,7 +207,7 @@ def _by_name(dataset: Dataset) -> list[Finding]:
             "shortcut",
             "note",
             f"the files of {len(own):,} of {len(of_class):,} classes are named in a way of their own: {said}",
-            "nothing, if they were renamed; if the classes come from different cameras or sites, take some pictures of each "
+            "nothing, if they were renamed; if the classes come from different cameras or sites, take some images of each "
             "class from each",
             about=len(own),
             topic="file names",

@@ -1,6 +1,6 @@
 """Arrays in memory become a Dataset: the shape Keras's loaders hand out.
 
-The .npz files that arrays of pictures are kept in become a Dataset, without a pickle being read.
+The .npz files that arrays of images are kept in become a Dataset, without a pickle being read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def from_arrays(
     val: Pair | None = None,
     name: str = "arrays",
 ) -> Dataset:
-    """The data set of pictures and labels in memory; `test` and `val` become its official parts.
+    """The data set of images and labels in memory; `test` and `val` become its official parts.
 
     >>> dataset = from_arrays(np.zeros((3, 8, 8), np.uint8), ["cat", "dog", "cat"])
     >>> dataset.class_names, dataset.labels.tolist(), dataset.ids[0], dataset.read(0).shape
@@ -42,7 +42,7 @@ def from_arrays(
     images: uint8 (n, h, w, 3) RGB, or (n, h, w) or (n, h, w, 1) grey, which is repeated to three channels; 0..255.
     labels: integer (n,) or (n, 1), 0..K-1; or text (n,), whose distinct values in natural order become the classes.
     class_names: K names, "0", "1", ... when left out. The pixels are copied: the caller's array may change later.
-    Raises DataError for anything else, for pictures of several sizes, and for no image at all.
+    Raises DataError for anything else, for images of several sizes, and for no image at all.
     """
     pairs = {"train": (images, labels), "val": val, "test": test}
     given = {part: pair for part, pair in pairs.items() if pair is not None}
@@ -57,7 +57,7 @@ def from_arrays(
     index = [PARTS.index(part) for part in PARTS if part in stacks]
     parts = np.repeat(index, [len(stack) for stack in stacks.values()]).astype(np.int64) if len(given) > 1 else None
     ids = tuple(f"{words[part].strip()}/{i:05d}".lstrip("/") for part in stacks for i in range(len(stacks[part])))
-    # The shape enters, or else the same bytes as 4 x 8 and as 8 x 4 pixels would count as the same pictures.
+    # The shape enters, or else the same bytes as 4 x 8 and as 8 x 4 pixels would count as the same images.
     contents = sha256(f"{pixels.shape}".encode())
     contents.update(pixels)
     return Dataset(
@@ -81,7 +81,7 @@ def _array(values: ArrayLike, what: str) -> NDArray[Any]:
 
 
 def _stack(images: ArrayLike, what: str) -> Images:
-    """The pictures as uint8 (n, h, w, 1 or 3)."""
+    """The images as uint8 (n, h, w, 1 or 3)."""
     array = _array(images, what)
     if array.dtype != np.uint8:
         numbers = array.size > 0 and array.dtype.kind in "fiu"
@@ -94,7 +94,7 @@ def _stack(images: ArrayLike, what: str) -> Images:
         turn = ", here np.moveaxis(images, 1, -1)" if array.ndim == 4 and array.shape[1] in (1, 3) else ""
         raise DataError(f"{what} have the shape {np.shape(images)}: give (n, h, w), (n, h, w, 1) or (n, h, w, 3){turn}")
     if array.size == 0:
-        raise DataError(f"{what} have the shape {np.shape(images)} and no pixel: give a picture of each class or more")
+        raise DataError(f"{what} have the shape {np.shape(images)} and no pixel: give an image of each class or more")
     return array
 
 
@@ -105,7 +105,7 @@ def _column(labels: ArrayLike, what: str) -> NDArray[Any]:
     if array.ndim == 2:
         raise DataError(f"{what} have the shape {array.shape}, a column for each class: give np.argmax(labels, axis=1)")
     if array.ndim != 1:
-        raise DataError(f"{what} have the shape {array.shape}: give one for each picture, as (n,) or (n, 1)")
+        raise DataError(f"{what} have the shape {array.shape}: give one for each image, as (n,) or (n, 1)")
     if array.dtype.kind in "UOT" and all(isinstance(label, str) for label in array):
         return array.astype(np.str_)
     if array.dtype.kind not in "iu":
@@ -118,7 +118,7 @@ def _column(labels: ArrayLike, what: str) -> NDArray[Any]:
 def _require_fit(
     name: str, stacks: Mapping[str, Images], columns: Sequence[NDArray[Any]], words: Mapping[str, str]
 ) -> None:
-    """All pictures of one size, a label for each, all labels of one kind. Raises DataError."""
+    """All images of one size, a label for each, all labels of one kind. Raises DataError."""
     sizes = {part: f"{stack.shape[1]}x{stack.shape[2]}" for part, stack in stacks.items()}
     for (part, stack), column in zip(stacks.items(), columns, strict=True):
         if sizes[part] != sizes["train"]:
@@ -158,7 +158,7 @@ def _numbered(
 
 
 def _rgb(stacks: Sequence[Images]) -> Images:
-    """All pictures in one array of their own, uint8 (n, h, w, 3), not writable: their fingerprint must stay true."""
+    """All images in one array of their own, uint8 (n, h, w, 3), not writable: their fingerprint must stay true."""
     pixels = np.empty((sum(map(len, stacks)), *stacks[0].shape[1:3], 3), np.uint8)
     np.concatenate([np.broadcast_to(stack, (*stack.shape[:3], 3)) for stack in stacks], out=pixels)
     pixels.setflags(write=False)
@@ -188,7 +188,7 @@ def open_npz(path: Path) -> Dataset:
     except DataError:
         raise
     except MemoryError:
-        raise ResourceError(f"{path} does not fit into memory: save fewer or smaller pictures") from None
+        raise ResourceError(f"{path} does not fit into memory: save fewer or smaller images") from None
     except Exception as error:  # the readers of zip and npy raise almost anything on damaged bytes
         reason = printable(str(error))[:120].rstrip(".")
         raise DataError(f"{path} is damaged or no .npz file ({reason}): save it again with np.savez") from None
@@ -237,5 +237,5 @@ def _require_loadable(path: Path, archive: zipfile.ZipFile, entries: Mapping[str
     if total > MAX_UNPACKED_BYTES:
         raise DataError(
             f"{path} unpacks to {total:,} bytes, over the limit of {MAX_UNPACKED_BYTES:,}: "
-            "make the pictures smaller, or save them as a folder of images"
+            "make the images smaller, or save them as a folder of images"
         )

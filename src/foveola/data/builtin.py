@@ -89,7 +89,7 @@ def write_photo_pieces(folder: Path, each: int = 200, seed: int = 0) -> Path:
 
 
 def _cifar10(tick: Tick = no_tick) -> Dataset:
-    """60,000 colour pictures of 32x32 in 10 classes; 170 MB, downloaded once."""
+    """60,000 colour images of 32x32 in 10 classes; 170 MB, downloaded once."""
     return open_cifar10(None, tick=tick)
 
 

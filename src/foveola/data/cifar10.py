@@ -1,4 +1,4 @@
-"""CIFAR-10 from its official archives, or from the folders they unpack to: 60,000 pictures of 32x32 in 10 classes.
+"""CIFAR-10 from its official archives, or from the folders they unpack to: 60,000 images of 32x32 in 10 classes.
 
 Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009; https://www.cs.toronto.edu/~kriz/cifar.html
 An archive is read as a stream and never unpacked to the disk; the python form is a pickle, of which nothing is run.
@@ -56,7 +56,7 @@ def unpickle_batch(data: bytes, where: str) -> tuple[Images, Labels]:
         rows = _array_of(found["data"])
         labels = np.array([int(label) for label in found["labels"]], np.int64)
         if len(labels) != len(rows):
-            raise ValueError(f"{len(rows):,} pictures and {len(labels):,} labels")
+            raise ValueError(f"{len(rows):,} images and {len(labels):,} labels")
     except DataError:
         raise
     except Exception as error:  # an unpickler raises almost anything on damaged bytes
@@ -129,7 +129,7 @@ MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 
 _PIXEL_BYTES = 3 * 32 * 32
 _MAX_MEMBER_BYTES = 100_000_000
-"""A batch of 10,000 pictures has 31 MB."""
+"""A batch of 10,000 images has 31 MB."""
 _MAX_UNPACKED_BYTES = 1_000_000_000
 
 Batch: TypeAlias = tuple[Images, Labels]
@@ -153,7 +153,7 @@ def open_cifar10(path: Path | None, *, tick: Tick = no_tick) -> Dataset:
     """CIFAR-10 with its official parts train and test; downloaded once into the cache when `path` is None.
 
     `path` is cifar-10-binary.tar.gz, cifar-10-python.tar.gz, an unpacked cifar-10-batches-bin or cifar-10-batches-py,
-    or a folder that holds one of them. Pictures are uint8 (32, 32, 3); batches may hold any number of them. Raises
+    or a folder that holds one of them. Images are uint8 (32, 32, 3); batches may hold any number of them. Raises
     DataError (not CIFAR-10, cut, damaged) and ResourceError (no network).
     """
     downloads = cache_root() / "downloads"
@@ -266,7 +266,7 @@ def _read_binary(data: bytes, where: str) -> Batch:
     """Records of one label byte and 3,072 pixel bytes."""
     if len(data) % (1 + _PIXEL_BYTES):
         raise DataError(
-            f"{where} has {len(data):,} bytes, no multiple of 3,073 (a label byte and 3,072 pixel bytes a picture): "
+            f"{where} has {len(data):,} bytes, no multiple of 3,073 (a label byte and 3,072 pixel bytes an image): "
             "download it again"
         )
     records = np.frombuffer(data, np.uint8).reshape(-1, 1 + _PIXEL_BYTES)
@@ -277,7 +277,7 @@ def _batch(rows: Images, labels: Labels, where: str) -> Batch:
     """Red, green and blue planes, uint8 (n, 3072), become uint8 (n, 32, 32, 3)."""
     wrong = np.flatnonzero((labels < 0) | (labels > 9))
     if len(wrong):
-        found = f"picture {wrong[0]:,} has the label {labels[wrong[0]]}"
+        found = f"image {wrong[0]:,} has the label {labels[wrong[0]]}"
         raise DataError(f"{where}: {found}, and CIFAR-10 has 0 to 9: download it again")
     return rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
 

@@ -1,8 +1,8 @@
-"""What a data set is, wherever it comes from: ids, labels, class names, and a way to read picture i.
+"""What a data set is, wherever it comes from: ids, labels, class names, and a way to read image i.
 
 No file layout is known here (see `folder`, `cifar10`, `arrays`); nobody here decodes all of it (see `prepare`).
 
-Where the pictures of a data set come from: files on a disk, or one array in memory.
+Where the images of a data set come from: files on a disk, or one array in memory.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from foveola.types import Image, Images, Indices, Labels, Size
 
 
 class Source(Protocol):
-    """Where the pictures of a data set come from."""
+    """Where the images of a data set come from."""
 
     def read(self, i: int, size: Size, how: Resize) -> Decoded:
-        """Picture i at the given size. Raises ImageProblem with the reason."""
+        """Image i at the given size. Raises ImageProblem with the reason."""
 
     def full(self, i: int) -> Decoded:
-        """Picture i whole. Raises ImageProblem with the reason."""
+        """Image i whole. Raises ImageProblem with the reason."""
 
     def size(self, i: int) -> tuple[int, int]:
-        """Upright height and width of picture i, from its header. Raises ImageProblem with the reason."""
+        """Upright height and width of image i, from its header. Raises ImageProblem with the reason."""
 
     def take(self, rows: Indices) -> Source:
-        """The source of these pictures only, in this order."""
+        """The source of these images only, in this order."""
 
     @property
     def bytes_each(self) -> float:
-        """Mean size of a stored picture, for planning the work."""
+        """Mean size of a stored image, for planning the work."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """Pictures in files. `digests`, uint8 (n, 32), are the SHA-256 of their bytes when they were indexed."""
+    """Images in files. `digests`, uint8 (n, 32), are the SHA-256 of their bytes when they were indexed."""
 
     root: Path
     ids: tuple[str, ...]
@@ -78,7 +78,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Arrays:
-    """Pictures in memory, all of one size: uint8 (n, h, w, 3)."""
+    """Images in memory, all of one size: uint8 (n, h, w, 3)."""
 
     pixels: Images
 
@@ -143,14 +143,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named set of labelled pictures.
+    """A named set of labelled images.
 
     class_names: K names in natural order ("2" before "10"); ids: n stable names ("cats/0007.jpg"); labels: int64 (n,);
     parts: int64 (n,), 0 train, 1 val, 2 test as the data's makers gave them, -1 where we split; groups: int64 (n,),
-    pictures of one group stay on one side, None where every picture stands for itself; fingerprint: SHA-256 over ids,
+    images of one group stay on one side, None where every image stands for itself; fingerprint: SHA-256 over ids,
     labels, parts and the bytes of every file, so neither the path nor the date matters; problems: what was found and
     left out; files_found = n + len(problems) + files_ignored; notes: what a reader should know; mirror_safe: whether a
-    mirrored picture is still one of its class (digits are not).
+    mirrored image is still one of its class (digits are not).
     """
 
     name: str
@@ -177,7 +177,7 @@ class Dataset:
         return len(self.ids)
 
     def read(self, i: int) -> Image:
-        """Picture i whole: uint8 (h, w, 3). Raises ImageProblem when it can't be decoded."""
+        """Image i whole: uint8 (h, w, 3). Raises ImageProblem when it can't be decoded."""
         return self.source.full(i).image
 
     def take(self, rows: Indices, problems: Sequence[Problem] = ()) -> Dataset:
@@ -195,12 +195,12 @@ class Dataset:
         )
 
     def counts(self) -> NDArray[np.int64]:
-        """Pictures of each class: int64 (K,)."""
+        """Images of each class: int64 (K,)."""
         return np.bincount(self.labels, minlength=len(self.class_names)).astype(np.int64)
 
 
 def probe_sizes(dataset: Dataset, most: int = 500) -> tuple[list[int], list[int]]:
-    """Heights and widths, upright, in pixels, of up to `most` pictures, evenly spread; read from the files' headers."""
+    """Heights and widths, upright, in pixels, of up to `most` images, evenly spread; read from the files' headers."""
     heights, widths = [], []
     with images.suppress_pillow_warnings():
         for i in range(0, len(dataset), max(1, -(-len(dataset) // most))):
@@ -240,7 +240,7 @@ def fingerprint_of(
     parts: Indices | None,
     contents: bytes,
 ) -> str:
-    """SHA-256 of all that makes a data set what it is; `contents` are the pictures' own digests, in order."""
+    """SHA-256 of all that makes a data set what it is; `contents` are the images' own digests, in order."""
     return digest(
         "\0".join(ids),
         "\0".join(class_names),

@@ -1,4 +1,4 @@
-"""The work behind `prepare`: decode every picture into its row of the array, in parallel, and find equal pictures.
+"""The work behind `prepare`: decode every image into its row of the array, in parallel, and find equal images.
 
 Large files are decoded in threads (Pillow leaves Python's lock while it decodes). Many small files go to processes:
 their cost is Python's own, and two threads took twice as long as one (5,000 CIFAR files: 2.15 s against 0.99 s, two
@@ -32,7 +32,7 @@ _CHUNK = {"threads": 4, "processes": 500, "here": 64}
 
 @dataclass(frozen=True)
 class DecodeResult:
-    """What became of one picture: `reason` is empty when it is in its row of the array; passing: it may go well later."""
+    """What became of one image: `reason` is empty when it is in its row of the array; passing: it may go well later."""
 
     row: int
     reason: str = ""
@@ -50,7 +50,7 @@ class DecodeResult:
 
 
 def decode_all(source: Source, target: Path, size: Size, how: Resize, tick: Tick) -> list[DecodeResult]:
-    """Decode all pictures of `source` into the rows of the .npy file `target`; outcomes in order."""
+    """Decode all images of `source` into the rows of the .npy file `target`; outcomes in order."""
     n = np.load(target, mmap_mode="r").shape[0]
     manner = "threads" if source.bytes_each > LARGE_BYTES else "processes" if n > FEW_FILES else "here"
     step = _CHUNK[manner]
@@ -82,7 +82,7 @@ def _run(
         return _decode_chunk(source.take(rows), rows, pixels, size, how)
 
     if manner == "threads":
-        # As many as cores: with six on two cores, 400 photos took 1.27 and 1.33 s in place of 1.21 and 1.23.
+        # As many as cores: with six on two cores, 400 photos took 1.27 and 1.33 s instead of 1.21 and 1.23.
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             yield from threads.map(here, chunks)
     else:
@@ -96,7 +96,7 @@ def _decode_apart(source: Source, rows: Indices, target: Path, size: Size, how: 
 
 
 def _decode_chunk(source: Source, rows: Indices, pixels: Images, size: Size, how: Resize) -> list[DecodeResult]:
-    """Decode the pictures of `source` into these rows of the array."""
+    """Decode the images of `source` into these rows of the array."""
     outcomes = []
     for i, row in enumerate(rows.tolist()):
         try:
@@ -117,10 +117,10 @@ def _outcome(row: int, decoded: Decoded) -> DecodeResult:
 
 
 def content_ids(source: Source, outcomes: list[DecodeResult], pixels: Images) -> Indices:
-    """Number the pictures by their decoded content: int64 (n,), equal where the whole upright pictures are equal.
+    """Number the images by their decoded content: int64 (n,), equal where the whole upright images are equal.
 
     Two files decoded the same way are equal if what was decoded is equal. A JPEG that was decoded at reduced size and
-    a picture of the same dimensions that came another way (a PNG copy, a copy with another orientation tag) are
+    an image of the same dimensions that came another way (a PNG copy, a copy with another orientation tag) are
     decoded in full and compared, if their prepared pixels look alike; so nearly nothing is decoded twice.
     """
     found = factorize([(o.content, o.kind, o.height_px, o.width_px) for o in outcomes])

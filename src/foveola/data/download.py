@@ -1,7 +1,7 @@
 """Fetch one file from the web into a folder: continued after a cut, checked by its checksum, whole or not there.
 
 pooch decides whether there is anything to do and verifies the checksum; its own downloaders start again after every
-cut, so the bytes are brought here. What has come so far is kept beside the file as NAME.part.
+cut, so the bytes are brought here. What has come so far is kept next to the file as NAME.part.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A list of pictures to leave out: written by `foveola check --fix`, read by `foveola train --exclude`.
+"""A list of images to leave out: written by `foveola check --fix`, read by `foveola train --exclude`.
 
 One id a line; lines that begin with # say why. An id that would be taken for something else (it begins with # or a quote,
 has spaces at its ends, a line break or bytes that are no text) is written as a JSON string.
@@ -45,7 +45,7 @@ def write_list(sections: Iterable[tuple[str, Iterable[str]]], opening: Sequence[
 
 
 def format_line(name: str) -> str:
-    """The line of a list that stands for a picture: its id, as JSON where that alone would read otherwise."""
+    """The line of a list that stands for an image: its id, as JSON where that alone would read otherwise."""
     plain = name == name.strip() and printable(name) == name and len(name.splitlines()) == 1
     return name if plain and name[:1] not in ("#", '"') else json.dumps(name)
 
@@ -82,7 +82,7 @@ def _read(line: str, path: Path) -> str:
 
 
 def exclude(dataset: Dataset, ids: Sequence[str], name: str, *, for_training: bool = True) -> Dataset:
-    """The data set without these pictures, each listed as a problem that names the list; a fingerprint of its own.
+    """The data set without these images, each listed as a problem that names the list; a fingerprint of its own.
 
     Files that can't be used anyway may be on the list: they are left out as they are. Raises UsageError for ids that the
     data does not have, DataError when no image is left, or a class has none to train on.
@@ -99,7 +99,7 @@ def exclude(dataset: Dataset, ids: Sequence[str], name: str, *, for_training: bo
         if for_training:
             require_classes(dataset.name, left.class_names, left.labels)
     except DataError as error:
-        raise DataError(f"with the pictures of {name} left out, {error}") from None
+        raise DataError(f"with the images of {name} left out, {error}") from None
     return replace(left, fingerprint=digest(dataset.fingerprint, "without", *sorted(dataset.ids[i] for i in out)))
 
 

@@ -1,6 +1,6 @@
-"""Prepared pictures through a chain of filters: once, in parallel, kept on the disk under a key of what they were made of.
+"""Prepared images through a chain of filters: once, in parallel, kept on the disk under a key of what they were made of.
 
-What is found out about the originals (content, sizes, formats) stays as it was: pictures that were equal are equal still,
+What is found out about the originals (content, sizes, formats) stays as it was: images that were equal are equal still,
 and the split sees the same groups with and without a chain.
 """
 
@@ -27,16 +27,16 @@ VERSION = 2
 """Raise it with every change that changes what a filter of ours gives."""
 
 LARGE_BYTES = 20_000
-"""Pictures from this size on are filtered in threads: OpenCV leaves Python's lock. Of smaller ones the calls cost more
+"""Images from this size on are filtered in threads: OpenCV leaves Python's lock. Of smaller ones the calls cost more
 than the work, and threads would wait for each other."""
 
 _CHUNK_BYTES = 4_000_000
 
 
 def apply_filters(prepared: Prepared, chain: Chain, *, tick: Tick = no_tick) -> Prepared:
-    """The prepared pictures through the chain, from the cache if they are there; the same object when the chain is empty.
+    """The prepared images through the chain, from the cache if they are there; the same object when the chain is empty.
 
-    Raises UsageError when the chain changes the pictures' size, or a picture is too small for one of its kernels.
+    Raises UsageError when the chain changes the images' size, or an image is too small for one of its kernels.
     """
     if not chain.steps:
         return prepared
@@ -106,7 +106,7 @@ def _run(pixels: Images, target: Path, chain: Chain) -> Iterator[int]:
 
 
 def _open(place: Path, prepared: Prepared) -> Images | None:
-    """The pictures under this key, or None when they are not there or not whole."""
+    """The images under this key, or None when they are not there or not whole."""
     try:
         facts = json.loads((place / "facts.json").read_text("utf-8"))
         pixels: Images = np.load(place / "pixels.npy", mmap_mode="r", allow_pickle=False)

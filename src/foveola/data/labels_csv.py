@@ -139,7 +139,7 @@ def _spelt_otherwise(listing: FolderScan, table: Path, loose: Mapping[int, Row])
 
 
 def _several_labels(table: Path, rows: Mapping[int, Row]) -> tuple[str, ...]:
-    """A note on cells that hold several labels ("cat|dog"): a picture has one class here.
+    """A note on cells that hold several labels ("cat|dog"): an image has one class here.
 
     | and ; always mean that. A comma, slash or plus does where every piece is in another label too, which tells "cat, dog"
     from a name such as "Paris, Texas".

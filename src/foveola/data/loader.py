@@ -1,4 +1,4 @@
-"""Batches of pictures for the network: shuffled, flipped and shifted from a seed, uint8 until they reach the device.
+"""Batches of images for the network: shuffled, flipped and shifted from a seed, uint8 until they reach the device.
 
 Rows of an (n, H, W, 3) array seen as (b, 3, H, W) are channels-last in memory, which is what the convolutions want:
 nothing is ever transposed.
@@ -21,16 +21,16 @@ from foveola.data.memmap_reader import MemmapReader
 from foveola.types import Images, Indices, Labels
 
 _COLOUR_PIXELS = 2**27
-"""The mean colour is that of so many pixels at most, 1.6 GB of floats: of 2,000 pictures up to 259x259, of fewer above."""
+"""The mean colour is that of so many pixels at most, 1.6 GB of floats: of 2,000 images up to 259x259, of fewer above."""
 
 
 @dataclass(frozen=True)
 class Batches:
-    """The pictures `rows` of an array, in batches.
+    """The images `rows` of an array, in batches.
 
     pixels: uint8 (n, H, W, 3); labels: int64 (n,); rows: int64 (m,), which of them, in order. A batch is (uint8 tensor
     (b, 3, H, W) channels-last, int64 tensor (b,)). The batches of an epoch differ in size by one at most, so from
-    a batch size of 3 on none is a single picture. epoch_pictures: how many pictures make an epoch (0: all of `rows`).
+    a batch size of 3 on none is a single image. epoch_pictures: how many images make an epoch (0: all of `rows`).
     """
 
     pixels: Images
@@ -47,29 +47,29 @@ class Batches:
         return math.ceil(self.epoch_size / self.batch_size)
 
     def steps(self, pictures: int) -> int:
-        """How many batches so many pictures make."""
+        """How many batches so many images make."""
         return max(1, math.ceil(pictures / self.batch_size))
 
     @property
     def epoch_size(self) -> int:
-        """How many pictures an epoch shows."""
+        """How many images an epoch shows."""
         return self.epoch_pictures or len(self.rows)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """All pictures as they are, in the order of `rows`."""
+        """All images as they are, in the order of `rows`."""
         for rows in np.array_split(self.rows, max(1, math.ceil(len(self.rows) / self.batch_size))):
             yield self._batch(rows)
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The pictures of an epoch (from 1) where all are `epoch_size` long."""
+        """The images of an epoch (from 1) where all are `epoch_size` long."""
         return self.window((number - 1) * self.epoch_size, self.epoch_size)
 
     def window(self, begin: int, pictures: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """So many pictures from `begin` on of an endless row, in an order, flipped and shifted as the seed says.
+        """So many images from `begin` on of an endless row, in an order, flipped and shifted as the seed says.
 
-        The row shows all pictures once, pass after pass, each pass in an order of its own. Flips alternate: who is
+        The row shows all images once, pass after pass, each pass in an order of its own. Flips alternate: who is
         mirrored in one pass is not in the next (K. Jordan, arXiv:2404.00498, section 3.6), so every two passes show each
-        picture both ways. Shifts are whole pixels, drawn anew, edges mirrored. Cutout covers a square of each picture (T.
+        image both ways. Shifts are whole pixels, drawn again, edges mirrored. Cutout covers a square of each image (T.
         DeVries and G. Taylor, 2017, arXiv:1708.04552), whole here: none sticks out.
         """
         drawn = [np.concatenate(parts) for parts in zip(*self._draws(begin, begin + pictures), strict=True)]
@@ -105,7 +105,7 @@ class Batches:
         return self.sample(most).float().mean(dim=(0, 2, 3)).round().to(torch.uint8).numpy()
 
     def sample(self, most: int) -> Tensor:
-        """Up to `most` pictures, evenly spread, for a network that wants to see some before the first step."""
+        """Up to `most` images, evenly spread, for a network that wants to see some before the first step."""
         return self._batch(self.rows[:: max(1, -(-len(self.rows) // most))])[0]
 
     def drawn(self, most: int, key: tuple[int, ...]) -> Tensor:
@@ -125,8 +125,8 @@ def augment(images: Images, mirrored: NDArray[np.bool_], shifts: NDArray[np.int6
     """Mirror left-right and shift by whole pixels; new array, uint8 (b, H, W, 3).
 
     mirrored: bool (b,); shifts: (b, 2), 0..2*reach, where `reach` means no shift; what moves in is the mirrored edge.
-    Every row of a shifted picture lies in one piece in the padded one, so all rows are taken at once: 0.45 ms for 250
-    pictures of 32x32, where picture by picture takes 0.9 (medians of 60, one thread).
+    Every row of a shifted image lies in one piece in the padded one, so all rows are taken at once: 0.45 ms for 250
+    images of 32x32, where image by image takes 0.9 (medians of 60, one thread).
     """
     if reach == 0 and not mirrored.any():
         return images
@@ -134,7 +134,7 @@ def augment(images: Images, mirrored: NDArray[np.bool_], shifts: NDArray[np.int6
     turned, images = np.flatnonzero(mirrored), images.copy()
     images[turned] = _tensor(images[turned]).flip(3).permute(0, 2, 3, 1).numpy()
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), "reflect") if reach else images
-    # A mirrored picture is shifted the other way round.
+    # A mirrored image is shifted the other way round.
     right = np.where(mirrored, 2 * reach - shifts[:, 1], shifts[:, 1])
     of_picture, of_row, of_pixel, _ = padded.strides
     windows = np.lib.stride_tricks.as_strided(
@@ -145,7 +145,7 @@ def augment(images: Images, mirrored: NDArray[np.bool_], shifts: NDArray[np.int6
 
 
 def cutout(images: Images, corners: NDArray[np.int64], side_px: int, colour: NDArray[np.uint8]) -> None:
-    """Paint a square of one colour into each picture, in place; corners: (b, 2), its upper left pixel."""
+    """Paint a square of one colour into each image, in place; corners: (b, 2), its upper left pixel."""
     for image, (top, left) in zip(images, corners.tolist(), strict=True):
         image[top : top + side_px, left : left + side_px] = colour
 

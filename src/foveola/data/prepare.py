@@ -32,7 +32,7 @@ VERSION = 4
 
 
 class FileKind(NamedTuple):
-    """What a picture's file is: its format, the mode that Pillow finds in it, and what was done on decoding."""
+    """What an image's file is: its format, the mode that Pillow finds in it, and what was done on decoding."""
 
     format: str
     mode: str
@@ -56,12 +56,12 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set's usable pictures at one size.
+    """A data set's usable images at one size.
 
     dataset: the usable rows only, with every problem listed; pixels: uint8 (n, H, W, 3), mapped from the disk, not
-    writable; content: int64 (n,), equal where the decoded pictures were equal, whatever their files; sizes: int32
-    (n, 2), upright height and width of the originals; formats and notes: how many pictures of each; files: the same and
-    more, picture by picture; key: what the pixels were made of, for those who keep what they make of the pixels.
+    writable; content: int64 (n,), equal where the decoded images were equal, whatever their files; sizes: int32
+    (n, 2), upright height and width of the originals; formats and notes: how many images of each; files: the same and
+    more, image by image; key: what the pixels were made of, for those who keep what they make of the pixels.
     """
 
     dataset: Dataset
@@ -77,10 +77,10 @@ class Prepared:
 
 
 def prepare(dataset: Dataset, size: Size, how: Resize = "pad", *, tick: Tick = no_tick) -> Prepared:
-    """The data set's pictures at `size`, from the cache if they are there.
+    """The data set's images at `size`, from the cache if they are there.
 
-    Pictures that can't be decoded are dropped, listed in `dataset.problems`, and never stop the others. Raises
-    DataError when a class has no usable picture left, ResourceError when the disk is too small for the array.
+    Images that can't be decoded are dropped, listed in `dataset.problems`, and never stop the others. Raises
+    DataError when a class has no usable image left, ResourceError when the disk is too small for the array.
     """
     if isinstance(dataset.source, Arrays) and dataset.source.pixels.shape[1:3] == tuple(size):
         return _in_memory(dataset, dataset.source.pixels, size, how)
@@ -159,7 +159,7 @@ def _digest_of(facts: dict[str, Any]) -> str:
 
 
 def _compact(path: Path, kept: Indices) -> None:
-    """Drop the rows of the pictures that could not be decoded."""
+    """Drop the rows of the images that could not be decoded."""
     whole = np.load(path, mmap_mode="r")
     fewer = path.with_name("fewer.npy")
     out = np.lib.format.open_memmap(fewer, "w+", np.uint8, (len(kept), *whole.shape[1:]))
@@ -180,7 +180,7 @@ def check_rows(pixels: Images) -> dict[str, str]:
 def _open(place: Path, dataset: Dataset, size: Size, how: Resize, *, just_made: bool = False) -> Prepared | None:
     """The prepared array under its key, or None when it is not there or not whole.
 
-    One that lacks pictures for a passing reason serves the run that made it, and is made again for the next.
+    One that lacks images for a passing reason serves the run that made it, and is made again for the next.
     """
     try:
         facts = json.loads((place / "facts.json").read_text("utf-8"))
@@ -209,7 +209,7 @@ def _open(place: Path, dataset: Dataset, size: Size, how: Resize, *, just_made: 
 
 
 def describe(prepared: Prepared) -> str:
-    """One line for the screen: how many pictures, classes and problems.
+    """One line for the screen: how many images, classes and problems.
 
     A run prints it before training: "400 images in 2 classes, 1 file could not be used".
     """

@@ -1,8 +1,8 @@
-"""Who trains, who chooses, who judges: the split into train, val and test.
+"""Split a data set into train, val and test, stratified by class, with groups and duplicates kept together.
 
-Training sees train, choices (which epoch, when to stop) see val, and the number that is reported comes from test, once.
-Pictures with the same decoded content, and pictures of one group, are always on one side; so are near-duplicates and
-twins (see `findings`), unless that would leave a part without a class.
+A network is trained on train, choices (the best epoch, when to stop) are made on val, and the reported accuracy comes from
+test, which is used once. Images with the same decoded content, and images of one group, are always in one part. So are
+near-duplicates and derived files (see `checks`), unless a part would then lack a class.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ class SplitSpec:
 class Split:
     """Three disjoint sets of rows, int64, each sorted; together they are all rows. `rule` and `notes` are for readers.
 
-    leaked: the rows of test that have a copy or twin in train or val; naive_share: the share of the test part, 0..1, that
-    would have had one if each picture had been dealt out for itself (0 where nothing was kept together for it); together:
-    int64 (n,), equal where pictures are copies or twins that were kept on one side, or None.
+    leaked: the rows of test that have a copy or derived file in train or val; naive_share: the share of test images, 0..1,
+    that would have one after a split image by image (0 if no images were kept together); together: int64 (n,), equal for
+    copies and derived files that were kept in one part, or None; parts_made: how many of test and val were split off here,
+    0 if the data brings both.
     """
 
     train: Indices
@@ -64,19 +65,20 @@ class Split:
     leaked: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
     naive_share: float = 0.0
     together: Indices | None = None
+    parts_made: int = 0
 
 
 def split(dataset: Dataset, content: Indices, spec: SplitSpec, seed: int, *, related: Indices | None = None) -> Split:
-    """Split a data set, stratified by class, seeded; its official parts are used as they are.
+    """Split a data set by seed, stratified by class; official parts are used as they are.
 
-    content: int64 (n,), equal where the decoded pictures are equal; related: int64 (n,), equal where they are copies of any
-    kind or twins, which then stay together too. Where these hang together so much that a class could not be in every part,
-    they are split all the same, and a note says so. Raises DataError when a class has too few pictures (or groups) to be
-    in every part.
+    content: int64 (n,), equal for images with equal pixels; related: int64 (n,), equal for copies of any kind and derived
+    files, which then stay together too. If a class could then not be in every part, because too many images are linked,
+    they are split anyway, and a note says so. Raises DataError when a class has too few images (or groups) to be in every
+    part.
 
-    How: the groups are gone through in a random order, each goes to the part if that brings the part's class counts
-    closer to their targets. Pictures that lie under two labels stay in train, and their group with them, for no judge can
-    be right about them. So do pictures with a copy in a val part of the data's own, where test is split off.
+    Algorithm: groups are visited in a random order; a group joins the part if this brings the part's class counts closer to
+    their targets. Images with two labels stay in train with their group, because no prediction for them can be right. If
+    the data has a val part but no test part, images with a copy in val stay in train too.
     """
     own = content if dataset.groups is None else merge_groups(content, dataset.groups)
     if related is None:
@@ -96,22 +98,21 @@ def split(dataset: Dataset, content: Indices, spec: SplitSpec, seed: int, *, rel
     if held is not own and not failed and not split_notes.has_given_test(dataset):
         share, said = _naively(dataset, related, spec, seed)
         notes += said
-    rule = found.rule + (
-        ", near-duplicates too" if ";" in found.rule and spec.near_copies_together and not failed else ""
-    )
+    kept = found.parts_made and spec.near_copies_together and not failed
+    rule = found.rule + (", near-duplicates too" if kept else "")
     together = related if spec.near_copies_together and not failed else None
     return replace(found, rule=rule, notes=(*found.notes, *notes), leaked=leaked, naive_share=share, together=together)
 
 
-def _split(dataset: Dataset, content: Indices, units: Indices, spec: SplitSpec, seed: int) -> Split:
+def _split(dataset: Dataset, content: Indices, group_ids: Indices, spec: SplitSpec, seed: int) -> Split:
     parts = np.full(len(dataset), -1) if dataset.parts is None else dataset.parts
     rng = np.random.default_rng([seed, 0x5917])
     test, val = np.flatnonzero(parts == 2), np.flatnonzero(parts == 1)
     pool = np.flatnonzero((parts == 0) | (parts == -1))
-    fixed = np.isin(units, units[conflicting_labels(dataset.labels, content)])
-    if not len(test):  # what val, a part of the data's own, has a copy of must not judge
-        fixed |= np.isin(units, units[val])
-    carve = StratifiedGroupSplit(dataset, units, fixed, rng)
+    fixed = np.isin(group_ids, group_ids[conflicting_labels(dataset.labels, content)])
+    if not len(test):  # an image with a copy in the official val part must not be a test image
+        fixed |= np.isin(group_ids, group_ids[val])
+    carve = StratifiedGroupSplit(dataset, group_ids, fixed, rng)
     carves = int(not len(test)) + int(not len(val))
     carve.require(pool, carves)
     said = []
@@ -136,22 +137,22 @@ def _split(dataset: Dataset, content: Indices, units: Indices, spec: SplitSpec, 
         *split_notes.divided_group_notes(dataset, np.concatenate([pool, val]), test),
         *split_notes.part_notes(dataset, content, pool, val, test),
     )
-    return Split(pool, val, test, seed, rule, notes)
+    return Split(pool, val, test, seed, rule, notes, parts_made=carves)
 
 
 def _require_train(dataset: Dataset, train: Indices) -> None:
-    """Refuse a class that nothing can be learned about; only official parts can lack one. Raises DataError."""
+    """Refuse a class without training images; only official parts can lack one. Raises DataError."""
     for k in np.flatnonzero(np.bincount(dataset.labels[train], minlength=len(dataset.class_names)) == 0):
         raise DataError(
-            f"class '{printable(dataset.class_names[k])}' has no picture in the train part: add pictures to it, "
-            "or remove the class"
+            f"class '{printable(dataset.class_names[k])}' has no image in the train part: add images to this "
+            "class, or remove it"
         )
 
 
 def _naively(dataset: Dataset, related: Indices, spec: SplitSpec, seed: int) -> tuple[float, tuple[str, ...]]:
-    """What a split of the same seed and fractions would have done with each picture for itself; counted, not guessed.
+    """The share of test images with a copy or derived file in train or val after a split image by image, and a note on it.
 
-    The share of its test part that has a copy or twin in train or val, and that in words.
+    Such a split is made with the same seed and fractions, and counted.
     """
     single = np.arange(len(dataset))
     naive = _split(replace(dataset, groups=None), single, single, spec, seed)

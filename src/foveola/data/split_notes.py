@@ -1,4 +1,4 @@
-"""What a reader of a split must know, in sentences."""
+"""Notes on a split: groups, duplicates across parts, conflicting labels, classes without test images."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from foveola.types import Indices
 
 
 def has_given_test(dataset: Dataset) -> bool:
-    """Whether the data names its own test pictures."""
+    """Whether the data names its own test images."""
     return dataset.parts is not None and bool((dataset.parts == 2).any())
 
 
 def group_notes(dataset: Dataset) -> tuple[str, ...]:
-    """How many groups the data says its images belong to: who wrote the wrong pattern sees it by this number."""
+    """The number of groups in the data: an unexpected number shows that the pattern for groups is wrong."""
     if dataset.groups is None:
         return ()
     groups = len(np.unique(dataset.groups))
@@ -27,7 +27,7 @@ def group_notes(dataset: Dataset) -> tuple[str, ...]:
 def duplicate_notes(
     dataset: Dataset, content: Indices, related: Indices, before: Indices, test: Indices, failed: bool
 ) -> tuple[str, ...]:
-    """Near-duplicates and twins: kept on one side, or not, and test pictures that have one among the rows `before`."""
+    """Notes on near-duplicates and derived files: whether they were kept together, and test images with one in `before`."""
     extra = len(np.unique(content)) - len(np.unique(related))
     notes = []
     if extra > 0 and dataset.parts is None:
@@ -68,7 +68,7 @@ def divided_group_notes(dataset: Dataset, before: Indices, test: Indices) -> tup
 
 
 def part_notes(dataset: Dataset, content: Indices, train: Indices, val: Indices, test: Indices) -> tuple[str, ...]:
-    """Equal pictures, labels that contradict each other, test pictures that train or val has, classes without a judge."""
+    """Notes on equal images, conflicting labels, test images also in train or val, and classes without a test image."""
     notes = []
     copies = len(content) - len(np.unique(content))
     if copies:

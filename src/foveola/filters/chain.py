@@ -77,7 +77,7 @@ FILTERS = Registry[Filter](
 )
 
 TOGETHER: Mapping[str, Callable[..., None]] = {"canny": require_order}
-"""What a filter's options must be to each other, where each alone is right; called with all of them, before any picture."""
+"""What a filter's options must be to each other, where each alone is right; called with all of them, before any image."""
 
 
 MAX_LETTERS = 2_000
@@ -100,12 +100,12 @@ class Step:
         return f"{self.name}({inside})" if inside else self.name
 
     def __call__(self, image: Image) -> Image:
-        """The filter's answer to one picture. Raises UsageError when a registered filter gives no picture."""
+        """The filter's answer to one image. Raises UsageError when a registered filter gives no image."""
         return self.bound(image)
 
     @functools.cached_property
     def bound(self) -> Callable[[Image], Image]:
-        """The filter with its options; of ours the bare function of one picture: calls are half of a small one's time."""
+        """The filter with its options; of ours the bare function of one image: calls are half of a small one's time."""
         filter_, options = FILTERS[self.name], dict(self.options)
         if _is_ours(filter_):
             return functools.partial(inspect.unwrap(filter_), **options)
@@ -154,7 +154,7 @@ class Chain:
         return Chain(self.steps + other.steps)
 
     def __call__(self, images: Images) -> Images:
-        """uint8 (..., H, W, 3) through all steps, picture by picture."""
+        """uint8 (..., H, W, 3) through all steps, image by image."""
         require_pictures(images)
         calls = [step.bound for step in self.steps]
         if images.ndim == 3:
@@ -182,7 +182,7 @@ def _is_ours(filter_: Filter) -> bool:
 
 
 def options_of(filter_: Filter) -> Mapping[str, inspect.Parameter]:
-    """A filter's options: its parameters without the first, which is the picture."""
+    """A filter's options: its parameters without the first, which is the image."""
     return dict(list(inspect.signature(filter_).parameters.items())[1:])
 
 

@@ -16,7 +16,7 @@ Numbers = NDArray[np.float64]
 
 
 def kernels_of(step: Step) -> dict[str, Numbers]:
-    """The kernels of a step by name, float64 (side, side) as they are laid over the picture; none: see `why_none`.
+    """The kernels of a step by name, float64 (side, side) as they are laid over the image; none: see `why_none`.
 
     >>> from foveola.filters.chain import Chain
     >>> kernels_of(Chain.parse("sharpen").steps[0])["kernel"].tolist()

@@ -10,11 +10,11 @@ Brightness and colour: pixel by pixel, or region by region.
 
 Filters that change how many pixels there are, for a while or for good.
 
-What all filters share: the picture they take, the stack they take too, and the options of more than one of them.
+What all filters share: the image they take, the stack they take too, and the options of more than one of them.
 
 The written rule: a filter takes uint8 (H, W, 3), RGB, and gives the same. What it computes is rounded and clipped to
 0..255 as OpenCV does for uint8: half to even, but half up in a Gaussian blur, which it computes in whole numbers, and in a
-mean of areas of exactly 2x2. Beyond the border the picture is mirrored without repeating its last row (OpenCV's
+mean of areas of exactly 2x2. Beyond the border the image is mirrored without repeating its last row (OpenCV's
 BORDER_REFLECT_101) unless the filter says otherwise.
 """
 
@@ -58,7 +58,7 @@ Sigma = Annotated[float, Ge(0), Le(1000)]
 
 
 def on_stacks(one: Callable[Concatenate[Image, P], Mat]) -> Callable[Concatenate[Images, P], Images]:
-    """The filter of one picture as a filter of pictures: uint8 (H, W, 3) or a stack (..., H, W, 3), shape by shape.
+    """The filter of one image as a filter of images: uint8 (H, W, 3) or a stack (..., H, W, 3), shape by shape.
 
     Raises UsageError for anything else.
     """
@@ -78,13 +78,13 @@ def on_stacks(one: Callable[Concatenate[Image, P], Mat]) -> Callable[Concatenate
 
 
 def require_pictures(images: Any) -> None:
-    """Raise UsageError unless these are pictures: uint8 (..., H, W, 3)."""
+    """Raise UsageError unless these are images: uint8 (..., H, W, 3)."""
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim < 3 or images.shape[-1] != 3:
         raise UsageError(
-            f"a filter takes pictures as uint8 (height, width, 3) or a stack of them: this is {describe_value(images)}"
+            f"a filter takes images as uint8 (height, width, 3) or a stack of them: this is {describe_value(images)}"
         )
     if 0 in images.shape[-3:]:
-        raise UsageError(f"a filter takes pictures of one pixel at least: this is {describe_value(images)}")
+        raise UsageError(f"a filter takes images of one pixel at least: this is {describe_value(images)}")
 
 
 def describe_value(value: Any) -> str:
@@ -93,10 +93,10 @@ def describe_value(value: Any) -> str:
 
 
 def require_room(image: Image, size: int, what: str) -> None:
-    """Raise UsageError when a kernel of this side is larger than the picture."""
+    """Raise UsageError when a kernel of this side is larger than the image."""
     height, width = image.shape[:2]
     if size > min(height, width):
-        raise UsageError(f"{what} has a kernel of {size}x{size}: this picture of {height}x{width} is too small for it")
+        raise UsageError(f"{what} has a kernel of {size}x{size}: this image of {height}x{width} is too small for it")
 
 
 SHARPEN = ((0, -1, 0), (-1, 5, -1), (0, -1, 0))
@@ -167,7 +167,7 @@ def box(image: Image, *, size: KernelSize = 3) -> Mat:
 def unsharp(
     image: Image, *, size: KernelSize = 5, sigma: Sigma = 0.0, amount: Annotated[float, Ge(0), Le(20)] = 1.0
 ) -> Mat:
-    """The picture plus `amount` times what a Gaussian blur takes away: `cv2.addWeighted` of the two."""
+    """The image plus `amount` times what a Gaussian blur takes away: `cv2.addWeighted` of the two."""
     require_room(image, size, f"unsharp(size={size})")
     return cv2.addWeighted(image, 1 + amount, cv2.GaussianBlur(image, (size, size), sigma), -amount, 0)
 
@@ -270,7 +270,7 @@ def equalize(
 Factor = Annotated[int, Ge(1), Le(64)]
 
 Side = Annotated[int, Ge(1), Le(4096)]
-"""Of a picture, in pixels."""
+"""Of an image, in pixels."""
 
 
 @on_stacks
@@ -308,7 +308,7 @@ def upscale(image: Image, *, factor: Annotated[int, Ge(1), Le(8)] = 2) -> Mat:
     height, width = factor * image.shape[0], factor * image.shape[1]
     if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE_PX:  # what could not be read again is not made
         raise UsageError(
-            f"upscale(factor={factor}) would make {height}x{width} of this picture: {MAX_PIXELS:,} pixels and sides of "
+            f"upscale(factor={factor}) would make {height}x{width} of this image: {MAX_PIXELS:,} pixels and sides of "
             f"{MAX_SIDE_PX:,} are allowed; take a smaller factor"
         )
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_LANCZOS4)

@@ -1,4 +1,4 @@
-"""What a decoded picture of any mode becomes: RGB of 8 bits, upright.
+"""What a decoded image of any mode becomes: RGB of 8 bits, upright.
 
 What the samples of more than 8 bits mean: the values of black and white that an image file declares, and 8 bits of them.
 
@@ -61,7 +61,7 @@ def is_deep(picture: pillow.Image) -> bool:
 
 
 def grey_of(picture: pillow.Image, data: bytes) -> NDArray[np.uint8]:
-    """The 8-bit grey values, uint8 (h, w), of a picture of modes I;16, I or F; `data` are the bytes of its file.
+    """The 8-bit grey values, uint8 (h, w), of an image of modes I;16, I or F; `data` are the bytes of its file.
 
     Of the whole range of 16 bits this is the high byte. Raises ImageProblem where black and white are not known.
     """
@@ -255,7 +255,7 @@ _TURNS = {
 
 
 def to_rgb(picture: pillow.Image, orientation: int, data: bytes) -> Image:
-    """The decoded picture's pixels, uint8 (h, w, 3), RGB, turned by this EXIF orientation, 1 to 8.
+    """The decoded image's pixels, uint8 (h, w, 3), RGB, turned by this EXIF orientation, 1 to 8.
 
     `data` are the bytes of its file, which may declare what its samples mean. Raises ImageProblem where nothing does.
     """

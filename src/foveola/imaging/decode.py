@@ -1,8 +1,8 @@
-"""Bytes to picture and back: the only place that decodes and resizes.
+"""Bytes to image and back: the only place that decodes and resizes.
 
 Training, prediction and the report all come through `read`, so they see the same pixels. The rules (one each):
 
-- what is no picture, too large, damaged or cut is refused with its reason (`opening`), never shown half; a JPEG that
+- what is no image, too large, damaged or cut is refused with its reason (`opening`), never shown half; a JPEG that
   lacks its end marker and no pixel is used (`jpeg_end`);
 - the EXIF orientation is applied; ICC profiles are ignored; of an animation the first frame is taken
   (not the image of an APNG that is no part of it, which only programs without animations show);
@@ -45,7 +45,7 @@ MAX_JPEG_SIDE_PX = 65_500
 """Of a side, in libjpeg; the format itself ends at 65,535."""
 
 Resize: TypeAlias = Literal["pad", "crop", "stretch"]
-"""How a picture gets to its size: pad with black (the course's way), crop the middle, or stretch."""
+"""How an image gets to its size: pad with black (the course's way), crop the middle, or stretch."""
 
 NO_END = "the JPEG lacks its end marker, all pixels are there"
 WRONG_COUNT = "the TIFF states a wrong length of its last strip, all pixels are there"
@@ -55,9 +55,9 @@ _TURNED_BY_DECODER = ("HEIC", "TIFF")  # Pillow turns TIFF in load_end, and its 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture and what was found out on the way.
+    """An image and what was found out on the way.
 
-    `image` is uint8 (h, w, 3), RGB, upright; `height_px` and `width_px` are those of the whole picture (upright);
+    `image` is uint8 (h, w, 3), RGB, upright; `height_px` and `width_px` are those of the whole image (upright);
     `reduced` is True when a JPEG was decoded at 1/2, 1/4 or 1/8 because more was not needed; `notes` says what was
     done to it ("transparency laid on white"); `content` is the SHA-256 of the decoded pixels before any resizing; `mode` is
     what the file stores, as Pillow calls it ("RGB", "L", "RGBA", "P", "CMYK", "I;16"), and `stored_bytes` its size; `levels`
@@ -80,7 +80,7 @@ class Decoded:
 
 
 def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> Decoded:
-    """Decode a picture from the bytes of a file.
+    """Decode an image from the bytes of a file.
 
     With `enough`, a large JPEG is decoded at the smallest of 1/2, 1/4 or 1/8 that still has both sides at least as long
     as what `enough` says for its upright height and width: libjpeg does it in the frequency domain, antialiased, in a
@@ -89,7 +89,7 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
     A JPEG that lacks nothing but its end marker is used, with a note (`jpeg_end`), and so is a TIFF with a wrong length of
     its last strip (`tiff_strips`).
 
-    Raises ImageProblem with the reason when this is not a usable picture.
+    Raises ImageProblem with the reason when this is not a usable image.
     """
     try:
         return _decoded(data, enough)
@@ -163,7 +163,7 @@ def size_of(data: bytes) -> tuple[int, int]:
 
 _SPARE = 1.5
 """A JPEG is decoded with sides this many times those it is resized to, or larger: libjpeg's own reduction is a box, which
-the bicubic after it then hides. 400 photos to 224x224, mean difference from the whole picture resized: 0.56 grey levels
+the bicubic after it then hides. 400 photos to 224x224, mean difference from the whole image resized: 0.56 grey levels
 at 1.5, 1.09 at 1, 0.35 at 2; one core takes 2.56, 2.47 and 2.74 s (in turns; three, three and two times)."""
 
 
@@ -178,7 +178,7 @@ def decode_and_resize(data: bytes, size: Size, how: Resize = "pad") -> Decoded:
 
 
 def _scaled(height: int, width: int, size: Size, how: Resize) -> Size:
-    """The size a picture of this height and width is scaled to before it is padded to `size` or cut to it."""
+    """The size an image of this height and width is scaled to before it is padded to `size` or cut to it."""
     if how == "stretch":
         return size
     scales = size.height_px / height, size.width_px / width
@@ -191,7 +191,7 @@ def _scaled(height: int, width: int, size: Size, how: Resize) -> Size:
 
 
 def resize(image: Image, size: Size, how: Resize = "pad") -> Image:
-    """Resize a picture to exactly `size`, antialiased (`resampling.bicubic`; the cut by Pillow).
+    """Resize an image to exactly `size`, antialiased (`resampling.bicubic`; the cut by Pillow).
 
     "pad" keeps the proportions and fills the rest with black, centred; "crop" keeps them and cuts the middle; "stretch"
     does not keep them. uint8 (h, w, 3) in, uint8 (size.height_px, size.width_px, 3) out.
@@ -216,7 +216,7 @@ def resize(image: Image, size: Size, how: Resize = "pad") -> Image:
 
 
 def padded_box(height: int, width: int, size: Size) -> tuple[int, int, int, int]:
-    """Where a picture of this height and width lies after `resize(..., "pad")`: top, left, height, width in pixels.
+    """Where an image of this height and width lies after `resize(..., "pad")`: top, left, height, width in pixels.
 
     >>> padded_box(40, 10, Size(8, 8))
     (0, 3, 8, 2)
@@ -235,13 +235,13 @@ def shrink(image: Image, longest_px: int) -> Image:
 
 
 def encode(image: Image, format: Literal["PNG", "JPEG"] = "PNG", *, quality: int = 88, smallest: bool = True) -> bytes:
-    """The bytes of a PNG or JPEG file of the picture. smallest: take time for a smaller PNG; for photos it is much time.
+    """The bytes of a PNG or JPEG file of the image. smallest: take time for a smaller PNG; for photos it is much time.
 
     Raises UsageError for a JPEG with a side of more than 65,500 pixels, which libjpeg does not write.
     """
     if format == "JPEG" and max(image.shape[:2]) > MAX_JPEG_SIDE_PX:
         raise UsageError(
-            f"a picture of {image.shape[0]}x{image.shape[1]} can't be a JPEG, whose sides end at {MAX_JPEG_SIDE_PX:,}: "
+            f"an image of {image.shape[0]}x{image.shape[1]} can't be a JPEG, whose sides end at {MAX_JPEG_SIDE_PX:,}: "
             "write it as .png"
         )
     out = io.BytesIO()
@@ -252,7 +252,7 @@ def encode(image: Image, format: Literal["PNG", "JPEG"] = "PNG", *, quality: int
 
 @contextlib.contextmanager
 def suppress_pillow_warnings() -> Iterator[None]:
-    """Silence Pillow's warnings (odd EXIF, large pictures) around many decodes: our own limits and notes say it.
+    """Silence Pillow's warnings (odd EXIF, large images) around many decodes: our own limits and notes say it.
 
     Python's warning filters belong to the process, so enter this once, outside the threads that decode.
     """

@@ -1,4 +1,4 @@
-"""A file's bytes become an opened picture, nothing decoded yet: formats, limits, and the reason when it is no picture.
+"""A file's bytes become an opened image, nothing decoded yet: formats, limits, and the reason when it is no image.
 
 - the format is told by content, never by the file's name;
 - size limits are checked from the header, before any pixel is decoded;
@@ -33,7 +33,7 @@ from foveola.errors import ImageProblem, PassingProblem
 from foveola.progressive import DHT, DQT, DRI, EOI, PROGRESSIVE, SOI, SOS, Segment, codes_all, segments
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
-    (b"version https://git-lfs", "a Git-LFS pointer, not the picture: run git lfs pull"),
+    (b"version https://git-lfs", "a Git-LFS pointer, not the image: run git lfs pull"),
     (b"%PDF", "not an image: a PDF document"),
     (b"%!PS", "not an image we open: PostScript"),
     (b"\xc5\xd0\xd3\xc6", "not an image we open: PostScript"),
@@ -96,7 +96,7 @@ def describe_unknown_file(data: bytes) -> str:
     if head.startswith(b"<svg") or (head.startswith(b"<?xml") and b"<svg" in head):
         return "SVG drawings are not supported: export it as PNG"
     if data[4:8] == b"ftyp":
-        return "not an image we open: a video, or a picture of an unknown ISO kind"
+        return "not an image we open: a video, or an image of an unknown ISO kind"
     return "not an image: looks like text" if text else "not an image: unknown content"
 
 
@@ -135,7 +135,7 @@ _ORIENTATION_TAG = 0x0112
 
 @contextlib.contextmanager
 def open_image(data: bytes) -> Iterator[pillow.Image]:
-    """The picture in a file's bytes, its header read and its pixels not yet.
+    """The image in a file's bytes, its header read and its pixels not yet.
 
     Whatever goes wrong while it is open becomes an ImageProblem with its reason.
     """
@@ -189,9 +189,9 @@ def _is_heic(data: bytes) -> bool:
 
 
 def check_limits(height: int, width: int) -> None:
-    """Refuse a picture of no pixels or too many. Raises ImageProblem."""
+    """Refuse an image of no pixels or too many. Raises ImageProblem."""
     if height < 1 or width < 1:
-        raise ImageProblem(f"its header says {height} rows of {width} pixels: there is no picture in it")
+        raise ImageProblem(f"its header says {height} rows of {width} pixels: there is no image in it")
     if height * width > MAX_PIXELS:
         raise ImageProblem(f"{height * width:,} pixels, over the limit of {MAX_PIXELS:,}")
     if max(height, width) > MAX_SIDE_PX:
@@ -202,7 +202,7 @@ def orientation_of(picture: pillow.Image) -> int:
     """The EXIF orientation 1..8; broken or missing EXIF counts as 1, upright."""
     try:
         value = picture.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # a looped or cut EXIF block is no reason to lose the picture
+    except Exception:  # a looped or cut EXIF block is no reason to lose the image
         return 1
     return int(value) if value in range(1, 9) else 1
 

@@ -45,13 +45,13 @@ class Normalised(nn.Sequential):
         self.least_px = getattr(model, "least_px", None)
 
     def initialise_from(self, images: Tensor) -> None:
-        """Take the pixels' scale from training pictures, then let the network itself take what it wants."""
+        """Take the pixels' scale from training images, then let the network itself take what it wants."""
         self.normalise.initialise_from(images)
         adapt(self.network, images)
 
 
 def adapt(model: nn.Module, images: Tensor) -> None:
-    """Let a network that wants to see training pictures before the first step (uint8 (n, 3, H, W)) see them."""
+    """Let a network that wants to see training images before the first step (uint8 (n, 3, H, W)) see them."""
     take = getattr(model, "initialise_from", None)
     if callable(take):
         with torch.no_grad():
@@ -59,7 +59,7 @@ def adapt(model: nn.Module, images: Tensor) -> None:
 
 
 def summary(model: nn.Module, size: Size) -> Summary:
-    """The table of a network's layers for pictures of this size; shapes are (height, width, channels) as in the course."""
+    """The table of a network's layers for images of this size; shapes are (height, width, channels) as in the course."""
     shapes: dict[nn.Module, tuple[int, ...]] = {}
 
     def note(layer: nn.Module, _: Any, output: Any) -> None:
@@ -111,12 +111,12 @@ def _forward(model: nn.Module, size: Size) -> Tensor:
 
 
 def _probe(name: str, model: nn.Module, size: Size, classes: int) -> None:
-    """One forward pass of one black picture: a network that can't take the size says so now, not after the decoding."""
+    """One forward pass of one black image: a network that can't take the size says so now, not after the decoding."""
     try:
         shape = tuple(_forward(model, size).shape)
     except (RuntimeError, AssertionError, ValueError) as error:  # timm's networks of one size say so by AssertionError
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         way_out = "mend it" if "reshape" in reason else "choose a larger --size, or the one it is made for"
-        raise UsageError(f"model {name} can't take pictures of {size}: {reason}; {way_out}") from error
+        raise UsageError(f"model {name} can't take images of {size}: {reason}; {way_out}") from error
     if shape != (1, classes):
-        raise UsageError(f"model {name} gives an output of shape {shape} for one picture: it must be (1, {classes})")
+        raise UsageError(f"model {name} gives an output of shape {shape} for one image: it must be (1, {classes})")

@@ -36,7 +36,7 @@ class Classic(nn.Sequential):
         return functools.reduce(lambda x, piece: piece(x), pieces(list(self)) if fused else self, images)
 
     def initialise_from(self, images: Tensor) -> None:
-        """Take the pixels' mean and deviation from training pictures: uint8 (n, 3, H, W)."""
+        """Take the pixels' mean and deviation from training images: uint8 (n, 3, H, W)."""
         first = self[0]
         assert isinstance(first, Normalise)
         first.initialise_from(images)
@@ -95,7 +95,7 @@ def vgg6(
     `head_batchnorm` adds a batch norm behind the dense layer (552,874 parameters).
     """
     if min(size) < 8:
-        raise UsageError(f"vgg6 halves the picture three times: {size} is too small, 8x8 is the least")
+        raise UsageError(f"vgg6 halves the image three times: {size} is too small, 8x8 is the least")
     layers: OrderedDict[str, nn.Module] = OrderedDict(normalise=Normalise(pixels))
     channels, number = 3, 0
     for block, (width, drop) in enumerate(((32, 0.3), (64, 0.5), (128, 0.5)), start=1):

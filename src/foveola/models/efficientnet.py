@@ -1,7 +1,7 @@
 """EfficientNet-Lite0: the trunk that transfer learning starts from, for photos of 224x224.
 
 The architecture follows M. Tan and Q. Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks"
-(2019, arXiv:1905.11946), in its Lite variant of width and depth 1: no squeeze-and-excitation, ReLU6 in place of swish
+(2019, arXiv:1905.11946), in its Lite variant of width and depth 1: no squeeze-and-excitation, ReLU6 instead of swish
 (https://blog.tensorflow.org/2020/03/higher-accuracy-on-vision-models-with-efficientnet-lite.html). The published batch
 norms no longer learn, so they are part of the convolutions before them: every convolution has a bias, and there is no
 batch norm (see `models/pretrained_weights.py`, which folds them).
@@ -19,7 +19,7 @@ from foveola.models.bottlenecks import bottleneck, fits
 from foveola.models.layers import ConvSame, Normalise
 
 FEATURES = 1280
-"""How many numbers `EfficientNetLite0.features` gives for a picture."""
+"""How many numbers `EfficientNetLite0.features` gives for an image."""
 
 
 class Stage(NamedTuple):
@@ -82,7 +82,7 @@ class EfficientNetLite0(nn.Module):
     `stages` names the modules whose outputs are feature maps; at 224x224 their sides are 112, 112, 56, 28, 14, 14, 7, 7
     and 7. `Normalise` is fixed to mean 127 and deviation 128, MEAN_RGB and STDDEV_RGB of the original's
     efficientnet_lite_builder.py. Measured on 255 daisies of 128x128, enlarged to 224x224: 107 are "daisy" to the ImageNet
-    head, at 3.32 nats a picture; with torchvision's mean and deviation it is 94, at 3.79.
+    head, at 3.32 nats an image; with torchvision's mean and deviation it is 94, at 3.79.
     """
 
     def __init__(self, classes: int) -> None:
@@ -100,7 +100,7 @@ class EfficientNetLite0(nn.Module):
         self.stages: tuple[str, ...] = ("stem", *(f"stage{k}" for k in range(1, len(STAGES) + 1)), "top")
 
     def features(self, images: Tensor) -> Tensor:
-        """What the head sees: the mean of each channel over the picture, float32 (b, 1280), 0..6.
+        """What the head sees: the mean of each channel over the image, float32 (b, 1280), 0..6.
 
         Under autocast too it is float32: the mean is added up and kept in it, since rounding features to bfloat16
         would lose digits that the head can use. (A network turned to float64 gives float64.)
@@ -116,7 +116,7 @@ class EfficientNetLite0(nn.Module):
 
 
 def _conv_relu6(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    # In place: 25 to 34 ms a picture (float32, one busy core) against 38 to 51 with a copy; a convolution's gradient
+    # In place: 25 to 34 ms an image (float32, one busy core) against 38 to 51 with a copy; a convolution's gradient
     # does not need its output.
     conv = ConvSame(inputs, outputs, kernel, stride, groups=groups)
     return nn.Sequential(OrderedDict(conv=conv, relu=nn.ReLU6(inplace=True)))

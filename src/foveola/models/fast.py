@@ -1,4 +1,4 @@
-"""A small modern network for small pictures that learns in few epochs.
+"""A small modern network for small images that learns in few epochs.
 
 The architecture follows K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024, arXiv:2404.00498) at a
 size for two processor cores: a fixed whitening convolution of 2x2 patches, three blocks of convolution, pooling,
@@ -28,7 +28,7 @@ LEAST_PX = 10
 
 
 WHITENED_PIXELS = 2**24
-"""Patches of so many pixels at most: of 2,000 pictures of 224x224 they took 12 GB."""
+"""Patches of so many pixels at most: of 2,000 images of 224x224 they took 12 GB."""
 
 
 class Whitening(nn.Conv2d):
@@ -45,11 +45,11 @@ class Whitening(nn.Conv2d):
         self.requires_grad_(False)
 
     def initialise_from(self, images: Tensor) -> None:
-        """Set the filters from normalised pictures: float (n, 3, H, W)."""
+        """Set the filters from normalised images: float (n, 3, H, W)."""
         patches = F.unfold(images, 2).transpose(1, 2).reshape(-1, 12)
         patches -= patches.mean(dim=0)
         values, vectors = torch.linalg.eigh((patches.T @ patches / len(patches)).to(torch.float64))
-        # Directions in which the pictures do not vary (the colours of grey ones) would only amplify rounding: bfloat16
+        # Directions in which the images do not vary (the colours of grey ones) would only amplify rounding: bfloat16
         # then made noise of them, and `fast` learned nothing from 28 grey digits. They repeat the directions that vary.
         varying = max(1, int((values > 1e-5 * values.max()).sum()))
         taken = 11 - torch.arange(12) % varying  # eigh sorts upwards
@@ -94,7 +94,7 @@ class Fast(nn.Module):
                 _dirac(layer.weight)
 
     def initialise_from(self, images: Tensor) -> None:
-        """Take the pixels' scale and the whitening filters from training pictures: uint8 (n, 3, H, W)."""
+        """Take the pixels' scale and the whitening filters from training images: uint8 (n, 3, H, W)."""
         self.normalise.initialise_from(images)
         step = max(1, -(-len(images) * images.shape[2] * images.shape[3] // WHITENED_PIXELS))
         self.whitening.initialise_from(self.normalise(images[::step]))
@@ -107,10 +107,10 @@ class Fast(nn.Module):
 
 
 def fast(*, size: Size, classes: int, width1: Width = 32, width2: Width = 128, width3: Width = 128) -> Fast:
-    """A modern small network for small pictures: few epochs, about half a million parameters."""
+    """A modern small network for small images: few epochs, about half a million parameters."""
     if min(size) < LEAST_PX:
         raise UsageError(
-            f"fast halves the picture three times: {size} is too small, {Size(LEAST_PX, LEAST_PX)} is the least"
+            f"fast halves the image three times: {size} is too small, {Size(LEAST_PX, LEAST_PX)} is the least"
         )
     return Fast((width1, width2, width3), classes)
 

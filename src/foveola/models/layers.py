@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 Scale: TypeAlias = Literal["standard", "unit", "raw", "half"]
 """How pixels enter: "standard" (minus the training set's mean, by its deviation), "unit" (0..1), "raw" (0..255), or
-"half" (mean 127, deviation 128, whatever the pictures: about -1..1, what EfficientNet-Lite's weights were made with)."""
+"half" (mean 127, deviation 128, whatever the images: about -1..1, what EfficientNet-Lite's weights were made with)."""
 
 _FIXED: dict[Scale, tuple[float, float]] = {"standard": (0, 1), "unit": (0, 255), "raw": (0, 1), "half": (127, 128)}
-"""Mean and deviation before any picture was seen; only "standard" changes them."""
+"""Mean and deviation before any image was seen; only "standard" changes them."""
 
 Init: TypeAlias = Literal["glorot_uniform", "he_normal", "torch"]
 """Weights at the start: Keras's default, He's for ReLU networks, or torch's own."""
@@ -27,7 +27,7 @@ class Normalise(nn.Module):
     """(images - mean) / deviation, channel by channel; the first layer of every network.
 
     mean and deviation, float32 (1, 3, 1, 1), are buffers: they travel with the weights and are no parameters. With
-    scale "standard" they come from the training pictures (`adapt`), with the others they are fixed.
+    scale "standard" they come from the training images (`adapt`), with the others they are fixed.
     """
 
     mean: Tensor
@@ -41,7 +41,7 @@ class Normalise(nn.Module):
         self.register_buffer("deviation", torch.full((1, 3, 1, 1), float(deviation)))
 
     def initialise_from(self, images: Tensor) -> None:
-        """Take mean and deviation from pictures: uint8 (n, 3, H, W)."""
+        """Take mean and deviation from images: uint8 (n, 3, H, W)."""
         if self.scale != "standard":
             return
         values = images.to(torch.float32)
@@ -82,7 +82,7 @@ class ConvSame(nn.Conv2d):
             return F.conv2d(images, self.weight, self.bias, self.stride, (top, left), groups=self.groups)
         if self.groups > 1:
             # A stride more of padding on all sides is the convolution's own affair, and gives one row and column of
-            # outputs more to cut off: 6.3 ms in place of 13.9 for 4 x 96 channels of 128x128, and the same bits.
+            # outputs more to cut off: 6.3 ms instead of 13.9 for 4 x 96 channels of 128x128, and the same bits.
             padding = (top + stride, left + stride)
             out = F.conv2d(images, self.weight, self.bias, self.stride, padding, groups=self.groups)
             height, width = (-(-side // stride) for side in images.shape[-2:])

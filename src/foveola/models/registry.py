@@ -74,7 +74,7 @@ AVERAGES_FLIPS = frozenset({"fast", "fast_m", "fast_l", "transfer"})
 AVERAGES_SHIFTS: Mapping[str, int] = {"fast_m": 1, "fast_l": 1}
 """Networks that answer with the mean over shifts by so many pixels too when the recipe is silent.
 
-CIFAR-10 (JPEG), 5,000 pictures of val, one run each, flips alone and with shifts: 48, 192, 192 channels 89.3 and 89.6 %,
+CIFAR-10 (JPEG), 5,000 images of val, one run each, flips alone and with shifts: 48, 192, 192 channels 89.3 and 89.6 %,
 64, 256, 256 channels 89.1 and 89.4 %.
 """
 
@@ -95,7 +95,7 @@ def get_model(name: str) -> Factory:
 
 
 def require_model(name: str) -> None:
-    """Refuse a network that lacks what it starts from, before any picture is read. Raises ResourceError."""
+    """Refuse a network that lacks what it starts from, before any image is read. Raises ResourceError."""
     if name == "transfer":
         from foveola.models.pretrained_weights import require_weights
 

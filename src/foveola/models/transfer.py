@@ -25,7 +25,7 @@ class Transfer(EfficientNetLite0):
     """EfficientNet-Lite0 whose last `finetune_stages` stages learn; a head that starts at zero."""
 
     features_key = SHA256
-    """What, besides the pictures, decides the features of a network fresh from `adapt`."""
+    """What, besides the images, decides the features of a network fresh from `adapt`."""
 
     features_ready = False
     """Whether the trunk is the one that `features_key` names: not before `adapt`."""
@@ -41,7 +41,7 @@ class Transfer(EfficientNetLite0):
             self.head.bias.zero_()
 
     def initialise_from(self, images: Tensor) -> None:
-        """Take the ImageNet weights, whatever the pictures; the head stays at zero. Raises ResourceError without them."""
+        """Take the ImageNet weights, whatever the images; the head stays at zero. Raises ResourceError without them."""
         trunk = {name: value for name, value in lite0_weights().items() if not name.startswith("head.")}
         self.load_state_dict(trunk, strict=False)
         self.features_ready = True
@@ -51,6 +51,6 @@ def transfer(*, size: Size, classes: int, finetune_stages: Annotated[int, Ge(0),
     """EfficientNet-Lite0 as trained on ImageNet, with a head of your own: for photos, above all when there are few."""
     if min(size) < LEAST_PX:
         raise UsageError(
-            f"transfer halves the picture five times: {size} is too small, {Size(LEAST_PX, LEAST_PX)} is the least"
+            f"transfer halves the image five times: {size} is too small, {Size(LEAST_PX, LEAST_PX)} is the least"
         )
     return Transfer(classes, finetune_stages)

@@ -144,7 +144,7 @@ def _prepare(
     require_classes(usable.name, usable.class_names, usable.labels, usable.problems)
     relations = find_duplicates(prepared, tick=tick)  # of the pictures themselves, before any filter
     findings = sort_findings(quick_findings(prepared, relations))
-    parts = split(prepared.dataset, prepared.content, recipe.split, seed, related=relations.units)
+    parts = split(prepared.dataset, prepared.content, recipe.split, seed, related=relations.groups)
     prints = kept_fingerprints(prepared, tick=tick)
     return apply_filters(prepared, Chain.parse(recipe.data.chain), tick=tick), parts, findings, prints
 
