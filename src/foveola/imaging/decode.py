@@ -29,16 +29,15 @@ from PIL import ImageOps
 from foveola.errors import ImageProblem, UsageError
 from foveola.imaging.colour import colour_notes, is_deep, levels_used, to_rgb
 from foveola.imaging.file_formats import (
-    add_end_marker,
     check_limits,
     check_readable,
     fix_strip_count,
     open_image,
     orientation_of,
 )
+from foveola.imaging.jpeg_end import add_end_marker
 from foveola.imaging.jpeg_quality import jpeg_quality
 from foveola.imaging.resize import bicubic, bicubic_by_pillow
-from foveola.progressive import without_fine_scans
 from foveola.types import Image, Size
 
 MAX_JPEG_SIDE_PX = 65_500
@@ -117,9 +116,8 @@ def _decoded(data: bytes, enough: Callable[[int, int], Size] | None) -> Decoded:
         if enough is not None and name in ("JPEG", "MPO"):
             least = enough(height, width)
             want = (least.height_px, least.width_px) if orientation >= 5 else (least.width_px, least.height_px)
-            image = to_rgb(_drafted(picture, data, want), orientation, data)
-        else:
-            image = to_rgb(picture, orientation, data)
+            picture.draft(None, want)
+        image = to_rgb(picture, orientation, data)
     if name in _TURNED_BY_DECODER:  # by more than the tag that was asked: XMP may say it, too
         height, width = image.shape[:2]
     reduced = image.shape[0] * image.shape[1] < width * height
@@ -127,17 +125,6 @@ def _decoded(data: bytes, enough: Callable[[int, int], Size] | None) -> Decoded:
     form = "JPEG" if name == "MPO" else name
     levels = levels_used(image) if deep else 0
     return Decoded(image, form, height, width, orientation, reduced, notes, content, mode, len(data), levels, quality)
-
-
-def _drafted(picture: pillow.Image, data: bytes, want: tuple[int, int]) -> pillow.Image:
-    """The JPEG in `data`, opened as `picture`, to be decoded at the smallest size that is not below `want`."""
-    picture.draft(None, want)
-    at_eighth = getattr(picture, "decoderconfig", ())[:1] == (8,)  # what `draft` chose
-    if not at_eighth or picture.format != "JPEG" or not picture.info.get("progressive"):
-        return picture
-    lean = pillow.open(io.BytesIO(without_fine_scans(data)), formats=("JPEG",))
-    lean.draft(None, want)
-    return lean
 
 
 def from_pillow(picture: pillow.Image) -> Image:
