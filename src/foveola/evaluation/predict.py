@@ -71,12 +71,11 @@ def model_outputs(
     dtype: torch.dtype,
     *,
     mirrored: bool = False,
-    at_once: int = 0,
     pace: Pace | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """What `read`, the network itself or a method of it, gives for each batch in eval mode: float32 (b, ...).
 
-    at_once: how many pixels a processor computes at a time, PIXELS_AT_ONCE if it is 0. pace: as for `predict`.
+    pace: as for `predict`.
     """
     tune_malloc()
     training = model.training
@@ -86,7 +85,7 @@ def model_outputs(
             for images, _ in batches:
                 with torch.inference_mode(), autocast_context(device, dtype):
                     images = images.to(device)
-                    some = split_batch(images.flip(3) if mirrored else images, at_once)
+                    some = split_batch(images.flip(3) if mirrored else images)
                     out = torch.cat([_measured(read, part, measured) for part in some])
                 yield out.float().cpu().numpy()
     finally:
@@ -98,9 +97,9 @@ def _measured(read: Callable[[Tensor], Tensor], images: Tensor, pace: Pace) -> T
         return read(images)
 
 
-def split_batch(images: Tensor, at_once: int = 0) -> Sequence[Tensor]:
-    """What is answered at a time: on a processor so many pixels, PIXELS_AT_ONCE if 0; else the whole batch."""
+def split_batch(images: Tensor) -> Sequence[Tensor]:
+    """The parts of a batch that are predicted one by one: about PIXELS_AT_ONCE on a processor, else the whole batch."""
     if images.device.type != "cpu":
         return (images,)
-    few: Sequence[Tensor] = images.split(max(1, (at_once or PIXELS_AT_ONCE) // (images.shape[2] * images.shape[3])))
+    few: Sequence[Tensor] = images.split(max(1, PIXELS_AT_ONCE // (images.shape[2] * images.shape[3])))
     return few

@@ -35,21 +35,16 @@ def own_convolutions(device: torch.device, dtype: torch.dtype) -> contextlib.Abs
     >>> type(own_convolutions(torch.device("cpu"), torch.bfloat16)).__name__
     'nullcontext'
     """
-    return _Convolutions() if loops_pay(device, dtype) else contextlib.nullcontext()
+    return _Convolutions() if _loops_pay(device, dtype) else contextlib.nullcontext()
 
 
 _ON: ContextVar[bool] = ContextVar("_ON", default=False)
 """Whether such a context is entered."""
 
 
-def loops_pay(device: torch.device, dtype: torch.dtype) -> bool:
+def _loops_pay(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether loops for convolutions are there and faster than torch's own: in float32 with AVX2 and without AVX-512."""
-    return can_pay(device, dtype) and loops() is not None
-
-
-def can_pay(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether they would be faster if they are there, which is not looked at: that loads them."""
-    return device.type == "cpu" and dtype == torch.float32 and _pays()
+    return device.type == "cpu" and dtype == torch.float32 and _pays() and loops() is not None
 
 
 def _pays() -> bool:

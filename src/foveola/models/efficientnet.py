@@ -10,12 +10,11 @@ batch norm (see `models/pretrained_weights.py`, which folds them).
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from foveola.models.bottlenecks import bottleneck, fits
 from foveola.models.layers import ConvSame, Normalise
 
 FEATURES = 1280
@@ -62,10 +61,6 @@ class Bottleneck(nn.Sequential):
         self.adds = stride == 1 and inputs == stage.width
 
     def forward(self, images: Tensor) -> Tensor:
-        parts: Any = self._modules
-        layers = parts["expand"].conv if "expand" in parts else None, parts["depthwise"].conv, parts["project"]
-        if fits(images, *layers):
-            return bottleneck(images, *layers, self.adds)
         out = images
         for layer in self:
             out = layer(out)

@@ -30,7 +30,6 @@ from foveola.evaluation.views import ALONE, Views
 from foveola.filters.chain import UNCHANGED, Chain
 from foveola.imaging import decode as images
 from foveola.imaging.decode import Resize
-from foveola.models.bottlenecks import own_bottlenecks
 from foveola.models.build import build
 from foveola.recipes.recipe import Recipe
 from foveola.runs.run import Run, open_run, require_registered
@@ -154,7 +153,7 @@ def predict_images(
     known = open_run(run).seen_images if recognise else None
     prints: list[Fingerprints] | None = None if known is None else []
     out: list[Prediction] = []
-    with own_bottlenecks(len(asked)), Pace() as pace:
+    with Pace() as pace:
         for start in range(0, len(asked), 64):
             out.extend(_predict_some(network, asked[start : start + 64], limit, prints, known, pace))
             tick("Predicting", len(out), len(asked))
@@ -231,8 +230,7 @@ def logits(network: Network, pixels: Images, batch_size: int = 256, *, pace: Pac
         (torch.from_numpy(np.ascontiguousarray(pixels[k : k + batch_size])).permute(0, 3, 1, 2), torch.empty(0))
         for k in range(0, len(pixels), batch_size)
     )
-    with own_bottlenecks(len(pixels)):
-        return predict(network.model, batches, torch.device("cpu"), views=network.views, pace=pace)
+    return predict(network.model, batches, torch.device("cpu"), views=network.views, pace=pace)
 
 
 def match_classes(dataset: Dataset, class_names: Sequence[str]) -> NDArray[np.int64]:

@@ -21,7 +21,6 @@ from foveola.data.split import Split
 from foveola.errors import UsageError
 from foveola.evaluation.calibration import ENOUGH, FOLDS, MOST
 from foveola.evaluation.predict import averaged_over_views
-from foveola.models.bottlenecks import own_bottlenecks
 from foveola.recipes.defaults import FAST_SIZES
 from foveola.recipes.recipe import Recipe, merge_tables, recipe_from_tables, resolve_defaults
 from foveola.runs.deadline import SLACK, Deadline, show_time
@@ -70,8 +69,7 @@ def measure_costs(session: Trainer, steps: Mapping[float, float]) -> StepCosts:
         read, head = model.features, model.head
         if not features_kept(session.prepared, model, device, dtype):
             batches = session.batches(split.train).in_order()
-            with own_bottlenecks(2 * n):
-                before += 2 * n * answer_seconds(model, read, batches, device, dtype)  # type: ignore[arg-type]
+            before += 2 * n * answer_seconds(model, read, batches, device, dtype)  # type: ignore[arg-type]
         rows = len(split.train) * (2 if spec.flip else 1)
         features, classes = int(head.in_features), int(head.out_features)  # type: ignore[union-attr, arg-type]
         before += head_seconds(rows, features, classes)
@@ -79,8 +77,7 @@ def measure_costs(session: Trainer, steps: Mapping[float, float]) -> StepCosts:
             rest += head_seconds(rows, features, FOLDS * classes, CROSS_EVALUATIONS)
     # Test, and val for calibration, are answered on the processor in float32, in all views. Last: it moves the network there.
     read_all = averaged_over_views(model.cpu(), session.views)
-    with own_bottlenecks(len(split.test)):
-        exact = answer_seconds(model, read_all, session.batches(split.test).in_order(), CPU, FLOAT32)
+    exact = answer_seconds(model, read_all, session.batches(split.test).in_order(), CPU, FLOAT32)
     rest += exact * (len(split.test) + min(len(split.val), MOST))
     return StepCosts(learned, answer * len(split.val), rest + before, has_trunk(model), steps, before)
 

@@ -26,7 +26,6 @@ from foveola.evaluation.calibration import ENOUGH, Calibration, sample_rows
 from foveola.evaluation.metrics import Evaluation
 from foveola.evaluation.predict import predict
 from foveola.filters.chain import FILTERS, Chain
-from foveola.models.bottlenecks import own_bottlenecks
 from foveola.models.build import adapt, build, summary
 from foveola.models.registry import get_model
 from foveola.recipes.recipe import Recipe, merge_tables, recipe_from_tables
@@ -150,8 +149,7 @@ class Trainer:
         exact = self.dtype == torch.float32 and self.device.type == "cpu"
         if self._head is not None and exact and not self.views.shift_px:
             return self._head.answers(rows)
-        with own_bottlenecks(len(rows)):
-            return predict(self.model, self.batches(rows).in_order(), device, views=self.views)
+        return predict(self.model, self.batches(rows).in_order(), device, views=self.views)
 
     def _epochs(self, model: nn.Module) -> Iterator[Row]:
         val = self.batches(self.split.val)

@@ -23,8 +23,7 @@ from foveola.data.loader import Batches
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.evaluation.calibration import Calibration, assign_folds
-from foveola.evaluation.predict import PIXELS_AT_ONCE, model_outputs
-from foveola.models.bottlenecks import own_bottlenecks, taken, way
+from foveola.evaluation.predict import model_outputs
 from foveola.storage import cache_root, digest, folder_atomic, preallocate, write_atomic
 from foveola.training.history import ProbeLog
 from foveola.training.linear_probe import Features, cross_fit, fit_linear_probe
@@ -61,8 +60,8 @@ def keep_features(
 ) -> tuple[Floats, Floats]:
     """Features of all prepared pictures as they are and mirrored, each float32 (n, F), mapped from the disk.
 
-    Their key is made of the pictures' key, the weights, the precision, what computes them and VERSION; a damaged copy is
-    made again. Raises ResourceError when the disk is full.
+    Their key is made of the pictures' key, the weights, the precision, the device, torch's version and VERSION; a damaged
+    copy is made again. Raises ResourceError when the disk is full.
     """
     assert model.features_ready, "random features would be kept under the weights' key: call initialise_from before"
     place = _place(prepared, model, device, dtype)
@@ -82,8 +81,7 @@ def features_kept(prepared: Prepared, model: nn.Module, device: torch.device, dt
 
 def _place(prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype) -> Path:
     trunk: Trunk = model  # type: ignore[assignment]
-    by = way(device, dtype, 2 * len(prepared.pixels))
-    key = digest(prepared.key, trunk.features_key, str(dtype), device.type, by, torch.__version__, str(VERSION))
+    key = digest(prepared.key, trunk.features_key, str(dtype), device.type, torch.__version__, str(VERSION))
     return cache_root() / "features" / key[:32]
 
 
@@ -94,28 +92,20 @@ def _make(
     rows = np.arange(n)
     batches = Batches(prepared.pixels, prepared.dataset.labels, rows, BATCH)
     read = model.features
-    with folder_atomic(place, 2 * n * int(features) * 4 + 4096) as folder, own_bottlenecks(2 * n):  # type: ignore[arg-type]
+    with folder_atomic(place, 2 * n * int(features) * 4 + 4096) as folder:  # type: ignore[arg-type]
         paths = {name: folder / f"{name}.npy" for name in ("plain", "mirrored")}
         for path in paths.values():
             np.lib.format.open_memmap(path, "w+", np.float32, (n, int(features))).flush()  # type: ignore[arg-type]
             preallocate(path)
         for name, path in paths.items():
             out = np.load(path, mmap_mode="r+")
-            done, how = 0, {"mirrored": name == "mirrored", "at_once": _pixels_at_once(device, dtype)}
-            for some in model_outputs(model, read, batches.in_order(), device, dtype, **how):  # type: ignore[arg-type]
+            done, mirrored = 0, name == "mirrored"
+            for some in model_outputs(model, read, batches.in_order(), device, dtype, mirrored=mirrored):  # type: ignore[arg-type]
                 out[done : done + len(some)] = some
                 done += len(some)
-                tick(
-                    "Computing features", (done + (n if name == "mirrored" else 0)) // 2, n
-                )  # each image, and mirrored
+                tick("Computing features", (done + n * mirrored) // 2, n)  # each image, and mirrored
             out.flush()
         write_atomic(folder / "facts.json", json.dumps({name: _digest(folder, name) for name in ("plain", "mirrored")}))
-
-
-def _pixels_at_once(device: torch.device, dtype: torch.dtype) -> int:
-    """Twice as many as elsewhere where wide maps stay in a core's cache: `transfer` takes 12.9 ms a picture of 256x256 by
-    eights and 14.7 by fours there (medians of 9 in turns)."""
-    return PIXELS_AT_ONCE * 2 if taken(device, dtype) else PIXELS_AT_ONCE
 
 
 def _open(place: Path, n: int) -> tuple[Floats, Floats] | None:

@@ -101,7 +101,6 @@ def _pointer_to(number, memory):
 
 _uint8_at = _pointer_to(types.uint8, ir.IntType(8))
 _float32_at = _pointer_to(types.float32, ir.FloatType())
-_int64_at = _pointer_to(types.int64, ir.IntType(64))
 
 
 @intrinsic
@@ -153,12 +152,6 @@ def uint8s(address, n):
 def float32s(address, n):
     """The n numbers of 32 bits at an address, as an array."""
     return carray(_float32_at(address), (n,), np.float32)
-
-
-@njit(**HOW)
-def int64s(address, n):
-    """The n numbers of 64 bits at an address, as an array."""
-    return carray(_int64_at(address), (n,), np.int64)
 
 
 @njit(**HOW)
