@@ -258,7 +258,7 @@ def test_show_data_counts_the_classes_of_a_table(folder, tmp_path):
     [
         ({"n": 0}, "0 pictures a class can't be drawn: give 1 to 20"),
         ({"chain": "sharpn"}, "chain 'sharpn', position 1: unknown filter 'sharpn' (did you mean 'sharpen'?); known: "),
-        ({"size": "4"}, "size '4' is not HEIGHTxWIDTH with sides of 8 to 1024 pixels: write for example 224x224"),
+        ({"size": "4"}, "size '4' is not WIDTHxHEIGHT with sides of 8 to 1024 pixels: write for example 224x224"),
     ],
 )
 def test_show_data_refuses(folder, tmp_path, options, said):

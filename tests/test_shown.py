@@ -10,7 +10,7 @@ from foveola.registry import Registry
 from foveola.workflows import Checked
 
 
-@pytest.mark.parametrize("size", ["64x48", (64, 48), [64, 48], fv.Size(64, 48)])
+@pytest.mark.parametrize("size", ["48x64", (64, 48), [64, 48], fv.Size(64, 48)])
 def test_show_takes_a_size_as_text_or_pair(size):
     assert fv.show("vgg6", size, 2).rows[0].shape[:2] == (64, 48)
 
@@ -35,7 +35,7 @@ def test_show_of_a_network_of_ones_own_takes_text(tiny):
 @pytest.mark.parametrize("size", ["64,64", (64,), (64, 64, 3), (4, 4), None])
 def test_what_is_no_size_is_refused_in_one_sentence(size):
     with pytest.raises(
-        UsageError, match=r"is not HEIGHTxWIDTH with sides of 8 to 1024 pixels: write for example 224x224$"
+        UsageError, match=r"is not WIDTHxHEIGHT with sides of 8 to 1024 pixels: write for example 224x224$"
     ):
         fv.Size.of(size)
 

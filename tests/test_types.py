@@ -7,13 +7,13 @@ from foveola.types import Interval, Size, no_tick
 @pytest.mark.parametrize(
     ("text", "size"),
     [
-        ("224x160", (224, 160)),
-        (" 8 x 1024 ", (8, 1024)),
+        ("224x160", (160, 224)),
+        (" 8 x 1024 ", (1024, 8)),
         ("64", (64, 64)),
-        ("32×48", (32, 48)),
+        ("32×48", (48, 32)),
     ],
 )
-def test_a_size_is_read_height_first(text, size):
+def test_a_size_is_read_width_first(text, size):
     assert Size.parse(text) == size
 
 
@@ -24,12 +24,13 @@ def test_other_sizes_are_refused(text):
     with pytest.raises(UsageError) as caught:
         Size.parse(text)
     assert str(caught.value) == (
-        f"size '{text}' is not HEIGHTxWIDTH with sides of 8 to 1024 pixels: write for example 224x224"
+        f"size '{text}' is not WIDTHxHEIGHT with sides of 8 to 1024 pixels: write for example 224x224"
     )
 
 
 def test_a_size_is_written_as_it_is_read():
     assert str(Size.parse("24x36")) == "24x36"
+    assert str(Size(height_px=24, width_px=36)) == "36x24"
     assert Size.parse(str(Size(8, 1024))) == Size(8, 1024)
 
 

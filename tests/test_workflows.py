@@ -161,7 +161,7 @@ def test_the_module_answers_prepared_images_as_predict_does(kind, stripes_folder
 
 def test_the_preprocessing_says_what_it_does(sharpened):
     assert repr(sharpened.preprocessing) == (
-        "Preprocessing: resized to 32x32 (height x width), pad (proportions kept, black around); the filters blur|sharpen; "
+        "Preprocessing: resized to 32x32 (width x height), pad (proportions kept, black around); the filters blur|sharpen; "
         "RGB, values 0 to 255, shape (n, 3, 32, 32); the network normalises"
     )
 

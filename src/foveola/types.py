@@ -43,12 +43,12 @@ def tell_nobody(line: str) -> None:
 
 
 class Size(NamedTuple):
-    """An image's size in pixels, always height first; Pillow's (width, height) is turned round in `images` only.
+    """An image's size in pixels: a pair (height, width), as in arrays; its text is "WIDTHxHEIGHT", as image programs show it.
 
     >>> Size.parse("224x160")
-    Size(height_px=224, width_px=160)
-    >>> str(Size(32, 32))
-    '32x32'
+    Size(height_px=160, width_px=224)
+    >>> str(Size(160, 224))
+    '224x160'
     """
 
     height_px: int
@@ -56,34 +56,35 @@ class Size(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Size:
-        """Read "HEIGHTxWIDTH", or one number for a square; both sides 8..1024.
+        """Read "WIDTHxHEIGHT", or one number for a square; both sides 8..1024.
 
         Raises UsageError for anything else.
         """
         match = re.fullmatch(r"\s*(\d{1,5})\s*(?:[x×]\s*(\d{1,5})\s*)?", text)
         if match:
-            height, width = int(match[1]), int(match[2] or match[1])
+            width, height = int(match[1]), int(match[2] or match[1])
             if 8 <= height <= 1024 and 8 <= width <= 1024:
                 return cls(height, width)
-        raise UsageError(f"size '{text}' is not HEIGHTxWIDTH with sides of 8 to 1024 pixels: write for example 224x224")
+        raise UsageError(f"size '{text}' is not WIDTHxHEIGHT with sides of 8 to 1024 pixels: write for example 224x224")
 
     @classmethod
     def of(cls, size: SizeLike) -> Size:
-        """The size that text, a side of a square or a pair (height, width) means. Raises UsageError as `parse` does.
+        """Read a size from text, the side of a square or a pair (height, width). Raises UsageError as `parse` does.
 
         >>> Size.of("64x48"), Size.of(64), Size.of((64, 48))
-        (Size(height_px=64, width_px=48), Size(height_px=64, width_px=64), Size(height_px=64, width_px=48))
+        (Size(height_px=48, width_px=64), Size(height_px=64, width_px=64), Size(height_px=64, width_px=48))
         """
         if isinstance(size, Sequence) and not isinstance(size, str) and len(size) == 2:
-            return cls.parse("x".join(map(str, size)))
+            height, width = size
+            return cls.parse(f"{width}x{height}")
         return cls.parse(str(size))
 
     def __str__(self) -> str:
-        return f"{self.height_px}x{self.width_px}"
+        return f"{self.width_px}x{self.height_px}"
 
 
 SizeLike: TypeAlias = str | int | Sequence[int]
-"""How a user may write a size: "224x160", 224 for a square, (224, 160) or a Size; always height first."""
+"""How a user may write a size: text "WIDTHxHEIGHT", 224 for a square, a pair (height, width) or a Size."""
 
 
 class Interval(NamedTuple):

@@ -237,13 +237,13 @@ def test_pictures_side_by_side_have_their_titles():
 
 def test_raw_samples_say_their_sizes():
     figure = data.samples([[IMAGE, IMAGE[:5]], [IMAGE]], ["a", "b"], "as they are")
-    assert titles(figure) == ["12x16", "5x16", "12x16"]
+    assert titles(figure) == ["16x12", "16x5", "16x12"]
     assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["a", "b"]
 
 
 def test_pictures_that_were_made_smaller_say_the_files_sizes():
     figure = data.samples([[IMAGE, IMAGE]], ["a"], "as they are", [np.array([[1200, 1600], [12, 16]], np.int32)])
-    assert titles(figure) == ["1200x1600", "12x16"]
+    assert titles(figure) == ["1600x1200", "16x12"]
 
 
 def test_each_channel_is_drawn_in_its_own_colour():

@@ -271,12 +271,12 @@ def test_a_picture_without_pixels_is_refused():
 def test_a_picture_smaller_than_the_kernel(name, options, what):
     with pytest.raises(UsageError) as error:
         FILTERS[name](np.zeros((5, 9, 3), np.uint8), **options)
-    assert str(error.value) == f"{what}: this image of 5x9 is too small for it"
+    assert str(error.value) == f"{what}: this image of 9x5 is too small for it"
 
 
 @pytest.mark.parametrize(
     ("shape", "made"),
-    [((1, 4000), "8x32000"), ((1500, 1600), "12000x12800")],  # a side, and the pixels, above the limit
+    [((1, 4000), "32000x8"), ((1500, 1600), "12800x12000")],  # a side, and the pixels, above the limit
 )
 def test_what_could_not_be_read_again_is_not_made(shape, made):
     with pytest.raises(UsageError) as error:

@@ -82,7 +82,7 @@ def test_all_mistakes_of_a_table_are_said_at_once():
         ),
         (
             {"data": {"size": "big"}},
-            "size 'big' is not HEIGHTxWIDTH with sides of 8 to 1024 pixels: write for example 224x224",
+            "size 'big' is not WIDTHxHEIGHT with sides of 8 to 1024 pixels: write for example 224x224",
         ),
         (
             {"data": {"resize": "squeeze"}},
@@ -177,7 +177,7 @@ def test_a_shift_out_of_the_frame_is_refused_before_training():
     with pytest.raises(UsageError) as refusal:
         resolve_defaults(tables, Size(8, 12), 100, "t")
     assert str(refusal.value) == (
-        "model.average_shift_px = 8 moves pictures of 8x12 out of their frame: give less than their shorter side, "
+        "model.average_shift_px = 8 moves pictures of 12x8 out of their frame: give less than their shorter side, "
         "or a larger --size"
     )
 

@@ -40,7 +40,7 @@ def test_the_section_says_whose_maps_and_what_was_answered(make_run):
     assert section.true == names[run.evaluation.labels[2]]
     assert [(one.name, one.text) for one in section.stages] == [
         ("conv1", "20 channels of 8 × 8"),
-        ("<b>conv2", "4 channels of 2 × 3"),
+        ("<b>conv2", "4 channels of 3 × 2"),
     ]
     assert [one.right for one in section.heated] == [True, False]  # row 1 is wrong in this run
     assert section.heated[1].predicted == names[run.evaluation.predicted[1]]
@@ -52,7 +52,7 @@ def test_a_stage_is_described_as_it_is_in_the_network_not_as_it_is_drawn(make_ru
     assert section.stages[0].text == (
         "128 channels of 56 × 56, the first 20 of them; 32 of 128 channels do not react to this image"
     )
-    assert section.stages[1].text == "4 channels of 2 × 3"
+    assert section.stages[1].text == "4 channels of 3 × 2"
 
 
 def test_gaps_and_empty_places_of_a_mosaic_are_transparent():

@@ -22,12 +22,12 @@ def evaluation_of(labels, predicted, names):
 
 def test_the_median_size_counts_pictures_not_sizes():
     sizes = sizes_of(((100, 200, 90), (10, 10, 5), (3000, 4000, 5)))
-    assert (sizes.smallest, sizes.median, sizes.largest) == ("10 × 10", "100 × 200", "3,000 × 4,000")
+    assert (sizes.smallest, sizes.median, sizes.largest) == ("10 × 10", "200 × 100", "4,000 × 3,000")
 
 
 def test_the_most_frequent_size_has_its_count():
     sizes = sizes_of(((8, 9, 7), (1, 2, 3)))
-    assert (sizes.most_frequent, sizes.most_frequent_count, sizes.different) == ("8 × 9", 7, 2)
+    assert (sizes.most_frequent, sizes.most_frequent_count, sizes.different) == ("9 × 8", 7, 2)
 
 
 def test_problems_are_grouped_by_reason_the_most_frequent_first():

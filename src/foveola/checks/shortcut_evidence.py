@@ -104,7 +104,7 @@ def evidence_of(finding: Finding, prepared: Prepared, colours: NDArray[np.float3
         kind, (height, width) = files.kinds[files.of[row]], sizes[row].tolist()
         quality = f", quality {files.quality[row]:.0f}" if files.quality[row] else ""
         stored = in_kilobytes(float(files.stored_bytes[row]))
-        return f"{kind.format}{quality}, {kind.mode}, {height:,} × {width:,}, {stored}"
+        return f"{kind.format}{quality}, {kind.mode}, {width:,} × {height:,}, {stored}"
 
     return Evidence(tuple(one.table(dataset) for one in properties), examples(dataset, properties, said))
 
@@ -133,9 +133,9 @@ def _properties(fact: str, prepared: Prepared, colours: NDArray[np.float32]) -> 
 
 def _sizes(prepared: Prepared) -> list[Property]:
     """The size where most images share a few, else height and width."""
-    sides = [f"{height:,} × {width:,}" for height, width in prepared.sizes.tolist()]
+    sides = [f"{width:,} × {height:,}" for height, width in prepared.sizes.tolist()]
     if sum(n for _, n in Counter(sides).most_common(COLUMNS)) >= len(sides) / 2:
-        return [Property("Size in pixels, height × width", sides)]
+        return [Property("Size in pixels, width × height", sides)]
     named = zip(("Height in pixels", "Width in pixels"), prepared.sizes.astype(np.float64).T, strict=True)
     return [Property(title, side, lambda px: f"{px:,.0f}") for title, side in named]
 

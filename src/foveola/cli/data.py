@@ -104,7 +104,7 @@ def show_data(
     size: Annotated[
         str | None,
         typer.Option(
-            metavar="HEIGHTxWIDTH",
+            metavar="WIDTHxHEIGHT",
             help="Image size in pixels. [default: a square of the images' typical longer side, 32 to 256]",
         ),
     ] = None,
@@ -191,7 +191,7 @@ def show(
     size: Annotated[
         str,
         typer.Option(
-            metavar="HEIGHTxWIDTH",
+            metavar="WIDTHxHEIGHT",
             help="Image size in pixels. [default: 32x32; alexnet_mini: 224x224]",
             show_default=False,
         ),

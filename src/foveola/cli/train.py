@@ -57,7 +57,7 @@ def train(
     size: Annotated[
         str | None,
         typer.Option(
-            metavar="HEIGHTxWIDTH",
+            metavar="WIDTHxHEIGHT",
             help="Image size in pixels. [default: a square of the images' typical longer side, 32 to 224; 256 for transfer]",
         ),
     ] = None,
@@ -173,7 +173,7 @@ def compare(
     ] = "10",
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Network of all arms.")] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs of all arms.")] = None,
-    size: Annotated[str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Image size of all arms.")] = None,
+    size: Annotated[str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Image size of all arms.")] = None,
     reading: Reading,
     group_by: GroupBy = None,
     question: Annotated[

@@ -119,10 +119,10 @@ def _require_fit(
     name: str, stacks: Mapping[str, Images], columns: Sequence[NDArray[Any]], words: Mapping[str, str]
 ) -> None:
     """All images of one size, a label for each, all labels of one kind. Raises DataError."""
-    sizes = {part: f"{stack.shape[1]}x{stack.shape[2]}" for part, stack in stacks.items()}
+    sizes = {part: f"{stack.shape[2]}x{stack.shape[1]}" for part, stack in stacks.items()}
     for (part, stack), column in zip(stacks.items(), columns, strict=True):
         if sizes[part] != sizes["train"]:
-            found = f"the train images are {sizes['train']} (height x width) and the {part} images {sizes[part]}"
+            found = f"the train images are {sizes['train']} (width x height) and the {part} images {sizes[part]}"
             raise DataError(f"{name}: {found}: bring them to one size")
         if len(stack) != len(column):
             found = f"{count(len(stack), f'{words[part]}image')} and {count(len(column), f'{words[part]}label')}"

@@ -64,8 +64,8 @@ def _require_same_size(prepared: Prepared, chain: Chain) -> None:
     height, width = chain(np.zeros((*size, 3), np.uint8)).shape[:2]
     if (height, width) != tuple(size):
         raise UsageError(
-            f"chain '{chain}' makes {height}x{width} of {size}: a network takes one size, so take the filter out and say "
-            f"--size {height}x{width}"
+            f"chain '{chain}' makes {width}x{height} of {size}: a network takes one size, so take the filter out and say "
+            f"--size {width}x{height}"
         )
 
 

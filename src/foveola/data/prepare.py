@@ -98,7 +98,7 @@ def prepare(dataset: Dataset, size: Size, how: Resize = "pad", *, tick: Tick = n
 
 
 def _key(dataset: Dataset, size: Size, how: Resize) -> str:
-    return digest(dataset.fingerprint, str(size), how, str(VERSION))
+    return digest(dataset.fingerprint, repr(tuple(size)), how, str(VERSION))
 
 
 def _in_memory(dataset: Dataset, pixels: Images, size: Size, how: Resize) -> Prepared:

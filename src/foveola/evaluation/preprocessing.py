@@ -65,6 +65,6 @@ class Preprocessing:
     def __repr__(self) -> str:
         filters = f"the filters {self.chain}; " if self.chain.steps else ""
         return (
-            f"Preprocessing: resized to {self.size} (height x width), {self.resize} ({_HOW[self.resize]}); {filters}"
+            f"Preprocessing: resized to {self.size} (width x height), {self.resize} ({_HOW[self.resize]}); {filters}"
             f"RGB, values 0 to 255, shape (n, 3, {self.size.height_px}, {self.size.width_px}); the network normalises"
         )

@@ -63,7 +63,7 @@ def samples(
         places = figure.subplots(len(chosen), columns, squeeze=False)
         for line, row, those, name in zip(places, chosen, shapes, names, strict=False):
             for place, image, (height, width) in zip(line, row, those.tolist(), strict=False):
-                show(place, image, "" if one_size else f"{height}x{width}")
+                show(place, image, "" if one_size else f"{width}x{height}")
                 place.title.set_fontsize(7 if columns <= 8 else 4)
             hide_axes(line[len(row) :])
             line[0].set_ylabel(name, rotation=0, ha="right", va="center")

@@ -69,7 +69,7 @@ def feature_maps(found: FeatureMaps, columns: int | None = None) -> Plot:
         figure = plot(COLUMN_INCHES * aspect(whole) + 0.55)
         axes = figure.add_subplot()
         axes.imshow(np.ma.masked_invalid(whole), cmap=_with_grey(SEQUENTIAL), vmin=0, vmax=1)
-        axes.set_title(f"{found.stage}: {count(channels, 'channel')} of {height}x{width}; {dead}")
+        axes.set_title(f"{found.stage}: {count(channels, 'channel')} of {width}x{height}; {dead}")
         no_axes(axes)
         axes.set_xlabel(scale, color=FAINT)
     return figure

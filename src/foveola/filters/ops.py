@@ -96,7 +96,7 @@ def require_room(image: Image, size: int, what: str) -> None:
     """Raise UsageError when a kernel of this side is larger than the image."""
     height, width = image.shape[:2]
     if size > min(height, width):
-        raise UsageError(f"{what} has a kernel of {size}x{size}: this image of {height}x{width} is too small for it")
+        raise UsageError(f"{what} has a kernel of {size}x{size}: this image of {width}x{height} is too small for it")
 
 
 SHARPEN = ((0, -1, 0), (-1, 5, -1), (0, -1, 0))
@@ -308,7 +308,7 @@ def upscale(image: Image, *, factor: Annotated[int, Ge(1), Le(8)] = 2) -> Mat:
     height, width = factor * image.shape[0], factor * image.shape[1]
     if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE_PX:  # what could not be read again is not made
         raise UsageError(
-            f"upscale(factor={factor}) would make {height}x{width} of this image: {MAX_PIXELS:,} pixels and sides of "
+            f"upscale(factor={factor}) would make {width}x{height} of this image: {MAX_PIXELS:,} pixels and sides of "
             f"{MAX_SIDE_PX:,} are allowed; take a smaller factor"
         )
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_LANCZOS4)

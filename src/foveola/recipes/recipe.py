@@ -48,7 +48,7 @@ class DataSpec:
         str,
         Meaning(
             "Image size in pixels, 8 to 1024 a side.",
-            values="HEIGHTxWIDTH or auto",
+            values="WIDTHxHEIGHT or auto",
             left_out="a square of the median of the longer sides, rounded, 32 to 224 (256 for transfer)",
         ),
     ] = "auto"

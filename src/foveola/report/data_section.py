@@ -47,7 +47,7 @@ class ClassSamples:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of the originals, height × width: by number of pixels the smallest, median and largest; the most frequent."""
+    """Sizes of the originals, width × height: by number of pixels the smallest, median and largest; the most frequent."""
 
     smallest: str
     median: str
@@ -111,7 +111,9 @@ def sizes_of(sizes: tuple[tuple[int, int, int], ...]) -> Sizes:
         if seen >= half:
             median = size
             break
-    smallest, middle, largest, frequent = (shape(size[:2]) for size in (by_pixels[0], median, by_pixels[-1], sizes[0]))
+    smallest, middle, largest, frequent = (
+        shape((size[1], size[0])) for size in (by_pixels[0], median, by_pixels[-1], sizes[0])
+    )
     return Sizes(smallest, middle, largest, frequent, sizes[0][2], len(sizes))
 
 

@@ -97,7 +97,7 @@ def _in_words(drawn: int, channels: int, height: int, width: int, dead: int) -> 
     """What a stage has, and what of it is drawn."""
     first = f", the first {drawn} of them" if drawn < channels else ""
     silent = f"; {dead:,} of {count(channels, 'channel')} do not react to this image" if dead else ""
-    return f"{count(channels, 'channel')} of {shape((height, width))}{first}{silent}"
+    return f"{count(channels, 'channel')} of {shape((width, height))}{first}{silent}"
 
 
 def tile(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:

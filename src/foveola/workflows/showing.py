@@ -43,7 +43,7 @@ def show_data(
     classes.png (pictures a class), sizes.png, raw.png and prepared.png (the first `n` of each class, as they are and at the
     size that a network sees), means.png (the mean picture of each class), tones.png (how often each value occurs),
     channels.png (one picture's red, green and blue), and with a chain before-after.png. data: as for `train`; size:
-    "HEIGHTxWIDTH", else the one that `train` would take; settings: how to read the data ({"data.labels": "table.csv"});
+    "WIDTHxHEIGHT", else the one that `train` would take; settings: how to read the data ({"data.labels": "table.csv"});
     overwrite: write into a folder that holds files, and replace those of the same names; tell: hears how
     the folders are read, and which numbers stand for class names whose letters no installed font has.
 
