@@ -305,7 +305,7 @@ def test_the_page_counts_the_images_of_each_class_by_part(faulty, tmp_path):
 def test_the_page_tells_severity_by_sign_and_word(faulty, tmp_path):
     text = text_of(page_of(faulty[0], tmp_path))
     assert re.search(r"in 2 classes: ✕ 2 errors ! 4 warnings", text)
-    assert "One image, two labels ✕ error" in text and "Near-copies ! warning" in text
+    assert "One image, two labels ✕ error" in text and "Near-duplicates ! warning" in text
 
 
 def test_the_page_has_commands_to_copy_and_says_when_it_was_made(faulty, tmp_path):

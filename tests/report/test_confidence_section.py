@@ -37,7 +37,7 @@ def test_a_dot_lies_where_confidence_and_accuracy_say():
     # axes from 0.2 to 1 over 300 units: x = 48 + 300 * 0.375, y = 14 + 300 * 0.9375
     assert '<circle class="dot" cx="160.5" cy="295.25" r="4.5"/>' in svg
     assert 'class="ring"' not in svg
-    assert "said 50.0 %, right 25.0 % of 10" in svg
+    assert "probability 50.0 %, right 25.0 % of 10" in svg
 
 
 def test_a_whisker_below_the_axes_ends_at_them():
@@ -84,7 +84,7 @@ def test_the_bar_of_an_error_rate_is_right_then_wrong_then_not_answered():
         ("wrong", "50", "10"),
         ("none", "60", "40"),
     ]
-    assert "5 answered and right, 1 answered and wrong, 4 not answered" in bar
+    assert "5 right, 1 wrong, 4 don’t know" in bar
 
 
 def test_a_share_of_nothing_is_a_dash():
@@ -95,10 +95,10 @@ def test_a_share_of_nothing_is_a_dash():
 def test_a_run_without_calibration_is_said_to_be_uncalibrated(make_run):
     text = text_of(render(make_run()))
     assert (
-        "This run was made before foveola calibrated probabilities. They are as the network gave them (temperature 1) and "
-        "often too high."
+        "This run has no calibrated probabilities. The network’s own probabilities, shown here, are often too high. Train "
+        "again to calibrate them."
     ) in text
-    assert "Not available: this run kept no calibration images. Train again." in text
+    assert "Not available, because this run kept no calibration images. Train again to get them." in text
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,12 @@ def test_a_run_without_calibration_is_said_to_be_uncalibrated(make_run):
     [
         (
             "val",
-            "The temperature was fitted on the 60 validation images, which also chose the kept weights; this makes it a "
-            "little too optimistic.",
+            "The temperature was fitted on the 60 validation images. These images also chose the epoch, which makes the "
+            "temperature slightly too optimistic.",
         ),
         (
             "cross-fit",
-            "fitted on the predictions of ten such layers, each for the tenth of train and val that it had not seen (60 "
+            "it fitted the temperature on the predictions of ten last layers, each for the images it was not trained on (60 "
             "images).",
         ),
     ],
@@ -121,7 +121,7 @@ def test_it_is_said_on_what_the_temperature_was_fitted(make_run, how, sentence):
 
 
 def test_few_calibration_pictures_are_said_to_be_few(make_run):
-    said = "are few: a prior keeps the temperature near 1."
+    said = "are few, so a prior keeps the temperature near 1."
     assert f"60 images {said}" in text_of(render(calibrated(make_run())))
     assert said not in text_of(render(calibrated(make_run(), n=300)))
 
@@ -133,7 +133,7 @@ def test_the_table_of_error_rates_has_those_that_are_possible(make_run):
 
 def test_too_few_pictures_for_any_of_them_are_said_to_be(make_run):
     text = text_of(render(calibrated(make_run(), n=3)))
-    assert "3 calibration images are too few for an error rate of 20 %: that needs 4, and 5 % needs 19." in text
+    assert "3 calibration images are too few. An error rate of 20 % needs at least 4, and 5 % needs 19." in text
 
 
 def test_the_page_tells_from_the_second_opening_of_test_on(make_run):

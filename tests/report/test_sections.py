@@ -47,8 +47,8 @@ def test_files_of_many_sizes_have_histograms_on_one_scale(make_run):
     run = make_run()
     height, width = data_section(run.card, run.pictures, DataPreview()).histograms
     # heights 60 (117 of 120 files), 10 and 400, widths 80, 20 and 300; 30 bins of 400 / 30 px
-    assert "Height of the files; most have 53 to 67 px: 117 images" in height
-    assert "Width of the files; most have 80 to 93 px: 117 images" in width
+    assert "Height of the images; the fullest bin is 53 to 67 px: 117 images" in height
+    assert "Width of the images; the fullest bin is 80 to 93 px: 117 images" in width
     assert [one.count("<rect") for one in (height, width)] == [3, 3]
     assert all("400 px" in one for one in (height, width))
 

@@ -1,1 +1,1 @@
-"""The report: one page that opens from the disk, needs nothing, and says what the run is worth."""
+"""HTML pages for a run (the report), for `foveola check` and for a comparison: each is a single file without scripts."""

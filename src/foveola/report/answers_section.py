@@ -1,4 +1,4 @@
-"""The report's sections on the answers: the numbers by class, the confusions, test pictures, the worst mistakes."""
+"""Report sections on the predictions: metrics by class, confusion matrix, test images and the worst mistakes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from foveola.runs.network_preview import STRIP, WORST, rows_of_grid
 from foveola.types import Indices
 
 NUMBERED_CLASSES, CONFUSIONS, BARS = 25, 20, 5
-"""Up to 25 classes the confusion matrix has numbers; beyond, the 20 most frequent confusions; bars of the top 5 classes."""
+"""Up to 25 classes the confusion matrix shows counts; with more, the 20 most frequent confusions are listed. Bars: the
+number of classes with a probability bar."""
 
 
 @dataclass(frozen=True)
 class ClassLine:
-    """One class in percent, its recall's 95 % interval and bar, its number of test pictures; "–" is a quotient of nothing."""
+    """Metrics of one class as text, the 95 % interval and bar of its recall, its number of test images; "–" if undefined."""
 
     name: str
     precision: str
@@ -36,7 +37,7 @@ class ClassLine:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the confusion matrix: how many, which share of its row (0..1), in words, and its CSS class."""
+    """One cell of the confusion matrix: count, share of its row (0..1), description and CSS class."""
 
     count: int
     share: float
@@ -46,7 +47,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Confusion:
-    """A kind of mistake: pictures of `true` that were called `predicted`, and their share of all of `true`."""
+    """A kind of mistake: the images of class `true` that were predicted as `predicted`, and their share of that class."""
 
     true: str
     predicted: str
@@ -56,7 +57,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Bar:
-    """One class's probability; kind is right, wrong or other, sign says it without colour."""
+    """The probability of one class; kind: right, wrong or other; sign: the same as text, for readers without colour."""
 
     name: str
     probability: str
@@ -67,7 +68,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Answer:
-    """One test picture as the network saw it, and the answer it got; bars are those of the likeliest classes."""
+    """One test image as the network saw it, its prediction, and bars for the most probable classes."""
 
     picture: Thumbnail
     name: str
@@ -81,7 +82,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class AnswersSection:
-    """Everything these sections show; either cells (few classes) or matrix and confusions (many)."""
+    """Values of these sections; either cells (few classes) or matrix and confusions (many classes)."""
 
     lines: tuple[ClassLine, ...]
     cells: tuple[tuple[Cell, ...], ...]
@@ -98,7 +99,7 @@ def answers_section(evaluation: Evaluation, pictures: KeptImages) -> AnswersSect
     few = len(evaluation.class_names) <= NUMBERED_CLASSES
     shown = rows_of_grid(len(evaluation))
 
-    @cache  # the strip repeats pictures of the grid
+    @cache  # the strip repeats images of the grid
     def answer(row: int) -> Answer:
         return _answer(evaluation, pictures, row)
 
@@ -118,7 +119,7 @@ def answers_section(evaluation: Evaluation, pictures: KeptImages) -> AnswersSect
 
 
 def class_lines(evaluation: Evaluation) -> tuple[ClassLine, ...]:
-    """Precision, recall and F1 of each class in percent."""
+    """Precision, recall and F1 of each class as percentages."""
     called = evaluation.confusion.sum(axis=0)
     out = []
     for row, n_called in zip(evaluation.per_class, called, strict=True):
@@ -144,7 +145,7 @@ def confusion_cells(evaluation: Evaluation) -> tuple[tuple[Cell, ...], ...]:
 
 
 def frequent_confusions(evaluation: Evaluation) -> tuple[Confusion, ...]:
-    """The most frequent mistakes, of equals the first in the order of the classes."""
+    """The most frequent confusions; equally frequent ones in the order of the classes."""
     names, mistakes = evaluation.class_names, evaluation.confusion.copy()
     support = mistakes.sum(axis=1)
     np.fill_diagonal(mistakes, 0)
@@ -169,7 +170,7 @@ def _answer(evaluation: Evaluation, pictures: KeptImages, row: int) -> Answer:
 
 
 def bar_classes(probabilities: NDArray[np.float64], true: int) -> list[int]:
-    """The classes that get a bar, likeliest first; the true one takes the last place when it is not among them.
+    """The classes with a bar, most probable first; the true class takes the last place if it is not among them.
 
     >>> bar_classes(np.array([0.1, 0.4, 0.2, 0.15, 0.05, 0.06, 0.04]), 6)
     [1, 2, 3, 0, 6]

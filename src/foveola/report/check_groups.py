@@ -1,4 +1,4 @@
-"""Which images the page of `foveola check` draws: each group once, and no more than a page can hold."""
+"""Choose which images the page of `foveola check` shows: each group once, up to a limit on the page's size."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from foveola.checks.finding import Finding
 from foveola.report.thumbnails import Thumbnail
 
 GROUPS, MEMBERS, SINGLES = 24, 6, 36
-"""What is open on the page: groups, images of a group, images of a finding without groups."""
+"""Shown unfolded: groups of a finding, images of a group, images of a finding without groups."""
 
 FOLDED_BYTES = 4_000_000
-"""What the thumbnails that are folded away may weigh in all, so that a page of any data set opens at once."""
+"""Limit on the size of all folded thumbnails, so that the page opens quickly for any data set."""
 
 LISTED = 5_000
-"""Names that are listed of one finding; `--fix` and `--json` have all."""
+"""Names listed for one finding; `--fix` and `--json` contain all."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One image on the page: id, class, a word on it, and its thumbnail if it could be read."""
+    """One image on the page: id, class, caption, and its thumbnail if the image could be read."""
 
     id: str
     label: str
@@ -30,22 +30,22 @@ class Shown:
 
 
 class Group(NamedTuple):
-    """Images that belong together, and how many more files of the group are not drawn."""
+    """Images that belong together, and the number of files of the group that are not shown."""
 
     images: tuple[Shown, ...]
     more: int
 
 
 Show = Callable[[str, str], Shown]
-"""(id, word) to an image; the word may be empty."""
+"""(id, caption) to an image on the page; the caption may be empty."""
 
 
 @dataclass(frozen=True)
 class DrawnGroup:
-    """What the page draws of one finding.
+    """The images that the page shows for one finding.
 
-    groups, folded: images that belong together, open and folded away; repeated: how many groups an earlier finding has
-    drawn, and `of`, that finding's number (from 0); listed: the names of groups that are drawn nowhere; singles and
+    groups, folded: images that belong together, unfolded and folded; repeated: the number of groups that an earlier
+    finding shows, and `of`, that finding's number (from 0); listed: names of groups that are not shown; singles and
     single_folded: images of a finding without groups.
     """
 
@@ -60,7 +60,7 @@ class DrawnGroup:
 
 @dataclass
 class Drawing:
-    """Draws the findings of a page one after the other, and knows what has been drawn."""
+    """Choose the images of a page's findings one after the other, and remember which groups are already shown."""
 
     show: Show
     left: int = FOLDED_BYTES
@@ -68,7 +68,7 @@ class Drawing:
     _where: dict[str, list[int]] = field(default_factory=dict)
 
     def draw(self, number: int, finding: Finding) -> DrawnGroup:
-        """What is drawn of finding `number`."""
+        """Choose the images of finding `number`."""
         if finding.kind == "damaged":
             return DrawnGroup()
         words = dict(zip(finding.ids, finding.captions, strict=True)) if finding.captions else {}
@@ -97,7 +97,7 @@ class Drawing:
         return tuple(self.show(one, words.get(one, "")) for one in ids)
 
     def _folded(self, groups: Sequence[tuple[str, ...]], words: dict[str, str]) -> tuple[Group, ...]:
-        """The next groups, as long as their thumbnails fit."""
+        """The next groups whose thumbnails fit within the limit."""
         out: list[Group] = []
         for group in groups:
             if self.left <= 0:
@@ -124,7 +124,7 @@ class Drawing:
         self._drawn.append((frozenset(ids), number))
 
     def _place(self, group: Sequence[str]) -> int | None:
-        """The number of the finding that has drawn all of these files as one group; None where none has."""
+        """The number of the finding that already shows these files as one group, or None."""
         wanted = set(group[:MEMBERS])
         for k in self._where.get(group[0], ()):
             ids, number = self._drawn[k]

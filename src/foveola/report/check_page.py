@@ -1,6 +1,6 @@
-"""The page of `foveola check`: each finding with its files, side by side where they belong together.
+"""HTML page of `foveola check`: each finding with its images and files.
 
-As the report of a run: one file, no JavaScript, no request; every text that comes from the data is cleaned and escaped.
+Like the report of a run it is one file without scripts or network requests; texts from the data are cleaned and escaped.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ THUMBNAIL_PX = 128
 
 TITLES = {
     "damaged": "Files that can’t be used",
-    "exact_duplicate": "Exact copies",
-    "near_duplicate": "Near-copies",
+    "exact_duplicate": "Exact duplicates",
+    "near_duplicate": "Near-duplicates",
     "label_conflict": "One image, two labels",
-    "split_leak": "Copies across train and test",
-    "twin": "Files made from other files",
+    "split_leak": "Duplicates across train and test",
+    "twin": "Derived files",
     "shortcut": "Shortcuts",
     "imbalance": "Class sizes",
     "quality": "Unusual images",
     "format": "File formats",
-    "suspect_label": "Labels that look wrong",
+    "suspect_label": "Possible label errors",
 }
 
 SIGNS = {"error": "✕", "warning": "!", "note": "i"}
-"""A severity is a sign and a word, never a colour alone."""
+"""A severity has a sign and a word, so that it does not depend on colour."""
 
 
 @dataclass(frozen=True)
 class ExampleRow:
-    """A few images of one class with their property."""
+    """Example images of one class, each with the value of a property as its caption."""
 
     name: str
     images: tuple[Shown, ...]
@@ -58,7 +58,7 @@ class ExampleRow:
 
 @dataclass(frozen=True)
 class FindingSection:
-    """One finding on the page: its anchor, title, sign, what is drawn of it, its evidence, and its names."""
+    """One finding on the page: anchor, title, sign, images, tables and examples as evidence, file names."""
 
     anchor: str
     title: str
@@ -72,7 +72,7 @@ class FindingSection:
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One class's images in all and by part (() where the data has no parts), and the same as a bar."""
+    """Number of images of one class, in total and by part (() if the data has no parts), and the same as a bar."""
 
     name: str
     total: int
@@ -91,10 +91,10 @@ def render(
     source: str = "",
     moment: str = "",
 ) -> str:
-    """The page: HTML text.
+    """Render the page as HTML text.
 
-    files: found, used and ignored; colours: of the images, float32 (n, 3), mean red, green and blue; source: the path of the
-    data as it was given, "" for data from Python; moment: of the check, in ISO format, "" to show none.
+    files: numbers of found, used and ignored files; colours: mean red, green and blue of the images, float32 (n, 3);
+    source: the path of the data as given, "" for data from Python; moment: time of the check in ISO format, "" to hide it.
     """
     show = _shower(prepared)
     drawing = Drawing(show)
@@ -138,7 +138,7 @@ def render(
 
 
 def _titles(findings: Sequence[Finding]) -> list[str]:
-    """A title for each finding, no two alike."""
+    """A unique title for each finding."""
     titles = [TITLES[one.kind] + (f": {one.topic}" if one.topic else "") for one in findings]
     seen: Counter[str] = Counter()
     out = []
@@ -173,7 +173,7 @@ def _classes(dataset: Dataset) -> tuple[ClassRow, ...]:
 
 
 def _shower(prepared: Prepared) -> Show:
-    """A function (id, word) that gives an image for the page; each thumbnail is made once."""
+    """A function (id, caption) that returns an image for the page; each thumbnail is made once."""
     dataset, cut, reader = prepared.dataset, without_padding(prepared), MemmapReader(prepared.pixels)
     row = {name: i for i, name in enumerate(dataset.ids)}
     made: dict[int, Thumbnail] = {}

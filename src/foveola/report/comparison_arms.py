@@ -1,4 +1,4 @@
-"""What a comparison's page says of one arm alone: its changes, class by class, and the pictures that flip."""
+"""Comparison page, part of one arm: its settings, its results by class and the images whose prediction changed."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from foveola.report.thumbnails import Thumbnail, thumbnail
 from foveola.types import Image
 
 Look = Callable[[int, str], Image]
-"""Gives a picture as an arm (by its number) sees it, by its id: uint8 (h, w, 3)."""
+"""(arm number, image id) to the image as that arm's network sees it: uint8 (h, w, 3)."""
 
 SHOWN_FLIPS = 12
-"""Each way and for each arm: they are the page's weight."""
+"""Images shown of an arm, at most, gained and lost each: they take most of the page's bytes."""
 
 EXACT_IMAGES = 1000
-"""Test images of a class from which on hundredths of a point mean something; below, tenths are shown."""
+"""With this many test images of a class, differences have two decimals; with fewer, one."""
 
 
 @dataclass(frozen=True)
 class ClassLine:
-    """One class: its difference, interval and p in words, and as a figure; sign: "▲ more" or "▼ fewer" where p holds."""
+    """One class: difference, interval and p as text and as a figure; sign: "▲ more" or "▼ fewer" if significant."""
 
     name: str
     pictures: int
@@ -47,7 +47,7 @@ class ClassLine:
 
 @dataclass(frozen=True)
 class ShownFlip:
-    """A picture that flips, as the baseline sees it and as the arm does."""
+    """An image whose prediction changed, as the baseline's network sees it and as the arm's does."""
 
     flip: ChangedPrediction
     before: Thumbnail
@@ -56,9 +56,9 @@ class ShownFlip:
 
 @dataclass(frozen=True)
 class ArmSection:
-    """What one arm's own tables show: its changes, its classes, and the test images whose prediction changed.
+    """Values of one arm's tables: its settings, its classes and the test images whose prediction changed.
 
-    gained, lost: how many images in all, of `asked`; 0 and none shown where the seeds have different test images.
+    gained, lost: the number of such images among the `asked` ones; 0 if the seeds have different test images.
     """
 
     name: str
@@ -73,7 +73,7 @@ class ArmSection:
 
 
 def arm_section(found: Comparison, k: int, look: Look) -> ArmSection:
-    """What the page says of arm number k; look: gives the pictures that flip."""
+    """Collect the values of arm number k. look: gives an image as an arm sees it."""
     # An image that only one seed tested says nothing about an arm.
     flipped = changed_predictions(found, k) if found.one_test_part else ChangedPredictions((), (), 0)
     classes = class_differences(found, k)
@@ -99,7 +99,7 @@ def arm_section(found: Comparison, k: int, look: Look) -> ArmSection:
 
 
 def _possible(one: ClassDifference) -> tuple[float, float]:
-    """The interval without what no class can reach: shares of images differ by at most 100 points."""
+    """The interval clipped to -100..100 points, the largest possible differences."""
     low, high, _ = one.difference.interval
     return (max(low, -100.0), min(high, 100.0)) if math.isfinite(low) else (low, high)
 

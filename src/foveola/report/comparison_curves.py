@@ -1,4 +1,4 @@
-"""Curves of a comparison as SVG text: one an arm over the epochs, with a band from the least seed to the greatest."""
+"""Training curves of a comparison as SVG: the mean of each arm by epoch, with a band from the lowest to the highest seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 250, 48, 408, 14, 208
 
 
 class Band(NamedTuple):
-    """One arm's curve: mean, least and greatest of the seeds, a value an epoch."""
+    """One arm's curve: mean, lowest and highest value of the seeds in each epoch."""
 
     colour: str
     name: str
@@ -26,7 +26,7 @@ class Band(NamedTuple):
 
 
 def banded(title: str, bands: Sequence[Band], *, as_percent: bool = False) -> Markup:
-    """Curves over the epochs, the mean of the seeds as a line, from their least to their greatest as a band."""
+    """SVG of curves by epoch: the mean of the seeds as a line, the lowest to the highest seed as a band."""
     factor = 100.0 if as_percent else 1.0
     finite = [factor * v for band in bands for v in (*band.low, *band.high) if math.isfinite(v)]
     marks = ticks(min(finite, default=0.0), max(finite, default=1.0), 4)
@@ -66,5 +66,5 @@ def banded(title: str, bands: Sequence[Band], *, as_percent: bool = False) -> Ma
             body.append(f'<circle class="end {band.colour}" cx="{left}" cy="{down}" r="4"/>')
     last = ", ".join(f"{b.name} {percent(b.mean[-1]) if as_percent else f'{b.mean[-1]:.3f}'}" for b in bands)
     return svg(
-        f'class="curves" viewBox="0 0 {WIDTH} {HEIGHT}"', f"{title} by epoch; at the last: {last}", "".join(body)
+        f'class="curves" viewBox="0 0 {WIDTH} {HEIGHT}"', f"{title} by epoch; in the last epoch: {last}", "".join(body)
     )

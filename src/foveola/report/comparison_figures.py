@@ -1,7 +1,7 @@
-"""Figures of a comparison as SVG text: intervals against zero, paired dots; `comparison_curves` has the curves.
+"""Figures of a comparison as SVG: intervals around zero and paired dots; `comparison_curves` has the curves.
 
-As in `figures`: colours come from the page by class (arm-0 is the baseline), lengths are in percent where letters must keep
-their size. Arms differ in colour, place and name, never in colour alone.
+As in `figures`, the page sets colours by CSS class (arm-0 is the baseline), and lengths are percentages, so that the text
+keeps its size. Arms differ in colour, position and name, never in colour alone.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from foveola.report.figures import short_number, svg
 from foveola.report.words import shorten
 
 ARM_COLOURS = 6
-"""So many colours can be told apart; from the seventh arm on they begin again."""
+"""Number of distinguishable colours; they repeat from the seventh arm on."""
 
-MARGIN_LEFT, MARGIN_RIGHT = 3.0, 97.0  # of the width in percent: half a label must find room at both ends
+MARGIN_LEFT, MARGIN_RIGHT = 3.0, 97.0  # percent of the width: half a label must fit at both ends
 ROW_PX, AXIS_PX = 68, 34
 LINE_PX, ONE_LINE = 18, 20
-"""Height of a second line of a label; names up to so many letters share one line with their numbers, also on a phone."""
+"""Height of a second label line; longest name, in letters, that fits on one line with its numbers, also on a phone."""
 
 
 class AgainstZero(NamedTuple):
-    """One arm against the baseline, in points: each seed's difference, their mean, its interval (inf: none), and the one
-    for new pictures too."""
+    """One arm against the baseline, in points: each seed's difference, their mean, its interval (infinite if there is
+    none), and the interval for new images."""
 
     name: str
     colour: str
@@ -45,7 +45,7 @@ def colour(k: int) -> str:
 
 
 def against_zero(rows: Sequence[AgainstZero], margin: float, baseline: str) -> Markup:
-    """Each arm's mean difference with its interval on one axis of points, around zero and the margin."""
+    """SVG of each arm's mean difference with its interval on one axis of points, with zero and the margin."""
     values = [value for row in rows for value in (*row.points, row.mean, row.low, row.high, *(row.wide or ()))]
     axis = _Axis.around([0.0, -margin, margin, *values])
     second_line = LINE_PX if any(len(_name(row.name)) > ONE_LINE for row in rows) else 0
@@ -58,12 +58,12 @@ def against_zero(rows: Sequence[AgainstZero], margin: float, baseline: str) -> M
         *(_label(row, row_px * k, second_line) for k, row in enumerate(rows)),
         *(_against(axis, row, row_px * k + second_line) for k, row in enumerate(rows)),
     ]
-    text = f"Differences to {baseline} in points: {said}; grey: less than {margin:g} either way"
+    text = f"Differences to {baseline} in points: {said}; grey: the margin of ±{margin:g} points"
     return svg(f'class="points-axis" width="100%" height="{bottom + AXIS_PX}"', text, "".join(body))
 
 
 def _ground(axis: _Axis, margin: float, top: int) -> str:
-    """The margin and the line at zero of one row, below the row's label: no line runs through letters."""
+    """The margin and the zero line of one row, drawn below the row's label so that no line crosses the text."""
     x, left, right = _p(axis.x(0)), axis.x(-margin), axis.x(margin)
     zero = f'<line class="zero" x1="{x}" x2="{x}" y1="{top + 22}" y2="{top + ROW_PX}"/>'
     width = _p(right - left)
@@ -72,7 +72,7 @@ def _ground(axis: _Axis, margin: float, top: int) -> str:
 
 
 def _label(row: AgainstZero, top: int, second_line: int) -> str:
-    """The arm's name and its numbers: next to each other, or below each other in second_line px more."""
+    """The arm's name and its numbers, next to each other or on two lines, which need second_line px more."""
     place = f'x="0" dy="{second_line}"' if second_line else 'dx="8"'
     return (
         f'<text class="label" x="0" y="{top + 15}"><tspan class="strong">{_name(row.name)}</tspan>'
@@ -98,7 +98,7 @@ def _against(axis: _Axis, row: AgainstZero, top: int) -> str:
 
 
 def _spread(values: Sequence[float]) -> list[tuple[float, int]]:
-    """Each value with a step aside (0, -1, 1, -2, ...) where others are the same to two decimals: all dots are seen.
+    """Each value with a vertical offset (0, -1, 1, -2, ...), so that dots with equal values don't overlap.
 
     >>> _spread([0.5, 0.2, 0.5, 0.5])
     [(0.5, 0), (0.2, 0), (0.5, -1), (0.5, 1)]
@@ -112,11 +112,14 @@ def _spread(values: Sequence[float]) -> list[tuple[float, int]]:
 
 
 DOTS_PX = 56
-"""Height of an arm's row in `paired_dots`; the page writes the arms' names beside the rows, where no line runs."""
+"""Height of an arm's row in `paired_dots`; the page writes the arms' names next to the rows."""
 
 
 def paired_dots(names: Sequence[str], accuracy: Sequence[Sequence[float]]) -> Markup:
-    """A row of dots an arm, one a seed, the dots of a seed joined; a stroke at each mean. accuracy: 0..1, by arm and seed."""
+    """SVG with a row of dots for each arm, the dots of a seed joined, and a stroke at each mean.
+
+    accuracy: 0..1, by arm and seed.
+    """
     shares = [[100 * value for value in row] for row in accuracy]
     axis = _Axis.around([value for row in shares for value in row])
     bottom = DOTS_PX * len(names)
@@ -133,12 +136,12 @@ def paired_dots(names: Sequence[str], accuracy: Sequence[Sequence[float]]) -> Ma
         body += [f'<circle class="seed {colour(k)}" cx="{_p(axis.x(v))}" cy="{y[k]}" r="4.5"/>' for v in row]
         body.append(f'<line class="mean-stroke" x1="{x}" x2="{x}" y1="{y[k] - 12}" y2="{y[k] + 12}"/>')
     said = ", ".join(f"{name} {mean:.2f} %" for name, mean in zip(names, means, strict=True))
-    text = f"Test accuracies, one dot a seed, the same seeds joined; means: {said}"
+    text = f"Test accuracies, one dot for each seed, dots of the same seed joined; means: {said}"
     return svg(f'class="points-axis" width="100%" height="{bottom + AXIS_PX}"', text, "".join(body))
 
 
 def small_interval(mean: float, low: float, high: float, reach: float, kind: str) -> Markup:
-    """One interval around a zero in the middle, for a cell of a table; the cell shows -reach..reach points."""
+    """SVG of one interval for a table cell that shows -reach..reach points, with zero in the middle."""
 
     def x(value: float) -> float:
         return 50 + 48 * max(-1.0, min(1.0, value / reach))
@@ -162,7 +165,7 @@ class _Axis(NamedTuple):
         return cls(ticks(low - 0.5, high + 0.5, 5) if low == high else ticks(low, high, 5))
 
     def x(self, value: float) -> float:
-        """Where a value lies, in percent of the width."""
+        """The position of a value, in percent of the width."""
         share = (value - self.marks[0]) / (self.marks[-1] - self.marks[0])
         return MARGIN_LEFT + share * (MARGIN_RIGHT - MARGIN_LEFT)
 
@@ -176,7 +179,7 @@ class _Axis(NamedTuple):
 
 
 def signed(points: float, places: int = 2) -> str:
-    """A difference with its sign, as type sets it.
+    """A difference with a typographic sign.
 
     >>> signed(0.5), signed(-1.254), signed(0.001), signed(-1.254, places=1)
     ('+0.50', '−1.25', '0.00', '−1.3')
@@ -186,7 +189,7 @@ def signed(points: float, places: int = 2) -> str:
 
 
 def signed_tick(points: float) -> str:
-    """The same for an axis, without needless zeros.
+    """A difference with its sign for an axis, without trailing zeros.
 
     >>> signed_tick(-0.5), signed_tick(0), signed_tick(1)
     ('−0.5', '0', '+1')

@@ -1,4 +1,4 @@
-"""The page of a comparison: one file that says what was shown, how sure that is, and what it rests on."""
+"""The comparison page: one HTML file with the verdict on each arm, its uncertainty and the numbers behind it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from foveola.report.pages import environment
 from foveola.report.words import date, duration
 
 SECTIONS = (
-    ("answer", "The answer"),
+    ("answer", "Result"),
     ("differs", "What differs"),
-    ("seeds", "Seed by seed"),
-    ("learning", "Learning"),
-    ("classes", "Class by class"),
+    ("seeds", "Results by seed"),
+    ("learning", "Training"),
+    ("classes", "Results by class"),
     ("flips", "Changed predictions"),
-    ("cost", "What it costs"),
-    ("methods", "How it is computed"),
+    ("cost", "Time and memory"),
+    ("methods", "Methods"),
 )
 
 
 def render(found: Comparison, look: Look, *, command: str = "") -> str:
-    """The page: HTML text that can be written as UTF-8, the same for the same runs. look: gives the pictures that flip."""
+    """Render the page as HTML text; the same runs give the same text. look: gives an image as an arm sees it."""
     run = found.runs[0][0]
     against = found.against_baseline()
     return (
@@ -77,7 +77,7 @@ def _figure(found: Comparison, against: list[PairedResult]) -> Markup:
 
 
 def _table(found: Comparison) -> list[tuple[int, list[str], list[str]]]:
-    """One row a seed: accuracies of all arms, differences of all but the first."""
+    """One row for each seed: the accuracies of all arms, and their differences to the first."""
     gaps = 100 * (found.accuracy - found.accuracy[0])  # shown for up to three arms: more columns do not fit
     return [
         (seed, [f"{100 * a:.2f} %" for a in found.accuracy[:, s]], [signed(g) for g in gaps[1:, s]])
@@ -86,13 +86,13 @@ def _table(found: Comparison) -> list[tuple[int, list[str], list[str]]]:
 
 
 def _widest(found: Comparison) -> str:
-    """How far a single run's accuracy is known from its test pictures alone: the widest of all runs' intervals, in points."""
+    """Half the width of the widest 95 % interval of any run's accuracy, in percentage points."""
     intervals = (run.evaluation.interval for row in found.runs for run in row)
     return f"{100 * max((one.high - one.low) / 2 for one in intervals):.1f}"
 
 
 def _curves(found: Comparison) -> tuple[Markup, Markup] | None:
-    """Accuracy and loss on val by epoch; None where some arm has no epochs."""
+    """Validation accuracy and loss by epoch; None if an arm has no epochs."""
     histories = [[run.history for run in row] for row in found.runs]
     if not all(history for row in histories for history in row):
         return None
@@ -100,7 +100,7 @@ def _curves(found: Comparison) -> tuple[Markup, Markup] | None:
     def bands(what: str) -> list[Band]:
         out = []
         for k, (arm, row) in enumerate(zip(found.arms, histories, strict=True)):
-            shortest = min(len(history) for history in row)  # patience may have ended some runs sooner
+            shortest = min(len(history) for history in row)  # early stopping may have ended some runs sooner
             values = np.array([[getattr(one, what) for one in history[:shortest]] for history in row])
             out.append(
                 Band(
@@ -118,7 +118,7 @@ def _curves(found: Comparison) -> tuple[Markup, Markup] | None:
 
 
 def _listed(names: list[str]) -> str:
-    """Names in a row.
+    """Join names with commas and "and".
 
     >>> _listed(["a"]), _listed(["a", "b", "c"])
     ('a', 'a, b and c')

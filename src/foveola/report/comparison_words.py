@@ -1,4 +1,4 @@
-"""What a comparison found, in words: each arm against the baseline, its mean, its cost."""
+"""Texts of the comparison page: verdict, mean accuracy, cost and advice for each arm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from foveola.types import Interval
 
 @dataclass(frozen=True)
 class ResultLine:
-    """One arm against the baseline in words: verdict (and its sign), difference, intervals, p, McNemar's count, advice."""
+    """One arm against the baseline as text: verdict and its sign, difference, intervals, p, McNemar's count, advice."""
 
     name: str
     colour: str
@@ -35,7 +35,7 @@ class ResultLine:
 
 @dataclass(frozen=True)
 class ArmMean:
-    """One arm's accuracy over the seeds, in words."""
+    """One arm's accuracy over the seeds, as text."""
 
     name: str
     colour: str
@@ -46,7 +46,7 @@ class ArmMean:
 
 @dataclass(frozen=True)
 class ArmCost:
-    """What an arm's runs took."""
+    """Time and memory of an arm's runs, as text."""
 
     name: str
     colour: str
@@ -60,7 +60,7 @@ class ArmCost:
 
 
 def line_of(found: Comparison, one: PairedResult, k: int) -> ResultLine:
-    """The line of arm number k against the baseline."""
+    """The result of arm number k against the baseline, as text."""
     p_values = np.array(one.mcnemar)
     return ResultLine(
         name=one.arm,
@@ -78,21 +78,21 @@ def line_of(found: Comparison, one: PairedResult, k: int) -> ResultLine:
 
 
 def _reaches(one: PairedResult) -> str:
-    """How far the verdict reaches: to new test pictures, or only to these."""
+    """One sentence that says whether the verdict holds for new test images or only for these."""
     wide = one.with_pictures
     if one.verdict not in ("helps", "hurts") or wide is None:
         return ""
     shown = wide.low > 0 or wide.high < 0
     return (
-        "The interval that also counts the chance in the test images leaves out 0 as well."
+        "The interval for new images does not contain 0 either."
         if shown
-        else "This is about these test images: the interval that also counts the chance in them contains 0, so other images "
-        "might give another result."
+        else "This holds for these test images only. The interval for new images contains 0, so other images might give "
+        "another result."
     )
 
 
 def mean_of(found: Comparison, k: int) -> ArmMean:
-    """The accuracy of arm number k."""
+    """The mean accuracy of arm number k, its interval and its range over the seeds."""
     row, interval = found.accuracy[k], found.intervals[k]
     return ArmMean(
         name=found.arms[k].name,
@@ -104,7 +104,7 @@ def mean_of(found: Comparison, k: int) -> ArmMean:
 
 
 def cost_of(found: Comparison, k: int) -> ArmCost:
-    """The cost of arm number k; memory only where every run says it."""
+    """Time, memory and parameters of arm number k; memory only if all its runs recorded it."""
     runs = found.runs[k]
     seconds = [float(run.result["seconds"]) for run in runs]
     memory = [run.result.get("peak_memory_mb") for run in runs]
@@ -124,11 +124,11 @@ def cost_of(found: Comparison, k: int) -> ArmCost:
 
 
 UNSTEADY = 1.25
-"""Where a run of an arm takes so many times as long as another one, something else than the arm decides the time."""
+"""Times of runs of one arm are not compared if the longest is more than this many times the shortest."""
 
 
 def steady(found: Comparison) -> bool:
-    """Whether the times of the runs can be compared: at least two seeds, alike within each arm, threads never changed."""
+    """Whether the times can be compared: two or more seeds, similar times within each arm, a constant number of threads."""
     for row in found.runs:
         seconds = [float(run.result["seconds"]) for run in row]
         if len(row) < 2 or max(seconds) > UNSTEADY * min(seconds):
@@ -139,7 +139,7 @@ def steady(found: Comparison) -> bool:
 
 
 def ratio_of(found: Comparison, k: int) -> str:
-    """How many times as long as the baseline arm k takes, in two digits; "–" where the times can't be compared."""
+    """The time of arm k divided by that of the baseline, with two digits; "–" if the times can't be compared."""
     if k == 0 or not steady(found):
         return "–"
     one, other = ([float(run.result["seconds"]) for run in found.runs[j]] for j in (k, 0))
@@ -149,7 +149,7 @@ def ratio_of(found: Comparison, k: int) -> str:
 
 
 def short_time(seconds: float) -> str:
-    """A time with no more digits than it is worth.
+    """A time in seconds or minutes, with about two digits.
 
     >>> short_time(4.237), short_time(17.62), short_time(83)
     ('4.2 s', '18 s', '1 min 23 s')
@@ -158,7 +158,7 @@ def short_time(seconds: float) -> str:
 
 
 def advice_of(found: Comparison, one: PairedResult, k: int) -> str:
-    """What to do now about arm number k, in one or two sentences."""
+    """Advice on what to do next about arm number k, in one or two sentences."""
     n, name, baseline = len(found.seeds), shorten(one.arm, 40), shorten(one.baseline, 40)
     if one.verdict == "helps":
         return f"Use {name}: it is better than {baseline} on this data."
@@ -167,28 +167,26 @@ def advice_of(found: Comparison, one: PairedResult, k: int) -> str:
     if one.verdict == "no_difference":
         return f"Choose the cheaper one: {name} and {baseline} differ by less than {found.margin:g} points."
     if n < 2:
-        return "One seed can’t tell a difference from chance. Train at least 5 seeds."
+        return "One seed can’t show a difference. Train at least 5 seeds."
     plan = plan_to_settle(found, k)
     if plan.overlap:
         return (
-            f"More seeds won’t settle {name} against {baseline}: each seed splits the same images again, so the training "
-            "sets overlap. More images would help, or an official test set."
+            f"More seeds won’t decide between {name} and {baseline}, because each seed splits the same images again and the "
+            "training sets overlap. Add images, or use an official test set."
         )
     if plan.seeds is None:
-        return (
-            f"More than 1,000 seeds would be needed to settle {name} against {baseline}. More test images would help."
-        )
+        return f"It would take more than 1,000 seeds to decide between {name} and {baseline}. Add test images."
     more = max(plan.seeds - n, 1)
     again = seeds_option(found.seeds, n + more)
     return (
-        f"About {count(more, 'more seed')} would settle {name} against {baseline}, if the difference stays at "
-        f"{signed(one.difference.mean)} points and scatters as it did. Run the same command with {again}; it keeps the runs "
-        "that are finished."
+        f"About {count(more, 'more seed')} would decide between {name} and {baseline}, if the difference stays at "
+        f"{signed(one.difference.mean)} points and varies as much as now. Run the same command with {again}; it keeps the "
+        "finished runs."
     )
 
 
 def seeds_option(seeds: Sequence[int], n: int) -> str:
-    """The option that asks for n seeds, those that are there among them.
+    """The option that extends the seeds to n of them.
 
     >>> seeds_option((0, 1, 2), 9), seeds_option((0, 5), 9)
     ('--seeds 0-8', '7 more seeds in --seeds')
@@ -200,13 +198,13 @@ def seeds_option(seeds: Sequence[int], n: int) -> str:
 
 
 def interval_text(interval: Interval, places: int = 2) -> str:
-    """An interval in points as it is written: "-1.07 to -0.70", "–" where there is none."""
+    """An interval in points as text, e.g. "-1.07 to -0.70", or "–" if there is none."""
     low, high, _ = interval
     return f"{signed(low, places)} to {signed(high, places)}" if math.isfinite(low) else "–"
 
 
 def p_value_text(p: float) -> str:
-    """A p value as it is written.
+    """A p value as text.
 
     >>> p_value_text(0.0371), p_value_text(0.00004), p_value_text(1.0)
     ('0.037', '< 0.001', '1.000')

@@ -1,4 +1,4 @@
-"""Figures on confidence as SVG text: the reliability diagram, and what became of the pictures when abstaining."""
+"""Figures on confidence as SVG: the reliability diagram, and the bars of right, wrong and abstained predictions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDTH, HEIGHT = LEFT + SIDE + 16, TOP + SIDE + 44
 
 
 class _Square(NamedTuple):
-    """Both axes run from `low` to 1, so that the diagonal is one."""
+    """Two axes from `low` to 1 in one square."""
 
     low: float
 
@@ -31,19 +31,21 @@ class _Square(NamedTuple):
 
 
 def reliability_diagram(bins: Sequence[Bin], before: Sequence[Bin]) -> Markup:
-    """How often answers are right over how sure they are; intervals as bars; `before`, without temperature, as rings.
+    """Reliability diagram: accuracy by predicted probability with intervals; rings show `before`, the uncalibrated bins.
 
-    The axes begin at a round share below the least one, so that the dots of a good network do not lie on one another.
+    The axes start at a round share below the lowest value, so that the dots of a good network do not overlap.
     """
     square = _Square(axis_start([*bins, *before]))
     rings = [f'<circle class="ring" cx="{square.x(b.confidence)}" cy="{square.y(b.accuracy)}" r="4"/>' for b in before]
     body = [_axes(square), *rings, *(_dot(square, one) for one in bins)]
-    said = "; ".join(f"said {percent(one.confidence)}, right {percent(one.accuracy)} of {one.n:,}" for one in bins)
+    said = "; ".join(
+        f"probability {percent(one.confidence)}, right {percent(one.accuracy)} of {one.n:,}" for one in bins
+    )
     return svg(f'class="reliability" viewBox="0 0 {WIDTH} {HEIGHT}"', f"Reliability diagram: {said}", "".join(body))
 
 
 def axis_start(bins: Sequence[Bin]) -> float:
-    """Where both axes of the diagram begin, a share 0..0.8: a fifth's multiple below all dots."""
+    """The start of both axes of the diagram: the largest multiple of 0.2 below all dots, at most 0.8."""
     return min(0.8, math.floor(5 * min(min(one.confidence, one.accuracy) for one in bins)) / 5)
 
 
@@ -69,12 +71,12 @@ def _axes(square: _Square) -> str:
 
 
 def abstention_bar(one: Abstention) -> Markup:
-    """All pictures end to end: answered and right, answered and wrong, not answered."""
+    """Stacked bar of all images: right predictions, wrong predictions, abstentions."""
     n, wrong = one.answered.n, one.wrong.many
     parts = (("right", one.answered.many - wrong), ("wrong", wrong), ("none", n - one.answered.many))
     rects, x = [], 0
     for kind, many in parts:
         rects.append(f'<rect class="{kind}" x="{share_of_box(x / n)}" width="{share_of_box(many / n)}" height="10"/>')
         x += many
-    text = f"{parts[0][1]:,} answered and right, {wrong:,} answered and wrong, {parts[2][1]:,} not answered"
+    text = f"{parts[0][1]:,} right, {wrong:,} wrong, {parts[2][1]:,} don’t know"
     return svg('class="bar" width="100%" height="10"', text, "".join(rects))

@@ -1,4 +1,4 @@
-"""The report's section on confidence: whether probabilities mean what they say, and what abstaining gives."""
+"""Report section on confidence: calibration of the probabilities, and results of abstaining."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from foveola.report.confidence_figures import abstention_bar, axis_start, reliab
 from foveola.report.words import percent
 
 FEW = 200
-"""Below so many calibration pictures the section says that the temperature leans towards 1."""
+"""With fewer calibration images the section says that a prior keeps the temperature near 1."""
 
 
 @dataclass(frozen=True)
 class RateLine:
-    """One error rate: stated, and what was measured on test, each share with its interval; kept, expected: the share of
-    images that should keep their true class, and where that lies in 95 of 100 runs."""
+    """One allowed error rate and the shares measured on the test set, each with its interval.
+
+    kept: the share of images whose true class should not be ruled out; expected: the range of this share in 95 of 100 runs.
+    """
 
     error: str
     kept: str
@@ -34,7 +36,7 @@ class RateLine:
 
 
 class ErrorText(NamedTuple):
-    """A calibration error in words, and its 95 % interval."""
+    """A calibration error and its 95 % interval, as text."""
 
     value: str
     interval: str
@@ -42,10 +44,10 @@ class ErrorText(NamedTuple):
 
 @dataclass(frozen=True)
 class ConfidenceSection:
-    """Everything the section shows.
+    """Values of the section.
 
-    how: where the held-out images come from, "" for a run from before they were kept; worse: whether the calibration error
-    on test is larger with the temperature; axis_from: where the diagram's axes start, "" at 0.
+    how: how the calibration images were held out, "" if the run has none; worse: whether the temperature increases the
+    calibration error on the test set; axis_from: the start of the diagram's axes, "" for 0.
     """
 
     how: str
@@ -107,7 +109,7 @@ def _in_words(error: CalibrationError) -> ErrorText:
 
 
 def with_interval(share: CoverageShare) -> str:
-    """A share with its 95 % interval, "–" where it is one of nothing."""
+    """A share with its 95 % interval, or "–" if there are no images."""
     low, high, _ = share.interval
     return "–" if math.isnan(share.share) else f"{percent(share.share)} ({_range(low, high)})"
 

@@ -1,4 +1,4 @@
-"""Learning curves as SVG text: lines over the epochs with their intervals, named at their ends. They scale as a whole."""
+"""Learning curves as SVG: lines by epoch with intervals, labelled at their ends. A figure scales as a whole."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from foveola.report.words import percent
 
 WIDTH, HEIGHT = 420, 250
 LEFT, RIGHT, TOP, BOTTOM = 48, 368, 30, 208
-LABEL_GAP = 15  # between two labels at the curves' ends, in units of the figure: a line of its letters
+LABEL_GAP = 15  # minimum distance of two labels at the curves' ends, in units of the figure: one line of text
 
 
 class CurveLine(NamedTuple):
-    """One curve: its name (also its CSS class), a value an epoch, and the interval (low, high) of each where it has one."""
+    """One curve: its name (also its CSS class), one value for each epoch, and optionally an interval (low, high) for each."""
 
     name: str
     values: Sequence[float]
@@ -25,7 +25,7 @@ class CurveLine(NamedTuple):
 
 
 def ticks(low: float, high: float, steps: int = 5) -> list[float]:
-    """Round numbers, 1, 2 or 5 times a power of ten apart, that enclose low..high in about `steps` steps.
+    """Axis ticks: about `steps` round steps of 1, 2 or 5 times a power of ten that cover low..high.
 
     >>> ticks(0, 2.3), ticks(1, 40)
     ([0.0, 0.5, 1.0, 1.5, 2.0, 2.5], [0.0, 10.0, 20.0, 30.0, 40.0])
@@ -39,7 +39,7 @@ def ticks(low: float, high: float, steps: int = 5) -> list[float]:
 
 
 def epoch_ticks(epochs: int) -> list[int]:
-    """Whole round numbers from 1 to `epochs`.
+    """Axis ticks at round epochs from 1 to `epochs`.
 
     >>> epoch_ticks(4), epoch_ticks(40)
     ([1, 2, 3, 4], [1, 10, 20, 30, 40])
@@ -58,10 +58,9 @@ def curves(
     places: Sequence[str] = (),
     axis: str = "",
 ) -> Markup:
-    """Curves over the epochs (or another unit) 1..n, named at their right ends; `best` is marked as kept, 0: none.
+    """SVG of curves by epoch (or another unit) 1..n, labelled at their right ends; `best` is marked as kept, 0 marks none.
 
-    places: what is written at the places 1..n of the horizontal axis where it is not their number; axis: its title where
-    it is not the unit.
+    places: tick labels of the horizontal axis, if they are not the numbers 1..n; axis: its title, if it is not the unit.
     """
     finite = [value for line in lines for value in line.values if math.isfinite(value)]
     marks = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0] if as_percent else ticks(0, max(finite, default=1.0) or 1.0)
@@ -95,7 +94,7 @@ class _Plot(NamedTuple):
 
 
 def _some(n: int) -> list[int]:
-    """At most seven of 1..n, evenly apart, from the first on.
+    """At most seven of the numbers 1..n, at equal steps from 1 on.
 
     >>> _some(6), _some(10)
     ([1, 2, 3, 4, 5, 6], [1, 3, 5, 7, 9])
@@ -114,7 +113,7 @@ def _grid(plot: _Plot, marks: Sequence[float], as_percent: bool) -> str:
 
 
 def _places(plot: _Plot, shown: Sequence[int], written: Sequence[str], title: str) -> str:
-    """The horizontal axis: what is written at these places, and the axis's title."""
+    """Tick labels and title of the horizontal axis."""
     out = [
         f'<text class="muted" x="{short_number(plot.x(place))}" y="{BOTTOM + 18}" text-anchor="middle">'
         f"{written[place - 1]}</text>"
@@ -134,7 +133,7 @@ def _kept(plot: _Plot, best: int, label: str) -> str:
 
 
 def _curve(plot: _Plot, line: CurveLine) -> str:
-    """The line; where a value is not finite it is broken."""
+    """The line of one curve, with gaps at values that are not finite."""
     out, pen = "", "M"
     for epoch, value in enumerate(line.values, start=1):
         if math.isfinite(value):
@@ -144,7 +143,7 @@ def _curve(plot: _Plot, line: CurveLine) -> str:
 
 
 def _band(plot: _Plot, line: CurveLine) -> str:
-    """The intervals of a line's values, from their upper ends to the right and back along the lower ones."""
+    """The band of a curve's intervals: a polygon along the upper ends and back along the lower ends."""
     lows, highs = zip(*line.intervals, strict=True)
     edge = [*enumerate(highs, start=1), *reversed([*enumerate(lows, start=1)])]
     points = " ".join(f"{short_number(plot.x(epoch))},{short_number(plot.y(value))}" for epoch, value in edge)
@@ -161,7 +160,7 @@ def _dot(plot: _Plot, line: CurveLine, best: int) -> str:
 
 
 def _names(plot: _Plot, lines: Sequence[CurveLine]) -> str:
-    """The curves' names at their ends, pushed apart where they would touch."""
+    """The curves' names at their right ends, moved apart if they would overlap."""
     ends = sorted((plot.y(line.values[-1]), line.name) for line in lines if math.isfinite(line.values[-1]))
     if len(ends) == 2 and ends[1][0] - ends[0][0] < LABEL_GAP:
         middle = (ends[0][0] + ends[1][0]) / 2

@@ -1,4 +1,4 @@
-"""The report's section on the data: counts, samples, the sum of the files, sizes, problems."""
+"""Report section on the data: class counts, sample images, image sizes, preprocessing steps, unusable files."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from foveola.types import Image
 
 PROBLEMS_SHOWN = 200
 WAY_PX = 112
-"""Longer side of the pictures on their way from file to network."""
+"""Longer side of the images in the table "From file to network"."""
 
 SAMPLED_CLASSES, MANY_CLASSES, SMALLER_PX = 100, 20, 96
-"""Pictures are the page's weight: above 20 classes samples are shrunk to 96 px, and at most 100 classes show any."""
+"""Images take most of the page's bytes: above 20 classes samples are shrunk to 96 px, and at most 100 classes have any."""
 
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """One class's pictures: in train, val, test and all parts, and the same as a bar."""
+    """Number of images of one class: in train, val and test, in total, and the same as a bar."""
 
     name: str
     counts: tuple[int, ...]
@@ -38,7 +38,7 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class ClassSamples:
-    """A few training pictures of one class, each with its id."""
+    """A few training images of one class, each with its id."""
 
     name: str
     total: int
@@ -59,7 +59,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Way:
-    """One picture from its file to the network: as it was, at the network's size, after the chain, and its three colours."""
+    """One image in each preprocessing step: original, resized, filtered, and its three colour channels."""
 
     name: str
     raw: Thumbnail
@@ -70,7 +70,7 @@ class Way:
 
 @dataclass(frozen=True)
 class DataSection:
-    """Everything the section shows beside the card itself; reasons: (reason, files), the most frequent first."""
+    """Values of the section that are not in the data summary; reasons: (reason, files), the most frequent first."""
 
     classes: tuple[ClassCounts, ...]
     totals: tuple[int, ...]
@@ -97,13 +97,13 @@ def data_section(card: DataSummary, pictures: KeptImages, looks: DataPreview) ->
             for name, raw, sized, seen in zip(looks.names, looks.raw, looks.sized, looks.seen, strict=True)
         ),
         means=tuple((name, thumbnail(mean)) for name, mean in zip(card.class_names, looks.means, strict=False)),
-        split_rule=re.sub(r"(?<=\d)%", " %", card.split_rule),  # as all percents of the page are set
+        split_rule=re.sub(r"(?<=\d)%", " %", card.split_rule),  # as everywhere on the page
         reasons=reasons_of([problem.reason for problem in card.problems]),
     )
 
 
 def sizes_of(sizes: tuple[tuple[int, int, int], ...]) -> Sizes:
-    """The sizes in words, from (height, width, how many), the most frequent first."""
+    """Summarise image sizes as text, from (height, width, number of images), the most frequent first."""
     by_pixels = sorted(sizes, key=lambda size: (size[0] * size[1], size))
     half, seen, median = sum(n for *_, n in sizes) / 2, 0, by_pixels[-1]
     for size in by_pixels:
@@ -118,7 +118,7 @@ def sizes_of(sizes: tuple[tuple[int, int, int], ...]) -> Sizes:
 
 
 def reasons_of(reasons: list[str]) -> tuple[tuple[str, int], ...]:
-    """How often each reason comes up; the detail in brackets differs from file to file and is left out.
+    """Count the files by reason, without the details in brackets, which differ between files.
 
     >>> reasons_of(["cut short (7 bytes)", "empty file", "cut short (9 bytes)"])
     (('cut short', 2), ('empty file', 1))
@@ -127,18 +127,18 @@ def reasons_of(reasons: list[str]) -> tuple[tuple[str, int], ...]:
 
 
 def _histograms(card: DataSummary) -> tuple[Markup, ...]:
-    """Heights and widths of the files, on one scale."""
+    """Histograms of the heights and widths of the original images, on one scale."""
     sides = np.array(card.sizes)
     top = int(sides[:, :2].max())
     return tuple(histogram(name, sides[:, k], sides[:, 2], top) for k, name in enumerate(("Height", "Width")))
 
 
 TINTS = np.array([(1.0, 0.42, 0.36), (0.36, 1.0, 0.42), (0.5, 0.7, 1.0)])
-"""What the largest value of red, green and blue is drawn as: light tints, because pure blue is nearly black to the eye."""
+"""Colours for the largest value of red, green and blue: light tints, because pure blue looks nearly black."""
 
 
 def _colours(image: Image) -> tuple[Thumbnail, ...]:
-    """The red, green and blue channel alone, each from black to its tint."""
+    """Thumbnails of the red, green and blue channel, each from black to its tint."""
     return tuple(
         thumbnail(np.rint(image[..., k, None] * tint).astype(np.uint8), WAY_PX) for k, tint in enumerate(TINTS)
     )

@@ -1,7 +1,7 @@
-"""Figures as SVG text: the accuracy on its axis, bars, a compact confusion matrix; `curves` has others. Values in, text out.
+"""Figures of the report as SVG: accuracy axis, bars, histograms, a compact confusion matrix; `curves` has learning curves.
 
-Colours come from the page's CSS variables by class, so that one figure serves light, dark and paper. Bars and the axis
-have lengths in percent of their box: their letters keep their size at any width.
+Colours come from the page's CSS variables by class, so that one figure works in light mode, dark mode and print. Lengths
+of bars and axes are percentages of their box, so that the text keeps its size at any width.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from foveola.errors import count
 from foveola.report.words import percent, shorten
 
 LEVELS = 5
-"""Shades of the compact matrix: one path each keeps 100 x 100 cells at a few kilobytes."""
+"""Shades of the compact matrix: with one path for each shade, 100 x 100 cells take a few kilobytes."""
 
 
 def accuracy_axis(accuracy: float, low: float, high: float, baseline: float, baseline_name: str) -> Markup:
-    """The accuracy with its interval, and the baseline, on one axis from 0 to 100 % (all given as shares 0..1)."""
+    """SVG of the accuracy with its interval and the baseline on one axis from 0 to 100 % (arguments are shares 0..1)."""
     interval = f"{100 * low:.1f} to {percent(high)}"
     text = f"Accuracy {percent(accuracy)}, 95 % interval {interval}; {baseline_name}: {percent(baseline)}"
     at, base = share_of_box(accuracy), share_of_box(baseline)
@@ -38,14 +38,14 @@ def accuracy_axis(accuracy: float, low: float, high: float, baseline: float, bas
 
 
 def probability_bar(share: float, kind: str) -> Markup:
-    """One bar of length `share` (0..1) in its track; kind, the CSS class, is right, wrong or other."""
+    """SVG of one bar of length `share` (0..1) on a track; kind, its CSS class, is right, wrong or other."""
     track = '<rect class="track" width="100%" height="6" rx="1"/>'
     bar = f'<rect class="{kind}" width="{share_of_box(share)}" height="6" rx="1"/>'
     return svg('class="bar" width="100%" height="6"', percent(share), track + bar)
 
 
 def count_bar(counts: Sequence[tuple[str, int]], longest: int) -> Markup:
-    """The parts (name, pictures) of one class end to end; a class with `longest` pictures fills the width."""
+    """SVG of a stacked bar of one class's parts (name, images); a class with `longest` images fills the width."""
     scale, x, rects = 1 / max(1, longest), 0, []
     for name, n in counts:
         rects.append(
@@ -57,7 +57,7 @@ def count_bar(counts: Sequence[tuple[str, int]], longest: int) -> Markup:
 
 
 def histogram(name: str, values: NDArray[np.int64], counts: NDArray[np.int64], top: int, bins: int = 30) -> Markup:
-    """How many images have which side: values 0..top in pixels, `counts` of each, in `bins` bins of equal width."""
+    """SVG histogram of side lengths: values 0..top in pixels, with `counts` images each, in `bins` bins of equal width."""
     heights, edges = np.histogram(values, bins, (0, top), weights=counts)
     most = int(heights.argmax())
     width = share_of_box(0.9 / bins)
@@ -72,21 +72,25 @@ def histogram(name: str, values: NDArray[np.int64], counts: NDArray[np.int64], t
         f'{fullest}</text>{"".join(rects)}<line class="axis" x1="0%" x2="100%" y1="64.5" y2="64.5"/>'
         f'<text class="muted" x="0" y="80">0</text><text class="muted" x="100%" y="80" text-anchor="end">{top:,} px</text>'
     )
-    return svg('class="histogram" width="100%" height="84"', f"{name} of the files; most have {fullest}", body)
+    return svg(
+        'class="histogram" width="100%" height="84"', f"{name} of the images; the fullest bin is {fullest}", body
+    )
 
 
 def compact_matrix(confusion: NDArray[np.int64]) -> Markup:
-    """The confusion matrix, int64 (K, K), without numbers: darker is a larger share of the row, the diagonal is right."""
+    """SVG of the confusion matrix, int64 (K, K), without numbers: a darker cell is a larger share of its row."""
     k = len(confusion)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    levels = np.ceil(shares * LEVELS).astype(int)  # 0 only where nothing is, so that a single mistake is seen
+    levels = np.ceil(shares * LEVELS).astype(int)  # 0 only for empty cells, so that a single mistake is visible
     paths = []
     for kind, inside in (("hit", np.eye(k, dtype=bool)), ("miss", ~np.eye(k, dtype=bool))):
         for level in range(1, LEVELS + 1):
             cells = "".join(f"M{x} {y}h1v1h-1z" for y, x in np.argwhere((levels == level) & inside))
             paths += [f'<path class="{kind} level-{level}" d="{cells}"/>'] if cells else []
     frame = f'<rect class="frame" width="{k}" height="{k}"/>'
-    text = f"Confusion matrix of {k} classes, rows true, columns predicted, darker where more"
+    text = (
+        f"Confusion matrix of {k} classes; rows: true, columns: predicted; a darker cell is a larger share of its row"
+    )
     return svg(f'class="matrix" viewBox="0 0 {k} {k}"', text, "".join(paths) + frame)
 
 
@@ -97,7 +101,7 @@ def _axis_tick(tick: int) -> str:
 
 
 def _flush(accuracy: float, low: float, high: float) -> str:
-    """Where the label hangs so that it stays inside: flush with the interval's outer end, in the middle over the point."""
+    """Attributes that keep the label inside the figure: aligned with the interval's outer end, or centred on the point."""
     if accuracy < 0.3:
         return f'text-anchor="start" x="{share_of_box(low)}"'
     if accuracy > 0.7:
@@ -110,7 +114,7 @@ def _beside(share: float) -> str:
 
 
 def svg(attributes: str, text: str, body: str) -> Markup:
-    """An SVG element that says in words what it shows."""
+    """An SVG element with a text alternative."""
     label = escape(printable(text))
     return Markup(f'<svg {attributes} role="img" aria-label="{label}"><title>{label}</title>{body}</svg>')
 
@@ -125,5 +129,5 @@ def short_number(value: float) -> str:
 
 
 def baseline_label(class_name: str) -> str:
-    """How the baseline is called in the figure."""
+    """The baseline's label in the figure."""
     return f"always “{shorten(printable(class_name), 24)}”"

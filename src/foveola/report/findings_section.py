@@ -1,4 +1,4 @@
-"""The report's words on what was found wrong with the data, and on what leaks between the parts do to the accuracy."""
+"""Report section on problems with the data, and on the effect of duplicates between train and test on the accuracy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from foveola.runs.data_summary import DataSummary, FindingLine
 
 @dataclass(frozen=True)
 class CheckedWithoutFindings:
-    """The accuracy on the test pictures that have no copy or twin in train or val, with its 95 % Wilson interval."""
+    """The accuracy on the test images without a duplicate or derived file in train or val, with its 95 % Wilson interval."""
 
     leaked: int
     n: int
@@ -26,7 +26,7 @@ class CheckedWithoutFindings:
 
 @dataclass(frozen=True)
 class NaiveSplit:
-    """What a split picture by picture would have given away: the share of its test part, and the accuracy up to which."""
+    """A random split: the share of its test images with a duplicate in train or val, and the highest possible accuracy."""
 
     share: str
     claimed: str
@@ -35,7 +35,7 @@ class NaiveSplit:
 
 @dataclass(frozen=True)
 class FindingsSection:
-    """What the section shows; excluded: how many files an exclude list left out."""
+    """Values of the section; excluded: the number of files that an exclude list left out."""
 
     lines: tuple[FindingLine, ...]
     clean: CheckedWithoutFindings | None
@@ -50,7 +50,7 @@ def findings_section(card: DataSummary, evaluation: Evaluation) -> FindingsSecti
 
 
 def clean(leaked: tuple[str, ...], evaluation: Evaluation) -> CheckedWithoutFindings | None:
-    """The accuracy without the leaked test pictures; None when none has leaked, or all."""
+    """The accuracy without the leaked test images; None if none or all of them leaked."""
     known = set(leaked)
     kept = np.array([name not in known for name in evaluation.ids], bool)
     if kept.all() or not kept.any():
@@ -63,9 +63,9 @@ def clean(leaked: tuple[str, ...], evaluation: Evaluation) -> CheckedWithoutFind
 
 
 def naive(share: float, evaluation: Evaluation) -> NaiveSplit | None:
-    """The accuracy that a naive split could have claimed: as here, and 100 % on the pictures whose copies were seen.
+    """Upper bound of the accuracy after a random split: 100 % on images with a duplicate in train or val, as here on others.
 
-    None where it would be the same. It is a bound and no measurement: a network may miss a picture whose copy it has seen.
+    None if it would be the same. A network can still misclassify an image although it was trained on a duplicate of it.
     """
     claimed = evaluation.accuracy * (1 - share) + share
     if percent(claimed) == percent(evaluation.accuracy):

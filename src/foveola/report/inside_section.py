@@ -1,4 +1,4 @@
-"""The report's section on the network's inside: kernels, feature maps, heat maps."""
+"""Report section on what the network sees: kernels, feature maps, heat maps."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from foveola.types import Image
 COLUMNS, WIDEST_PX = 16, 640
 
 HEAT = np.array([213.0, 94.0, 0.0])
-"""The colour of heat, as in the curves: vermilion, seen by colour-blind eyes too."""
+"""The colour of heat maps: vermilion, which colour-blind readers can distinguish too."""
 
 
 @dataclass(frozen=True)
 class StageMaps:
-    """One stage: its name, what is drawn of it in words, and the maps as one picture."""
+    """One stage: its name, a description, and its feature maps as one image."""
 
     name: str
     text: str
@@ -32,7 +32,7 @@ class StageMaps:
 
 @dataclass(frozen=True)
 class HeatmapImage:
-    """A test picture beside its heat map."""
+    """A test image and its heat map."""
 
     picture: Thumbnail
     heat: Thumbnail
@@ -45,7 +45,7 @@ class HeatmapImage:
 
 @dataclass(frozen=True)
 class NetworkSection:
-    """Everything the section shows; reason: why there is nothing."""
+    """Values of the section; reason: why there is nothing to show, else ""."""
 
     kernels: Thumbnail | None
     picture: Thumbnail | None
@@ -94,16 +94,16 @@ def inside_section(insides: NetworkPreview, evaluation: Evaluation) -> NetworkSe
 
 
 def _in_words(drawn: int, channels: int, height: int, width: int, dead: int) -> str:
-    """What a stage has, and what of it is drawn."""
+    """Describe a stage: its channels, their size, how many are drawn and how many do not react."""
     first = f", the first {drawn} of them" if drawn < channels else ""
     silent = f"; {dead:,} of {count(channels, 'channel')} do not react to this image" if dead else ""
     return f"{count(channels, 'channel')} of {shape((width, height))}{first}{silent}"
 
 
 def tile(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Tiles uint8 (n, h, w), grey, or (n, h, w, 3) as one image (H, W, 2 or 4): gaps and empty places are transparent.
+    """Tiles uint8 (n, h, w), grey, or (n, h, w, 3) as one image (H, W, 2 or 4) with transparent gaps.
 
-    A page is read in light and in dark: white gaps would glare in the dark.
+    Transparent, because white gaps would be too bright in dark mode.
     """
     values = mosaic(tiles, COLUMNS, 0)
     opaque = mosaic(np.full(tiles.shape[:3], 255, np.uint8), COLUMNS, 0)
@@ -111,7 +111,7 @@ def tile(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def overlay(image: Image, heat: np.ndarray) -> Image:
-    """Heat, uint8 (H, W), over the picture in grey: the stronger, the more of its colour, up to four fifths."""
+    """Blend a heat map, uint8 (H, W), over the image in grey; the strongest heat covers 80 % of the image."""
     grey = image.mean(axis=2, keepdims=True)
     share = 0.8 * heat[..., None] / 255
     return np.asarray(np.rint(grey * (1 - share) + HEAT * share), np.uint8)

@@ -1,4 +1,4 @@
-"""The report's table of layers: open where it is short, else folded by stage."""
+"""Report section on the network: its table of layers, folded by stage if it is long."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 from foveola.models.summary import LayerRow, Summary
 
 OPEN_ROWS = 20
-"""A network of more layers than this is folded: 84 open rows are three screens that few readers need."""
+"""The table of a network with more layers is folded by stage."""
 
 
 class Block(NamedTuple):
-    """Layers whose names begin alike: that beginning, the layers, the shape the last one gives, parameters of them all."""
+    """Layers with a common name prefix: the prefix, the layers, the output shape of the last one, all their parameters."""
 
     name: str
     rows: tuple[LayerRow, ...]
@@ -21,7 +21,7 @@ class Block(NamedTuple):
 
 
 def blocks(network: Summary) -> tuple[Block, ...]:
-    """The layers of a long network in blocks, in their order; () for a short one, which is shown as it is."""
+    """Group the layers of a long network into blocks, in their order; () for a short network, which is not folded."""
     if len(network.rows) <= OPEN_ROWS:
         return ()
     return tuple(_block(name, tuple(rows)) for name, rows in groupby(network.rows, lambda row: row.name.split(".")[0]))

@@ -1,6 +1,6 @@
-"""The report: one page that opens from the disk, needs nothing, and says what the run is worth.
+"""The report of a run: one HTML page with its data, training, accuracy, confidence, mistakes and recipe.
 
-No JavaScript, no request, no font from elsewhere; every text that comes from the data is cleaned and escaped.
+The page has no scripts, network requests or web fonts; texts from the data are cleaned and escaped.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from foveola.runs.run import Run
 from foveola.training.history import EpochLog, ProbeLog
 
 SECTIONS = (
-    ("data", "The data"),
-    ("learning", "Learning"),
-    ("numbers", "The numbers"),
+    ("data", "Data"),
+    ("learning", "Training"),
+    ("numbers", "Accuracy"),
     ("confidence", "Confidence"),
     ("pictures", "Test images"),
     ("mistakes", "Worst mistakes"),
     ("inside", "What the network sees"),
-    ("network", "The network"),
-    ("recipe", "How it was made"),
-    ("use", "Use it"),
+    ("network", "Network"),
+    ("recipe", "Recipe and environment"),
+    ("use", "Use this network"),
 )
 
 
 @dataclass(frozen=True)
 class Headline:
-    """The main number and what it is compared with, in words.
+    """The accuracy, its interval and its baseline, as text.
 
     standing: how the accuracy compares with the majority baseline (see `metrics.standing`); unequal: whether the classes
     of the test images are unequal.
@@ -67,7 +67,7 @@ class Headline:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of learning: its curves and its rows; `kept` is the number of the row that was kept, 0 if none here."""
+    """One stage of training: its curves and its rows; `kept` is the number of the kept row, 0 if it is in another stage."""
 
     unit: str
     rows: tuple[EpochLog | ProbeLog, ...]
@@ -78,7 +78,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class TrainingSection:
-    """The stages that a network went through (a head's penalties, epochs), and the row that was kept.
+    """The stages of training (penalties of the last layer, epochs), and the row that was kept.
 
     chosen: what the validation images decided; smaller_until: the last epoch that was measured on smaller images, 0 if none.
     """
@@ -93,10 +93,10 @@ class TrainingSection:
 
 @dataclass(frozen=True)
 class PageFooter:
-    """When and from what a run was made, as a page may show it; "" where nobody knows.
+    """Date, command, data and folder of a run as the page shows them; "" if unknown.
 
-    command: as it was typed; data: the path of the data as it was given; run: the run's folder; data_word, run_word: the
-    same two as words of a command.
+    command: as typed; data: the path of the data as given; run: the run's folder; data_word, run_word: the same two, quoted
+    for a shell.
     """
 
     on: str
@@ -108,8 +108,8 @@ class PageFooter:
 
 
 def render(run: Run) -> str:
-    """The page of a finished run: HTML text that can always be written as UTF-8, the same for the same run."""
-    # The raw tables: a recipe may name a network of the user's own that this process does not know.
+    """Render the report of a finished run as HTML text; the same run gives the same text, which is valid UTF-8."""
+    # The raw tables, because the recipe may name a user's own network that this process has not registered.
     tables = read_tables(run.path / "recipe.toml")
     for key in ("source", "labels", "exclude"):
         if tables.get("data", {}).get(key):
@@ -143,7 +143,7 @@ def render(run: Run) -> str:
 
 
 def page_footer(run: Run, tables: dict[str, Any]) -> PageFooter:
-    """When and from what a run was made. A page is passed on, so paths below a home folder do not name the user."""
+    """Date, command, data and folder of a run. Home folders become "~", because readers may share the page."""
     data, folder = tables.get("data", {}).get("source", ""), words.place(str(run.result.get("run", run.path)))
     return PageFooter(
         on=words.date(run.environment.get("started", "")),
@@ -156,7 +156,7 @@ def page_footer(run: Run, tables: dict[str, Any]) -> PageFooter:
 
 
 def headline(evaluation: Evaluation) -> Headline:
-    """The first sentence's numbers, from the evaluation and nowhere else."""
+    """The accuracy, its interval and its baseline, computed from the evaluation."""
     low, high, _ = evaluation.interval
     name = evaluation.class_names[evaluation.majority]
     majority = evaluation.majority_accuracy
@@ -177,7 +177,7 @@ def headline(evaluation: Evaluation) -> Headline:
 
 
 def training_section(run: Run, fit: dict[str, Any]) -> TrainingSection:
-    """The curves of the run's history, those of its head first."""
+    """The curves of a run: the penalties of its last layer first, then its epochs."""
     number = run.result["best_epoch"]
     head_best = run.kept_head
     n_val = sum(run.card.counts["val"])
@@ -215,14 +215,14 @@ def _stage(
 
 
 def command(tables: dict[str, Any], seed: int) -> str:
-    """The line that trains the same again, ready for a shell; DATA where the data came from no path."""
+    """The command that trains the same run again; DATA stands for data that was not given as a path."""
     source = tables.get("data", {}).get("source")
     return f"foveola train {words.shell(source) if source else 'DATA'} --recipe recipe.toml --seed {seed}"
 
 
 @cache
 def environment() -> Environment:
-    """The templates of this package, every text escaped and cleaned."""
+    """The Jinja environment of the templates; every text is escaped and cleaned."""
     environment = Environment(
         loader=PackageLoader("foveola.report"),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""Pictures as data URIs: the page carries its own, so that it opens anywhere and asks nobody."""
+"""Thumbnails as data URIs, so that a page needs no other files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SMALL_PX, ENLARGED_PX, LONGEST_PX = 64, 96, 160
 
 
 class Thumbnail(NamedTuple):
-    """A picture for the page: its data URI, the size it is shown at, and whether its pixels are to be seen as squares."""
+    """An image for the page: its data URI, its displayed size, and whether pixels are drawn as sharp squares."""
 
     uri: str
     width_px: int
@@ -21,10 +21,10 @@ class Thumbnail(NamedTuple):
 
 
 def thumbnail(image: Image, longest_px: int = LONGEST_PX) -> Thumbnail:
-    """A picture, uint8 (h, w, 3), for the page, its proportions kept.
+    """Make a thumbnail of an image, uint8 (h, w, 3), with its proportions kept.
 
-    Below 64 px it is kept exactly, as PNG, and enlarged by a whole factor to about 96 px; above it is shrunk to
-    `longest_px` and becomes a JPEG, a tenth of the bytes.
+    An image below 64 px stays unchanged, as PNG, and is enlarged by a whole factor to about 96 px. A larger one is shrunk to
+    `longest_px` and stored as JPEG, which takes a tenth of the bytes.
     """
     height, width = image.shape[:2]
     longest = max(height, width)
@@ -36,7 +36,7 @@ def thumbnail(image: Image, longest_px: int = LONGEST_PX) -> Thumbnail:
 
 
 def exact(image: Image, widest_px: int) -> Thumbnail:
-    """An image whose every pixel counts, as PNG, shown larger by a whole factor, up to about `widest_px` wide.
+    """Make a lossless thumbnail as PNG, enlarged by a whole factor to at most about `widest_px` in width.
 
     image: uint8 (h, w, 3), or with an alpha channel (h, w, 2 or 4).
     """

@@ -1,4 +1,4 @@
-"""How values read on the page: percents, thousands, shapes, durations, dates, paths; every text is cleaned here."""
+"""Format values for the page: percentages, thousands, shapes, durations, dates, paths, commands; clean texts from files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from foveola.evaluation.metrics import wilson
 
 
 def clean(value: Any) -> Any:
-    """What the template may write: text from files as `printable` gives it, our own markup and numbers as they are.
+    """Make a value safe to print in a template: text is cleaned by `printable`; our own markup and numbers stay.
 
     >>> clean("a\\nb"), clean(3)
     ('a\\\\nb', 3)
@@ -24,7 +24,7 @@ def clean(value: Any) -> Any:
 
 
 def percent(share: float) -> str:
-    """A share 0..1 with one decimal.
+    """A share 0..1 as a percentage with one decimal.
 
     >>> percent(0.81), percent(1)
     ('81.0 %', '100.0 %')
@@ -52,7 +52,7 @@ def thousands(number: int) -> str:
 
 
 def shape(sides: Iterable[int]) -> str:
-    """Lengths with a multiplication sign between.
+    """Lengths joined by multiplication signs.
 
     >>> shape((56, 56, 32)), shape([1000])
     ('56 × 56 × 32', '1,000')
@@ -61,7 +61,7 @@ def shape(sides: Iterable[int]) -> str:
 
 
 def number(value: float) -> str:
-    """A number with two digits, as short as it can be.
+    """A number with two significant digits.
 
     >>> number(31.6228), number(0.1), number(0.0316), number(1000.0)
     ('32', '0.1', '0.032', '1,000')
@@ -70,7 +70,7 @@ def number(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time to the second, from a minute on with minutes, from an hour on with hours.
+    """A duration in seconds, minutes or hours.
 
     >>> duration(4.24), duration(61), duration(7384)
     ('4 s', '1 min 01 s', '2 h 03 min')
@@ -83,7 +83,7 @@ def duration(seconds: float) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """The text with at most `most` letters; a longer one loses its middle, because names often differ at their ends.
+    """Shorten a text to at most `most` letters by removing its middle, because names often differ at their ends.
 
     >>> shorten("train/ants/466530434_4000737.jpg", 20), shorten("rose", 6)
     ('train/ants…00737.jpg', 'rose')
@@ -95,7 +95,7 @@ def shorten(text: str, most: int) -> str:
 
 
 def date(moment: str) -> str:
-    """A moment in ISO format as a reader writes it, in the time zone it was written in; "" stays "".
+    """A time in ISO format as a readable date, in its own time zone; "" stays "".
 
     >>> date("2026-11-30T06:05:12+01:00")
     '30 November 2026, 06:05'
@@ -110,13 +110,13 @@ MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
-"""Not strftime's: those change with the locale, and a page must be the same everywhere."""
+"""Not strftime's names, which depend on the locale."""
 
 _HOME = re.compile(r"(?<![\w./~])(?:/home/[^/\s]+|/Users/[^/\s]+|/root|[A-Za-z]:\\Users\\[^\\\s]+)(?![^/\\\s])")
 
 
 def place(text: str) -> str:
-    """A path, or a text with paths, as a page may show it: home folders become "~", so a page names no user.
+    """Replace home folders in a path or text by "~", so that a page does not contain the user's name.
 
     >>> place("/home/anna/photos/pets"), place("--labels=/home/anna/sick.csv"), place("/data/pets")
     ('~/photos/pets', '--labels=~/sick.csv', '/data/pets')
@@ -125,7 +125,7 @@ def place(text: str) -> str:
 
 
 def shell(word: str) -> str:
-    """One word of a command, quoted for a shell; a leading "~/" stays outside the quotes, where the shell expands it.
+    """Quote one word of a command for a shell; a leading "~/" stays outside the quotes, so that the shell expands it.
 
     >>> shell("my photos"), shell("~/my photos"), shell("photos")
     ("'my photos'", "~/'my photos'", 'photos')
@@ -134,7 +134,7 @@ def shell(word: str) -> str:
 
 
 def phrases(command: str) -> list[str]:
-    """A command in pieces that a line must not break: each option stays with its value.
+    """Split a command into pieces without line breaks: each option stays with its value.
 
     >>> phrases("foveola train 'my pets' --epochs 3 --no-flip --seed 1")
     ['foveola', 'train', "'my pets'", '--epochs 3', '--no-flip', '--seed 1']
@@ -150,7 +150,7 @@ def phrases(command: str) -> list[str]:
 
 
 def typed(words: Iterable[str]) -> str:
-    """A command line as a page may show it, from its words.
+    """Join words into a command line for a page, with home folders as "~".
 
     >>> typed(["foveola", "train", "/home/anna/pets", "--epochs", "3"])
     'foveola train ~/pets --epochs 3'
