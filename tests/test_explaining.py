@@ -78,7 +78,8 @@ def run(request, folder, tmp_path_factory):
     if request.param == "plain":
         fv.MODELS.register("plain")(lambda *, size, classes: Plain(classes))
     yield trained(request.param, folder, tmp_path_factory.mktemp(request.param))
-    fv.MODELS._items.pop("plain", None)
+    if request.param == "plain":
+        fv.MODELS.unregister("plain")
 
 
 @pytest.mark.parametrize("method", sorted(fv.EXPLANATIONS))
@@ -205,7 +206,7 @@ def test_a_file_that_appears_meanwhile_stays(one, folder, tmp_path):
         fv.explain(one, folder / "above" / "00.png", out, "overtaken", overwrite=True)
         assert out.read_bytes()[:4] == b"\x89PNG"
     finally:
-        fv.EXPLANATIONS._items.pop("overtaken")
+        fv.EXPLANATIONS.unregister("overtaken")
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,34 @@ def test_a_registered_thing_is_found_and_given_back(fruit):
     assert len(fruit) == 3
 
 
+def test_a_function_is_registered_under_its_own_name(fruit):
+    @fruit.register
+    def fig():
+        return 3
+
+    assert fruit["fig"] is fig
+    assert fig() == 3
+
+
+def test_a_thing_is_registered_in_one_call(fruit):
+    assert fruit.register("fig", 3) == 3
+    assert fruit["fig"] == 3
+
+
+def test_a_name_that_is_no_text_is_refused(fruit):
+    with pytest.raises(UsageError) as caught:
+        fruit.register(7, 3)
+    assert str(caught.value) == "a fruit is registered under a name, not under 7: give the name as text"
+    assert list(fruit) == ["apple", "pear"]
+
+
+def test_what_is_taken_out_is_gone_and_an_unknown_name_is_refused(fruit):
+    fruit.unregister("pear")
+    assert list(fruit) == ["apple"]
+    with pytest.raises(UsageError):
+        fruit.unregister("pear")
+
+
 def test_a_taken_name_is_refused_and_the_first_stays(fruit):
     with pytest.raises(UsageError) as caught:
         fruit.register("pear")(9)

@@ -25,7 +25,7 @@ def tiny():
         return torch.nn.Sequential(torch.nn.Conv2d(3, width, 3), torch.nn.Flatten(), torch.nn.LazyLinear(classes))
 
     yield factory
-    fv.MODELS._items.pop("tiny")
+    fv.MODELS.unregister("tiny")
 
 
 def test_show_of_a_network_of_ones_own_takes_text(tiny):

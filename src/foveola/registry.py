@@ -3,12 +3,13 @@
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast, overload
 
 from foveola.errors import UsageError, unknown
 from foveola.html_table import table
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Later(NamedTuple):
@@ -30,16 +31,42 @@ class Registry(Mapping[str, T], Generic[T]):
         self.kind = kind
         self._items: dict[str, T | Later] = dict(items)
 
-    def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that files its object under `name`. Raises UsageError when the name is taken."""
+    @overload
+    def register(self, name: str) -> Callable[[T], T]: ...
 
-        def add(item: T) -> T:
-            if name in self._items:
-                raise UsageError(f"{self.kind} '{name}' is registered already: choose another name")
-            self._items[name] = item
-            return item
+    @overload
+    def register(self, name: str, item: T) -> T: ...
 
-        return add
+    @overload
+    def register(self, name: F) -> F: ...
+
+    def register(self, name: Any, item: Any = None) -> Any:
+        """Add a thing to the table: `register("name", thing)`, or as a decorator `@register("name")` or `@register`.
+
+        `@register` takes the name of the function or class. Raises UsageError when the name is taken or is no text.
+
+        >>> FRUIT = Registry[str]("fruit", {})
+        >>> FRUIT.register("fig", "green")
+        'green'
+        """
+        if item is not None:
+            return self._add(name, item)
+        if isinstance(name, str):
+            return lambda thing: self._add(name, thing)
+        return self._add(getattr(name, "__name__", name), name)
+
+    def unregister(self, name: str) -> None:
+        """Take a thing out of the table again. Raises UsageError for an unknown name."""
+        self.require(name)
+        del self._items[name]
+
+    def _add(self, name: object, item: T) -> T:
+        if not isinstance(name, str):
+            raise UsageError(f"a {self.kind} is registered under a name, not under {name!r}: give the name as text")
+        if name in self._items:
+            raise UsageError(f"{self.kind} '{name}' is registered already: choose another name")
+        self._items[name] = item
+        return item
 
     def __getitem__(self, name: str) -> T:
         self.require(name)

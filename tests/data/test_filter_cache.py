@@ -75,10 +75,11 @@ def test_a_users_filter_is_never_taken_from_the_cache():
     try:
         FILTERS.register("mine")(lambda images: images)
         np.testing.assert_array_equal(apply_filters(prepared, Chain.parse("mine")).pixels, prepared.pixels)
-        FILTERS._items["mine"] = lambda images: 255 - images
+        FILTERS.unregister("mine")
+        FILTERS.register("mine", lambda images: 255 - images)
         np.testing.assert_array_equal(apply_filters(prepared, Chain.parse("mine")).pixels, 255 - prepared.pixels)
     finally:
-        del FILTERS._items["mine"]
+        FILTERS.unregister("mine")
 
 
 def test_pixels_that_another_process_put_there_meanwhile_are_not_taken_for_ours(monkeypatch):
@@ -100,7 +101,7 @@ def test_pixels_that_another_process_put_there_meanwhile_are_not_taken_for_ours(
         FILTERS.register("mine")(lambda images: 255 - images)
         np.testing.assert_array_equal(apply_filters(prepared, Chain.parse("mine")).pixels, 255 - prepared.pixels)
     finally:
-        del FILTERS._items["mine"]
+        FILTERS.unregister("mine")
     assert turns
 
 

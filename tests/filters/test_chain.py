@@ -176,7 +176,7 @@ def test_a_filter_of_ones_own(image):
         ):
             Chain.parse("twice(offset=1.5)")
     finally:
-        del FILTERS._items["twice"]
+        FILTERS.unregister("twice")
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_filter_of_ones_own_that_gives_no_picture(image, answer, found):
             Chain.parse("odd")(image)
         assert str(error.value) == f"filter 'odd' gave {found}: it must give uint8 (height, width, 3)"
     finally:
-        del FILTERS._items["odd"]
+        FILTERS.unregister("odd")
 
 
 def test_a_filter_of_ones_own_may_write_to_its_picture():
@@ -208,5 +208,5 @@ def test_a_filter_of_ones_own_may_write_to_its_picture():
     try:
         assert (Chain.parse("no_red")(image)[..., 0] == 0).all()
     finally:
-        FILTERS._items.pop("no_red")
+        FILTERS.unregister("no_red")
     assert (image == 9).all()

@@ -73,7 +73,7 @@ def test_a_filter_of_ones_own_is_not_called_anything():
         assert kernels_of(step("halved")) == {}
         assert why_none(step("halved")) == ("no kernel is\nknown for it", "")
     finally:
-        del FILTERS._items["halved"]
+        FILTERS.unregister("halved")
 
 
 def test_filters_that_have_no_kernel():

@@ -100,7 +100,7 @@ def registered():
 
     yield add
     for name in added:
-        MODELS._items.pop(name, None)
+        MODELS.unregister(name)
 
 
 def tiny(*, size: Size, classes: int, width: int = 4) -> nn.Module:
