@@ -26,7 +26,7 @@ def scene(number):
 
 
 def clean(root, plant, each=20):
-    """Two classes in two parts, every picture its own."""
+    """Two classes in two parts, every image its own."""
     names = [
         f"{part}/{kind}/{n:03d}.png" for part in ("train", "test") for kind in ("cats", "dogs") for n in range(each)
     ]
@@ -42,13 +42,13 @@ def mask():
 def faulty(tmp_path, plant, encoded):
     """Clean data and faults: what was planted, by kind, as sets of ids."""
     root = clean(tmp_path / "pets", plant)
-    one = scene(0)  # train/cats/000.png; 20 pictures a folder, so train/dogs begins at 20, test/cats at 40
+    one = scene(0)  # train/cats/000.png; 20 images a folder, so train/dogs begins at 20, test/cats at 40
     plant(
         root,
         {
             "train/cats/cut.png": encoded(scene(500))[:2000],
             "train/dogs/empty.png": b"",
-            "test/dogs/notes.png": "no picture",
+            "test/dogs/notes.png": "no image",
             "test/cats/again1.png": scene(5),
             "test/dogs/again2.png": scene(25),
             "train/cats/resaved.jpg": encoded(one, "JPEG", quality=60),
@@ -139,7 +139,7 @@ def test_texture_is_no_error_and_harder_compression_is(tmp_path, plant, encoded,
 
 
 def kind_of(label, number):
-    """Pictures that a network tells apart at a glance: stripes and discs, each its own."""
+    """Images that a network tells apart at a glance: stripes and discs, each its own."""
     rng = np.random.default_rng([label, number])
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
     if label:

@@ -1,4 +1,4 @@
-"""Planted oddities: pictures hard to see, classes unlike in number, formats, leaks to val; each is found with its files."""
+"""Planted oddities: images hard to see, classes unlike in number, formats, leaks to val; each is found with its files."""
 
 import sys
 
@@ -13,7 +13,7 @@ SIDE = 64
 
 
 def soft(image):
-    """The picture blurred, with as much contrast as the others."""
+    """The image blurred, with as much contrast as the others."""
     image = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 5)
     return np.clip((image - image.mean()) / image.std() * 50 + 128, 0, 255).astype(np.uint8)
 
@@ -26,15 +26,15 @@ def messages(root, kind):
 @pytest.mark.parametrize(
     ("odd", "message"),
     [
-        (lambda image: np.full_like(image, 90), "1 picture blank: one tone, nothing to be seen"),
-        (lambda image: image // 10, "1 picture very dark"),
-        (lambda image: 255 - image // 10, "1 picture very bright"),
-        (soft, "1 picture blurred, compared with the others"),
+        (lambda image: np.full_like(image, 90), "1 image blank: one tone, nothing to be seen"),
+        (lambda image: image // 10, "1 image very dark"),
+        (lambda image: 255 - image // 10, "1 image very bright"),
+        (soft, "1 image blurred, compared with the others"),
         (
             lambda image: cv2.resize(image, (12, 12), interpolation=cv2.INTER_AREA),
-            "1 picture much smaller than the others",
+            "1 image much smaller than the others",
         ),
-        (lambda image: cv2.resize(image, (256, 32)), "1 picture much longer than wide, or wider"),
+        (lambda image: cv2.resize(image, (256, 32)), "1 image much longer than wide, or wider"),
     ],
     ids=["blank", "dark", "bright", "blurred", "small", "long"],
 )
@@ -49,7 +49,7 @@ def test_classes_unlike_in_number_are_told_with_what_guessing_gives(tmp_path, pl
     files = {f"a/{n:02d}.png": scene(n) for n in range(44)} | {f"b/{n:02d}.png": scene(50 + n) for n in range(4)}
     assert list(messages(plant(tmp_path / "pets", files), "imbalance")) == [
         "class 'a' has 11.0 times as many images as 'b' (44 and 4): always answering 'a' is right for 91.7 %",
-        "1 class with fewer than 20 pictures: 'b' (4)",
+        "1 class with fewer than 20 images: 'b' (4)",
     ]
 
 
@@ -63,7 +63,7 @@ def test_a_class_without_a_usable_image_is_not_compared_with_the_others(tmp_path
 def test_a_part_without_a_class_is_told(tmp_path, plant, scene):
     names = [f"{where}/{n:02d}.png" for where in ("train/a", "train/b", "test/a") for n in range(20)]
     found = messages(plant(tmp_path / "pets", {name: scene(k) for k, name in enumerate(names)}), "imbalance")
-    assert list(found) == ["the test part has no picture of 'b'"]
+    assert list(found) == ["the test part has no image of 'b'"]
 
 
 def test_few_levels_are_told_once(tmp_path, plant, scene):
@@ -88,7 +88,7 @@ def test_turned_deep_transparent_and_misnamed_files_are_told(tmp_path, plant, sc
         "turned upright by its EXIF orientation": ("a/turned.jpg",),
         "16-bit samples reduced to 8 bits": ("a/deep.png",),
         "transparency laid on white": ("b/clear.png",),
-        "another format than the name says": ("b/named.jpg",),
+        "1 file has a name for another format than the content; foveola goes by the content": ("b/named.jpg",),
     }
 
 
@@ -131,7 +131,7 @@ def test_heic_files_without_their_package_are_told_how_to_be_read_and_are_not_le
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     found = {f.message: f for f in fv.check(root, suspects=False).findings if f.kind == "damaged"}
     assert list(found) == [
-        "1 file of 10 can't be used: a Git-LFS pointer, not the picture: run git lfs pull (1)",
+        "1 file of 10 can't be used: a Git-LFS pointer, not the image: run git lfs pull (1)",
         "1 HEIC file of 10 files can't be read without a package",
     ]
     heic = found["1 HEIC file of 10 files can't be read without a package"]

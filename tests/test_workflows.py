@@ -674,6 +674,6 @@ def test_a_class_that_the_test_part_lacks_is_named_once(plant, noise, tmp_path):
     root, plans = plant(tmp_path / "set", {name: noise(k) for k, name in enumerate(names)}), []
     watch = workflows.Watch(plan=plans.append)
     fv.train(root, model="fast", epochs=1, size="16x16", out=tmp_path / "run", watch=watch)
-    assert [line for line in plans[0].remarks if "test part" in line] == [
+    assert [line for line in plans[0].remarks if "test set" in line] == [
         "the test set has no image of b: the accuracy says nothing about it"
     ]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from foveola.errors import UsageError, unknown
 
@@ -61,11 +62,40 @@ def check(known: Mapping[str, Any], values: Mapping[str, object], *, where: str)
         try:
             good[key] = _adapter(known[key]).validate_python(value)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"].replace("Input should be", "it must be")
-            wrong.append(f"{key} = {value!r} can't be used: {reason[0].lower()}{reason[1:]}")
+            wrong.append(f"{key} = {value!r} can't be used: {_requirement(error.errors()[0])}")
     if wrong:
         raise UsageError(f"{where}: {'; '.join(wrong)}")
     return good
+
+
+_REQUIREMENTS = {
+    "int_type": "a valid integer",
+    "int_from_float": "a valid integer",
+    "float_type": "a valid number",
+    "finite_number": "a finite number",
+    "bool_type": "a valid boolean",
+    "string_type": "a valid text",
+    "list_type": "a valid list",
+    "tuple_type": "a valid list",
+    "dict_type": "a valid table",
+    "none_required": "left out",
+    "literal_error": "{expected}",
+    "greater_than": "greater than {gt}",
+    "greater_than_equal": "greater than or equal to {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "less than or equal to {le}",
+}
+"""Pydantic's error types (docs.pydantic.dev/latest/errors/validation_errors) -> what the value must be."""
+
+
+def _requirement(error: ErrorDetails) -> str:
+    """What a wrong value must be instead."""
+    needed = _REQUIREMENTS.get(error["type"])
+    if needed is None:  # a check of ours, such as "it must be odd", raises its own sentence
+        return error["msg"]
+    limits = error.get("ctx", {})
+    plain = {name: int(n) if isinstance(n, float) and n.is_integer() else n for name, n in limits.items()}
+    return f"it must be {needed.format(**plain)}"
 
 
 def parse_setting(text: str) -> tuple[str, object]:

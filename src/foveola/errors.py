@@ -16,6 +16,11 @@ escapes is a bug of ours.
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal, TypeAlias
+
+ProblemKind: TypeAlias = Literal["unusable", "missing_package", "excluded"]
+"""Why a file that was found is not used: nothing can be read from it, the package for its format is not installed, or the
+user's exclude list names it."""
 
 
 class FoveolaError(Exception):
@@ -49,7 +54,14 @@ class DataError(FoveolaError):
 
 
 class ImageProblem(DataError):
-    """One file is not a usable image; its text is the reason, without the file's name."""
+    """One file is not a usable image; its text is the reason, without the file's name.
+
+    cause: the reason without details that differ from file to file, for counting; the whole reason by default.
+    """
+
+    def __init__(self, reason: str, *, cause: str = "", kind: ProblemKind = "unusable") -> None:
+        super().__init__(reason)
+        self.cause, self.kind = cause or reason, kind
 
 
 class PassingProblem(ImageProblem):

@@ -33,8 +33,8 @@ def test_left_out_pictures_are_listed_with_the_list_s_name_and_the_sum_holds(two
     left = exclude(dataset, ["cats/1.png", "dogs/3.png"], "q.txt")
     assert len(left) == 6
     assert [(p.file, p.reason) for p in left.problems] == [
-        ("cats/1.png", "left out by the list q.txt"),
-        ("dogs/3.png", "left out by the list q.txt"),
+        ("cats/1.png", "excluded by the list q.txt"),
+        ("dogs/3.png", "excluded by the list q.txt"),
     ]
     assert left.files_found == len(left) + len(left.problems) + left.files_ignored
 

@@ -169,7 +169,16 @@ def test_linked_classes_are_the_same_data_as_the_folders_they_lead_to(two_classe
     ],
 )
 def test_many_reasons_come_down_to_the_most_common_one(reasons, said):
-    assert common_reasons([Problem(f"{i}.jpg", reason) for i, reason in enumerate(reasons)]) == said
+    problems = [
+        Problem(f"{i}.jpg", reason, cause=reason[0] if "(" in reason else "") for i, reason in enumerate(reasons)
+    ]
+    assert common_reasons(problems) == said
+
+
+def test_reasons_in_the_same_words_with_brackets_are_different_causes_unless_said_so():
+    assert common_reasons([Problem("a", "x (1)"), Problem("b", "x (2)"), Problem("c", "y"), Problem("d", "y")]) == (
+        "4 files, of which 2: y"
+    )
 
 
 def test_how_the_folders_are_read_is_a_note(tmp_path, plant, noise):
@@ -354,7 +363,7 @@ def test_a_taken_subset_reads_its_own_pictures(two_classes, noise):
     ("error", "reason"),
     [
         (PermissionError(13, "Permission denied"), "no permission to read it"),
-        (FileNotFoundError(2, "No such file or directory"), "it vanished while the folder was being read"),
+        (FileNotFoundError(2, "No such file or directory"), "it was deleted while the folder was being read"),
         (OSError(5, "Input/output error"), "can't be read: input/output error"),
     ],
 )

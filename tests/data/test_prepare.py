@@ -186,7 +186,7 @@ def test_a_file_that_changes_before_it_is_decoded_is_a_problem(two_classes):
     prepared = prepare(dataset, SIZE)
     assert [(p.file, p.reason) for p in prepared.dataset.problems] == [
         ("cats/2.png", "the file changed while it was being read: start again"),
-        ("dogs/1.png", "it vanished while the folder was being read"),
+        ("dogs/1.png", "it was deleted while the folder was being read"),
     ]
 
 
@@ -346,7 +346,7 @@ def test_the_facts_hold_no_file_names(two_classes, plant, cache):
     dataset = open_folder(plant(two_classes(), {"cats/bad.png": b""}))
     prepare(dataset, SIZE)
     facts = json.loads((place_of(cache) / "facts.json").read_text())
-    assert facts["problems"] == [[4, "empty file"]]
+    assert facts["refused"] == [[4, "empty file", "unusable", "empty file"]]
 
 
 def test_a_picture_that_could_not_be_read_this_time_is_tried_again_the_next(two_classes, monkeypatch):

@@ -296,7 +296,7 @@ def test_a_root_the_disk_refuses_is_said(tmp_path, monkeypatch):
     ("error", "reason"),
     [
         (PermissionError(errno.EACCES, "Permission denied"), "no permission to read this folder"),
-        (FileNotFoundError(errno.ENOENT, "No such file"), "it vanished while the folder was being read"),
+        (FileNotFoundError(errno.ENOENT, "No such file"), "it was deleted while the folder was being read"),
         (OSError(errno.ESTALE, "Stale file handle"), "can't be read: stale file handle"),
     ],
 )
@@ -319,4 +319,4 @@ def test_a_file_that_vanishes_during_the_walk_is_a_problem(tmp_path, plant, monk
 
     monkeypatch.setattr(listing_module._Walk, "_entry", entry)
     listing = scan_folder(root)
-    assert (listing.ids, problems(listing)) == (("b",), {"a": "it vanished while the folder was being read"})
+    assert (listing.ids, problems(listing)) == (("b",), {"a": "it was deleted while the folder was being read"})

@@ -393,3 +393,10 @@ def test_relatives_that_are_none_change_nothing():
     plain = split(dataset, np.arange(40), SplitSpec(), 3)
     made = split(dataset, np.arange(40), SplitSpec(), 3, related=np.arange(40))
     assert made.test.tolist() == plain.test.tolist() and made.notes == plain.notes
+
+
+@pytest.mark.parametrize(("parts", "made"), [(None, 2), ([0] * 10 + [2] * 10, 1), ([0] * 10 + [1] * 5 + [2] * 5, 0)])
+def test_a_split_says_how_many_parts_it_made(parts, made):
+    found = cut(data([0, 1] * 10, parts=parts))
+    assert found.parts_made == made
+    assert ("stratified" in found.rule) == (made > 0)

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from foveola.data.dataset import Problem, count_causes
 from foveola.evaluation.metrics import Evaluation
 from foveola.imaging.decode import decode
 from foveola.report.answers_section import answers_section, class_lines, confusion_cells, frequent_confusions
-from foveola.report.data_section import data_section, reasons_of, sizes_of
+from foveola.report.data_section import data_section, sizes_of
 from foveola.report.thumbnails import thumbnail
 from foveola.runs.data_preview import DataPreview
 
@@ -30,9 +31,9 @@ def test_the_most_frequent_size_has_its_count():
     assert (sizes.most_frequent, sizes.most_frequent_count, sizes.different) == ("9 × 8", 7, 2)
 
 
-def test_problems_are_grouped_by_reason_the_most_frequent_first():
-    reasons = ["empty file", "cut short (1 byte)", "cut short (2 bytes)"]
-    assert reasons_of(reasons) == (("cut short", 2), ("empty file", 1))
+def test_problems_are_grouped_by_cause_the_most_frequent_first():
+    problems = [Problem("a", "empty file"), *(Problem(n, f"cut short ({n})", cause="cut short") for n in "bc")]
+    assert count_causes(problems) == (("cut short", 2), ("empty file", 1))
 
 
 def test_the_bars_of_the_classes_share_one_scale(make_run):

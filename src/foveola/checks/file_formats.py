@@ -1,19 +1,14 @@
-"""Findings about files: what can't be used, and what is unusual about those that can."""
+"""Check of files and formats: files that can't be used, conversions on decoding, wrong extensions, mixed modes."""
 
 from __future__ import annotations
-
-from collections import Counter
 
 import numpy as np
 
 from foveola.checks.finding import Finding
-from foveola.data.dataset import Dataset
-from foveola.data.exclude import LEFT_OUT
+from foveola.data.dataset import Dataset, count_causes
 from foveola.data.prepare import FileFacts, Prepared
 from foveola.errors import count
-from foveola.imaging.colour import STRETCH, TO_8_BITS, few_levels_note, with_few_levels
-from foveola.imaging.decode import NO_END, WRONG_COUNT
-from foveola.imaging.file_formats import HEIC_NEEDS_PACKAGE
+from foveola.imaging.colour import STRETCH, Note, few_levels_note, with_few_levels
 
 _SUFFIXES = {
     "jpg": "JPEG", "jpeg": "JPEG", "jpe": "JPEG", "jfif": "JPEG", "mpo": "JPEG", "png": "PNG", "apng": "PNG", "gif": "GIF",
@@ -22,42 +17,41 @@ _SUFFIXES = {
 }  # fmt: skip
 
 SAVE_AGAIN = (
-    "nothing: all pixels are used; other programs may refuse these files, so save them again if you pass them on"
+    "nothing: all pixels are used; save the files again before you share them, as other programs may refuse them"
 )
 
 _ADVICE = {
-    "turned upright by its EXIF orientation": "nothing: it is applied in training and in prediction alike; other tools may "
-    "show these images lying on their side",
-    TO_8_BITS: "nothing: the high byte of each sample is used, or the range that the file declares",
-    "transparency laid on white": "if only some classes are transparent, put all on the same background, or the network may "
+    Note.TURNED: "nothing: training and prediction both apply the orientation; other tools may show these images on their "
+    "side",
+    Note.TO_8_BITS: "nothing: foveola uses the high byte of each sample, or the range that the file declares",
+    Note.ON_WHITE: "if only some classes have transparent images, give all images the same background, or the network may "
     "learn the background",
-    "converted from CMYK": "nothing; colours may differ a little from what a print shows",
-    "first of several frames or pages": "save the frames that you want as files of their own",
-    NO_END: SAVE_AGAIN,
-    WRONG_COUNT: SAVE_AGAIN,
+    Note.FROM_CMYK: "nothing: colours may differ slightly from a print",
+    Note.FIRST_FRAME: "save each frame that you need as a separate file",
+    Note.NO_END: SAVE_AGAIN,
+    Note.WRONG_COUNT: SAVE_AGAIN,
 }
 
 
 def file_findings(prepared: Prepared) -> list[Finding]:
-    """damaged and format."""
+    """The findings `damaged` and `format`."""
     dataset, files = prepared.dataset, prepared.files
     noted = [*_flattened(dataset, files), *_noted(dataset, files)]
     return [*_damaged(dataset), *_heic(dataset), *noted, *_misnamed(dataset, files), *_mixed(dataset, files)]
 
 
 def _damaged(dataset: Dataset) -> list[Finding]:
-    problems = [p for p in dataset.problems if LEFT_OUT not in p.reason and p.reason != HEIC_NEEDS_PACKAGE]
+    problems = [problem for problem in dataset.problems if problem.kind == "unusable"]
     if not problems:
         return []
-    reasons = Counter(problem.reason.split(" (")[0] for problem in problems).most_common(3)
-    said = "; ".join(f"{reason} ({n:,})" for reason, n in reasons)
+    causes = "; ".join(f"{cause} ({n:,})" for cause, n in count_causes(problems)[:3])
     ids = tuple(problem.file for problem in problems)
     return [
         Finding(
             "damaged",
             "warning",
-            f"{count(len(problems), 'file')} of {dataset.files_found:,} can't be used: {said}",
-            "repair, convert or delete them, depending on the reason given for each; the other images are used",
+            f"{count(len(problems), 'file')} of {dataset.files_found:,} can't be used: {causes}",
+            "repair, convert or delete them, depending on the reason given for each file; the other images are used",
             ids,
             captions=tuple(problem.reason for problem in problems),
             leave_out=ids,
@@ -67,7 +61,7 @@ def _damaged(dataset: Dataset) -> list[Finding]:
 
 def _heic(dataset: Dataset) -> list[Finding]:
     """HEIC files on a computer without the package that reads them: nothing is wrong with the files."""
-    ids = tuple(problem.file for problem in dataset.problems if problem.reason == HEIC_NEEDS_PACKAGE)
+    ids = tuple(problem.file for problem in dataset.problems if problem.kind == "missing_package")
     if not ids:
         return []
     message = f"{count(len(ids), 'HEIC file')} of {count(dataset.files_found, 'file')} can't be read without a package"
@@ -83,14 +77,14 @@ def _flattened(dataset: Dataset, files: FileFacts) -> list[Finding]:
 
 
 def _noted(dataset: Dataset, files: FileFacts) -> list[Finding]:
-    """What was done to images on decoding: turned, cut to 8 bit, laid on white..."""
+    """What decoding did to images: turned upright, reduced to 8 bits, laid on white..."""
     notes = dict.fromkeys(note for kind in files.kinds for note in kind.notes)
     out = []
     for note in notes:
         of = [k for k, kind in enumerate(files.kinds) if note in kind.notes]
         ids = tuple(dataset.ids[i] for i in np.flatnonzero(np.isin(files.of, of)))
-        advice = _ADVICE.get(note, "nothing, if that is what you expect")
-        out.append(Finding("format", "note", f"{note}: {count(len(ids), 'image')}", advice, ids, topic=note))
+        message = f"{note.value}: {count(len(ids), 'image')}"
+        out.append(Finding("format", "note", message, _ADVICE[note], ids, topic=note.value))
     return out
 
 
@@ -105,7 +99,8 @@ def _misnamed(dataset: Dataset, files: FileFacts) -> list[Finding]:
             said.append(f"is {forms[k]}")
     if not ids:
         return []
-    message = f"another format than the name says: {count(len(ids), 'file')}; the content counts"
+    have = "has a name" if len(ids) == 1 else "have names"
+    message = f"{count(len(ids), 'file')} {have} for another format than the content; foveola goes by the content"
     return [
         Finding(
             "format",
@@ -120,13 +115,13 @@ def _misnamed(dataset: Dataset, files: FileFacts) -> list[Finding]:
 
 
 def _mixed(dataset: Dataset, files: FileFacts) -> list[Finding]:
-    """More than one mode (colour and grey) in one set; the rarer ones are listed."""
+    """Grey images in a data set that has colour images too."""
     modes = [{"L": "grey", "1": "black and white"}.get(kind.mode, "") for kind in files.kinds]
     grey = np.isin(files.of, [k for k, mode in enumerate(modes) if mode])
     if not grey.any() or grey.all():
         return []
     ids = tuple(dataset.ids[i] for i in np.flatnonzero(grey))
-    message = f"{count(len(ids), 'image')} of {len(dataset):,} are stored as grey, the others in colour"
+    message = f"{count(len(ids), 'image')} of {len(dataset):,} are stored in grey, the others in colour"
     return [
         Finding(
             "format",

@@ -20,7 +20,7 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.errors import DataError, ImageProblem, PassingProblem
+from foveola.errors import DataError, ImageProblem, PassingProblem, ProblemKind
 from foveola.imaging import decode as images
 from foveola.imaging import file_formats as opening
 from foveola.imaging.decode import Decoded, Resize
@@ -118,12 +118,12 @@ def read_file(path: str) -> bytes:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - half the time of Path.read_bytes on small files
             size = os.fstat(file.fileno()).st_size
             if size > opening.MAX_BYTES:
-                raise ImageProblem(f"the file has {size:,} bytes, over the limit of {opening.MAX_BYTES:,}")
+                raise opening.too_large(size)
             return file.read()
     except PermissionError:
         raise PassingProblem("no permission to read it") from None
     except FileNotFoundError:
-        raise PassingProblem("it vanished while the folder was being read") from None
+        raise PassingProblem("it was deleted while the folder was being read") from None
     except OSError as error:
         raise PassingProblem(f"can't be read: {(error.strerror or str(error)).lower()}") from None
 
@@ -134,11 +134,35 @@ PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that was found and is not used, and why; label: the class it would have had, where that is known."""
+    """A file that was found and is not used.
+
+    reason: why, in words; label: the class it would have had, where that is known; kind: why, for decisions in code; cause:
+    the reason without details that differ from file to file, for counting; the whole reason by default.
+    """
 
     file: str
     reason: str
     label: str = field(default="", compare=False)
+    kind: ProblemKind = "unusable"
+    cause: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cause", self.cause or self.reason)
+
+    @classmethod
+    def of(cls, file: str, error: ImageProblem) -> Problem:
+        """The problem of a file that raised this error."""
+        return cls(file, str(error), kind=error.kind, cause=error.cause)
+
+
+def count_causes(problems: Sequence[Problem]) -> tuple[tuple[str, int], ...]:
+    """The causes with the number of files of each, the most frequent first.
+
+    >>> count_causes([Problem("a.jpg", "cut short (7 bytes)", cause="cut short"), Problem("b.jpg", "empty file"),
+    ...               Problem("c.jpg", "cut short (9 bytes)", cause="cut short")])
+    (('cut short', 2), ('empty file', 1))
+    """
+    return tuple(Counter(problem.cause for problem in problems).most_common())
 
 
 @dataclass(frozen=True)
@@ -286,10 +310,9 @@ def common_reasons(problems: Sequence[Problem]) -> str:
     """
     if not problems:
         return ""
-    kinds = Counter(problem.reason.partition(" (")[0] for problem in problems)  # details in brackets differ by file
-    kind, n = kinds.most_common(1)[0]
-    whole = {problem.reason for problem in problems if problem.reason.startswith(kind)}
-    reason = whole.pop() if len(whole) == 1 else kind
+    cause, n = count_causes(problems)[0]
+    whole = {problem.reason for problem in problems if problem.cause == cause}
+    reason = whole.pop() if len(whole) == 1 else cause
     if n < len(problems):
         return f"{len(problems):,} files, of which {n:,}: {reason}"
     return f"all {n:,} files: {reason}" if n > 1 else f"its only file: {reason}"

@@ -22,6 +22,7 @@ from foveola.data.dataset import Source
 from foveola.data.grouping import factorize, merge_groups
 from foveola.errors import ImageProblem, PassingProblem
 from foveola.imaging import decode as images
+from foveola.imaging.colour import Note
 from foveola.imaging.decode import Decoded, Resize
 from foveola.types import Image, Images, Indices, Size, Tick
 
@@ -32,21 +33,27 @@ _CHUNK = {"threads": 4, "processes": 500, "here": 64}
 
 @dataclass(frozen=True)
 class DecodeResult:
-    """What became of one image: `reason` is empty when it is in its row of the array; passing: it may go well later."""
+    """The result of decoding one image into its row of the array.
+
+    refusal: the error if it can't be decoded, else None; passing: whether another try may succeed.
+    """
 
     row: int
-    reason: str = ""
-    passing: bool = False
+    refusal: ImageProblem | None = None
     format: str = ""
     height_px: int = 0
     width_px: int = 0
     kind: int = 0
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     content: bytes = b""
     mode: str = ""
     stored_bytes: int = 0
     levels: int = 0
     quality: float = 0.0
+
+    @property
+    def passing(self) -> bool:
+        return isinstance(self.refusal, PassingProblem)
 
 
 def decode_all(source: Source, target: Path, size: Size, how: Resize, tick: Tick) -> list[DecodeResult]:
@@ -102,7 +109,7 @@ def _decode_chunk(source: Source, rows: Indices, pixels: Images, size: Size, how
         try:
             decoded = source.read(i, size, how)
         except ImageProblem as problem:
-            outcomes.append(DecodeResult(row, str(problem), isinstance(problem, PassingProblem)))
+            outcomes.append(DecodeResult(row, problem.with_traceback(None)))
             continue
         pixels[row] = decoded.image
         outcomes.append(_outcome(row, decoded))
@@ -113,7 +120,7 @@ def _outcome(row: int, decoded: Decoded) -> DecodeResult:
     kind = decoded.orientation if decoded.reduced else 0
     size = (decoded.height_px, decoded.width_px)
     seen = (decoded.format, *size, kind, decoded.notes, decoded.content, decoded.mode, decoded.stored_bytes)
-    return DecodeResult(row, "", False, *seen, decoded.levels, decoded.quality)
+    return DecodeResult(row, None, *seen, decoded.levels, decoded.quality)
 
 
 def content_ids(source: Source, outcomes: list[DecodeResult], pixels: Images) -> Indices:

@@ -19,9 +19,6 @@ from foveola.data.scan import is_side_file
 from foveola.errors import DataError, UsageError, count
 from foveola.storage import digest, require_ordinary
 
-LEFT_OUT = "left out by the list"
-"""How the reason of an excluded file begins."""
-
 
 def write_list(sections: Iterable[tuple[str, Iterable[str]]], opening: Sequence[str] = ()) -> str:
     """The text of a list: sections of (why, ids), each id once, where it comes first.
@@ -92,7 +89,7 @@ def exclude(dataset: Dataset, ids: Sequence[str], name: str, *, for_training: bo
         return dataset
     dropped = np.zeros(len(dataset), bool)
     dropped[out] = True
-    gone = [Problem(dataset.ids[i], f"{LEFT_OUT} {name}") for i in np.flatnonzero(dropped)]
+    gone = [Problem(dataset.ids[i], f"excluded by the list {name}", kind="excluded") for i in np.flatnonzero(dropped)]
     left = dataset.take(np.flatnonzero(~dropped), gone)
     try:
         require_images(dataset.name, left.labels)

@@ -45,7 +45,7 @@ def hash_files(listing: FolderScan, *, tick: Tick = no_tick) -> tuple[NDArray[np
     refused = _compute(listing, todo, out, tick)
     if len(todo):
         _remember(place, listing, out, np.setdiff1d(np.arange(len(out)), list(refused)), started)
-    return out, tuple(Problem(listing.ids[i], reason) for i, reason in sorted(refused.items()))
+    return out, tuple(Problem.of(listing.ids[i], error) for i, error in sorted(refused.items()))
 
 
 def _recall(place: Path, listing: FolderScan, out: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -70,16 +70,18 @@ def _recall(place: Path, listing: FolderScan, out: NDArray[np.uint8]) -> NDArray
     return np.array(todo, np.int64)
 
 
-def _compute(listing: FolderScan, todo: NDArray[np.int64], out: NDArray[np.uint8], tick: Tick) -> dict[int, str]:
-    refused: dict[int, str] = {}
+def _compute(
+    listing: FolderScan, todo: NDArray[np.int64], out: NDArray[np.uint8], tick: Tick
+) -> dict[int, ImageProblem]:
+    refused: dict[int, ImageProblem] = {}
 
     def work(rows: NDArray[np.int64]) -> None:
         for i in rows:
             try:
                 data = read_file(f"{listing.root}/{listing.ids[i]}")
                 out[i] = np.frombuffer(sha256(data).digest(), np.uint8)
-            except ImageProblem as problem:
-                refused[int(i)] = str(problem)
+            except ImageProblem as error:
+                refused[int(i)] = error
 
     chunks = [todo[k : k + _CHUNK] for k in range(0, len(todo), _CHUNK)]
     in_parallel(work, chunks, lambda done: tick("Reading files", min(done * _CHUNK, len(todo)), len(todo)))

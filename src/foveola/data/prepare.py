@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from foveola.data.dataset import Arrays, Dataset, Problem, require_images
 from foveola.data.grouping import factorize
 from foveola.errors import DataError, count
-from foveola.imaging.colour import few_levels_note
+from foveola.imaging.colour import Note, few_levels_note
 from foveola.imaging.decode import Resize
 from foveola.storage import cache_root, digest, folder_atomic, preallocate, write_atomic
 from foveola.types import Images, Indices, Size, Tick, no_tick
@@ -36,7 +36,7 @@ class FileKind(NamedTuple):
 
     format: str
     mode: str
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) ->
         outcomes = decode_all(dataset.source, target, size, how, tick)
         # 0.05 s for 400 photos; without it a power cut could leave rows of zeros under the key.
         np.load(target, mmap_mode="r+").flush()
-        good = [o for o in outcomes if not o.reason]
+        good = [o for o in outcomes if o.refusal is None]
         kept = np.array([o.row for o in good], np.int64)
         if len(good) < len(outcomes):
             _compact(target, kept)
@@ -143,7 +143,7 @@ def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) ->
         (folder / "facts.npz").write_bytes(arrays.getvalue())
         facts = {
             "arrays": sha256(arrays.getvalue()).hexdigest(),
-            "problems": [[o.row, o.reason] for o in outcomes if o.reason],
+            "refused": [[o.row, str(o.refusal), o.refusal.kind, o.refusal.cause] for o in outcomes if o.refusal],
             "formats": Counter(o.format for o in good),
             "notes": Counter(note for o in good for note in o.notes),
             "kinds": [[*kind[:2], list(kind.notes)] for kind in dict.fromkeys(kinds)],
@@ -192,15 +192,17 @@ def _open(place: Path, dataset: Dataset, size: Size, how: Resize, *, just_made: 
             return None
         with np.load(BytesIO(stored), allow_pickle=False) as arrays:
             kept, sizes, content = arrays["kept"], arrays["sizes"], arrays["content"]
-            kinds = tuple(FileKind(form, mode, tuple(notes)) for form, mode, notes in facts["kinds"])
+            kinds = tuple(FileKind(form, mode, tuple(map(Note, notes))) for form, mode, notes in facts["kinds"])
             files = FileFacts(kinds, arrays["kinds"], arrays["stored_bytes"], arrays["levels"], arrays["quality"])
-        whole = len(kept) == len(content) == len(files.of) and len(kept) + len(facts["problems"]) == len(dataset)
+        whole = len(kept) == len(content) == len(files.of) and len(kept) + len(facts["refused"]) == len(dataset)
         fits = pixels.dtype == np.uint8 and pixels.shape == (len(kept), *size, 3)
         if not whole or not fits or check_rows(pixels) != facts["checks"]:
             return None
     except Exception:  # whatever is wrong with a cache, the answer is to make it again
         return None
-    problems = [Problem(dataset.ids[row], reason) for row, reason in facts["problems"]]
+    problems = [
+        Problem(dataset.ids[row], reason, kind=kind, cause=cause) for row, reason, kind, cause in facts["refused"]
+    ]
     usable = dataset.take(kept, problems) if problems else dataset
     if note := few_levels_note(files.levels):
         usable = replace(usable, notes=(*usable.notes, f"{note}; foveola check says what to do"))

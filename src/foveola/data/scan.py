@@ -281,5 +281,5 @@ def _refusal(error: OSError, what: str) -> str:
     if isinstance(error, PermissionError):
         return f"no permission to read {what}"
     if isinstance(error, FileNotFoundError):
-        return "it vanished while the folder was being read"
+        return "it was deleted while the folder was being read"
     return f"can't be read: {(error.strerror or str(error)).lower()}"

@@ -10,6 +10,7 @@ folder. Without one the whole range of the type counts, and `levels_used` shows 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,19 @@ from PIL import Image as pillow
 from foveola.errors import ImageProblem, count
 from foveola.imaging.file_formats import orientation_of
 from foveola.types import Image, Indices
+
+
+class Note(StrEnum):
+    """What decoding did to an image, beyond reading its pixels; the value is the text that users read."""
+
+    TURNED = "turned upright by its EXIF orientation"
+    TO_8_BITS = "16-bit samples reduced to 8 bits"
+    ON_WHITE = "transparency laid on white"
+    FROM_CMYK = "converted from CMYK"
+    FIRST_FRAME = "first of several frames or pages"
+    NO_END = "the JPEG has no end marker, but all of its pixels"
+    WRONG_COUNT = "the TIFF states a wrong length for its last strip, but has all of its pixels"
+
 
 GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
 
@@ -239,8 +253,6 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         here += 12 + length
 
 
-TO_8_BITS = "16-bit samples reduced to 8 bits"
-
 _EXTRA_SAMPLES = 338  # a tag of TIFF
 
 _TURNS = {
@@ -309,17 +321,17 @@ def _alpha_is_unused(picture: pillow.Image) -> bool:
     return doubtful and picture.getextrema()[-1] == (0, 0)
 
 
-def colour_notes(picture: pillow.Image) -> tuple[str, ...]:
-    """What is done to it on the way, in words. To be asked before its pixels are loaded."""
+def colour_notes(picture: pillow.Image) -> tuple[Note, ...]:
+    """The conversions that this image will need. Call it before the pixels are loaded."""
     notes = []
     if orientation_of(picture) != 1:
-        notes.append("turned upright by its EXIF orientation")
+        notes.append(Note.TURNED)
     if is_deep(picture):
-        notes.append(TO_8_BITS)
+        notes.append(Note.TO_8_BITS)
     if _is_transparent(picture):
-        notes.append("transparency laid on white")
+        notes.append(Note.ON_WHITE)
     if picture.mode == "CMYK":
-        notes.append("converted from CMYK")
+        notes.append(Note.FROM_CMYK)
     if picture.format != "MPO" and getattr(picture, "is_animated", False):
-        notes.append("first of several frames or pages")
+        notes.append(Note.FIRST_FRAME)
     return tuple(notes)

@@ -27,7 +27,7 @@ from PIL import Image as pillow
 from PIL import ImageOps
 
 from foveola.errors import ImageProblem, UsageError
-from foveola.imaging.colour import colour_notes, is_deep, levels_used, to_rgb
+from foveola.imaging.colour import Note, colour_notes, is_deep, levels_used, to_rgb
 from foveola.imaging.file_formats import (
     check_limits,
     check_readable,
@@ -45,9 +45,6 @@ MAX_JPEG_SIDE_PX = 65_500
 
 Resize: TypeAlias = Literal["pad", "crop", "stretch"]
 """How an image gets to its size: pad with black (the course's way), crop the middle, or stretch."""
-
-NO_END = "the JPEG lacks its end marker, all pixels are there"
-WRONG_COUNT = "the TIFF states a wrong length of its last strip, all pixels are there"
 
 _TURNED_BY_DECODER = ("HEIC", "TIFF")  # Pillow turns TIFF in load_end, and its size is the upright one from the start
 
@@ -70,7 +67,7 @@ class Decoded:
     width_px: int
     orientation: int
     reduced: bool
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     content: bytes = b""
     mode: str = "RGB"
     stored_bytes: int = 0
@@ -93,7 +90,9 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
     try:
         return _decoded(data, enough)
     except ImageProblem:
-        mended, note = (whole, NO_END) if (whole := add_end_marker(data)) else (fix_strip_count(data), WRONG_COUNT)
+        mended, note = (
+            (whole, Note.NO_END) if (whole := add_end_marker(data)) else (fix_strip_count(data), Note.WRONG_COUNT)
+        )
         if mended is None:
             raise
     decoded = _decoded(mended, enough)

@@ -119,7 +119,7 @@ MAX_BYTES = 256_000_000
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF")
 """What Pillow may open. EPS, PDF and the like stay out: they start other programs."""
 
-HEIC_NEEDS_PACKAGE = 'HEIC needs a package that is not installed: pip install "foveola[heic]"'
+_HEIC_NEEDS_PACKAGE = 'HEIC needs a package that is not installed: pip install "foveola[heic]"'
 
 _ORIENTATION_TAG = 0x0112
 
@@ -133,7 +133,7 @@ def open_image(data: bytes) -> Iterator[pillow.Image]:
     if not data:
         raise ImageProblem("empty file")
     if len(data) > MAX_BYTES:
-        raise ImageProblem(f"the file has {len(data):,} bytes, over the limit of {MAX_BYTES:,}")
+        raise too_large(len(data))
     with check_readable(data), _open(data) as picture:
         yield picture
 
@@ -154,7 +154,7 @@ def check_readable(data: bytes = b"") -> Iterator[None]:
     except MemoryError:
         raise PassingProblem("not enough memory to decode it") from None
     except Exception as error:  # decoders raise almost anything on damaged bytes; the corpus test holds this net
-        raise ImageProblem(_damage(error)) from None
+        raise _damage(error) from None
 
 
 def _open(data: bytes) -> pillow.Image:
@@ -166,7 +166,7 @@ def _open(data: bytes) -> pillow.Image:
     try:
         import pillow_heif
     except ImportError:
-        raise ImageProblem(HEIC_NEEDS_PACKAGE) from None
+        raise ImageProblem(_HEIC_NEEDS_PACKAGE, kind="missing_package") from None
     heif = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
     check_limits(heif.size[1], heif.size[0])  # here already: the next line decodes
     picture: pillow.Image = heif.to_pillow()
@@ -198,11 +198,18 @@ def orientation_of(picture: pillow.Image) -> int:
     return int(value) if value in range(1, 9) else 1
 
 
-def _damage(error: Exception) -> str:
+def too_large(n_bytes: int) -> ImageProblem:
+    """The error for a file of more than MAX_BYTES."""
+    return ImageProblem(
+        f"the file has {n_bytes:,} bytes, over the limit of {MAX_BYTES:,}", cause="the file is too large"
+    )
+
+
+def _damage(error: Exception) -> ImageProblem:
     text = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
     if re.search(r"truncat|not enough|incomplete|unexpected end|early end|cut", text, re.IGNORECASE):
-        return f"cut short ({text[:120]})"
-    return f"damaged ({text[:120]})"
+        return ImageProblem(f"cut short ({text[:120]})", cause="cut short")
+    return ImageProblem(f"damaged ({text[:120]})", cause="damaged")
 
 
 _OFFSETS, _COUNTS, _COMPRESSION = 273, 279, 259  # tags of TIFF 6.0

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 from markupsafe import Markup
 
-from foveola.data.dataset import PARTS
+from foveola.data.dataset import PARTS, count_causes
 from foveola.report.figures import count_bar, histogram
 from foveola.report.thumbnails import Thumbnail, thumbnail
 from foveola.report.words import shape
@@ -98,7 +97,7 @@ def data_section(card: DataSummary, pictures: KeptImages, looks: DataPreview) ->
         ),
         means=tuple((name, thumbnail(mean)) for name, mean in zip(card.class_names, looks.means, strict=False)),
         split_rule=re.sub(r"(?<=\d)%", " %", card.split_rule),  # as everywhere on the page
-        reasons=reasons_of([problem.reason for problem in card.problems]),
+        reasons=count_causes(card.problems),
     )
 
 
@@ -115,15 +114,6 @@ def sizes_of(sizes: tuple[tuple[int, int, int], ...]) -> Sizes:
         shape((size[1], size[0])) for size in (by_pixels[0], median, by_pixels[-1], sizes[0])
     )
     return Sizes(smallest, middle, largest, frequent, sizes[0][2], len(sizes))
-
-
-def reasons_of(reasons: list[str]) -> tuple[tuple[str, int], ...]:
-    """Count the files by reason, without the details in brackets, which differ between files.
-
-    >>> reasons_of(["cut short (7 bytes)", "empty file", "cut short (9 bytes)"])
-    (('cut short', 2), ('empty file', 1))
-    """
-    return tuple(Counter(reason.split(" (")[0] for reason in reasons).most_common())
 
 
 def _histograms(card: DataSummary) -> tuple[Markup, ...]:

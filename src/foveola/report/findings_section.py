@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foveola.data.exclude import LEFT_OUT
 from foveola.evaluation.metrics import Evaluation, wilson
 from foveola.report.words import percent
 from foveola.runs.data_summary import DataSummary, FindingLine
@@ -45,7 +44,7 @@ class FindingsSection:
 
 def findings_section(card: DataSummary, evaluation: Evaluation) -> FindingsSection:
     """Collect the section's values."""
-    excluded = sum(problem.reason.startswith(LEFT_OUT) for problem in card.problems)
+    excluded = sum(problem.kind == "excluded" for problem in card.problems)
     return FindingsSection(card.findings, clean(card.leaked, evaluation), naive(card.naive_share, evaluation), excluded)
 
 

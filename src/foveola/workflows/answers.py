@@ -267,10 +267,10 @@ def drop_excluded(run: Run, dataset: Dataset) -> Dataset:
 
     Without this the run's own data would not be known again, and it would be asked about pictures it has learned from.
     """
-    from foveola.data.exclude import LEFT_OUT, exclude
+    from foveola.data.exclude import exclude
 
     known = set(dataset.ids)
-    out = [problem.file for problem in run.card.problems if problem.reason.startswith(LEFT_OUT)]
+    out = [problem.file for problem in run.card.problems if problem.kind == "excluded"]
     if not out or not known.issuperset(out):
         return dataset
     fewer = exclude(dataset, out, "the run", for_training=False)
