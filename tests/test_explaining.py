@@ -275,8 +275,8 @@ def test_the_docs_say_what_is_left_out():
     channels = signature(plots.patches).parameters["channels"].default
     side = signature(plots.kernels).parameters["columns"].default
     assert f"the {each} patches of a data set" in page
-    assert f"for the {channels} channels with the greatest values" in page
-    assert f"`max_activating` and `embedding` look at {MOST_EMBEDDED:,} pictures at most" in page
+    assert f"for the {channels} channels with the highest values" in page
+    assert f"`max_activating` and `embedding` look at up to {MOST_EMBEDDED:,} images" in page
     assert f"the first {side} inputs of the first {side} outputs" in page
 
 

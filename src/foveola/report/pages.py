@@ -14,6 +14,7 @@ import tomli_w
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from foveola.data.dataset import printable
 from foveola.errors import count
 from foveola.evaluation.metrics import Evaluation, Standing, is_imbalanced, wilson
 from foveola.recipes.recipe import read_tables
@@ -239,6 +240,7 @@ def environment() -> Environment:
         "number": words.number,
         "duration": words.duration,
         "shorten": words.shorten,
+        "printable": printable,
         "phrases": words.phrases,
         "counted": count,
     }

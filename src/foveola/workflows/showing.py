@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from foveola.errors import DataError, ImageProblem, UsageError
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
-from foveola.types import Size, SizeLike, Tell, Tick, no_tick
-from foveola.workflows.answers import warn
+from foveola.types import Size, SizeLike, Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.datasets import Data, open_as, printable, suggest_size
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def show_data(
     chain: str = "",
     settings: Mapping[str, object] | None = None,
     overwrite: bool = False,
-    tell: Tell = warn,
+    tell: Tell = tell_nobody,
     tick: Tick = no_tick,
 ) -> tuple[Path, ...]:
     """Draw a data set into the new folder `out`; the figures' paths.
