@@ -23,9 +23,9 @@ from foveola.comparison.statistics import corrected_accuracy
 from foveola.config import parse_setting
 from foveola.errors import DataError, ResourceError, UsageError
 from foveola.imaging.decode import encode
+from foveola.recipes.durations import show_time
 from foveola.recipes.recipe import recipe_from_tables
 from foveola.runs import time_budget
-from foveola.runs.deadline import show_time
 from foveola.workflows import open_data
 from foveola.workflows.comparison_runner import FinishedRun, Trials, _opened
 

@@ -5,9 +5,9 @@ import pytest
 
 import foveola as fv
 from foveola.errors import UsageError
+from foveola.recipes.durations import parse_time, show_time
 from foveola.recipes.recipe import recipe_from_tables
 from foveola.runs import time_budget as budgets
-from foveola.runs.deadline import parse_time, show_time
 from foveola.runs.time_budget import StepCosts, _forecast, require_free
 from foveola.workflows import Watch
 

@@ -22,8 +22,9 @@ from foveola.errors import UsageError
 from foveola.evaluation.calibration import ENOUGH, FOLDS, MOST
 from foveola.evaluation.predict import averaged_over_views
 from foveola.recipes.defaults import FAST_SIZES
+from foveola.recipes.durations import show_time
 from foveola.recipes.recipe import Recipe, merge_tables, recipe_from_tables, resolve_defaults
-from foveola.runs.deadline import SLACK, Deadline, show_time
+from foveola.runs.deadline import SLACK, Deadline
 from foveola.runs.trainer import Trainer
 from foveola.training.features import features_kept, has_trunk
 from foveola.training.timing import (

@@ -38,7 +38,7 @@ class Pace:
     def of(cls, budget: str | float | None, started: float, trials: Trials, seed: int) -> Pace:
         """Raises UsageError when the first pair does not fit, as far as its runs are not there yet."""
         from foveola.comparison.statistics import LEAST_SEEDS
-        from foveola.runs.deadline import parse_time, show_time
+        from foveola.recipes.durations import parse_time, show_time
 
         if budget is None:
             return cls(trials, started)
@@ -92,7 +92,7 @@ class Pace:
     def ended(self, done: int, wanted: int) -> str:
         """What the end of the budget leaves unknown."""
         from foveola.comparison.statistics import LEAST_SEEDS
-        from foveola.runs.deadline import show_time
+        from foveola.recipes.durations import show_time
 
         more = show_time(math.ceil((wanted - done) * self.pair_seconds()))
         unknown = "whether the difference is real: a verdict takes 5 seeds"

@@ -55,8 +55,8 @@ def plan_run(
 ) -> Trainer:
     """All that comes before the first step: read, decode, split, plan, build; nothing is written but caches."""
     from foveola.models.registry import require_known, require_model
+    from foveola.recipes.durations import parse_time
     from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables
-    from foveola.runs.deadline import parse_time
 
     # What can be refused without torch is refused before it is imported.
     if not 0 <= seed < 2**32:
