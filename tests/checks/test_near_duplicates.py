@@ -4,9 +4,7 @@ import pytest
 from foveola.checks import near_duplicates as room
 from foveola.checks.alignment import is_copy
 from foveola.checks.descriptors import VARIANTS, describe, ordered, orient, orient_descriptor, similarities
-from foveola.checks.duplicates import duplicate_findings
 from foveola.checks.near_duplicates import candidates, near_duplicate_pairs
-from foveola.checks.run import find_duplicates
 from foveola.data.arrays import from_arrays
 from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
@@ -79,28 +77,6 @@ def test_of_many_pictures_all_alike_no_more_pairs_pass_than_are_wanted_in_all(sc
     greys = np.stack([np.clip(base + rng.normal(0, 8, base.shape), 0, 255) for _ in range(300)]).astype(np.uint8)
     monkeypatch.setattr(room, "MOST_IN_ALL", 600)
     assert len(room._alike(describe(greys))) < 2 * 600
-
-
-def test_who_has_too_many_pictures_to_compare_all_with_all_is_told(monkeypatch):
-    images = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
-    images[8] = images[7]  # one of the two is compared
-    prepared = prepare(from_arrays(images, np.arange(9) % 2), Size(32, 32))
-
-    def said(most):
-        monkeypatch.setattr("foveola.checks.duplicates.ALL_WITH_ALL", most)
-        found = duplicate_findings(prepared.dataset, find_duplicates(prepared))
-        return [(f.severity, f.message, f.advice, f.count) for f in found if f.kind == "near_duplicate"]
-
-    assert said(8) == []
-    assert said(7) == [
-        (
-            "note",
-            "8 images are too many to compare each with all others: near-duplicates were searched among likely pairs, and "
-            "one pair in a hundred may have been missed",
-            "nothing: copies with identical pixels are all found",
-            8,
-        )
-    ]
 
 
 def test_two_skies_are_no_copies():

@@ -18,13 +18,15 @@ class DuplicateGroups:
     """Exact duplicates, near-duplicates and derived files of a data set of n images.
 
     content: int64 (n,), equal for images with equal pixels; near: int64 (m, 3), pairs (i, j, variant) of near-duplicates;
-    derived: int64 (n,), equal for files that were made from one another, by their names; sizes: int32 (n, 2), pixels.
+    derived: int64 (n,), equal for files that were made from one another, by their names; sizes: int32 (n, 2), pixels;
+    near_searched: False where there are too many images to look for near-duplicates without faiss.
     """
 
     content: Indices
     near: Indices
     derived: Indices
     sizes: NDArray[np.int32]
+    near_searched: bool = True
 
     @cached_property
     def copies(self) -> Indices:

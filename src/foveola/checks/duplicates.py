@@ -9,6 +9,7 @@ import numpy as np
 
 from foveola.checks.derived_files import is_derived
 from foveola.checks.duplicate_groups import DuplicateGroups, flatten, groups_of_pairs, members_of, mentioned_names
+from foveola.checks.faiss_search import EXTRA
 from foveola.checks.finding import Finding, percent
 from foveola.checks.near_duplicates import ALL_WITH_ALL, comparable_images
 from foveola.data.dataset import Dataset, printable
@@ -125,8 +126,18 @@ def _near(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
 
 
 def _too_many(relations: DuplicateGroups) -> Finding | None:
-    """How near-duplicates of many images are looked for; what is missed: docs/why/speed.md."""
+    """How near-duplicates of many images are searched, or why they are not; what is missed: docs/why/speed.md."""
     n = len(comparable_images(relations.content, relations.sizes))
+    if not relations.near_searched:
+        return Finding(
+            "near_duplicate",
+            "warning",
+            f"near-duplicates were not searched: for more than {ALL_WITH_ALL:,} images, here {n:,}, foveola needs the "
+            "package faiss-cpu",
+            f"install it with {EXTRA} and run the command again; copies with identical pixels are all found without it",
+            about=n,
+            topic="not searched",
+        )
     if n <= ALL_WITH_ALL:
         return None
     return Finding(

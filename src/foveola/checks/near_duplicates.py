@@ -4,19 +4,21 @@ Pairs of images that may be copies of each other: their descriptors, compared al
 
 What is found here is looked at closely by `alignment`. All with all are n * n / 2 comparisons: 60,000 images of cifar10
 take 9.7 s on two cores without AVX-512 (two runs; 19.9 s before each core had rows of its own), 20,000 take 1.5 s. More
-than ALL_WITH_ALL are compared by `cells`.
+than ALL_WITH_ALL need the library faiss (`faiss_search`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from foveola.checks import alignment
 from foveola.checks.descriptors import (
@@ -30,8 +32,8 @@ from foveola.checks.descriptors import (
     similarities,
     tangents,
 )
+from foveola.checks.faiss_search import load_faiss, nearest_pairs
 from foveola.checks.image_quality import ImageStats, image_stats, to_square_grey, without_padding
-from foveola.checks.ivf_index import cpu_count, nearest_pairs
 from foveola.data.memmap_reader import MemmapReader
 from foveola.data.prepare import Prepared
 from foveola.storage import cache_root, digest, write_atomic
@@ -56,8 +58,8 @@ TANGENT = 0.87
 `alignment` calls 2,586 copies, and 2,415 of the 5,087 with 0.88 or more; of flowers 34 of 806 and 33 of 280."""
 
 ALL_WITH_ALL = 65_536
-"""So many images are compared all with all, more by `cells`: from there on that is faster. 60,000 of cifar10 take as long
-either way, 100,001 of noise 7.9 s by cells, and all with all 2.8 times as long as 60,000."""
+"""Up to this many images each is compared with all others, in about 12 s on two cores. The time grows with the square of
+the number, so more images need faiss."""
 
 _BLOCK = (512, 512)
 """Images compared at a time: a megabyte of similarities, which stays near a core while it is looked through."""
@@ -86,21 +88,17 @@ def candidates(greys: NDArray[np.uint8], *, against: int | None = None, tick: Ti
 
 
 def _alike(described: Floats, against: int | None = None, tick: Tick = no_tick) -> Indices:
-    """The pairs that pass the first two sieves; of more than ALL_WITH_ALL images those that `cells` looks at."""
+    """The pairs that pass the first two sieves; of more than ALL_WITH_ALL images those that faiss finds."""
     n = len(described)
     last = n if against is None else against
-    comparisons = n * n // 2 if against is None else against * (n - against)
     halves = described[:, :, 0::2].reshape(n, -1), described[:, :, 1::2].reshape(n, -1)
     even, odd, bound = (np.ascontiguousarray(part) for part in (*halves, ordered(described)))
     limits = _limits(even, odd, bound)
-    if comparisons > ALL_WITH_ALL * ALL_WITH_ALL // 2:
+    if against is None and n > ALL_WITH_ALL:
         del halves, even, odd, bound  # half a gigabyte of a million
-        found = nearest_pairs(described, limits[0], max(limits[1], TURNED), tick=tick)
-        if against is not None:
-            found = _across(found[0], against), _across(found[1], against)
-        return _best_of(described, *found, limits)
+        return _best_of(described, *nearest_pairs(described, limits[0], max(limits[1], TURNED), tick=tick), limits)
     some, starts = list[Indices](), range(0, last, _BLOCK[0])
-    with cpu_count() as threads:
+    with _one_thread_per_core() as threads:
         parts = threads.map(lambda i: _of_rows(described, (even, odd, bound), limits, i, against), starts)
         for done, pairs in enumerate(parts, start=1):
             some.append(pairs)
@@ -108,9 +106,14 @@ def _alike(described: Floats, against: int | None = None, tick: Tick = no_tick) 
     return np.concatenate(some)
 
 
-def _across(pairs: Indices, against: int) -> Indices:
-    """Those of the pairs, int64 (2, m), i < j, that have one image on each side of a position."""
-    return pairs[:, (pairs[0] < against) & (pairs[1] >= against)]
+@contextlib.contextmanager
+def _one_thread_per_core() -> Iterator[ThreadPoolExecutor]:
+    """A thread per core, with matrix products on one thread each.
+
+    The products are about half of the work, and what follows them would leave the other cores idle.
+    """
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as threads:
+        yield threads
 
 
 def _of_rows(
@@ -210,8 +213,10 @@ MOST_LOOKED_AT = 30_000
 
 def near_duplicate_pairs(
     prepared: Prepared, looks: Callable[[], ImageStats] | None = None, *, tick: Tick = no_tick
-) -> Indices:
+) -> Indices | None:
     """Pairs that are copies but differ in pixels: int64 (m, 3), rows (i, j, variant), i < j, sorted.
+
+    None where they can't be searched: more than ALL_WITH_ALL images, and faiss is not installed.
 
     variant: how j has to be laid to be like i (see `descriptors.VARIANTS`; 0 is upright). Taken from the cache if it is
     there. looks: gives what `look` gives, if the caller needs it too.
@@ -220,7 +225,11 @@ def near_duplicate_pairs(
     try:
         found: Indices = np.load(io.BytesIO(place.read_bytes()), allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        found = _search(prepared, (looks or (lambda: image_stats(prepared, tick=tick)))().greys, tick)
+        rows = comparable_images(prepared.content, prepared.sizes)
+        if len(rows) > ALL_WITH_ALL and load_faiss() is None:
+            return None
+        greys = (looks or (lambda: image_stats(prepared, tick=tick)))().greys
+        found = _search(prepared, rows, greys, tick)
         buffer = io.BytesIO()
         np.save(buffer, found)
         write_atomic(place, buffer.getvalue())
@@ -233,8 +242,8 @@ def comparable_images(content: Indices, sizes: NDArray[np.int32]) -> Indices:
     return np.sort(large[np.unique(content[large], return_index=True)[1]])
 
 
-def _search(prepared: Prepared, greys: NDArray[np.uint8], tick: Tick) -> Indices:
-    rows = comparable_images(prepared.content, prepared.sizes)
+def _search(prepared: Prepared, rows: Indices, greys: NDArray[np.uint8], tick: Tick) -> Indices:
+    """The near-duplicates among some rows; greys: of all images."""
     greys = greys if len(rows) == len(greys) else greys[rows]  # a million are a gigabyte
     likely = candidates(greys, tick=tick)[:MOST_LOOKED_AT]
     pairs = np.stack([rows[likely[:, 0]], rows[likely[:, 1]], likely[:, 2]], axis=1)

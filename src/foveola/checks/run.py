@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from foveola.checks.class_balance import balance_findings
 from foveola.checks.derived_files import derived_file_findings, derived_groups
 from foveola.checks.duplicate_groups import DuplicateGroups
@@ -22,7 +24,9 @@ def find_duplicates(
 ) -> DuplicateGroups:
     """Which images are copies or derived files of each other; near-duplicates from the cache if they are there."""
     near = near_duplicate_pairs(prepared, looks, tick=tick)
-    return DuplicateGroups(prepared.content, near, derived_groups(prepared.dataset), prepared.sizes)
+    pairs = np.zeros((0, 3), np.int64) if near is None else near
+    derived = derived_groups(prepared.dataset)
+    return DuplicateGroups(prepared.content, pairs, derived, prepared.sizes, near_searched=near is not None)
 
 
 def quick_findings(prepared: Prepared, relations: DuplicateGroups) -> list[Finding]:
