@@ -110,7 +110,7 @@ def test_predict_names_each_file_once_and_writes_the_csv(finished, call, tmp_pat
     assert lines[0] == "file,label,probability,dark,light,problem,copy_of"
     assert len(lines) == 21
     assert out.splitlines()[21].startswith("with the folder names as true classes: test accuracy ")
-    assert " of these 20 images, or near-copies of them, were trained on; without them: " in out.splitlines()[22]
+    assert " of these 20 images, or near-duplicates of them, were trained on; without them: " in out.splitlines()[22]
     assert out.splitlines()[-1] == f"wrote {tmp_path / 'out.csv'}"
     assert all(line.split(",")[1] in ("dark", "light") for line in lines[1:])
 
@@ -128,14 +128,14 @@ def test_predict_abstain_refuses_in_one_sentence(finished, call):
     code, _, err = call("predict", base / "run", base / "shades", "--abstain", "1.5")
     assert (code, err) == (
         2,
-        "foveola: abstain 1.5 is no error rate: give a number above 0 and below 1, such as 0.05 for at most one wrong answer "
-        "in 20 pictures\n",
+        "foveola: abstain must be an error rate above 0 and below 1, not 1.5: for example 0.05 for at most one wrong "
+        "prediction in 20 images\n",
     )
     code, _, err = call("predict", base / "run", base / "shades", "--abstain", "0.05")
     assert (code, err) == (
         2,
-        "foveola: abstain 0.05 takes 19 calibration pictures or more, and the run has 4: give 0.2 or more, or train with "
-        "more val pictures (split.val_fraction)\n",
+        "foveola: abstain 0.05 needs at least 19 calibration images, but the run has 4: give 0.2 or more, or train with "
+        "more validation images (split.val_fraction)\n",
     )
 
 

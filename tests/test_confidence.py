@@ -135,8 +135,8 @@ def test_too_few_calibration_pictures_say_what_is_possible(run, hazy):
     with pytest.raises(UsageError) as caught:
         run.predict(files_of(run, hazy), abstain=0.02)
     assert str(caught.value) == (
-        f"abstain 0.02 takes 49 calibration pictures or more, and the run has {n}: give 0.028 or more, or train with more "
-        "val pictures (split.val_fraction)"
+        f"abstain 0.02 needs at least 49 calibration images, but the run has {n}: give 0.028 or more, or train with more "
+        "validation images (split.val_fraction)"
     )
 
 
@@ -146,7 +146,7 @@ def test_an_old_run_opens_with_temperature_1_and_says_so(old, hazy):
     answers = run.predict(files_of(run, hazy)[:3])
     assert np.abs(answers[0].probabilities - softmax(run.evaluation.logits)[0]).max() < 1e-5
     page = workflows.report(old).read_text("utf-8")
-    assert "made before foveola calibrated probabilities" in page
+    assert "This run has no calibrated probabilities" in page
     assert fv.evaluate(old).to_json()["n_calibration"] == 0
 
 

@@ -193,7 +193,7 @@ def test_predictions_of_labelled_folders_are_measured_without_training_images(pa
     lines, numbers = workflows.prediction_notes(answers)
     assert lines[0].startswith("with the folder names as true classes: test accuracy ")
     assert lines[1].startswith(
-        f"{len(known)} of these 40 images, or near-copies of them, were trained on; without them: "
+        f"{len(known)} of these 40 images, or near-duplicates of them, were trained on; without them: "
     )
     assert numbers["n_trained_on"] == len(known)
 
@@ -204,7 +204,7 @@ def test_single_images_are_looked_up_only_when_asked(pairs, run, tmp_path):
     assert fv.predict(run, tmp_path / "photo.png")[0].copy_of is None
     answers = fv.predict(run, tmp_path / "photo.png", recognise=True)
     assert (answers[0].copy_of, answers.by_folder()) == (trained, None)
-    assert workflows.prediction_notes(answers)[0] == ("this image, or a near-copy of it, was trained on",)
+    assert workflows.prediction_notes(answers)[0] == ("this image, or a near-duplicate of it, was trained on",)
 
 
 def field(pairs, names, n=6, start=8000):
@@ -306,16 +306,16 @@ REST = {
 
 def test_the_line_about_images_that_were_trained_on():
     assert trained_on(numbers(96, REST)) == (
-        "96 of these 120 images, or near-copies of them, were trained on; without them: test accuracy 91.7 % (95 % interval "
-        "74.2 to 97.7 %, n = 24); always answering 'cat' would give 50.0 %"
+        "96 of these 120 images, or near-duplicates of them, were trained on; without them: test accuracy 91.7 % (95 % "
+        "interval 74.2 to 97.7 %, n = 24); always answering 'cat' would give 50.0 %"
     )
     assert trained_on(numbers(1, {**REST, "n_test": 24}, 25)).startswith(
-        "1 of these 25 images, or a near-copy of it, was trained on; without it: test accuracy 91.7 %"
+        "1 of these 25 images, or a near-duplicate of it, was trained on; without it: test accuracy 91.7 %"
     )
     assert trained_on(numbers(120)) == (
-        "all 120 images, or near-copies of them, were trained on: this accuracy says nothing about new images"
+        "all 120 images, or near-duplicates of them, were trained on: this accuracy says nothing about new images"
     )
     assert trained_on(numbers(1, None, 1)) == (
-        "this image, or a near-copy of it, was trained on: this accuracy says nothing about new images"
+        "this image, or a near-duplicate of it, was trained on: this accuracy says nothing about new images"
     )
     assert trained_on(numbers(0)) == trained_on(numbers(None)) == ""

@@ -92,7 +92,7 @@ def test_the_list_of_runs_is_a_table(tmp_path):
     [
         (
             "https://example.com/pets.zip",
-            "is an address, and foveola reads only files on this computer: download it first",
+            "is a web address, but foveola reads only files on this computer: download it first",
         ),
         ("pets.zip", "pets.zip is an archive, and foveola reads folders: unpack it and give the folder"),
         (7, "data of the type int can't be used: give a folder, a file, a data set's name, or arrays as "),

@@ -1,6 +1,6 @@
-"""Progress in a notebook: a bar, what is trained and live curves, in the output of the cell that calls a verb.
+"""Progress display in Jupyter notebooks: a progress bar, a summary of the training and live curves in the cell's output.
 
-Jupyter is noticed by what it has imported already; nothing of it is imported elsewhere, and scripts see nothing of this.
+Jupyter is detected by the modules that it has imported. Outside notebooks nothing is imported and nothing changes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 V = TypeVar("V", bound=Callable[..., Any])
 
 PATIENCE_SECONDS = 0.5
-"""A bar alone is shown after this time: a verb that is done by then leaves the cell's output clean."""
+"""A bar appears after this time, so that a fast call leaves the cell's output empty."""
 
 REFRESH_SECONDS = 0.3
 
@@ -44,10 +44,10 @@ STYLE = """<style>
 
 
 def shown_in_notebooks(verb: V) -> V:
-    """Give a verb a display in the cell that calls it, for those of `watch`, `tick`, `tell` and `progress` that it takes.
+    """Decorate a verb with a progress display, connected to its parameters `watch`, `tick`, `tell` and `progress`.
 
-    Outside a notebook, and for callers that pass one of these themselves, nothing changes. A `tell` that already says
-    something by default (warnings) is left alone.
+    Nothing changes outside a notebook, and for callers that pass one of these arguments. A `tell` that prints something by
+    default (warnings) is not replaced.
     """
     parameters = inspect.signature(verb).parameters
     silent = {"watch", "tick", "progress"} | ({"tell"} if "progress" in parameters else set())
@@ -64,7 +64,7 @@ def shown_in_notebooks(verb: V) -> V:
 
 
 def in_notebook() -> bool:
-    """Whether this is the kernel of a notebook: Jupyter, VS Code, Colab; not IPython in a terminal, not a script."""
+    """Whether the code runs in a notebook (Jupyter, VS Code, Colab), not in IPython in a terminal or a script."""
     ipython = sys.modules.get("IPython")
     if ipython is None or "ipykernel" not in sys.modules:
         return False
@@ -73,7 +73,7 @@ def in_notebook() -> bool:
 
 
 class Cell:
-    """The output of one cell while a verb works. Use as a context; `watch`, `tick`, `tell`, `progress` are for the verbs."""
+    """Context manager for the output of one cell while a verb runs; verbs take its `watch`, `tick`, `tell`, `progress`."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -87,7 +87,7 @@ class Cell:
 
     @property
     def watch(self) -> Watch:
-        """All of it, for verbs that train one network."""
+        """All callbacks, for verbs that train one network."""
         return Watch(tick=self.tick, plan=self.plan, row=self.row, tell=self.tell)
 
     def __enter__(self) -> Cell:
@@ -99,14 +99,14 @@ class Cell:
             self._show()
 
     def tick(self, stage: str, done: int, total: int) -> None:
-        """Move the bar; between two stages the last one stays, full."""
+        """Update the bar; between two stages the finished bar stays."""
         self._bar = stage, done, total
         now = time.monotonic()
         if now - self._shown > REFRESH_SECONDS and (self._display is not None or now - self._opened > PATIENCE_SECONDS):
             self._show()
 
     def progress(self, done: int, total: int, seconds: float | None) -> None:
-        """How many runs of a comparison are done."""
+        """Show how many runs of a comparison are finished."""
         self._bar = "runs", done, total
         self._show()
 
@@ -116,13 +116,13 @@ class Cell:
         self._show()
 
     def plan(self, plan: Plan) -> None:
-        """Say what is about to be trained."""
+        """Show a summary of the training that is about to start."""
         self.n_val, self.epochs = plan.parts["val"], int(plan.recipe.fit.epochs)
         self.lines += plan.lines()
         self._show()
 
     def row(self, row: Row) -> None:
-        """A step moves the bar; an epoch becomes a point of the curves."""
+        """Update the bar after a step; add a point to the curves after an epoch."""
         if isinstance(row, StepLog):
             self.tick("training", row.step, row.total_steps)
             return
@@ -131,7 +131,7 @@ class Cell:
         self._show()
 
     def as_html(self) -> str:
-        """The cell's output as it is now."""
+        """The current output as HTML."""
         parts = [f"<div>{html.escape(line)}</div>" for line in self.lines]
         if self._bar is not None:
             stage, done, total = self._bar
@@ -143,12 +143,12 @@ class Cell:
         return f'{STYLE}<div class="foveola-progress">{"".join(parts)}</div>'
 
     def as_text(self) -> str:
-        """The same for readers without HTML."""
+        """The current output as plain text, for frontends without HTML."""
         bar = [f"{self._bar[0]}: {self._bar[1]:,} of {self._bar[2]:,}"] if self._bar else []
         return "\n".join([*self.lines, *bar, *([self._said] if self._said else [])])
 
     def _curves(self) -> str:
-        """Loss and accuracy of the epochs so far; a network that has none, or one, has no curves."""
+        """Curves of loss and accuracy so far; "" before the second epoch."""
         epochs = [row for row in self.rows if isinstance(row, EpochLog)]
         if len(epochs) < 2:
             return ""

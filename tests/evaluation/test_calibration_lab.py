@@ -57,8 +57,8 @@ def test_an_error_rate_lies_between_0_and_1(error):
     with pytest.raises(UsageError) as caught:
         calibration(30).limit(error)
     assert str(caught.value) == (
-        f"abstain {error:g} is no error rate: give a number above 0 and below 1, such as 0.05 for at most one wrong answer "
-        "in 20 pictures"
+        f"abstain must be an error rate above 0 and below 1, not {error:g}: for example 0.05 for at most one wrong "
+        "prediction in 20 images"
     )
 
 
@@ -66,8 +66,8 @@ def test_too_few_pictures_for_the_error_rate_are_said_with_what_is_possible():
     with pytest.raises(UsageError) as caught:
         calibration(8).limit(0.05)
     assert str(caught.value) == (
-        "abstain 0.05 takes 19 calibration pictures or more, and the run has 8: give 0.112 or more, or train with more val "
-        "pictures (split.val_fraction)"
+        "abstain 0.05 needs at least 19 calibration images, but the run has 8: give 0.112 or more, or train with more "
+        "validation images (split.val_fraction)"
     )
     assert calibration(8).limit(0.112) < 1
 

@@ -48,8 +48,8 @@ def test_the_baseline_that_an_older_version_stored_is_not_used():
 
 def test_unequal_classes_get_the_balanced_accuracy():
     assert balanced(result(18, (2, 18), balanced_accuracy=0.5, macro_f1=0.4737)) == (
-        "balanced accuracy 50.0 % (the mean recall of the classes), macro F1 0.474: these count each class the same, however "
-        "few images it has"
+        "balanced accuracy 50.0 % (the mean recall of the classes), macro F1 0.474: these give each class the same weight, "
+        "even if it has few images"
     )
 
 

@@ -70,8 +70,8 @@ KINDS = (
 )
 
 
-SCALED = "; give the values as they were before any scaling"
-SHARES = "; np.rint(array * 255).astype(np.uint8) makes it of values from 0 to 1"
+SCALED = "; give the original values, before any scaling"
+SHARES = "; np.rint(array * 255).astype(np.uint8) converts values from 0 to 1"
 TURNED = "; np.moveaxis(array, -3, -1) moves the channels to the end"
 GREY = "; np.stack([array.squeeze()] * 3, axis=-1) makes three channels of a grey image"
 
@@ -100,11 +100,11 @@ def test_what_is_of_another_kind_is_refused_with_what_is_allowed(given, what, hi
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([], "there is no picture to predict: name files, or folders that hold some"),
+        ([], "there is no image to predict: give image files, or folders with images"),
         (["none.jpg", "gone.jpg"], "there is no file none.jpg and 1 more: check the path"),
         (
             "https://example.com/cat.jpg",
-            "https://example.com/cat.jpg is an address, and foveola reads only files on this computer: download it first",
+            "https://example.com/cat.jpg is a web address, but foveola reads only files on this computer: download it first",
         ),
     ],
 )

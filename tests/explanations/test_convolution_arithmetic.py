@@ -134,9 +134,9 @@ def test_a_deep_layer_of_a_network():
     ("layer", "place", "said"),
     [
         ("1", (0, 0, 0), "unknown convolution '1'; known: 0"),
-        ("0", (1, 0, 0), "channel 1 is not in the output of '0': it has 0 to 0"),
-        ("0", (0, 19, 0), "row 19 is not in the output of '0': it has 0 to 18"),
-        ("0", (0, 0, -1), "column -1 is not in the output of '0': it has 0 to 22"),
+        ("0", (1, 0, 0), "channel 1 is not in the output of '0': give a number from 0 to 0"),
+        ("0", (0, 19, 0), "row 19 is not in the output of '0': give a number from 0 to 18"),
+        ("0", (0, 0, -1), "column -1 is not in the output of '0': give a number from 0 to 22"),
     ],
 )
 def test_what_is_not_there(layer, place, said):

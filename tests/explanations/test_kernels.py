@@ -93,4 +93,4 @@ def test_tsne_keeps_neighbours_together():
 def test_too_few_pictures():
     with pytest.raises(UsageError) as error:
         in_two_dimensions(np.zeros((3, 5), np.float32), "pca")
-    assert str(error.value) == "3 pictures are too few to be laid out: give four or more"
+    assert str(error.value) == "an embedding needs at least 4 images, but 3 were given"

@@ -70,7 +70,7 @@ def test_a_stage_that_is_not_run_is_told():
 
     with pytest.raises(UsageError) as refused:
         feature_maps(Aside(), IMAGE)
-    assert str(refused.value) == "stage 'aside' gives nothing for a picture that is asked about: choose another"
+    assert str(refused.value) == "stage 'aside' does not run when the network predicts: choose another stage"
 
 
 def test_a_channel_whose_values_differ_by_rounding_alone_is_dead():
@@ -104,7 +104,8 @@ def test_a_stage_without_height_and_width():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
     model(batch(IMAGE))
     model.stages = ("1",)
-    with pytest.raises(UsageError, match=r"^stage '1' gives \(3600,\), no maps of height and width: choose another$"):
+    message = r"^stage '1' has an output of shape \(3600,\), not \(channels, height, width\): choose another stage$"
+    with pytest.raises(UsageError, match=message):
         feature_maps(model, IMAGE)
 
 
@@ -138,23 +139,23 @@ class WithUnused(nn.Module):
 def test_a_layer_that_no_answer_needs_is_refused_by_name(ask):
     with pytest.raises(UsageError) as refusal:
         ask(WithUnused())
-    assert str(refusal.value) == "stage 'aux' gives nothing for a picture that is asked about: choose another"
+    assert str(refusal.value) == "stage 'aux' does not run when the network predicts: choose another stage"
 
 
 @pytest.mark.parametrize(
     ("ask", "what"),
     [
         (lambda model: gradcam(model, IMAGE, 0, stage="trunk"), "stage 'trunk'"),
-        (lambda model: integrated_gradients(model, IMAGE, 0), "the picture"),
-        (lambda model: max_activating(model, IMAGE[None], "trunk"), "the picture"),
+        (lambda model: integrated_gradients(model, IMAGE, 0), "the image"),
+        (lambda model: max_activating(model, IMAGE[None], "trunk"), "the image"),
     ],
 )
 def test_a_gradient_that_the_network_cuts_off_is_said(ask, what):
     with pytest.raises(UsageError) as refusal:
         ask(WithUnused())
     assert str(refusal.value) == (
-        f"no gradient of the answer goes back to {what}: the network cuts it off (torch.no_grad, detach), or does not use "
-        "the layer; choose another stage, or --method occlusion or feature_maps, which need none"
+        f"the prediction has no gradient with respect to {what}: the network blocks it (torch.no_grad, detach), or does not "
+        "use the layer; choose another stage, or --method occlusion or feature_maps, which need no gradient"
     )
 
 
@@ -164,7 +165,7 @@ def test_a_stage_that_is_declared_and_not_there_is_said():
     with pytest.raises(UsageError) as refusal:
         feature_maps(model, IMAGE)
     assert str(refusal.value) == (
-        "the network's attribute `stages` names 'trnk', and it has no such layer: mend the name"
+        "the network's attribute `stages` names 'trnk', but the network has no such layer: correct the name"
     )
 
 

@@ -25,7 +25,7 @@ def titles(figure):
 def test_steps_shows_the_picture_after_each_step():
     chain = Chain.parse("blur(size=5)|invert|sharpen|median")
     figure = filters.steps(IMAGE, chain)
-    assert titles(figure) == ["the picture", "1  blur(size=5)", "2  invert", "3  sharpen", "4  median"]
+    assert titles(figure) == ["the image", "1  blur(size=5)", "2  invert", "3  sharpen", "4  median"]
     image = IMAGE
     for axes, step in zip(figure.axes, [None, *chain.steps], strict=False):
         image = image if step is None else step(image)
@@ -136,7 +136,7 @@ def test_deeper_kernels_are_outputs_by_inputs():
 def test_heat_is_laid_over_the_picture_in_grey():
     heat = HeatmapMethod("gradcam", 1, 0.873, np.eye(12, 16, dtype=np.float32) * 5, "relu5")
     figure = explanations.heatmaps(IMAGE, [heat], ["cat", "dog"])
-    assert titles(figure) == ["the picture", "Grad-CAM at relu5\ndog, 87.3 %"]
+    assert titles(figure) == ["the image", "Grad-CAM at relu5\ndog, 87.3 %"]
     over = figure.axes[1]
     np.testing.assert_allclose(np.asarray(over.images[1].get_array()), np.eye(12, 16))
     grey = np.asarray(over.images[0].get_array())
@@ -217,7 +217,7 @@ def test_a_layout_marks_mistakes():
     places = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
     labels, answers = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 0, 1, 1, 0])
     figure = explanations.layout(places, labels, answers, ["a", "b"], IMAGE[None].repeat(6, 0), "t-SNE")
-    assert titles(figure) == ["6 pictures by the last layer, t-SNE; crosses: 2 mistakes"]
+    assert titles(figure) == ["6 images by the last layer, t-SNE; crosses: 2 mistakes"]
     dots = [len(points.get_offsets()) for points in figure.axes[0].collections]
     assert dots == [2, 1, 2, 1]  # right and wrong of a, right and wrong of b
 
@@ -300,9 +300,9 @@ def test_mean_pictures_are_numpys_means():
 def test_sizes_are_drawn_as_points_and_histograms():
     figure = data.sizes(np.array([10, 10, 30]), np.array([20, 20, 40]))
     left, right = figure.axes
-    assert left.get_title() == "3 pictures, 2 sizes"
+    assert left.get_title() == "3 images, 2 sizes"
     assert left.collections[0].get_offsets().tolist() == [[20, 10], [40, 30]]
-    assert right.get_title() == "medians 20 wide, 10 high"
+    assert right.get_title() == "median width 20, median height 10"
 
 
 def test_tones_are_shares_of_all_pixels():
@@ -355,10 +355,10 @@ def test_a_layout_of_very_many_classes_gives_the_first_a_sign_each():
 def test_means_of_some_classes_only_say_so():
     names = [f"c{k}" for k in range(30)]
     figure = data.class_means(np.zeros((30, 8, 8, 3), np.uint8), np.arange(30), names)
-    assert figure.get_suptitle() == "means (the first 20 of 30 classes)"
+    assert figure.get_suptitle() == "mean images (the first 20 of 30 classes)"
 
 
 def test_the_bars_of_a_thousand_classes_are_the_first_hundred():
     figure = data.class_counts(np.ones(1000, np.int64), [f"c{k}" for k in range(1000)])
-    assert figure.axes[0].get_title() == "1,000 pictures in 1,000 classes (the first 100 are drawn)"
+    assert figure.axes[0].get_title() == "1,000 images in 1,000 classes (the first 100 are shown)"
     assert len(figure.axes[0].patches) == 100

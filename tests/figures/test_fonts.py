@@ -51,13 +51,13 @@ def test_names_whose_letters_no_font_has_become_numbers_that_a_note_explains():
     names = ["cat", f"{NOWHERE}1", f"{NOWHERE}2"]
     assert fonts.spelled(names) == ["cat", "#2", "#3"]
     assert fonts.note_on(names) == (
-        f"no font on this computer has the letters of 2 names: #2 in the figures is {NOWHERE}1, #3 is {NOWHERE}2; foveola "
-        "uses a font that has them once you install one"
+        f"no font on this computer has the letters of 2 names: #2 in the figures means {NOWHERE}1, #3 means {NOWHERE}2; "
+        "install a font with these letters to see the names"
     )
 
 
 def test_of_very_many_names_the_first_are_listed():
-    assert "#20 is" in fonts.note_on([f"{NOWHERE}{k}" for k in range(30)])
+    assert "#20 means" in fonts.note_on([f"{NOWHERE}{k}" for k in range(30)])
     assert " and so on (10 more);" in fonts.note_on([f"{NOWHERE}{k}" for k in range(30)])
 
 

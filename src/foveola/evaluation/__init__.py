@@ -1,1 +1,1 @@
-"""How good a network is: predictions, metrics, calibrated confidence."""
+"""Evaluation of a network: predictions, metrics, calibrated confidence."""

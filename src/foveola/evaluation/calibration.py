@@ -1,11 +1,11 @@
-"""Whether probabilities mean what they say: one temperature, the reliability diagram, the expected calibration error.
+"""Calibration of probabilities: temperature scaling, reliability diagram, expected calibration error; abstaining.
 
-Of a hundred answers given with 80 % about eighty should be right. Everything here is NumPy on logits and labels.
+Of a hundred predictions with a probability of 80 % about eighty should be right. Everything here is NumPy on logits and
+labels.
 
-The calibration part of a run: honest answers to pictures that the network has not learned from, and what follows of them.
-
-Val, answered once more in the way that new pictures are; or, where a head is fitted on val too, the answers of heads that
-each left a tenth of train and val out.
+The calibration part of a run is a set of predictions on images that the network was not trained on. It is the validation
+set; or, if the last layer is trained on the validation set too, the out-of-fold predictions of 10-fold cross-validation
+over train and val.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from foveola.storage import write_atomic
 from foveola.types import Indices, Interval, Labels
 
 BINS, LEAST_IN_A_BIN = 15, 10
-"""Guo et al. (2017) take 15 bins; with few pictures there are fewer, so that each has ten or more."""
+"""15 bins as in Guo et al. (2017), or fewer if a bin would have fewer than ten images."""
 
 SPREAD = 0.25
-"""How far log T strays from 0 before pictures have said anything, as the standard deviation of its normal prior: with
-none T is 1, with 5,000 the prior is not felt. Measured in docs/why/confidence.md."""
+"""Standard deviation of the normal prior of log T around 0. Without images T is 1; with 5,000 the prior has no noticeable
+effect. Measured in docs/why/confidence.md."""
 
 _BOUNDS = (0.05, 20.0)
 _DRAWS, _AT_ONCE = 1_000, 50
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: Labels, *, spread: float = SPREAD) -> float:
-    """The T > 0 by which logits are divided so that the softmax of the quotient fits the labels best; 1 changes nothing.
+    """Temperature scaling: fit the T > 0 for which softmax(logits / T) fits the labels best; T = 1 changes nothing.
 
     logits: float32 (n, K); labels: int64 (n,). Minimises the summed cross-entropy plus (log T)^2 / (2 spread^2), T within
-    0.05 to 20, six digits. Without the second term (spread = inf) it is temperature scaling as C. Guo et al., "On
-    Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599; the term is a prior that keeps few pictures from
-    saying much: eight right answers alone would pull T to 0. The greatest logit stays the greatest.
+    0.05 to 20, six digits. Without the second term (spread = inf) this is the method of C. Guo et al., "On Calibration of
+    Modern Neural Networks", ICML 2017, arXiv:1706.04599. The term is a prior that limits the effect of few images: without
+    it, eight right predictions alone would pull T to 0. The prediction does not change.
     """
     if not len(labels):
         return 1.0
@@ -55,7 +55,7 @@ def fit_temperature(logits: NDArray[np.float32], labels: Labels, *, spread: floa
         loss = mean_loss(logits, labels, float(np.exp(log_t))) * len(labels)
         return loss + log_t**2 / (2 * spread**2)
 
-    # A coarse look first: with the prior the misfit need not have one valley only.
+    # A coarse grid first: with the prior the misfit may have more than one minimum.
     low, high = np.log(_BOUNDS)
     places = np.linspace(low, high, 25)
     best = int(np.argmin([misfit(place) for place in places]))
@@ -65,7 +65,7 @@ def fit_temperature(logits: NDArray[np.float32], labels: Labels, *, spread: floa
 
 
 class Bin(NamedTuple):
-    """Answers of like confidence: its range and mean, the share that is right with its 95 % interval, how many."""
+    """Predictions of similar confidence: range and mean of the confidence, accuracy with its 95 % interval, their number."""
 
     low: float
     high: float
@@ -76,7 +76,7 @@ class Bin(NamedTuple):
 
 
 class CalibrationError(NamedTuple):
-    """The expected calibration error, 0..1, its 95 % interval, and what a perfect network would show by chance alone."""
+    """The expected calibration error, 0..1, its 95 % interval, and its mean for a perfectly calibrated network."""
 
     value: float
     interval: Interval
@@ -84,10 +84,10 @@ class CalibrationError(NamedTuple):
 
 
 def bin_numbers(confidence: Floats, bins: int | None = None) -> Indices:
-    """The bin of each answer, int64 (n,), 0 the least confident: bins of equal mass, as many answers in each.
+    """Assign predictions to bins of equal mass: the bin of each, int64 (n,), 0 for the least confident.
 
-    bins: 15, or fewer where that leaves a bin fewer than ten. Equal mass, for bins of equal width are nearly empty but
-    for the last, and the error then mostly measures chance (J. Nixon et al., "Measuring Calibration in Deep Learning",
+    bins: 15, or fewer if a bin would have fewer than ten predictions. Bins of equal mass, because most bins of equal width
+    are nearly empty, and the error then mostly measures chance (J. Nixon et al., "Measuring Calibration in Deep Learning",
     arXiv:1904.01685; R. Roelofs et al., "Mitigating Bias in Calibration Error Estimation", AISTATS 2022, arXiv:2012.08668).
     """
     n = len(confidence)
@@ -99,9 +99,9 @@ def bin_numbers(confidence: Floats, bins: int | None = None) -> Indices:
 
 
 def reliability(confidence: Floats, correct: NDArray[np.bool_], bins: int | None = None) -> tuple[Bin, ...]:
-    """The reliability diagram's bins, the least confident first (A. Niculescu-Mizil and R. Caruana, ICML 2005).
+    """Bins of the reliability diagram, the least confident first (A. Niculescu-Mizil and R. Caruana, ICML 2005).
 
-    confidence: float64 (n,), the probability of the answer, 0..1; correct: bool (n,).
+    confidence: float64 (n,), the probability of the predicted class, 0..1; correct: bool (n,).
     """
     numbers = bin_numbers(confidence, bins)
     out = []
@@ -117,15 +117,15 @@ def reliability(confidence: Floats, correct: NDArray[np.bool_], bins: int | None
 def calibration_error(
     confidence: Floats, correct: NDArray[np.bool_], bins: int | None = None, *, level: float = 0.95
 ) -> CalibrationError:
-    """The expected calibration error of the answers: the mean distance of confidence and accuracy over bins of equal mass.
+    """Expected calibration error (ECE): the mean distance of confidence and accuracy over bins of equal mass.
 
-    Source: M. Naeini, G. Cooper and M. Hauskrecht, AAAI 2015; bins: see `bin_numbers`. It is never below 0, and so too
-    large by chance where bins are small: a network whose probabilities are all true has `by_chance` on average, over draws
-    of right and wrong with the stated probabilities (J. Bröcker and L. Smith, "Increasing the Reliability of Reliability
-    Diagrams", Weather and Forecasting 22, 2007). The interval is the basic (reverse percentile) bootstrap over pictures in
-    the same bins: it takes the estimate's surplus off, where percentiles would add it once more (and held the truth in 0 of
-    200 draws of 864 answers). It begins at 0 where a perfect network shows as much by chance, and ends at the estimate or
-    above.
+    Source: M. Naeini, G. Cooper and M. Hauskrecht, AAAI 2015; bins: see `bin_numbers`. The error is never negative, so chance
+    makes it too large if bins are small. `by_chance` is its mean for a perfectly calibrated network, over random outcomes
+    with the stated probabilities (J. Bröcker and L. Smith, "Increasing the Reliability of Reliability Diagrams", Weather and
+    Forecasting 22, 2007). The interval is the basic (reverse percentile) bootstrap over images in the same bins, which
+    subtracts this bias. The percentile bootstrap would add it again (its interval contained the true value in 0 of 200 draws
+    of 864 predictions). The interval starts at 0 if a perfect network could have the same error by chance, and always
+    contains the estimate.
     """
     numbers = bin_numbers(confidence, bins)
     k, n = int(numbers.max()) + 1, len(numbers)
@@ -147,7 +147,7 @@ def calibration_error(
 def _error(numbers: Indices, gaps: Floats, k: int) -> Floats:
     """The error of each draw: gaps float64 (draws, n), numbers (n,) or (draws, n); gives float64 (draws,).
 
-    n_b/n times the distance of two means is the distance of two sums over n.
+    A bin's weight n_b/n times the distance of its two means is the distance of its two sums divided by n.
     """
     draws, n = gaps.shape
     places = (numbers + k * np.arange(draws)[:, None]).ravel()
@@ -161,24 +161,24 @@ def _blocks() -> Iterator[slice]:
 
 
 MOST = 5_000
-"""Val pictures that are answered once more, at most. With so many the coverage at 0.1 is known to 0.8 points either way,
-by Vovk's Beta interval."""
+"""Largest number of calibration images. It gives a coverage at 0.1 within ±0.8 points, by Vovk's Beta interval."""
 
 ENOUGH = 1_000
-"""With so many val pictures a head is calibrated on them, before val is learned from too; with fewer by cross-fitting."""
+"""With this many validation images the last layer is calibrated on them, before it is trained on them too. With fewer,
+it is calibrated by cross-validation."""
 
 FOLDS = 10
-"""Each cross-fitted head learns from nine tenths, as the one did that val has chosen."""
+"""Folds of the cross-validation: each last layer is trained on nine tenths of the images."""
 
 ERRORS = (0.05, 0.1, 0.2)
-"""The error rates whose abstentions a run's result tells of."""
+"""The error rates for which a run's result includes abstentions."""
 
 How = Literal["val", "cross-fit"]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Held-out answers: logits float32 (n, K), labels int64 (n,); `how` they were held out; the temperature they ask for."""
+    """Held-out predictions: logits float32 (n, K), labels int64 (n,), how they were held out, the fitted temperature."""
 
     logits: NDArray[np.float32]
     labels: Labels
@@ -190,35 +190,35 @@ class Calibration:
 
     @classmethod
     def of(cls, logits: NDArray[np.float32], labels: Labels, how: How) -> Calibration:
-        """Held-out answers with the temperature fitted to them."""
+        """Held-out predictions with the temperature fitted to them."""
         return cls(logits, labels, how, fit_temperature(logits, labels))
 
     @cached_property
     def scores(self) -> Floats:
-        """1 - p(true class) of each picture, calibrated: float64 (n,)."""
+        """1 - p(true class) of each image, calibrated: float64 (n,)."""
         return conformal.nonconformity_scores(softmax(self.logits, self.temperature), self.labels)
 
     def limit(self, error: float) -> float:
-        """The score up to which a class belongs to a picture's set at this error rate: see `conformal.threshold`.
+        """The score up to which a class belongs to an image's prediction set at this error rate: see `conformal.threshold`.
 
-        Raises UsageError for an error rate outside 0..1, or one that takes more pictures than there are.
+        Raises UsageError for an error rate outside 0..1, or one that needs more calibration images than there are.
         """
         require_rate(error)
         if len(self) < conformal.min_calibration_images(error):
             raise UsageError(
-                f"abstain {error:g} takes {count(conformal.min_calibration_images(error), 'calibration picture')} "
-                f"or more, and the run has {len(self):,}: give {conformal.min_error_rate(len(self)):g} or more, "
-                "or train with more val pictures (split.val_fraction)"
+                f"abstain {error:g} needs at least {count(conformal.min_calibration_images(error), 'calibration image')}, "
+                f"but the run has {len(self):,}: give {conformal.min_error_rate(len(self)):g} or more, or train with more "
+                "validation images (split.val_fraction)"
             )
         return conformal.threshold(self.scores, error)
 
     def abstentions(self, evaluation: Evaluation) -> list[conformal.Abstention]:
-        """What abstaining did on the evaluation's pictures, for those of ERRORS that there are pictures enough for."""
+        """The results of abstaining on the evaluation's images, for each of ERRORS with enough calibration images."""
         possible = [error for error in ERRORS if len(self) >= conformal.min_calibration_images(error)]
         return [self.abstention(evaluation, error) for error in possible]
 
     def abstention(self, evaluation: Evaluation, error: float) -> conformal.Abstention:
-        """What abstaining at this error rate did on the evaluation's pictures."""
+        """The results of abstaining at this error rate on the evaluation's images."""
         limit = self.limit(error)
         return conformal.abstention(evaluation.probabilities, evaluation.labels, error, limit)
 
@@ -232,7 +232,7 @@ class Calibration:
 
     @classmethod
     def load(cls, path: Path) -> Calibration | None:
-        """Read what `save` wrote; None for a run from before this was kept. A damaged file raises ValueError and others."""
+        """Read the file that `save` wrote; None if there is none. Raises ValueError or others for a damaged file."""
         if not path.exists():
             return None
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
@@ -243,28 +243,28 @@ class Calibration:
 
 
 def require_rate(error: float) -> None:
-    """Raise UsageError unless the error rate lies between 0 and 1."""
+    """Raise UsageError unless the error rate is between 0 and 1."""
     if not 0 < error < 1:
         raise UsageError(
-            f"abstain {error:g} is no error rate: give a number above 0 and below 1, such as 0.05 for at most one wrong "
-            "answer in 20 pictures"
+            f"abstain must be an error rate above 0 and below 1, not {error:g}: for example 0.05 for at most one wrong "
+            "prediction in 20 images"
         )
 
 
 def sample_rows(rows: Indices, seed: int, most: int = MOST) -> Indices:
-    """At most so many of the rows, drawn without regard to anything, sorted."""
+    """A random sample of at most `most` rows, sorted."""
     if len(rows) <= most:
         return rows
     return np.sort(np.random.default_rng([seed, 0xCA1B]).choice(rows, most, replace=False))
 
 
 def assign_folds(units: Indices, labels: Labels, seed: int) -> Indices:
-    """The fold of each row, int64 (n,), 0 to FOLDS - 1: whole units, dealt out class by class in a random order.
+    """Stratified group folds: the fold of each row, int64 (n,), 0 to FOLDS - 1; whole units, class by class, shuffled.
 
-    What is answered across folds then serves as if it were a part of its own, for a head that learned from all of it: the
-    cross-validated kin of the jackknife. No worst case is excluded, unlike with a part of its own; where leaving a tenth out
-    changes answers little the rate is about the stated one (R. Barber et al., "Predictive inference with the jackknife+",
-    Annals of Statistics 49, 2021, section 1). Measured in docs/why/confidence.md.
+    The out-of-fold predictions are used as calibration data for a last layer that is trained on all of the data. Unlike a
+    separate calibration set this gives no strict guarantee. If leaving out a tenth changes few predictions, the error rate is
+    about the stated one (R. Barber et al., "Predictive inference with the jackknife+", Annals of Statistics 49, 2021,
+    section 1). Measured in docs/why/confidence.md.
     """
     names, first, of = np.unique(units, return_index=True, return_inverse=True)
     shuffled = np.random.default_rng([seed, 0xF01D]).permutation(len(names))

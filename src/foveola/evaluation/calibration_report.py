@@ -1,4 +1,4 @@
-"""What a run knows about its own confidence, as numbers under the names of docs/reference/json.md."""
+"""Calibration and abstention results of a run, as numbers under the names of docs/reference/json.md."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from foveola.evaluation.metrics import Evaluation
 
 
 class CalibrationReport:
-    """An evaluation's confidence held against its answers: as it is, and as it was before the temperature.
+    """Calibration of an evaluation's probabilities, with and without the temperature.
 
-    calibration is None for a run from before it was kept; then the temperature is 1 and nothing is known of abstaining.
+    calibration is None for a run without calibration data; then the temperature is 1 and there are no abstention results.
     """
 
     def __init__(self, evaluation: Evaluation, calibration: Calibration | None) -> None:
@@ -24,7 +24,7 @@ class CalibrationReport:
 
     @cached_property
     def error(self) -> CalibrationError:
-        """The expected calibration error of the probabilities as they are given."""
+        """The expected calibration error of the calibrated probabilities."""
         return calibration_error(self.evaluation.confidence, self.evaluation.correct)
 
     @cached_property
@@ -44,11 +44,11 @@ class CalibrationReport:
 
     @cached_property
     def abstentions(self) -> list[Abstention]:
-        """What abstaining did, at each error rate that there are calibration pictures enough for."""
+        """The results of abstaining, for each error rate with enough calibration images."""
         return [] if self.calibration is None else self.calibration.abstentions(self.evaluation)
 
     def numbers(self) -> dict[str, Any]:
-        """All of it for JSON."""
+        """All results for JSON."""
         n = 0 if self.calibration is None else len(self.calibration)
         return {
             "temperature": self.evaluation.temperature,
@@ -68,7 +68,7 @@ class CalibrationReport:
 
 
 def abstention_numbers(one: Abstention, n_calibration: int) -> dict[str, Any]:
-    """What abstaining did, for JSON; the interval of a share of nothing is 0 to 1, and the share null."""
+    """The results of abstaining, for JSON; a share of no images is null, and its interval 0 to 1."""
     out: dict[str, Any] = {"error": one.error}
     shares = {
         "coverage": one.covered,

@@ -1,6 +1,6 @@
-"""Split-conformal prediction: sets of classes that hold the true one at a stated rate, whatever the network.
+"""Split conformal prediction: sets of classes that contain the true class at a stated rate, for any network.
 
-It takes pictures that the network has not learned from, and new pictures that are drawn as those were. V. Vovk, A. Gammerman
+It needs images that the network was not trained on, drawn from the same distribution as the new images. V. Vovk, A. Gammerman
 and G. Shafer, "Algorithmic Learning in a Random World", 2005; A. Angelopoulos and S. Bates, "A Gentle Introduction to
 Conformal Prediction and Distribution-Free Uncertainty Quantification", 2021, arXiv:2107.07511.
 """
@@ -19,15 +19,15 @@ from foveola.types import Interval, Labels
 
 
 def nonconformity_scores(probabilities: Floats, labels: Labels) -> Floats:
-    """The score of each picture, 1 - p(true class): float64 (n,), 0..1, for probabilities float64 (n, K)."""
+    """The score of each image, 1 - p(true class): float64 (n,), 0..1, for probabilities float64 (n, K)."""
     out: Floats = 1 - probabilities[np.arange(len(labels)), labels]
     return out
 
 
 def quantile_rank(n: int, error: float) -> int:
-    """Which of n scores in order, from 1, is the threshold: ceil((n + 1)(1 - error)); n + 1 where there are too few.
+    """The rank (from 1) of the threshold among n sorted scores: ceil((n + 1)(1 - error)); n + 1 if there are too few.
 
-    In exact fractions of the decimal number that was written: in binary 0.29 * 100 is below 29.
+    Computed with exact decimal fractions, because in binary 0.29 * 100 is below 29.
 
     >>> quantile_rank(19, 0.05), quantile_rank(18, 0.05), quantile_rank(99, 0.29)
     (19, 19, 71)
@@ -36,7 +36,7 @@ def quantile_rank(n: int, error: float) -> int:
 
 
 def min_calibration_images(error: float) -> int:
-    """So many pictures it takes at least: 1/error - 1.
+    """The smallest number of calibration images for an error rate: 1/error - 1.
 
     >>> min_calibration_images(0.05), min_calibration_images(0.2), min_calibration_images(0.3)
     (19, 4, 3)
@@ -45,7 +45,7 @@ def min_calibration_images(error: float) -> int:
 
 
 def min_error_rate(n: int) -> float:
-    """The smallest error rate that n pictures allow, 1/(n + 1), rounded up to three decimals.
+    """The smallest error rate that n images allow, 1/(n + 1), rounded up to three decimals.
 
     >>> min_error_rate(4), min_error_rate(8)
     (0.2, 0.112)
@@ -54,24 +54,25 @@ def min_error_rate(n: int) -> float:
 
 
 def threshold(scores: Floats, error: float) -> float:
-    """The score up to which a class belongs to the set: the true one does with probability 1 - error or more.
+    """The score up to which a class belongs to the prediction set, so that the true class does with probability 1 - error.
 
-    scores: float64 (n,), of pictures drawn as the new ones will be. With too few of them it is 1: every class belongs.
+    scores: float64 (n,), of images from the same distribution as the new ones. With too few the threshold is 1, and all
+    classes belong to the set.
     """
     k = quantile_rank(len(scores), error)
     return 1.0 if k > len(scores) else float(np.partition(scores, k - 1)[k - 1])
 
 
 def label_sets(probabilities: Floats, limit: float) -> NDArray[np.bool_]:
-    """Which classes are in the set of each picture: bool (n, K), those with a score 1 - p up to the limit."""
+    """The prediction set of each image: bool (n, K), true for classes with a score 1 - p up to the limit."""
     return np.less_equal(1 - probabilities, limit)
 
 
 def coverage_range(n: int, error: float, level: float = 0.95) -> Interval:
-    """Where the coverage lies for `level` of all calibration parts of n pictures, before it is measured.
+    """The range that contains the coverage for a share `level` of all calibration sets of n images.
 
-    It varies with the part as Beta(k, n + 1 - k), k = rank(n, error): V. Vovk, "Conditional validity of inductive conformal
-    predictors", ACML 2012. For scores without ties.
+    The coverage varies with the calibration set as Beta(k, n + 1 - k), k = quantile_rank(n, error), for scores without ties
+    (V. Vovk, "Conditional validity of inductive conformal predictors", ACML 2012).
     """
     k, tail = quantile_rank(n, error), (1 - level) / 2
     if k > n:
@@ -83,28 +84,28 @@ def coverage_range(n: int, error: float, level: float = 0.95) -> Interval:
 
 
 class CoverageShare(NamedTuple):
-    """So many of n; as a share 0..1 with its 95 % Wilson interval."""
+    """A number of images out of n, as a share 0..1 with its 95 % Wilson interval."""
 
     many: int
     n: int
 
     @property
     def share(self) -> float:
-        """many / n; not a number where n is 0."""
+        """many / n; NaN if n is 0."""
         return self.many / self.n if self.n else math.nan
 
     @property
     def interval(self) -> Interval:
-        """Of the share; 0 to 1 where n is 0."""
+        """The 95 % Wilson interval of the share; 0 to 1 if n is 0."""
         return wilson(self.many, self.n) if self.n else Interval(0.0, 1.0, 0.95)
 
 
 class Abstention(NamedTuple):
-    """What abstaining at a stated error rate did on labelled pictures.
+    """The results of abstaining at a stated error rate on labelled images.
 
-    covered: of all pictures those whose set holds the true class; answered: those with one class in the set, which is then
-    the answer; wrong: of all pictures those that were answered wrongly, which is at most the error rate on average, for
-    then the true class is outside the set; wrong_answers: the same, of the answered.
+    covered: the images whose prediction set contains the true class; answered: those with exactly one class in the set,
+    which is the prediction; wrong: the wrong predictions among all images, on average at most the error rate, because their
+    set does not contain the true class; wrong_answers: the wrong predictions among the answered images.
     """
 
     error: float
@@ -115,7 +116,7 @@ class Abstention(NamedTuple):
 
 
 def abstention(probabilities: Floats, labels: Labels, error: float, limit: float) -> Abstention:
-    """Count it: probabilities float64 (n, K), labels int64 (n,), limit as `threshold` gave it for `error`."""
+    """Count the results: probabilities float64 (n, K), labels int64 (n,), limit: the `threshold` for `error`."""
     sets = label_sets(probabilities, limit)
     held = sets[np.arange(len(labels)), labels]
     answered = sets.sum(axis=1) == 1

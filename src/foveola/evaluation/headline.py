@@ -1,4 +1,4 @@
-"""The main numbers of a result in words: its accuracy against the majority baseline, and the balanced accuracy."""
+"""Summary lines of a result: accuracy with interval and majority baseline, balanced accuracy, images trained on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from foveola.types import Interval
 def headline(r: Mapping[str, Any]) -> str:
     """The accuracy of a result in one line, with its interval and the majority baseline of the same images.
 
-    r: numbers under the names of result.json. The baseline is computed from them, because runs made by older versions
-    stored that of the training set.
+    r: numbers under the names of result.json. The baseline is computed from them.
     """
     low, high, n = r["test_accuracy_low"], r["test_accuracy_high"], r["n_test"]
     accuracy = (
@@ -34,18 +33,18 @@ def headline(r: Mapping[str, Any]) -> str:
 
 
 def balanced(r: Mapping[str, Any]) -> str:
-    """Balanced accuracy and macro F1 of a result in one line; "" where the classes are about equal, or there is one only."""
+    """Balanced accuracy and macro F1 of a result in one line; "" if the classes are about equal or there is only one."""
     counts = [row["support"] for row in r["per_class"]]
     if sum(n > 0 for n in counts) < 2 or not is_imbalanced(counts):
         return ""
     return (
         f"balanced accuracy {_percent(r['balanced_accuracy'])} (the mean recall of the classes), macro F1 "
-        f"{r['macro_f1']:.3f}: these count each class the same, however few images it has"
+        f"{r['macro_f1']:.3f}: these give each class the same weight, even if it has few images"
     )
 
 
 def trained_on(r: Mapping[str, Any]) -> str:
-    """How many of the images were trained on, and the accuracy without them, in one line; "" where none is known to be."""
+    """How many of the images were trained on, and the accuracy without them, in one line; "" if none is known to be."""
     n, rest = r.get("n_trained_on"), r.get("without_trained_on")
     if not n:
         return ""
@@ -58,12 +57,12 @@ def seen(n: int, images: int) -> str:
     """How many of the images were trained on.
 
     >>> seen(96, 120)
-    '96 of these 120 images, or near-copies of them, were trained on'
+    '96 of these 120 images, or near-duplicates of them, were trained on'
     """
     which = (
         ("this image" if n == 1 else f"all {n:,} images") if n == images else f"{n:,} of these {count(images, 'image')}"
     )
-    return f"{which}, {'or a near-copy of it, was' if n == 1 else 'or near-copies of them, were'} trained on"
+    return f"{which}, {'or a near-duplicate of it, was' if n == 1 else 'or near-duplicates of them, were'} trained on"
 
 
 def _percent(share: float) -> str:

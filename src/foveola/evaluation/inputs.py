@@ -1,6 +1,6 @@
-"""What can be predicted: files, folders, bytes, Pillow images, arrays and lists of these, as one flat list.
+"""Inputs of `predict`: files, folders, bytes, Pillow images, arrays and lists of these, as one flat list.
 
-Needs no torch, so that a file that is not there is refused at once.
+Needs no torch, so that a missing file is reported at once.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from foveola.types import Image, Size
 
 OneInput: TypeAlias = str | os.PathLike[str] | bytes | pillow.Image | NDArray[np.uint8]
 Inputs: TypeAlias = OneInput | Iterable[OneInput]
-"""What `predict` takes: see `gather`."""
+"""Inputs that `predict` accepts: see `gather`."""
 
 _ARRAYS = "uint8 from 0 to 255 in RGB, of the shape (height, width, 3), or (n, height, width, 3) for n images"
 
 
 class PreparedInput(NamedTuple):
-    """An image at the network's size, uint8 (H, W, 3), the size it had, and the bytes of its file, b"" where it had none."""
+    """An image at the network's size, uint8 (H, W, 3), its original size, and the bytes of its file (b"" without a file)."""
 
     image: Image
     original: Size
@@ -40,9 +40,9 @@ class PreparedInput(NamedTuple):
 
 @dataclass(frozen=True)
 class Input:
-    """One image to predict: what it is called, and the file, encoded bytes, Pillow image or pixels that it is made of.
+    """One image to predict: its name, and its content as a file, encoded bytes, Pillow image or array.
 
-    problem: why there is nothing to predict, "" where there is something.
+    problem: why the image can't be predicted, else "".
     """
 
     name: str
@@ -50,14 +50,16 @@ class Input:
     problem: str = ""
 
     def prepared(self, size: Size, resize: Resize) -> Image:
-        """The image at this size, as training prepares one: uint8 (H, W, 3). Raises ImageProblem with the reason."""
+        """The image at this size, prepared as for training: uint8 (H, W, 3). Raises ImageProblem with the reason."""
         return self.read(size, resize).image
 
     def read(self, size: Size, resize: Resize) -> PreparedInput:
-        """The same with the image's original size and the bytes of its file. Raises ImageProblem with the reason."""
+        """The prepared image, its original size and the bytes of its file. Raises ImageProblem with the reason."""
         if isinstance(self.content, np.ndarray | pillow.Image):
             whole = self.content if isinstance(self.content, np.ndarray) else images.from_pillow(self.content)
-            prepared = np.array(images.resize(whole, size, resize))  # never the caller's own, which may be read-only
+            prepared = np.array(
+                images.resize(whole, size, resize)
+            )  # a copy, because the caller's array may be read-only
             return PreparedInput(prepared, Size(*whole.shape[:2]), b"")
         data = read_named(self.content) if isinstance(self.content, Path) else self.content
         decoded = images.decode_and_resize(data, size, resize)
@@ -65,13 +67,13 @@ class Input:
 
 
 def gather(given: Inputs | list[Input]) -> list[Input]:
-    """All images of what a user gave, in its order.
+    """Collect the images of all inputs, in their order.
 
     given: a file, a folder (all images in it), the bytes of an image file, a Pillow image, an array uint8 (H, W, 3) or
-    (n, H, W, 3), or an iterable of these. What is no file is called "image 1", "image 2" by its place in the list.
+    (n, H, W, 3), or an iterable of these. An image without a file is called "image 1", "image 2" by its position.
 
-    Raises UsageError for a path that is not there, an address, an array or object of another kind, and where there is
-    no image at all.
+    Raises UsageError for a path that does not exist, a web address, an array or object of another kind, and if there is no
+    image at all.
     """
     found: list[Input] = []
     missing: list[str] = []
@@ -90,14 +92,14 @@ def gather(given: Inputs | list[Input]) -> list[Input]:
         more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
         raise UsageError(f"there is no file {missing[0]}{more}: check the path")
     if not found:
-        raise UsageError("there is no picture to predict: name files, or folders that hold some")
+        raise UsageError("there is no image to predict: give image files, or folders with images")
     return found
 
 
 def require_no_address(text: str) -> None:
-    """Refuse the address of something on a network. Raises UsageError."""
+    """Raise UsageError for a web address."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
-        raise UsageError(f"{text} is an address, and foveola reads only files on this computer: download it first")
+        raise UsageError(f"{text} is a web address, but foveola reads only files on this computer: download it first")
 
 
 def _flat(given: Any) -> Iterator[Any]:
@@ -118,7 +120,7 @@ def _path(given: str | os.PathLike[str]) -> Path:
 
 
 def _files(path: Path) -> Iterator[Input]:
-    """A file, or all files of a folder in order; what the folder's listing refuses carries its reason."""
+    """A file, or all files of a folder in order; unusable files have a `problem`."""
     if not path.is_dir():
         yield Input(str(path), path)
         return
@@ -129,14 +131,14 @@ def _files(path: Path) -> Iterator[Input]:
 
 
 def _in_memory(given: Any, first: int) -> list[Input]:
-    """What is no file, called by its place in the list; `first` is that of the first one."""
+    """Images without a file, named by their position in the list, which starts at `first`."""
     if isinstance(given, np.ndarray):
         return [Input(f"image {first + k}", image) for k, image in enumerate(_rows(given))]
     return [Input(f"image {first}", given if isinstance(given, pillow.Image) else bytes(given))]
 
 
 def _rows(array: NDArray[Any]) -> list[Image]:
-    """The images of an array. Raises UsageError, with what would make it right, for one of another kind."""
+    """The images of an array. Raises UsageError, with a hint, for an array of another kind."""
     if array.dtype != np.uint8:
         raise _refused(f"{_article(array)} array", f"; {_scaling(array)}")
     if array.ndim not in (3, 4) or array.shape[-1] != 3 or array.size == 0:
@@ -156,8 +158,8 @@ def _article(array: NDArray[Any]) -> str:
 def _scaling(array: NDArray[Any]) -> str:
     share = array.dtype.kind == "f" and array.size > 0 and array.min() >= 0 and array.max() <= 1
     if share:
-        return "np.rint(array * 255).astype(np.uint8) makes it of values from 0 to 1"
-    return "give the values as they were before any scaling"
+        return "np.rint(array * 255).astype(np.uint8) converts values from 0 to 1"
+    return "give the original values, before any scaling"
 
 
 def _refused(what: str, hint: str = "") -> UsageError:

@@ -1,6 +1,6 @@
-"""What a classifier's answers are worth: accuracy with its interval, loss, per-class numbers, the worst mistakes.
+"""Metrics of a classifier: accuracy with its Wilson interval, loss, precision, recall, F1, confusion matrix, worst mistakes.
 
-Everything is derived from logits and labels; nothing is stored twice. Needs no torch.
+Everything is computed from logits and labels. Needs no torch.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ UNEQUAL = 1.5
 
 
 class ClassNumbers(NamedTuple):
-    """One class: of those called so, how many are (precision); of those that are, how many were found (recall).
+    """Precision, recall, F1 and support (number of images) of one class.
 
-    recall_low, recall_high: its 95 % Wilson interval, 0 to 1 where there is no picture.
+    recall_low, recall_high: 95 % Wilson interval of the recall, 0 to 1 if the class has no images.
     """
 
     name: str
@@ -46,11 +46,11 @@ class ClassNumbers(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """The answers of a network to one part of the data.
+    """The predictions of a network for one part of the data, and their metrics.
 
-    logits: float32 (n, K); labels: int64 (n,); ids: n names; class_names: K; part: which part was asked; temperature: what
-    logits are divided by before they become probabilities (see `calibration.fit_temperature`); trained_on: bool (n,),
-    whether an image, or a near-copy of it, was trained on (it is in the training or the validation set), None if unknown.
+    logits: float32 (n, K); labels: int64 (n,); ids: n names; class_names: K names; part: the part of the data; temperature:
+    the number that logits are divided by before the softmax (see `calibration.fit_temperature`); trained_on: bool (n,),
+    whether an image or a near-duplicate of it is in the training or validation set, None if unknown.
     """
 
     logits: NDArray[np.float32]
@@ -70,13 +70,13 @@ class Evaluation:
 
     @property
     def sentence(self) -> str:
-        """The accuracy with its interval and the number of images, in words."""
+        """The accuracy with its interval and the number of images, as text."""
         low, high, _ = self.interval
         interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %"
         return f"accuracy {100 * self.accuracy:.1f} % ({interval}), n = {len(self):,}"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the accuracy, and a row for each class."""
+        """HTML for notebooks: the accuracy, and a row for each class."""
         rows = [
             (
                 r.name,
@@ -96,22 +96,22 @@ class Evaluation:
 
     @property
     def confidence(self) -> Floats:
-        """The probability of each answer: float64 (n,), 1/K..1."""
+        """The probability of each predicted class: float64 (n,), 1/K..1."""
         return np.asarray(self.probabilities.max(axis=1), np.float64)
 
     @cached_property
     def predicted(self) -> Labels:
-        """The class with the highest logit, the first of equals: int64 (n,)."""
+        """The class with the highest logit, the first among equals: int64 (n,)."""
         return np.asarray(self.logits.argmax(axis=1), np.int64)
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """bool (n,)."""
+        """Whether each prediction is right: bool (n,)."""
         return np.equal(self.predicted, self.labels)
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers, 0..1."""
+        """Share of right predictions, 0..1."""
         return float(self.correct.mean())
 
     @property
@@ -121,7 +121,7 @@ class Evaluation:
 
     @property
     def balanced_accuracy(self) -> float:
-        """The mean recall of the classes that occur in the labels, 0..1: each class counts the same, however small."""
+        """The mean recall of the classes that occur in the labels, 0..1: each class has the same weight."""
         counts = self.counts
         return float((np.diag(self.confusion)[counts > 0] / counts[counts > 0]).mean())
 
@@ -138,33 +138,33 @@ class Evaluation:
 
     @property
     def majority(self) -> int:
-        """The number of the most frequent class of these images, the first of equals."""
+        """The number of the most frequent class of these images, the first among equals."""
         return int(self.counts.argmax())
 
     @property
     def majority_accuracy(self) -> float:
-        """The accuracy of always answering the most frequent class of these images: no constant answer does better."""
+        """Majority baseline: the accuracy of always predicting the most frequent class of these images."""
         return float(self.counts.max() / len(self))
 
     @property
     def standing(self) -> Standing | None:
-        """How the accuracy compares with the majority baseline; None where all images are of one class."""
+        """How the accuracy compares with the majority baseline; None if all images are of one class."""
         return against_baseline(self.interval, self.majority_accuracy)
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy of the probabilities, in nats per picture."""
+        """Mean cross-entropy of the probabilities, in nats per image."""
         return mean_loss(self.logits, self.labels, self.temperature)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
-        """int64 (K, K): rows are the true classes, columns the predicted ones."""
+        """Confusion matrix, int64 (K, K): rows are the true classes, columns the predicted ones."""
         k = len(self.class_names)
         return np.bincount(self.labels * k + self.predicted, minlength=k * k).reshape(k, k).astype(np.int64)
 
     @property
     def per_class(self) -> tuple[ClassNumbers, ...]:
-        """Precision, recall, F1 and number of pictures of each class; 0 where a quotient has no denominator."""
+        """Precision, recall, F1 and number of images of each class; 0 where undefined."""
         hits = np.diag(self.confusion).astype(np.float64)
         called, are = self.confusion.sum(axis=0), self.confusion.sum(axis=1)
         precision, recall = _ratio(hits, called), _ratio(hits, are)
@@ -178,7 +178,7 @@ class Evaluation:
 
     @property
     def without_trained_on(self) -> Evaluation | None:
-        """The same without the images that were trained on; None where there are none of these, or no others."""
+        """The evaluation without the images that were trained on; None if there are none of these, or no others."""
         if self.trained_on is None or not self.trained_on.any() or self.trained_on.all():
             return None
         rows = np.flatnonzero(~self.trained_on)
@@ -186,16 +186,16 @@ class Evaluation:
         return Evaluation(self.logits[rows], self.labels[rows], ids, self.class_names, self.part, self.temperature)
 
     def worst(self, most: int) -> Indices:
-        """The wrong answers that were given with the least probability for the true class, worst first: int64 (m,)."""
+        """The wrong predictions with the lowest probabilities of the true class, worst first: int64 (m,)."""
         wrong = np.flatnonzero(~self.correct)
         true = self.probabilities[wrong, self.labels[wrong]]
         return wrong[np.argsort(true, kind="stable")][:most]
 
 
 def wilson(right: int, n: int, level: float = 0.95) -> Interval:
-    """The interval of a share by Wilson (1927), J. Amer. Stat. Assoc. 22, 209-212.
+    """Wilson interval of a share (E. Wilson, J. Amer. Stat. Assoc. 22, 209-212, 1927).
 
-    By its formula and not by SciPy's statistics, which take a second to import: the screen says it after every epoch.
+    Computed by its formula, because SciPy's statistics take a second to import.
 
     >>> low, high, level = wilson(132, 160)
     >>> round(low, 3), round(high, 3)
@@ -204,7 +204,7 @@ def wilson(right: int, n: int, level: float = 0.95) -> Interval:
     z, p = NormalDist().inv_cdf((1 + level) / 2), right / n
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     whole = 1 + z * z / n
-    # At none and at all right one end is 0 or 1 exactly, which rounding would miss.
+    # If none or all are right, one end is exactly 0 or 1, which rounding would miss.
     low = 0.0 if right == 0 else (middle - half) / whole
     high = 1.0 if right == n else (middle + half) / whole
     return Interval(low, high, level)
@@ -213,8 +213,8 @@ def wilson(right: int, n: int, level: float = 0.95) -> Interval:
 def against_baseline(interval: tuple[float, float, float], baseline: float) -> Standing | None:
     """How an accuracy with this interval compares with a majority baseline, 0..1.
 
-    "better" if the whole interval lies above the baseline, "worse" if it lies below, "no_better" if it holds the baseline.
-    None for a baseline of 1: all images are of one class, and nothing can beat the constant answer.
+    "better" if the whole interval is above the baseline, "worse" if it is below, "no_better" if it contains the baseline.
+    None for a baseline of 1, because all images are then of one class and no accuracy can be better.
 
     >>> against_baseline(wilson(35, 40), 0.5), against_baseline(wilson(22, 40), 0.5), against_baseline(wilson(7, 20), 0.9)
     ('better', 'no_better', 'worse')
@@ -226,7 +226,7 @@ def against_baseline(interval: tuple[float, float, float], baseline: float) -> S
 
 
 def is_imbalanced(counts: Sequence[int]) -> bool:
-    """Whether classes with these numbers of images, those without any left out, are unequal (see UNEQUAL).
+    """Whether the class sizes are unequal (see UNEQUAL); classes without images are ignored.
 
     >>> is_imbalanced([30, 30, 0]), is_imbalanced([30, 20])
     (False, True)
@@ -236,7 +236,7 @@ def is_imbalanced(counts: Sequence[int]) -> bool:
 
 
 def mean_loss(logits: NDArray[np.float32], labels: Labels, temperature: float = 1.0) -> float:
-    """Mean cross-entropy in nats of softmax(logits / temperature), also where a probability underflows."""
+    """Mean cross-entropy in nats of softmax(logits / temperature), stable if a probability underflows."""
     scaled = logits.astype(np.float64) / temperature
     peak = scaled.max(axis=1)
     log_sum = peak + np.log(np.exp(scaled - peak[:, None]).sum(axis=1))
@@ -244,7 +244,7 @@ def mean_loss(logits: NDArray[np.float32], labels: Labels, temperature: float = 
 
 
 def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> Floats:
-    """exp(logit / temperature) over their sum, in float64: (n, K) in, (n, K) out."""
+    """Softmax of logits / temperature in float64: (n, K) in, (n, K) out."""
     powers: Floats = np.exp((logits.astype(np.float64) - logits.max(axis=1, keepdims=True)) / temperature)
     powers /= powers.sum(axis=1, keepdims=True)
     return powers

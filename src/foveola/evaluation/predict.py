@@ -1,4 +1,4 @@
-"""The one evaluation pass: a network and batches in, logits (or features) out."""
+"""Forward pass for evaluation: a network and batches in, logits (or features) out."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from foveola.compute.threads import Pace
 from foveola.evaluation.views import ALONE, Views
 
 PIXELS_AT_ONCE = 2**18
-"""So many pixels are answered at a time by a processor: four pictures of 256x256, 256 of 32x32.
+"""Pixels in one forward pass on a CPU: four images of 256x256, or 256 of 32x32.
 
-What lies between two layers then stays near, and below the size at which the C library takes new pages for it each time
-(see `memory`). Milliseconds a picture, in turns, n = 8: `transfer` on 256x256 20.4 by fours, 27.5 by 32; `fast_m` on 32x32
-1.25 by 256, 1.44 by 1,000.
+The activations then fit into the caches, and stay below the size at which the C library allocates new pages each time
+(see `compute.memory`). Milliseconds per image, measured in turns, n = 8: `transfer` on 256x256 takes 20.4 with 4 images and
+27.5 with 32; `fast_m` on 32x32 takes 1.25 with 256 images and 1.44 with 1,000.
 """
 
 
@@ -34,10 +34,10 @@ def predict(
     views: Views = ALONE,
     pace: Pace | None = None,
 ) -> NDArray[np.float32]:
-    """Logits float32 (n, K), in the order of the batches; the network is left in the mode it came in.
+    """Logits float32 (n, K), in the order of the batches; the network keeps its mode (train or eval).
 
-    float32 by default: numbers that are reported shall not depend on a processor's short formats. pace: what measures the
-    work, where this call is a part of a longer one.
+    dtype: float32 by default, so that reported numbers do not depend on the processor's support for shorter formats. pace:
+    the measurement to continue, if this call is a part of a longer work.
     """
     return np.concatenate(
         list(model_outputs(model, averaged_over_views(model, views), batches, device, dtype, pace=pace))
@@ -45,7 +45,7 @@ def predict(
 
 
 def averaged_over_views(model: nn.Module, views: Views) -> Callable[[Tensor], Tensor]:
-    """The network's logits for uint8 pictures (b, 3, H, W), averaged over the views."""
+    """The network's logits for uint8 images (b, 3, H, W), averaged over the views."""
 
     def mirrored_too(images: Tensor) -> Tensor:
         one: Tensor = model(images).float()
@@ -53,7 +53,7 @@ def averaged_over_views(model: nn.Module, views: Views) -> Callable[[Tensor], Te
 
     def moved_too(images: Tensor) -> Tensor:
         reach, (height, width) = views.shift_px, images.shape[2:]
-        # Padding by reflection is not there for uint8; the numbers 0..255 are the same in float32.
+        # torch can't pad uint8 by reflection; the values 0..255 are the same in float32.
         wide = F.pad(images.float(), (reach,) * 4, mode="reflect").to(torch.uint8)
         corners = (0, 2 * reach)
         moved = [wide[:, :, k : k + height, k : k + width] for k in corners]
@@ -73,7 +73,7 @@ def model_outputs(
     mirrored: bool = False,
     pace: Pace | None = None,
 ) -> Iterator[NDArray[np.float32]]:
-    """What `read`, the network itself or a method of it, gives for each batch in eval mode: float32 (b, ...).
+    """The outputs of `read` (the network or a method of it) for each batch in eval mode: float32 (b, ...).
 
     pace: as for `predict`.
     """
@@ -98,7 +98,7 @@ def _measured(read: Callable[[Tensor], Tensor], images: Tensor, pace: Pace) -> T
 
 
 def split_batch(images: Tensor) -> Sequence[Tensor]:
-    """The parts of a batch that are predicted one by one: about PIXELS_AT_ONCE on a processor, else the whole batch."""
+    """Split a batch for the forward pass: on a CPU into parts of about PIXELS_AT_ONCE pixels; on a GPU not at all."""
     if images.device.type != "cpu":
         return (images,)
     few: Sequence[Tensor] = images.split(max(1, PIXELS_AT_ONCE // (images.shape[2] * images.shape[3])))

@@ -1,4 +1,4 @@
-"""The answers of a network to images: one Prediction each, and all of them as JSON, CSV, array or data frame."""
+"""Predictions for images: one Prediction each, and all of them as JSON, CSV, array or data frame."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from foveola.html_table import table
 from foveola.storage import write_atomic
 
 MOST_SHOWN = 20
-"""So many predictions are shown in a notebook or at the prompt."""
+"""Number of predictions that a notebook or the Python prompt shows."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Prediction:
-    """The answer for one image: class name and float64 (K,) probabilities; or why there is none (`problem`).
+    """The prediction for one image: class name and float64 (K,) probabilities; or why there is none (`problem`).
 
-    file: the file, or "image 1" by its place where it was none; class_names: K names in the order of the probabilities.
+    file: the file, or "image 1" by its position if it is not a file; class_names: K names in the order of the probabilities.
 
-    label_set: when abstaining was asked for, the classes that can't be ruled out at the stated error rate, likeliest first.
-    Then `label` is "" (don't know) unless there is exactly one of them.
+    label_set: with abstaining, the classes that can't be ruled out at the stated error rate, most probable first. `label` is
+    "" (don't know) unless there is exactly one of them.
 
-    copy_of: the training or validation image that this image is or nearly is, "" if there is none, None if nobody looked.
+    copy_of: the training or validation image that this image is an exact or near-duplicate of, "" if there is none, None if
+    this was not checked.
     """
 
     file: str
@@ -45,18 +46,18 @@ class Prediction:
 
     @property
     def probability(self) -> float:
-        """The probability of the answer, 0..1; 0 when there is none."""
+        """The probability of the predicted class, 0..1; 0 if there is no prediction."""
         return float(self.probabilities.max(initial=0.0))
 
     def to_dict(self) -> dict[str, float]:
-        """Class name -> probability, likeliest first; empty where the image could not be read."""
+        """Class name -> probability, most probable first; empty if the image could not be read."""
         if self.problem:
             return {}
         order = np.argsort(-self.probabilities, kind="stable").tolist()
         return {self.class_names[k]: float(self.probabilities[k]) for k in order}
 
     def to_json(self) -> dict[str, Any]:
-        """What `foveola predict --json` prints of it."""
+        """The prediction as `foveola predict --json` prints it."""
         if self.problem:
             return {"file": self.file, "problem": self.problem}
         chances = {name: float(p) for name, p in zip(self.class_names, self.probabilities, strict=True)}
@@ -70,7 +71,7 @@ class Prediction:
 
 
 def labels_by_folder(files: Sequence[str], class_names: Sequence[str]) -> list[int] | None:
-    """The number of the class that each file's folder is named after; None unless there are several, all in such folders.
+    """Class numbers from folder names; None unless there are several files and each folder has the name of a class.
 
     >>> labels_by_folder(["a/cat/1.png", "b/dog/1.png"], ("cat", "dog")), labels_by_folder(["cat/1.png", "2.png"], ("cat",))
     ([0, 1], None)
@@ -82,7 +83,7 @@ def labels_by_folder(files: Sequence[str], class_names: Sequence[str]) -> list[i
 
 
 def _answer(one: Prediction) -> str:
-    """What was answered, in words."""
+    """The prediction as text."""
     if one.problem:
         return one.problem
     if one.label_set is not None and not one.label:
@@ -92,12 +93,12 @@ def _answer(one: Prediction) -> str:
 
 
 class Predictions(Sequence[Prediction]):
-    """The predictions for several images, in their order: a sequence that converts to what other tools read.
+    """The predictions for several images, in their order; a sequence with conversions to JSON, CSV, NumPy and pandas.
 
     class_names: the classes in the order of the probabilities.
 
-        answers = fv.predict("latest", "holiday")
-        answers[0].label, answers.to_array(), answers.to_dataframe()
+        predictions = fv.predict("latest", "holiday")
+        predictions[0].label, predictions.to_array(), predictions.to_dataframe()
     """
 
     def __init__(self, answers: Iterable[Prediction], class_names: tuple[str, ...]) -> None:
@@ -118,9 +119,9 @@ class Predictions(Sequence[Prediction]):
         return len(self._answers)
 
     def by_folder(self) -> Evaluation | None:
-        """The predictions measured with the names of the images' folders as true classes.
+        """Evaluate the predictions with the names of the images' folders as true classes.
 
-        None unless all are names of classes. Images that could not be read are left out.
+        None unless all folders have the name of a class. Images that could not be read are left out.
         """
         read = [one for one in self if not one.problem]
         labels = labels_by_folder([one.file for one in read], self.class_names)
@@ -142,13 +143,13 @@ class Predictions(Sequence[Prediction]):
         return out
 
     def to_json(self) -> list[dict[str, Any]]:
-        """What `foveola predict --json` prints of them, ready for `json.dumps`."""
+        """The predictions as `foveola predict --json` prints them, ready for `json.dumps`."""
         return [one.to_json() for one in self]
 
     def to_dataframe(self) -> Any:
         """A pandas DataFrame: file, label, probability, one column for each class, problem; label_set after abstaining.
 
-        Raises UsageError where pandas is not installed.
+        Raises UsageError if pandas is not installed.
         """
         try:
             import pandas  # type: ignore[import-untyped,unused-ignore]
@@ -158,11 +159,11 @@ class Predictions(Sequence[Prediction]):
         return pandas.DataFrame(rows, columns=header)
 
     def to_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write file, label, probability, the probability of each class and the problem to a CSV file; give its path.
+        """Write file, label, probability, the probability of each class and the problem to a CSV file; return its path.
 
-        overwrite: replace an older file of that name. Raises UsageError where there is one, else.
+        overwrite: replace an existing file. Raises UsageError for an existing file unless overwrite.
 
-        Where abstaining was asked for, one more column: the classes that are left, likeliest first, with | between them.
+        With abstaining there is one more column: the classes that can't be ruled out, most probable first, joined by |.
 
         Cells that a spreadsheet would run as a formula (they begin with = + - @, tab or return) get a leading '.
         """
@@ -172,7 +173,7 @@ class Predictions(Sequence[Prediction]):
         return Path(path)
 
     def _table(self) -> list[list[Any]]:
-        """The header and a row for each; None where there is no probability."""
+        """The header and a row for each prediction; None stands for a missing probability."""
         abstaining = any(one.label_set is not None for one in self)
         looked = any(one.copy_of is not None for one in self)
         header = ["file", "label", "probability", *self.class_names, "problem", *["label_set"] * abstaining]
@@ -197,12 +198,12 @@ class Predictions(Sequence[Prediction]):
         return "\n".join([f"Predictions for {count(len(self), 'image')}", *lines, *more])
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: a table of the first ones."""
+        """HTML for notebooks: a table of the first predictions."""
         return table(("image", "prediction"), [(one.file, _answer(one)) for one in self])
 
 
 def csv_cell(value: Any) -> str:
-    """A cell of a CSV file: six decimals, nothing for what is not known, text that no spreadsheet runs."""
+    """A cell of a CSV file: numbers with six decimals, "" for None, text that no spreadsheet runs as a formula."""
     if value is None:
         return ""
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""What images go through before a trained network, for those who call the network themselves."""
+"""Preprocessing of images for a trained network, for users who call the network directly."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _HOW = {
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What an image goes through before a trained network: resized, then filtered. The network itself normalises.
+    """Preprocessing of a run's images: resize, then filter. The network itself normalises.
 
     size: height and width in pixels; resize: "pad", "crop" or "stretch" (see `images.resize`; bicubic, antialiased); chain:
-    the filters after it. The network takes uint8 or float32 (n, 3, H, W), RGB, values 0 to 255.
+    the filters after resizing. The network takes uint8 or float32 (n, 3, H, W), RGB, values 0 to 255.
 
         tensor = run.preprocessing("cat.jpg")
         probabilities = run.model()(tensor).softmax(dim=1)
@@ -40,9 +40,9 @@ class Preprocessing:
     chain: Chain
 
     def __call__(self, given: Inputs) -> Tensor:
-        """The images as the network takes them: uint8 (n, 3, H, W), RGB. given: as for `foveola.predict`.
+        """Prepare images as input of the network: uint8 (n, 3, H, W), RGB. given: as for `foveola.predict`.
 
-        Raises UsageError for what can't be predicted, ImageProblem for an image that can't be read.
+        Raises UsageError for unsupported inputs, ImageProblem for an image that can't be read.
         """
         import torch
 

@@ -1,4 +1,4 @@
-"""Which versions of an image a network predicts on, and averages over."""
+"""Test-time augmentation: the versions of an image whose predictions are averaged."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class Views(NamedTuple):
-    """Which versions of a picture are answered and averaged; the picture alone by default.
+    """Test-time augmentation: the versions of an image whose predictions are averaged; by default only the image itself.
 
-    flips: its mirror image too, for twice the time. shift_px: also the picture moved by so many pixels up and left, and
-    down and right, edges mirrored, for three times the time: half the weight for the picture in its place, half for the
-    two others (K. Jordan, arXiv:2404.00498, "multi-crop evaluation", and its code).
+    flips: include the mirror image, for twice the time. shift_px: include the image moved by this many pixels up and left,
+    and down and right, with edges mirrored, for three times the time. The original has half of the weight and the two moved
+    images the other half (K. Jordan, arXiv:2404.00498, "multi-crop evaluation", and its code).
     """
 
     flips: bool = False
@@ -18,4 +18,4 @@ class Views(NamedTuple):
 
 
 ALONE = Views()
-"""The picture alone."""
+"""Only the image itself."""

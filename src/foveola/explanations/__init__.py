@@ -1,1 +1,1 @@
-"""What is inside a network and why it answers as it does: feature maps, kernels, heat maps, one pixel's arithmetic."""
+"""Explanations of a network: feature maps, kernels, heat maps, embeddings, the arithmetic of one output value."""

@@ -1,6 +1,6 @@
-"""Which activation a network sends a layer's output through, found by watching one pass.
+"""Find the activation function that follows a layer, by tracing one forward pass.
 
-A hook sees modules only, and many networks call their activations as functions; torch's function mode sees both.
+Hooks see modules only, but many networks call activations as functions. torch's function mode sees both.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _ACTIVATIONS = {
     "tanh": "tanh",
     "softplus": "softplus",
 }
-"""By the name of torch's function, in place or not; all look at each number by itself."""
+"""Names of elementwise activations, by the name of torch's function without the underscore of in-place versions."""
 
 
 class ActivationTracer(TorchFunctionMode):
-    """While a block runs under it: what is done first with `output`, once that is set (by a layer's hook).
+    """Record the first function that is applied to `output`, which a layer's hook sets.
 
-    name: the activation, "" when something else comes first, such as pooling or batch norm; result: what it gave.
+    name: the activation, "" if something else comes first, such as pooling or batch norm; result: its output.
     """
 
     def __init__(self) -> None:
@@ -50,9 +50,9 @@ class ActivationTracer(TorchFunctionMode):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         taken = self.output is not None and any(one is self.output for one in args)
-        if taken and self.result is None and isinstance(result, Tensor):  # its shape may be asked for before
+        if taken and self.result is None and isinstance(result, Tensor):  # other functions may only read its shape
             self.name = _activation(func, args, kwargs)
-            self.result = result.clone()  # the next layer may work in place
+            self.result = result.clone()  # the next layer may change it in place
         return result
 
 

@@ -1,4 +1,4 @@
-"""The arithmetic of one output pixel of one convolution, number by number."""
+"""The arithmetic of one output value of a convolution: sum(patch * kernel) + bias."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ConvolutionArithmetic:
-    """sum(patch * kernel) + bias = value, for one channel and place of a convolution's output.
+    """The terms of sum(patch * kernel) + bias = value for one output value of a convolution.
 
-    patch, kernel: float64 (C, kh, kw), the patch with its padding of zeros; value: what the network's own layer gave there,
-    float32 as it computes; sees: the part of the picture that the place looks at, through all layers before it: top, left,
-    bottom, right in pixels; activation: "ReLU", "SiLU" and so on where one follows the convolution directly, and activated is
-    what it gave; "" where something else comes first, such as pooling or batch norm; first: the number of the patch's first
-    input channel, not 0 where channels are convolved in groups; of_picture: whether the inputs are red, green and blue.
+    patch, kernel: float64 (C, kh, kw), the patch including zero padding; value: the output of the network's layer, computed
+    in float32; sees: the receptive field in the image: top, left, bottom, right in pixels; activation: "ReLU", "SiLU" and so
+    on if one follows the convolution directly, and activated is its output; "" if another layer follows, such as pooling or
+    batch norm; first: the number of the patch's first input channel, which is not 0 in grouped convolutions; of_picture:
+    whether the inputs are red, green and blue.
     """
 
     layer: str
@@ -47,7 +47,7 @@ class ConvolutionArithmetic:
 
     @property
     def products(self) -> Numbers:
-        """Number by number: float64 (C, kh, kw)."""
+        """patch * kernel, elementwise: float64 (C, kh, kw)."""
         return self.patch * self.kernel
 
     @property
@@ -57,10 +57,10 @@ class ConvolutionArithmetic:
 
 
 def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int, column: int) -> ConvolutionArithmetic:
-    """The arithmetic behind one number in the output of a convolution.
+    """Compute the arithmetic of one output value of a convolution.
 
     image: uint8 (H, W, 3).
-    Raises UsageError for a layer that is no convolution, a channel or a place that its output does not have.
+    Raises UsageError for a layer that is not a convolution, and for a channel or position outside its output.
     """
     known = convolutions_of(model)
     if layer not in known:
@@ -84,7 +84,7 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
     given, out = seen[0], seen[1]
     for what, index, limit in zip(("channel", "row", "column"), (channel, row, column), out.shape[1:], strict=True):
         if not 0 <= index < limit:
-            raise UsageError(f"{what} {index} is not in the output of '{layer}': it has 0 to {limit - 1}")
+            raise UsageError(f"{what} {index} is not in the output of '{layer}': give a number from 0 to {limit - 1}")
     kernel = conv.weight[channel].detach().double().numpy()
     each = conv.in_channels // conv.groups
     first = channel // (conv.out_channels // conv.groups) * each
@@ -102,7 +102,7 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
 
 
 def _require_plain(layer: str, patch: Numbers, kernel: Numbers, bias: float, value: float) -> None:
-    """Refuse a convolution with a forward of its own, whose output is another sum. Raises UsageError."""
+    """Raise UsageError for a convolution whose own `forward` computes something else."""
     if patch.shape == kernel.shape:
         products = patch * kernel
         if np.isclose(products.sum() + bias, value, rtol=1e-3, atol=1e-3 * float(np.abs(products).sum())):
@@ -111,7 +111,7 @@ def _require_plain(layer: str, patch: Numbers, kernel: Numbers, bias: float, val
 
 
 def _patch(conv: nn.Conv2d, given: Tensor, channels: slice, row: int, column: int) -> Numbers:
-    """The part of the padded input that the kernel lies on: float64 (C, kh, kw)."""
+    """The part of the padded input under the kernel: float64 (C, kh, kw)."""
     size, step, spread = conv.kernel_size, conv.stride, conv.dilation
     if isinstance(conv, ConvSame):
         pads = [same_padding(side, size[0], step[0]) for side in given.shape[1:]]

@@ -1,4 +1,4 @@
-"""Many pictures in two dimensions, by what the network's last layer sees of them."""
+"""Embedding of images in two dimensions (PCA or t-SNE) by the input of the network's last layer."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _AT_ONCE, _BEFORE_TSNE = 64, 50
 
 
 def embedding(model: nn.Module, images: Images, how: How = "tsne", *, tick: Tick = no_tick) -> NDArray[np.float32]:
-    """A map of many images: those that the network sees as similar lie close together.
+    """Embed images in two dimensions, so that images which are similar to the network are close together.
 
-    images: uint8 (n, H, W, 3). Returns float32 (n, 2): two dimensions of what goes into the last dense layer.
+    images: uint8 (n, H, W, 3). Returns float32 (n, 2), computed from the input of the last dense layer.
     """
     return in_two_dimensions(last_features(model, images, tick=tick), how)
 
 
 def last_features(model: nn.Module, images: Images, *, tick: Tick = no_tick) -> NDArray[np.float32]:
-    """What goes into the dense layer that a forward pass comes to last, for pictures uint8 (n, H, W, 3): float32 (n, F).
+    """Features: the input of the dense layer that runs last in a forward pass; images uint8 (n, H, W, 3), float32 (n, F).
 
-    Raises UsageError for a network whose answers pass no dense layer.
+    Raises UsageError for a network without a dense layer.
     """
     last = _last_dense(model, images[:1])
     seen: list[Tensor] = []
@@ -59,18 +59,18 @@ def _last_dense(model: nn.Module, images: Images) -> nn.Module:
         for hook in hooks:
             hook.remove()
     if not order:
-        raise UsageError("this network has no dense layer: there is nothing before it to draw")
+        raise UsageError("an embedding needs a network with a dense layer (torch.nn.Linear); this network has none")
     return order[-1]
 
 
 def in_two_dimensions(features: NDArray[np.float32], how: How, *, seed: int = 0) -> NDArray[np.float32]:
-    """float32 (n, F) as float32 (n, 2): principal components, or t-SNE of the first 50 of them (scikit-learn).
+    """Reduce float32 (n, F) to float32 (n, 2) by PCA, or by t-SNE of the first 50 principal components (scikit-learn).
 
-    t-SNE (L. van der Maaten and G. Hinton, JMLR 2008) keeps neighbours together; distances between groups mean nothing in it.
-    Raises UsageError for fewer than four pictures.
+    t-SNE (L. van der Maaten and G. Hinton, JMLR 2008) keeps neighbours together; distances between groups have no meaning.
+    Raises UsageError for fewer than four images.
     """
     if len(features) < 4:
-        raise UsageError(f"{len(features)} pictures are too few to be laid out: give four or more")
+        raise UsageError(f"an embedding needs at least 4 images, but {len(features)} were given")
     from sklearn.decomposition import PCA
 
     fewer = PCA(min(_BEFORE_TSNE, *features.shape), random_state=seed).fit_transform(features)

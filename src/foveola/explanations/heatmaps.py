@@ -1,13 +1,14 @@
-"""Heat maps: which parts of a picture speak for a class. The methods are Captum's.
+"""Heat maps: which parts of an image support a class. Captum computes them.
 
 - Grad-CAM: relu(sum_c mean(dy/dA_c) A_c) of one stage's maps A. R. Selvaraju et al., "Grad-CAM: Visual Explanations from
   Deep Networks via Gradient-Based Localization", ICCV 2017.
-- HiResCAM: relu(sum_c dy/dA_c A_c), place by place. It marks only what a network whose last layers are linear did use, where
-  Grad-CAM can mark other places too. R. Draelos and L. Carin, "Use HiResCAM instead of Grad-CAM", 2020 (arXiv:2011.08891).
-- Occlusion: how far the class's log-probability falls when a square is covered in the picture's mean colour. M. Zeiler and
+- HiResCAM: relu(sum_c dy/dA_c A_c), elementwise. If the last layers are linear, it marks only places that the network used,
+  while Grad-CAM can mark other places too. R. Draelos and L. Carin, "Use HiResCAM instead of Grad-CAM", 2020
+  (arXiv:2011.08891).
+- Occlusion: the drop of the class's log-probability if a square is covered with the image's mean colour. M. Zeiler and
   R. Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014.
-- Integrated gradients, from the mean colour to the picture. M. Sundararajan, A. Taly, Q. Yan, "Axiomatic Attribution for
-  Deep Networks", ICML 2017.
+- Integrated gradients, with an image of the mean colour as baseline. M. Sundararajan, A. Taly, Q. Yan,
+  "Axiomatic Attribution for Deep Networks", ICML 2017.
 """
 
 from __future__ import annotations
@@ -34,18 +35,18 @@ from foveola.explanations.stages import (
 from foveola.types import Image
 
 STEPS = 32
-"""Points between mean colour and picture at which the gradient is taken."""
+"""Steps of integrated gradients between the baseline and the image."""
 
 AT_ONCE = 32
-"""Pictures that go through the network together."""
+"""Batch size."""
 
 
 @dataclass(frozen=True)
 class HeatmapMethod:
-    """Where a class is seen.
+    """A heat map of one class.
 
-    values: float32 (H, W); what speaks against the class is negative where the method tells (occlusion, integrated
-    gradients). stage: the layer that was looked at, "" where the method needs none. probability: the class's, 0..1.
+    values: float32 (H, W); negative values count against the class (occlusion and integrated gradients only). stage: the
+    layer used, "" if the method needs none. probability: that of the class, 0..1.
     """
 
     method: str
@@ -56,16 +57,16 @@ class HeatmapMethod:
 
     @property
     def heat(self) -> NDArray[np.float32]:
-        """The positive values, scaled to 0..1; all 0 when there is none."""
+        """The positive values, scaled to 0..1; all 0 if no value is positive."""
         positive = np.maximum(self.values, 0)
         top = float(positive.max())
         return np.asarray(positive / top if top > 0 else positive, np.float32)
 
 
 def gradcam(model: nn.Module, image: Image, target: int, stage: str = "") -> HeatmapMethod:
-    """A heat map by Grad-CAM: which regions of the image speak for the class.
+    """A heat map by Grad-CAM: which regions of the image support the class.
 
-    stage: the last one when none is named.
+    stage: the last stage by default.
     """
     return _at_stage(
         model,
@@ -78,9 +79,9 @@ def gradcam(model: nn.Module, image: Image, target: int, stage: str = "") -> Hea
 
 
 def hirescam(model: nn.Module, image: Image, target: int, stage: str = "") -> HeatmapMethod:
-    """A heat map by HiResCAM: like Grad-CAM, but weighed place by place.
+    """A heat map by HiResCAM: like Grad-CAM, but with gradients weighted at each position.
 
-    stage: the last one when none is named.
+    stage: the last stage by default.
     """
     return _at_stage(
         model,
@@ -93,9 +94,9 @@ def hirescam(model: nn.Module, image: Image, target: int, stage: str = "") -> He
 
 
 def occlusion(model: nn.Module, image: Image, target: int) -> HeatmapMethod:
-    """A heat map by occlusion: how far the probability of the class falls where a square of the image is covered.
+    """A heat map by occlusion: the drop of the class's probability if a square of the image is covered.
 
-    The squares have an eighth of the shorter side and move by half of theirs; in nats of log-probability.
+    A square's side is 1/8 of the image's shorter side, and squares overlap by half. Values are nats of log-probability.
     """
     x = to_batch(image[None])
     window = max(1, min(image.shape[:2]) // 8)
@@ -122,10 +123,10 @@ def occlusion(model: nn.Module, image: Image, target: int) -> HeatmapMethod:
 def integrated_gradients(model: nn.Module, image: Image, target: int) -> HeatmapMethod:
     """A heat map by integrated gradients: how much each pixel adds to the score of the class.
 
-    Summed over the three colours; the values add up to the logit's change from an image of the mean colour.
+    Summed over the three colours. The values add up to the difference of the logit to that of an image of the mean colour.
     """
     x = to_batch(image[None])
-    with eval_mode(model), gradient_errors_as_usage_errors("the picture"):
+    with eval_mode(model), gradient_errors_as_usage_errors("the image"):
         values = (
             _captum()
             .IntegratedGradients(model)
@@ -154,7 +155,7 @@ def _at_stage(
     stage = stage or stages_of(model)[-1]
     layer = require_stage(model, stage)
     x = to_batch(image[None]).requires_grad_()
-    feature_maps(model, image, [stage])  # says so where the stage gives nothing, or no maps
+    feature_maps(model, image, [stage])  # raises UsageError if the stage has no output, or no maps
     with eval_mode(model), torch.enable_grad(), gradient_errors_as_usage_errors(f"stage '{stage}'"):
         coarse = attribute(layer, x).detach().float()
         probability = _probability(model, x, target)

@@ -1,4 +1,4 @@
-"""What a network has learned: its kernels, and the patches of a data set that excite a channel most."""
+"""Learned kernels of a convolution, and the patches of a data set that activate a channel most."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Kernels:
 
     @property
     def pictures(self) -> Images | None:
-        """Kernels over three colours as pictures uint8 (outputs, kh, kw, 3), zero grey, one scale for all; else None."""
+        """Kernels over three colours as images uint8 (outputs, kh, kw, 3), zero is grey, one scale for all; else None."""
         if not self.of_picture:
             return None
         top = float(np.abs(self.values).max()) or 1.0
@@ -46,7 +46,7 @@ class Kernels:
 
 @dataclass(frozen=True)
 class Patch:
-    """A part of a picture that excites a channel: where (row of the data set, top, left, in pixels), how much, its pixels."""
+    """A patch that activates a channel: position (row of the data set, top, left, in pixels), activation, pixels."""
 
     row: int
     top: int
@@ -58,8 +58,8 @@ class Patch:
 def kernels(model: nn.Module, layer: str = "") -> Kernels:
     """The learned kernels of a convolution.
 
-    layer: the first convolution when none is named.
-    Raises UsageError for a layer that is no convolution.
+    layer: the first convolution by default.
+    Raises UsageError for a layer that is not a convolution.
     """
     known = convolutions_of(model)
     if not known:
@@ -76,11 +76,10 @@ def kernels(model: nn.Module, layer: str = "") -> Kernels:
 def max_activating(
     model: nn.Module, images: Images, stage: str = "", *, each: int = 9, tick: Tick = no_tick
 ) -> dict[int, list[Patch]]:
-    """For every channel of a stage, the patches of a data set's images that activate it most.
+    """For each channel of a stage, the patches of a data set that activate it most.
 
-    stage: the last when none is named; each: how many patches a channel gets.
-    images: uint8 (n, H, W, 3); of a picture its best place counts. A patch is what the place in the stage can see of its
-    picture, cut at the border.
+    stage: the last stage by default; each: patches per channel, from different images; images: uint8 (n, H, W, 3). A patch
+    is the receptive field of the position with the highest activation, cut at the image's border.
     """
     stage = stage or stages_of(model)[-1]
     require_stage(model, stage)
@@ -92,7 +91,10 @@ def max_activating(
             require_output(stage, seen)
             maps = seen[stage]
             if maps.ndim != 4:
-                raise UsageError(f"stage '{stage}' gives no maps of height and width: choose another")
+                shape = tuple(maps.shape[1:])
+                raise UsageError(
+                    f"stage '{stage}' has an output of shape {shape}, not (channels, height, width): choose another stage"
+                )
             high, place = maps.float().flatten(2).max(dim=2)
             highs.append(high.numpy())
             places.append(place.numpy())
@@ -117,17 +119,17 @@ def max_activating(
 def receptive_field(
     model: nn.Module, stage: str, size: tuple[int, int], row: int, column: int
 ) -> tuple[int, int, int, int]:
-    """What a place of a stage sees of a picture: top, left, bottom, right in pixels, the last two not included.
+    """Receptive field of a position in a stage: top, left, bottom, right in pixels, the last two not included.
 
-    Found by asking: the pixels whose change changes the place, in the sum of its channels, for any of four random pictures
-    (a ReLU or a maximum hides some of them in one). That is the field a network really has, whatever its architecture.
+    Computed from gradients: the pixels that affect the sum of the position's channels in any of four random images. One image
+    is not enough, because a ReLU or a maximum hides some pixels. This works for any architecture.
     """
     generator = torch.Generator().manual_seed(0)
     images = 255 * torch.rand((_PROBES, 3, *size), generator=generator)
     layer, caught = require_stage(model, stage), []
     hook = layer.register_forward_hook(lambda _, inputs, output: caught.append(output))
     try:
-        with eval_mode(model), torch.enable_grad(), gradient_errors_as_usage_errors("the picture"):
+        with eval_mode(model), torch.enable_grad(), gradient_errors_as_usage_errors("the image"):
             images.requires_grad_()
             model(images)
             (slope,) = torch.autograd.grad(caught[0][:, :, row, column].abs().sum(), images)

@@ -1,4 +1,4 @@
-"""Many small pictures as one."""
+"""Mosaic: arrange many small images in one image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GAP = 1
 
 
 def mosaic(tiles: NDArray[np.generic], columns: int, fill: float | NDArray[np.generic]) -> NDArray[np.generic]:
-    """Tiles (n, h, w) or (n, h, w, 3) in rows of so many; gaps and empty places are `fill`, a value or a colour.
+    """Arrange tiles (n, h, w) or (n, h, w, 3) in a grid; gaps and empty cells have the value or colour `fill`.
 
     >>> mosaic(np.ones((3, 1, 1), np.uint8), 2, 9).tolist()
     [[1, 9, 1], [9, 9, 9], [1, 9, 9]]

@@ -1,4 +1,4 @@
-"""A network's stages, the layers whose outputs are its feature maps, and what they give for pictures."""
+"""Feature maps: the outputs of a network's stages for an image."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from foveola.types import Images
 
 @dataclass(frozen=True)
 class FeatureMaps:
-    """All channels of one stage for one picture: float32 (C, h, w)."""
+    """The feature maps of one stage for one image: float32 (C, h, w)."""
 
     stage: str
     values: NDArray[np.float32]
 
     @property
     def alive(self) -> NDArray[np.bool_]:
-        """Which channels show something: bool (C,); in the others every pixel has the same value, after ReLU mostly 0.
+        """Which channels react to the image: bool (C,); in the others all pixels have the same value, after ReLU mostly 0.
 
-        A range of a millionth of the stage's greatest value is rounding, not a picture. Of maps of a single pixel those are
-        alive that are not zero.
+        A range of a millionth of the stage's highest value counts as rounding. Maps of a single pixel are alive if it is not
+        zero.
         """
         flat = self.values.reshape(len(self.values), -1)
         shown = np.ptp(flat, axis=1) if flat.shape[1] > 1 else np.abs(flat[:, 0])
@@ -35,12 +35,12 @@ class FeatureMaps:
 
     @property
     def dead(self) -> int:
-        """How many channels show nothing."""
+        """The number of channels that do not react to the image."""
         return int((~self.alive).sum())
 
 
 def stages_of(model: nn.Module) -> tuple[str, ...]:
-    """The stages a network declares (attribute `stages`), else all its convolutions, in the order of the network.
+    """Names of the stages that a network declares (attribute `stages`), else of all its convolutions, in their order.
 
     Raises UsageError for a network without any.
     """
@@ -52,12 +52,12 @@ def stages_of(model: nn.Module) -> tuple[str, ...]:
 
 
 def convolutions_of(model: nn.Module) -> tuple[str, ...]:
-    """The names of all convolutions, in the order in which the network holds them."""
+    """Names of all convolutions, in the order of the network's modules."""
     return tuple(name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d))
 
 
 def require_stage(model: nn.Module, stage: str) -> nn.Module:
-    """The layer of this name: a stage or a convolution. Raises UsageError that lists them for another."""
+    """Get a stage or a convolution by name. Raises UsageError with the known names for another name."""
     known = tuple(dict.fromkeys((*stages_of(model), *convolutions_of(model))))
     if stage not in known:
         raise UsageError(unknown("stage", stage, known))
@@ -65,34 +65,34 @@ def require_stage(model: nn.Module, stage: str) -> nn.Module:
         return model.get_submodule(stage)
     except AttributeError:
         raise UsageError(
-            f"the network's attribute `stages` names '{stage}', and it has no such layer: mend the name"
+            f"the network's attribute `stages` names '{stage}', but the network has no such layer: correct the name"
         ) from None
 
 
 def require_output(stage: str, seen: Sized) -> None:
-    """Refuse a stage of which a forward pass has left nothing. Raises UsageError."""
+    """Raise UsageError for a stage without output in a forward pass."""
     if not len(seen):
-        raise UsageError(f"stage '{stage}' gives nothing for a picture that is asked about: choose another")
+        raise UsageError(f"stage '{stage}' does not run when the network predicts: choose another stage")
 
 
 @contextlib.contextmanager
 def gradient_errors_as_usage_errors(what: str) -> Iterator[None]:
-    """Turn torch's refusal to find a gradient (a trunk under `torch.no_grad`, a branch of no use) into a UsageError."""
+    """Turn torch's errors about missing gradients (code under `torch.no_grad`, an unused branch) into a UsageError."""
     try:
         yield
     except RuntimeError as refusal:
         if "used in the graph" not in str(refusal) and "does not require grad" not in str(refusal):
             raise
         raise UsageError(
-            f"no gradient of the answer goes back to {what}: the network cuts it off (torch.no_grad, detach), or does not "
-            "use the layer; choose another stage, or --method occlusion or feature_maps, which need none"
+            f"the prediction has no gradient with respect to {what}: the network blocks it (torch.no_grad, detach), or does "
+            "not use the layer; choose another stage, or --method occlusion or feature_maps, which need no gradient"
         ) from None
 
 
 def feature_maps(model: nn.Module, image: NDArray[np.uint8], stages: Sequence[str] = ()) -> list[FeatureMaps]:
-    """The feature maps of an image: what each stage of the network gives for it.
+    """The feature maps of an image: the output of each stage.
 
-    image: uint8 (H, W, 3); stages: all when none is named.
+    image: uint8 (H, W, 3); stages: all by default.
     Raises UsageError for a stage that the network does not have.
     """
     names = tuple(stages) or stages_of(model)
@@ -105,11 +105,11 @@ def feature_maps(model: nn.Module, image: NDArray[np.uint8], stages: Sequence[st
 
 @contextlib.contextmanager
 def recorded_outputs(model: nn.Module, stages: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """While the block runs, each forward pass leaves these stages' outputs under their names."""
+    """Within a block, record these stages' outputs in each forward pass, by name."""
     seen: dict[str, Tensor] = {}
 
     def note(name: str) -> object:
-        # A copy: the layer behind may overwrite it (a ReLU in place).
+        # A copy, because the next layer may overwrite it (an in-place ReLU).
         return lambda layer, inputs, output: seen.__setitem__(name, output.detach().clone())
 
     hooks = [require_stage(model, name).register_forward_hook(note(name)) for name in stages]  # type: ignore[arg-type]
@@ -122,7 +122,7 @@ def recorded_outputs(model: nn.Module, stages: Sequence[str]) -> Iterator[dict[s
 
 @contextlib.contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Run a block with the network in eval mode and nothing in place, so that gradients of every layer can be asked for."""
+    """Run a block with the network in eval mode and without in-place layers, so that all layers have gradients."""
     training = model.training
     in_place = [layer for layer in model.modules() if getattr(layer, "inplace", False)]
     model.eval()
@@ -137,11 +137,14 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 def to_batch(images: Images) -> Tensor:
-    """Pictures uint8 (n, H, W, 3) as the network takes them: float32 (n, 3, H, W), 0..255, channels-last."""
+    """Convert images uint8 (n, H, W, 3) to the network's input: float32 (n, 3, H, W), 0..255, channels-last."""
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
 
 
 def _as_maps(name: str, output: Tensor) -> NDArray[np.float32]:
     if output.ndim != 4:
-        raise UsageError(f"stage '{name}' gives {tuple(output.shape[1:])}, no maps of height and width: choose another")
+        shape = tuple(output.shape[1:])
+        raise UsageError(
+            f"stage '{name}' has an output of shape {shape}, not (channels, height, width): choose another stage"
+        )
     return output[0].float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""The explanations that are known by name; users add heat maps of their own with `EXPLANATIONS.register`."""
+"""Registry of explanation methods; users add their own heat maps with `EXPLANATIONS.register`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 from foveola.registry import Later, Registry
 
 Explanation: TypeAlias = Callable[..., Any]
-"""A network and what else it needs in, what it found out."""
+"""A function of a network and further arguments that returns an explanation."""
 
 HEATMAPS = ("gradcam", "hirescam", "occlusion", "integrated_gradients")
-"""Those that answer with a `HeatmapMethod` for a network, a picture uint8 (H, W, 3) and a class."""
+"""Methods that return a `HeatmapMethod` for a network, an image uint8 (H, W, 3) and a class."""
 
 EXPLANATIONS = Registry[Explanation](
     "method",

@@ -1,4 +1,4 @@
-"""Pictures of a comparison: every pair of runs, and the interval against zero."""
+"""Figure of a comparison: the accuracy of every run, and the mean differences with their intervals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foveola.figures.style import COLOURS, FAINT, Plot, plot, styled
 
 
 def paired(found: Comparison) -> Plot:
-    """Left the accuracies, a line a seed from arm to arm; right each arm's mean difference to the first with its interval."""
+    """Left: accuracies, one line for each seed; right: each arm's mean difference to the first arm with its interval."""
     accuracy, called = 100 * found.accuracy, [arm.name for arm in found.arms]
     against, names = found.against_baseline(), spelled(called)
     with styled(names):
@@ -25,7 +25,7 @@ def paired(found: Comparison) -> Plot:
         left.set_xticks(places, names)
         left.margins(x=0.25)
         left.set(ylabel="test accuracy, %")
-        left.set_title(f"{accuracy.shape[1]} seeds, a line each")
+        left.set_title(f"{accuracy.shape[1]} seeds, one line each")
         right.axvline(0, color=FAINT, linewidth=0.8)
         right.axvspan(-found.margin, found.margin, color=FAINT, alpha=0.12, linewidth=0)
         finite = [one for one in against if np.isfinite(one.difference.interval.low)]
@@ -40,6 +40,6 @@ def paired(found: Comparison) -> Plot:
             right.scatter(gaps, np.full(len(gaps), k + 0.22), s=9, color=colour, alpha=0.6, linewidths=0)
         right.set_yticks(range(len(against)), [names[called.index(one.arm)] for one in against])
         right.set_ylim(len(against) - 0.5, -0.5)
-        right.set(xlabel=f"points against {names[0]}\ngrey: ± {found.margin:g}, the margin")
+        right.set(xlabel=f"points against {names[0]}\ngrey: margin of ±{found.margin:g} points")
         right.set_title(f"mean difference, {100 * found.level:.0f} % interval")
     return figure

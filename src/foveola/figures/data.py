@@ -1,4 +1,4 @@
-"""Pictures of data: raw and prepared, before and after a chain, its colours, its sizes, its classes, their means."""
+"""Figures of a data set: sample images, before and after filters, colour channels, sizes, classes, mean images, tones."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from foveola.figures.style import COLOURS, COLUMN_INCHES, Plot, aspect, grid_sha
 from foveola.types import Image, Images, Labels
 
 MOST_CLASSES = 20
-"""Classes that get a place of their own in a figure; of more the first are drawn, and it is said."""
+"""Classes that a figure shows at most; of more classes it shows the first ones and says so in its title."""
 
 
 _MOST_BARS = 100
 
 
 def _of_how_many(class_names: Sequence[str]) -> str:
-    """What a title says where not all classes are drawn."""
+    """Addition to a title if not all classes are drawn."""
     return f" (the first {MOST_CLASSES} of {len(class_names)} classes)" if len(class_names) > MOST_CLASSES else ""
 
 
 def before_after(before: Sequence[Image], after: Sequence[Image], what: str) -> Plot:
-    """Pairs of pictures below each other: as they were, and after `what`."""
+    """Pairs of images below each other: before and after `what`, the name of a filter chain."""
     n = len(before)
     with styled([what]):
         figure = plot(2 * COLUMN_INCHES / max(n, 3) + 0.5)
@@ -47,9 +47,9 @@ def samples(
     what: str,
     sizes: Sequence[NDArray[np.int32]] | None = None,
 ) -> Plot:
-    """The first pictures of each class, a row a class, with their sizes when these differ.
+    """The first images of each class, one row for each class, with their sizes if these differ.
 
-    sizes: int32 (m, 2) of each class, height and width as the files have them, where the pictures given are smaller.
+    sizes: int32 (m, 2) for each class, heights and widths of the original files, if the given images are smaller.
     """
     chosen = pictures[:MOST_CLASSES]
     shapes = sizes or [np.array([image.shape[:2] for image in row], np.int32).reshape(-1, 2) for row in chosen]
@@ -71,7 +71,7 @@ def samples(
 
 
 def side_by_side(pictures: Sequence[Image], titles: Sequence[str]) -> Plot:
-    """A few pictures in a row, each with its title."""
+    """A few images in a row, each with its title."""
     names = spelled(titles)
     with styled(names):
         figure = plot(COLUMN_INCHES / len(pictures) * aspect(*pictures) + 0.3, note=note_on(titles))
@@ -83,11 +83,11 @@ def side_by_side(pictures: Sequence[Image], titles: Sequence[str]) -> Plot:
 
 
 def channels(image: Image) -> Plot:
-    """A picture and its red, green and blue parts, each in its own colour: black is 0, the full colour 255."""
+    """An image and its red, green and blue channels, each from black (0) to its colour (255)."""
     with styled():
         figure = plot(COLUMN_INCHES / 4 * aspect(image) + 0.28)
         places = figure.subplots(1, 4)
-        show(places[0], image, "the picture")
+        show(places[0], image, "the image")
         for place, name, k in zip(places[1:], ("red", "green", "blue"), range(3), strict=True):
             colours = LinearSegmentedColormap.from_list(name, ["#000000", ("#ff0000", "#00ff00", "#0000ff")[k]])
             show(place, image[..., k], f"{name}, mean {image[..., k].mean():.0f}", cmap=colours, vmin=0, vmax=255)
@@ -95,28 +95,28 @@ def channels(image: Image) -> Plot:
 
 
 def sizes(heights: NDArray[np.int32], widths: NDArray[np.int32]) -> Plot:
-    """How large the pictures are: every one's width and height as a point, and histograms of both."""
+    """Image sizes: a scatter plot of widths and heights, and histograms of both."""
     with styled():
         figure = plot(2.6)
         left, right = figure.subplots(1, 2)
         pairs, times = np.unique(np.stack([widths, heights]), axis=1, return_counts=True)
         left.scatter(*pairs, s=8 + 40 * np.sqrt(times / times.max()), color=COLOURS[0], alpha=0.6, linewidths=0)
         left.set(xlabel="width, pixels", ylabel="height, pixels", xlim=(0, None), ylim=(0, None))
-        left.set_title(f"{count(len(widths), 'picture')}, {count(pairs.shape[1], 'size')}")
+        left.set_title(f"{count(len(widths), 'image')}, {count(pairs.shape[1], 'size')}")
         top = max(int(widths.max()), int(heights.max()))
         edges = np.linspace(0, top * 1.02, 26)
         right.hist(widths, edges, color=COLOURS[0], alpha=0.75, label="width")
         right.hist(heights, edges, histtype="step", color=COLOURS[1], linewidth=1.4, label="height")
-        right.set(xlabel="pixels", ylabel="pictures")
-        right.set_title(f"medians {np.median(widths):.0f} wide, {np.median(heights):.0f} high")
+        right.set(xlabel="pixels", ylabel="images")
+        right.set_title(f"median width {np.median(widths):.0f}, median height {np.median(heights):.0f}")
         right.legend(frameon=False)
     return figure
 
 
 def class_counts(counts: NDArray[np.int64], class_names: Sequence[str]) -> Plot:
-    """How many pictures each class has, in the classes' order; of very many classes the first hundred."""
-    whole, shown = f"{count(int(counts.sum()), 'picture')} in {count(len(counts), 'class', 'classes')}", _MOST_BARS
-    more = f" (the first {shown} are drawn)" if len(counts) > shown else ""
+    """Bar chart of the number of images in each class, in the classes' order; at most the first hundred classes."""
+    whole, shown = f"{count(int(counts.sum()), 'image')} in {count(len(counts), 'class', 'classes')}", _MOST_BARS
+    more = f" (the first {shown} are shown)" if len(counts) > shown else ""
     counts, names = counts[:shown], spelled(class_names[:shown])
     with styled(names):
         figure = plot(0.22 * len(counts) + 0.7, note=note_on(class_names[:shown]))
@@ -125,14 +125,14 @@ def class_counts(counts: NDArray[np.int64], class_names: Sequence[str]) -> Plot:
         axes.bar_label(bars, [f"{n:,}" for n in counts], padding=3, fontsize=8)
         axes.set_yticks(range(len(counts)), names)
         axes.invert_yaxis()
-        axes.set_xlabel("pictures")
+        axes.set_xlabel("images")
         axes.set_title(whole + more)
         axes.margins(x=0.1)
     return figure
 
 
 def class_means(pixels: Images, labels: Labels, class_names: Sequence[str]) -> Plot:
-    """The mean picture of each class: what its pictures have in common, place by place."""
+    """The mean image of each class."""
     means = mean_pictures(pixels, labels, min(len(class_names), MOST_CLASSES))
     rows, columns = grid_shape(len(means), 5)
     wide = COLUMN_INCHES / max(columns, 3)
@@ -144,7 +144,7 @@ def class_means(pixels: Images, labels: Labels, class_names: Sequence[str]) -> P
         high = rows * (wide * aspect(means[0]) + 0.15 + LINE_INCHES * lines) + (0.3 if more else 0)
         figure = plot(high, note=note_on(shown))
         if more:
-            figure.suptitle(f"means{more}", fontsize=9)
+            figure.suptitle(f"mean images{more}", fontsize=9)
         places = figure.subplots(rows, columns, squeeze=False).ravel()
         for place, mean, title in zip(places, means, titles, strict=False):
             show(place, mean, title)
@@ -153,9 +153,9 @@ def class_means(pixels: Images, labels: Labels, class_names: Sequence[str]) -> P
 
 
 def mean_pictures(pixels: Images, labels: Labels, classes: int) -> Images:
-    """The mean picture of each of the first `classes` classes, rounded: uint8 (K, H, W, 3); black for one without a picture.
+    """The mean image of each of the first `classes` classes, rounded: uint8 (K, H, W, 3); black for a class without images.
 
-    Added up a thousand pictures at a time: a set larger than memory is no trouble.
+    A thousand images are added at a time, so the data set may be larger than memory.
     """
     total = np.zeros((classes, *pixels.shape[1:]), np.float64)
     for start in range(0, len(pixels), 1_000):
@@ -167,10 +167,10 @@ def mean_pictures(pixels: Images, labels: Labels, classes: int) -> Images:
 
 
 def tones(pixels: Images) -> Plot:
-    """How often each value from 0 to 255 occurs in red, green and blue, over all pictures.
+    """Histogram of the pixel values 0 to 255 in red, green and blue, over all images.
 
-    Black borders and burnt-out sky make 0 and 255 so frequent that nothing else could be seen: then the axis ends above the
-    values between, and the two shares are written down.
+    If black borders or overexposed areas make 0 and 255 much more frequent than all other values, the axis ends above the
+    other values, and the two shares are given as text.
     """
     found = np.zeros((3, 256))
     for start in range(0, len(pixels), 1_000):
@@ -192,6 +192,6 @@ def tones(pixels: Images) -> Plot:
         if cut:
             axes.text(3, 1.29 * inside, f"0: {share[:, 0].mean():.1f} %", fontsize=8, va="top")
             axes.text(252, 1.29 * inside, f"255: {share[:, 255].mean():.1f} %", fontsize=8, va="top", ha="right")
-        axes.set_title("how often each value occurs")
+        axes.set_title("histogram of pixel values")
         axes.legend(frameon=False, loc="upper center", ncols=3)
     return figure

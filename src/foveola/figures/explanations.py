@@ -1,4 +1,4 @@
-"""Pictures of what is inside a network: feature maps, kernels, heat maps, patches, layouts."""
+"""Figures of what a network sees: feature maps, kernels, heat maps, patches that activate a channel, embeddings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from foveola.explanations.stages import FeatureMaps
 from foveola.figures.data import MOST_CLASSES
 from foveola.figures.fonts import note_on, spelled
 from foveola.figures.lettering import LINE_INCHES, fit_text, width_of
-from foveola.figures.one_pixel import one_pixel as one_pixel  # one of these figures, in a file of its own
+from foveola.figures.one_pixel import one_pixel as one_pixel  # in a separate file
 from foveola.figures.style import (
     COLOURS,
     COLUMN_INCHES,
@@ -39,7 +39,7 @@ from foveola.figures.style import (
 from foveola.types import Image, Images, Labels
 
 GAPS = (166, 189, 214)
-"""Between kernels drawn as pictures: white and black are frequent weights, and grey is zero; RGB."""
+"""Colour (RGB) of the gaps between kernels drawn as images. White, black and grey would look like weights."""
 
 _TITLES = {
     "gradcam": "Grad-CAM",
@@ -50,16 +50,16 @@ _TITLES = {
 
 
 def feature_maps(found: FeatureMaps, columns: int | None = None) -> Plot:
-    """All channels of a stage as one mosaic, each in its own range from its least to its greatest value.
+    """All channels of a stage as one mosaic, each scaled from its lowest to its highest value.
 
-    columns: 16 when nothing is said, of more than 256 channels 32, so that a thousand and more fit on a page.
+    columns: 16 by default; 32 for more than 256 channels, so that more than a thousand fit on a page.
     """
     maps, alive = found.values, found.alive[:, None, None]
     channels, height, width = maps.shape
     each: tuple[int, ...] = (1, 2)
-    scale = "each from its least (dark) to its greatest value (bright); grey: the same everywhere"
-    if height * width == 1:  # maps of one pixel have no scale of their own
-        each, scale = (0, 1, 2), "all from the least (dark) to the greatest value (bright); grey: zero"
+    scale = "each from its lowest (dark) to its highest value (bright); grey: constant"
+    if height * width == 1:  # maps of one pixel share one scale
+        each, scale = (0, 1, 2), "all from the lowest (dark) to the highest value (bright); grey: zero"
     low, high = maps.min(axis=each, keepdims=True), maps.max(axis=each, keepdims=True)
     tiles = np.where(alive, (maps - low) / np.where(high > low, high - low, 1), np.nan)
     whole = mosaic(tiles, columns or (16 if channels <= 256 else 32), np.nan)
@@ -76,9 +76,10 @@ def feature_maps(found: FeatureMaps, columns: int | None = None) -> Plot:
 
 
 def kernels(found: Kernels, columns: int = 16) -> Plot:
-    """A convolution's kernels: over colours as pictures (grey is zero), else orange below zero, violet above.
+    """A convolution's kernels: those of the first layer as colour images (grey is zero), others orange below and violet
+    above zero.
 
-    Of a deeper layer a row is an output channel, a column an input channel; the first 16 of each are drawn.
+    In a deeper layer a row is an output channel and a column an input channel; the first 16 of each are drawn.
     """
     pictures = found.pictures
     with styled():
@@ -97,7 +98,7 @@ def kernels(found: Kernels, columns: int = 16) -> Plot:
         rows, across = min(outputs, columns), min(inputs, columns)
         title = f"{found.layer}: {rows} of {outputs} outputs (rows), {across} of {inputs} inputs (columns)"
         if found.groups > 1:
-            title += ", each output over the inputs of its own group"
+            title += ", each output over the inputs of its group"
         if found.groups > 1 and inputs == 1:
             rows, across = min(outputs, columns**2), columns
             title = f"{found.layer}: {rows} of {outputs} outputs, each over one input"
@@ -114,9 +115,9 @@ def kernels(found: Kernels, columns: int = 16) -> Plot:
 
 
 def heatmaps(image: Image, found: Sequence[HeatmapMethod], class_names: Sequence[str]) -> Plot:
-    """The picture, and each heat map laid over it in grey: bright where the class is seen.
+    """The image, and each heat map over the image in grey; bright regions support the class.
 
-    Integrated gradients differ from pixel to pixel; they are drawn smoothed, by a Gaussian of a hundredth of the longer side.
+    Integrated gradients vary from pixel to pixel, so they are smoothed by a Gaussian of 1/100 of the longer side.
     """
     rows, columns = grid_shape(len(found) + 1, 3)
     wide = (COLUMN_INCHES - 0.75) / columns
@@ -129,7 +130,7 @@ def heatmaps(image: Image, found: Sequence[HeatmapMethod], class_names: Sequence
     with styled(titles):
         figure = plot(rows * (wide * aspect(image) + 0.3 + LINE_INCHES * lines), note=note)
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
-        show(axes[0], image, "the picture")
+        show(axes[0], image, "the image")
         for place, one, title in zip(axes[1:], found, titles, strict=False):
             show(place, grey, title)
             heat = _smoothed(one.heat) if one.method == "integrated_gradients" else one.heat
@@ -139,8 +140,8 @@ def heatmaps(image: Image, found: Sequence[HeatmapMethod], class_names: Sequence
         bar = figure.colorbar(
             scale, ax=list(axes), shrink=0.85 / rows, aspect=18, pad=0.015, panchor=False, ticks=[0, 1]
         )
-        bar.set_ticklabels(["nothing", "most"])
-        bar.set_label("speaks for the class", labelpad=-14)
+        bar.set_ticklabels(["not", "most"])
+        bar.set_label("supports the class", labelpad=-14)
     return figure
 
 
@@ -152,19 +153,19 @@ def _heat_title(one: HeatmapMethod, label: str, points: float) -> str:
 
 
 def _smoothed(heat: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Heat through a Gaussian, scaled to 0..1 again."""
+    """A heat map smoothed by a Gaussian and rescaled to 0..1."""
     soft = cv2.GaussianBlur(heat, (0, 0), max(heat.shape) / 100)
     return np.asarray(soft / max(float(soft.max()), 1e-12), np.float32)
 
 
 def patches(found: Mapping[int, Sequence[Patch]], stage: str, channels: int = 12) -> Plot:
-    """A row a channel: the patches of the data set that excite it most, strongest first."""
+    """One row for each channel: the patches of the data set that activate it most, strongest first."""
     chosen = sorted(found, key=lambda channel: -(found[channel][0].value if found[channel] else 0.0))[:channels]
     columns = max((len(found[channel]) for channel in chosen), default=1)
     with styled():
         figure = plot(len(chosen) * COLUMN_INCHES / (columns + 1) + 0.4)
         figure.suptitle(
-            f"{stage}: the patches that excite its {len(chosen)} strongest channels (their numbers at the left) most",
+            f"{stage}: patches that activate its {len(chosen)} strongest channels most (channel numbers at the left)",
             fontsize=9,
         )
         places = figure.subplots(len(chosen), columns, squeeze=False)
@@ -179,9 +180,9 @@ def patches(found: Mapping[int, Sequence[Patch]], stage: str, channels: int = 12
 def layout(
     places: NDArray[np.float32], labels: Labels, answers: Labels, class_names: Sequence[str], images: Images, how: str
 ) -> Plot:
-    """Pictures in two dimensions, coloured by class; a cross is a mistake; thumbnails of evenly chosen ones.
+    """Embedding of images in two dimensions, coloured by class, with a cross for each mistake and some thumbnails.
 
-    More than MOST_CLASSES classes can't be told apart by signs: the first have one each, the others are grey.
+    The first MOST_CLASSES classes have a colour and marker each; all other classes are grey.
     """
     names = spelled(class_names)
     with styled(names):
@@ -207,18 +208,18 @@ def layout(
             axes.scatter(missed[:, 0], missed[:, 1], s=26, color=colour, marker="x+12"[again], linewidths=1.2)
         for row in _spread(places, 24):
             _thumbnail(axes, images[row], places[row])
-        axes.set_title(f"{count(len(places), 'picture')} by the last layer, {how}; crosses: {wrong.sum():,} mistakes")
+        axes.set_title(f"{count(len(places), 'image')} by the last layer, {how}; crosses: {wrong.sum():,} mistakes")
         no_axes(axes)
         if how == "principal components":
             axes.set(xlabel="first component", ylabel="second component")
         else:
-            axes.set_xlabel("near means alike; distances between groups mean nothing", color=FAINT)
+            axes.set_xlabel("close points are similar images; distances between groups have no meaning", color=FAINT)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
     return figure
 
 
 def _spread(places: NDArray[np.float32], most: int) -> list[int]:
-    """Rows far from each other: each next one is the farthest from those that were taken."""
+    """Rows that are far apart: each next row is the farthest from those chosen before (farthest-point sampling)."""
     chosen = [int(np.argmin(np.linalg.norm(places - places.mean(axis=0), axis=1)))]
     distance = np.full(len(places), np.inf)
     while len(chosen) < min(most, len(places)):

@@ -1,4 +1,4 @@
-"""Pictures of filters: what a chain does step by step, and what a kernel is."""
+"""Figures of filters: the steps of a chain, and a kernel with its impulse and frequency response."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from foveola.filters.kernel_info import kernels_of, why_none
 from foveola.types import Image
 
 IMPULSE_PX = 15
-"""Least side of the grey picture with one bright pixel, whose answer is drawn."""
+"""Smallest side of the grey image with one bright pixel that shows the impulse response."""
 
 FREQUENCIES = 65
 
@@ -36,16 +36,16 @@ TABLE_POINTS = 85.0
 """Width of a kernel's numbers in a figure of four columns."""
 
 MOST_STEPS = 24
-"""Of a chain, in one figure: a taller one is on no page, and Matplotlib's pictures end at 65,536 pixels."""
+"""Steps of a chain in one figure. A taller figure would fit no page, and Matplotlib's limit is 65,536 pixels."""
 
 
 def steps(image: Image, chain: Chain) -> Plot:
-    """The picture and what it is after each step of the chain, side by side.
+    """The image and the result of each step of the chain, next to each other.
 
     Raises UsageError for a chain of more than `MOST_STEPS`.
     """
     _require_few(chain)
-    seen, titles = [image], ["the picture"]
+    seen, titles = [image], ["the image"]
     for step in chain.steps:
         seen.append(step(seen[-1]))
         titles.append(f"{len(seen) - 1}  {step}")
@@ -62,10 +62,10 @@ def steps(image: Image, chain: Chain) -> Plot:
 
 
 def kernel_view(image: Image, chain: Chain) -> Plot:
-    """Each step's kernel as numbers, its answer to one bright pixel, which frequencies it passes, and the picture after it.
+    """Each step's kernel as numbers, its impulse response, its frequency response, and the image after it.
 
-    A filter that is not linear, or not the same at every place and in every colour, has no kernel and no frequency response;
-    that is said in their place.
+    A filter that is not linear, or not the same at every place and in every colour, has no kernel and no frequency response.
+    A text says so instead.
 
     Raises UsageError for a chain of more than `MOST_STEPS`.
     """
@@ -86,7 +86,7 @@ def kernel_view(image: Image, chain: Chain) -> Plot:
 def _require_few(chain: Chain) -> None:
     if len(chain.steps) > MOST_STEPS:
         raise UsageError(
-            f"the chain has {len(chain.steps)} steps, and a figure shows {MOST_STEPS} at most: draw a part of it"
+            f"the chain has {len(chain.steps)} steps, but a figure shows at most {MOST_STEPS}: draw a part of the chain"
         )
 
 
@@ -94,7 +94,7 @@ def _line(
     places: Sequence[Axes], step: Step, name: str, values: NDArray[np.float64] | None, image: Image | None
 ) -> None:
     for place in places:
-        place.set_anchor("N")  # as pictures are: titles then stand in one line
+        place.set_anchor("N")  # as for images, so that titles are in one line
     if values is None:
         for place, said in zip((places[0], places[2]), why_none(step), strict=True):
             _say(place, said)
@@ -129,12 +129,12 @@ def _numbers(axes: Axes, values: NDArray[np.float64], name: str) -> None:
 
 
 def _impulse(axes: Axes, step: Step) -> None:
-    # On grey, so that what a kernel takes away is seen too; stretched, so that a wide blur is; wider than the kernel.
+    # On grey, so that negative values are visible; stretched, so that a wide blur is visible; wider than the kernel.
     side = max(IMPULSE_PX, dict(step.options).get("size", 0) + 4)
     grey = np.full((side, side, 3), 64, np.uint8)
     grey[side // 2, side // 2] = 192
     answer = step(grey)[..., 0]
-    if answer.min() == answer.max():  # rounded away by a wide mean, or lost in white
+    if answer.min() == answer.max():  # rounded away by a wide mean, or saturated
         show(axes, answer, "one bright pixel: lost", cmap="gray", vmin=0, vmax=255)
     else:
         show(axes, answer, "one bright pixel", cmap="gray")
@@ -149,6 +149,6 @@ def _passed(axes: Axes, values: NDArray[np.float64]) -> None:
     axes.set_title("frequencies passed")
     axes.set_xticks([-0.5, 0, 0.5], ["-½", "0", "½"])
     axes.set_yticks([-0.5, 0, 0.5], ["-½", "0", "½"])
-    axes.set_xlabel("cycles a pixel, across")
-    axes.set_ylabel("down")
-    colorbar(axes, drawn, "times")
+    axes.set_xlabel("cycles per pixel, horizontal")
+    axes.set_ylabel("vertical")
+    colorbar(axes, drawn, "gain")

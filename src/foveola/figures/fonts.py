@@ -1,8 +1,8 @@
-"""Fonts for class and file names in any script: which installed font has the letters, and numbers where none has.
+"""Find fonts for class and file names in any script, and replace a name by a number if no installed font has its letters.
 
-DejaVu Sans comes with Matplotlib and has Latin, Greek, Cyrillic, Arabic, Hebrew and more. For the others (Chinese, Japanese,
-Korean, Thai, Hindi, emoji) the computer's own fonts are looked through. Where none has the letters of a name, Matplotlib
-would draw the same box for each of them; a number is drawn instead, and a note says which name it stands for.
+DejaVu Sans comes with Matplotlib and has Latin, Greek, Cyrillic, Arabic, Hebrew and more. For other scripts (Chinese,
+Japanese, Korean, Thai, Hindi, emoji) foveola searches the installed fonts. If none has the letters of a name, Matplotlib
+would draw the same box for each letter. foveola draws a number instead and explains it in a note.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from matplotlib import font_manager
 MAIN = "DejaVu Sans"
 
 _INVISIBLE = frozenset("\n\t\u200b\u200c\u200d\u200e\u200f\ufe0e\ufe0f")
-"""Letters that are never drawn: breaks, joiners, direction marks and variants of emoji."""
+"""Invisible characters: line breaks, joiners, direction marks and emoji variants."""
 
 MOST_NAMED = 20
-"""Names that a note lists."""
+"""Number of names that a note lists at most."""
 
 
 def families_for(texts: Iterable[str]) -> list[str]:
-    """Font families for these texts, the first one first: of a letter that it lacks Matplotlib takes the next that has it.
+    """Font families for these texts, in Matplotlib's fallback order.
 
     >>> families_for(["cat", "pêche", "кот"])
     ['DejaVu Sans']
@@ -45,7 +45,7 @@ def spelled(names: Sequence[str]) -> list[str]:
 
 
 def note_on(names: Sequence[str]) -> str:
-    """What the numbers of `spelled` stand for, in one line; empty where there are none.
+    """A line that explains the numbers of `spelled`; "" if there are none.
 
     >>> note_on(["cat", "\\U0010fffd"])[:59]
     'no font on this computer has the letters of 1 name: #2 in t'
@@ -54,22 +54,22 @@ def note_on(names: Sequence[str]) -> str:
     if not pairs:
         return ""
     first, *others = pairs[:MOST_NAMED]
-    said = f"{first[0]} in the figures is {first[1]}" + "".join(f", {drawn} is {name}" for drawn, name in others)
+    said = f"{first[0]} in the figures means {first[1]}" + "".join(f", {drawn} means {name}" for drawn, name in others)
     more = f" and so on ({len(pairs) - MOST_NAMED:,} more)" if len(pairs) > MOST_NAMED else ""
     names_have = "1 name" if len(pairs) == 1 else f"{len(pairs):,} names"
     return (
-        f"no font on this computer has the letters of {names_have}: {said}{more}; foveola uses a font that has them once you "
-        "install one"
+        f"no font on this computer has the letters of {names_have}: {said}{more}; install a font with these letters to see "
+        "the names"
     )
 
 
 def _uncommon(texts: Iterable[str]) -> frozenset[str]:
-    """The letters that the main font lacks."""
+    """The letters that the main font does not have."""
     return frozenset("".join(texts)) - _INVISIBLE - _letters_of(font_manager.findfont(MAIN))
 
 
 def forget_fonts() -> None:
-    """Look through the installed fonts again at the next name; else this is done once."""
+    """Clear the caches, so that the installed fonts are searched again for the next name."""
     _families_with.cache_clear()
     _add_new_fonts.cache_clear()
     _letters_of.cache_clear()
@@ -77,7 +77,7 @@ def forget_fonts() -> None:
 
 @cache
 def _families_with(letters: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Installed families that have as many of the letters as can be had, and the letters that none has."""
+    """Installed families that together have these letters, and the letters that no family has."""
     if not letters:
         return (), letters
     _add_new_fonts()
@@ -90,12 +90,12 @@ def _families_with(letters: frozenset[str]) -> tuple[tuple[str, ...], frozenset[
 
 
 def _is_for_text(font: font_manager.FontEntry) -> bool:
-    """Not those of coloured pictures, which Matplotlib can't draw, nor its own for formulas and for a box of any letter."""
+    """Whether a font is for text: not a colour font, which Matplotlib can't draw, and not one of Matplotlib's own."""
     return "color" not in font.name.casefold() and not font.fname.startswith(mpl.get_data_path())
 
 
 def _plainness(font: font_manager.FontEntry) -> tuple[bool, bool, float, str]:
-    """Sort key: upright before slanted, without serifs before others, of normal weight first."""
+    """Sort key: upright before slanted, sans serif before serif, normal weight before others."""
     name = font.name.casefold()
     sans = any(word in name for word in ("sans", "gothic", "hei", "ui"))
     weight = font.weight if isinstance(font.weight, int | float) else 400
@@ -104,10 +104,10 @@ def _plainness(font: font_manager.FontEntry) -> tuple[bool, bool, float, str]:
 
 @cache
 def _add_new_fonts() -> None:
-    """Make fonts known that were installed after Matplotlib made its list, which it keeps for ever."""
+    """Register fonts that were installed after Matplotlib cached its list of fonts."""
     known = {font.fname for font in font_manager.fontManager.ttflist}
     for path in sorted(set(font_manager.findSystemFonts()) - known):
-        with contextlib.suppress(Exception):  # a broken font is no reason to draw nothing
+        with contextlib.suppress(Exception):  # ignore a broken font
             font_manager.fontManager.addfont(path)
 
 
@@ -115,5 +115,5 @@ def _add_new_fonts() -> None:
 def _letters_of(path: str) -> frozenset[str]:
     try:
         return frozenset(map(chr, font_manager.get_font(path).get_charmap()))
-    except Exception:  # a font that can't be opened has none
+    except Exception:  # a font that can't be opened has no letters
         return frozenset()

@@ -1,4 +1,4 @@
-"""Letters that fit their place: titles broken into lines, numbers of a table as large as they can be."""
+"""Fit text into figures: break titles into lines, scale the numbers of a table to their cells, format short numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINE_INCHES = 0.15
 
 
 def width_of(text: str, size: float) -> float:
-    """How wide a line of text of this size is, in points."""
+    """Width of a line of text of this font size, in points."""
     if not text.strip():
         return 0.0
     with mpl.rc_context({"text.parse_math": False}):
@@ -30,7 +30,7 @@ def width_of(text: str, size: float) -> float:
 
 
 def fit_text(text: str, points: float, *, lines: int = 2, size: float = 9.0) -> str:
-    """A text in lines of at most so many points, broken where a word or a part of it ends; what is left out is an ellipsis.
+    """Break a text into at most `lines` lines of at most `points` width; an ellipsis replaces the rest.
 
     >>> fit_text("a_long_class_name", 60)
     'a_long_\\nclass_name'
@@ -48,12 +48,13 @@ def fit_text(text: str, points: float, *, lines: int = 2, size: float = 9.0) -> 
 
 
 def _fitting(text: str, points: float, size: float) -> int:
-    """How many of its first letters fit, one at least."""
+    """How many of the first letters fit, at least one."""
     return max(1, bisect_right(range(1, len(text) + 1), points, key=lambda n: width_of(text[:n], size)))
 
 
 def _cut(text: str, most: int) -> int:
-    """Where to break: behind a space or bracket, else behind a part of a word, else anywhere; not in the first third."""
+    """Where to break a line: at a space or bracket, else within a word at _ - / or comma, else anywhere; not in the first
+    third."""
     for ends in (" (", "_-/,"):
         if found := max((text.rfind(end, most // 3, most) for end in ends), default=-1) + 1:
             return found
@@ -61,9 +62,9 @@ def _cut(text: str, most: int) -> int:
 
 
 def write_on(axes: Axes, values: NDArray[np.float64], texts: Iterable[str], size: float, points: float) -> None:
-    """A table of numbers: each on a square of its colour, zero white; the letters dark or light, whichever is read better.
+    """Draw a table of numbers, each on a square coloured by its value (zero is white), in dark or light text.
 
-    size: of the letters, smaller where the longest number would not fit its square; points: width of the whole table.
+    size: font size, reduced if the longest number would not fit its square; points: width of the whole table.
     """
     top = float(np.abs(values).max()) or 1.0
     drawn = axes.imshow(values, cmap=DIVERGING, vmin=-top, vmax=top)
@@ -78,7 +79,7 @@ def write_on(axes: Axes, values: NDArray[np.float64], texts: Iterable[str], size
 
 
 def short(value: float, digits: int = 3) -> str:
-    """So many digits, without a useless zero: .25, -1, -.077; whole thousands are written out."""
+    """A number with `digits` significant digits and no leading zero: .25, -1, -.077; thousands are written in full."""
     if value and abs(value) < 0.0005:
         return "~0"
     if 10**digits <= abs(value) < 10_000:
@@ -87,7 +88,7 @@ def short(value: float, digits: int = 3) -> str:
 
 
 def fixed(value: float, decimals: int = 3) -> str:
-    """So many decimals at most, of numbers above 1 so many digits, without useless zeros; what would be 0 and is not is ~0.
+    """A number with at most `decimals` decimals (above 1: digits), without redundant zeros; ~0 if it would round to 0.
 
     >>> fixed(0.25), fixed(-0.0123), fixed(1.8636), fixed(0.00004), fixed(123456.0)
     ('.25', '-.012', '1.86', '~0', '1.2e+05')
@@ -101,7 +102,7 @@ def fixed(value: float, decimals: int = 3) -> str:
 
 
 def in_units(values: NDArray[np.float64]) -> tuple[list[str], str]:
-    """Numbers of two digits in a common unit, and what it is: for tables with no room for more.
+    """Numbers as at most two digits in a common unit, and the unit, for tables with little space.
 
     >>> in_units(np.array([0.0312, -0.004, 0.0]))
     (['31', '-4', '0'], 'in units of 0.001')
@@ -114,7 +115,7 @@ def in_units(values: NDArray[np.float64]) -> tuple[list[str], str]:
 
 
 def without_zero(number: str) -> str:
-    """Without the zero before the point, and without a sign where nothing is left: -0.25 is -.25, -0.00 is 0."""
+    """Remove the zero before the decimal point, and the sign of a zero: -0.25 becomes -.25, -0.00 becomes 0."""
     if not number.strip("-0."):
         return "0"
     return number.replace("0.", ".", 1) if number.lstrip("-")[:2] == "0." else number

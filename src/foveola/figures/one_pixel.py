@@ -1,4 +1,4 @@
-"""One pixel's arithmetic as a figure: what it looks at, the products in numbers, and their sum as one adds on paper."""
+"""Figure of the arithmetic of one output value of a convolution: receptive field, products and their sum."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from foveola.types import Image
 
 
 def one_pixel(found: ConvolutionArithmetic, image: Image) -> Plot:
-    """The picture with the part that the place looks at, the sum term by term, and patch x kernel = products in numbers.
+    """The image with the receptive field, the sum term by term, and patch x kernel = products as numbers.
 
-    Of many inputs the four that count most are drawn; the sum holds the others in one term.
+    Only the four inputs with the largest products are drawn; the sum combines the others in one term.
     """
     weight = np.abs(found.products).sum(axis=(1, 2))
     inputs = np.sort(np.argsort(-weight, kind="stable")[:4]).tolist()
@@ -45,7 +45,7 @@ def one_pixel(found: ConvolutionArithmetic, image: Image) -> Plot:
 
 
 def _where(axes: Axes, found: ConvolutionArithmetic, image: Image) -> None:
-    show(axes, image, "what the place sees")
+    show(axes, image, "receptive field")
     top, left, bottom, right = found.sees
     box = (left - 0.5, top - 0.5), right - left, bottom - top
     axes.add_patch(Rectangle(*box, fill=False, edgecolor="white", linewidth=2.4))
@@ -53,7 +53,7 @@ def _where(axes: Axes, found: ConvolutionArithmetic, image: Image) -> None:
 
 
 def _sum(axes: Axes, found: ConvolutionArithmetic, inputs: Sequence[int]) -> None:
-    """The terms below each other, as one adds on paper."""
+    """The terms of the sum below each other."""
     sums = found.products.sum(axis=(1, 2))
     terms = [(sums[k], f"products of input {found.first + k}") for k in inputs]
     if others := len(sums) - len(inputs):
@@ -70,7 +70,7 @@ def _sum(axes: Axes, found: ConvolutionArithmetic, inputs: Sequence[int]) -> Non
 
 
 def _table(axes: Axes, values: NDArray[np.float64], points: float) -> None:
-    """The numbers of a patch or kernel; those of a large one as two digits in a unit that stands below."""
+    """The numbers of a patch or kernel; those of a large one as two digits, with their unit below."""
     side = max(values.shape)
     if side > 7:
         texts, unit = in_units(values)

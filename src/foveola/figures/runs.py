@@ -1,4 +1,4 @@
-"""Pictures of a run: its curves, its confusion matrix, its answers with their probabilities."""
+"""Figures of a run: learning curves, confusion matrix, predictions and their probabilities."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from foveola.runs.run import Run
 
 
 def curves(run: Run) -> Plot:
-    """Loss and accuracy on train and val, epoch by epoch; a line marks the epoch whose weights were kept.
+    """Learning curves: loss and accuracy on train and val by epoch; a line marks the epoch whose weights were kept.
 
-    Raises UsageError for a run that had no epochs (only a head was fitted).
+    Raises UsageError for a run without epochs (only its last layer was trained).
     """
     history = run.history
     if not history:
-        raise UsageError(f"the run {run.path} had no epochs, so it has no curves: its head was fitted at once")
+        raise UsageError(
+            f"the run {run.path} has no learning curves, because only its last layer was trained, without epochs"
+        )
     epochs = [row.epoch for row in history]
     best = int(run.result["best_epoch"])
     with styled():
@@ -58,7 +60,7 @@ def curves(run: Run) -> Plot:
 
 
 def confusion(found: Evaluation) -> Plot:
-    """How many pictures of each true class (rows) got which answer (columns), coloured by the row's share."""
+    """Confusion matrix: rows are the true classes, columns the predicted ones; colours show the share of the row."""
     counts = found.confusion
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     n, names = len(counts), spelled(found.class_names)
@@ -75,7 +77,7 @@ def confusion(found: Evaluation) -> Plot:
                 )
             axes.set_xticks(range(n), names, rotation=45, ha="right", rotation_mode="anchor")
             axes.set_yticks(range(n), names)
-        axes.set(xlabel="answer", ylabel="true class")
+        axes.set(xlabel="predicted class", ylabel="true class")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         bar = figure.colorbar(drawn, ax=axes, shrink=0.7, label="share of the true class")
@@ -84,7 +86,7 @@ def confusion(found: Evaluation) -> Plot:
 
 
 def predictions(run: Run, columns: int = 5) -> Plot:
-    """Test pictures, evenly chosen, five by five: the answer below each; a wrong one with the true class."""
+    """25 test images, evenly chosen, each with its prediction, and with the true class if the prediction is wrong."""
     found, pictures = run.evaluation, run.pictures
     rows = rows_of_grid(len(found))
     lines, columns = grid_shape(len(rows), columns)
@@ -97,7 +99,7 @@ def predictions(run: Run, columns: int = 5) -> Plot:
             right = bool(found.correct[row])
             answer, truth = names[found.predicted[row]], names[found.labels[row]]
             place.set_xlabel(
-                answer if right else f"{answer}\nis {truth}", color=COLOURS[0] if right else COLOURS[1], labelpad=2
+                answer if right else f"{answer}\ntrue: {truth}", color=COLOURS[0] if right else COLOURS[1], labelpad=2
             )
             place.xaxis.label.set_fontsize(8)
         hide_axes(places[len(rows) :])
@@ -105,9 +107,9 @@ def predictions(run: Run, columns: int = 5) -> Plot:
 
 
 def probabilities(run: Run, n: int = 8, most: int = 10) -> Plot:
-    """Test pictures, evenly chosen, each with the probability of every class (the `most` likely ones) as bars."""
+    """Test images, evenly chosen, each with a bar chart of the `most` probable classes."""
     found, pictures = run.evaluation, run.pictures
-    kept = rows_of_grid(len(found))  # of these the run has the pictures
+    kept = rows_of_grid(len(found))  # the run keeps the pixels of these images
     rows = kept[rows_of_grid(len(kept), n)]
     names = spelled(found.class_names)
     with styled(names):
@@ -116,7 +118,7 @@ def probabilities(run: Run, n: int = 8, most: int = 10) -> Plot:
         for (left, right), row in zip(places, rows.tolist(), strict=True):
             show(left, pictures.of(row))
             _bars(right, found, names, row, most)
-        if len(found.class_names) <= most:  # all rows show the same classes: one line of names is enough
+        if len(found.class_names) <= most:  # all rows show the same classes, so the last row's names are enough
             for right in places[:-1, 1]:
                 right.set_xticklabels([])
     return figure
@@ -136,5 +138,5 @@ def _bars(axes: Axes, found: Evaluation, class_names: Sequence[str], row: int, m
         axes.tick_params(axis="x", labelrotation=30)
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
-    word = "right" if answer == truth else f"wrong: it is {class_names[truth]}"
+    word = "right" if answer == truth else f"wrong, true class: {class_names[truth]}"
     axes.set_title(f"{class_names[answer]}, {chances[answer]:.0%}, {word}", fontsize=8, loc="left")

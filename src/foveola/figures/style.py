@@ -1,6 +1,6 @@
-"""The one style of all figures: sizes, letters, colours, and how a figure becomes a file.
+"""Common style of all figures: sizes, fonts, colours; and writing a figure to a file.
 
-Figures are made without pyplot, so that nothing global is changed and no window is ever opened.
+Figures are made without pyplot, so that no global state changes and no window opens.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from foveola.storage import write_atomic
 from foveola.types import Image
 
 COLUMN_INCHES = 6.3
-"""Width of a figure: a text column of A4. Letters of 8 to 10 points are then as large as the text around them."""
+"""Width of a figure: a text column of an A4 page, so that fonts of 8 to 10 points match the text around them."""
 
 TALLEST = 3.0
-"""A picture gets at most so many times its width as height; one that is taller still is drawn narrower."""
+"""Largest ratio of height to width at which an image is drawn; a taller image is drawn narrower."""
 
 INK, FAINT = "#222222", "#8a8a8a"
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
-"""Told apart by colour-blind eyes too (M. Okabe and K. Ito, "Color Universal Design", 2008)."""
+"""Colours that colour-blind readers can distinguish too (M. Okabe and K. Ito, "Color Universal Design", 2008)."""
 
 SEQUENTIAL = "viridis"
-"""For amounts: even in lightness, readable in grey and to colour-blind eyes."""
+"""For amounts: perceptually uniform, readable in grey and for colour-blind readers."""
 
 DIVERGING = "PuOr"
 """For values that may be negative: zero is white."""
@@ -70,9 +70,9 @@ STYLE: Any = {
 
 
 class Plot(Figure):
-    """A Matplotlib figure that notebooks show by itself; `write` makes it a PNG, SVG or PDF file.
+    """A Matplotlib figure that notebooks display automatically; `write` saves it as a PNG, SVG or PDF file.
 
-    note: what a reader of the figure should know, such as the names that numbers stand for; empty where there is nothing.
+    note: a remark for the reader, such as which names the numbers stand for; "" if there is none.
     """
 
     note: str = ""
@@ -85,14 +85,14 @@ class Plot(Figure):
         out = io.BytesIO()
         stamps = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
         with styled(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # `note` says it in our words
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # `note` says it in plain words
             self.savefig(out, format=format, metadata=stamps[format])
         return out.getvalue()
 
     def write(self, path: Path, *, overwrite: bool = True) -> None:
         """Write the figure in the format of the file's ending: .png, .svg or .pdf.
 
-        overwrite: replace a file that exists. Raises UsageError for another ending, and for a file that must stay.
+        overwrite: replace an existing file. Raises UsageError for another ending, and for an existing file unless overwrite.
         """
         format = path.suffix.lower().removeprefix(".")
         if format not in ("png", "svg", "pdf"):
@@ -102,9 +102,9 @@ class Plot(Figure):
 
 @contextmanager
 def styled(names: Iterable[str] = ()) -> Iterator[None]:
-    """Matplotlib's settings of a block are ours, whatever the user's own are; afterwards they are the user's again.
+    """Use foveola's Matplotlib settings within a block, and restore the user's settings afterwards.
 
-    names: texts that users wrote, such as class names: fonts that have their letters are used where DejaVu Sans lacks them.
+    names: texts from users, such as class names. If DejaVu Sans does not have their letters, other fonts are used too.
     """
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -120,12 +120,12 @@ def plot(height_inches: float, width_inches: float = COLUMN_INCHES, *, note: str
 
 
 def tight(figure: Figure) -> None:
-    """Many pictures side by side: closer together than Matplotlib would place them."""
+    """Reduce the space between the images of a figure."""
     figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)  # type: ignore[union-attr,call-arg]
 
 
 def grid_shape(n: int, columns: int) -> tuple[int, int]:
-    """Rows and columns for n pictures, at most so many columns.
+    """Rows and columns of a grid for n images, with at most `columns` columns.
 
     >>> grid_shape(7, 4), grid_shape(2, 4)
     ((2, 4), (1, 2))
@@ -135,7 +135,7 @@ def grid_shape(n: int, columns: int) -> tuple[int, int]:
 
 
 def aspect(*pictures: NDArray[Any]) -> float:
-    """Height over width of the place that the tallest of these pictures gets in a figure.
+    """Height divided by width of the tallest of these images, at most TALLEST.
 
     >>> aspect(np.zeros((10, 20)), np.zeros((30, 20))), aspect(np.zeros((4096, 1)))
     (1.5, 3.0)
@@ -144,24 +144,22 @@ def aspect(*pictures: NDArray[Any]) -> float:
 
 
 def show(axes: Axes, image: Image | np.ndarray, title: str = "", **how: Any) -> None:
-    """Draw a picture with its title and no axes; small ones with their pixels as squares, large ones smoothly reduced."""
+    """Draw an image with its title and no axes; a small image with sharp pixels, a large one reduced smoothly."""
     smooth = max(image.shape[:2]) > 200
     axes.imshow(image, interpolation="antialiased" if smooth else "nearest", **how)
     axes.set_title(title)
-    axes.set_anchor(
-        "N"
-    )  # titles stand in one line, whatever the pictures' shapes, and high ones are not cut at the top
+    axes.set_anchor("N")  # titles are in one line for all image shapes, and are not cut off
     no_axes(axes)
 
 
 def colorbar(axes: Axes, drawn: ScalarMappable, label: str) -> None:
-    """A colour bar to the right of its picture and exactly as high: a square picture's axes are lower than their place."""
+    """A colour bar to the right of an image, exactly as high as the image."""
     place = axes.inset_axes((1.04, 0, 0.06, 1))
     axes.figure.colorbar(drawn, cax=place, label=label)
 
 
 def no_axes(axes: Axes) -> None:
-    """No ticks and no frame."""
+    """Remove ticks and frame."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -169,6 +167,6 @@ def no_axes(axes: Axes) -> None:
 
 
 def hide_axes(axes: Iterable[Axes]) -> None:
-    """Leave these places of a grid empty."""
+    """Hide unused axes of a grid."""
     for one in axes:
         one.set_visible(False)
