@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foveola.data.dataset import Arrays, Dataset
-from foveola.data.grouping import conflicting_labels, factorize, merge_groups
+from foveola.data.grouping import conflicting_labels, factorize, groups_of_pairs, merge_groups
 from foveola.data.split import Split, SplitSpec, split
 from foveola.errors import DataError
 
@@ -318,6 +318,23 @@ def test_join_gives_connected_components():
     for _ in range(7):
         linked = linked @ linked
     assert ((joined[:, None] == joined) == linked).all()
+
+
+@pytest.mark.parametrize("n_pairs", [0, 1, 40])
+def test_groups_of_pairs_are_connected_components_numbered_by_first_appearance(n_pairs):
+    pairs = np.random.default_rng(1).integers(0, 60, (n_pairs, 2))
+    linked = np.eye(60, dtype=bool)
+    linked[pairs[:, 0], pairs[:, 1]] = linked[pairs[:, 1], pairs[:, 0]] = True
+    for _ in range(6):
+        linked = linked @ linked
+    firsts = linked.argmax(axis=1)
+    assert groups_of_pairs(60, pairs).tolist() == [sorted(set(firsts)).index(first) for first in firsts]
+
+
+def test_merging_with_rows_that_are_each_alone_changes_no_group():
+    assert merge_groups(np.array([7, 3, 7, 5]), np.array([2, 0, 1, 3])).tolist() == [0, 1, 0, 2]
+    assert merge_groups(np.array([2, 0, 1, 3]), np.array([7, 3, 7, 5])).tolist() == [0, 1, 0, 2]
+    assert merge_groups(np.zeros(0, np.int64), np.zeros(0, np.int64)).tolist() == []
 
 
 def test_contradictory_marks_every_picture_of_the_content():

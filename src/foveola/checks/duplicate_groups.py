@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import Dataset
-from foveola.data.grouping import factorize, merge_groups
+from foveola.data.grouping import groups_of_pairs, merge_groups
 from foveola.types import Indices
 
 
@@ -42,25 +42,6 @@ class DuplicateGroups:
 def merged_groups(dataset: Dataset, relations: DuplicateGroups) -> Indices:
     """Groups of images that count as one: copies of each other, or members of one group (`--group-by`); int64 (n,)."""
     return relations.copies if dataset.groups is None else merge_groups(relations.copies, dataset.groups)
-
-
-def groups_of_pairs(n: int, pairs: Indices) -> Indices:
-    """Groups of n images from pairs that belong together, numbered as by `merge_groups`: int64 (n,).
-
-    >>> groups_of_pairs(5, np.array([[0, 3], [3, 4]])).tolist()
-    [0, 1, 2, 0, 0]
-    """
-    parent = list(range(n))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for i, j in pairs.tolist():
-        parent[root(j)] = root(i)
-    return factorize([root(i) for i in range(n)])
 
 
 def members_of(group_ids: Indices) -> list[Indices]:

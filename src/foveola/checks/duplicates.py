@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from foveola.checks.derived_files import is_derived
-from foveola.checks.duplicate_groups import DuplicateGroups, flatten, groups_of_pairs, members_of, mentioned_names
+from foveola.checks.duplicate_groups import DuplicateGroups, flatten, members_of, mentioned_names
 from foveola.checks.faiss_search import EXTRA
 from foveola.checks.finding import Finding, percent
 from foveola.checks.near_duplicates import ALL_WITH_ALL, comparable_images
 from foveola.data.dataset import Dataset, printable
-from foveola.data.grouping import leaking, merge_groups
+from foveola.data.grouping import groups_of_pairs, leaking, merge_groups
 from foveola.errors import count
 from foveola.types import Indices
 
