@@ -116,7 +116,7 @@ def test_a_size_that_tells_the_class_is_an_error(tmp_path, plant):
     files |= {f"dogs/{n}.png": cv2.resize(scene(100 + n), (60, 60)) for n in range(20)}
     errors = [f for f in fv.check(plant(tmp_path / "pets", files), suspects=False).findings if f.severity == "error"]
     assert [f.kind for f in errors] == ["shortcut"]
-    assert errors[0].message.startswith("the size in pixels of a file alone tells the class of 100.0 %")
+    assert errors[0].message.startswith("the size in pixels of a file alone predicts the class of 100.0 %")
 
 
 def smooth_or_rough(number, rough):

@@ -26,15 +26,15 @@ def messages(root, kind):
 @pytest.mark.parametrize(
     ("odd", "message"),
     [
-        (lambda image: np.full_like(image, 90), "1 image blank: one tone, nothing to be seen"),
+        (lambda image: np.full_like(image, 90), "1 image blank: a single colour"),
         (lambda image: image // 10, "1 image very dark"),
         (lambda image: 255 - image // 10, "1 image very bright"),
-        (soft, "1 image blurred, compared with the others"),
+        (soft, "1 image blurred compared with the others"),
         (
             lambda image: cv2.resize(image, (12, 12), interpolation=cv2.INTER_AREA),
             "1 image much smaller than the others",
         ),
-        (lambda image: cv2.resize(image, (256, 32)), "1 image much longer than wide, or wider"),
+        (lambda image: cv2.resize(image, (256, 32)), "1 image with an extreme aspect ratio"),
     ],
     ids=["blank", "dark", "bright", "blurred", "small", "long"],
 )
@@ -57,7 +57,7 @@ def test_a_class_without_a_usable_image_is_not_compared_with_the_others(tmp_path
     root = plant(tmp_path / "pets", {f"dog/{n:02d}.png": scene(n) for n in range(20)})
     (root / "cat").mkdir()
     (root / "cat" / "cut.png").write_bytes((root / "dog" / "00.png").read_bytes()[:100])
-    assert list(messages(root, "imbalance")) == ["there is no usable image of 'cat'"]
+    assert list(messages(root, "imbalance")) == ["no usable image of 'cat'"]
 
 
 def test_a_part_without_a_class_is_told(tmp_path, plant, scene):
@@ -117,7 +117,7 @@ def test_val_pictures_with_a_copy_in_train_are_told(tmp_path, plant, scene):
     found = messages(plant(tmp_path / "pets", files), "split_leak")
     assert found == {
         "3 of 43 val images (7.0 %) have a copy or a derived file in train, 3 of them with identical pixels: the epoch is "
-        "chosen by images that the network has learned, and its confidence will be too high": tuple(
+        "chosen on images that the network was trained on, and its confidence will be too high": tuple(
             name for n in range(3) for name in (f"val/a/copy{n}.png", f"train/a/{n:02d}.png")
         )
     }

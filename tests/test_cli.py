@@ -332,7 +332,7 @@ def test_filter_draws_one_figure_at_a_time(call, tmp_path):
 def test_a_users_mistake_is_one_line_and_its_exit_code(call, tmp_path):
     code, out, err = call("train", tmp_path / "none", "--out", tmp_path / "run")
     assert (code, out) == (3, "")
-    assert err == f"foveola: there is no folder {tmp_path / 'none'}: check the path\n"
+    assert err == f"foveola: the folder {tmp_path / 'none'} does not exist: check the path\n"
 
 
 def test_a_wrong_option_value_ends_with_2(call, tmp_path):

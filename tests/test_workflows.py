@@ -382,7 +382,7 @@ def refused(kind, folder, tmp_path, **options):
 
 def test_a_missing_folder(tmp_path):
     folder = tmp_path / "none"
-    assert refused(DataError, folder, tmp_path) == f"there is no folder {folder}: check the path"
+    assert refused(DataError, folder, tmp_path) == f"the folder {folder} does not exist: check the path"
 
 
 def test_an_empty_folder(tmp_path):

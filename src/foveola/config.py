@@ -1,7 +1,7 @@
-"""Settings: frozen dataclasses made from what a user wrote, with every mistake collected into one sentence.
+"""Settings: build frozen dataclasses from mappings, and report all mistakes in one error.
 
-A room keeps its own spec (FitSpec next to the loop, SplitSpec next to the split); this module only turns mappings into
-them. Types are checked by pydantic; the sentences are ours.
+Each package defines its own settings (FitSpec next to the training loop, SplitSpec next to the split). Pydantic checks the
+types; the error texts are foveola's.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ S = TypeVar("S")
 
 @dataclasses.dataclass(frozen=True)
 class Meaning:
-    """What an option does, as `foveola list options` prints it; written into the option's type by `Annotated`.
+    """The description of an option, as `foveola list options` prints it; attached to the option's type by `Annotated`.
 
-    values: what may be given, and left_out: what applies when nothing is, where the type and the default don't say it.
+    values: the allowed values, and left_out: the behaviour without a value, if the type and the default don't show them.
     """
 
     text: str
@@ -36,7 +36,7 @@ def build(spec: type[S], values: Mapping[str, object], *, where: str) -> S:
     """Make a `spec` (a dataclass) from `values`.
 
     Raises UsageError that names every unknown key with its nearest known one, and every wrong value with what is
-    allowed; `where` says in which place the user wrote them.
+    allowed; `where` is the place where the user wrote them.
     """
     hints = get_type_hints(spec, include_extras=True)
     known = {field.name: hints[field.name] for field in dataclasses.fields(spec)}  # type: ignore[arg-type]
@@ -52,7 +52,7 @@ def check_options(function: Callable[..., object], options: Mapping[str, object]
 
 
 def check(known: Mapping[str, Any], values: Mapping[str, object], *, where: str) -> dict[str, Any]:
-    """Values checked against their types, or one UsageError with all that is wrong."""
+    """The values, checked against their types. Raises one UsageError that names every mistake."""
     good: dict[str, Any] = {}
     wrong: list[str] = []
     for key, value in values.items():
@@ -114,5 +114,5 @@ def parse_setting(text: str) -> tuple[str, object]:
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any]:
-    # Strict, because "8" for a number or 1 for true is more often a slip than a wish.
+    # Strict, because "8" for a number or 1 for true is more often a mistake than intended.
     return TypeAdapter(hint, config=ConfigDict(strict=True))

@@ -1,4 +1,4 @@
-"""Every error a user can cause, in one tree.
+"""The exceptions of foveola: every error that a user can cause, in one tree.
 
     FoveolaError              catch this to catch them all; `exit_code` is what the command line ends with
     ├── UsageError      2     an option, a name, a recipe or a run folder that can't be what was meant
@@ -7,11 +7,11 @@
     │   └── DivergedError     the loss is not finite any more; names the setting that is likely to blame
     ├── DataError       3     the data can't be used: missing, empty, one class, damaged archive...
     │   └── ImageProblem      one file is not a usable image; listed, counted, never fatal for the others
-    │       └── PassingProblem    ...this time: the disk or the memory refused, another try may go well
-    └── ResourceError   4     the machine can't: disk full, no such device, no network
+    │       └── PassingProblem    ...this time: the disk or the memory refused, another try may succeed
+    └── ResourceError   4     the machine can't do it: disk full, no such device, no network
 
-One text is one sentence that says what was asked, what was found, what is allowed and what to do. Anything else that
-escapes is a bug of ours.
+Each error text is one sentence with what was asked, what was found, what is allowed and what to do. Any other exception
+that a user sees is a bug in foveola.
 """
 
 import difflib
@@ -24,13 +24,13 @@ user's exclude list names it."""
 
 
 class FoveolaError(Exception):
-    """The root: every error that a user can cause and mend."""
+    """The base class of every error that a user can cause and fix."""
 
     exit_code = 1
 
 
 class UsageError(FoveolaError):
-    """What was asked for can't be: an unknown option or name, a wrong value, a folder that is not a run."""
+    """An unknown option or name, a wrong value, or a folder that is not a run."""
 
     exit_code = 2
 
@@ -44,7 +44,7 @@ class DamagedRunError(UsageError):
 
 
 class DivergedError(UsageError):
-    """Training went astray: the loss is not a finite number. The text names the setting that is likely to blame."""
+    """Training diverged: the loss is not a finite number. The text names the setting that is likely to blame."""
 
 
 class DataError(FoveolaError):
@@ -97,7 +97,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 MANY, NEAREST = 20, 5
-"""Of more names than the first only the second's number is listed, nearest first."""
+"""Lists of more than MANY names are shortened to the NEAREST closest ones."""
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

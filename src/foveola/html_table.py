@@ -1,4 +1,4 @@
-"""What a notebook shows of a value: a line and a table, as HTML."""
+"""HTML tables for notebooks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from foveola.errors import count
 
 MOST_ROWS = 20
-"""So many rows of a table are shown."""
+"""The number of rows of a table that are shown."""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, above: str = "") -> str:
-    """A table of the first rows with a line above it; whatever stands in the cells is shown as text, never run as HTML.
+    """A table of the first rows with a line above it; the text of the cells is escaped.
 
     >>> table(["name"], [["<b>"]], above="1 class")
     '<p>1 class</p><table><tr><th>name</th></tr><tr><td>&lt;b&gt;</td></tr></table>'
@@ -26,6 +26,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, above: str
 
 
 def shown(value: object) -> str:
-    """A value as text in HTML; bytes that are no text and control characters are written as escapes."""
+    """A value as HTML text; undecodable bytes and control characters are written as escapes."""
     text = str(value).encode("utf-8", "backslashreplace").decode("utf-8")
     return html.escape("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text))

@@ -1,4 +1,4 @@
-"""Calls with a misspelt keyword: what Python refuses with a bare TypeError, refused with the keyword that was meant."""
+"""Suggest the nearest keyword when a function is called with an unknown one, where Python raises a bare TypeError."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ R = TypeVar("R")
 
 
 def no_hint(name: str) -> str:
-    """The hint of those who have none."""
+    """No hint (the default)."""
     return ""
 
 
 def checks_keywords(hint: Callable[[str], str] = no_hint) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Have a function answer an unknown keyword with the nearest one that it takes.
+    """A decorator that makes a function refuse an unknown keyword and name the nearest one that it takes.
 
-    hint: what more to say about an unknown keyword, "" for nothing. The function raises KeywordError, which is a UsageError
-    and a TypeError.
+    hint: gives an additional sentence about an unknown keyword, or "". The function raises KeywordError, which is a
+    UsageError and a TypeError.
 
     >>> @checks_keywords()
     ... def train(*, epochs: int = 1, lr: float = 0.1) -> int:

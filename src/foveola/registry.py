@@ -1,4 +1,4 @@
-"""A table of named things that users can add to: the one shape of every extension point."""
+"""Registry: a table of named objects that users can add to, used for every extension point."""
 
 import importlib
 import inspect
@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Later(NamedTuple):
-    """A thing that its module holds under the name that it has in the table; imported when it is first asked for."""
+    """An entry that is imported from this module, under its name in the table, when it is first used."""
 
     module: str
 

@@ -1,4 +1,4 @@
-"""Disk: hashes, files and folders that appear whole or not at all, where caches live, and what is never overwritten.
+"""Atomic writes of files and folders, the cache folder, hashes, and the rules for outputs that exist.
 
 A file under its final name is always complete: everything is written next to it, flushed to the disk, then renamed.
 
@@ -47,7 +47,7 @@ def cache_root() -> Path:
 
 
 class _TakenError(UsageError):
-    """There is a file of this name already."""
+    """A file of this name exists already."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} already exists: choose another name, or add --overwrite to replace it")
@@ -101,7 +101,7 @@ def write_numbered(path: Path, data: bytes | str) -> Path:
 
 
 def claim_folder(path: Path) -> Path:
-    """Make the first folder of `name`, `name-2`, `name-3`... that nobody has, not even a program that runs now; give it."""
+    """Make and return the first free folder of `name`, `name-2`, `name-3`..., safe against other running programs."""
     with disk_errors_as_resource_error(path, 0):
         path.parent.mkdir(parents=True, exist_ok=True)
         for one in _numbered(path):
@@ -160,7 +160,7 @@ def require_writable(path: Path) -> None:
 
 
 def require_room(path: Path, bytes_needed: int) -> None:
-    """Refuse a disk on which so many bytes are not free. Raises ResourceError."""
+    """Refuse a disk with fewer free bytes than needed. Raises ResourceError."""
     with disk_errors_as_resource_error(path, bytes_needed):
         place = next(one for one in path.absolute().parents if os.path.lexists(one))
         free = shutil.disk_usage(place).free
@@ -173,9 +173,9 @@ def require_room(path: Path, bytes_needed: int) -> None:
 
 @contextlib.contextmanager
 def folder_atomic(path: Path, bytes_needed: int) -> Iterator[Path]:
-    """A temporary folder that becomes `path` when the block ends well, and vanishes when it does not.
+    """A temporary folder that becomes `path` if the block succeeds, and is deleted if it fails.
 
-    If somebody else finished the same folder meanwhile, theirs stays and ours is dropped: both hold the same content.
+    If another process finished the same folder meanwhile, that one stays: both hold the same content.
     Raises ResourceError before any work when the disk has less than `bytes_needed` free.
     """
     with disk_errors_as_resource_error(path, bytes_needed):
@@ -197,9 +197,9 @@ def folder_atomic(path: Path, bytes_needed: int) -> Iterator[Path]:
 
 
 def preallocate(path: Path) -> None:
-    """Claim the disk's room for a file that will be written through a memory map.
+    """Reserve the disk space of a file that will be written through a memory map.
 
-    Without it a disk (or a quota) that fills up meanwhile ends the process with SIGBUS, which nobody can catch.
+    Otherwise a disk (or quota) that fills up meanwhile ends the process with SIGBUS, which can't be caught.
     Raises OSError; systems that can't reserve do without.
     """
     with path.open("r+b") as file, contextlib.suppress(AttributeError):
@@ -212,7 +212,7 @@ def preallocate(path: Path) -> None:
 
 @contextlib.contextmanager
 def disk_errors_as_resource_error(path: Path, bytes_needed: int) -> Iterator[None]:
-    """Turn the disk's refusals into a ResourceError that names the file, the reason and the way out."""
+    """Turn an OSError of the disk into a ResourceError that names the file, the reason and the remedy."""
     try:
         yield
     except OSError as error:
@@ -225,7 +225,7 @@ def disk_errors_as_resource_error(path: Path, bytes_needed: int) -> Iterator[Non
 
 
 def _advice(path: Path, code: int | None) -> str:
-    """The way out of a refusal of the disk."""
+    """The remedy for an error of the disk."""
     choose = "set FOVEOLA_CACHE to" if _is_cache(path) else "choose"
     if code in _FULL:
         return f"free some space, or {choose} a folder on a larger disk"
@@ -250,7 +250,7 @@ def new_folder(path: Path, *, overwrite: bool | None = None) -> Path:
 
 
 def require_ordinary(path: Path) -> None:
-    """Refuse to read what may never end: a named pipe, a socket, a device. Raises OSError with the reason.
+    """Refuse to read a named pipe, a socket or a device, which may never end. Raises OSError with the reason.
 
     /dev/stdin and the shell's <(command) are pipes too, with a program that writes into them: they may be read.
     """
@@ -261,8 +261,8 @@ def require_ordinary(path: Path) -> None:
 
 
 def _beside(path: Path) -> Path:
-    """A name that nobody has, in the same folder. Not tempfile's: its files are closed to everybody else, and runs and
-    caches are for whomever the user's umask lets in."""
+    """An unused name in the same folder. Not tempfile's: only their owner can read its files, while access to runs and
+    caches follows the user's umask."""
     return path.with_name(f".{path.name[:32]}.{secrets.token_hex(6)}.part")
 
 

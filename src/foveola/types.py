@@ -1,6 +1,6 @@
-"""The values that all rooms share: arrays of images, a size, an interval, a progress tick.
+"""Types that all packages share: arrays of images, sizes, intervals, callbacks for progress and messages.
 
-No behaviour beyond what the values themselves need; nothing here touches a disk or a device.
+Nothing here touches a disk or a device.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ Indices: TypeAlias = NDArray[np.int64]
 """Positions in a data set: int64 (n,)."""
 
 Tick: TypeAlias = Callable[[str, int, int], None]
-"""Called with (what is being done, how much is done, how much there is); whoever draws a bar passes one in."""
+"""A progress callback: called with (name of the stage, amount done, total amount)."""
 
 
 def no_tick(stage: str, done: int, total: int) -> None:
-    """The tick of those who watch nothing."""
+    """Ignore progress (the default)."""
 
 
 Tell: TypeAlias = Callable[[str], None]
-"""Called with a line that somebody should read; whoever has a screen passes one in."""
+"""A message callback: called with a line for the user."""
 
 
 def tell_nobody(line: str) -> None:
-    """The tell of those who read nothing."""
+    """Ignore messages (the default)."""
 
 
 class Size(NamedTuple):

@@ -37,7 +37,7 @@ def test_a_size_that_tells_the_class_is_an_error_that_names_it_with_its_accuracy
     [found] = findings(sizes=lambda labels: np.stack([64 + labels, 64 + 0 * labels], axis=1).astype(np.int32))
     assert found.severity == "error"
     assert found.message == (
-        "the size in pixels of a file alone tells the class of 100.0 % of the images; the most frequent class is 50.0 % "
+        "the size in pixels of a file alone predicts the class of 100.0 % of the images; the most frequent class is 50.0 % "
         "(small trees, cross-validated)"
     )
 
@@ -50,22 +50,22 @@ def test_a_format_that_mostly_tells_the_class_is_a_warning():
 
     [found] = findings(kinds=kinds)
     assert found.severity in ("error", "warning")
-    assert found.message.startswith("the format of a file alone tells the class of 85.0 %")
+    assert found.message.startswith("the format of a file alone predicts the class of 85.0 %")
 
 
 def test_bytes_that_tell_the_class_are_a_note_for_content_decides_them():
     [found] = findings(stored=lambda labels: 1000 + 500 * labels)
     assert found.severity == "note"
     assert found.message == (
-        "the size in bytes of a file alone tells the class of 100.0 % of the images; the most frequent class is 50.0 %; "
-        "format, size in pixels and JPEG quality do not tell it"
+        "the size in bytes of a file alone predicts the class of 100.0 % of the images; the most frequent class is 50.0 %; "
+        "format, size in pixels and JPEG quality do not predict it"
     )
 
 
 def test_a_jpeg_quality_that_tells_the_class_is_an_error():
     [found] = findings(quality=lambda labels: 90 - 60 * labels, stored=lambda labels: 1000 + 500 * labels)
     assert found.severity == "error"
-    assert found.message.startswith("the JPEG quality of a file alone tells the class of 100.0 %")
+    assert found.message.startswith("the JPEG quality of a file alone predicts the class of 100.0 %")
 
 
 def own_sizes(labels):
@@ -106,7 +106,7 @@ def test_facts_that_tell_the_class_only_together_are_found():
     )
     assert (found.severity, found.kind) == ("error", "shortcut")
     assert found.message == (
-        "format, colour mode, size and JPEG quality of a file together tell the class of 100.0 % of the images; the most "
+        "format, colour mode, size and JPEG quality of a file together predict the class of 100.0 % of the images; the most "
         "frequent class is 50.0 % (small trees, cross-validated)"
     )
 

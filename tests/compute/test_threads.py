@@ -229,5 +229,5 @@ def test_fewer_than_one_are_refused(number):
     with pytest.raises(UsageError) as refusal, adapting(number):
         pass
     assert str(refusal.value) == (
-        f"{number} threads are not possible: give 1 or more, or leave it out to use the cores that are free"
+        f"{number} is not a possible number of threads: give 1 or more, or leave it out to use the free cores"
     )

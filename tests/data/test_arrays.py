@@ -196,19 +196,19 @@ def test_numbers_leave_no_gap():
 
 def test_a_number_beyond_the_class_names_is_refused():
     assert refusal(pixels(3), [0, 1, 2], ["cat", "dog"]) == (
-        "arrays: label 2 is beyond the 2 class names (0 to 1): add its class to class_names, or mend the label"
+        "arrays: label 2 is beyond the 2 class names (0 to 1): add its class to class_names, or correct the label"
     )
 
 
 def test_a_text_beyond_the_class_names_is_refused():
     assert refusal(pixels(3), ["cat", "cow", "dog"], ["cat", "dog"]) == (
-        "arrays: label 'cow' is beyond the 2 class names (cat, dog): add its class to class_names, or mend the label"
+        "arrays: label 'cow' is beyond the 2 class names (cat, dog): add its class to class_names, or correct the label"
     )
 
 
 def test_class_names_are_distinct():
     assert refusal(pixels(2), [0, 1], ["cat", "cat"]) == (
-        "arrays: class_names has 'cat' twice: give each class a name of its own"
+        "arrays: class_names has 'cat' twice: give each class a different name"
     )
 
 

@@ -171,8 +171,8 @@ def test_something_else_is_refused(tmp_path):
 def test_a_batch_of_another_length_is_refused(tmp_path):
     path = archive(tmp_path / "cifar-10-binary.tar.gz", BINARY | {"cifar-10-batches-bin/data_batch_3.bin": b"x" * 3072})
     assert refusal(path) == (
-        f"{path}: data_batch_3.bin has 3,072 bytes, no multiple of 3,073 "
-        "(a label byte and 3,072 pixel bytes an image): download it again"
+        f"{path}: data_batch_3.bin has 3,072 bytes, which is not a multiple of 3,073 "
+        "(a label byte and 3,072 pixel bytes per image): download it again"
     )
 
 
@@ -266,7 +266,7 @@ def test_an_archive_that_can_not_be_read_is_told(binary_archive, monkeypatch):
 
     monkeypatch.setattr(gzip, "open", refuse)
     assert refusal(binary_archive) == (
-        f"{binary_archive} can't be read (permission denied): mend its permissions or copy it again"
+        f"{binary_archive} can't be read (permission denied): change its permissions or copy it again"
     )
 
 
@@ -277,7 +277,7 @@ def test_a_batch_that_can_not_be_read_is_told(tmp_path, plant, monkeypatch):
     folder = plant(tmp_path, {name: binary(0) for name in BIN})
     monkeypatch.setattr(Path, "open", refuse)
     assert refusal(folder) == (
-        f"{folder / 'data_batch_1.bin'} can't be read (input/output error): mend its permissions or copy it again"
+        f"{folder / 'data_batch_1.bin'} can't be read (input/output error): change its permissions or copy it again"
     )
 
 
@@ -347,13 +347,13 @@ def test_a_refused_archive_names_the_member(tmp_path):
 
 def test_a_pickle_can_not_change_what_it_is_given():
     attack = b"\x80\x02cnumpy\ndtype\nN}(U\x04nameU\x04evilu\x86b."
-    assert batch_refusal(attack).startswith("batch is damaged or no batch of CIFAR-10 (AttributeError")
+    assert batch_refusal(attack).startswith("batch is damaged or not a CIFAR-10 batch (AttributeError")
     assert unpickle_batch(python2(), "batch")[1].tolist() == [0, 1]
 
 
 def test_a_memo_number_reserves_no_memory():
     assert batch_refusal(b"\x80\x02Nr\xff\xff\xff\xff.") == (
-        "batch is damaged or no batch of CIFAR-10 (ValueError: a memo number of 4,294,967,295): download it again"
+        "batch is damaged or not a CIFAR-10 batch (ValueError: a memo number of 4,294,967,295): download it again"
     )
 
 
@@ -367,7 +367,7 @@ def test_a_memo_number_reserves_no_memory():
 )
 def test_a_batch_of_another_kind_is_refused(data, labels, reason):
     assert batch_refusal(pickle.dumps({"data": data, "labels": labels}, 4)) == (
-        f"batch is damaged or no batch of CIFAR-10 (ValueError: {reason}): download it again"
+        f"batch is damaged or not a CIFAR-10 batch (ValueError: {reason}): download it again"
     )
 
 

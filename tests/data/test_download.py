@@ -182,7 +182,8 @@ def test_a_server_that_fails_is_given_up_at_once(web, fetch):
 def test_a_wrong_checksum_leaves_nothing(web, fetch, tmp_path):
     web.plan = ["cut", "wrong"]
     assert refusal(fetch) == (
-        f"can't download {web.url}: what came has another checksum and was deleted: try again later, or put the file "
+        f"can't download {web.url}: the downloaded file has the wrong checksum and was deleted: try again "
+        f"later, or put the file "
         f"toy.bin (md5 {MD5}) into {tmp_path / 'downloads'} by hand"
     )
     assert files(tmp_path / "downloads") == []
@@ -234,7 +235,7 @@ def test_a_slow_server_is_told(web, fetch, monkeypatch):
     monkeypatch.setitem(globals(), "answer", lambda *args: held.wait(5))
     text = refusal(fetch)
     held.set()
-    assert "no answer came in time: try again later" in text
+    assert "the server did not answer in time: try again later" in text
 
 
 def test_a_folder_that_can_not_be_made_is_told(web, tmp_path):

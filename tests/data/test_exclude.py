@@ -57,7 +57,7 @@ def test_unknown_files_are_refused_in_one_sentence(two_classes):
     dataset = open_folder(two_classes(4))
     message = (
         "the exclude list q.txt names 'cats/11.png' and 1 more file, which pets does not have (did you mean "
-        "'cats/1.png'?): take it off the list, or check that the list was made for this data"
+        "'cats/1.png'?): remove it from the list, or check that the list was made for this data"
     )
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
         exclude(dataset, ["cats/1.png", "cats/11.png", "nowhere"], "q.txt")
@@ -103,9 +103,9 @@ def test_a_list_that_leaves_a_class_empty_is_refused(two_classes):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "there is no exclude list {path}: check the path"),
-        (b"\xff\xfe", "the exclude list {path} is not text: give one id a line, as foveola check --fix does"),
-        (b'"x', 'the exclude list {path} has the line "x, which begins with a quote and is no JSON string'),
+        (None, "the exclude list {path} does not exist: check the path"),
+        (b"\xff\xfe", "the exclude list {path} is not text: write one id per line, as foveola check --fix does"),
+        (b'"x', 'the exclude list {path} has the line "x, which begins with a quote but is not a JSON string'),
     ],
 )
 def test_a_file_that_is_no_list_is_refused(tmp_path, content, message):

@@ -139,7 +139,7 @@ def test_an_empty_class_is_refused_with_the_reason_that_its_files_have(two_class
     (root / "emus" / "z.jpg").symlink_to("nowhere")
     (root / "emus" / "y.jpg").unlink()
     assert refusal(DataError, root) == (
-        f"{root}: class 'emus' holds no usable image: its only file: a symbolic link that leads nowhere"
+        f"{root}: class 'emus' holds no usable image: its only file: a symbolic link to a file that does not exist"
     )
 
 
@@ -147,7 +147,7 @@ def test_a_class_whose_link_is_broken_is_refused_by_name(two_classes):
     root = two_classes()
     (root / "emus").symlink_to("nowhere")
     assert refusal(DataError, root) == (
-        f"{root}: class 'emus' holds no usable image: its only file: a symbolic link that leads nowhere"
+        f"{root}: class 'emus' holds no usable image: its only file: a symbolic link to a file that does not exist"
     )
 
 
@@ -200,7 +200,7 @@ def test_side_files_are_counted_in_one_note_and_change_no_fingerprint(two_classe
     before = open_folder(root)
     after = open_folder(plant(root, {"cats/0.xml": b"<a/>", "dogs/1.xml": b"<a/>", "readme.txt": b"x"}))
     assert after.fingerprint == before.fingerprint
-    assert after.notes == ("2 .xml and 1 .txt files are no images and are ignored",)
+    assert after.notes == ("2 .xml and 1 .txt files are not images and are ignored",)
     assert (after.problems, after.files_found, after.files_ignored) == ((), 7, 3)
 
 
@@ -324,7 +324,7 @@ def test_groups_come_from_a_column_of_the_table(two_classes, tmp_path):
 def test_classes_that_differ_in_case_only_are_noted(tmp_path, plant, noise):
     dataset = open_folder(plant(tmp_path / "d", {"Cat/1.png": noise(1), "cat/2.png": noise(2)}))
     assert dataset.class_names == ("Cat", "cat")
-    assert dataset.notes == ("class names that differ in case only stay apart: cat",)
+    assert dataset.notes == ("class names that differ only in case are different classes: cat",)
 
 
 def test_names_that_are_no_utf8_work(tmp_path, plant, noise, encoded):

@@ -46,7 +46,7 @@ def test_deeper_folders_belong_to_the_class_at_the_top(tmp_path, plant):
 def test_stray_files_at_the_top_are_problems(tmp_path, plant):
     root = plant(tmp_path / "d", {"cats/1.jpg": b"", "dogs/2.jpg": b"", "stray.jpg": b""})
     found = by_folders(root)
-    assert [(p.file, p.reason) for p in found.problems] == [("stray.jpg", "lies outside the class folders")]
+    assert [(p.file, p.reason) for p in found.problems] == [("stray.jpg", "not in a class folder")]
     assert len(found.rows) == 2
 
 
@@ -79,7 +79,7 @@ def test_files_outside_the_class_folders_of_the_parts_are_problems(tmp_path, pla
     files = ("train/a/1", "train/b/2", "test/a/3", "test/stray.jpg", "top.jpg")
     found = by_folders(plant(tmp_path / "d", dict.fromkeys(files, b"")))
     assert [p.file for p in found.problems] == ["test/stray.jpg", "top.jpg"]
-    assert {p.reason for p in found.problems} == {"lies outside the class folders"}
+    assert {p.reason for p in found.problems} == {"not in a class folder"}
 
 
 def test_what_is_left_out_is_counted_and_is_no_problem(tmp_path, plant):
@@ -107,7 +107,7 @@ def test_a_pattern_takes_its_first_group_or_the_one_called_label(tmp_path, plant
         assert [(p.file, p.reason) for p in found.problems] == [
             ("x/readme", "the label pattern does not match its name")
         ]
-        assert found.notes == (f"the class is told from the file's name by the pattern {pattern}",)
+        assert found.notes == (f"the class comes from the file name by the pattern {pattern}",)
 
 
 def test_a_pattern_leaves_masks_of_the_images_out(tmp_path, plant):
@@ -139,7 +139,7 @@ def test_a_pattern_that_is_none_is_refused(tmp_path):
 def test_a_pattern_that_matches_nothing_is_refused(tmp_path, plant):
     root = plant(tmp_path / "d", {"a\n.jpg": b"", "b.jpg": b""})
     assert refusal(DataError, by_pattern, scan_folder(root), r"(\d+)") == (
-        rf"--label-pattern '(\d+)' matches none of the 2 files in {root}; the first is 'a\n.jpg': mend the pattern"
+        rf"--label-pattern '(\d+)' matches none of the 2 files in {root}; the first is 'a\n.jpg': change the pattern"
     )
 
 
@@ -153,19 +153,21 @@ def test_a_group_is_the_patterns_group_or_all_it_matches():
 def test_a_file_without_a_group_is_refused(pattern):
     assert refusal(UsageError, group_by_pattern, ["p1_a.jpg", "x\t.jpg", "y.jpg"], pattern) == (
         f"--group-by '{pattern}' matches 1 of 3 files; the first without a match is 'x\\t.jpg': "
-        "mend the pattern so that every file has a group"
+        "change the pattern so that every file has a group"
     )
 
 
 def test_names_that_differ_in_case_only_stay_apart_and_are_said(tmp_path, plant):
     root = plant(tmp_path / "d", {"Cat/1": b"", "cat/2": b"", "dog/3": b""})
     assert by_folders(root).class_names == ("Cat", "cat", "dog")
-    assert clashing_case(("Cat", "cat", "dog")) == ("class names that differ in case only stay apart: cat",)
+    assert clashing_case(("Cat", "cat", "dog")) == ("class names that differ only in case are different classes: cat",)
     assert clashing_case(("cat", "dog")) == ()
 
 
 COMPOSED, DECOMPOSED = "p\xe8che", "pe\u0300che"
-ONE_CLASS = r"the folders 'pe\u0300che' and 'p\xe8che' differ in code points only and are one class: " + COMPOSED
+ONE_CLASS = (
+    r"the folders 'pe\u0300che' and 'p\xe8che' differ only in Unicode code points and count as one class: " + COMPOSED
+)
 
 
 def test_a_class_of_a_mac_is_the_class_of_the_same_letters_in_another_part(tmp_path, plant):

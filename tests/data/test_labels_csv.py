@@ -120,7 +120,7 @@ def test_rows_that_contradict_each_other_are_named_by_line(root, table):
     path = table("file,label\n0.png,cat\n1.png,dog\n\n0,dog\n1.png,emu\n")
     assert refusal(DataError, root, path) == (
         f"{path}: line 5 says 'dog' of '0', line 2 said 'cat'; line 6 says 'emu' of '1.png', line 3 said 'dog': "
-        "mend these lines"
+        "correct these lines"
     )
 
 
@@ -128,7 +128,7 @@ def test_rows_that_contradict_each_other_in_part_or_group_are_named_too(root, ta
     path = table("file,label,part,who\n0,cat,train,ann\n0,cat,test,ann\n1,dog,,ann\n1,dog,,bob\n")
     assert refusal(DataError, root, path, "who") == (
         f"{path}: line 3 says 'test' of '0', line 2 said 'train'; line 5 says 'bob' of '1', line 4 said 'ann': "
-        "mend these lines"
+        "correct these lines"
     )
 
 
@@ -136,14 +136,14 @@ def test_cells_that_lack_are_named_by_line_five_at_most(root, table):
     path = table("file,label\n,cat\n0.png,\n1.png\n , \n" + ",dog\n" * 4)
     assert refusal(DataError, root, path) == (
         f"{path}: line 2 has no file; line 3 has no label; line 4 has no label; line 6 has no file; "
-        "line 7 has no file; and 2 more: mend these lines"
+        "line 7 has no file; and 2 more: correct these lines"
     )
 
 
 def test_a_part_that_is_none_and_a_group_that_lacks_are_named(root, table):
     path = table("file,label,part,who\n0,cat,holdout,x\n1,dog,test,\n")
     assert refusal(DataError, root, path, "who") == (
-        f"{path}: line 2 names the part 'holdout', which is none of train, val, test; line 3 has no group: mend these lines"
+        f"{path}: line 2 names the part 'holdout', which is not train, val or test; line 3 has no group: correct these lines"
     )
 
 
@@ -205,7 +205,7 @@ def test_a_table_about_other_files_is_said(root, table):
 def test_an_empty_table_is_said(root, table, text):
     path = table(text)
     assert refusal(DataError, root, path) == (
-        f"{path} is empty: a table of labels has a column of files and a column of classes"
+        f"{path} is empty: a table of labels needs a column of files and a column of classes"
     )
 
 
@@ -218,7 +218,7 @@ def test_a_table_of_names_that_several_files_have_shows_two_of_them(tmp_path, pl
     root = plant(tmp_path / "d", {f"{folder}/{n}.png": b"" for folder in "abc" for n in range(2)})
     path = table("file,label\n0.png,x\n1.png,y\n")
     assert refusal(DataError, root, path) == (
-        f"none of the 2 files named in {path} can be told from others in {root}: line 2 names '0.png', which fits both "
+        f"none of the 2 files named in {path} is unique in {root}: line 2 names '0.png', which fits both "
         f"'a/0.png' and 'b/0.png' and 1 more file: write each path as it is below {root}"
     )
 

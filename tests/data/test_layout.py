@@ -147,7 +147,8 @@ READ = {
     ),
     "another folder next to the parts": (
         images("train|test|extra/cat|dog"),
-        "2 classes at level 2; train and test as the folders give them; extra is no part and is left out (6 images)",
+        "2 classes at level 2; train and test as the folders give them; extra is not a part of the data and "
+        "is left out (6 images)",
         {(k, part): 3 for k in ("cat", "dog") for part in ("train", "test")},
     ),
     "masks next to the parts": (

@@ -92,7 +92,7 @@ def test_a_header_that_claims_more_than_there_is_reserves_no_memory(tmp_path):
         archive.writestr("images.npy", head.getvalue() + b"12345")
         archive.writestr("labels.npy", b"")
     assert refusal(tmp_path / "a.npz") == (
-        f"{tmp_path / 'a.npz'} is damaged or no .npz file (the header of images says 3,072,000,000,000,000 bytes and 5 "
+        f"{tmp_path / 'a.npz'} is damaged or not an .npz file (the header of images says 3,072,000,000,000,000 bytes and 5 "
         "follow): save it again with np.savez"
     )
 
@@ -100,7 +100,9 @@ def test_a_header_that_claims_more_than_there_is_reserves_no_memory(tmp_path):
 def test_a_file_that_is_no_zip_is_refused(tmp_path):
     path = tmp_path / "a.npz"
     path.write_bytes(b"hello")
-    assert refusal(path) == f"{path} is damaged or no .npz file (File is not a zip file): save it again with np.savez"
+    assert (
+        refusal(path) == f"{path} is damaged or not an .npz file (File is not a zip file): save it again with np.savez"
+    )
 
 
 def test_a_missing_npz_is_refused(tmp_path):

@@ -39,7 +39,7 @@ def test_the_table_of_a_test_part_labels_it(signs, place):
     assert of_test(dataset) == RIGHT
     assert dataset.notes == (
         f"3 classes at level 3; train and test from Final_Training and Final_Test; the labels of test from {place}",
-        "1 .csv file is no image and is ignored",
+        "1 .csv file is not an image and is ignored",
     )
     assert (dataset.files_found, len(dataset), dataset.files_ignored, dataset.problems) == (19, 18, 1, ())
 

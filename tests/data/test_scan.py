@@ -101,7 +101,7 @@ def test_two_links_to_one_folder_count_once_and_the_second_is_named(tmp_path, pl
         (root / name).symlink_to(tmp_path / "store")
     listing = scan_folder(root)
     assert listing.ids == ("bird/a.jpg", "dog/d.jpg")
-    assert problems(listing) == {"cat": "leads to bird, which is read already: its images count once"}
+    assert problems(listing) == {"cat": "leads to bird, which foveola has already read: its images count once"}
 
 
 def test_links_in_linked_folders_never_lead_in_circles(tmp_path, plant):
@@ -131,7 +131,7 @@ def test_a_class_folder_whose_link_is_broken_does_not_vanish(tmp_path, plant):
     (root / "owl").symlink_to("gone")
     listing = scan_folder(root)
     assert listing.folders == ("cat", "dog", "owl")
-    assert problems(listing) == {"owl": "a symbolic link that leads nowhere"}
+    assert problems(listing) == {"owl": "a symbolic link to a file that does not exist"}
 
 
 def test_side_files_are_counted_by_suffix_and_are_no_candidates(tmp_path, plant):
@@ -257,7 +257,7 @@ def test_the_systems_folders_are_ignored(name):
 def test_a_missing_folder_is_said(tmp_path):
     with pytest.raises(DataError) as caught:
         scan_folder(tmp_path / "gone")
-    assert str(caught.value) == f"there is no folder {tmp_path / 'gone'}: check the path"
+    assert str(caught.value) == f"the folder {tmp_path / 'gone'} does not exist: check the path"
 
 
 def test_a_file_for_a_folder_is_said(tmp_path):
@@ -282,7 +282,7 @@ def test_a_root_without_permission_is_said(tmp_path, monkeypatch):
     refuse(monkeypatch, tmp_path, PermissionError(errno.EACCES, "Permission denied"))
     with pytest.raises(DataError) as caught:
         scan_folder(tmp_path)
-    assert str(caught.value) == f"no permission to read the folder {tmp_path}: change its rights, or copy it"
+    assert str(caught.value) == f"no permission to read the folder {tmp_path}: change its permissions, or copy it"
 
 
 def test_a_root_the_disk_refuses_is_said(tmp_path, monkeypatch):

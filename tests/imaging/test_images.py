@@ -171,7 +171,7 @@ def test_16_bit_colour_keeps_its_high_byte(extension):
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 def test_32_bit_samples_are_refused(encoded, dtype):
     data = encoded(pillow.fromarray(np.arange(12, dtype=dtype).reshape(3, 4)), "TIFF")
-    assert refusal(data) == "32-bit samples have no fixed range of brightness: save it with 8 or 16 bit"
+    assert refusal(data) == "32-bit samples have no fixed range of brightness: save it with 8 or 16 bits"
 
 
 def test_one_bit_is_black_and_white(encoded):
@@ -489,7 +489,7 @@ def test_no_memory_is_said(ramp, encoded, monkeypatch):
             "a Git-LFS pointer, not the image: run git lfs pull",
         ),
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3" + bytes(20), "not an image: a PDF document"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image we open: PostScript"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a supported image: PostScript"),
         (b"8BPS\0\x01" + bytes(20), "a Photoshop file: export it as PNG or JPEG"),
         (b"PK\x03\x04" + bytes(40), "not an image: a ZIP archive"),
         (b"\x1f\x8b\x08" + bytes(40), "not an image: a gzip archive"),
@@ -502,14 +502,14 @@ def test_no_memory_is_said(ramp, encoded, monkeypatch):
         (b"RIFF\x10\0\0\0WAVEfmt " + bytes(20), "not an image: a sound (WAV)"),
         (b"RIFF\x10\0\0\0AVI LIST" + bytes(20), "not an image: a video (AVI)"),
         (b"RIFF\x10\0\0\0WEBPVP9 " + bytes(20), "a damaged WebP: its header can't be read"),
-        (b"RIFF\x10\0\0\0CDDAfmt " + bytes(20), "not an image: a RIFF file that is no WebP"),
+        (b"RIFF\x10\0\0\0CDDAfmt " + bytes(20), "not an image: a RIFF file, but not WebP"),
         (b"\x1aE\xdf\xa3" + bytes(20), "not an image: a video (Matroska or WebM)"),
         (b"\x89HDF\r\n\x1a\n" + bytes(20), "not an image: an HDF5 file"),
         (bytes(128) + b"DICM" + bytes(20), "a DICOM file, which is not supported: export it as PNG"),
         (b"\x0a\x05\x01" + bytes(40), "not an image: unknown content"),
         (b"II*\0" + bytes(20), "a damaged or unsupported TIFF (camera raw files are not supported)"),
         (b"MM\0*" + bytes(20), "a damaged or unsupported TIFF (camera raw files are not supported)"),
-        (b"\0\0\0\x18ftypmp42" + bytes(20), "not an image we open: a video, or an image of an unknown ISO kind"),
+        (b"\0\0\0\x18ftypmp42" + bytes(20), "not a supported image: a video, or an image of an unknown ISO kind"),
         (bytes(range(256)), "not an image: unknown content"),
         (b"\xfe\x80" * 1000, "not an image: unknown content"),
     ],
@@ -549,7 +549,7 @@ def test_a_broken_header_is_named(start, reason):
 def test_a_header_without_pixels_is_refused():
     with pytest.raises(ImageProblem) as caught:
         opening.check_limits(0, 7)
-    assert str(caught.value) == "its header says 0 rows of 7 pixels: there is no image in it"
+    assert str(caught.value) == "its header gives 7x0 pixels, so it contains no image"
 
 
 def test_a_real_jpeg_2000_is_named(ramp, encoded):
@@ -557,7 +557,7 @@ def test_a_real_jpeg_2000_is_named(ramp, encoded):
 
 
 def test_postscript_is_never_opened(ramp, encoded):
-    assert refusal(encoded(ramp(), "EPS")) == "not an image we open: PostScript"
+    assert refusal(encoded(ramp(), "EPS")) == "not a supported image: PostScript"
 
 
 def test_heic_without_its_package_says_how_to_get_it(ramp, monkeypatch):

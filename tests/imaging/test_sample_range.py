@@ -133,7 +133,7 @@ def test_signed_16_bit_samples_without_a_range_are_refused_as_what_they_are():
     with pytest.raises(ImageProblem) as caught:
         images.decode(tiff(np.zeros((2, 2), np.int16), kind=2))
     assert str(caught.value) == (
-        "signed 16-bit samples have no fixed value of black: save it with unsigned 8 or 16 bit"
+        "signed 16-bit samples have no fixed value of black: save it with unsigned 8 or 16 bits"
     )
 
 

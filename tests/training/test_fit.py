@@ -216,20 +216,20 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch):
     monkeypatch.setattr(devices, "available_devices", lambda: ["cpu"])
     with pytest.raises(ResourceError) as refusal:
         devices.choose_device("cuda")
-    assert str(refusal.value) == "device 'cuda' is not on this machine: there is cpu; use --set fit.device=auto"
+    assert str(refusal.value) == "device 'cuda' is not on this machine, which has cpu; use --set fit.device=auto"
 
 
 def test_a_device_that_is_none_is_refused():
     with pytest.raises(UsageError) as refusal:
         devices.choose_device("gpu")
-    assert str(refusal.value) == "device 'gpu' is none of auto, cpu, cuda, cuda:N, mps: choose one of them"
+    assert str(refusal.value) == "device 'gpu' is not known: choose auto, cpu, cuda, cuda:N or mps"
 
 
 def test_bfloat16_that_would_be_emulated_is_refused_and_auto_takes_float32(monkeypatch):
     monkeypatch.setattr(devices, "has_bfloat16", lambda device: False)
     with pytest.raises(ResourceError) as refusal:
         devices.choose_precision("bfloat16", CPU)
-    assert str(refusal.value) == "cpu has no bfloat16 of its own on this machine: use --set fit.precision=float32"
+    assert str(refusal.value) == "cpu does not support bfloat16 on this machine: use --set fit.precision=float32"
     assert devices.choose_precision("auto", CPU) == torch.float32
 
 

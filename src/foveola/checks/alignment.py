@@ -1,9 +1,9 @@
-"""Whether one image is a copy of another: laid over each other as well as they go, then compared in their details.
+"""Decide whether one image is a near-duplicate of another: align the two, then correlate their fine details.
 
-Two images of sky are alike, and so are two hands in front of one wall: what they share is what is coarse. A copy shares
-what is fine. So the second image is moved, scaled and sheared until it fits the first (ECC: G. Evangelidis and
-E. Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", IEEE PAMI 30(10), 2008, as
-OpenCV has it), and then the correlation of the details alone decides: of both images minus their blurred selves.
+Two images of sky look alike, and so do two hands in front of one wall, because their coarse structure is the same. A copy
+also shares the fine details. So the second image is moved, scaled and sheared until it fits the first (ECC: G. Evangelidis
+and E. Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", IEEE PAMI 30(10), 2008, in
+OpenCV's implementation). Then the correlation of the details decides: of each image minus a blurred version of itself.
 """
 
 from __future__ import annotations

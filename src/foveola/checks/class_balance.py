@@ -1,4 +1,4 @@
-"""Findings about how many images the classes have: few, many more than others, none in a part."""
+"""Check of the class balance: unequal classes, classes with few images, classes missing in a part."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNEQUAL, VERY_UNEQUAL = 3, 10
 
 
 def balance_findings(dataset: Dataset) -> list[Finding]:
-    """imbalance: unequal classes, tiny classes, and classes that a part of the data lacks."""
+    """The findings `imbalance`: unequal classes, tiny classes, and classes that a part of the data lacks."""
     counts = dataset.counts()
     return [*_empty(dataset, counts), *_unequal(dataset, counts), *_tiny(dataset, counts), *_absent(dataset)]
 
@@ -31,7 +31,7 @@ def _empty(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
         Finding(
             "imbalance",
             "error",
-            f"there is no usable image of {_names(dataset, empty)}",
+            f"no usable image of {_names(dataset, empty)}",
             f"add images of {classes}, or remove the empty folders: a network can't be trained on {classes}",
             about=len(empty),
         )
@@ -50,7 +50,8 @@ def _unequal(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
             "warning" if ratio >= VERY_UNEQUAL else "note",
             f"class '{name}' has {ratio:.1f} times as many images as '{printable(dataset.class_names[smallest])}' "
             f"({counts[largest]:,} and {counts[smallest]:,}): always answering '{name}' is right for {100 * share:.1f} %",
-            "add images to the small classes, and read the recall of each class: the accuracy says little about small ones",
+            "add images to the small classes, and look at the recall of each class: the accuracy hides errors in "
+            "small classes",
             about=2,
         )
     ]
@@ -65,7 +66,7 @@ def _tiny(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
             "imbalance",
             "note",
             f"{count(len(few), 'class', 'classes')} with fewer than {FEW} images: {_names(dataset, few, counts)}",
-            "add images: from so few neither a network learns much nor does a test part tell much",
+            "add images: a class this small gives a network little to learn from and makes its test result unreliable",
             about=len(few),
             topic="small classes",
         )

@@ -1,6 +1,7 @@
-"""Files that are made of one another, told by their names: a mask next to its image, turned ones next to the original.
+"""Find derived files by their names: masks, crops, rotations and other versions made from an original image.
 
-Their pixels differ, so no comparison of images finds them; yet who has learned one knows the other.
+Their pixels differ from the original's, so comparing images does not find them. Still, a network trained on one of them
+has an advantage on the other.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ MOST_SHARE, MOST_FEW = 0.1, 8
 
 
 def derived_groups(dataset: Dataset) -> Indices:
-    """Groups of files that are made of one another by their names: int64 (n,), a number of its own for every other file.
+    """Group originals and the files derived from them, by their names: int64 (n,); every other file is alone in its group.
 
     A file is made of another if its name is the other's with a word for it (mask, rotated, flip, aug_3, gray...), as a
     whole word in the file's or a folder's name, and the other has none. Where originals of one name are in several parts
@@ -60,7 +61,7 @@ def derived_groups(dataset: Dataset) -> Indices:
 
 
 def _believed(family: list[tuple[int, str, bool]]) -> list[list[int]]:
-    """The families of a key: those with an original and something made of it."""
+    """The families of a key that have both an original and a derived file."""
     homes = [part for _, part, made in family if not made]
     if len(set(homes)) > 1:
         groups = [[member for member in family if member[1] == part] for part in dict.fromkeys(homes)]
@@ -74,7 +75,7 @@ def _believed(family: list[tuple[int, str, bool]]) -> list[list[int]]:
 
 
 def _read(name: str) -> tuple[str, str, bool]:
-    """What a path is of: the path without its part, its suffix and words for what is made of it; the part; whether made.
+    """(path without part, suffix and derivation words such as "mask"; the part; whether the file is derived).
 
     >>> _read("train/cats/007_mask.png"), _read("cats/rotated/7.jpg"), _read("cats/orig/7.jpg")
     (('cats//007', 'train', True), ('cats//7', '', True), ('cats//7', '', False))
@@ -91,12 +92,12 @@ def _read(name: str) -> tuple[str, str, bool]:
 
 
 def is_derived(name: str) -> bool:
-    """Whether a file is made of another one by its name (7_mask.png, rotated/7.jpg), be that one there or not."""
+    """Whether a file's name says that it was made from another file (7_mask.png, rotated/7.jpg)."""
     return _read(name)[2]
 
 
 def derived_file_findings(dataset: Dataset, group_ids: Indices) -> list[Finding]:
-    """The finding `twin`, if there is any."""
+    """The finding `twin` (derived files), if there are any."""
     groups = members_of(group_ids)
     if not groups:
         return []

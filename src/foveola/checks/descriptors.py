@@ -1,4 +1,4 @@
-"""What is compared of an image when copies are looked for: 63 numbers, and what becomes of them when the image is moved.
+"""Image descriptors for near-duplicate search: 63 DCT coefficients, and their change when the image is moved or turned.
 
 The descriptor is the low-frequency corner of the discrete cosine transform of a small grey image, as in perceptual
 hashes (C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010), but kept as numbers, so that

@@ -1,6 +1,6 @@
-"""Findings about copies: the same content, near-duplicates, the same image under two labels.
+"""Findings about duplicates: identical pixels, near-duplicates, conflicting labels, and leaks between official parts.
 
-Findings about copies across the parts that a data set comes with: what judges has then been learned from.
+A test image with a copy in train was in effect learned, so the accuracy on it is too high.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from foveola.errors import count
 from foveola.types import Indices
 
 LEAK_ERROR = 0.01
-"""Share of the test part from which a leak is an error: an accuracy is then wrong by a figure that is reported."""
+"""Share of the test part from which a leak is an error: the leak then changes a digit of the reported accuracy."""
 
 JUDGES = {1: "val image", 2: "test image"}
-"""The parts that judge, by their numbers in `Dataset.parts`."""
+"""Names of the parts that measure a network, by their numbers in `Dataset.parts`."""
 
 
 def leaks(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
-    """Images of the data's own test part with a relative in its train or val part; derived files count as much as copies."""
+    """Images of the official test part with a copy or derived file in the official train or val part."""
     return _between(
         dataset,
         relations,
@@ -39,14 +39,14 @@ def leaks(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
 
 
 def leak_to_val(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
-    """The same of the data's own val part: it chooses the epoch, and what confidence and abstention state comes from it."""
+    """The same for the official val part, on which the epoch is chosen and the confidence is calibrated."""
     return _between(
         dataset,
         relations,
         1,
         (0,),
         "train",
-        "the epoch is chosen by images that the network has learned, and its confidence will be too high",
+        "the epoch is chosen on images that the network was trained on, and its confidence will be too high",
         "leave out the copies in train, so that the val part stays as it is",
     )
 
@@ -81,7 +81,7 @@ def _between(
 
 
 def duplicate_findings(dataset: Dataset, relations: DuplicateGroups) -> list[Finding]:
-    """exact_duplicate, near_duplicate, label_conflict and split_leak."""
+    """The findings `exact_duplicate`, `near_duplicate`, `label_conflict` and `split_leak`."""
     found = [_exact(dataset, relations), _near(dataset, relations), _too_many(relations)]
     found += [_conflict(dataset, relations), leaks(dataset, relations), leak_to_val(dataset, relations)]
     return [finding for finding in found if finding is not None]
@@ -152,7 +152,7 @@ def _too_many(relations: DuplicateGroups) -> Finding | None:
 
 
 def _distinct(relations: DuplicateGroups, rows: Indices) -> Indices:
-    """One row of each content."""
+    """The first row of each different content."""
     return rows[np.sort(np.unique(relations.content[rows], return_index=True)[1])]
 
 

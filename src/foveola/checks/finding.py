@@ -1,4 +1,4 @@
-"""What a finding is: one thing that is wrong with the data, or may be, with the files it is about."""
+"""Finding: one actual or possible problem of a data set, with the files that it concerns."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found. message: what it is, in one sentence; advice: what to do.
+    """One finding. message: the problem in one sentence; advice: what to do.
 
-    ids: the files it is about, each once, in order of importance, empty where it is about all; count: how many things
-    were found: files where there are ids, else classes or facts; groups: ids that belong together, such as copies of
-    each other; captions: a word on each of `ids`, or none; leave_out: the ids that a list for `train --exclude` names.
-    topic: tells findings of one kind apart in a heading, such as "file names"; facts: what a shortcut is told by.
+    ids: the files concerned, each once, the most important first, empty if the finding concerns all files; about: the number
+    of classes or facts, for findings without ids; groups: ids that belong together, such as copies of each other; captions:
+    a caption for each of `ids`, or none; leave_out: the ids to put on a list for `train --exclude`; topic: distinguishes
+    findings of one kind in a heading, such as "file names"; facts: the file properties that a shortcut consists of.
     """
 
     kind: Kind
@@ -41,7 +41,7 @@ class Finding:
 
     @property
     def count(self) -> int:
-        """How many files, or where there are none, classes or facts."""
+        """The number of files, or of classes or facts for a finding without files."""
         return len(self.ids) or self.about
 
     def to_json(self) -> dict[str, Any]:

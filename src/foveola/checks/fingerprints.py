@@ -1,7 +1,7 @@
-"""Fingerprints: what is kept of images so that copies of them are recognised later, without the images.
+"""Image fingerprints: recognise copies of a run's images later, without the images themselves.
 
-Other modules here compare images that are all there. A run keeps the fingerprints of its images, so that data it is evaluated
-on can be compared with them by the same rules: equal bytes, equal pixels, or a candidate that `alignment` calls a copy.
+A run keeps the fingerprints of its images. Data that it is evaluated on can then be compared with them by the rules of the
+duplicate check: equal bytes, equal pixels, or near-duplicates confirmed by `alignment`.
 """
 
 from __future__ import annotations

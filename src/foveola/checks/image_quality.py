@@ -1,6 +1,7 @@
-"""What the images look like, in a few numbers each: one pass over the prepared array.
+"""Image quality: brightness, contrast, sharpness and size of each image, and findings about the unusual ones.
 
-Findings about single images: blank, dark, bright, blurred, odd in shape or size.
+Unusual images are blank, dark, bright, blurred, small, or have an extreme aspect ratio. All numbers come from one pass over
+the prepared array.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _CHUNK_BYTES = 16_000_000
 
 @dataclass(frozen=True)
 class ImageStats:
-    """Of each prepared image, what was added around it left out.
+    """Statistics of each prepared image, without the padding around it.
 
     greys: uint8 (n, 32, 32), the image in grey, stretched to a square; colours: float32 (n, 3), mean red, green and
     blue, 0..255; contrast: float32 (n,), deviation of its grey; sharpness: float32 (n,), deviation of its Laplacian.
@@ -39,7 +40,7 @@ class ImageStats:
 
 
 def image_stats(prepared: Prepared, *, tick: Tick = no_tick) -> ImageStats:
-    """The looks of all images. On one core 30 us each at 32x32, 0.25 ms at 224x224; threads of ours are of no use below
+    """The statistics of all images. On one core 30 us each at 32x32, 0.25 ms at 224x224; threads of ours are of no use below
     that size, where they wait for each other's calls (43 to 49 us instead of 18 to 28, the reading not counted)."""
     n = len(prepared.pixels)
     out = ImageStats(np.empty((n, SIDE, SIDE), np.uint8), *(np.empty(shape, np.float32) for shape in ((n, 3), n, n)))
@@ -64,7 +65,7 @@ def _deviation(values: cv2.typing.MatLike) -> float:
 
 
 def without_padding(prepared: Prepared) -> Callable[[int, Image], Image]:
-    """A function (row, prepared image) that cuts off what `prepare` has added around the image."""
+    """A function (row, prepared image) that cuts off the padding which `prepare` added."""
 
     whole = np.all(prepared.sizes == prepared.size, axis=1) | (prepared.how != "pad")
 
@@ -87,7 +88,7 @@ def to_square_grey(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 BLANK = 2.0
-"""Deviation of the grey, in levels 0..255, below which there is nothing to be seen."""
+"""Standard deviation of the grey values, in levels 0..255, below which an image is blank."""
 
 DARK, BRIGHT = 20.0, 240.0
 """Mean grey below and above which an image is unusual enough to be shown."""
@@ -99,11 +100,11 @@ SMALL, LONG = 4.0, 3.0
 """Times fewer pixels a side than the median, and times longer than wide, from which size and shape are odd."""
 
 COMMON = 0.05
-"""What more than this share of a set is, is its manner and no accident: bright drawings, dark skies, blurred scans."""
+"""A property that a larger share of the images has is typical of the data, not a fault: bright drawings, dark skies."""
 
 
 def quality_findings(dataset: Dataset, looks: ImageStats, sizes: NDArray[np.int32]) -> list[Finding]:
-    """quality: sizes is int32 (n, 2), upright height and width of the originals."""
+    """The findings `quality`; sizes: int32 (n, 2), upright height and width of the originals."""
     grey = looks.colours @ np.array([0.299, 0.587, 0.114], np.float32)
     blank = looks.contrast < BLANK
     contrasty = looks.contrast >= np.median(looks.contrast) / 2
@@ -111,19 +112,19 @@ def quality_findings(dataset: Dataset, looks: ImageStats, sizes: NDArray[np.int3
     side = np.sqrt(sizes.astype(np.float64).prod(axis=1))
     shape = sizes.max(axis=1) / np.maximum(sizes.min(axis=1), 1)
     found = [
-        _finding(dataset, blank, side, "warning", "blank: one tone, nothing to be seen", "leave them out", drop=True),
+        _finding(dataset, blank, side, "warning", "blank: a single colour", "leave them out", drop=True),
         _finding(dataset, ~blank & (grey < DARK), grey, "note", "very dark", _LOOK),
         _finding(dataset, ~blank & (grey > BRIGHT), -grey, "note", "very bright", _LOOK),
-        _finding(dataset, blurred, looks.sharpness, "note", "blurred, compared with the others", _LOOK),
+        _finding(dataset, blurred, looks.sharpness, "note", "blurred compared with the others", _LOOK),
         _finding(dataset, side < np.median(side) / SMALL, side, "note", "much smaller than the others", _SMALL),
-        _finding(dataset, shape >= LONG * np.median(shape), -shape, "note", "much longer than wide, or wider", _LONG),
+        _finding(dataset, shape >= LONG * np.median(shape), -shape, "note", "with an extreme aspect ratio", _LONG),
     ]
     return [finding for finding in found if finding is not None]
 
 
-_LOOK = "look at them: what you can't make out, a network can't learn from"
-_SMALL = "look at them: thumbnails among photos are often previews, icons or errors of a download"
-_LONG = "look at them: banners and strips leave a network few pixels of the thing itself"
+_LOOK = "look at them: a network can't learn from images in which you recognise nothing"
+_SMALL = "look at them: small images among photos are often previews, icons or failed downloads"
+_LONG = "look at them: in banners and strips the subject has only few pixels"
 
 
 def _finding(

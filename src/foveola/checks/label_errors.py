@@ -1,7 +1,7 @@
-"""Labels that look wrong: confident learning over probabilities of images that the network did not learn from.
+"""Find label errors by confident learning, from out-of-sample class probabilities.
 
-C. Northcutt, L. Jiang and I. Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70, 2021. cleanlab
-is its authors' library; what is wanted of it here is the confident joint, and pandas comes with it.
+C. Northcutt, L. Jiang and I. Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70, 2021. The
+authors' library is cleanlab; foveola needs only the confident joint, and cleanlab would bring pandas with it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ FEWEST, FOLDS = 10, 5
 """Images that each class needs, and different ones among them: one for each fold, so that the others always have some."""
 
 KNOWS = 0.3
-"""How far a classifier has to be from guessing, 0..1, for its doubts to mean anything."""
+"""How far a classifier has to be from guessing, 0..1, for the label errors that it finds to mean anything."""
 
 MOST_SHARE = 0.1
-"""More doubts than this, of all images, speak against the classifier, not against the labels."""
+"""If a larger share of all labels looks wrong, the classifier is at fault and not the labels."""
 
 
 def has_too_few_images(dataset: Dataset, group_ids: Indices) -> str:
-    """Why wrong labels can't be looked for in so little data; empty where there is enough.
+    """Why the data has too few images to search for label errors; empty if it has enough.
 
     groups: int64 (n,), equal for images that must stay in one fold, such as copies of one photo: they count as one image.
     """
@@ -85,7 +85,7 @@ def suspects(labels: Labels, chances: Chances) -> tuple[Indices, Labels]:
 
 
 def label_error_findings(dataset: Dataset, chances: Chances) -> list[Finding]:
-    """suspect_label; nothing when the classifier knows too little to doubt a label, or doubts too many."""
+    """The finding `suspect_label`; none if the classifier is too weak, or if implausibly many labels look wrong."""
     labels = dataset.labels
     right = float((chances.argmax(axis=1) == labels).mean())
     majority = float(dataset.counts().max() / len(labels))
@@ -103,7 +103,7 @@ def label_error_findings(dataset: Dataset, chances: Chances) -> list[Finding]:
             "warning",
             f"{count(len(rows), 'label')} of {len(labels):,} may be wrong: a classifier that never saw these images, and "
             f"is right about {percent(right)} of all, is sure of another class",
-            "look at them, the most suspicious first, and move those that are wrong to their class",
+            "look at them, the most suspicious first, and move wrongly labelled images to the right class",
             tuple(dataset.ids[i] for i in rows.tolist()),
             captions=captions,
         )

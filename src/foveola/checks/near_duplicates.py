@@ -1,8 +1,7 @@
-"""Near-duplicates: pairs of images that are copies of each other though not the same pixels; kept under the data's key.
+"""Near-duplicate search: pairs of images that are copies of each other but differ in their pixels.
 
-Pairs of images that may be copies of each other: their descriptors, compared all with all.
-
-What is found here is looked at closely by `alignment`. All with all are n * n / 2 comparisons: 60,000 images of cifar10
+Candidates come from comparing the descriptors of all pairs; `alignment` then confirms or rejects each. The result is cached
+under the data's key. All pairs are n * n / 2 comparisons: 60,000 images of cifar10
 take 9.7 s on two cores without AVX-512 (two runs; 19.9 s before each core had rows of its own), 20,000 take 1.5 s. More
 than ALL_WITH_ALL need the library faiss (`faiss_search`).
 """
@@ -216,9 +215,9 @@ def near_duplicate_pairs(
 ) -> Indices | None:
     """Pairs that are copies but differ in pixels: int64 (m, 3), rows (i, j, variant), i < j, sorted.
 
-    None where they can't be searched: more than ALL_WITH_ALL images, and faiss is not installed.
+    None if they can't be searched, because there are more than ALL_WITH_ALL images and faiss is not installed.
 
-    variant: how j has to be laid to be like i (see `descriptors.VARIANTS`; 0 is upright). Taken from the cache if it is
+    variant: how j must be oriented to look like i (see `descriptors.VARIANTS`; 0 is upright). Taken from the cache if it is
     there. looks: gives what `look` gives, if the caller needs it too.
     """
     place = cache_root() / "copies" / f"{digest(prepared.key, str(VERSION))[:32]}.npy"

@@ -1,4 +1,4 @@
-"""All findings of a data set, composed: the cheap ones that every training looks at, and the rest that `check` adds."""
+"""Run all checks of a data set: the quick ones of every training, and the slow ones that `foveola check` adds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from foveola.types import Tick, no_tick
 def find_duplicates(
     prepared: Prepared, looks: Callable[[], ImageStats] | None = None, *, tick: Tick = no_tick
 ) -> DuplicateGroups:
-    """Which images are copies or derived files of each other; near-duplicates from the cache if they are there."""
+    """Exact duplicates, near-duplicates (from the cache if possible) and derived files of the prepared images."""
     near = near_duplicate_pairs(prepared, looks, tick=tick)
     pairs = np.zeros((0, 3), np.int64) if near is None else near
     derived = derived_groups(prepared.dataset)
@@ -30,7 +30,7 @@ def find_duplicates(
 
 
 def quick_findings(prepared: Prepared, relations: DuplicateGroups) -> list[Finding]:
-    """What costs nothing once the relations are known."""
+    """The findings that take no further time once the duplicates are known."""
     dataset = prepared.dataset
     return [
         *duplicate_findings(dataset, relations),
@@ -41,7 +41,7 @@ def quick_findings(prepared: Prepared, relations: DuplicateGroups) -> list[Findi
 
 
 def slow_findings(prepared: Prepared, looks: ImageStats, relations: DuplicateGroups) -> list[Finding]:
-    """What needs a look at every image, or scikit-learn."""
+    """The findings that need the pixels of every image, or scikit-learn."""
     dataset, sizes = prepared.dataset, prepared.sizes
     return [
         *shortcut_findings(dataset, prepared.files, sizes, looks.colours, relations.copies),

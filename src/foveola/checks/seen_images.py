@@ -1,4 +1,4 @@
-"""The images of a run, remembered by their fingerprints, and which images of other data are copies of them."""
+"""Recognise images that a run was trained or tested on, by the fingerprints that the run keeps."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ NAME = "fingerprints.npz"
 
 @dataclass(frozen=True)
 class SeenCounts:
-    """Of some images which a run has seen before.
+    """For n images, the run's image that each one is a copy of.
 
-    names: of each the name of the run's image that it is a copy of, "" where there is none; parts: int64 (n,), that image's
-    part as a number of PARTS, -1 where there is none.
+    names: the names of the run's images, "" for an image that the run has not seen; parts: int64 (n,), the positions of
+    their parts in PARTS, -1 for an image that the run has not seen.
     """
 
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What shows a shortcut to a reader: tables of class by property, with examples."""
+"""Evidence for a shortcut: tables of class by file property, and example files."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def spread_by_class(title: str, amounts: NDArray[np.floating], said: Callable[[f
 
 
 class Evidence(NamedTuple):
-    """What shows that a property tells the class: tables of class by property, and a few images with theirs."""
+    """Evidence that a property predicts the class: tables of class by property, and a few images with their values."""
 
     tables: tuple[Table, ...]
     examples: tuple[Examples, ...]
 
 
 def evidence_of(finding: Finding, prepared: Prepared, colours: NDArray[np.float32]) -> Evidence:
-    """What shows a shortcut; nothing for other findings. colours: float32 (n, 3), mean red, green and blue."""
+    """The evidence for a shortcut; empty for other findings. colours: float32 (n, 3), mean red, green and blue."""
     dataset, files, sizes = prepared.dataset, prepared.files, prepared.sizes
     properties = [one for fact in finding.facts for one in _properties(fact, prepared, colours)]
 

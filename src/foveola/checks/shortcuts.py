@@ -1,11 +1,12 @@
-"""Shortcuts: facts of the files that tell the class without a look at what the images show.
+"""Find shortcuts: file properties, such as format or size, that predict the class regardless of the image content.
 
-If all cats are PNG and all dogs JPEG, a network learns to see the marks of JPEG, is right about every test image, and
-knows nothing of cats (R. Geirhos et al., "Shortcut learning in deep neural networks", Nature Machine Intelligence 2, 2020).
+If all cats are PNG and all dogs JPEG, a network learns to detect JPEG artefacts, classifies every test image correctly, and
+knows nothing about cats (R. Geirhos et al., "Shortcut learning in deep neural networks", Nature Machine Intelligence 2,
+2020).
 
-What an image shows decides facts of its file, too: gravel takes more bytes than sky at the same quality, and an image that is
-cut out around a thing has the thing's shape. Such facts are no errors. How hard a JPEG was compressed is read from its
-quantisation table, which the content does not change; the size in bytes is a note at most.
+The content influences the file too: gravel takes more bytes than sky at the same quality, and an image cropped to an object
+has the object's shape. These are not errors. So the JPEG quality comes from the quantisation table, which does not depend on
+the content, and a difference in bytes is only a note.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Table = NDArray[np.float64]
 
 FOLDS = 5
 FEWEST = 10
-"""Images a class must have to be asked about."""
+"""Classes with fewer images are not tested for shortcuts."""
 
 ERROR, WARNING, COLOUR, MORE = 0.5, 0.2, 0.5, 0.2
 """How much of the way from the majority's accuracy to 1 a tree has to go, by facts of the files and by the mean colour.
@@ -41,9 +42,9 @@ CUT_OUT = 0.5
 def shortcut_findings(
     dataset: Dataset, files: FileFacts, sizes: NDArray[np.int32], colours: NDArray[np.float32], group_ids: Indices
 ) -> list[Finding]:
-    """shortcut: by format, mode, size in pixels and JPEG quality; as a note by bytes, mean colour and the files' names.
+    """The findings `shortcut`: format, mode, size in pixels, JPEG quality; as notes also bytes, mean colour and file names.
 
-    A small decision tree is cross-validated on each fact by itself, and on all of them together, in case only that tells.
+    A small decision tree is cross-validated on each property alone, and on all of them together.
     sizes: int32 (n, 2), height and width; colours: (n, 3), mean red, green and blue; group_ids: int64 (n,), equal for
     copies of one image: only one of them counts, because a tree that has seen one copy knows the others.
     """
@@ -116,14 +117,14 @@ def _way(reached: float, majority: float) -> float:
 def _by_facts(reached: dict[str, float], together: float, majority: float, cut_out: bool) -> list[Finding]:
     best = max(_way(one, majority) for one in reached.values())
     if _way(together, majority) >= max(WARNING, best + MORE):
-        what = f"format, colour mode, size and JPEG quality of a file together tell the class of {percent(together)}"
+        what = f"format, colour mode, size and JPEG quality of a file together predict the class of {percent(together)}"
         return [_telling(f"{what} of the images", together, majority, tuple(reached))]
     telling = sorted((name for name in reached if _way(reached[name], majority) >= WARNING), key=lambda n: -reached[n])
     if not telling:
         return []
     first = telling[0]
     others = "".join(f", {name} for {percent(reached[name])}" for name in telling[1:])
-    what = f"{first} of a file alone tells the class of {percent(reached[first])} of the images{others}"
+    what = f"{first} of a file alone predicts the class of {percent(reached[first])} of the images{others}"
     if telling == [_SIZE] and cut_out:
         return [_by_shape(what, majority)]
     return [_telling(what, reached[first], majority, tuple(telling))]
@@ -160,8 +161,8 @@ def _by_bytes(reached: float, majority: float) -> Finding:
     return Finding(
         "shortcut",
         "note",
-        f"the size in bytes of a file alone tells the class of {percent(reached)} of the images; the most frequent "
-        f"class is {percent(majority)}; format, size in pixels and JPEG quality do not tell it",
+        f"the size in bytes of a file alone predicts the class of {percent(reached)} of the images; the most frequent "
+        f"class is {percent(majority)}; format, size in pixels and JPEG quality do not predict it",
         "nothing, if one class shows more detail, which takes more bytes; if one class was compressed harder, save all "
         "images again from their sources in the same way",
         about=1,
@@ -174,7 +175,7 @@ def _by_colour(reached: float, majority: float) -> Finding:
     return Finding(
         "shortcut",
         "note",
-        f"the mean colour of an image alone tells the class of {percent(reached)}; the most frequent class is "
+        f"the mean colour of an image alone predicts the class of {percent(reached)}; the most frequent class is "
         f"{percent(majority)}",
         "nothing, if colour is what tells these classes apart; if it is the light or the ground they were taken in, take "
         "some images of each class elsewhere",
@@ -185,7 +186,7 @@ def _by_colour(reached: float, majority: float) -> Finding:
 
 
 def _by_name(dataset: Dataset) -> list[Finding]:
-    """Classes whose files are named in a way of their own, the class's own name left out; it hints at another source."""
+    """Classes with a file naming pattern that other classes don't have, which hints at a different source."""
     if len(dataset.class_names) > 50:
         return []
     of_class: list[Counter[str]] = [Counter() for _ in dataset.class_names]
@@ -206,7 +207,7 @@ def _by_name(dataset: Dataset) -> list[Finding]:
         Finding(
             "shortcut",
             "note",
-            f"the files of {len(own):,} of {len(of_class):,} classes are named in a way of their own: {said}",
+            f"the files of {len(own):,} of {len(of_class):,} classes have a different naming pattern: {said}",
             "nothing, if they were renamed; if the classes come from different cameras or sites, take some images of each "
             "class from each",
             about=len(own),

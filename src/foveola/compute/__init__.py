@@ -1,1 +1,1 @@
-"""Where and how numbers are computed: device, threads, memory."""
+"""Device, number of threads and memory of a computation."""

@@ -1,4 +1,4 @@
-"""Where to compute and how exactly: device and precision, chosen or checked."""
+"""Choose the device (CPU, CUDA, MPS) and the precision (float32, bfloat16) of a computation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def choose_device(name: str) -> torch.device:
     On CUDA cuDNN is held, for the whole process, to algorithms that give the same twice, and float32 to its own 24 bits (by
     itself it convolves with 11); no such device has been measured here.
 
-    Raises ResourceError when it is not there, UsageError for a name that is none.
+    Raises ResourceError if the machine lacks this device, UsageError for an unknown name.
     """
     device = _found(name)
     if device.type == "cuda":
@@ -31,11 +31,11 @@ def _found(name: str) -> torch.device:
         return torch.device(there[0])
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (index and not index.isdecimal()):
-        raise UsageError(f"device '{name}' is none of auto, cpu, cuda, cuda:N, mps: choose one of them")
+        raise UsageError(f"device '{name}' is not known: choose auto, cpu, cuda, cuda:N or mps")
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if kind not in there or int(index or 0) >= count:
         raise ResourceError(
-            f"device '{name}' is not on this machine: there is {', '.join(there)}; use --set fit.device=auto"
+            f"device '{name}' is not on this machine, which has {', '.join(there)}; use --set fit.device=auto"
         )
     return torch.device(name)
 
@@ -60,9 +60,7 @@ def choose_precision(wanted: Precision, device: torch.device) -> torch.dtype:
     if has_bfloat16(device):
         return torch.bfloat16
     if wanted == "bfloat16":
-        raise ResourceError(
-            f"{device.type} has no bfloat16 of its own on this machine: use --set fit.precision=float32"
-        )
+        raise ResourceError(f"{device.type} does not support bfloat16 on this machine: use --set fit.precision=float32")
     return torch.float32
 
 

@@ -1,6 +1,6 @@
-"""Memory that is freed stays with the process, so that the next step finds its pages there.
+"""Tune malloc so that the process keeps freed memory and reuses it in the next training step.
 
-glibc gives large blocks back to the system when they are freed. A step of `vgg6` takes and frees the same few megabytes over
+By default glibc returns large freed blocks to the system. A step of `vgg6` takes and frees the same few megabytes over
 and over; each time the system handed out 6,500 empty pages of 4 KB, a tenth of the step (docs/why/speed.md).
 """
 
@@ -14,10 +14,10 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 """Names of mallopt's parameters: https://man7.org/linux/man-pages/man3/mallopt.3.html"""
 
 _KEPT = 512 * 2**20
-"""So many free bytes at the end of the heap stay; beyond, they go back."""
+"""Free bytes at the end of the heap that the process keeps; glibc returns the rest to the system."""
 
 _AHEAD = 64 * 2**20
-"""So many bytes are asked for at a time."""
+"""Bytes by which the heap grows at a time."""
 
 _OF_ITS_OWN = 32 * 2**20
 """Blocks from this size on are mapped, and unmapped when freed: more is not to be had from glibc."""

@@ -1,4 +1,4 @@
-"""How many threads torch and BLAS compute with: all cores, and fewer while other programs need them.
+"""Adaptive number of threads for torch and BLAS: all cores, and fewer while other programs use them.
 
 Threads that share one computation wait for each other after every operation, hundreds of times in a training step. When
 another program takes one of the cores, each of these waits can last a whole time slice of the system (about 3 ms). Two
@@ -199,7 +199,7 @@ def require_threads(threads: int | None) -> None:
     """Raises UsageError for a number of threads below 1."""
     if threads is not None and threads < 1:
         raise UsageError(
-            f"{threads} threads are not possible: give 1 or more, or leave it out to use the cores that are free"
+            f"{threads} is not a possible number of threads: give 1 or more, or leave it out to use the free cores"
         )
 
 

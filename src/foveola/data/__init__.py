@@ -1,1 +1,1 @@
-"""Material: data sets, their split, their pixels on the disk, their batches."""
+"""Data sets: reading folders, tables and arrays, splitting, prepared pixels on the disk, and batches."""

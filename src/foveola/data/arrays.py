@@ -1,7 +1,4 @@
-"""Arrays in memory become a Dataset: the shape Keras's loaders hand out.
-
-The .npz files that arrays of images are kept in become a Dataset, without a pickle being read.
-"""
+"""Data sets from NumPy arrays, as Keras's loaders return them, and from .npz files (read without pickle)."""
 
 from __future__ import annotations
 
@@ -146,13 +143,13 @@ def _numbered(
     names = tuple(usual if class_names is None else class_names)
     if len(set(names)) < len(names):
         twice = next(k for i, k in enumerate(names) if k in names[:i])
-        raise DataError(f"{name}: class_names has '{printable(twice)}' twice: give each class a name of its own")
+        raise DataError(f"{name}: class_names has '{printable(twice)}' twice: give each class a different name")
     strange = [label for label in distinct if (label not in names if text else label >= len(names))]
     if strange:
         allowed = ", ".join(map(printable, names[:10])) if text else f"0 to {len(names) - 1}"
         what = f"label '{printable(strange[0])}'" if text else f"label {strange[0]:,}"
         given = f"{count(len(names), 'class name')} ({allowed})"
-        raise DataError(f"{name}: {what} is beyond the {given}: add its class to class_names, or mend the label")
+        raise DataError(f"{name}: {what} is beyond the {given}: add its class to class_names, or correct the label")
     number = {label: k for k, label in enumerate(names)}
     return names, np.array([number[label] for label in labels.tolist()], np.int64) if text else labels
 
@@ -191,7 +188,7 @@ def open_npz(path: Path) -> Dataset:
         raise ResourceError(f"{path} does not fit into memory: save fewer or smaller images") from None
     except Exception as error:  # the readers of zip and npy raise almost anything on damaged bytes
         reason = printable(str(error))[:120].rstrip(".")
-        raise DataError(f"{path} is damaged or no .npz file ({reason}): save it again with np.savez") from None
+        raise DataError(f"{path} is damaged or not an .npz file ({reason}): save it again with np.savez") from None
     return _from_keys(path.stem, arrays)
 
 

@@ -1,4 +1,4 @@
-"""Data sets known by name: the small one that comes with scikit-learn, and the one that is downloaded."""
+"""Built-in data sets: scikit-learn's digits, and CIFAR-10, which is downloaded once."""
 
 from __future__ import annotations
 

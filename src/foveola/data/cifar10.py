@@ -1,12 +1,9 @@
 """CIFAR-10 from its official archives, or from the folders they unpack to: 60,000 images of 32x32 in 10 classes.
 
 Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009; https://www.cs.toronto.edu/~kriz/cifar.html
-An archive is read as a stream and never unpacked to the disk; the python form is a pickle, of which nothing is run.
-
-The array and the labels in a pickled batch of CIFAR-10's python form; nothing that the pickle asks for is ever run.
-
-A pickle is a program: each name in it would normally be imported and called. Here every name is either one of those
-that numpy writes, and becomes an inert stand-in that keeps what it was given, or is refused.
+An archive is read as a stream and never unpacked to the disk. The Python version of CIFAR-10 consists of pickles. A pickle
+is a program: normally each name in it is imported and called. Here nothing in it runs: a name that numpy writes becomes an
+inert stand-in that keeps its arguments, and any other name is refused.
 """
 
 from __future__ import annotations
@@ -61,7 +58,7 @@ def unpickle_batch(data: bytes, where: str) -> tuple[Images, Labels]:
         raise
     except Exception as error:  # an unpickler raises almost anything on damaged bytes
         reason = printable(f"{type(error).__name__}: {error}")[:120]
-        raise DataError(f"{where} is damaged or no batch of CIFAR-10 ({reason}): download it again") from None
+        raise DataError(f"{where} is damaged or not a CIFAR-10 batch ({reason}): download it again") from None
     return rows, labels
 
 
@@ -255,7 +252,9 @@ def _require_small(where: str, size: int) -> None:
 
 
 def _unreadable(file: Path, error: OSError) -> DataError:
-    return DataError(f"{file} can't be read ({(error.strerror or '').lower()}): mend its permissions or copy it again")
+    return DataError(
+        f"{file} can't be read ({(error.strerror or '').lower()}): change its permissions or copy it again"
+    )
 
 
 def _is_file(path: Path) -> bool:
@@ -266,7 +265,8 @@ def _read_binary(data: bytes, where: str) -> Batch:
     """Records of one label byte and 3,072 pixel bytes."""
     if len(data) % (1 + _PIXEL_BYTES):
         raise DataError(
-            f"{where} has {len(data):,} bytes, no multiple of 3,073 (a label byte and 3,072 pixel bytes an image): "
+            f"{where} has {len(data):,} bytes, which is not a multiple of 3,073 (a label byte and 3,072 pixel "
+            f"bytes per image): "
             "download it again"
         )
     records = np.frombuffer(data, np.uint8).reshape(-1, 1 + _PIXEL_BYTES)

@@ -1,4 +1,4 @@
-"""Which folders are the classes: those at a level of the tree, or the deepest ones."""
+"""Class folders of a folder tree: the folders at one level, or the deepest ones."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""What a data set is, wherever it comes from: ids, labels, class names, and a way to read image i.
+"""Dataset: ids, labels, class names, and a source (files on a disk, or an array in memory) that reads image i.
 
-No file layout is known here (see `folder`, `cifar10`, `arrays`); nobody here decodes all of it (see `prepare`).
-
-Where the images of a data set come from: files on a disk, or one array in memory.
+This module knows no file layout (see `folder`, `cifar10`, `arrays`) and does not decode all images (see `prepare`).
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from foveola.types import Image, Images, Indices, Labels, Size
 
 
 class Source(Protocol):
-    """Where the images of a data set come from."""
+    """The source of a data set's images."""
 
     def read(self, i: int, size: Size, how: Resize) -> Decoded:
         """Image i at the given size. Raises ImageProblem with the reason."""
@@ -104,7 +102,7 @@ class Arrays:
 
 
 def read_named(path: Path) -> bytes:
-    """The bytes of a file that a user named, which no listing has looked at. Raises ImageProblem with the reason."""
+    """The bytes of a file that a user named, which may be anything. Raises ImageProblem with the reason."""
     try:
         require_ordinary(path)
     except OSError as error:
@@ -113,7 +111,7 @@ def read_named(path: Path) -> bytes:
 
 
 def read_file(path: str) -> bytes:
-    """The bytes of a file; a refusal of the disk becomes an ImageProblem, so that the others go on."""
+    """The bytes of a file. Raises ImageProblem instead of OSError, so that one bad file does not stop the others."""
     try:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - half the time of Path.read_bytes on small files
             size = os.fstat(file.fileno()).st_size
@@ -170,11 +168,11 @@ class Dataset:
     """A named set of labelled images.
 
     class_names: K names in natural order ("2" before "10"); ids: n stable names ("cats/0007.jpg"); labels: int64 (n,);
-    parts: int64 (n,), 0 train, 1 val, 2 test as the data's makers gave them, -1 where we split; groups: int64 (n,),
-    images of one group stay on one side, None where every image stands for itself; fingerprint: SHA-256 over ids,
-    labels, parts and the bytes of every file, so neither the path nor the date matters; problems: what was found and
-    left out; files_found = n + len(problems) + files_ignored; notes: what a reader should know; mirror_safe: whether a
-    mirrored image is still one of its class (digits are not).
+    parts: int64 (n,), 0 train, 1 val, 2 test as the data's makers gave them, -1 where foveola splits; groups: int64
+    (n,), images of one group stay in one part, None if there are no groups; fingerprint: SHA-256 over ids,
+    labels, parts and the bytes of every file, so neither the path nor the date matters; problems: files that were
+    found but are not used; files_found = n + len(problems) + files_ignored; notes: remarks for the user; mirror_safe:
+    whether a mirrored image is still one of its class (digits are not).
     """
 
     name: str
@@ -297,7 +295,7 @@ def require_classes(name: str, class_names: Sequence[str], labels: Labels, probl
 
 
 def require_images(name: str, labels: Labels, problems: Sequence[Problem] = ()) -> None:
-    """Refuse data without a usable image: all that is asked of data that no network is trained on. Raises DataError."""
+    """Refuse data without a usable image, the only requirement if no network is trained on it. Raises DataError."""
     if not len(labels):
         raise DataError(f"{name} holds no usable image: {common_reasons(problems) or 'check the path'}")
 

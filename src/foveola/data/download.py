@@ -1,7 +1,7 @@
-"""Fetch one file from the web into a folder: continued after a cut, checked by its checksum, whole or not there.
+"""Download a file with resume and checksum.
 
-pooch decides whether there is anything to do and verifies the checksum; its own downloaders start again after every
-cut, so the bytes are brought here. What has come so far is kept next to the file as NAME.part.
+pooch decides whether a download is needed and verifies the checksum. Its downloaders start from the beginning after every
+interruption, so this module fetches the bytes itself and keeps an incomplete file next to the final one as NAME.part.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def download(url: str, folder: Path, name: str, md5: str, *, title: str, tick: T
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             reason = _in_words(error)
         except ValueError:  # pooch's word for a wrong checksum
-            reason = "what came has another checksum and was deleted"
+            reason = "the downloaded file has the wrong checksum and was deleted"
     raise ResourceError(
         f"can't download {url}: {reason}: try again later, or put the file {name} (md5 {md5}) into {folder} by hand"
     )
@@ -119,7 +119,7 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):
-        return "no answer came in time"
+        return "the server did not answer in time"
     if isinstance(error, requests.exceptions.SSLError):
         return "the server's certificate can't be verified"
     return "there is no connection" if isinstance(error, requests.ConnectionError) else "the connection broke"

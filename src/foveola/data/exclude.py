@@ -1,7 +1,7 @@
-"""A list of images to leave out: written by `foveola check --fix`, read by `foveola train --exclude`.
+"""Exclude lists: text files with images to leave out, written by `foveola check --fix`, read by `foveola train --exclude`.
 
-One id a line; lines that begin with # say why. An id that would be taken for something else (it begins with # or a quote,
-has spaces at its ends, a line break or bytes that are no text) is written as a JSON string.
+Each line holds one id; lines that begin with # give the reason. An ambiguous id (it begins with # or a quote, or contains
+outer spaces, a line break or bytes that are not text) is written as a JSON string.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ def write_list(sections: Iterable[tuple[str, Iterable[str]]], opening: Sequence[
 
 
 def format_line(name: str) -> str:
-    """The line of a list that stands for an image: its id, as JSON where that alone would read otherwise."""
+    """The line for an image on an exclude list: its id, as a JSON string if the plain id would be ambiguous."""
     plain = name == name.strip() and printable(name) == name and len(name.splitlines()) == 1
     return name if plain and name[:1] not in ("#", '"') else json.dumps(name)
 
 
 def read_list(path: Path) -> tuple[str, ...]:
-    """The ids in a list, each once. Raises UsageError when there is no such file, or it is no list."""
+    """The ids in a list, each once. Raises UsageError if the file does not exist or is not a list."""
     try:
         require_ordinary(path)
         lines = path.read_text("utf-8-sig").splitlines()
     except FileNotFoundError:
-        raise UsageError(f"there is no exclude list {path}: check the path") from None
+        raise UsageError(f"the exclude list {path} does not exist: check the path") from None
     except UnicodeDecodeError:
         raise UsageError(
-            f"the exclude list {path} is not text: give one id a line, as foveola check --fix does"
+            f"the exclude list {path} is not text: write one id per line, as foveola check --fix does"
         ) from None
     except OSError as error:
         raise UsageError(f"the exclude list {path} can't be read: {(error.strerror or str(error)).lower()}") from None
@@ -73,13 +73,13 @@ def _read(line: str, path: Path) -> str:
         name = None
     if not isinstance(name, str):
         raise UsageError(
-            f"the exclude list {path} has the line {line[:80]}, which begins with a quote and is no JSON string"
+            f"the exclude list {path} has the line {line[:80]}, which begins with a quote but is not a JSON string"
         )
     return name
 
 
 def exclude(dataset: Dataset, ids: Sequence[str], name: str, *, for_training: bool = True) -> Dataset:
-    """The data set without these images, each listed as a problem that names the list; a fingerprint of its own.
+    """The data set without these images, each listed as a problem that names the list, with a different fingerprint.
 
     Files that can't be used anyway may be on the list: they are left out as they are. Raises UsageError for ids that the
     data does not have, DataError when no image is left, or a class has none to train on.
@@ -116,7 +116,7 @@ def _rows_of(dataset: Dataset, ids: Sequence[str], name: str) -> list[int]:
         close = f" (did you mean '{near}'?)" if near else ""
         raise UsageError(
             f"the exclude list {name} names '{printable(strangers[0])}'{more}, which {printable(dataset.name)} does not "
-            f"have{close}: take it off the list, or check that the list was made for this data"
+            f"have{close}: remove it from the list, or check that the list was made for this data"
         )
     several = next((one for one, rows in matches.items() if len(rows) > 1), None)
     if several is not None:

@@ -1,4 +1,4 @@
-"""Find the file of a data folder that a row of a table, or a line of a list, means.
+"""Match file names in tables and lists to the files of a data folder.
 
 People write paths as their own computer shows them: absolute, below another folder, with backslashes, without the zeros that
 a spreadsheet dropped. A path is taken as it is written where there is such a file, else by what it has in common with

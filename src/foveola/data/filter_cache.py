@@ -1,6 +1,6 @@
-"""Prepared images through a chain of filters: once, in parallel, kept on the disk under a key of what they were made of.
+"""Apply a chain of filters to prepared images, in parallel, and cache the result on the disk.
 
-What is found out about the originals (content, sizes, formats) stays as it was: images that were equal are equal still,
+The facts about the originals (content, sizes, formats) stay the same: images that were equal are equal still,
 and the split sees the same groups with and without a chain.
 """
 

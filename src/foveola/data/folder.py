@@ -1,4 +1,4 @@
-"""A folder of images becomes a Dataset: list it, label it, take the digests."""
+"""Open a folder of images as a Dataset: list the files, label them, hash them."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _assemble(listing: FolderScan, found: Labelling, for_training: bool, tick: T
 
 def _on_sides(listing: FolderScan) -> tuple[str, ...]:
     words = listing.sides_in_words()
-    verb = "is no image and is" if len(listing.sides) == 1 else "are no images and are"
+    verb = "is not an image and is" if len(listing.sides) == 1 else "are not images and are"
     return (f"{words} {verb} ignored",) if words else ()
 
 

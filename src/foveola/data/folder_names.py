@@ -1,4 +1,4 @@
-"""What a folder's name says about the images in it: a part (train, val, test), annotations, storage, or a class.
+"""Classify folder names: a part (train, val, test), annotations, storage, or a class.
 
 Names are compared word by word: "Final_Training", "seg_train", "TrainSet" and "test1" hold the words training, train,
 train and test. A word inside another one ("trainer", "contest") does not count.

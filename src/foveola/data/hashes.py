@@ -1,6 +1,6 @@
-"""The SHA-256 of every file's bytes, remembered between runs so that a second run need not read the files again.
+"""Hash all files with SHA-256, with a cache so that a second run need not read unchanged files again.
 
-A remembered digest is taken only for a file whose size, modification time and change time (which no program can set
+A cached digest is used only for a file whose size, modification time and change time (which no program can set
 back) are all as they were, and were at least two seconds old when the digest was made; git's index works by the same
 rule. On Windows there is no change time; size and modification time decide.
 """

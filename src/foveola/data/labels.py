@@ -1,4 +1,4 @@
-"""Which class, part and group a file belongs to, told from its place, its name or a table. No file is opened here.
+"""Label files with class, part and group, from their folders or a pattern on their paths. No file is opened here.
 
 How folders are read is decided in `layout`; this module applies it to the files.
 """
@@ -48,7 +48,7 @@ def by_folder(listing: FolderScan, reading: Reading) -> Labelling:
         elif reading.is_left_out(folder):
             out.ignored += 1
         else:
-            out.problems.append(Problem(file, "lies outside the class folders"))
+            out.problems.append(Problem(file, "not in a class folder"))
     out.notes += _spellings(reading)
     return out
 
@@ -60,7 +60,7 @@ def _spellings(reading: Reading) -> tuple[str, ...]:
         if not place.label.isascii():
             found[place.label].update(piece for piece in folder.split("/") if normalise_name(piece) == place.label)
     return tuple(
-        f"the folders {' and '.join(map(ascii, sorted(names)))} differ in code points only and are one class: "
+        f"the folders {' and '.join(map(ascii, sorted(names)))} differ only in Unicode code points and count as one class: "
         f"{printable(label)}"
         for label, names in found.items()
         if len(names) > 1
@@ -86,13 +86,13 @@ def _of_images(listing: FolderScan) -> Tree:
 def by_pattern(listing: FolderScan, pattern: str) -> Labelling:
     """Label by a regular expression on the relative path; its group `label`, or its first, is the class.
 
-    Files that the pattern does not match are problems. Raises UsageError for a pattern that is none or has no group.
+    Files that the pattern does not match are problems. Raises UsageError for an invalid pattern or one without a group.
     """
     compiled = _compiled("--label-pattern", pattern)
     if not compiled.groups:
         raise UsageError(f"--label-pattern '{pattern}' has no group: put the part that is the class in ( )")
     group: str | int = "label" if "label" in compiled.groupindex else 1
-    out = Labelling(notes=(f"the class is told from the file's name by the pattern {pattern}",))
+    out = Labelling(notes=(f"the class comes from the file name by the pattern {pattern}",))
     images = _of_images(listing).own
     out.ignored = sum(parent(file) not in images for file in listing.ids)
     if out.ignored:
@@ -108,7 +108,7 @@ def by_pattern(listing: FolderScan, pattern: str) -> Labelling:
     if not out.rows:
         raise DataError(
             f"--label-pattern '{pattern}' matches none of the {count(len(listing.ids), 'file')} in {listing.root}; "
-            f"the first is '{printable(listing.ids[0]) if listing.ids else '-'}': mend the pattern"
+            f"the first is '{printable(listing.ids[0]) if listing.ids else '-'}': change the pattern"
         )
     out.class_names = tuple(sorted(set(out.names), key=natural_key))
     return out
@@ -123,7 +123,7 @@ def group_by_pattern(ids: Sequence[str], pattern: str) -> list[str]:
     if missing:
         raise UsageError(
             f"--group-by '{pattern}' matches {len(ids) - len(missing):,} of {count(len(ids), 'file')}; the first without "
-            f"a match is '{printable(missing[0])}': mend the pattern so that every file has a group"
+            f"a match is '{printable(missing[0])}': change the pattern so that every file has a group"
         )
     return [group for group in groups if group]
 
@@ -131,7 +131,9 @@ def group_by_pattern(ids: Sequence[str], pattern: str) -> list[str]:
 def clashing_case(class_names: Sequence[str]) -> tuple[str, ...]:
     """A note for classes that differ in case only ("Cat", "cat"): they stay two classes."""
     twice = [name for name, n in Counter(name.casefold() for name in class_names).items() if n > 1]
-    return tuple(f"class names that differ in case only stay apart: {printable(name)}" for name in sorted(twice))
+    return tuple(
+        f"class names that differ only in case are different classes: {printable(name)}" for name in sorted(twice)
+    )
 
 
 def _compiled(option: str, pattern: str) -> re.Pattern[str]:

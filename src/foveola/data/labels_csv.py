@@ -1,6 +1,6 @@
-"""Labels from a CSV table of file and class (and, if it has them, part and group).
+"""Labels from a CSV table with columns for file and class, and optionally part and group.
 
-Tables of labels that lie in a data folder: found by their first lines, and named for the user.
+The module also finds label tables inside a data folder, by their first lines, to suggest them to the user.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def by_table(listing: FolderScan, table: Path, group_column: str | None) -> Labe
 
 
 SUGGESTED = 5
-"""Missing files for which the closest name is looked up: so many are shown."""
+"""The number of missing files that are shown with the closest existing name."""
 
 
 def _none_found(
@@ -97,9 +97,7 @@ def _none_found(
     advice = f"write each path as it is below {listing.root}"
     named = f"line {row.line} names '{printable(row.file)}'"
     if fit:
-        return (
-            f"{start} can be told from others in {listing.root}: {named}, which fits {_files(listing, fit)}: {advice}"
-        )
+        return f"{start} is unique in {listing.root}: {named}, which fits {_files(listing, fit)}: {advice}"
     close = finder.closest(row.file)
     shown = f" (did you mean '{close}'?)" if close else f", {_an_example(listing)}"
     return f"{start} is in {listing.root}: {named}{shown}: {advice}"
@@ -182,7 +180,7 @@ def _read(table: Path, group_column: str | None) -> list[Row]:
     except csv.Error as error:
         raise DataError(f"{table} is not a CSV table: line {reader.line_num}: {error}") from None
     if not any(cell.strip() for _, cells in lines for cell in cells):
-        raise DataError(f"{table} is empty: a table of labels has a column of files and a column of classes")
+        raise DataError(f"{table} is empty: a table of labels needs a column of files and a column of classes")
     header = [name.strip().lower() for name in lines[0][1]]
     columns = {
         "file": _column(table, header, FILE_COLUMNS, "the files"),
@@ -202,7 +200,7 @@ def _read(table: Path, group_column: str | None) -> list[Row]:
         if empty:
             wrong.append(f"line {line} has no {' and no '.join(empty)}")
         elif part_text and part_of(part_text) is None:
-            wrong.append(f"line {line} names the part '{part_text}', which is none of train, val, test")
+            wrong.append(f"line {line} names the part '{part_text}', which is not train, val or test")
         else:
             rows.append(Row(line, value["file"], normalise_name(value["label"]), part_text, value.get("group", "")))
     _refuse(table, wrong)
@@ -248,11 +246,11 @@ def _column(table: Path, header: list[str], names: tuple[str, ...], what: str) -
 def _refuse(table: Path, wrong: list[str]) -> None:
     if wrong:
         more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise DataError(f"{table}: {'; '.join(wrong[:5])}{more}: mend these lines")
+        raise DataError(f"{table}: {'; '.join(wrong[:5])}{more}: correct these lines")
 
 
 MOST_TABLES = 100
-"""So many tables in a data folder are looked at: some data sets have one for each class."""
+"""The number of tables in a data folder that are opened: some data sets have one for each class."""
 
 
 def tables_inside(listing: FolderScan) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""How a tree of folders is read: which folders are classes, which are parts, and what is left out.
+"""Detect the layout of a data folder: which folders are classes, which are parts, and which are left out.
 
-The whole tree is looked at before anything is decided, by names and places only; no file is opened. What comes out is a
-Reading with one sentence for the user, or a Refusal that shows the plausible readings with the command for each.
+The decision uses the names and places of all folders; no file is opened. The result is a Reading with one sentence for the
+user, or a Refusal that shows the plausible readings with the command for each.
 """
 
 from __future__ import annotations
@@ -196,13 +196,13 @@ def _roles_of_classes(tree: Tree) -> _Roles:
 _UNLABELLED, _COMPANION, _OTHER, _NOTES = (
     "has no labels and is left out",
     "belongs to other images and is left out",
-    "is no part and is left out",
+    "is not a part of the data and is left out",
     "holds no images and is left out",
 )
 _PLURAL = {
     _UNLABELLED: "have no labels and are left out",
     _COMPANION: "belong to other images and are left out",
-    _OTHER: "are no parts and are left out",
+    _OTHER: "are not parts of the data and are left out",
     _NOTES: "hold no images and are left out",
 }
 

@@ -1,6 +1,6 @@
-"""When foveola does not decide how a folder tree is meant: the reasons, and the readings that it offers instead.
+"""Errors for ambiguous data folders: the reason, and the possible readings with the command for each.
 
-What lies next to the folder that the user named: was it one folder too low?
+The module also detects that the user named a folder one level too low.
 """
 
 from __future__ import annotations

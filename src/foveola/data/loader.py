@@ -1,4 +1,4 @@
-"""Batches of images for the network: shuffled, flipped and shifted from a seed, uint8 until they reach the device.
+"""Data loader: batches of images, shuffled and augmented by seed, uint8 until they reach the device.
 
 Rows of an (n, H, W, 3) array seen as (b, 3, H, W) are channels-last in memory, which is what the convolutions want:
 nothing is ever transposed.
@@ -21,7 +21,7 @@ from foveola.data.memmap_reader import MemmapReader
 from foveola.types import Images, Indices, Labels
 
 _COLOUR_PIXELS = 2**27
-"""The mean colour is that of so many pixels at most, 1.6 GB of floats: of 2,000 images up to 259x259, of fewer above."""
+"""The largest number of pixels that the mean colour is computed from, 1.6 GB of floats: 2,000 images of 259x259."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Batches:
         return math.ceil(self.epoch_size / self.batch_size)
 
     def steps(self, pictures: int) -> int:
-        """How many batches so many images make."""
+        """The number of batches in this number of images."""
         return max(1, math.ceil(pictures / self.batch_size))
 
     @property
@@ -65,12 +65,12 @@ class Batches:
         return self.window((number - 1) * self.epoch_size, self.epoch_size)
 
     def window(self, begin: int, pictures: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """So many images from `begin` on of an endless row, in an order, flipped and shifted as the seed says.
+        """The given number of images from position `begin` of an endless sequence, shuffled and augmented by seed.
 
-        The row shows all images once, pass after pass, each pass in an order of its own. Flips alternate: who is
-        mirrored in one pass is not in the next (K. Jordan, arXiv:2404.00498, section 3.6), so every two passes show each
-        image both ways. Shifts are whole pixels, drawn again, edges mirrored. Cutout covers a square of each image (T.
-        DeVries and G. Taylor, 2017, arXiv:1708.04552), whole here: none sticks out.
+        The sequence shows all images once in each pass, each pass in a different order. Flips alternate: an image that is
+        mirrored in one pass is not mirrored in the next (K. Jordan, arXiv:2404.00498, section 3.6), so every two passes
+        show each image both ways. Shifts are whole pixels, drawn again, edges mirrored. Cutout covers a square of each
+        image (T. DeVries and G. Taylor, 2017, arXiv:1708.04552), whole here: none sticks out.
         """
         drawn = [np.concatenate(parts) for parts in zip(*self._draws(begin, begin + pictures), strict=True)]
         for some in np.array_split(np.arange(pictures), self.steps(pictures)):

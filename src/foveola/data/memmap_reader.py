@@ -1,4 +1,4 @@
-"""Rows of an array that may lie on the disk, however large: read one batch, keep none."""
+"""Read rows of a memory-mapped array of any size without keeping its pages in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AROUND_BYTES = 1 << 16
 """What the system maps around a row that is touched (Linux: 16 pages of what it holds of the file anyway)."""
 
 MOST_MAPPED_BYTES = 1 << 28
-"""Pages are given back after so many bytes; a file that is no larger stays mapped. CIFAR-10 (184 MB) was mapped again 22
+"""Bytes after which pages are given back; a smaller file stays mapped. CIFAR-10 (184 MB) was mapped again 22
 times in two epochs of `fast`, 0.42 s of 20; kept, reading its batches takes 0.03 s."""
 
 RANDOM_FROM_BYTES = 1 << 32

@@ -1,6 +1,7 @@
-"""Labels of one part in a table, where the other parts have class folders: a test part whose answers came later.
+"""Labels of one part from a table, while the other parts have class folders: a test set whose labels were published later.
 
-The German traffic signs are so: Final_Training has a folder for each class, and GT-final_test.csv the classes of Final_Test.
+An example are the German traffic signs: Final_Training has a folder for each class, and GT-final_test.csv the classes of
+Final_Test.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from foveola.data.scan import FolderScan
 from foveola.errors import FoveolaError
 
 MOST_TABLES = 5
-"""So many tables are tried for each part; each takes a moment where there are many files."""
+"""The number of tables that are tried for each part; each takes a moment in a large data set."""
 
 NEARLY_ALL = 0.95
 """The share of a part's images that a table has to name, to be taken for the table of this part."""

@@ -1,6 +1,6 @@
-"""From files to one uint8 array on the disk: decode, turn upright, resize; once, in parallel, under a key of content.
+"""Decode and resize all images of a data set into one cached uint8 array on the disk.
 
-The key is made of the data set's fingerprint (content, not path), the size, the resize rule and VERSION. The second
+The cache key is made of the data set's fingerprint (content, not path), the size, the resize rule and VERSION. The second
 run maps the array and starts at once. A folder under its key is always complete (it is renamed into place), and its
 rows are spot-checked when it is opened; a damaged one is made again.
 """
@@ -28,7 +28,7 @@ from foveola.storage import cache_root, digest, folder_atomic, preallocate, writ
 from foveola.types import Images, Indices, Size, Tick, no_tick
 
 VERSION = 4
-"""Raise it with every change that changes pixels: old caches are then not found any more."""
+"""Increase this with every change that changes pixels, so that old caches are not used."""
 
 
 class FileKind(NamedTuple):
@@ -61,7 +61,7 @@ class Prepared:
     dataset: the usable rows only, with every problem listed; pixels: uint8 (n, H, W, 3), mapped from the disk, not
     writable; content: int64 (n,), equal where the decoded images were equal, whatever their files; sizes: int32
     (n, 2), upright height and width of the originals; formats and notes: how many images of each; files: the same and
-    more, image by image; key: what the pixels were made of, for those who keep what they make of the pixels.
+    more, image by image; key: identifies the pixels, for caches of results computed from them.
     """
 
     dataset: Dataset
@@ -178,9 +178,9 @@ def check_rows(pixels: Images) -> dict[str, str]:
 
 
 def _open(place: Path, dataset: Dataset, size: Size, how: Resize, *, just_made: bool = False) -> Prepared | None:
-    """The prepared array under its key, or None when it is not there or not whole.
+    """The prepared array under its key, or None if there is none or it is incomplete.
 
-    One that lacks images for a passing reason serves the run that made it, and is made again for the next.
+    An array that lacks images for a temporary reason serves the run that made it; the next run makes it again.
     """
     try:
         facts = json.loads((place / "facts.json").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Walk a folder: every file below it ends as a candidate, as ignored, or as a problem with its reason.
+"""List a folder tree: every file is a candidate image, ignored, or a problem with its reason.
 
 Nothing is opened here, so a pipe or a device named x.jpg can't hang us. 60,000 files take 0.3 to 0.5 s.
 
@@ -71,10 +71,10 @@ class FolderScan:
 
 
 def require_folder(root: Path) -> None:
-    """Refuse a folder that is missing, is none or can't be looked for. Raises DataError."""
+    """Refuse a path that does not exist, is not a folder or can't be accessed. Raises DataError."""
     with _refusals_named(root):
         if not root.exists():
-            raise DataError(f"there is no folder {root}: check the path")
+            raise DataError(f"the folder {root} does not exist: check the path")
         if not root.is_dir():
             raise DataError(f"{root} is not a folder: name the folder that holds the class folders")
 
@@ -85,7 +85,7 @@ def _refusals_named(root: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError:
-        raise DataError(f"no permission to read the folder {root}: change its rights, or copy it") from None
+        raise DataError(f"no permission to read the folder {root}: change its permissions, or copy it") from None
     except OSError as error:
         raise DataError(f"the folder {root} can't be read: {(error.strerror or str(error)).lower()}") from None
 
@@ -175,7 +175,7 @@ class _Walk:
 
     def _skip(self, name: str, real: str) -> None:
         known = self._read[real]
-        self.problems.append(Problem(name, f"leads to {known}, which is read already: its images count once"))
+        self.problems.append(Problem(name, f"leads to {known}, which foveola has already read: its images count once"))
 
     def _visit(self, folder: str, relative: str) -> None:
         with os.scandir(folder) as entries:
@@ -231,7 +231,7 @@ class _Walk:
                 raise
             status = None
         if status is None:
-            self.problems.append(Problem(name, "a symbolic link that leads nowhere"))
+            self.problems.append(Problem(name, "a symbolic link to a file that does not exist"))
             if not _suffix(name):  # a class folder, as likely as not: it must not vanish as one file
                 self.folders.append(name)
         elif not stat.S_ISDIR(status.st_mode):

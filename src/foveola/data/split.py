@@ -29,13 +29,13 @@ class SplitSpec:
         float,
         Ge(0.02),
         Lt(0.9),
-        Meaning("Share of all images for testing, where the data has no test part of its own."),
+        Meaning("Share of all images for testing, if the data has no test part."),
     ] = 0.2
     val_fraction: Annotated[
         float,
         Ge(0.02),
         Lt(0.9),
-        Meaning("Share of the rest for validation, where the data has no val part of its own."),
+        Meaning("Share of the remaining images for validation, if the data has no val part."),
     ] = 0.1
     near_copies_together: Annotated[
         bool,

@@ -1,1 +1,1 @@
-"""Image kernels and other fixed filters, and chains of them: see `chain`."""
+"""Image filters (OpenCV) and chains of them: see `chain`."""

@@ -1,9 +1,8 @@
-"""Chains: filters one after the other, written as a sentence such as `blur(size=3)|canny(low=50, high=150)`.
+"""Filter chains such as `blur(size=3)|canny(low=50, high=150)`, and FILTERS, the table of filters by name.
 
-The sentence is a Python expression of names and calls with keyword options, joined by `|`. It is parsed, never evaluated.
-All checking happens while it is parsed; the filters then run without any.
-
-The filters that are known by name, one line each; users add their own with `FILTERS.register`.
+A chain is written as a Python expression of names and calls with keyword options, joined by `|`. It is parsed, never
+evaluated. All options are checked while it is parsed; the filters then run without checks. Users add filters with
+`FILTERS.register`.
 """
 
 from __future__ import annotations
@@ -90,7 +89,7 @@ _EXAMPLE = "write for example blur(size=3)|sharpen"
 
 @dataclass(frozen=True)
 class Step:
-    """One filter of a chain and the options that differ from its own; `str` of it is how it is written."""
+    """One filter of a chain with the options that differ from its defaults; `str` gives its text."""
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
@@ -100,7 +99,7 @@ class Step:
         return f"{self.name}({inside})" if inside else self.name
 
     def __call__(self, image: Image) -> Image:
-        """The filter's answer to one image. Raises UsageError when a registered filter gives no image."""
+        """Filter one image. Raises UsageError if a registered filter does not return an image."""
         return self.bound(image)
 
     @functools.cached_property
@@ -121,7 +120,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Chain:
-    """Filters one after the other. A chain is called like a filter, and chains are added like sentences.
+    """A sequence of filters. Call a chain like a filter, and join two chains with +.
 
     >>> chain = Chain.parse("blur(size=3) | sharpen()")
     >>> str(chain), str(chain + Chain.parse("canny(high=200)"))
@@ -230,7 +229,7 @@ def _operands(node: ast.expr) -> list[ast.expr]:
 def _step(node: ast.expr, text: str) -> Step:
     call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
     if not isinstance(call.func, ast.Name):
-        _refuse(text, node, f"this is no filter; {_EXAMPLE}")
+        _refuse(text, node, f"this is not a filter; {_EXAMPLE}")
     name = call.func.id
     try:
         filter_ = FILTERS[name]
@@ -275,7 +274,7 @@ def _literals(call: ast.Call, name: str, text: str) -> dict[str, object]:
     for keyword in call.keywords:
         key = str(keyword.arg)
         if key in values:
-            _refuse(text, keyword, f"{name}: {key} is said twice: leave one out")
+            _refuse(text, keyword, f"{name}: {key} is given twice: leave one out")
         try:
             values[key] = ast.literal_eval(keyword.value)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

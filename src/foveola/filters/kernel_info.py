@@ -1,4 +1,4 @@
-"""The numbers of the filters that are linear, or take the size of something linear; why the others have none."""
+"""Kernels of the linear filters as numbers, and why the other filters have none."""
 
 from __future__ import annotations
 

@@ -1,21 +1,11 @@
-"""Linear filters: a kernel is laid over every pixel, multiplied number by number and summed, each colour by itself.
+"""The 20 image filters: linear kernels, edges, edge-preserving smoothing, brightness and colour, and resolution.
 
-OpenCV computes the correlation: the kernel is not turned round.
+A filter takes uint8 (H, W, 3), RGB, or a stack of such images, and returns the same. Each is a documented call of OpenCV.
+Linear filters compute the correlation of each colour with the kernel: OpenCV does not flip the kernel.
 
-Edges: where brightness changes fast.
-
-Filters that smooth but keep edges: a pixel's answer depends on its neighbours' values, which no kernel can write down.
-
-Brightness and colour: pixel by pixel, or region by region.
-
-Filters that change how many pixels there are, for a while or for good.
-
-What all filters share: the image they take, the stack they take too, and the options of more than one of them.
-
-The written rule: a filter takes uint8 (H, W, 3), RGB, and gives the same. What it computes is rounded and clipped to
-0..255 as OpenCV does for uint8: half to even, but half up in a Gaussian blur, which it computes in whole numbers, and in a
-mean of areas of exactly 2x2. Beyond the border the image is mirrored without repeating its last row (OpenCV's
-BORDER_REFLECT_101) unless the filter says otherwise.
+Results are rounded and clipped to 0..255 as OpenCV does for uint8: half to even, but half up in a Gaussian blur, which it
+computes in whole numbers, and in a mean of areas of exactly 2x2. Beyond the border the image is mirrored without repeating
+its last row (OpenCV's BORDER_REFLECT_101) unless the filter says otherwise.
 """
 
 from __future__ import annotations
@@ -288,7 +278,7 @@ def resize_down_up(image: Image, *, factor: Factor = 4) -> Mat:
 
 @on_stacks
 def scale(image: Image, *, width: Side, height: Side) -> Mat:
-    """So many pixels, each the mean of the area it covers: `cv2.resize(..., interpolation=cv2.INTER_AREA)`; it resizes.
+    """Resize to width x height pixels, each the mean of its area: `cv2.resize(..., interpolation=cv2.INTER_AREA)`.
 
     Means of exactly 2x2 pixels are rounded half up, others half to even. A side that grows is filled in between neighbours,
     after the other has shrunk: in one call OpenCV would leave out pixels of that.

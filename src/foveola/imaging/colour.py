@@ -1,10 +1,8 @@
-"""What a decoded image of any mode becomes: RGB of 8 bits, upright.
+"""Convert a decoded image of any mode to upright 8-bit RGB, including samples of more than 8 bits.
 
-What the samples of more than 8 bits mean: the values of black and white that an image file declares, and 8 bits of them.
-
-A file whose values are declared to end at 4,095 (a TIFF of 12 bits, `SMaxSampleValue`, a PNG's `sBIT`) is scaled by that. The
-declaration is a fact of the file, so an image has the same pixels in training and in prediction, whatever else is in the
-folder. Without one the whole range of the type counts, and `levels_used` shows what that has cost.
+If a file declares that its values end at 4,095 (a TIFF of 12 bits, `SMaxSampleValue`, a PNG's `sBIT`), they are scaled by
+this range. The declaration belongs to the file, so an image has the same pixels in training and in prediction, whatever else
+is in the folder. Without a declaration the whole range of the type counts; `levels_used` then shows how many levels remain.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
 
 ALL_LEVELS = 256
 FEW_LEVELS = 64
-"""Of 256. Values that end at 16,383 (14 bits) in samples of 16 bits come to so many, of 12 bits to 16."""
+"""Of 256. Values that end at 16,383 (14 bits) in samples of 16 bits use 64 levels, 12-bit values use 16."""
 
 STRETCH = (
     "stretch the values to the whole range before saving, all images by the same factor (12-bit values times 16), also those "
@@ -116,10 +114,10 @@ def levels_used(image: Image) -> int:
 
 
 def with_few_levels(levels: NDArray[np.int16]) -> Indices:
-    """The images of more than 8 bits that few of 256 levels are left of; none where most of them keep more.
+    """The images of more than 8 bits that use few of the 256 levels; none if most of these images use more.
 
-    levels: int16 (n,), of each image, 0 for files of 8 bits. One dark image among others has lost nothing; where most are
-    so, the values are those of 10 to 14 bits, or of a narrow band.
+    levels: int16 (n,), of each image, 0 for files of 8 bits. A single dark image has lost nothing; if most images use few
+    levels, the values have only 10 to 14 bits or a narrow range.
 
     >>> with_few_levels(np.array([16, 0, 14, 200], np.int16)).tolist()
     [0, 2]
@@ -131,7 +129,7 @@ def with_few_levels(levels: NDArray[np.int16]) -> Indices:
 
 
 def few_levels_note(levels: NDArray[np.int16]) -> str:
-    """What the conversion to 8 bits has cost, in one sentence; empty where it has cost nothing to speak of."""
+    """A sentence on the levels lost by the conversion to 8 bits; empty if the loss is small."""
     rows = with_few_levels(levels)
     if not len(rows):
         return ""
@@ -160,8 +158,8 @@ def _range(picture: pillow.Image, data: bytes, samples: NDArray[Any]) -> SampleR
     declared = _declared(tags) or _of_type(picture, tags)
     if declared is None:
         if picture.mode == "I" and _first(tags, _BITS) == 16:
-            raise ImageProblem("signed 16-bit samples have no fixed value of black: save it with unsigned 8 or 16 bit")
-        raise ImageProblem("32-bit samples have no fixed range of brightness: save it with 8 or 16 bit")
+            raise ImageProblem("signed 16-bit samples have no fixed value of black: save it with unsigned 8 or 16 bits")
+        raise ImageProblem("32-bit samples have no fixed range of brightness: save it with 8 or 16 bits")
     inverted = _first(tags, _PHOTOMETRIC) == _WHITE_IS_ZERO
     return SampleRange(declared.white, declared.black) if inverted else declared
 

@@ -1,14 +1,14 @@
-"""Bytes to image and back: the only place that decodes and resizes.
+"""Decode, resize and encode images. Training, prediction and the report all use this module, so they see the same pixels.
 
-Training, prediction and the report all come through `read`, so they see the same pixels. The rules (one each):
+The rules:
 
-- what is no image, too large, damaged or cut is refused with its reason (`opening`), never shown half; a JPEG that
-  lacks its end marker and no pixel is used (`jpeg_end`);
-- the EXIF orientation is applied; ICC profiles are ignored; of an animation the first frame is taken
-  (not the image of an APNG that is no part of it, which only programs without animations show);
-- samples of 16 bits keep their high byte (v >> 8), or are scaled by the range that the file declares (`sample_range`);
-  samples of 32 bits without one are refused; 1-bit, palette and CMYK become RGB by Pillow's conversion;
-- transparency is laid on white; an alpha channel that a BMP leaves at 0 everywhere is none.
+- A file that is not an image, too large, damaged or truncated is refused with its reason (`file_formats`), never shown half.
+  A JPEG that lacks only its end marker is used (`jpeg_end`).
+- The EXIF orientation is applied. ICC profiles are ignored. Of an animation the first frame is used (in an APNG not the
+  fallback image that is not part of the animation).
+- Samples of 16 bits keep their high byte (v >> 8), or are scaled by the range that the file declares (`colour`). Samples of
+  32 bits without a declared range are refused. Pillow converts 1-bit, palette and CMYK images to RGB.
+- Transparency is laid on white. An alpha channel of a BMP that is 0 everywhere is ignored.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ _TURNED_BY_DECODER = ("HEIC", "TIFF")  # Pillow turns TIFF in load_end, and its 
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image and what was found out on the way.
+    """A decoded image with the facts about its file.
 
     `image` is uint8 (h, w, 3), RGB, upright; `height_px` and `width_px` are those of the whole image (upright);
-    `reduced` is True when a JPEG was decoded at 1/2, 1/4 or 1/8 because more was not needed; `notes` says what was
-    done to it ("transparency laid on white"); `content` is the SHA-256 of the decoded pixels before any resizing; `mode` is
+    `reduced` is True when a JPEG was decoded at 1/2, 1/4 or 1/8, enough for the size asked for; `notes` are the
+    conversions ("transparency laid on white"); `content` is the SHA-256 of the decoded pixels before any resizing; `mode` is
     what the file stores, as Pillow calls it ("RGB", "L", "RGBA", "P", "CMYK", "I;16"), and `stored_bytes` its size; `levels`
     is how many of 256 levels the image uses where its file has more than 8 bits, else 0; `quality` is a JPEG's, 1 to 100,
     else 0.
@@ -82,8 +82,8 @@ def decode(data: bytes, *, enough: Callable[[int, int], Size] | None = None) -> 
     as what `enough` says for its upright height and width: libjpeg does it in the frequency domain, antialiased, in a
     fraction of the time.
 
-    A JPEG that lacks nothing but its end marker is used, with a note (`jpeg_end`), and so is a TIFF with a wrong length of
-    its last strip (`tiff_strips`).
+    A JPEG that lacks only its end marker is used, with a note (`jpeg_end`), and so is a TIFF with a wrong length of its last
+    strip (`file_formats.fix_strip_count`).
 
     Raises ImageProblem with the reason when this is not a usable image.
     """
@@ -221,7 +221,7 @@ def shrink(image: Image, longest_px: int) -> Image:
 
 
 def encode(image: Image, format: Literal["PNG", "JPEG"] = "PNG", *, quality: int = 88, smallest: bool = True) -> bytes:
-    """The bytes of a PNG or JPEG file of the image. smallest: take time for a smaller PNG; for photos it is much time.
+    """The bytes of a PNG or JPEG file of the image. smallest: spend more time on a smaller PNG, much more for photos.
 
     Raises UsageError for a JPEG with a side of more than 65,500 pixels, which libjpeg does not write.
     """
@@ -238,7 +238,7 @@ def encode(image: Image, format: Literal["PNG", "JPEG"] = "PNG", *, quality: int
 
 @contextlib.contextmanager
 def suppress_pillow_warnings() -> Iterator[None]:
-    """Silence Pillow's warnings (odd EXIF, large images) around many decodes: our own limits and notes say it.
+    """Silence Pillow's warnings (odd EXIF, large images) around many decodes: foveola has its own limits and notes.
 
     Python's warning filters belong to the process, so enter this once, outside the threads that decode.
     """

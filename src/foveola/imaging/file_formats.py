@@ -1,12 +1,10 @@
-"""A file's bytes become an opened image, nothing decoded yet: formats, limits, and the reason when it is no image.
+"""Open image files: detect the format, check the limits, and give the reason if a file is not a usable image.
 
-- the format is told by content, never by the file's name;
-- size limits are checked from the header, before any pixel is decoded;
-- whatever a decoder raises becomes an ImageProblem with its reason.
-
-What a file that no decoder knows seems to be, told from its first bytes: the reason that a user reads.
-
-TIFF files whose last strip of pixels is said to be longer than the file: whether all pixels are there.
+- The format is detected from the content, never from the file's name.
+- Size limits are checked from the header, before any pixel is decoded.
+- Any error of a decoder becomes an ImageProblem with its reason.
+- A file that no decoder knows is described by its first bytes ("not an image: a PDF document").
+- A TIFF with a wrong length of its last strip is repaired if all of its pixels are in the file.
 """
 
 from __future__ import annotations
@@ -26,8 +24,8 @@ from foveola.errors import ImageProblem, PassingProblem
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a Git-LFS pointer, not the image: run git lfs pull"),
     (b"%PDF", "not an image: a PDF document"),
-    (b"%!PS", "not an image we open: PostScript"),
-    (b"\xc5\xd0\xd3\xc6", "not an image we open: PostScript"),
+    (b"%!PS", "not a supported image: PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "not a supported image: PostScript"),
     (b"8BPS", "a Photoshop file: export it as PNG or JPEG"),
     (b"gimp xcf", "a GIMP file: export it as PNG or JPEG"),
     (b"PK\x03\x04", "not an image: a ZIP archive"),
@@ -87,14 +85,14 @@ def describe_unknown_file(data: bytes) -> str:
     if head.startswith(b"<svg") or (head.startswith(b"<?xml") and b"<svg" in head):
         return "SVG drawings are not supported: export it as PNG"
     if data[4:8] == b"ftyp":
-        return "not an image we open: a video, or an image of an unknown ISO kind"
+        return "not a supported image: a video, or an image of an unknown ISO kind"
     return "not an image: looks like text" if text else "not an image: unknown content"
 
 
 def _at_other_places(data: bytes) -> str:
-    """What a file is whose mark is not at its first byte, or needs a second look; "" if it is none of these."""
+    """The type of a file whose signature is not at its first byte or is ambiguous; "" if it is unknown."""
     if data.startswith(b"RIFF"):
-        return _RIFF.get(data[8:12], "not an image: a RIFF file that is no WebP")
+        return _RIFF.get(data[8:12], "not an image: a RIFF file, but not WebP")
     if data[128:132] == b"DICM":
         return "a DICOM file, which is not supported: export it as PNG"
     if data[-18:].startswith(b"TRUEVISION-XFILE"):
@@ -126,9 +124,9 @@ _ORIENTATION_TAG = 0x0112
 
 @contextlib.contextmanager
 def open_image(data: bytes) -> Iterator[pillow.Image]:
-    """The image in a file's bytes, its header read and its pixels not yet.
+    """Open the image in a file's bytes: reads the header, but no pixels yet.
 
-    Whatever goes wrong while it is open becomes an ImageProblem with its reason.
+    Raises ImageProblem with the reason for any error while the image is open.
     """
     if not data:
         raise ImageProblem("empty file")
@@ -182,7 +180,7 @@ def _is_heic(data: bytes) -> bool:
 def check_limits(height: int, width: int) -> None:
     """Refuse an image of no pixels or too many. Raises ImageProblem."""
     if height < 1 or width < 1:
-        raise ImageProblem(f"its header says {height} rows of {width} pixels: there is no image in it")
+        raise ImageProblem(f"its header gives {width}x{height} pixels, so it contains no image")
     if height * width > MAX_PIXELS:
         raise ImageProblem(f"{height * width:,} pixels, over the limit of {MAX_PIXELS:,}")
     if max(height, width) > MAX_SIDE_PX:
@@ -220,7 +218,7 @@ _FORMS = {3: "H", 4: "I"}
 
 
 def fix_strip_count(data: bytes) -> bytes | None:
-    """The file with the byte count of its last strip cut at the file's end; None where that is not what is wrong.
+    """Repair a TIFF whose last strip is longer than the file, by cutting its byte count; None if this is not the fault.
 
     Some programs write a count that is rounded up. libtiff reads no such strip, though all of its pixels may be there; with
     the true count it decodes them, or refuses the file if any is missing. Of a file with several pages the first counts.

@@ -1,4 +1,4 @@
-"""The quality that a JPEG file was saved with, told from its quantisation table."""
+"""Estimate the quality setting of a JPEG file from its quantisation table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _STANDARD_SUM = 3_689
 
 
 def jpeg_quality(picture: pillow.Image) -> float:
-    """The quality from 1 to 100 at which libjpeg has a luminance table of this mean; 0 for what is no JPEG.
+    """The quality from 1 to 100 at which libjpeg has a luminance table of this mean; 0 for other formats.
 
     libjpeg scales the example table by 5000 / quality percent below 50, and by 200 - 2 * quality percent from there on.
     Programs with tables of their own get the quality of the same mean. From the header; no pixel is decoded.

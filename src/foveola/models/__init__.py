@@ -1,1 +1,1 @@
-"""Networks: images (b, 3, H, W) in 0..255 to logits (b, K). See `table` for the list and how to add to it."""
+"""Networks: images (b, 3, H, W) in 0..255 to logits (b, K). See `registry` for the list and how to add to it."""

@@ -1,4 +1,4 @@
-"""Build a network of the table by its name, and count its layers and parameters."""
+"""Build a network by its name, and summarise its layers and parameters."""
 
 from __future__ import annotations
 
@@ -111,12 +111,14 @@ def _forward(model: nn.Module, size: Size) -> Tensor:
 
 
 def _probe(name: str, model: nn.Module, size: Size, classes: int) -> None:
-    """One forward pass of one black image: a network that can't take the size says so now, not after the decoding."""
+    """Run one black image through the network, so that a size it can't take fails before any image is decoded."""
     try:
         shape = tuple(_forward(model, size).shape)
     except (RuntimeError, AssertionError, ValueError) as error:  # timm's networks of one size say so by AssertionError
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-        way_out = "mend it" if "reshape" in reason else "choose a larger --size, or the one it is made for"
+        way_out = (
+            "mend it" if "reshape" in reason else "choose a larger --size, or the size that the network was made for"
+        )
         raise UsageError(f"model {name} can't take images of {size}: {reason}; {way_out}") from error
     if shape != (1, classes):
         raise UsageError(f"model {name} gives an output of shape {shape} for one image: it must be (1, {classes})")

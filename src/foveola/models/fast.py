@@ -1,4 +1,4 @@
-"""A small modern network for small images that learns in few epochs.
+"""fast: a small modern network for small images that learns in few epochs.
 
 The architecture follows K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024, arXiv:2404.00498) at a
 size for two processor cores: a fixed whitening convolution of 2x2 patches, three blocks of convolution, pooling,
@@ -28,7 +28,7 @@ LEAST_PX = 10
 
 
 WHITENED_PIXELS = 2**24
-"""Patches of so many pixels at most: of 2,000 images of 224x224 they took 12 GB."""
+"""The largest number of pixels that patches are taken from: patches of 2,000 images of 224x224 took 12 GB."""
 
 
 class Whitening(nn.Conv2d):

@@ -96,8 +96,8 @@ def _published() -> dict[str, Tensor]:
     found = hashlib.sha256(raw).hexdigest()
     if found != SHA256:
         raise ResourceError(
-            f"the ImageNet weights in {path} begin their SHA-256 with {found[:12]}, and {SHA256[:12]} is expected: "
-            f"the file is damaged or another one: {_AGAIN}"
+            f"the ImageNet weights in {path} have a SHA-256 that begins with {found[:12]}, and {SHA256[:12]} is expected: "
+            f"the file is damaged or a different one: {_AGAIN}"
         )
     tensors: dict[str, Tensor] = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
     return tensors

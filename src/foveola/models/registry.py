@@ -1,6 +1,6 @@
-"""MODELS: the networks by name, and what each is trained with by default.
+"""MODELS: the networks by name, and their default training settings.
 
-Nothing here imports torch, so that a recipe can be read and an unknown name refused at once; `building` makes the networks.
+Nothing here imports torch, so that a recipe is read and an unknown name is refused at once; `build` makes the networks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The layers of a network as a table, without the network: what a run keeps and a report shows."""
+"""Model summary: a table of a network's layers, shapes and parameters, which a run keeps and a report shows."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""timm:NAME: any network of the package timm, for those who have it and the torchvision that it needs.
+"""timm:NAME: any network of the package timm; needs timm and torchvision.
 
-timm is R. Wightman's collection of image networks (https://github.com/huggingface/pytorch-image-models). What is ours is
-the frame: pixels scaled as its weights expect, its pretrained weights loaded before the first step and never after.
+timm is R. Wightman's collection of image networks (https://github.com/huggingface/pytorch-image-models). This
+adapter scales the pixels as the weights expect, and loads the pretrained weights once, before the first training step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""transfer: what EfficientNet-Lite0 learned from ImageNet's photos, and a new head for one's own classes.
+"""transfer: EfficientNet-Lite0 pre-trained on ImageNet, with a new head for your own classes.
 
 A network that has `features` and a `head` is trained in two steps: first the head alone, on features that are computed
 once (`training/linear_probe.py`); then, if the recipe asks for epochs, the last stages and the head together.
