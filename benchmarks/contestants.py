@@ -124,7 +124,7 @@ def read_run(out: str, folder: Path) -> Events:
 def _shown(folder: Path, result: Mapping[str, Any]) -> int:
     """How many pictures the epochs of a run showed: with a budget they are of lengths of their own."""
     recipe = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))
-    given = recipe.get("fit", {}).get("epoch_pictures", 0) or result["n_train"]
+    given = recipe.get("fit", {}).get("epoch_images", 0) or result["n_train"]
     return sum(given) if isinstance(given, list) else int(given) * int(result["epochs"])
 
 

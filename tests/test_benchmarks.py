@@ -75,7 +75,7 @@ def test_training_seconds_leave_out_measuring_val_and_older_runs_have_it_in_them
 def test_a_rate_is_of_the_pictures_that_were_shown(tmp_path, given, shown):
     (tmp_path / "environment.json").write_text("{}")
     (tmp_path / "history.jsonl").write_text('{"epoch": 1, "seconds": 4}\n{"epoch": 2, "seconds": 6}\n')
-    (tmp_path / "recipe.toml").write_text(f"[fit]\nepoch_pictures = {given}\n")
+    (tmp_path / "recipe.toml").write_text(f"[fit]\nepoch_images = {given}\n")
     said = {"test_accuracy": 1, "seconds": 1, "seconds_before_first_step": 1, "epochs": 2, "n_train": 40, "n_test": 1}
     events = read_run(json.dumps({"model": "fast", **said}), tmp_path)
     run = {"events": events, "command": "", "wall_seconds": 1.0, "peak_memory_mb": 1.0}

@@ -220,7 +220,7 @@ def test_an_error_is_wrapped_at_words_on_a_terminal(call, monkeypatch, tmp_path)
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     _, _, err = call("filter", tmp_path, tmp_path / "o", "--chain", "invert", "--steps", "--kernel-view")
-    assert err == "foveola: --steps and --kernel-view are\ntwo figures: ask for one at a time\n"
+    assert err == "foveola: --steps and --kernel-view draw\ndifferent figures: give only one of them\n"
 
 
 def test_an_interrupted_run_names_its_folder(call, monkeypatch, tmp_path):
@@ -320,13 +320,13 @@ def test_filter_of_a_folder_without_one_good_picture_ends_with_3(call, tmp_path)
     code, out, _ = call("filter", tmp_path / "in", tmp_path / "out", "--chain", "invert")
     assert code == 3
     assert out == (
-        f"1 file of 1 could not be used:\n    a.jpg: not an image: looks like text\n0 pictures in {tmp_path / 'out'}\n"
+        f"1 file of 1 could not be used:\n    a.jpg: not an image: looks like text\n0 images in {tmp_path / 'out'}\n"
     )
 
 
 def test_filter_draws_one_figure_at_a_time(call, tmp_path):
     code, _, err = call("filter", tmp_path, tmp_path / "o", "--chain", "invert", "--steps", "--kernel-view")
-    assert (code, err) == (2, "foveola: --steps and --kernel-view are two figures: ask for one at a time\n")
+    assert (code, err) == (2, "foveola: --steps and --kernel-view draw different figures: give only one of them\n")
 
 
 def test_a_users_mistake_is_one_line_and_its_exit_code(call, tmp_path):
@@ -381,7 +381,7 @@ def test_an_interrupt_ends_with_130_and_says_what_is_left(call, monkeypatch, tmp
 
     monkeypatch.setattr(cli.workflows, "train", interrupted)
     code, _, err = call("train", tmp_path)
-    assert (code, err) == (130, "foveola: interrupted. Nothing unfinished is left.\n")
+    assert (code, err) == (130, "foveola: interrupted. No unfinished files were left.\n")
 
 
 def test_demo_trains_on_a_folder_that_it_wrote(tmp_path):
@@ -410,7 +410,7 @@ def test_what_the_system_refuses_is_one_sentence(call):
     code, out, err = call("check", "/tmp/" + 300 * "x")
     assert (code, out) == (4, "")
     assert err == (
-        f"foveola: the system refuses /tmp/{300 * 'x'}: file name too long: check the path and what you may do there\n"
+        f"foveola: the system refused access to /tmp/{300 * 'x'} (file name too long): check the path and its permissions\n"
     )
 
 

@@ -60,7 +60,7 @@ def compared(folder, tmp_path_factory):
         patch.setenv("FOVEOLA_CACHE", str(base / "cache"))
         arms = ["plain", "blurred: chain=blur(size=5)", {"name": "inverted", "chain": "invert"}]
         found = fv.compare(
-            folder, arms, seeds=5, settings=SMALL, precision=10, runs=base / "runs", jobs=1, tell=told.append
+            folder, arms, seeds=5, settings=SMALL, half_width=10, runs=base / "runs", jobs=1, tell=told.append
         )
         return found, told, base / "runs"
 
@@ -106,7 +106,7 @@ def test_runs_that_are_there_are_not_repeated(compared, folder, monkeypatch):
     arms = ["plain", "blurred: chain=blur(size=5)"]
     again = fv.compare(folder, arms, seeds=5, settings=SMALL, runs=runs, tell=told.append)
     np.testing.assert_array_equal(again.accuracy, found.accuracy[:2])
-    assert all(line.endswith("(was there)") for line in told)
+    assert all(line.endswith("(already finished)") for line in told)
 
 
 def test_an_unfinished_run_is_trained_again(compared, folder):
@@ -156,15 +156,15 @@ def test_every_line_about_a_run_has_its_interval(compared):
         (
             ["plain"],
             {},
-            "1 arm is no comparison: give --arm twice or more, such as --arm plain --arm 'x: chain=sharpen'",
+            "a comparison needs at least two arms, such as --arm plain --arm 'x: chain=sharpen'; got 1",
         ),
-        (["plain", "plain: chain=blur"], {}, "two arms are called 'plain': give every arm a name of its own"),
-        (["one", "other"], {}, "arms 'one' and 'other' do the same: let them differ in something"),
-        (["one", "other: fit.flip=true"], {}, "arms 'one' and 'other' do the same: let them differ in something"),
+        (["plain", "plain: chain=blur"], {}, "two arms are called 'plain': give each arm a different name"),
+        (["one", "other"], {}, "arms 'one' and 'other' have the same settings: change a setting of one"),
+        (["one", "other: fit.flip=true"], {}, "arms 'one' and 'other' have the same settings: change a setting of one"),
         (
             ["plain", "sharp: chain=sharpen; epochs=2"],
             {"question": ["data.chain"]},
-            "the arms differ in fit.epochs too, and the question is data.chain: make them equal, or allow it with --allow "
+            "the arms also differ in fit.epochs, but the question is data.chain: make them equal, or permit it with --allow "
             "fit.epochs",
         ),
         (
@@ -172,12 +172,16 @@ def test_every_line_about_a_run_has_its_interval(compared):
             {},
             "chain 'sharpn', position 1: unknown filter 'sharpn' (did you mean 'sharpen'?); known: ",
         ),
-        (["plain", "x:"], {}, "arm 'x:' names nothing behind the colon: write for example sharpened: chain=sharpen"),
-        (["plain", "chain=sharpen"], {}, "arm 'chain=sharpen' has no name: write for example sharpened: chain=sharpen"),
+        (["plain", "x:"], {}, "arm 'x:' has no setting after the colon: write, for example, sharpened: chain=sharpen"),
+        (
+            ["plain", "chain=sharpen"],
+            {},
+            "arm 'chain=sharpen' has no name: write, for example, sharpened: chain=sharpen",
+        ),
         (
             ["plain", "sharp: chain=sharpen; epochs=2"],
             {"question": ["chain"]},
-            "the arms differ in fit.epochs too, and the question is data.chain: make them equal, or allow it with --allow "
+            "the arms also differ in fit.epochs, but the question is data.chain: make them equal, or permit it with --allow "
             "fit.epochs",
         ),
         (
@@ -193,32 +197,32 @@ def test_every_line_about_a_run_has_its_interval(compared):
         (
             ["plain", "x: split.test_fraction=0.4"],
             {},
-            "with seed 0 arms 'plain' and 'x' are measured on different test pictures (12 and 24), so no pair can be made: "
+            "with seed 0 arms 'plain' and 'x' have different test images (12 and 24), so their runs can't be paired: "
             "give all arms the same data and split",
         ),
         (
             ["plain", "x: data.group_by=(.)"],
             {},
-            "the arms differ in data.group_by, so they are about different data: give all the same",
+            "the arms differ in data.group_by, so their data differs: give all arms the same data.group_by",
         ),
         (
             ["plain", "x: chain=blur"],
             {"margin": -1},
-            "margin -1 is not a difference in points: give 0 or more, such as 0.5",
+            "margin must be 0 or more percentage points, such as 0.5; got -1",
         ),
         (
             ["plain", "x: chain=blur"],
             {"precision": 0},
             "precision 0 is not a half-width in points: give more than 0, such as 0.5",
         ),
-        (["plain", "x: chain=blur"], {"jobs": -1}, "-1 jobs can't be: give 1 or more, or 0 to have it chosen"),
+        (["plain", "x: chain=blur"], {"jobs": -1}, "--jobs must be 1 or more, or 0 to let foveola choose; got -1"),
         (
             ["plain", "x: chain=blur"],
             {"seeds": "0-x"},
             "seeds '0-x' can't be read: write a number (10), a range (0-9) or a list (1,4,7)",
         ),
-        (["plain", "x: chain=blur"], {"seeds": 0}, "no seed is left: give at least one, and five for a verdict"),
-        (["plain", "x: chain=blur"], {"seeds": [1, 2, 1]}, "seed 1 is there twice: a repeated run proves nothing"),
+        (["plain", "x: chain=blur"], {"seeds": 0}, "there is no seed: give at least one, or five for a verdict"),
+        (["plain", "x: chain=blur"], {"seeds": [1, 2, 1]}, "seed 1 is given twice: give each seed once"),
     ],
 )
 def test_what_is_refused(folder, tmp_path, monkeypatch, arms, options, said):
@@ -235,7 +239,7 @@ def test_a_difference_that_was_allowed_is_told(folder, tmp_path, monkeypatch):
     arms = ["plain", "sharp: chain=sharpen; epochs=2"]
     options = {"question": ["data.chain"], "allow": ["fit.epochs"], "seeds": 1, "settings": SMALL}
     found = fv.compare(folder, arms, runs=tmp_path / "runs", tell=told.append, **options)
-    assert told[0] == "warning: the arms differ in fit.epochs too, which was allowed: a difference may come from it"
+    assert told[0] == "warning: the arms also differ in fit.epochs, which you allowed: it may cause the difference"
     assert found.against_baseline()[0].verdict == "not_enough_evidence"
 
 
@@ -243,9 +247,9 @@ def test_fewer_than_five_seeds_are_warned_of_before_they_are_trained(compared, f
     told = []
     found = fv.compare(folder, ARMS[:2], seeds=2, settings=SMALL, runs=compared[2], tell=told.append)
     assert told[0] == (
-        "warning: 2 seeds will be trained and a verdict takes 5: the differences come without one; give --seeds 5 or more"
+        "warning: a verdict needs 5 seeds, and this comparison has 2: it shows differences without a verdict; give --seeds 5 or more"
     )
-    assert found.against_baseline()[0].sentence.endswith("2 seeds; a verdict takes 5 seeds")
+    assert found.against_baseline()[0].sentence.endswith("2 seeds; a verdict needs 5 seeds")
 
 
 def test_one_seed_gives_json_that_is_json(compared, folder):
@@ -269,7 +273,7 @@ def test_a_budget_too_small_for_one_pair_is_refused_before_training(folder, tmp_
         fv.compare(folder, ARMS[:2], settings=SMALL, budget="50s", runs=tmp_path / "runs")
     assert str(error.value) == (
         "a budget of 50s is too small for one pair: training 2 arms once takes about 1m here: give --budget 1m6s or more, "
-        "and 5m30s for the 5 seeds that a verdict takes"
+        "or 5m30s for the 5 seeds that a verdict needs"
     )
     assert not (tmp_path / "runs").exists()
 
@@ -282,13 +286,13 @@ def test_a_real_measurement_refuses_a_hundredth_of_a_second(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("budget", "n", "unknown"),
+    ("budget", "n", "missing"),
     [
-        ("100s", 3, "whether the difference is real: a verdict takes 5 seeds"),
-        ("3m20s", 6, "what more seeds would show: the interval is as narrow as these allow"),
+        ("100s", 3, "a verdict needs 5 seeds"),
+        ("3m20s", 6, "more seeds would narrow the interval"),
     ],
 )
-def test_a_budget_ends_after_the_pairs_that_fit(folder, compared, tmp_path, monkeypatch, clock, budget, n, unknown):
+def test_a_budget_ends_after_the_pairs_that_fit(folder, compared, tmp_path, monkeypatch, clock, budget, n, missing):
     """Every run takes 15 seconds by the clock, so every pair 30."""
 
     def trained(*_):
@@ -303,8 +307,8 @@ def test_a_budget_ends_after_the_pairs_that_fit(folder, compared, tmp_path, monk
     )
     assert len(found.seeds) == n
     assert told[-1] == (
-        f"the budget of {budget.replace('100s', '1m40s')} ends after {n} of 20 seeds; not known is {unknown}; the "
-        f"others take about {show_time((20 - n) * 30)}"
+        f"the budget of {budget.replace('100s', '1m40s')} ended after {n} of 20 seeds: {missing}; the "
+        f"remaining {20 - n} take about {show_time((20 - n) * 30)}"
     )
     assert found.notes == (told[-1],)
 
@@ -346,7 +350,7 @@ def test_recipes_are_arms_and_name_their_data(folder, compared, tmp_path):
     told = []
     found = fv.compare(None, paths, seeds="0-4", runs=runs, tell=told.append)
     assert [arm.name for arm in found.arms] == ["one", "two"]
-    assert all(line.endswith("(was there)") for line in told)  # the same as the inline arms
+    assert all(line.endswith("(already finished)") for line in told)  # the same as the inline arms
     assert found.question == ("data.chain",)
     np.testing.assert_array_equal(found.accuracy, compared[0].accuracy[:2])
 
@@ -356,12 +360,12 @@ def test_recipes_that_differ_in_more_are_refused_with_the_list(folder, tmp_path)
     with pytest.raises(UsageError) as error:
         fv.compare(None, paths, runs=tmp_path / "runs")
     assert str(error.value) == (
-        "the recipes differ in data.chain, fit.epochs, and a comparison is about one of them: say which, such as --question "
-        "data.chain, and make the others equal or allow them with --allow"
+        "the recipes differ in data.chain, fit.epochs, and a comparison asks about one setting: name it, such as --question "
+        "data.chain, and make the others equal or permit them with --allow"
     )
     with pytest.raises(UsageError) as error:
         fv.compare(None, paths, question=["chain"], runs=tmp_path / "runs")
-    assert str(error.value).startswith("the arms differ in fit.epochs too, and the question is data.chain: ")
+    assert str(error.value).startswith("the arms also differ in fit.epochs, but the question is data.chain: ")
 
 
 def test_recipes_of_different_data_are_refused(folder, tmp_path):
@@ -398,7 +402,7 @@ def test_a_folder_with_a_comparison_of_other_data_is_refused(compared, folder, p
     mine, theirs = fingerprint(found), open_data(recipe_from_tables({"data": {"source": str(other)}})).fingerprint
     assert str(error.value) == (
         f"{found.path} holds a comparison of other data (noisy, fingerprint {mine[:8]}; given is other, {theirs[:8]}), and "
-        "runs of different data can't be paired: choose another --out, or give the data as it was"
+        "runs of different data can't be paired: choose another --out, or give the same data"
     )
 
 
@@ -411,8 +415,8 @@ def test_a_folder_with_another_comparison_is_refused(compared, folder, tmp_path)
     with pytest.raises(UsageError) as error:
         fv.compare(folder, ["plain", "x: chain=sharpen"], settings=SMALL, out=found.path, runs=tmp_path / "runs")
     assert str(error.value) == (
-        f"{found.path} holds another comparison (plain, blurred, inverted): choose another --out, or ask for the same arms "
-        "and options to go on with it"
+        f"{found.path} holds a different comparison (plain, blurred, inverted): choose another --out, or give the same arms "
+        "and options to continue it"
     )
 
 
@@ -425,10 +429,10 @@ def test_data_that_changed_since_is_told(compared, folder, tmp_path, plant, nois
     told = []
     again = fv.compare(more, ARMS, seeds=1, settings=SMALL, runs=runs, tell=told.append)
     assert told[1] == (
-        f"warning: {found.path} asked the same of noisy as it was before (fingerprint {fingerprint(found)[:8]}, now "
-        f"{fingerprint(again)[:8]}): its runs can't be paired with new ones, so all are trained again"
+        f"warning: {found.path} holds the same comparison of an older version of noisy (fingerprint {fingerprint(found)[:8]}, now "
+        f"{fingerprint(again)[:8]}): its runs can't be paired with new ones, so foveola trains all again"
     )
-    assert not any("was there" in line for line in told)
+    assert not any("already finished" in line for line in told)
 
 
 def test_a_folder_with_anything_else_is_refused(folder, tmp_path):
@@ -526,7 +530,7 @@ def call(monkeypatch, capsys):
 def test_recipes_on_the_command_line_and_json_on_stdout_alone(compared, folder, tmp_path, call):
     paths = recipes(tmp_path, "elsewhere", {}, {"data": {"chain": "blur(size=5)"}})
     code, out, err = call(folder, *paths, "--seeds", "0-4", "--question", "chain", "--runs", compared[2], "--json")
-    assert (code, err.count("(was there)")) == (0, 10)
+    assert (code, err.count("(already finished)")) == (0, 10)
     told = json.loads(out)
     assert [(one["arm"], one["baseline"], one["n_seeds"]) for one in told["differences"]] == [("two", "one", 5)]
     assert Path(told["page"]).is_file()
@@ -553,7 +557,7 @@ def test_an_allowed_difference_stands_above_the_table(compared, folder, tmp_path
     code, out, _ = call(*paths, *options)
     assert code == 0
     assert out.startswith(
-        "warning: the arms differ in fit.lr_peak too, which was allowed: a difference may come from it\n"
+        "warning: the arms also differ in fit.lr_peak, which you allowed: it may cause the difference\n"
     )
 
 
@@ -561,7 +565,7 @@ def test_two_data_sets_are_refused(call):
     code, _, err = call("photos", "others", "--arm", "plain")
     assert (code, err) == (
         2,
-        "foveola: photos and others are 2 data sets: a comparison is about one; arms go behind --arm\n",
+        "foveola: photos and others are 2 data sets, but a comparison takes one: give the arms with --arm\n",
     )
 
 
@@ -603,8 +607,8 @@ fv.compare(folder, {arms!r}, seeds=3, settings={small!r}, runs=runs, jobs=1)
 
 
 SO_FAR = (
-    "{done} of 3 seeds are done, and this is what they show so far: the same command goes on, and a verdict is for the "
-    "number that was decided on before"
+    "{done} of 3 seeds are finished, and the page shows them: run the same command to continue, and wait for all seeds before "
+    "you rely on a verdict"
 )
 
 
@@ -622,7 +626,7 @@ def test_a_killed_comparison_goes_on_and_repeats_nothing(folder, tmp_path, cache
     assert SO_FAR.format(done=1)[1:] in next(runs.glob("comparisons/*/comparison.html")).read_text("utf-8")
     told = []
     found = fv.compare(folder, ARMS[:2], seeds=3, settings=SMALL, runs=runs, jobs=1, tell=told.append)
-    assert ["was there" in line for line in told[1:]] == [True, True, True, False, False, False]
+    assert ["already finished" in line for line in told[1:]] == [True, True, True, False, False, False]
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert found.accuracy.shape == (2, 3)
     assert found.page.is_file()
@@ -644,7 +648,7 @@ def test_ctrl_c_leaves_a_page_of_what_is_known_and_its_command_asks_for_all(comp
     with pytest.raises(KeyboardInterrupt) as stop:
         fv.compare(folder, ARMS[:2], seeds=3, settings=SMALL, runs=compared[2], out=out, jobs=1)
     assert stop.value.__notes__ == [
-        "5 of 6 runs are finished: run the same command again to train only the others. "
+        "5 of 6 runs are finished: run the same command again to train only the rest. "
         f"{out / 'comparison.html'} shows 2 of 3 seeds."
     ]
     page = (out / "comparison.html").read_text("utf-8")
@@ -662,7 +666,7 @@ def test_ctrl_c_before_the_first_seed_is_done_leaves_no_page(compared, folder, m
     out = compared[2] / "never"
     with pytest.raises(KeyboardInterrupt) as stop:
         fv.compare(folder, ARMS[:2], seeds=3, settings=SMALL, runs=compared[2], out=out, jobs=1)
-    assert stop.value.__notes__ == ["No run is finished: run the same command to begin again."]
+    assert stop.value.__notes__ == ["No run is finished: run the same command to start again."]
     assert not out.exists()
 
 
@@ -674,7 +678,7 @@ def test_ctrl_c_says_what_becomes_of_runs_in_other_processes(compared, folder, m
     with pytest.raises(KeyboardInterrupt) as stop:
         fv.compare(folder, ARMS[:2], seeds=3, settings=SMALL, runs=compared[2], out=compared[2] / "apart", jobs=2)
     assert stop.value.__notes__ == [
-        "No run is finished: run the same command to begin again. Runs that were being trained are unfinished: foveola runs "
+        "No run is finished: run the same command to start again. Runs that were being trained are unfinished: foveola runs "
         "lists them, and you can delete their folders."
     ]
 
@@ -764,8 +768,8 @@ def test_a_network_of_the_users_own_does_not_go_to_other_processes(folder, tmp_p
             folder, ["plain", "x: chain=invert"], settings={"model.name": "mine"}, runs=tmp_path / "runs", jobs=2
         )
     assert str(error.value) == (
-        "--jobs 2 trains in processes of their own, which don't know the network or filter of arm 'plain': it was registered "
-        "in this one only; say --jobs 1"
+        "--jobs 2 trains in separate processes, which don't know the network or filter of arm 'plain', because it is registered "
+        "in this process only: give --jobs 1"
     )
 
 
@@ -794,7 +798,7 @@ def test_a_process_that_lives_on_reads_data_anew_that_has_changed(folder, tmp_pa
     assert _opened(str(own), None, "{}", after).fingerprint == after != before
     with pytest.raises(DataError) as refused:
         _opened(str(own), None, "{}", before)
-    assert str(refused.value) == f"{own} has changed while it was compared on: say the same command again"
+    assert str(refused.value) == f"{own} has changed during the comparison: run the same command again"
 
 
 def test_pictures_of_the_page_are_those_of_their_names_where_files_are_left_out(folder, tmp_path):

@@ -154,8 +154,8 @@ def test_an_old_run_can_t_abstain_and_says_what_to_do(old, hazy):
     with pytest.raises(UsageError) as caught:
         fv.open_run(old).predict([hazy], abstain=0.1)
     assert str(caught.value) == (
-        f"the run {old} was made before calibration pictures were kept, so nothing is known about its error rates: train "
-        "again, or leave abstain out"
+        f"the run {old} has no calibration images, so foveola can't limit its error rate: train again, or leave "
+        "abstain out"
     )
 
 
@@ -205,7 +205,7 @@ def unwritable(run, tmp_path, monkeypatch):
 
 def not_counted(folder):
     return (
-        f"this use of the test set of {folder} could not be recorded (read-only file system): the result is shown anyway; "
+        f"this use of the test set of {folder} could not be recorded (read-only file system). The result is shown anyway; "
         "keep count yourself"
     )
 
@@ -247,7 +247,7 @@ def test_an_opening_that_is_counted_needs_no_report_to_count(run, tmp_path, monk
     assert workflows.test_uses_of(folder) == 2
     assert told == [
         f"this use of the test set of {folder} is recorded, but its report could not be updated (no space left on device): "
-        "foveola report updates it"
+        "run foveola report to update it"
     ]
 
 

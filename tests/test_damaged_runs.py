@@ -153,7 +153,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(run, monkeypatch):
     monkeypatch.setattr(Path, "read_bytes", denied)
     with pytest.raises(UsageError) as caught:
         _ = fv.open_run(run).evaluation
-    assert str(caught.value) == f"{run / 'calibration.npz'} can't be read: permission denied: let it be readable"
+    assert str(caught.value) == f"{run / 'calibration.npz'} can't be read (permission denied): make it readable"
 
 
 def test_a_comparison_trains_damaged_runs_again_and_says_so(pictures, tmp_path):
@@ -164,7 +164,7 @@ def test_a_comparison_trains_damaged_runs_again_and_says_so(pictures, tmp_path):
     told = []
     again = fv.compare(pictures, arms, seeds=1, settings=SETTINGS, runs=tmp_path / "runs", jobs=1, tell=told.append)
     assert (
-        f"note: the run {damaged} is damaged: its predictions.npz can't be read; it is trained again in a new folder"
+        f"note: the run {damaged} is damaged: its predictions.npz can't be read; foveola trains it again in a new folder"
         in told
     )
     assert [run.path == old.path for (run,), (old,) in zip(again.runs, found.runs, strict=True)] == [True, False]

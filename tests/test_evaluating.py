@@ -124,8 +124,8 @@ def test_a_run_without_fingerprints_says_so_in_one_note(pairs, run, tmp_path):
     found = workflows.evaluate(run, tmp_path / "other", tell=notes.append)
     assert found.trained_on is None
     assert notes == [
-        "this run was made before fingerprints of its images were kept, so foveola can't tell whether it was trained on any "
-        "of these images: train again to have them"
+        "this run keeps no fingerprints of its images, so foveola can't tell whether it was trained on any of these images: "
+        "train again"
     ]
     assert found.to_json()["n_trained_on"] is None
 

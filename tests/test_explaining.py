@@ -116,32 +116,32 @@ def one(folder, tmp_path_factory):
         ),
         ({"stage": "block9"}, f"unknown stage 'block9' (did you mean 'block3'?); known: block1, {CONVOLUTIONS}"),
         ({"label": "abov"}, "unknown class 'abov' (did you mean 'above'?); known: above, below"),
-        ({"out": "a.gif"}, "a figure can't be written as 'a.gif': end it in .png, .svg or .pdf"),
+        ({"out": "a.gif"}, "the name of a figure must end in .png, .svg or .pdf; got 'a.gif'"),
         ({"picture": "none.png"}, "there is no file {0}/none.png: check the path"),
-        ({"picture": "above"}, "{0}/above is a folder, and this method looks at one picture: name a file"),
+        ({"picture": "above"}, "{0}/above is a folder, and this method takes one image: name a file"),
         ({"method": "embedding", "how": "umap"}, "unknown layout 'umap'; known: pca, tsne"),
         (
             {"method": "occlusion", "stage": "block1"},
-            f"occlusion takes no --stage: leave it out, or use it with {AT_STAGES}",
+            f"occlusion has no option --stage: leave it out, or use it with {AT_STAGES}",
         ),
         (
             {"method": "integrated_gradients", "stage": "block1"},
-            f"integrated_gradients takes no --stage: leave it out, or use it with {AT_STAGES}",
+            f"integrated_gradients has no option --stage: leave it out, or use it with {AT_STAGES}",
         ),
         (
             {"method": "embedding", "stage": "block1"},
-            f"embedding takes no --stage: leave it out, or use it with {AT_STAGES}",
+            f"embedding has no option --stage: leave it out, or use it with {AT_STAGES}",
         ),
         (
             {"method": "feature_maps", "label": "above"},
-            f"feature_maps takes no --class: leave it out, or use it with {HEATMAPS}",
+            f"feature_maps has no option --class: leave it out, or use it with {HEATMAPS}",
         ),
         (
             {"method": "max_activating", "label": "above"},
-            f"max_activating takes no --class: leave it out, or use it with {HEATMAPS}",
+            f"max_activating has no option --class: leave it out, or use it with {HEATMAPS}",
         ),
-        ({"place": (0, 0, 0)}, "gradcam takes no --place: leave it out, or use it with one_pixel"),
-        ({"how": "tsne"}, "gradcam takes no --how: leave it out, or use it with embedding"),
+        ({"place": (0, 0, 0)}, "gradcam has no option --place: leave it out, or use it with one_pixel"),
+        ({"how": "tsne"}, "gradcam has no option --how: leave it out, or use it with embedding"),
         (
             {"method": "one_pixel", "stage": "conv"},
             "unknown convolution 'conv' (did you mean 'block3.conv2'?); known: block1.conv1, block1.conv2, block2.conv1, "
@@ -177,7 +177,7 @@ def test_an_image_in_memory_is_explained_as_its_file_is(one, folder, tmp_path):
 def test_several_images_are_one_too_many(one, tmp_path):
     with pytest.raises(UsageError) as error:
         fv.explain(one, np.zeros((2, 8, 8, 3), np.uint8), tmp_path / "out.png")
-    assert str(error.value) == "2 images were given, and this method looks at one: give one of them"
+    assert str(error.value) == "2 images were given, and this method takes one: give one of them"
 
 
 def test_nothing_is_written_over(one, folder, tmp_path):
@@ -216,7 +216,7 @@ def test_a_file_that_appears_meanwhile_stays(one, folder, tmp_path):
         (["explain", "{run}", "{image}", "out.png", "--method", "grandcam"], (2, "(did you mean 'gradcam'?)")),
         (["explain", "{run}", "{image}", "out.png", "--class", "abov"], (2, "known: above, below")),
         (["explain", "{run}", "-", "out.png", "--method", "kernels", "--how", "pca"], (2, "use it with embedding")),
-        (["evaluate", "{run}", "--labels", "table.csv"], (2, "no data is named: evaluate RUN DATA")),
+        (["evaluate", "{run}", "--labels", "table.csv"], (2, "no data is given: use foveola evaluate RUN DATA")),
         (["show", "fsat"], (2, "(did you mean 'fast'?)")),
         (["train", "{folder}", "--model", "vgg16"], (2, "(did you mean 'vgg6'?)")),
     ],
@@ -257,7 +257,7 @@ def test_show_data_counts_the_classes_of_a_table(folder, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"n": 0}, "0 pictures a class can't be drawn: give 1 to 20"),
+        ({"n": 0}, "the number of images per class must be from 1 to 20; got 0"),
         ({"chain": "sharpn"}, "chain 'sharpn', position 1: unknown filter 'sharpn' (did you mean 'sharpen'?); known: "),
         ({"size": "4"}, "size '4' is not WIDTHxHEIGHT with sides of 8 to 1024 pixels: write for example 224x224"),
     ],

@@ -127,7 +127,7 @@ def test_a_figure_is_the_same_file_every_time(photo, tmp_path, drawing, ending, 
 @pytest.mark.parametrize(
     ("source", "out", "options", "said"),
     [
-        ("photo.png", "out.png", {"chain": " "}, "the chain is empty: write for example blur(size=3)|sharpen"),
+        ("photo.png", "out.png", {"chain": " "}, "the chain is empty: write, for example, blur(size=3)|sharpen"),
         (
             "photos",
             "out",
@@ -146,9 +146,9 @@ def test_a_figure_is_the_same_file_every_time(photo, tmp_path, drawing, ending, 
             "photo.png",
             "photo.png",
             {"overwrite": True},
-            "{0}/photo.png is the image itself, which foveola never replaces: choose another name",
+            "{0}/photo.png is the input image, which foveola never replaces: choose another name",
         ),
-        ("photo.png", "out.gif", {}, "a picture can't be written as 'out.gif': end it in .png or .jpg"),
+        ("photo.png", "out.gif", {}, "the name of a filtered image must end in .png or .jpg; got 'out.gif'"),
         (
             "photo.png",
             "out.jpg",
@@ -161,8 +161,8 @@ def test_a_figure_is_the_same_file_every_time(photo, tmp_path, drawing, ending, 
             {"drawing": "steps"},
             "{0}/photos is a folder, and --steps draws one picture: name a file",
         ),
-        ("photos", "photos/out", {}, "the output folder {0}/photos/out lies in {0}/photos: choose one outside of it"),
-        ("empty", "out", {}, "{0}/empty holds no picture: name a folder that holds some"),
+        ("photos", "photos/out", {}, "the output folder {0}/photos/out is inside {0}/photos: choose one outside of it"),
+        ("empty", "out", {}, "{0}/empty contains no images: name a folder of images"),
     ],
 )
 def test_what_is_refused(folder, tmp_path, source, out, options, said):

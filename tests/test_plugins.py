@@ -44,7 +44,9 @@ def test_a_plugin_that_is_not_there_or_fails_is_named(tmp_path):
     with pytest.raises(UsageError) as caught:
         fv.load_plugin(bad)
     assert str(caught.value) == f"the plugin {bad} fails: ZeroDivisionError: division by zero"
-    with pytest.raises(UsageError, match=r"is no Python file: give a file that ends in \.py"):
+    with pytest.raises(
+        UsageError, match=r"is not a Python file: give a \.py file that registers your network or filter"
+    ):
         fv.load_plugin(tmp_path / "none.py")
 
 
@@ -53,7 +55,7 @@ def test_a_run_says_which_file_registered_its_network(tmp_path):
     with pytest.raises(UsageError) as caught:
         require_registered(tmp_path, "tiny", "")
     assert str(caught.value) == (
-        f"the run {tmp_path} uses the network 'tiny', which is not one of foveola's own, registered by /home/me/tiny.py: add "
+        f"the run {tmp_path} uses the network 'tiny', which is not part of foveola, registered by /home/me/tiny.py: add "
         "--plugin /home/me/tiny.py to the command, or run that file first in Python"
     )
     require_registered(tmp_path, "fast", "blur|sharpen(amount=2)")
@@ -64,10 +66,10 @@ def test_a_run_says_which_file_registered_its_filter(tmp_path):
     with pytest.raises(UsageError) as caught:
         require_registered(tmp_path, "fast", "blur|mine(amount=2)")
     assert str(caught.value) == (
-        f"the run {tmp_path} uses the filter 'mine', which is not one of foveola's own, registered by /home/me/mine.py: add "
+        f"the run {tmp_path} uses the filter 'mine', which is not part of foveola, registered by /home/me/mine.py: add "
         "--plugin /home/me/mine.py to the command, or run that file first in Python"
     )
     with pytest.raises(
-        UsageError, match=r"uses the filter 'other', which is not one of foveola's own: add --plugin FILE\.py"
+        UsageError, match=r"uses the filter 'other', which is not part of foveola: add --plugin FILE\.py"
     ):
         require_registered(tmp_path, "fast", "other")

@@ -269,7 +269,10 @@ def test_evaluating_leaves_out_what_a_list_names(run, stripes_folder, tmp_path):
 def test_options_for_other_data_without_any_are_refused(run):
     with pytest.raises(UsageError) as error:
         workflows.evaluate(run.path, settings={"data.label_pattern": "(x)"})
-    assert str(error.value) == "--label-pattern says how to read other data, and no data is named: evaluate RUN DATA"
+    assert (
+        str(error.value)
+        == "--label-pattern sets how foveola reads other data, but no data is given: use foveola evaluate RUN DATA"
+    )
 
 
 def test_one_seed_repeats_the_history_and_another_does_not(stripes_folder, tmp_path):
@@ -317,7 +320,7 @@ def test_a_recipe_whose_data_is_not_here_asks_for_the_data(tmp_path, monkeypatch
     with pytest.raises(UsageError) as caught:
         fv.train(recipe="a.toml")
     assert str(caught.value) == (
-        "the recipe a.toml names the data ../photos, which is not here: name the data before the recipe, as in foveola train "
+        "the recipe a.toml names the data ../photos, which does not exist: name the data before the recipe, as in foveola train "
         "DATA --recipe a.toml"
     )
 
@@ -470,7 +473,7 @@ def test_a_run_folder_that_is_not_there(tmp_path):
     with pytest.raises(UsageError) as caught:
         fv.open_run(tmp_path / "none")
     assert str(caught.value) == (
-        f"there is no run {tmp_path / 'none'}: no folder has this name, and no run below runs has it in its path; "
+        f"there is no run {tmp_path / 'none'}: no folder and no run below runs has this name; "
         "foveola runs lists the runs"
     )
 
@@ -489,7 +492,7 @@ def test_no_data_at_all(tmp_path):
     with pytest.raises(UsageError) as caught:
         fv.train(out=tmp_path / "out")
     assert str(caught.value) == (
-        "no data is named: give a folder of class folders, an .npz file, or one of cifar10, digits"
+        "no data is given: name a folder of class folders, an .npz file, or one of cifar10, digits"
     )
 
 
@@ -509,7 +512,7 @@ def test_data_with_a_class_that_the_run_does_not_know(run, two_classes):
     with pytest.raises(UsageError) as caught:
         workflows.evaluate(run.path, two_classes())
     assert str(caught.value) == (
-        "pets has class 'cats' and 1 more class that the run does not know: unknown class 'cats'; known: across, down"
+        "pets has class 'cats' and 1 more class that the run was not trained on: unknown class 'cats'; known: across, down"
     )
 
 
@@ -552,7 +555,7 @@ def test_an_unknown_listing():
 def test_a_summary_for_one_class_is_refused():
     with pytest.raises(UsageError) as caught:
         workflows.show("fast", fv.Size(32, 32), 1)
-    assert str(caught.value) == "1 classes can't be told apart: give a number from 2 to 100,000"
+    assert str(caught.value) == "the number of classes must be from 2 to 100,000; got 1"
 
 
 def test_a_result_is_json(run):
@@ -636,8 +639,8 @@ def test_what_only_a_folder_s_files_can_tell_is_refused_for_other_data(tmp_path,
     with pytest.raises(UsageError) as refused:
         fv.train(tmp_path / "a.npz", settings={f"data.{key}": value}, out=tmp_path / "r")
     assert str(refused.value) == (
-        f"data.{key} is for a folder of pictures, and {tmp_path / 'a.npz'} is none: leave it out, or give the pictures as a "
-        "folder"
+        f"data.{key} needs a folder of images, and {tmp_path / 'a.npz'} is not a folder: leave it out, or give the images as "
+        "a folder"
     )
     assert not (tmp_path / "r").exists()
 
@@ -654,7 +657,7 @@ def test_what_only_a_folder_s_files_can_tell_is_refused_for_arrays(tmp_path):
     with pytest.raises(UsageError) as refused:
         fv.train(data, settings={"data.group_by": "x"}, out=tmp_path / "r")
     assert str(refused.value) == (
-        "data.group_by is for a folder of pictures, and arrays is none: leave it out, or give the pictures as a folder"
+        "data.group_by needs a folder of images, and arrays is not a folder: leave it out, or give the images as a folder"
     )
 
 

@@ -58,7 +58,7 @@ def test_a_question_that_no_arm_answers_is_refused():
     with pytest.raises(UsageError) as error:
         require_fair(arms((), ()), [SHARP, LONG], ["chain"], ["epochs"])
     assert str(error.value) == (
-        "all arms have the same data.chain, which is the question: let them differ in it, or ask about fit.epochs"
+        "all arms have the same data.chain, which is the question: change it in one arm, or ask about fit.epochs"
     )
 
 
@@ -66,6 +66,6 @@ def test_another_network_has_other_options_of_its_own_but_must_be_trained_alike(
     other = recipe_from_tables({"model": {"name": "fast", "width1": 16}, "fit": {"epochs": 2}})
     assert require_fair(arms((), ("model.name",)), [PLAIN, other], (), ()).question == ("model.width1",)
     with pytest.raises(
-        UsageError, match=r"the arms differ in fit\.epochs too, and the question is model, model\.name: "
+        UsageError, match=r"the arms also differ in fit\.epochs, but the question is model, model\.name: "
     ):
         require_fair(arms((), ("model.name",)), [SHARP, LONG], (), ())

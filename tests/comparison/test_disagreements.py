@@ -101,7 +101,7 @@ def test_runs_of_a_seed_on_different_pictures_are_no_pair():
     with pytest.raises(UsageError) as error:
         comparison([run([0], [0], ["x"])], [run([0], [0], ["y"])])
     assert str(error.value) == (
-        "with seed 0 arms 'a' and 'b' are measured on different test pictures (1 and 1), so no pair can be made: give all "
+        "with seed 0 arms 'a' and 'b' have different test images (1 and 1), so their runs can't be paired: give all "
         "arms the same data and split"
     )
 

@@ -134,18 +134,18 @@ def test_windows_side_by_side_cut_the_same_row_of_passes(numbered):
     assert torch.equal(torch.cat(parts), whole)
 
 
-@pytest.mark.parametrize("epoch_pictures", [7, 30, 44, 90])
-def test_epochs_of_any_length_cut_the_same_row_of_passes(numbered, epoch_pictures):
+@pytest.mark.parametrize("epoch_images", [7, 30, 44, 90])
+def test_epochs_of_any_length_cut_the_same_row_of_passes(numbered, epoch_images):
     how = {"flip": True, "translate_px": 1, "cutout_px": 2, "seed": 5}
     passes = Batches(*numbered, np.arange(30), 5, **how)
-    windows = Batches(*numbered, np.arange(30), 5, **how, epoch_pictures=epoch_pictures)
+    windows = Batches(*numbered, np.arange(30), 5, **how, epoch_images=epoch_images)
     whole = torch.cat([images for number in (1, 2, 3, 4, 5, 6) for images, _ in passes.epoch(number)])
     cut = [torch.cat([images for images, _ in windows.epoch(number)]) for number in (1, 2)]
-    assert [len(part) for part in cut] == [epoch_pictures] * 2
-    assert torch.equal(torch.cat(cut), whole[: 2 * epoch_pictures])
+    assert [len(part) for part in cut] == [epoch_images] * 2
+    assert torch.equal(torch.cat(cut), whole[: 2 * epoch_images])
 
 
 def test_the_number_of_batches_follows_the_length_of_an_epoch(numbered):
-    batches = Batches(*numbered, np.arange(30), 8, epoch_pictures=45)
+    batches = Batches(*numbered, np.arange(30), 8, epoch_images=45)
     assert len(batches) == len(list(batches.epoch(1))) == 6
     assert len(list(batches.in_order())) == 4

@@ -55,7 +55,7 @@ def test_an_unknown_option_is_named_with_its_nearest():
     text = refusal({"fit": {"epoch": 3}}, "the recipe a.toml")
     assert text == (
         "the recipe a.toml, [fit]: unknown option 'epoch' (did you mean 'epochs'?); known: batch_size, cutout_px, device, "
-        "epoch_pictures, epochs, flip, label_smoothing, lr_peak, micro_batch_size, momentum, norm_lr_scale, optimizer, "
+        "epoch_images, epochs, flip, label_smoothing, lr_peak, micro_batch_size, momentum, norm_lr_scale, optimizer, "
         "patience, precision, schedule, start_scale, translate_px, warmup_fraction, weight_decay, whole_from"
     )
 
@@ -98,7 +98,7 @@ def test_a_setting_without_a_place_is_refused():
     with pytest.raises(UsageError) as caught:
         merge_tables({}, {"epochs": 3})
     assert str(caught.value) == (
-        "setting 'epochs' has no place in a recipe: write title, or data., split., model. or fit. and the option"
+        "unknown setting 'epochs': write title, or data., split., model. or fit. and the option"
     )
 
 
@@ -177,7 +177,7 @@ def test_a_shift_out_of_the_frame_is_refused_before_training():
     with pytest.raises(UsageError) as refusal:
         resolve_defaults(tables, Size(8, 12), 100, "t")
     assert str(refusal.value) == (
-        "model.average_shift_px = 8 moves pictures of 12x8 out of their frame: give less than their shorter side, "
+        "model.average_shift_px = 8 moves images of 12x8 out of their frame: give less than their shorter side, "
         "or a larger --size"
     )
 

@@ -155,7 +155,7 @@ def test_a_difference_that_was_allowed_is_warned_of_beside_every_table(make):
     page = render(found, look)
     warning = (
         "More than one setting differs. "
-        "The arms differ in fit.epochs too, which was allowed: a difference may come from it."
+        "The arms also differ in fit.epochs, which you allowed: it may cause the difference."
     )
     tables = sum(tag == "table" for tag, _ in Page(page).elements)
     assert tables == 6

@@ -82,4 +82,4 @@ def test_the_page_shows_kernels_maps_and_heat(make_run):
 
 
 def test_the_page_of_a_run_without_says_why(make_run):
-    assert "Nothing to show: the run was made before this was kept." in render(make_run())
+    assert "Nothing to show: the run did not keep this." in render(make_run())

@@ -26,7 +26,7 @@ def test_a_length_of_time_is_read(text, seconds):
 def test_what_is_no_length_of_time_is_refused(text):
     with pytest.raises(UsageError) as refused:
         parse_time(text)
-    assert str(refused.value) == f"budget '{text}' is no length of time: write for example 90s, 5m or 1h30m"
+    assert str(refused.value) == f"budget '{text}' is not a time: write, for example, 90s, 5m or 1h30m"
 
 
 @pytest.mark.parametrize("text", ["10", "2.5", "0"])
@@ -46,7 +46,7 @@ def test_a_shown_time_reads_back_as_itself(seconds):
 def test_a_budget_and_a_number_of_epochs_contradict_each_other():
     with pytest.raises(UsageError) as refused:
         require_free({"fit": {"epochs": 3}})
-    assert str(refused.value) == "--budget and fit.epochs = 3 both say how long to train: give one of them"
+    assert str(refused.value) == "--budget and fit.epochs = 3 both set how long to train: give one of them"
     require_free({"fit": {"epochs": "auto"}})
 
 
@@ -55,7 +55,7 @@ def test_the_forecast_fills_the_budget_up_to_its_margin():
     found = _forecast(RECIPE, StepCosts(train=30, val=2, rest=6), 900, 100, 10)
     assert found.recipe.fit.epochs == 3
     assert found.passes == pytest.approx(74 / 30)
-    assert found.recipe.fit.epoch_pictures == round(900 * 74 / 30 / 3)
+    assert found.recipe.fit.epoch_images == round(900 * 74 / 30 / 3)
     assert found.seconds == pytest.approx(96)
 
 
@@ -76,7 +76,7 @@ def test_an_epoch_is_expected_to_take_what_its_steps_were_timed_at():
 
 def test_one_epoch_may_use_the_margin_up():
     found = _forecast(RECIPE, StepCosts(train=82, val=1, rest=6), 900, 100, 10)
-    assert (found.recipe.fit.epochs, found.recipe.fit.epoch_pictures, found.passes) == (1, 900, 1.0)
+    assert (found.recipe.fit.epochs, found.recipe.fit.epoch_images, found.passes) == (1, 900, 1.0)
     assert found.seconds == pytest.approx(99)
     assert budgets.deadline(found, 100, 7.0, 900).end == pytest.approx(106)
 
@@ -90,7 +90,7 @@ def test_where_val_costs_more_than_train_it_is_measured_less_often():
 def test_very_many_passes_become_a_hundred_longer_epochs():
     found = _forecast(RECIPE, StepCosts(train=0.01, val=0.01, rest=0), 50, 100, 0)
     assert found.recipe.fit.epochs == 100
-    assert found.recipe.fit.epoch_pictures == round(50 * (96 - 1) / 0.01 / 100)
+    assert found.recipe.fit.epoch_images == round(50 * (96 - 1) / 0.01 / 100)
 
 
 def test_transfer_keeps_to_its_head_when_no_epoch_fits():
@@ -98,7 +98,7 @@ def test_transfer_keeps_to_its_head_when_no_epoch_fits():
     found = _forecast(recipe, StepCosts(train=200, val=1, rest=20, has_head=True), 900, 100, 10)
     assert (found.recipe.fit.epochs, found.seconds) == (0, 30)
     assert found.sentence(100).startswith(
-        "budget 1m40s: transfer, its head only: no epoch of fine-tuning fits in; expected are 30s in all"
+        "budget 1m40s: transfer, last layer only (no epoch of fine-tuning fits); expected: 30s in total"
     )
 
 
@@ -171,7 +171,7 @@ def test_the_chosen_network_is_timed_again_for_a_fiftieth_of_the_budget(monkeypa
         fv.train(noise, model="fast", budget="1000s", out=tmp_path / "run", watch=Watch(plan=stop))
     assert timed == [0.0, 20.0]
     assert seen.value.args[0] == 12
-    said = "budget 16m40s: fast, 12.0 passes over train as 12 epochs; expected are 16m in all"
+    said = "budget 16m40s: fast, 12.0 passes over the training set in 12 epochs; expected: 16m in total"
     assert seen.value.args[1].startswith(said)
 
 
@@ -192,7 +192,7 @@ def test_a_run_within_a_budget_repeats_from_its_recipe_alone(monkeypatch, noise,
     # And as it is faster than those by far, the epochs behind the first are three times as long as planned.
     costs(monkeypatch, {"fast": 400})
     first = fv.train(noise, model="fast", budget="1000s", settings={"model.width1": 8}, out=tmp_path / "run")
-    planned, *later = first.recipe.fit.epoch_pictures
+    planned, *later = first.recipe.fit.epoch_images
     assert later == [3 * planned] * 2
     again = fv.train(noise, recipe=first.path / "recipe.toml", out=tmp_path / "again")
     assert again.recipe == first.recipe
@@ -206,14 +206,14 @@ def test_a_run_within_a_budget_repeats_from_its_recipe_alone(monkeypatch, noise,
 
 def test_an_epoch_of_a_list_may_be_as_long_as_one_of_a_number():
     tables = RECIPE.tables()
-    long = recipe_from_tables({**tables, "fit": {**tables["fit"], "epochs": 2, "epoch_pictures": [3_000_000, 1]}})
-    assert long.fit.epoch_pictures == [3_000_000, 1]
+    long = recipe_from_tables({**tables, "fit": {**tables["fit"], "epochs": 2, "epoch_images": [3_000_000, 1]}})
+    assert long.fit.epoch_images == [3_000_000, 1]
 
 
 def test_lengths_that_are_not_one_an_epoch_are_refused_before_a_folder_is_made(noise, tmp_path):
     with pytest.raises(UsageError) as refused:
-        fv.train(noise, epochs=5, settings={"fit.epoch_pictures": [10, 20, 30]}, out=tmp_path / "run")
+        fv.train(noise, epochs=5, settings={"fit.epoch_images": [10, 20, 30]}, out=tmp_path / "run")
     assert str(refused.value) == (
-        "fit.epoch_pictures has 3 numbers and fit.epochs is 5: give one number for all epochs, or a list of one an epoch"
+        "fit.epoch_images has 3 numbers and fit.epochs is 5: give one number for all epochs, or a list of one an epoch"
     )
     assert not (tmp_path / "run").exists()

@@ -115,4 +115,4 @@ def test_all_answers_wrong():
 
 
 def test_a_run_from_before_has_a_reason(tmp_path):
-    assert NetworkPreview.load(tmp_path / "none.npz").reason == "the run was made before this was kept"
+    assert NetworkPreview.load(tmp_path / "none.npz").reason == "the run did not keep this"

@@ -35,7 +35,7 @@ def stripes():
 
 def history(stripes, spec, seed=0, dtype=torch.float32, pictures=None):
     pixels, labels = stripes
-    how = {"flip": spec.flip, "translate_px": spec.translate_px, "epoch_pictures": spec.epoch_pictures, "seed": seed}
+    how = {"flip": spec.flip, "translate_px": spec.translate_px, "epoch_images": spec.epoch_images, "seed": seed}
     train = Batches(pixels, labels, np.arange(80), spec.batch_size, **how)
     model = build("fast", Size(16, 16), 2, {"width1": 8, "width2": 16, "width3": 16}, seed=seed)
     adapt(model, train.sample(80))
@@ -100,7 +100,7 @@ def test_train_loss_is_the_mean_of_the_steps_losses(stripes):
 
 
 def test_shares_are_of_the_epochs_pictures_when_an_epoch_is_no_pass(stripes):
-    rows, _ = history(stripes, FitSpec(epochs=2, batch_size=16, lr_peak=0.01, epoch_pictures=100))
+    rows, _ = history(stripes, FitSpec(epochs=2, batch_size=16, lr_peak=0.01, epoch_images=100))
     assert [row.step for row in epochs(rows)] == [7, 14]
     for row in epochs(rows):
         assert 0 < row.train_accuracy <= 1
@@ -133,7 +133,7 @@ def test_a_learning_rate_too_high_is_named_when_the_loss_is_lost(stripes):
     with pytest.raises(DivergedError) as refusal:
         history(stripes, FitSpec(epochs=3, batch_size=16, optimizer="sgd", lr_peak=1e30))
     assert str(refusal.value) == (
-        "the loss became nan in epoch 1, step 2: fit.lr_peak = 1e+30 is likely to blame; try --set fit.lr_peak=0.1"
+        "the loss became nan in epoch 1, step 2: fit.lr_peak = 1e+30 is the likely cause; try --set fit.lr_peak=0.1"
     )
 
 
@@ -141,7 +141,7 @@ def test_a_loss_that_the_last_step_lost_is_seen_on_val(stripes):
     with pytest.raises(DivergedError) as refusal:
         history(stripes, FitSpec(epochs=1, batch_size=80, optimizer="sgd", lr_peak=1e30))
     assert str(refusal.value) == (
-        "the loss became nan in epoch 1, step 1: fit.lr_peak = 1e+30 is likely to blame; try --set fit.lr_peak=0.1"
+        "the loss became nan in epoch 1, step 1: fit.lr_peak = 1e+30 is the likely cause; try --set fit.lr_peak=0.1"
     )
 
 
@@ -160,8 +160,8 @@ def test_a_single_picture_at_a_batch_norm_is_refused(stripes, sizes):
     with pytest.raises(UsageError) as refusal:
         list(fit(Normed(), train, train, FitSpec(epochs=1, **sizes), device=CPU, dtype=torch.float32, seed=0))
     assert str(refusal.value) == (
-        "a batch, or a part of one, is a single picture, and its batch norm has one value of a channel to norm by: set "
-        "fit.batch_size, and fit.micro_batch_size if it is given, to 3 or more"
+        "a batch or micro-batch contains a single image, and batch norm needs more than one value per channel: set "
+        "fit.batch_size, and fit.micro_batch_size if you use it, to 3 or more"
     )
 
 
@@ -179,7 +179,7 @@ def test_a_usual_learning_rate_in_short_precision_puts_the_blame_on_the_precisio
     with pytest.raises(DivergedError) as refusal:
         list(fit(Broken(), train, train, FitSpec(epochs=1), device=CPU, dtype=torch.bfloat16, seed=0))
     assert str(refusal.value) == (
-        "the loss became nan in epoch 1, step 1: fit.precision = 'auto' is likely to blame; try --set fit.precision=float32"
+        "the loss became nan in epoch 1, step 1: fit.precision = 'auto' is the likely cause; try --set fit.precision=float32"
     )
 
 
@@ -322,7 +322,7 @@ def test_a_network_of_one_size_refuses_small_beginnings(stripes):
     with pytest.raises(UsageError) as caught:
         next(rows)
     assert str(caught.value) == (
-        "fit.start_scale = 0.5 begins with smaller pictures, and this network takes one size only: set it to 1"
+        "fit.start_scale = 0.5 starts with smaller images, but this network takes only one image size: set fit.start_scale to 1"
     )
 
 

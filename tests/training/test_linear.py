@@ -183,7 +183,7 @@ def test_features_that_are_not_finite_are_refused(part, value):
     with pytest.raises(DivergedError) as refusal:
         fitted(*((broken, good) if part == "train" else (good, broken)), [1.0])
     assert str(refusal.value) == (
-        f"the features of 2 of 60 {part} pictures are not finite numbers: the precision is likely to blame; "
+        f"the features of 2 of 60 {part} images are not finite numbers: the precision is the likely cause; "
         "try --set fit.precision=float32"
     )
 

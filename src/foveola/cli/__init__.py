@@ -33,7 +33,7 @@ def main() -> None:
     except OSError as error:  # what no verb has foreseen: a path that may not be searched, a name that is too long
         where = workflows.printable(str(error.filename or "a file"))
         why = (error.strerror or str(error)).lower()
-        complain(f"foveola: the system refuses {where}: {why}: check the path and what you may do there")
+        complain(f"foveola: the system refused access to {where} ({why}): check the path and its permissions")
         sys.exit(ResourceError.exit_code)
     except SystemExit as end:
         if end.code == 130:
@@ -47,7 +47,7 @@ def _what_is_left(end: BaseException) -> str:
     while cause is not None and not isinstance(cause, KeyboardInterrupt):
         cause = cause.__cause__ or cause.__context__
     notes = getattr(cause, "__notes__", ())
-    return workflows.printable(" ".join(notes)) or "Nothing unfinished is left."
+    return workflows.printable(" ".join(notes)) or "No unfinished files were left."
 
 
 def _escape_what_an_encoding_lacks() -> None:

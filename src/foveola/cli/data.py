@@ -163,7 +163,7 @@ def filter(
     from foveola.cli.progress import Screen
 
     if steps and kernel_view:
-        raise UsageError("--steps and --kernel-view are two figures: ask for one at a time")
+        raise UsageError("--steps and --kernel-view draw different figures: give only one of them")
     with Screen() as screen:
         found = workflows.filter(
             source,
@@ -180,7 +180,7 @@ def filter(
         say_problems(found.problems, len(found.written) + len(found.problems))
         for note in found.notes:
             say(f"note: {note}")
-        say(f"{count(len(found.written), 'picture')} in {out}" if source.is_dir() else f"wrote {out}")
+        say(f"{count(len(found.written), 'image')} in {out}" if source.is_dir() else f"wrote {out}")
     if not found.written:
         raise typer.Exit(3)
 
@@ -217,7 +217,7 @@ def show(
             "parameters": found.parameters, "trainable": found.trainable,
         })  # fmt: skip
         return
-    say(f"{model}, pictures of {shape}, {count(classes or default_classes, 'class', 'classes')}")
+    say(f"{model}, images of {shape}, {count(classes or default_classes, 'class', 'classes')}")
     table(
         ("layer", "kind", "output shape", "parameters"),
         [(r.name, r.kind, " x ".join(map(str, r.shape)), f"{r.parameters:,}") for r in found.rows],

@@ -63,7 +63,7 @@ Plugins: TypeAlias = Annotated[
     typer.Option(
         "--plugin",
         metavar="FILE.py",
-        help="Python file that registers networks, filters or heat maps of your own. Repeatable.",
+        help="Python file that registers your networks, filters or heat maps. Repeatable.",
     ),
 ]
 
@@ -97,19 +97,19 @@ RunPath: TypeAlias = Annotated[
     Path,
     typer.Argument(
         metavar="RUN",
-        help="A finished run: its folder, a part of its name that no other run has, or latest.",
+        help="A finished run: its folder, a unique part of its name, or latest.",
     ),
 ]
 Settings: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", "--option", metavar="KEY=VALUE",
+        "--set", metavar="KEY=VALUE",
         help="Set any option of `foveola list options`, e.g. --set fit.lr_peak=0.01. Repeatable.",
     ),
 ]  # fmt: skip
 Seed: TypeAlias = Annotated[
     int,
-    typer.Option(metavar="N", help="Random seed of the split, the first weights, the order and the augmentation."),
+    typer.Option(metavar="N", help="Random seed of the split, initial weights, image order and augmentation."),
 ]
 Threads: TypeAlias = Annotated[
     int | None,

@@ -32,7 +32,7 @@ from foveola.workflows import (
 
 SHOWN_ROWS = 12
 QUIET_SECONDS = 10.0
-"""Where there is no bar, a long stage prints a line at each quarter, but not before so many seconds have passed."""
+"""Where there is no bar, a long stage prints a line at each quarter, but not before N seconds have passed."""
 
 COLUMNS = (
     ("train loss", "train acc.", "val loss", "val acc. (95 %)", "seconds"),
@@ -206,7 +206,7 @@ class Screen:
 
 
 def _that_fit(first: str, rows: list[dict[str, str]], width: int) -> tuple[str, ...]:
-    """The columns that can be shown whole side by side: a number that is cut is worse than one that is missing."""
+    """The columns that can be shown whole in parallel: a number that is cut is worse than one that is missing."""
     for others in COLUMNS:
         names = (first, *others)
         widths = [max(len(name), *(len(cells[name]) for cells in rows)) for name in names]

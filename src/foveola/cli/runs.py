@@ -215,7 +215,7 @@ def runs(
     if json_:
         print_json({"runs": [{**line._asdict(), "path": str(line.path)} for line in found]})
     elif not found:
-        say(f"no runs below {folder}: foveola train makes one")
+        say(f"there are no runs below {folder}: foveola train makes one")
     else:
         table(
             ("run", "date", "data", "images", "classes", "model", "test accuracy", "time"),
@@ -243,7 +243,7 @@ def answer_row(answer: Prediction) -> tuple[str, ...]:
 def _calibrated(numbers: Mapping[str, Any]) -> str:
     """What the probabilities are worth, in one line."""
     if not numbers["n_calibration"]:
-        how = "probabilities as the network gave them: the run was made before they were calibrated"
+        how = "probabilities are not calibrated: the run kept no images for it"
     else:
         on = count(numbers["n_calibration"], "image")
         how = f"probabilities calibrated on {on}, temperature {numbers['temperature']:.2f}"

@@ -165,7 +165,7 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="ARM",
-            help='What to compare: "plain", or "sharpened: chain=sharpen". Give it twice or more; the first is the baseline.',
+            help='What to compare: "plain", or "sharpened: chain=sharpen". Give two or more. The first is the baseline.',
         ),
     ] = None,
     seeds: Annotated[
@@ -187,11 +187,11 @@ def compare(
     margin: Annotated[
         float, typer.Option(metavar="POINTS", help="Smallest difference that matters, in percentage points.")
     ] = 0.5,
-    precision: Annotated[
+    half_width: Annotated[
         float | None,
         typer.Option(
             metavar="POINTS",
-            help="Desired half-width of the interval, e.g. 0.5. After two seeds, prints how many seeds it takes.",
+            help="Desired half-width of the interval. After two seeds, prints how many it takes.",
         ),
     ] = None,
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Time for the whole command, e.g. 30m.")] = None,
@@ -219,7 +219,7 @@ def compare(
 ) -> None:
     """Compare settings over several seeds and report whether the difference is real.
 
-    Each arm is a setting of its own. All arms are trained with the same seeds and differ in one thing only.
+    An arm is one of the settings that you compare. All arms are trained with the same seeds and differ in one thing only.
     """
     from foveola.cli.progress import Screen
 
@@ -236,7 +236,7 @@ def compare(
         found = workflows.compare(
             data, [*recipes, *(arm or [])], seeds=seeds,
             settings={key: value for key, value in common.items() if value is not None}, question=question or (),
-            allow=allow or (), margin=margin, precision=precision, budget=budget, runs=runs, out=out, jobs=jobs,
+            allow=allow or (), margin=margin, half_width=half_width, budget=budget, runs=runs, out=out, jobs=jobs,
             threads=threads,
             tell=lambda line: screen.tell(workflows.printable(line)), tick=screen.bar, progress=screen.runs,
         )  # fmt: skip

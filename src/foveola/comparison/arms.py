@@ -25,7 +25,7 @@ SHORT = {
 TABLES = ("data", "split", "model", "fit")
 
 WHERE_FROM = ("data.labels", "data.label_pattern", "data.group_by", "data.class_level")
-"""What decides which pictures there are: arms that differ in it are about different data."""
+"""What decides which images there are: arms that differ in it are about different data."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Change(NamedTuple):
 
 
 class AllowedDifferences(NamedTuple):
-    """What may differ between arms by the question, and what differs besides and was allowed."""
+    """What may differ between arms by the question, and what differs also and was allowed."""
 
     question: tuple[str, ...]
     allowed: tuple[str, ...]
@@ -65,10 +65,10 @@ def parse_arm(text: str) -> Arm:
     name, colon, rest = text.partition(":")
     name = name.strip()
     if not name or "=" in name:
-        raise UsageError(f"arm '{text}' has no name: write for example sharpened: chain=sharpen")
+        raise UsageError(f"arm '{text}' has no name: write, for example, sharpened: chain=sharpen")
     settings = dict(parse_setting(part) for part in filter(None, (piece.strip() for piece in rest.split(";"))))
     if colon and not settings:
-        raise UsageError(f"arm '{text}' names nothing behind the colon: write for example sharpened: chain=sharpen")
+        raise UsageError(f"arm '{text}' has no setting after the colon: write, for example, sharpened: chain=sharpen")
     return Arm(name, {SHORT.get(key, key): value for key, value in settings.items()})
 
 
@@ -76,19 +76,18 @@ def require_arms(arms: Sequence[Arm]) -> None:
     """Refuse one arm, and two of the same name. Raises UsageError."""
     if len(arms) < 2:
         raise UsageError(
-            f"{len(arms) or 'no'} arm is no comparison: give --arm twice or more, such as --arm plain "
-            "--arm 'x: chain=sharpen'"
+            f"a comparison needs at least two arms, such as --arm plain --arm 'x: chain=sharpen'; got {len(arms)}"
         )
     names = [arm.name for arm in arms]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise UsageError(f"two arms are called '{twice}': give every arm a name of its own")
+        raise UsageError(f"two arms are called '{twice}': give each arm a different name")
 
 
 def require_fair(
     arms: Sequence[Arm], recipes: Sequence[Recipe], question: Sequence[str], allowed: Sequence[str]
 ) -> AllowedDifferences:
-    """What the arms differ in: the question, and what was allowed besides.
+    """What the arms differ in: the question, and what was allowed also.
 
     question: the settings that may differ ("chain", "fit.epochs", or a whole table: "model"); empty: what the arms
     themselves name, or the one setting in which recipes differ. Raises UsageError for two arms alike, for other data, and
@@ -98,34 +97,34 @@ def require_fair(
     for k, one in enumerate(prints):
         if one in prints[:k]:
             raise UsageError(
-                f"arms '{names[prints.index(one)]}' and '{names[k]}' do the same: let them differ in something"
+                f"arms '{names[prints.index(one)]}' and '{names[k]}' have the same settings: change a setting of one"
             )
     found = differences(recipes)
     for key in found:
         if key in WHERE_FROM:
-            raise UsageError(f"the arms differ in {key}, so they are about different data: give all the same")
+            raise UsageError(f"the arms differ in {key}, so their data differs: give all arms the same {key}")
     asked = _known(question, recipes, "question") or {key for arm in arms for key in arm.settings}
     if not asked:
         if len(found) > 1:
             raise UsageError(
-                f"the recipes differ in {', '.join(found)}, and a comparison is about one of them: say which, such as "
-                f"--question {found[0]}, and make the others equal or allow them with --allow"
+                f"the recipes differ in {', '.join(found)}, and a comparison asks about one setting: name it, such as "
+                f"--question {found[0]}, and make the others equal or permit them with --allow"
             )
         asked = set(found)
     if "model.name" in asked:
         asked.add("model")  # another network has other options
     if question and not any(_names(asked, key) for key in found):
         raise UsageError(
-            f"all arms have the same {', '.join(sorted(asked))}, which is the question: let them differ in it, or ask about "
-            f"{', '.join(found)}"
+            f"all arms have the same {', '.join(sorted(asked))}, which is the question: change it in one arm, or ask "
+            f"about {', '.join(found)}"
         )
     extra = [key for key in found if not _names(asked, key)]
     passes = _known(allowed, recipes, "allow")
     refused = [key for key in extra if not _names(passes, key)]
     if refused:
         raise UsageError(
-            f"the arms differ in {', '.join(refused)} too, and the question is {', '.join(sorted(asked))}: make them "
-            f"equal, or allow it with {' '.join(f'--allow {key}' for key in refused)}"
+            f"the arms also differ in {', '.join(refused)}, but the question is {', '.join(sorted(asked))}: make them "
+            f"equal, or permit it with {' '.join(f'--allow {key}' for key in refused)}"
         )
     return AllowedDifferences(tuple(key for key in found if key not in extra), tuple(extra))
 

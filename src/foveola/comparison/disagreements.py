@@ -1,4 +1,4 @@
-"""Where the arms of a comparison differ: which test pictures flip from wrong to right or back, and which classes gain."""
+"""Where the arms of a comparison differ: which test images flip from wrong to right or back, and which classes gain."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from foveola.types import Labels
 
 
 class ChangedPrediction(NamedTuple):
-    """A test picture that one side names right in most of its seeds and the other does not.
+    """A test image that one side names right in most of its seeds and the other does not.
 
-    asked: in how many seeds it was a test picture; baseline, arm: in how many of them each was right; mistaken: the class
+    asked: in how many seeds it was a test image; baseline, arm: in how many of them each was right; mistaken: the class
     that the losing side gave it most often when it was wrong.
     """
 
@@ -29,7 +29,7 @@ class ChangedPrediction(NamedTuple):
 
 
 class ChangedPredictions(NamedTuple):
-    """The pictures that an arm gains and loses against the baseline, the clearest first, of `asked` pictures in all.
+    """The images that an arm gains and loses against the baseline, the clearest first, of `asked` images in all.
 
     Clearest: by the difference in seeds that were right, of equals by that in the probability of the true class.
     """
@@ -40,7 +40,7 @@ class ChangedPredictions(NamedTuple):
 
 
 class ClassDifference(NamedTuple):
-    """The difference of the recalls of one class, in points; corrected_p: for the number of classes; pictures: in the
+    """The difference of the recalls of one class, in points; corrected_p: for the number of classes; images: in the
     test part (of the first seed)."""
 
     name: str
@@ -52,7 +52,7 @@ class ClassDifference(NamedTuple):
 def changed_predictions(found: Comparison, k: int) -> ChangedPredictions:
     """What arm k gains and loses.
 
-    Two arms that do the same flip pictures too, by luck, about as many each way: only the balance says something.
+    Two arms that do the same flip images too, by luck, about as many each way: only the balance says something.
     """
     tally = _tally(found, k)
     asked, base, arm = tally.asked, tally.right[0], tally.right[1]
@@ -66,10 +66,10 @@ def changed_predictions(found: Comparison, k: int) -> ChangedPredictions:
 
 
 class _Tally(NamedTuple):
-    """What the two sides answered to each test picture over the seeds.
+    """What the two sides answered to each test image over the seeds.
 
     asked: int64 (n,); right: int64 (2, n); gain: float64 (n,), the true class's probability with the arm minus that with
-    the baseline, summed over the seeds; wrong: by side and picture how often each class was given, int64 (K,).
+    the baseline, summed over the seeds; wrong: by side and image how often each class was given, int64 (K,).
     """
 
     ids: Sequence[str]
@@ -114,8 +114,8 @@ def _tally(found: Comparison, k: int) -> _Tally:
 def class_differences(found: Comparison, k: int) -> list[ClassDifference]:
     """Class by class the difference of the recalls of arm k and the baseline, in the order of the classes.
 
-    Classes without a test picture in some seed are left out. p is corrected by Holm's method: of twenty classes one lies
-    beside 0 by luck.
+    Classes without a test image in some seed are left out. p is corrected by Holm's method: of twenty classes one lies
+    next to 0 by luck.
     """
     names = found.runs[0][0].evaluation.class_names
     kept, differences = [], []
@@ -131,7 +131,7 @@ def class_differences(found: Comparison, k: int) -> list[ClassDifference]:
 
 
 def _gaps(found: Comparison, k: int, label: int) -> tuple[list[float] | None, int]:
-    """The differences of a class's recalls in points, one a seed, and its test pictures with the first seed."""
+    """The differences of a class's recalls in points, one a seed, and its test images with the first seed."""
     gaps, pictures = [], 0
     for s, run in enumerate(found.runs[0]):
         of_class = run.evaluation.labels == label

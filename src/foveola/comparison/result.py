@@ -38,7 +38,7 @@ from foveola.types import Interval
 class PairedResult:
     """One arm against the baseline: the difference in points, p corrected for the number of arms, the verdict.
 
-    with_pictures: the interval that knows of the test pictures' chance too, None where every seed has a test part of its
+    with_pictures: the interval that knows of the test images' chance too, None where every seed has a test part of its
     own (there the first one knows of it); mcnemar: one p a seed; margin: in points.
     """
 
@@ -58,14 +58,14 @@ class PairedResult:
         n = self.difference.n
         found = f"{self.difference.mean:+.2f} points"
         if math.isfinite(low):
-            found += f" ({100 * level:.0f} % interval {low:+.2f} to {high:+.2f}{self._for_new_pictures})"
-        few = f"; a verdict takes {LEAST_SEEDS} seeds" if n < LEAST_SEEDS else ""
+            found += f" ({100 * level:.0f} % interval {low:+.2f} to {high:+.2f}{self._for_new_images})"
+        few = f"; a verdict needs {LEAST_SEEDS} seeds" if n < LEAST_SEEDS else ""
         return f"{self.arm} against {self.baseline}: {self.said}: {found}, {count(n, 'seed')}{few}"
 
     @property
-    def _for_new_pictures(self) -> str:
+    def _for_new_images(self) -> str:
         wide = self.with_pictures
-        return f"; for new test pictures too {wide.low:+.2f} to {wide.high:+.2f}" if wide else ""
+        return f"; with other test images {wide.low:+.2f} to {wide.high:+.2f}" if wide else ""
 
     @property
     def said(self) -> str:
@@ -107,9 +107,9 @@ class Comparison:
     """What the finished runs of all arms over the same seeds say; the first arm is the baseline.
 
     runs: one row an arm, in the order of the seeds; margin: the difference in points below which nobody cares; question,
-    allowed: the settings that differ by intention, and those that differ besides; notes: what a reader should know, such as
+    allowed: the settings that differ by intention, and those that differ also; notes: what a reader should know, such as
     that a budget ended it; path: the folder of the page; unfinished: how far it has come, while seeds are to be trained yet.
-    Raises UsageError where two runs of a seed were measured on different pictures.
+    Raises UsageError where two runs of a seed were measured on different images.
     """
 
     arms: tuple[Arm, ...]
@@ -151,14 +151,14 @@ class Comparison:
 
     @cached_property
     def one_test_part(self) -> bool:
-        """Whether all runs were measured on the same pictures."""
+        """Whether all runs were measured on the same images."""
         return len({run.evaluation.ids for row in self.runs for run in row}) == 1
 
     @property
     def test_to_train(self) -> float:
         """n_test / n_train where every seed has a split of its own, else 0: see `paired.paired_difference`.
 
-        Val counts as train: its pictures had a part in the choice of the weights.
+        Val counts as train: its images had a part in the choice of the weights.
         """
         if self.one_test_part:
             return 0.0
@@ -167,12 +167,12 @@ class Comparison:
 
     @cached_property
     def correct(self) -> tuple[tuple[NDArray[np.bool_], ...], ...]:
-        """For every arm and seed which test pictures were named right: bool (n,) each, in the order of the run's ids."""
+        """For every arm and seed which test images were named right: bool (n,) each, in the order of the run's ids."""
         return tuple(tuple(run.evaluation.correct for run in row) for row in self.runs)
 
     @cached_property
     def intervals(self) -> tuple[Interval, ...]:
-        """The interval of each arm's mean accuracy, 0..1; with one seed that run's own, from its test pictures alone.
+        """The interval of each arm's mean accuracy, 0..1; with one seed that run's own, from its test images alone.
 
         It says where the arm lies, and not whether two arms differ: chance that both share widens it and drops out of their
         difference.
@@ -189,9 +189,9 @@ class Comparison:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What stands beside every result: differences that were allowed."""
+        """What stands next to every result: differences that were allowed."""
         return tuple(
-            f"the arms differ in {key} too, which was allowed: a difference may come from it" for key in self.allowed
+            f"the arms also differ in {key}, which you allowed: it may cause the difference" for key in self.allowed
         )
 
     def changes(self, k: int) -> list[Change]:
@@ -253,11 +253,11 @@ class Comparison:
 
 
 def require_same_test(baseline: str, one: Sequence[str], arm: str, other: Sequence[str], seed: int) -> None:
-    """Refuse a pair of runs that is measured on different pictures. Raises UsageError."""
+    """Refuse a pair of runs that is measured on different images. Raises UsageError."""
     if tuple(one) != tuple(other):
         raise UsageError(
-            f"with seed {seed} arms '{baseline}' and '{arm}' are measured on different test pictures ({len(one):,} and "
-            f"{len(other):,}), so no pair can be made: give all arms the same data and split"
+            f"with seed {seed} arms '{baseline}' and '{arm}' have different test images ({len(one):,} and {len(other):,}), "
+            "so their runs can't be paired: give all arms the same data and split"
         )
 
 

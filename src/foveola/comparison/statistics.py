@@ -1,8 +1,8 @@
-"""Statistics of paired differences: two methods, the same seeds, the same test pictures. Values in, numbers and words out.
+"""Statistics of paired differences: two methods, the same seeds, the same test images. Values in, numbers and words out.
 
 All differences are in percentage points of accuracy. Sources stand at each function.
 
-Intervals of mean accuracies and of their differences, over seeds and test pictures. Sources stand at each function.
+Intervals of mean accuracies and of their differences, over seeds and test images. Sources stand at each function.
 
 How many seeds a comparison will need, from the few differences that are known.
 """
@@ -50,9 +50,9 @@ def paired_difference(
     of 1/n (C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003). 0: one split
     for all.
 
-    One difference alone has no scatter: its interval is infinite and p is 1. pictures: how many a test part has. No accuracy
-    is known better than to one of them, so the deviation counts as 100 / pictures points at least: five seeds that agree
-    to the picture are no proof. (Without it, of two methods that are right on 99 and 97 %, measured on 12 pictures, "no
+    One difference alone has no scatter: its interval is infinite and p is 1. images: how many a test part has. No accuracy
+    is known better than to one of them, so the deviation counts as 100 / images points at least: five seeds that agree
+    to the image are no proof. (Without it, of two methods that are right on 99 and 97 %, measured on 12 images, "no
     difference larger than 0.5 points" was said in 10 % of simulated comparisons.)
 
     >>> found = paired_difference([1.0, 2.0, 3.0], pictures=10_000)
@@ -72,7 +72,7 @@ def paired_difference(
 
 
 def resolution(pictures: int) -> float:
-    """What one test picture makes of the accuracy, in points.
+    """What one test image makes of the accuracy, in points.
 
     >>> resolution(80)
     1.25
@@ -83,7 +83,7 @@ def resolution(pictures: int) -> float:
 def mcnemar(baseline: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     """Exact McNemar test of one pair of runs: p of what the two disagree on, if it were a coin's choice who is right.
 
-    baseline, other: bool (pictures,), whether the answer was right. Q. McNemar, Psychometrika 12, 1947, by the binomial
+    baseline, other: bool (images,), whether the answer was right. Q. McNemar, Psychometrika 12, 1947, by the binomial
     distribution.
     """
     only_baseline, only_other = int((baseline & ~other).sum()), int((other & ~baseline).sum())
@@ -112,10 +112,10 @@ def verdict(found: Difference, margin: float, corrected_p: float | None = None, 
     """What the interval shows: all of it above 0 helps, all of it below hurts; all of it within the margin is no difference.
 
     corrected_p: p corrected for the number of arms, where there are several. Then it must be small too: with four arms that
-    do nothing, some interval lies beside 0 in 19 % of simulated comparisons.
+    do nothing, some interval lies next to 0 in 19 % of simulated comparisons.
 
     The last one is the two one-sided tests of D. Schuirmann (J. Pharmacokinetics and Biopharmaceutics 15, 1987), with the
-    interval at its own level, which is the stricter form. arms: how many there are beside the baseline; the interval that
+    interval at its own level, which is the stricter form. arms: how many there are next to the baseline; the interval that
     must lie within the margin is widened to hold for all of them together (Bonferroni), since of four arms that differ by
     just the margin one was called smaller in 10 % of simulated comparisons without. An interval above 0 and within the
     margin too has shown a difference, if one too small to care for: it "helps".
@@ -130,7 +130,7 @@ def verdict(found: Difference, margin: float, corrected_p: float | None = None, 
 
 
 def _wider(level: float, freedom: int, arms: int) -> float:
-    """By how much a t interval grows when so many of them must hold together."""
+    """By how much a t interval grows when N of them must hold together."""
     if arms == 1:
         return 1.0
     from scipy.stats import t
@@ -145,15 +145,15 @@ _DRAWN_AT_ONCE = 2_000_000
 def bootstrap_difference(
     baseline: NDArray[np.bool_], other: NDArray[np.bool_], *, level: float = 0.95, repeats: int = 1_000, seed: int = 0
 ) -> Interval:
-    """An interval for the mean difference that knows of the seeds' chance and of the test pictures' as well, in points.
+    """An interval for the mean difference that knows of the seeds' chance and of the test images' as well, in points.
 
-    baseline, other: bool (seeds, pictures), whether the answer was right. Seeds and pictures are both drawn again with
+    baseline, other: bool (seeds, images), whether the answer was right. Seeds and images are both drawn again with
     replacement, the same draw for both methods: the pigeonhole bootstrap (A. Owen, Annals of Applied Statistics 1, 2007),
     whose variance V errs on the side of too large. With few seeds the middle 95 % of the draws are too narrow all the same
     (measured: 90.7 % coverage with 5 seeds), so the interval is the mean ± t √V, V at least the variance s²/n of the seeds
     alone, and t with (n - 1) (V n / s²)² degrees of freedom, for only that part of V is known from n values
-    (F. Satterthwaite, Biometrics Bulletin 2, 1946). Where the pictures add nothing it is the paired t interval, and s is at
-    least one picture's worth here too.
+    (F. Satterthwaite, Biometrics Bulletin 2, 1946). Where the images add nothing it is the paired t interval, and s is at
+    least one image's worth here too.
     """
     gain = 100.0 * (other.astype(np.float64) - baseline)
     mean = float(gain.mean())
@@ -169,9 +169,9 @@ def bootstrap_difference(
 def bootstrap_accuracy(
     right: NDArray[np.bool_], *, level: float = 0.95, repeats: int = 1_000, seed: int = 0
 ) -> Interval:
-    """An interval for one method's mean accuracy, 0..1, that knows of the seeds' chance and of the test pictures'.
+    """An interval for one method's mean accuracy, 0..1, that knows of the seeds' chance and of the test images'.
 
-    right: bool (seeds, pictures), whether the answer was right, of the same pictures with every seed; two seeds at least,
+    right: bool (seeds, images), whether the answer was right, of the same images with every seed; two seeds at least,
     for one shows no scatter. Variance and degrees of freedom are those of `bootstrap_difference`; see `share_interval` for
     the form.
     """
@@ -184,8 +184,8 @@ def corrected_accuracy(
 ) -> Interval:
     """An interval for one method's mean accuracy, 0..1, where every seed has a split of its own.
 
-    accuracies: one a seed, 0..1, two at least; pictures: how many a test part has. The corrected t of `paired_difference`
-    (C. Nadeau and Y. Bengio, Machine Learning 52, 2003), for one method in place of a difference; see `share_interval`.
+    accuracies: one a seed, 0..1, two at least; images: how many a test part has. The corrected t of `paired_difference`
+    (C. Nadeau and Y. Bengio, Machine Learning 52, 2003), for one method instead of a difference; see `share_interval`.
     """
     values = np.asarray(accuracies, np.float64)
     n = len(values)
@@ -200,11 +200,11 @@ _NO_VARIANCE = 1e-20
 def share_interval(share: float, variance: float, freedom: float, pictures: int, level: float = 0.95) -> Interval:
     """The interval of a share, 0..1, that was estimated with this variance: Wilson's form, with t for its quantile.
 
-    The share counts as one of n_eff = share (1 - share) / variance independent pictures, the effective sample size of surveys
+    The share counts as one of n_eff = share (1 - share) / variance independent images, the effective sample size of surveys
     (C. Franco et al., "Comparative study of confidence intervals for proportions in complex sample surveys", J. Survey
     Statistics and Methodology 7, 2019). In the middle it is share ± t √variance; near 0 and 1 it stays inside, where the
     plain form runs beyond. Answers that are all right, or all alike by luck, have no variance and are no proof: then n_eff is
-    the number of pictures of one test part.
+    the number of images of one test part.
 
     >>> [round(end, 4) for end in share_interval(0.81, 0.005**2, 9, 10_000)[:2]]
     [0.7984, 0.8211]
@@ -221,7 +221,7 @@ def share_interval(share: float, variance: float, freedom: float, pictures: int,
 
 
 def _of_seeds_and_pictures(table: Floats, repeats: int, seed: int, least: float = 0.0) -> tuple[float, float]:
-    """The variance of the table's mean, float64 (seeds, pictures), and its degrees of freedom: see `bootstrap_difference`.
+    """The variance of the table's mean, float64 (seeds, images), and its degrees of freedom: see `bootstrap_difference`.
 
     least: the deviation from seed to seed is taken for no smaller than that.
     """
@@ -232,7 +232,7 @@ def _of_seeds_and_pictures(table: Floats, repeats: int, seed: int, least: float 
 
 
 def _redrawn(gain: Floats, repeats: int, rng: np.random.Generator) -> Floats:
-    """Means of the table, float64 (seeds, pictures), with its rows and its columns drawn again: float64 (repeats,)."""
+    """Means of the table, float64 (seeds, images), with its rows and its columns drawn again: float64 (repeats,)."""
     seeds, pictures = gain.shape
     at_once = max(1, _DRAWN_AT_ONCE // pictures)
     means = []
@@ -336,8 +336,8 @@ def smallest_half_width(
 
 
 def deviation_of_changes(baseline: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """The deviation of a difference, in points, if every picture that two runs disagree on were a coin's choice.
+    """The deviation of a difference, in points, if every image that two runs disagree on were a coin's choice.
 
-    baseline, other: bool (pictures,), whether the answer was right. The variance of McNemar's statistic: disagreements / n².
+    baseline, other: bool (images,), whether the answer was right. The variance of McNemar's statistic: disagreements / n².
     """
     return 100 * math.sqrt(int((baseline != other).sum())) / len(baseline)

@@ -30,7 +30,7 @@ class Batches:
 
     pixels: uint8 (n, H, W, 3); labels: int64 (n,); rows: int64 (m,), which of them, in order. A batch is (uint8 tensor
     (b, 3, H, W) channels-last, int64 tensor (b,)). The batches of an epoch differ in size by one at most, so from
-    a batch size of 3 on none is a single image. epoch_pictures: how many images make an epoch (0: all of `rows`).
+    a batch size of 3 on none is a single image. epoch_images: how many images make an epoch (0: all of `rows`).
     """
 
     pixels: Images
@@ -40,7 +40,7 @@ class Batches:
     flip: bool = False
     translate_px: int = 0
     cutout_px: int = 0
-    epoch_pictures: int = 0
+    epoch_images: int = 0
     seed: int = 0
 
     def __len__(self) -> int:
@@ -53,7 +53,7 @@ class Batches:
     @property
     def epoch_size(self) -> int:
         """How many images an epoch shows."""
-        return self.epoch_pictures or len(self.rows)
+        return self.epoch_images or len(self.rows)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """All images as they are, in the order of `rows`."""

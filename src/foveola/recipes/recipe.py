@@ -145,7 +145,7 @@ class Recipe:
         return digest(tomli_w.dumps(_sorted(tables)))
 
     def tables(self) -> dict[str, Any]:
-        """The recipe as nested tables, the model's options beside its name."""
+        """The recipe as nested tables, the model's options next to its name."""
         own = {key: getattr(self.model, key) for key in _OWN}
         model = {**own, **self.model.options}
         return {
@@ -231,9 +231,7 @@ def merge_tables(
         if key == "title":
             out["title"] = value
         elif not dot or table not in ("data", "split", "model", "fit"):
-            raise UsageError(
-                f"setting '{key}' has no place in a recipe: write title, or data., split., model. or fit. and the option"
-            )
+            raise UsageError(f"unknown setting '{key}': write title, or data., split., model. or fit. and the option")
         elif not isinstance(out.setdefault(table, {}), dict):
             raise UsageError(f"{where}: {table} must be a table: write [{table}] above its options")
         else:
@@ -275,10 +273,10 @@ def recipe_from_tables(tables: Mapping[str, Any], *, where: str = "the recipe") 
 def resolve_defaults(
     tables: Mapping[str, Any], size: Size, n_train: int, title: str, *, mirror_safe: bool = True
 ) -> Recipe:
-    """The recipe with every "auto" chosen: the size as given, the network by size, the epochs by the number of pictures.
+    """The recipe with every "auto" chosen: the size as given, the network by size, the epochs by the number of images.
 
-    Where mirrored pictures would not be of their class any more, flips are off unless the tables say otherwise. Raises
-    UsageError for shifts of whole pictures.
+    Where mirrored images would not be of their class any more, flips are off unless the tables say otherwise. Raises
+    UsageError for shifts of whole images.
     """
     if not mirror_safe and "flip" not in tables.get("fit", {}):
         tables = merge_tables(tables, {"fit.flip": False})
@@ -296,7 +294,7 @@ def resolve_defaults(
     recipe = recipe_from_tables(merge_tables(tables, settings))
     if recipe.views.shift_px >= min(size):
         raise UsageError(
-            f"model.average_shift_px = {recipe.views.shift_px} moves pictures of {size} out of their frame: give less than "
+            f"model.average_shift_px = {recipe.views.shift_px} moves images of {size} out of their frame: give less than "
             "their shorter side, or a larger --size"
         )
     return recipe if recipe.title else recipe_from_tables(merge_tables(recipe.tables(), {"title": title}))

@@ -1,4 +1,4 @@
-"""What a run keeps of how its data looks, for the report: from file to network picture by picture, and the classes' means."""
+"""What a run keeps of how its data looks, for the report: from file to network image by image, and the classes' means."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from foveola.imaging import decode as images
 from foveola.types import Image, Images, Indices
 
 CLASSES, EACH = 20, 200
-"""Means of so many classes at most, each of so many training pictures, evenly chosen, whatever the size of the set."""
+"""Means of N classes at most, each of N training images, evenly chosen, whatever the size of the set."""
 
 SHOWN, SHOWN_PX = 6, 160
-"""So many pictures on their way, no side longer."""
+"""So many images on their way, no side longer."""
 
 
 @dataclass(frozen=True)
 class DataPreview:
     """How the data looks; empty for a run from before this was kept.
 
-    means: uint8 (k, h, w, 3), the mean of `counted` (int64 (k,)) training pictures of each of the first classes; names: ids
-    of the training pictures that are shown; raw, sized, seen: each as its file has it, at the network's size, and after the
+    means: uint8 (k, h, w, 3), the mean of `counted` (int64 (k,)) training images of each of the first classes; names: ids
+    of the training images that are shown; raw, sized, seen: each as its file has it, at the network's size, and after the
     chain, uint8 (h, w, 3), the longer side at most 160.
     """
 

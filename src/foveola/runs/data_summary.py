@@ -1,4 +1,4 @@
-"""The data's card: what a run's data is, in numbers and a few pictures, so that the report needs no data set any more."""
+"""The data's card: what a run's data is, in numbers and a few images, so that the report needs no data set any more."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class FindingLine:
 class DataSummary:
     """What the data is.
 
-    counts: pictures of each class (in the order of class_names) by part; sizes: (height, width, how many), the most
-    frequent first; formats and notes: how many pictures of each; remarks: what a reader should know;
+    counts: images of each class (in the order of class_names) by part; sizes: (height, width, how many), the most
+    frequent first; formats and notes: how many images of each; remarks: what a reader should know;
     files_found = files_used + files_ignored + len(problems); findings: what was found wrong with the data; leaked: ids of
-    test pictures that have a copy or twin in train or val; naive_share: see `Split`.
+    test images that have a copy or twin in train or val; naive_share: see `Split`.
     """
 
     name: str
@@ -122,10 +122,10 @@ def _frequent(sizes: NDArray[np.int32]) -> tuple[tuple[int, int, int], ...]:
 
 @dataclass(frozen=True)
 class KeptImages:
-    """Pictures kept for the report.
+    """Images kept for the report.
 
     samples: (class number, id, uint8 (h, w, 3) with true proportions, longer side at most 160); rows: int64 (m,),
-    positions in the evaluation; prepared: uint8 (m, H, W, 3), those test pictures as the network saw them.
+    positions in the evaluation; prepared: uint8 (m, H, W, 3), those test images as the network saw them.
     """
 
     samples: tuple[tuple[int, str, Image], ...]
@@ -133,7 +133,7 @@ class KeptImages:
     prepared: Images
 
     def of(self, row: int) -> Image:
-        """The test picture at this position of the evaluation, as the network saw it."""
+        """The test image at this position of the evaluation, as the network saw it."""
         return np.asarray(self.prepared[int(np.searchsorted(self.rows, row))])
 
     def save(self, path: Path) -> None:
@@ -154,7 +154,7 @@ class KeptImages:
 
 
 def pick_samples(prepared: Prepared, split: Split) -> tuple[tuple[int, str, Image], ...]:
-    """A few training pictures of each class, evenly spread, small, with their true proportions."""
+    """A few training images of each class, evenly spread, small, with their true proportions."""
     dataset, out = prepared.dataset, []
     each = SAMPLES_PER_CLASS if len(dataset.class_names) <= 20 else 3
     for label in range(len(dataset.class_names)):
@@ -170,6 +170,6 @@ def pick_samples(prepared: Prepared, split: Split) -> tuple[tuple[int, str, Imag
 
 
 def keep_images(prepared: Prepared, split: Split, rows: Indices) -> KeptImages:
-    """The pictures a report shows: samples of the classes, and these positions of the test part."""
+    """The images a report shows: samples of the classes, and these positions of the test part."""
     rows = np.unique(rows)
     return KeptImages(pick_samples(prepared, split), rows, np.array(prepared.pixels[split.test[rows]]))

@@ -17,7 +17,7 @@ SLACK = 0.02
 """By less than this share of the budget the end may lie off before anything is changed."""
 
 RECENT = 3
-"""The last so many epochs say how fast the machine is."""
+"""The last N epochs say how fast the machine is."""
 
 LEAST, MOST = 1 / 3, 3.0
 """So much shorter or longer than planned an epoch can become."""
@@ -28,7 +28,7 @@ class Deadline:
     """When a run should end, what its epochs should cost, and what they did.
 
     end: monotonic seconds; slack, val, rest: seconds, of what may be off, of a pass over val, of what follows the epochs;
-    steps: seconds a step, by the pictures' size; step_pictures: how many pictures such a step had; spec: with the number of
+    steps: seconds a step, by the images' size; step_pictures: how many images such a step had; spec: with the number of
     epochs.
     """
 
@@ -45,7 +45,7 @@ class Deadline:
     _took: list[float] = field(default_factory=list)
 
     def pictures(self, epoch: int, planned: int) -> int:
-        """How many pictures the epoch (from 1) shows, where so many were planned for each; asked as each begins."""
+        """How many images the epoch (from 1) shows, where N were planned for each; asked as each begins."""
         assert isinstance(self.spec.epochs, int), "a planned run has a number of epochs"
         now, speed = time.monotonic(), 1.0
         if epoch > 1:

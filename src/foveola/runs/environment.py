@@ -90,6 +90,6 @@ def _digest_of(function: Callable[..., Any]) -> str:
 
 
 def versions_of(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """What of it decides a run's numbers, beside recipe, data and seed."""
+    """What of it decides a run's numbers, next to recipe, data and seed."""
     found = environment_of(device, dtype)
     return {key: found[key] for key in ("foveola", "torch", "numba", "device", "precision")}

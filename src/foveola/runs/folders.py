@@ -79,15 +79,13 @@ def _meant(path: Path, base: Path) -> Path:
         return _latest(path.parent if len(path.parts) > 1 else base)
     inside = list(_runs_below(path, levels=3))
     if inside:
-        return _only(inside, f"{path} holds")
+        return _only(inside, f"{path} contains")
     named = _named(path, base)
     if named:
-        return _only(named, f"'{path}' fits")
+        return _only(named, f"'{path}' matches")
     if path.is_dir():
         raise UsageError(f"{path} is not a run folder: it has no recipe.toml; {_LISTS}")
-    raise UsageError(
-        f"there is no run {path}: no folder has this name, and no run below {base} has it in its path; {_LISTS}"
-    )
+    raise UsageError(f"there is no run {path}: no folder and no run below {base} has this name; {_LISTS}")
 
 
 def is_run(path: Path) -> bool:
@@ -106,7 +104,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def _runs_below(folder: Path, levels: int | None = None) -> Iterator[Path]:
-    """The folders of runs in a folder, at most so many levels down."""
+    """The folders of runs in a folder, at most N levels down."""
     for at, folders, files in os.walk(folder):
         here = Path(at)
         if "recipe.toml" in files and here != folder:
@@ -141,7 +139,9 @@ def _only(paths: Sequence[Path], said: str) -> Path:
         return found[0]
     newest = [str(path) for path in sorted(found, key=_when, reverse=True)]
     more = f" and {len(newest) - MOST_SHOWN:,} more" if len(newest) > MOST_SHOWN else ""
-    raise UsageError(f"{said} {count(len(newest), 'run')}: {', '.join(newest[:MOST_SHOWN])}{more}: name one of them")
+    raise UsageError(
+        f"{said} {count(len(newest), 'run')}: {', '.join(newest[:MOST_SHOWN])}{more}: give the name of one"
+    )
 
 
 def _is_finished(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Which test pictures a run keeps, because its report shows them.
+"""Which test images a run keeps, because its report shows them.
 
 What a run keeps of its network's inside, so that the report needs no network any more.
 """
@@ -16,21 +16,21 @@ from numpy.typing import NDArray
 from foveola.types import Images, Indices
 
 GRID, STRIP, WORST = 25, 8, 24
-"""How many test pictures the report shows: the 5x5 grid, the strip with probability bars, the worst mistakes."""
+"""How many test images the report shows: the 5x5 grid, the strip with probability bars, the worst mistakes."""
 
 
 def rows_of_grid(n: int, most: int = GRID) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Which test pictures the report's grid shows: evenly spread over the test part, so that all classes come up."""
+    """Which test images the report's grid shows: evenly spread over the test part, so that all classes come up."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
 
 
 @dataclass(frozen=True)
 class NetworkPreview:
-    """A network's inside in pictures; empty where it could not be looked into, for the `reason`.
+    """A network's inside in images; empty where it could not be looked into, for the `reason`.
 
-    kernels: the first convolution's as pictures uint8 (n, kh, kw, 3), none if it does not lie over colours; stages: names;
+    kernels: the first convolution's as images uint8 (n, kh, kw, 3), none if it does not lie over colours; stages: names;
     maps: for each stage uint8 (c, h, w), every channel from its least (0) to its greatest value (255); row: whose maps, a
-    position in the evaluation; rows: int64 (m,), whose heat maps; heat: uint8 (m, H, W); pictures: uint8 (m + 1, H, W, 3),
+    position in the evaluation; rows: int64 (m,), whose heat maps; heat: uint8 (m, H, W); images: uint8 (m + 1, H, W, 3),
     that of `row` first; heat_stage: where Grad-CAM was taken; shapes: of each stage its channels, their height and width in
     the network, and how many are dead (empty for a run from before this was kept).
     """
@@ -59,7 +59,7 @@ class NetworkPreview:
     def load(cls, path: Path) -> NetworkPreview:
         """Read what `save` wrote; a run from before this was kept has none."""
         if not path.exists():
-            return cls(reason="the run was made before this was kept")
+            return cls(reason="the run did not keep this")
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             heat_stage, reason, *stages = arrays["names"].tobytes().decode().split("\n")
             maps = tuple(arrays[f"map_{k}"] for k in range(len(stages)))

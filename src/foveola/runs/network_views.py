@@ -16,17 +16,17 @@ from foveola.runs.network_preview import NetworkPreview
 from foveola.types import Images, Indices
 
 EACH = 3
-"""Heat maps of so many right and so many wrong answers, the most certain ones."""
+"""Heat maps of N right and N wrong answers, the most certain ones."""
 
 STAGES, CHANNELS, MAP_PX, KERNELS = 9, 32, 28, 64
-"""So many stages at most, evenly chosen; of each so many channels, no side longer; so many kernels."""
+"""So many stages at most, evenly chosen; of each N channels, no side longer; N kernels."""
 
 
 def make_network_preview(model: nn.Module, evaluation: Evaluation, pixels: Images, test: Indices) -> NetworkPreview:
-    """Kernels, one picture's maps at each stage, and heat maps of the most certain right and wrong answers.
+    """Kernels, one image's maps at each stage, and heat maps of the most certain right and wrong answers.
 
     model: on the processor; pixels: the prepared data, `test` its rows in the evaluation's order. A network that can't be
-    looked into (no convolution, no gradient) gives an empty one: a run is not lost for a picture of it.
+    looked into (no convolution, no gradient) gives an empty one: a run is not lost for an image of it.
     """
     certain = evaluation.probabilities.max(axis=1)
     right = np.argsort(np.where(evaluation.correct, -certain, 1), kind="stable")[

@@ -41,7 +41,7 @@ from foveola.types import Image, Images, Size, Tick, no_tick
 class Network:
     """A trained network with what it must never be parted from.
 
-    That is class names, size, resize rule, the views it averages, the chain that pictures go through after resizing, and the
+    That is class names, size, resize rule, the views it averages, the chain that images go through after resizing, and the
     temperature that its logits are divided by.
     """
 
@@ -54,7 +54,7 @@ class Network:
     temperature: float = 1.0
 
     def see(self, data: bytes) -> Image:
-        """What the network sees of a picture file's bytes: uint8 (H, W, 3). Raises ImageProblem with the reason."""
+        """What the network sees of an image file's bytes: uint8 (H, W, 3). Raises ImageProblem with the reason."""
         return self.chain(images.decode_and_resize(data, self.size, self.resize).image)
 
 
@@ -139,7 +139,7 @@ def predict_images(
 ) -> Predictions:
     """Predict all images of what was given (see `inputs.gather`), in its order; what can't be read carries its reason.
 
-    abstain: an error rate, 0..1; pictures drawn as the run's were then get a wrong answer at most so often, and "don't
+    abstain: an error rate, 0..1; images drawn as the run's were then get a wrong answer at most so often, and "don't
     know" where the network can't tell (see `learning.conformal`). recognise: whether to look for copies of training images;
     None: where the images lie in folders with the names of classes.
 
@@ -164,15 +164,15 @@ def predict_images(
 
 
 def abstention_limit(run: Run, error: float) -> float:
-    """The score up to which a class belongs to a picture's set: see `Calibration.limit`, which raises UsageError.
+    """The score up to which a class belongs to an image's set: see `Calibration.limit`, which raises UsageError.
 
     So does this, for a run from before calibration was kept.
     """
     require_rate(error)
     if run.calibration is None:
         raise UsageError(
-            f"the run {run.path} was made before calibration pictures were kept, so nothing is known about its error rates: "
-            "train again, or leave abstain out"
+            f"the run {run.path} has no calibration images, so foveola can't limit its error rate: train again, or leave "
+            "abstain out"
         )
     return run.calibration.limit(error)
 
@@ -241,7 +241,7 @@ def match_classes(dataset: Dataset, class_names: Sequence[str]) -> NDArray[np.in
     if strangers:
         more = f" and {count(len(strangers) - 1, 'more class', 'more classes')}" if len(strangers) > 1 else ""
         raise UsageError(
-            f"{printable(dataset.name)} has class '{printable(strangers[0])}'{more} that the run does not know: "
+            f"{printable(dataset.name)} has class '{printable(strangers[0])}'{more} that the run was not trained on: "
             f"{unknown('class', strangers[0], class_names)}"
         )
     return np.array([number.get(normalise_name(name), -1) for name in dataset.class_names], np.int64)[dataset.labels]

@@ -3,7 +3,7 @@
     recipe.toml          what was done            history.jsonl        one line an epoch (head.jsonl: one a penalty)
     data.json            what the data is         weights.safetensors  the network (arrays only, nothing is pickled)
     network.json         its layers               predictions.npz      logits and labels of the test part
-    environment.json     machine and versions     pictures.npz         what the report shows (and looks.npz, insides.npz)
+    environment.json     machine and versions     images.npz         what the report shows (and looks.npz, insides.npz)
     calibration.npz      held-out logits          test_opened_again.jsonl  one line an opening after the first
     fingerprints.npz     digests and small grey    predictions.csv      the test part's answers as a table
                          versions of the images
@@ -104,7 +104,7 @@ class Run:
         try:
             yield self.path / name
         except PermissionError:
-            raise UsageError(f"{self.path / name} can't be read: permission denied: let it be readable") from None
+            raise UsageError(f"{self.path / name} can't be read (permission denied): make it readable") from None
         except UsageError:
             raise
         except Exception:  # the readers of zip, npy and JSON raise almost anything on damaged bytes
@@ -173,7 +173,7 @@ class Run:
 
     @cached_property
     def pictures(self) -> KeptImages:
-        """The pictures that the report shows."""
+        """The images that the report shows."""
         with self._reading("pictures.npz") as path:
             return KeptImages.load(path)
 
@@ -273,7 +273,7 @@ def require_registered(run: Path, model: str, chain: str) -> None:
         file = ""
     where = f", registered by {file}" if file else ""
     raise UsageError(
-        f"the run {run} uses the {kind} '{name}', which is not one of foveola's own{where}: add --plugin "
+        f"the run {run} uses the {kind} '{name}', which is not part of foveola{where}: add --plugin "
         f"{file or 'FILE.py'} to the command, or run that file first in Python"
     )
 

@@ -48,7 +48,7 @@ class StepCosts:
     """Seconds on this machine: of a pass over train and one over val, and of all that is not epochs.
 
     has_head: whether a head is fitted first, so that a run without epochs is one too; steps: seconds a step, by the
-    pictures' size; before: what of `rest` comes before the epochs, features and head.
+    images' size; before: what of `rest` comes before the epochs, features and head.
     """
 
     train: float
@@ -84,7 +84,7 @@ def measure_costs(session: Trainer, steps: Mapping[float, float]) -> StepCosts:
 
 
 def time_steps(session: Trainer, least_seconds: float = 0.0) -> dict[float, float]:
-    """Seconds a step, by the pictures' size, timed for so many seconds in all; the session's network learns from it."""
+    """Seconds a step, by the images' size, timed for N seconds in all; the session's network learns from it."""
     model, device, dtype, fit = session.ready(), session.device, session.dtype, session.recipe.fit
     return step_seconds(model, session.train, fit, device, dtype, least_seconds=least_seconds)
 
@@ -95,7 +95,7 @@ def pass_seconds(session: Trainer, steps: Mapping[float, float]) -> float:
 
 
 AIM = 0.96
-"""What share of the budget the plan fills: what the machine does besides makes runs longer, hardly ever shorter."""
+"""What share of the budget the plan fills: what the machine does also makes runs longer, hardly ever shorter."""
 
 MEASURED = 0.02
 """What share of the budget is spent on timing steps of the network that was chosen."""
@@ -120,10 +120,10 @@ class Forecast(NamedTuple):
         """The plan's line about it."""
         fit = self.recipe.fit
         memory = f" and {self.memory_mb:,.0f} MB of memory" if self.memory_mb else ""
-        what = f"{self.recipe.model.name}, {self.passes:.1f} passes over train as {fit.epochs} epochs"
+        what = f"{self.recipe.model.name}, {self.passes:.1f} passes over the training set in {fit.epochs} epochs"
         if not fit.epochs:
-            what = f"{self.recipe.model.name}, its head only: no epoch of fine-tuning fits in"
-        return f"budget {show_time(budget)}: {what}; expected are {show_time(self.seconds)} in all{memory}"
+            what = f"{self.recipe.model.name}, last layer only (no epoch of fine-tuning fits)"
+        return f"budget {show_time(budget)}: {what}; expected: {show_time(self.seconds)} in total{memory}"
 
 
 def deadline(found: Forecast, budget: float, started: float, n_train: int) -> Deadline:
@@ -141,11 +141,11 @@ def deadline(found: Forecast, budget: float, started: float, n_train: int) -> De
 
 
 def require_free(tables: Mapping[str, Any]) -> None:
-    """Refuse a budget beside a number of epochs: both say how long to train."""
+    """Refuse a budget next to a number of epochs: both say how long to train."""
     fit = tables.get("fit", {})
-    for key in ("epochs", "epoch_pictures"):
+    for key in ("epochs", "epoch_images"):
         if fit.get(key, "auto") not in ("auto", None):
-            raise UsageError(f"--budget and fit.{key} = {fit[key]} both say how long to train: give one of them")
+            raise UsageError(f"--budget and fit.{key} = {fit[key]} both set how long to train: give one of them")
 
 
 def fit_to_budget(
@@ -210,7 +210,7 @@ def expected_seconds(session: Trainer) -> float:
     like = Trainer(session.prepared, session.split, session.recipe, session.seed, Path())
     costs, fit = measure_costs(like, time_steps(like)), session.recipe.fit
     assert isinstance(fit.epochs, int), "a planned run has a number of epochs"
-    given, size = fit.epoch_pictures, like.train.epoch_size
+    given, size = fit.epoch_images, like.train.epoch_size
     passes = sum(given) / size if isinstance(given, list) else fit.epochs
     return costs.rest + passes * costs.train + fit.epochs * costs.val
 
@@ -230,7 +230,7 @@ def _forecast(recipe: Recipe, costs: StepCosts, n_train: int, budget: float, spe
         seconds = spent + costs.rest + costs.val + passes * costs.train
     settings: dict[str, object] = {
         "fit.epochs": epochs,
-        "fit.epoch_pictures": round(max(1.0, passes) * n_train / epochs),
+        "fit.epoch_images": round(max(1.0, passes) * n_train / epochs),
     }
     if passes < 1 and costs.has_head:
         settings, seconds = {"fit.epochs": 0}, spent + costs.rest
@@ -241,9 +241,9 @@ def _forecast(recipe: Recipe, costs: StepCosts, n_train: int, budget: float, spe
 
 def _too_small(recipe: Recipe, costs: StepCosts, n_train: int, budget: float, spent: float) -> UsageError:
     epoch, around = costs.train + costs.val, spent + costs.rest
-    what = f"one epoch of {recipe.model.name} on {n_train:,} pictures takes {show_time(math.ceil(epoch))} here"
+    what = f"one epoch of {recipe.model.name} on {n_train:,} images takes {show_time(math.ceil(epoch))} here"
     if not recipe.fit.epochs:
-        what, epoch = f"the head of {recipe.model.name} on {n_train:,} pictures is all that could fit", 0.0
+        what, epoch = f"only the last layer of {recipe.model.name} on {n_train:,} images could fit", 0.0
     least = 5 * math.ceil((around + epoch) / AIM / 5)
     return UsageError(
         f"a budget of {show_time(budget)} is too small: {what}, and reading, measuring and the report take "

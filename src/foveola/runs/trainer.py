@@ -1,4 +1,4 @@
-"""One run: a recipe and a seed on prepared pictures become a folder with a trained, measured network."""
+"""One run: a recipe and a seed on prepared images become a folder with a trained, measured network."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ from foveola.training.loop import fit, min_input_size
 from foveola.types import Indices, Tick, no_tick
 
 _SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**27
-"""At most so many pictures, and of large ones fewer: as floats 2,000 of 1024x1024 would take 25 GB."""
+"""At most N images, and of large ones fewer: as floats 2,000 of 1024x1024 would take 25 GB."""
 
 
 _BESIDE_WEIGHTS_BYTES = 5_000_000
-"""What a run folder takes besides the weights: the report and the images that it shows."""
+"""What a run folder takes also the weights: the report and the images that it shows."""
 
 
 @dataclass
@@ -79,11 +79,11 @@ class Trainer:
         size, classes = self.prepared.size, len(self.prepared.dataset.class_names)
         self.model = build(self.recipe.model.name, size, classes, self.recipe.model.options, seed=self.seed)
         self.views = self.recipe.views
-        given = fit_spec.epoch_pictures
+        given = fit_spec.epoch_images
         if isinstance(given, list) and len(given) != fit_spec.epochs:
             raise UsageError(
-                f"fit.epoch_pictures has {count(len(given), 'number')} and fit.epochs is {fit_spec.epochs}: give one number "
-                "for all epochs, or a list of one an epoch"
+                f"fit.epoch_images has {count(len(given), 'number')} and fit.epochs is {fit_spec.epochs}: give one number "
+                "for all epochs, or a list with one for each epoch"
             )
         self._lengths: list[int] = []
         self.train = self.batches(
@@ -91,7 +91,7 @@ class Trainer:
             flip=fit_spec.flip,
             translate_px=fit_spec.translate_px,
             cutout_px=fit_spec.cutout_px,
-            epoch_pictures=0 if isinstance(given, list) else given,
+            epoch_images=0 if isinstance(given, list) else given,
             seed=self.seed,
         )
         min_input_size(self.model, fit_spec)  # refuses now, before a folder is made
@@ -129,21 +129,21 @@ class Trainer:
         """The head that val has chosen is the whole result: calibrate before val is learned from too, then learn from it."""
         assert isinstance(self.best, ProbeLog)
         self._head = head
-        # kept features are of pictures in their place only, so that answers averaged over shifts are given anew
+        # kept features are of images in their place only, so that answers averaged over shifts are given again
         whole = len(self.split.val) >= ENOUGH or self.views.shift_px
         self._calibration = self._on_val(self.device) if whole else head.cross_fit(self.best.strength, self.seed)
         head.refit(self.best.strength)
         self._best_state = copy.deepcopy(self.model.state_dict())
 
     def _on_val(self, device: torch.device) -> Calibration:
-        """Val answered once more, in float32 and all views, as test and new pictures are; before test is opened."""
+        """Val answered once more, in float32 and all views, as test and new images are; before test is opened."""
         rows = sample_rows(self.split.val, self.seed)
         return Calibration.of(self._answers(rows, device), self.prepared.dataset.labels[rows], "val")
 
     def _answers(self, rows: Indices, device: torch.device) -> NDArray[np.float32]:
         """What the network as it is now answers, float32 (n, K): by its head alone, where that alone has learned.
 
-        Features that were kept in a short format, by another device or for other views are not what new pictures will be
+        Features that were kept in a short format, by another device or for other views are not what new images will be
         answered with.
         """
         exact = self.dtype == torch.float32 and self.device.type == "cpu"
@@ -161,8 +161,8 @@ class Trainer:
                 return
 
     def _pictures(self, epoch: int) -> int:
-        """How many pictures this epoch shows."""
-        given = self.recipe.fit.epoch_pictures
+        """How many images this epoch shows."""
+        given = self.recipe.fit.epoch_images
         planned = given[epoch - 1] if isinstance(given, list) else self.train.epoch_size
         self._lengths.append(self.deadline.pictures(epoch, planned) if self.deadline else planned)
         return self._lengths[-1]
@@ -172,7 +172,7 @@ class Trainer:
         epochs = self.recipe.fit.epochs
         if self.deadline and isinstance(epochs, int) and set(self._lengths) - {self.train.epoch_size}:
             lengths = self._lengths + [self.train.epoch_size] * (epochs - len(self._lengths))
-            self.recipe = recipe_from_tables(merge_tables(self.recipe.tables(), {"fit.epoch_pictures": lengths}))
+            self.recipe = recipe_from_tables(merge_tables(self.recipe.tables(), {"fit.epoch_images": lengths}))
             write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
 
     def _kept(self, rows: Iterator[Row], name: str) -> Iterator[Row]:
@@ -229,13 +229,13 @@ class Trainer:
         )
 
     def ready(self) -> nn.Module:
-        """The network, having seen training pictures, on its device."""
+        """The network, having seen training images, on its device."""
         pixels = self.prepared.size.height_px * self.prepared.size.width_px
         adapt(self.model, self.train.sample(min(_SEEN_BEFORE_THE_FIRST_STEP, max(1, _SEEN_PIXELS // pixels))))
         return self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def batches(self, rows: Indices, **how: Any) -> Batches:
-        """Batches of some of the prepared pictures, as they are unless `how` says otherwise."""
+        """Batches of some of the prepared images, as they are unless `how` says otherwise."""
         return Batches(self.prepared.pixels, self.prepared.dataset.labels, rows, self.recipe.fit.batch_size, **how)
 
     def _keep(self, row: EpochLog | ProbeLog) -> None:
@@ -250,7 +250,7 @@ class Trainer:
 
     @property
     def versions(self) -> dict[str, Any]:
-        """What decides a run's numbers beside recipe, data and seed, under the names of environment.json."""
+        """What decides a run's numbers next to recipe, data and seed, under the names of environment.json."""
         return {**versions_of(self.device, self.dtype), **self._own}
 
     @property
@@ -268,6 +268,9 @@ class Trainer:
 def _freeze(model: nn.Module, name: str) -> None:
     """Let only the head learn; the network's table then says so."""
     if not has_trunk(model):
-        raise UsageError(f"fit.epochs = 0 fits a head on ready features, and {name} has none: give 1 or more epochs")
+        raise UsageError(
+            f"fit.epochs = 0 trains only the last layer of a pre-trained network, and {name} is not one: "
+            "give 1 or more epochs"
+        )
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith("head."))

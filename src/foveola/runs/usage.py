@@ -1,6 +1,6 @@
 """How often the test part of a run was opened: training's own opening is the first, each later one leaves a line.
 
-The more often a test part is looked at, and something is chosen by it, the less its number says about new pictures (C. Dwork
+The more often a test part is looked at, and something is chosen by it, the less its number says about new images (C. Dwork
 et al., "The reusable holdout", Science 349, 2015).
 """
 

@@ -23,7 +23,7 @@ RECENT = 1000
 """A moving average over fewer images than this is recent enough: that of `fast` spans 312."""
 
 SHARE, LEAST, MOST_PIXELS = 0.025, 16, 2**26
-"""Images to settle with: this share of those that an epoch shows, at least 16, and at most so many pixels in all. Without
+"""Images to settle with: this share of those that an epoch shows, at least 16, and at most N pixels in all. Without
 its gradient an image costs a third of a training step, so that the share takes less than a hundredth of an epoch's time."""
 
 MANY = 256
@@ -31,7 +31,7 @@ MANY = 256
 
 
 def layers_to_settle(model: nn.Module, batch_size: int, steps: int) -> list[Norm]:
-    """The batch norms whose moving averages don't fit the weights after so many steps of a training.
+    """The batch norms whose moving averages don't fit the weights after N steps of a training.
 
     Norms without a moving average, and those that don't learn one now (a frozen part of a network), are not among them.
     """
@@ -45,7 +45,7 @@ def _recent(momentum: float, batch_size: int, steps: int) -> bool:
 
 
 def images_needed(shown: int, pixels: int) -> int:
-    """With how many images to settle after an epoch that has shown so many, each of so many pixels."""
+    """With how many images to settle after an epoch that has shown N, each of N pixels."""
     return min(max(LEAST, math.ceil(SHARE * shown)), max(1, MOST_PIXELS // pixels))
 
 

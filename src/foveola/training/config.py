@@ -1,4 +1,4 @@
-"""FitSpec: how to train, in numbers; and what it says about a point of the run: learning rate and size of the pictures."""
+"""FitSpec: how to train, in numbers; and what it says about a point of the run: learning rate and size of the images."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class FitSpec:
             "for transfer",
         ),
     ] = "auto"
-    epoch_pictures: Annotated[
+    epoch_images: Annotated[
         Annotated[int, Ge(0)] | list[Annotated[int, Ge(1)]],
         Meaning(
-            "Images that count as one epoch, in an endless row of passes. 0: all training images. A list has a number for "
+            "Number of images that count as one epoch. 0: all training images. A list has a number for "
             "each epoch; --budget may write one.",
             values="whole number, 0 or more, or a list of whole numbers",
         ),
@@ -99,14 +99,14 @@ class FitSpec:
         Meaning(
             "Where the network is trained.",
             values="auto, cpu, cuda, cuda:N or mps",
-            left_out="the first of cuda, mps and cpu that is there",
+            left_out="the first of cuda, mps and cpu that the computer has",
         ),
     ] = "auto"
 
     def parts(self, pictures: int, area: float = 1.0) -> int:
-        """In how many parts a batch goes through the network, its pictures having this share of the whole's pixels.
+        """In how many parts a batch goes through the network, its images having this share of the whole's pixels.
 
-        What fits the caches is a number of pixels, not of pictures: `fast` took 27.6 ms a step of 250 pictures of 16 px in
+        What fits the caches is a number of pixels, not of images: `fast` took 27.6 ms a step of 250 images of 16 px in
         one part and 30.1 in two, and as long either way for 32 px (medians of 10, three rounds, two cores with 32 MB of L3).
 
         >>> spec = FitSpec(micro_batch_size=125)
@@ -133,7 +133,7 @@ def schedule(spec: FitSpec, done: float) -> float:
 
 
 def scale(spec: FitSpec, done: float) -> float:
-    """The side of the training pictures at a point of the run, as a share of the whole; `done` as above.
+    """The side of the training images at a point of the run, as a share of the whole; `done` as above.
 
     start_scale for the first four sevenths of `whole_from`, half way between it and 1 for the other three, then 1:
     coarse shapes are learned at a fraction of the cost.

@@ -1,6 +1,6 @@
-"""The features of a data set's pictures under a frozen trunk: computed once, kept on the disk under the data's key.
+"""The features of a data set's images under a frozen trunk: computed once, kept on the disk under the data's key.
 
-A linear head on ready features: chosen by val, calibrated on pictures it has not learned from, fitted on all but test.
+A linear head on ready features: chosen by val, calibrated on images it has not learned from, fitted on all but test.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Trunk(Protocol):
     """A network whose features can be kept."""
 
     features_key: str
-    """What decides the features besides the pictures: the weights' digest."""
+    """What decides the features also the images: the weights' digest."""
 
     features_ready: bool
     """Whether the network has these weights by now: a fresh one has random ones until `adapt`."""
 
     def features(self, images: Tensor) -> Tensor:
-        """Pictures (b, 3, H, W) to float32 (b, F)."""
+        """Images (b, 3, H, W) to float32 (b, F)."""
 
 
 def has_trunk(model: nn.Module) -> bool:
@@ -58,9 +58,9 @@ def has_trunk(model: nn.Module) -> bool:
 def keep_features(
     prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype, *, tick: Tick = no_tick
 ) -> tuple[Floats, Floats]:
-    """Features of all prepared pictures as they are and mirrored, each float32 (n, F), mapped from the disk.
+    """Features of all prepared images as they are and mirrored, each float32 (n, F), mapped from the disk.
 
-    Their key is made of the pictures' key, the weights, the precision, the device, torch's version and VERSION; a damaged
+    Their key is made of the images' key, the weights, the precision, the device, torch's version and VERSION; a damaged
     copy is made again. Raises ResourceError when the disk is full.
     """
     assert model.features_ready, "random features would be kept under the weights' key: call initialise_from before"
@@ -129,8 +129,8 @@ def _digest(folder: Path, name: str) -> str:
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """What a head is fitted with: `kept` are the features of all prepared pictures as they are and mirrored, each (n, F)
-    float32; it learns from both where pictures may be mirrored, and answers with their mean where answers are averaged."""
+    """What a head is fitted with: `kept` are the features of all prepared images as they are and mirrored, each (n, F)
+    float32; it learns from both where images may be mirrored, and answers with their mean where answers are averaged."""
 
     head: nn.Linear
     prepared: Prepared
@@ -185,7 +185,7 @@ class LinearProbe:
         return np.sort(np.concatenate([self.split.train, self.split.val]))
 
     def _answered(self, rows: Indices) -> Features:
-        """What pictures are answered with: the rows' features, or the mean of theirs and their mirror images'."""
+        """What images are answered with: the rows' features, or the mean of theirs and their mirror images'."""
         plain, mirrored = self.kept
         values = (plain[rows] + mirrored[rows]) * np.float32(0.5) if self.answers_mirrored else plain[rows]
         return Features(values, self.prepared.dataset.labels[rows])

@@ -15,7 +15,7 @@ class StepLog(NamedTuple):
 
 
 class EpochLog(NamedTuple):
-    """One epoch. Losses in nats per picture, accuracies 0..1; train's are means over the epoch as it learned.
+    """One epoch. Losses in nats per image, accuracies 0..1; train's are means over the epoch as it learned.
 
     seconds: of the whole epoch; val_seconds: the part of them in which val was measured; val_scale: the side of the val
     images, as a share of the whole: while a network learns from smaller images, it is measured on images of that size.
@@ -36,7 +36,7 @@ class EpochLog(NamedTuple):
 class ProbeLog(NamedTuple):
     """One solution of a linear head on fixed features, the `number`-th (from 1) of at most `total`.
 
-    strength: of the l2 penalty; losses in nats per picture, without the penalty; accuracies 0..1; seconds since the
+    strength: of the l2 penalty; losses in nats per image, without the penalty; accuracies 0..1; seconds since the
     fitting began.
     """
 

@@ -36,7 +36,7 @@ WORSE = 1.05
 
 FLOOR = 0.1
 """No feature's deviation counts as less than this times the root mean square of all. A feature that is silent but for a
-few pictures of train can be far off in a new one (47 deviations on faces): without a floor the test loss on 120 hand
+few images of train can be far off in a new one (47 deviations on faces): without a floor the test loss on 120 hand
 signs was 0.55 nats, with it 0.39; on faces and flowers the two were within 0.01 (means of 10 splits)."""
 
 _MEMORY = 20  # steps that L-BFGS remembers
@@ -72,7 +72,7 @@ def fit_linear_probe(
     Tibshirani, "Regularization Paths for Generalized Linear Models via Coordinate Descent", J. Stat. Softw. 33(1), 2010).
     The path ends early when val's loss has become clearly worse than its lowest (see WORSE). tolerance: the steepest
     slope that is left, in units of the strength (of 0.1 where that is stronger); a tenth of the default took 734
-    evaluations in place of 436, for val losses within 0.0001 (3,600 synthetic rows, the whole path). The solver is L-BFGS
+    evaluations instead of 436, for val losses within 0.0001 (3,600 synthetic rows, the whole path). The solver is L-BFGS
     (D. Liu and J. Nocedal, Math. Programming 45, 503-528, 1989), as SciPy has it.
 
     Raises DivergedError when a feature is not finite.
@@ -112,7 +112,7 @@ class LogisticRegression:
     def start(self) -> Floats:
         """No weights, and each class as likely as it is frequent.
 
-        One picture more of each keeps the logarithm of an absent class finite.
+        One image more of each keeps the logarithm of an absent class finite.
         """
         out = np.zeros((self.classes, self.values.shape[1] + 1))
         out[:, -1] = np.log(np.bincount(self.labels, minlength=self.classes) + 1) - np.log(len(self.labels))
@@ -169,8 +169,8 @@ def _check(part: str, features: Features) -> None:
     broken = int((~np.isfinite(features.values.sum(axis=1, dtype=np.float64))).sum())
     if broken:
         raise DivergedError(
-            f"the features of {broken:,} of {len(features.values):,} {part} pictures are not finite numbers: "
-            "the precision is likely to blame; try --set fit.precision=float32"
+            f"the features of {broken:,} of {len(features.values):,} {part} images are not finite numbers: "
+            "the precision is the likely cause; try --set fit.precision=float32"
         )
 
 
@@ -205,13 +205,13 @@ def cross_fit(
 ) -> NDArray[np.float32]:
     """Logits float32 (n, K): each row's by a head that was fitted, as `fit_linear_probe` does, on the other folds.
 
-    answering: the features that n pictures are answered with; learning: those that heads are fitted on, one or more views
+    answering: the features that n images are answered with; learning: those that heads are fitted on, one or more views
     of the n, one view after the other; folds: int64 (n,), 0 and up. Features are standardised once, by all rows: that
     knows no label.
 
     The heads of all folds are the minimum of one sum, whose terms share nothing but the features: ten folds of 3,445 flowers
-    in two views take 63 evaluations of 0.06 s in place of 503 of 0.03 s, one head after the other. tolerance: as in
-    `fit_linear_probe`; a third of it gave the same temperature to 0.0001, three times as much 0.9010 in place of 0.9024.
+    in two views take 63 evaluations of 0.06 s instead of 503 of 0.03 s, one head after the other. tolerance: as in
+    `fit_linear_probe`; a third of it gave the same temperature to 0.0001, three times as much 0.9010 instead of 0.9024.
     """
     values, mean, deviation = standardise(learning.values)
     views = len(learning.labels) // len(folds)

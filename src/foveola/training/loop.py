@@ -45,7 +45,7 @@ def fit(
 ) -> Iterator[Row]:
     """Train `model` in place on `train`; yield a StepLog a step and an EpochLog an epoch, measured on `val`.
 
-    spec.epochs must be a number by now. pictures: how many an epoch shows, asked before each with its number (from 1);
+    spec.epochs must be a number by now. images: how many an epoch shows, asked before each with its number (from 1);
     train.epoch_size by default. What depends on how far the run is, goes by epochs: each is as large a share of it,
     however long. Raises DivergedError at the first loss that is not finite, on val too.
     """
@@ -100,7 +100,7 @@ class Stepper:
     def take(
         self, images: Tensor, labels: Tensor, lr: float, share: float, key: tuple[int, int, int]
     ) -> tuple[float, Tensor]:
-        """One step on a batch at this learning rate and share of the pictures' size, random numbers drawn from `key`.
+        """One step on a batch at this learning rate and share of the images' size, random numbers drawn from `key`.
 
         Gives loss and logits. A loss that is not finite changes nothing: the step is not taken.
         """
@@ -117,7 +117,7 @@ class Stepper:
         return value, logits
 
     def settle(self, train: Batches, shown: int, share: float, key: tuple[int, int, int]) -> None:
-        """Let the running statistics of batch norm fit the weights, after an epoch that has shown so many images.
+        """Let the running statistics of batch norm fit the weights, after an epoch that has shown N images.
 
         key: seed, epoch and number of steps taken so far; it decides which training images are taken.
         """
@@ -170,13 +170,13 @@ def resize_batch(images: Tensor, share: float, least_px: int) -> Tensor:
 def min_input_size(model: nn.Module, spec: FitSpec) -> int:
     """The smallest side that the network takes, in pixels; its attribute `least_px` says that it takes every size above.
 
-    Raises UsageError when smaller pictures are asked for and the network is made for one size.
+    Raises UsageError when smaller images are asked for and the network is made for one size.
     """
     least = getattr(model, "least_px", None)
     if least is None and spec.start_scale < 1:
         raise UsageError(
-            f"fit.start_scale = {spec.start_scale:g} begins with smaller pictures, and this network takes one size only: "
-            "set it to 1"
+            f"fit.start_scale = {spec.start_scale:g} starts with smaller images, but this network takes only one image size: "
+            "set fit.start_scale to 1"
         )
     return least or 1
 
@@ -216,8 +216,8 @@ def _single_values_named() -> Iterator[None]:
         if "more than 1 value per channel" not in str(refusal):
             raise
         raise UsageError(
-            "a batch, or a part of one, is a single picture, and its batch norm has one value of a channel to norm by: set "
-            "fit.batch_size, and fit.micro_batch_size if it is given, to 3 or more"
+            "a batch or micro-batch contains a single image, and batch norm needs more than one value per channel: set "
+            "fit.batch_size, and fit.micro_batch_size if you use it, to 3 or more"
         ) from None
 
 
@@ -225,14 +225,14 @@ _USUAL_LR = {"adam": 0.01, "adamw": 0.01, "sgd": 1.0, "muon": 1.0}
 
 
 def _blame(spec: FitSpec, dtype: torch.dtype, value: float, epoch: int, step: int) -> str:
-    """The sentence for a loss that is not finite: it names the setting that is likely to blame."""
+    """The sentence for a loss that is not finite: it names the setting that is the likely cause."""
     usual = _USUAL_LR[spec.optimizer]
     found = f"the loss became {value} in epoch {epoch}, step {step}"
     if spec.lr_peak <= usual and dtype != torch.float32:
-        return f"{found}: fit.precision = {spec.precision!r} is likely to blame; try --set fit.precision=float32"
+        return f"{found}: fit.precision = {spec.precision!r} is the likely cause; try --set fit.precision=float32"
     advice = (
         f"try a tenth of it, --set fit.lr_peak={spec.lr_peak / 10:g}"
         if spec.lr_peak <= 10 * usual
         else f"try --set fit.lr_peak={usual / 10:g}"
     )
-    return f"{found}: fit.lr_peak = {spec.lr_peak:g} is likely to blame; {advice}"
+    return f"{found}: fit.lr_peak = {spec.lr_peak:g} is the likely cause; {advice}"

@@ -18,9 +18,9 @@ from foveola.types import Indices, Tick, no_tick
 
 
 def out_of_fold_probabilities(prepared: Prepared, units: Indices, *, tick: Tick = no_tick) -> NDArray[np.float32]:
-    """Out-of-sample probabilities of all prepared pictures: float32 (n, K).
+    """Out-of-sample probabilities of all prepared images: float32 (n, K).
 
-    A linear head on the features that `transfer` has from ImageNet is fitted on four fifths of the pictures and asked about
+    A linear head on the features that `transfer` has from ImageNet is fitted on four fifths of the images and asked about
     the last, five times; images of one unit (int64 (n,), such as copies) are in one fold. The penalty is the one of lowest
     loss on the first fold: one number chosen from a fifth of the images, for the probabilities of all. Raises DataError
     where a class has too few units (`findings.suspects.too_few`).
@@ -30,7 +30,7 @@ def out_of_fold_probabilities(prepared: Prepared, units: Indices, *, tick: Tick 
     dataset = prepared.dataset
     labels, classes = dataset.labels, len(dataset.class_names)
     if reason := has_too_few_images(dataset, units):
-        raise DataError(f"wrong labels can't be looked for: {reason}; add images, or use --no-suspects")
+        raise DataError(f"foveola can't look for wrong labels: {reason}; add images, or use --no-suspects")
     device = choose_device("auto")
     dtype = choose_precision("auto", device)
     model = build("transfer", prepared.size, classes, {}, seed=0)

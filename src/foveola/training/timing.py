@@ -41,7 +41,7 @@ def step_seconds(
     *,
     least_seconds: float = 0.0,
 ) -> dict[float, float]:
-    """Seconds a step takes, pictures read and augmented, by the pictures' size: the shares that `fit_spec.scale` gives.
+    """Seconds a step takes, images read and augmented, by the images' size: the shares that `fit_spec.scale` gives.
 
     The sizes are taken in turn, for `least_seconds` at least: the speed of a shared machine comes and goes by a third, for
     half a minute at a time. The network learns from it: throw it away.
@@ -68,7 +68,7 @@ def step_seconds(
 
 
 def sizes_of(spec: FitSpec, begin: float = 0.0, end: float = 1.0) -> Counter[float]:
-    """How much of a run, or of a part of it, goes by at each size of the pictures, in twentieths.
+    """How much of a run, or of a part of it, goes by at each size of the images, in twentieths.
 
     >>> sizes_of(FitSpec(start_scale=0.5, whole_from=0.7))
     Counter({0.5: 8, 0.75: 6, 1.0: 6})
@@ -95,9 +95,9 @@ def answer_seconds(
     device: torch.device,
     dtype: torch.dtype,
 ) -> float:
-    """Seconds a picture takes through `read` (the network or a method of it), as `predict.outputs` does it.
+    """Seconds an image takes through `read` (the network or a method of it), as `predict.outputs` does it.
 
-    As many pictures are timed as are answered at once: more take longer and say the same.
+    As many images are timed as are answered at once: more take longer and say the same.
     """
     images, labels = next(batches)
     some = split_batch(images.to(device))[0]
@@ -135,7 +135,7 @@ def peak_memory_mb() -> float | None:
 
 
 def forget_peak() -> bool:
-    """Let `peak_memory_mb` begin anew; whether that went well: Linux can, by /proc/self/clear_refs (man 5 proc)."""
+    """Let `peak_memory_mb` begin again; whether that went well: Linux can, by /proc/self/clear_refs (man 5 proc)."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 
 NO_FINGERPRINTS = (
-    "this run was made before fingerprints of its images were kept, so foveola can't tell whether it was trained on any of "
-    "these images: train again to have them"
+    "this run keeps no fingerprints of its images, so foveola can't tell whether it was trained on any of these images: "
+    "train again"
 )
 
 
@@ -125,10 +125,10 @@ def evaluate(
     tell: Tell = warn,
     tick: Tick = no_tick,
 ) -> Measurement:
-    """A run's answers to its own test part, or to all pictures of other data; classes are matched by name.
+    """A run's answers to its own test part, or to all images of other data; classes are matched by name.
 
     Of data with parts of its own only the test part is asked; of the very data that the run was trained on, only the
-    pictures that it kept aside. These are then counted as opened once more, and the report says so; where they can't be
+    images that it kept aside. These are then counted as opened once more, and the report says so; where they can't be
     counted, because the run's folder can't be written, `tell` hears of it (a Python warning, if none is given).
 
     Images of other data that the run was trained on, or near-copies of such, are recognised whatever their names, formats and
@@ -200,8 +200,8 @@ def _seen_in(run: Run, prepared: Prepared, rows: Indices, tell: Tell, tick: Tick
         return None
     if not run.seen_images.prints.has_greys and run.seen_images.prints.large.any():
         tell(
-            f"the run has {count(len(run.seen_images.ids), 'image')}, too many to keep more than digests of: only files and "
-            "pixels that are exactly equal are recognised, not near-copies"
+            f"the run has {count(len(run.seen_images.ids), 'image')}, too many for near-duplicate search: "
+            "foveola recognises only exact copies"
         )
     return run.seen_images.in_data(prepared, rows, tick=tick)
 
@@ -217,7 +217,9 @@ def _holds_test_part(run: Run, seen: SeenCounts | None) -> bool:
 def _require_no_settings(settings: Mapping[str, object] | None) -> None:
     given = [key.partition(".")[2].replace("_", "-") for key, value in (settings or {}).items() if value is not None]
     if given:
-        raise UsageError(f"--{given[0]} says how to read other data, and no data is named: evaluate RUN DATA")
+        raise UsageError(
+            f"--{given[0]} sets how foveola reads other data, but no data is given: use foveola evaluate RUN DATA"
+        )
 
 
 def use_test_part(run: Run, by: str, tell: Tell) -> None:
@@ -235,8 +237,8 @@ def use_test_part(run: Run, by: str, tell: Tell) -> None:
         record_test_use(run.path, by)
     except (ResourceError, OSError) as problem:
         tell(
-            f"this use of the test set of {run.path} could not be recorded ({_reason(problem)}): the result is shown anyway; "
-            "keep count yourself"
+            f"this use of the test set of {run.path} could not be recorded ({_reason(problem)}). The result is "
+            "shown anyway; keep count yourself"
         )
         return
     try:
@@ -244,7 +246,7 @@ def use_test_part(run: Run, by: str, tell: Tell) -> None:
     except (DamagedRunError, ResourceError, OSError) as problem:
         tell(
             f"this use of the test set of {run.path} is recorded, but its report could not be updated ({_reason(problem)}): "
-            "foveola report updates it"
+            "run foveola report to update it"
         )
 
 
@@ -265,7 +267,7 @@ def test_uses_of(run: str | os.PathLike[str]) -> int:
 def drop_excluded(run: Run, dataset: Dataset) -> Dataset:
     """The data set without what the run's exclude list left out, if the run was trained on it; else as it is.
 
-    Without this the run's own data would not be known again, and it would be asked about pictures it has learned from.
+    Without this the run's own data would not be known again, and it would be asked about images it has learned from.
     """
     from foveola.data.exclude import exclude
 

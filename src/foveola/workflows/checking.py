@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from foveola.recipes.recipe import Recipe
 
 SUSPECTS_PIXELS, SUSPECTS_PICTURES = 100_000_000, 20_000
-"""Labels are doubted unasked up to so many pixels and pictures: about 40 s on two cores for features that are kept, and
-that `train` uses again where it takes `transfer`; without bfloat16 74 s (2,062 pictures of `signs`)."""
+"""Labels are doubted unasked up to N pixels and images: about 40 s on two cores for features that are kept, and
+that `train` uses again where it takes `transfer`; without bfloat16 74 s (2,062 images of `signs`)."""
 
 
 PAGE = "check.html"
@@ -97,7 +97,7 @@ class Checked:
         """The sum in one line."""
         kinds = [finding.severity for finding in self.findings]
         parts = [count(kinds.count(one), one) for one in ("error", "warning", "note") if one in kinds]
-        return f"{self.name}: {count(self.files_used, 'picture')}, {', '.join(parts) or 'nothing was found'}"
+        return f"{self.name}: {count(self.files_used, 'image')}, {', '.join(parts) or 'no problems found'}"
 
 
 @checks_keywords()
@@ -114,7 +114,7 @@ def check(
     tick: Tick = no_tick,
 ) -> Checked:
     """Look for what is wrong with `data`: damaged files, copies, copies under two labels or across parts, files made of one
-    another, shortcuts, unequal classes, odd pictures, labels that look wrong.
+    another, shortcuts, unequal classes, odd images, labels that look wrong.
 
     data: as for `train`; settings: how it is read, as in a recipe ({"data.labels": "table.csv"}). suspects: whether labels
     are doubted, by classifiers that did not see them; None: if it takes about a minute. out: a new file for a page with

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from foveola.compute.threads import adapting, require_threads
-from foveola.errors import UsageError, count
+from foveola.errors import UsageError
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
 from foveola.types import Tell, Tick, no_tick, tell_nobody
@@ -37,7 +37,7 @@ def compare(
     question: Sequence[str] = (),
     allow: Sequence[str] = (),
     margin: float = 0.5,
-    precision: float | None = None,
+    half_width: float | None = None,
     budget: str | float | None = None,
     runs: str | os.PathLike[str] = "runs",
     out: str | os.PathLike[str] | None = None,
@@ -53,7 +53,7 @@ def compare(
     common to all, from `settings` ({"model.name": "fast"}) and the choices that `train` makes. data: as `train` takes it;
     None: what the recipes name. seeds: how many (from 0), "0-9", or a list: the same for each arm, so that split, first
     weights, order and augmentation are the same pair by pair. question: the settings that may differ (what the arms name);
-    allow: also allow these settings to differ. margin: the smallest difference that matters, in points. precision: the
+    allow: also allow these settings to differ. margin: the smallest difference that matters, in points. half_width: the
     desired half-width of the interval, in points: after two seeds `tell` hears how many seeds it takes. budget: how long
     all may take; it ends after
     the last pair that fits. threads: with how many threads each run is trained (by default one for every four cores, at least
@@ -72,7 +72,7 @@ def compare(
     require_threads(threads)
     started = monotonic()
     parsed, wanted = [_arm(arm) for arm in arms], parse_seeds(seeds)
-    _require_points(margin, precision)
+    _require_points(margin, half_width)
     require_arms(parsed)
     trials = Trials.open(data, parsed, settings or {}, Path(runs), jobs, threads or 0, tick, tell)
     recipes = trials.recipes(wanted[0])
@@ -91,7 +91,7 @@ def compare(
             pace,
             fair,
             margin,
-            precision,
+            half_width,
             folder,
             about,
             set(known),
@@ -106,10 +106,10 @@ def _warnings(fair: AllowedDifferences, seeds: int) -> Iterator[str]:
     from foveola.comparison.statistics import LEAST_SEEDS
 
     for key in fair.allowed:
-        yield f"the arms differ in {key} too, which was allowed: a difference may come from it"
+        yield f"the arms also differ in {key}, which you allowed: it may cause the difference"
     if seeds < LEAST_SEEDS:
         yield (
-            f"{count(seeds, 'seed')} will be trained and a verdict takes {LEAST_SEEDS}: the differences come without one; "
+            f"a verdict needs {LEAST_SEEDS} seeds, and this comparison has {seeds}: it shows differences without a verdict; "
             f"give --seeds {LEAST_SEEDS} or more"
         )
 
@@ -124,9 +124,9 @@ def _changed(about: Mapping[str, Any], folder: Path, runs: Path) -> Iterator[str
         same = all(there.get(key) == about[key] for key in ("data", "recipes"))
         if same and there.get("fingerprint") != about["fingerprint"] and path.parent != folder:
             yield (
-                f"{path.parent} asked the same of {about['data']} as it was before (fingerprint "
-                f"{str(there.get('fingerprint'))[:8]}, now {about['fingerprint'][:8]}): its runs can't be paired with new "
-                "ones, so all are trained again"
+                f"{path.parent} holds the same comparison of an older version of {about['data']} (fingerprint "
+                f"{str(there.get('fingerprint'))[:8]}, now {about['fingerprint'][:8]}): its runs can't be paired with "
+                "new ones, so foveola trains all again"
             )
 
 
@@ -147,11 +147,9 @@ def parse_seeds(seeds: int | str | Sequence[int]) -> list[int]:
         seeds = numbers[0] if len(numbers) == 1 else several
     found = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not found:
-        raise UsageError("no seed is left: give at least one, and five for a verdict")
+        raise UsageError("there is no seed: give at least one, or five for a verdict")
     if len(set(found)) < len(found):
-        raise UsageError(
-            f"seed {next(s for s in found if found.count(s) > 1)} is there twice: a repeated run proves nothing"
-        )
+        raise UsageError(f"seed {next(s for s in found if found.count(s) > 1)} is given twice: give each seed once")
     return found
 
 
@@ -165,16 +163,16 @@ def data_and_recipes(given: Sequence[str]) -> tuple[str | None, list[str]]:
     data = [word for word in given if word not in recipes]
     if len(data) > 1:
         raise UsageError(
-            f"{' and '.join(data)} are {len(data)} data sets: a comparison is about one; arms go behind --arm"
+            f"{' and '.join(data)} are {len(data)} data sets, but a comparison takes one: give the arms with --arm"
         )
     return (data[0] if data else None), recipes
 
 
-def _require_points(margin: float, precision: float | None) -> None:
+def _require_points(margin: float, half_width: float | None) -> None:
     if not 0 <= margin < math.inf:
-        raise UsageError(f"margin {margin:g} is not a difference in points: give 0 or more, such as 0.5")
-    if precision is not None and not 0 < precision < math.inf:
-        raise UsageError(f"precision {precision:g} is not a half-width in points: give more than 0, such as 0.5")
+        raise UsageError(f"margin must be 0 or more percentage points, such as 0.5; got {margin:g}")
+    if half_width is not None and not 0 < half_width < math.inf:
+        raise UsageError(f"half-width must be above 0 percentage points, such as 0.5; got {half_width:g}")
 
 
 def _arm(given: str | os.PathLike[str] | Mapping[str, object]) -> Arm:
@@ -214,12 +212,12 @@ def _folder(
         raise UsageError(
             f"{folder} holds a comparison of other data ({there.get('data')}, fingerprint "
             f"{str(there.get('fingerprint'))[:8]}; given is {dataset.name}, {dataset.fingerprint[:8]}), and runs of "
-            "different data can't be paired: choose another --out, or give the data as it was"
+            "different data can't be paired: choose another --out, or give the same data"
         )
     if there.get("recipes") != about["recipes"]:
         raise UsageError(
-            f"{folder} holds another comparison ({', '.join(there.get('recipes', {}))}): choose another --out, or ask for "
-            "the same arms and options to go on with it"
+            f"{folder} holds a different comparison ({', '.join(there.get('recipes', {}))}): choose another --out, or "
+            "give the same arms and options to continue it"
         )
     return folder, about
 

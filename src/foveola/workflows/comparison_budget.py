@@ -50,8 +50,8 @@ class Pace:
             least, five = (show_time(math.ceil(1.1 * (spent + k * pair))) for k in (1, LEAST_SEEDS))
             raise UsageError(
                 f"a budget of {show_time(limit)} is too small for one pair: training {count(len(trials.arms), 'arm')} once "
-                f"takes about {show_time(math.ceil(spent + pair))} here: give --budget {least} or more, and {five} for the "
-                f"{LEAST_SEEDS} seeds that a verdict takes"
+                f"takes about {show_time(math.ceil(spent + pair))} here: give --budget {least} or more, or {five} for the "
+                f"{LEAST_SEEDS} seeds that a verdict needs"
             )
         return cls(trials, started, limit, pair)
 
@@ -76,13 +76,13 @@ class Pace:
         self._finished += 1
 
     def left(self, runs: int) -> float | None:
-        """Seconds that so many more runs should take, by those trained here; before the first as expected, else None."""
+        """Seconds that this many more runs should take, by those trained here; before the first as expected, else None."""
         if self._finished:
             return (self._spent + monotonic() - self._began) / self._finished * runs
         return self.expected / len(self.trials.arms) * runs if self.expected else None
 
     def allows(self, runs: int) -> bool:
-        """Whether so many more runs fit in, if they take as long as those before on average; none always do."""
+        """Whether this many more runs fit in, if they take as long as those before on average; none always do."""
         if not runs:
             return True
         start = START_SECONDS if self.trials.jobs > 1 and not self._trained else 0.0
@@ -95,32 +95,32 @@ class Pace:
         from foveola.recipes.durations import show_time
 
         more = show_time(math.ceil((wanted - done) * self.pair_seconds()))
-        unknown = "whether the difference is real: a verdict takes 5 seeds"
+        missing = f"a verdict needs {LEAST_SEEDS} seeds"
         if done >= LEAST_SEEDS:
-            unknown = "what more seeds would show: the interval is as narrow as these allow"
+            missing = "more seeds would narrow the interval"
         return (
-            f"the budget of {show_time(self.limit)} ends after {done} of {count(wanted, 'seed')}; not known is {unknown}; "
-            f"the others take about {more}"
+            f"the budget of {show_time(self.limit)} ended after {done} of {count(wanted, 'seed')}: {missing}; "
+            f"the remaining {wanted - done} take about {more}"
         )
 
 
-def outlook(found: Comparison, precision: float, pace: Pace, asked: int) -> str:
+def outlook(found: Comparison, half_width: float, pace: Pace, asked: int) -> str:
     """How many seeds and minutes the question needs, from the pilot."""
     from foveola.comparison.statistics import PilotStudy
 
     n = len(found.seeds)
     pilots = [PilotStudy.of(found, k) for k in range(1, len(found.arms))]
-    needed = [pilot.seeds(precision) for pilot in pilots]
+    needed = [pilot.seeds(half_width) for pilot in pilots]
     floor = max(pilot.narrowest() for pilot in pilots)
-    begin = f"after {n} seeds: an interval of ±{precision:g} points"
-    if floor >= precision:
+    begin = f"after {n} seeds: an interval of ±{half_width:g} points"
+    if floor >= half_width:
         return (
-            f"{begin} can't be reached by more seeds: every seed has a split of its own, their training sets overlap, and it "
-            f"stays above ±{floor:.2g} points; more pictures would help"
+            f"{begin} can't be reached by more seeds: every seed has its own split, the training sets overlap, and the "
+            f"interval stays above ±{floor:.2g} points; more images would help"
         )
     if None in needed:
-        return f"{begin} takes more than a thousand seeds"
+        return f"{begin} needs more than 1,000 seeds"
     most = max(one for one in needed if one is not None)
     minutes = math.ceil(pace.pair_seconds(found.runs) * max(0, most - n) / 60)
-    more = f"; {count(asked, 'seed')} are asked for" if most > asked else ""
-    return f"{begin} takes about {count(most, 'seed')}, {count(minutes, 'more minute')}{more}"
+    more = f"; this comparison has {asked}" if most > asked else ""
+    return f"{begin} needs about {count(most, 'seed')}, {count(minutes, 'more minute')}{more}"

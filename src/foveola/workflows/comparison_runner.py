@@ -91,12 +91,12 @@ def finished_like(planned: Trainer, tell: Tell = tell_nobody) -> Run | None:
             if same and made_now and run.card.fingerprint == planned.prepared.dataset.fingerprint:
                 run.require_whole()
                 return run
-        except DamagedRunError as problem:  # it is trained again, beside it
+        except DamagedRunError as problem:  # it is trained again, next to it
             damaged.append(str(problem).removesuffix("train again"))
         except (UsageError, OSError, ValueError, KeyError):  # unfinished
             continue
     for said in damaged:
-        tell(f"note: {said}it is trained again in a new folder")
+        tell(f"note: {said}foveola trains it again in a new folder")
     return None
 
 
@@ -145,7 +145,7 @@ def _opened(source: str, recipe: Path | None, told: str, state: str) -> Dataset:
     tables = read_recipe(recipe) if recipe else {}
     found = open_data(recipe_from_tables(merge_tables(tables, {**json.loads(told), "data.source": source})))
     if state_of(found) != state:
-        raise DataError(f"{source} has changed while it was compared on: say the same command again")
+        raise DataError(f"{source} has changed during the comparison: run the same command again")
     return found
 
 
@@ -210,7 +210,7 @@ class Trials:
         return [session.recipe for session in self.first(seed)]
 
     def first(self, seed: int) -> list[Trainer]:
-        """A session of each arm with this seed, the first one asked for. Raises UsageError for other test pictures."""
+        """A session of each arm with this seed, the first one asked for. Raises UsageError for other test images."""
         from foveola.comparison.result import require_same_test
 
         if not self._first:
@@ -232,7 +232,7 @@ class Trials:
     def settle(self, seeds: int) -> None:
         """Choose with how many threads each run is trained and how many runs go at a time, where the user has not."""
         if self.jobs < 0:
-            raise UsageError(f"{self.jobs} jobs can't be: give 1 or more, or 0 to have it chosen")
+            raise UsageError(f"--jobs must be 1 or more, or 0 to let foveola choose; got {self.jobs}")
         cores, runs = available_cores(), len(self.arms) * seeds
         able = all(is_built_in(one) and one.device.type == "cpu" for one in self._first)
         self.threads = self.threads or (max(1, cores // AT_A_TIME) if able else cores)
@@ -243,8 +243,8 @@ class Trials:
             for arm, session in zip(self.arms, self._first, strict=True):
                 if not is_built_in(session):
                     raise UsageError(
-                        f"--jobs {self.jobs} trains in processes of their own, which don't know the network or filter of "
-                        f"arm '{arm.name}': it was registered in this one only; say --jobs 1"
+                        f"--jobs {self.jobs} trains in separate processes, which don't know the network or filter of arm "
+                        f"'{arm.name}', because it is registered in this process only: give --jobs 1"
                     )
 
     def rows(self, seeds: Sequence[int]) -> Iterator[Iterator[FinishedRun]]:
@@ -267,7 +267,7 @@ class Trials:
 
         from foveola.runs.run import open_run
 
-        # Planned here too, so that pictures are decoded and filtered once and not by every process.
+        # Planned here too, so that images are decoded and filtered once and not by every process.
         there = {
             (k, seed): finished_like(self.session(arm, seed)[0], self.tell)
             for seed in seeds
@@ -307,12 +307,12 @@ class Trials:
         return sum(finished_like(one) is None for one in planned)
 
     def picture(self, k: int, name: str) -> Image:
-        """A picture as arm k sees it, by its id."""
+        """An image as arm k sees it, by its id."""
         return np.asarray(self._first[k].prepared.pixels[self._places[k][name]])
 
     @cached_property
     def _places(self) -> list[dict[str, int]]:
-        """Of each arm the rows of its pictures, by their ids: what it leaves out and what can't be decoded has none."""
+        """Of each arm the rows of its images, by their ids: what it leaves out and what can't be decoded has none."""
         return [{name: i for i, name in enumerate(one.prepared.dataset.ids)} for one in self._first]
 
 
@@ -330,7 +330,7 @@ def _one_source(arms: Sequence[Arm], tables: Sequence[Mapping[str, Any]]) -> str
     for name, source in named[1:]:
         if source != named[0][1]:
             raise UsageError(
-                f"recipe {named[0][0]} reads {named[0][1]} and recipe {name} reads {source}: a comparison is about one data "
-                "set: name it before the recipes"
+                f"recipe {named[0][0]} reads {named[0][1]} and recipe {name} reads {source}, but a comparison takes "
+                "one data set: name it before the recipes"
             )
     return named[0][1] if named else None

@@ -45,7 +45,7 @@ class Series:
     pace: Pace
     fair: AllowedDifferences
     margin: float
-    precision: float | None
+    half_width: float | None
     folder: Path
     about: Mapping[str, Any]
     known: set[int]
@@ -100,9 +100,9 @@ class Series:
         with self.pace.measured():
             for seed, row in zip(some, self.trials.rows(some), strict=True):
                 self.rows.append(tuple(self._told(seed, row)))
-        if self.precision is not None and len(self.rows) - len(some) < PILOT <= len(self.rows):
-            self._note(outlook(self.found(), self.precision, self.pace, len(self.seeds)))
-        # Measured: 0.2 to 0.4 s on CIFAR-10 (two arms, five seeds, 10,000 test pictures), of 30 s that a run takes there.
+        if self.half_width is not None and len(self.rows) - len(some) < PILOT <= len(self.rows):
+            self._note(outlook(self.found(), self.half_width, self.pace, len(self.seeds)))
+        # Measured: 0.2 to 0.4 s on CIFAR-10 (two arms, five seeds, 10,000 test images), of 30 s that a run takes there.
         if self._is_news and self.trials.trained > trained and len(self.rows) < len(self.seeds):
             self._write(self.found(self._so_far), self.seeds)
 
@@ -115,7 +115,7 @@ class Series:
         for k, (run, there) in enumerate(row):
             if not there:
                 self.pace.finished()
-            how = "was there" if there else f"{run.result['seconds']:.0f} s"
+            how = "already finished" if there else f"{run.result['seconds']:.0f} s"
             ends = (100 * run.result[f"test_accuracy{end}"] for end in ("", "_low", "_high"))
             said = "{:.2f} %, 95 % interval {:.2f} to {:.2f}".format(*ends)
             self.tell(f"seed {seed}, {self.arms[k].name}: {said} ({how})")
@@ -125,9 +125,11 @@ class Series:
     def _left(self) -> str:
         """What an interrupt leaves, and how to go on or delete it."""
         total = len(self.seeds) * len(self.arms)
-        said = "No run is finished: run the same command to begin again."
+        said = "No run is finished: run the same command to start again."
         if self.done:
-            said = f"{self.done} of {count(total, 'run')} are finished: run the same command again to train only the others."
+            said = (
+                f"{self.done} of {count(total, 'run')} are finished: run the same command again to train only the rest."
+            )
         if self.trials.jobs > 1:
             said += " Runs that were being trained are unfinished: foveola runs lists them, and you can delete their folders."
         if self.rows:
@@ -146,8 +148,8 @@ class Series:
     @property
     def _so_far(self) -> str:
         return (
-            f"{len(self.rows)} of {count(len(self.seeds), 'seed')} are done, and this is what they show so far: the same "
-            "command goes on, and a verdict is for the number that was decided on before"
+            f"{len(self.rows)} of {count(len(self.seeds), 'seed')} are finished, and the page shows them: run the "
+            "same command to continue, and wait for all seeds before you rely on a verdict"
         )
 
     def _write(self, found: Comparison, seeds: Sequence[int]) -> None:

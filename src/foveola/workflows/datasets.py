@@ -63,7 +63,7 @@ def open_data(
     spec = recipe.data
     if not spec.source:
         raise UsageError(
-            f"no data is named: give a folder of class folders, an .npz file, or one of {', '.join(sorted(DATASETS))}"
+            f"no data is given: name a folder of class folders, an .npz file, or one of {', '.join(sorted(DATASETS))}"
         )
     require_there(spec.source)
     path = Path(os.path.expanduser(spec.source))  # noqa: PTH111 - which leaves the names of no users as they are
@@ -116,8 +116,8 @@ def require_plain(spec: DataSpec, name: str = "") -> None:
     for key in ("labels", "label_pattern", "group_by", "class_level"):
         if getattr(spec, key):
             raise UsageError(
-                f"data.{key} is for a folder of pictures, and {spec.source or name} is none: leave it out, or give the "
-                "pictures as a folder"
+                f"data.{key} needs a folder of images, and {spec.source or name} is not a folder: leave it out, or give "
+                "the images as a folder"
             )
 
 
@@ -132,7 +132,7 @@ def leave_out(dataset: Dataset, recipe: Recipe, *, for_training: bool = True) ->
 
 
 def suggest_size(dataset: Dataset, model: str = "auto") -> Size:
-    """The size that "auto" takes: by the median of up to 500 pictures' longer sides, read from their headers."""
+    """The size that "auto" takes: by the median of up to 500 images' longer sides, read from their headers."""
     from foveola.data.dataset import probe_sizes
     from foveola.recipes.defaults import choose_size, max_pixels
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from foveola.types import Image
 
 OF_DATA = ("max_activating", "embedding")
-"""Methods that look at a data set instead of one picture."""
+"""Methods that look at a data set instead of one image."""
 
 _NO_HEATMAPS = (*OF_DATA, "feature_maps", "kernels", "one_pixel")
 """All other methods, a user's own too, answer with a heat map for a class."""
@@ -60,24 +60,24 @@ def explain(
     tell: Tell = warn,
     tick: Tick = no_tick,
 ) -> Explained:
-    """Draw what a run's network sees in a picture; the figure goes to the new file `out` (.png, .svg or .pdf).
+    """Draw what a run's network sees in an image; the figure goes to the new file `out` (.png, .svg or .pdf).
 
     method: one of `EXPLANATIONS`. "gradcam", "hirescam", "occlusion" and "integrated_gradients" lay a heat map over the
-    picture, for the class `label` (the network's answer when none is named). "feature_maps" draws every channel of a
+    image, for the class `label` (the network's answer when none is named). "feature_maps" draws every channel of a
     stage, and without `stage` every stage into the new folder `out`. "kernels" draws the learned kernels of a convolution,
     of a deep one 16x16 of them. "one_pixel" draws the arithmetic of one number of a convolution, at `place` (channel, row,
     column; the greatest when none is given). "max_activating" draws the patches that excite a stage's 12 strongest
     channels most, "embedding" the test part in two dimensions (`how`: "tsne" when nothing is said, or "pca"): for these
-    two `picture` is a folder of class folders or a data set's name, of which 2,000 are looked at, evenly chosen; settings:
+    two `image` is a folder of class folders or a data set's name, of which 2,000 are looked at, evenly chosen; settings:
     how to read it, such as {"data.labels": "table.csv"}. For the others it is a file, a Pillow image, the bytes of an image
     file or an array uint8 (H, W, 3); for "kernels" nothing is looked at. overwrite: replace files that exist.
 
     "embedding" shows which answers to the run's own test part are right, and is counted as one more opening of it; `tell`
     hears where that could not be counted, and which numbers stand for names whose letters no installed font has.
-    ("max_activating" shows pictures of it and no answer: nothing can be chosen by it.)
+    ("max_activating" shows images of it and no answer: nothing can be chosen by it.)
 
     Raises UsageError for a run, method, stage, class or `out` that can't be and for an option that the method does not
-    take, ImageProblem for a picture that can't be read.
+    take, ImageProblem for an image that can't be read.
 
         fv.explain("run", "cat.jpg", "why.png", "gradcam")
     """
@@ -155,7 +155,7 @@ def _require_taken(method: str, given: Mapping[str, bool]) -> None:
     """Raise UsageError for an option that was given and that this method does not take."""
     for option in [name for name, is_given in given.items() if is_given]:
         if method not in (allowed := _takers(option)):
-            raise UsageError(f"{method} takes no --{option}: leave it out, or use it with {', '.join(allowed)}")
+            raise UsageError(f"{method} has no option --{option}: leave it out, or use it with {', '.join(allowed)}")
 
 
 def _require_free(out: Path, to_folder: bool, overwrite: bool) -> None:
@@ -166,7 +166,7 @@ def _require_free(out: Path, to_folder: bool, overwrite: bool) -> None:
         require_new_folder(out, overwrite=overwrite)
         return
     if out.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise UsageError(f"a figure can't be written as '{out.name}': end it in .png, .svg or .pdf")
+        raise UsageError(f"the name of a figure must end in .png, .svg or .pdf; got '{out.name}'")
     require_new(out, overwrite=overwrite)
 
 
@@ -182,10 +182,10 @@ def _one_image(picture: OneInput | Dataset) -> Input:
     from foveola.evaluation.inputs import gather
 
     if isinstance(picture, str | os.PathLike) and Path(picture).is_dir():
-        raise UsageError(f"{os.fspath(picture)} is a folder, and this method looks at one picture: name a file")
+        raise UsageError(f"{os.fspath(picture)} is a folder, and this method takes one image: name a file")
     found = gather(picture)  # type: ignore[arg-type] # it refuses a Dataset, too
     if len(found) > 1:
-        raise UsageError(f"{len(found):,} images were given, and this method looks at one: give one of them")
+        raise UsageError(f"{len(found):,} images were given, and this method takes one: give one of them")
     return found[0]
 
 

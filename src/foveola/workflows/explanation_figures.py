@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from foveola.types import Image
 
 MOST_EMBEDDED = 2_000
-"""Pictures of a data set that are looked at."""
+"""Images of a data set that are looked at."""
 
 
 def one_stage(network: Network, image: Image, stage: str) -> Plot:

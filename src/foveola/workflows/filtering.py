@@ -1,4 +1,4 @@
-"""The verb `filter`: a chain on a picture or a folder of pictures, and figures of what it does."""
+"""The verb `filter`: a chain on an image or a folder of images, and figures of what it does."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def filter(
     overwrite: bool = False,
     tick: Tick = no_tick,
 ) -> Filtered:
-    """Send a picture, or every picture of a folder, through a chain such as "blur(size=3)|sharpen"; at full size.
+    """Send an image, or every image of a folder, through a chain such as "blur(size=3)|sharpen"; at full size.
 
-    A picture becomes the file `out` (.png, without loss, or .jpg); a folder becomes the new folder `out` of the same names,
-    all as .png. drawing: in place of that draw a figure (.png, .svg or .pdf) of a picture: "steps" shows it after each step,
-    "kernel-view" each kernel's numbers, its answer to one bright pixel, the frequencies it passes, and the picture after it.
+    An image becomes the file `out` (.png, without loss, or .jpg); a folder becomes the new folder `out` of the same names,
+    all as .png. drawing: instead of that draw a figure (.png, .svg or .pdf) of an image: "steps" shows it after each step,
+    "kernel-view" each kernel's numbers, its answer to one bright pixel, the frequencies it passes, and the image after it.
     What can't be read is listed and never stops the rest. overwrite: replace files that exist, but never an image by its own
     filtered version.
 
-    Raises UsageError for a chain that can't be read or an `out` that is there already, ImageProblem for a single picture
+    Raises UsageError for a chain that can't be read or an `out` that is there already, ImageProblem for a single image
     that can't be read.
 
         fv.filter("photo.jpg", "edges.png", "blur(size=3)|canny(low=50, high=150)")
@@ -65,17 +65,17 @@ def filter(
 
     source, out, parsed = Path(source), Path(out), Chain.parse(chain)
     if not parsed.steps:
-        raise UsageError("the chain is empty: write for example blur(size=3)|sharpen")
+        raise UsageError("the chain is empty: write, for example, blur(size=3)|sharpen")
     if not source.exists():
         raise UsageError(f"there is no file {source}: check the path")
     if source.is_dir():
         if drawing:
-            raise UsageError(f"{source} is a folder, and --{drawing} draws one picture: name a file")
+            raise UsageError(f"{source} is a folder, and --{drawing} draws one image: name a file")
         return _folder(source, out, parsed, overwrite, tick)
     if drawing is None and out.suffix.lower() not in _WRITABLE:
-        raise UsageError(f"a picture can't be written as '{out.name}': end it in .png or .jpg")
+        raise UsageError(f"the name of a filtered image must end in .png or .jpg; got '{out.name}'")
     if overwrite and out.exists() and out.samefile(source):
-        raise UsageError(f"{out} is the image itself, which foveola never replaces: choose another name")
+        raise UsageError(f"{out} is the input image, which foveola never replaces: choose another name")
     require_new(out, overwrite=overwrite)
     with images.suppress_pillow_warnings():
         try:
@@ -125,9 +125,9 @@ def _folder(source: Path, out: Path, chain: Chain, overwrite: bool, tick: Tick) 
 
     listing = scan_folder(source)
     if not listing.ids:
-        raise UsageError(f"{source} holds no picture: name a folder that holds some")
+        raise UsageError(f"{source} contains no images: name a folder of images")
     if out.resolve().is_relative_to(source.resolve()):
-        raise UsageError(f"the output folder {out} lies in {source}: choose one outside of it")
+        raise UsageError(f"the output folder {out} is inside {source}: choose one outside of it")
     new_folder(out, overwrite=overwrite)
 
     def one(name: str, target: str) -> tuple[str, int]:

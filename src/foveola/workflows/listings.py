@@ -42,7 +42,7 @@ def show(
     size = Size.of(usual_size if size is None else size)
     classes = usual_classes if classes is None else classes
     if not 2 <= classes <= 100_000:
-        raise UsageError(f"{classes} classes can't be told apart: give a number from 2 to 100,000")
+        raise UsageError(f"the number of classes must be from 2 to 100,000; got {classes}")
     from foveola.models.build import build, summary
 
     return summary(build(model, size, classes, options), size)
@@ -86,7 +86,7 @@ def listing(kind: str) -> list[Entry]:
     for name, thing in sorted(table.items()):
         # A tick is there for the bars; nobody writes one.
         parameters = [p for p in inspect.signature(thing).parameters.values() if p.name != "tick"]
-        if kind == "filters":  # the picture is given by whoever calls; an option without a default must be said
+        if kind == "filters":  # the image is given by whoever calls; an option without a default must be said
             options = tuple(
                 f"{p.name}=..." if p.default is p.empty else f"{p.name}={_written(p.default)}" for p in parameters[1:]
             )

@@ -28,7 +28,7 @@ def load_plugin(file: str | os.PathLike[str]) -> None:
         return
     if not path.is_file() or path.suffix != ".py":
         raise UsageError(
-            f"the plugin {file} is no Python file: give a file that ends in .py and registers what you made"
+            f"the plugin {file} is not a Python file: give a .py file that registers your network or filter"
         )
     spec = importlib.util.spec_from_file_location(f"foveola_plugin_{path.stem}", path)
     assert spec is not None and spec.loader is not None, "a .py file has a loader"

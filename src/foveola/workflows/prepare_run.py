@@ -103,8 +103,8 @@ def _require_source(source: str, recipe: Path) -> None:
     there = os.path.exists(os.path.expanduser(source))  # noqa: PTH110, PTH111 - as `open_data` reads it
     if source and not there and source not in DATASETS:
         raise UsageError(
-            f"the recipe {recipe} names the data {printable(source)}, which is not here: name the data before the recipe, as "
-            f"in foveola train DATA --recipe {recipe}"
+            f"the recipe {recipe} names the data {printable(source)}, which does not exist: name the data before the "
+            f"recipe, as in foveola train DATA --recipe {recipe}"
         )
 
 
@@ -127,7 +127,7 @@ def _collector_paused() -> Iterator[None]:
 def _prepare(
     dataset: Dataset, recipe: Recipe, seed: int, tick: Tick
 ) -> tuple[Prepared, Split, tuple[Finding, ...], Mapping[str, NDArray[Any]]]:
-    """Decode, find copies and twins, split so that they stay together; what was found wrong on the way, and fingerprints."""
+    """Decode, find duplicates, split with duplicates kept together: images, split, findings and fingerprints."""
     from foveola.checks.finding import sort_findings
     from foveola.checks.fingerprints import kept_fingerprints
     from foveola.checks.run import find_duplicates, quick_findings
@@ -142,7 +142,7 @@ def _prepare(
     prepared = prepare(dataset, size, recipe.data.resize, tick=tick)
     usable = prepared.dataset
     require_classes(usable.name, usable.class_names, usable.labels, usable.problems)
-    relations = find_duplicates(prepared, tick=tick)  # of the pictures themselves, before any filter
+    relations = find_duplicates(prepared, tick=tick)  # of the images themselves, before any filter
     findings = sort_findings(quick_findings(prepared, relations))
     parts = split(prepared.dataset, prepared.content, recipe.split, seed, related=relations.groups)
     prints = kept_fingerprints(prepared, tick=tick)

@@ -39,9 +39,9 @@ def show_data(
 ) -> tuple[Path, ...]:
     """Draw a data set into the new folder `out`; the figures' paths.
 
-    classes.png (pictures a class), sizes.png, raw.png and prepared.png (the first `n` of each class, as they are and at the
-    size that a network sees), means.png (the mean picture of each class), tones.png (how often each value occurs),
-    channels.png (one picture's red, green and blue), and with a chain before-after.png. data: as for `train`; size:
+    classes.png (images a class), sizes.png, raw.png and prepared.png (the first `n` of each class, as they are and at the
+    size that a network sees), means.png (the mean image of each class), tones.png (how often each value occurs),
+    channels.png (one image's red, green and blue), and with a chain before-after.png. data: as for `train`; size:
     "WIDTHxHEIGHT", else the one that `train` would take; settings: how to read the data ({"data.labels": "table.csv"});
     overwrite: write into a folder that holds files, and replace those of the same names; tell: hears how
     the folders are read, and which numbers stand for class names whose letters no installed font has.
@@ -55,7 +55,7 @@ def show_data(
     from foveola.storage import new_folder, require_new_folder
 
     if not 1 <= n <= 20:
-        raise UsageError(f"{n} pictures a class can't be drawn: give 1 to 20")
+        raise UsageError(f"the number of images per class must be from 1 to 20; got {n}")
     out, parsed = Path(out), Chain.parse(chain)
     shape = Size.of(size) if size else None
     require_new_folder(out, overwrite=overwrite)  # now, not after minutes of decoding
@@ -71,7 +71,7 @@ def show_data(
 
 
 def _figures(prepared: Prepared, rows: list[Indices], chain: Chain, tick: Tick) -> dict[str, Plot]:
-    """The figures by the names of their files; `rows` are the pictures of each class that are shown."""
+    """The figures by the names of their files; `rows` are the images of each class that are shown."""
     from foveola.data.filter_cache import apply_filters
     from foveola.figures import data as plots
 
@@ -113,5 +113,5 @@ def _raw(dataset: Dataset, rows: Indices) -> list[Image]:
             try:
                 found.append(images.shrink(dataset.read(row), MOST_RAW_PX))
             except ImageProblem as problem:  # it could be read a moment ago
-                raise DataError(f"{dataset.ids[row]} has changed while it was read: {problem}") from None
+                raise DataError(f"{dataset.ids[row]} changed while foveola read it: {problem}") from None
     return found

@@ -62,7 +62,7 @@ def train(
     """Train a classifier on `data`, measure it on a test part it never saw, write a report; give the Run.
 
     data: a folder with one sub-folder a class (or with train/ and test/), an .npz file, "cifar10", "digits", or a
-    Dataset such as `from_arrays` gives. chain: filters that all pictures go through once they have their size, here and
+    Dataset such as `from_arrays` gives. chain: filters that all images go through once they have their size, here and
     whenever the network is used, such as "blur(size=3)|sharpen".
 
     model, epochs, size ("64x48" or (64, 48), height first), batch_size, lr (the highest learning rate), flip (also train on
@@ -73,7 +73,7 @@ def train(
     out, as `foveola.check` writes it. settings: any option of `foveola list options`, such as {"fit.momentum": 0.8}.
 
     recipe: a TOML file, which all of these go before. The run goes to the folder `out`, else to one below `runs`. budget:
-    how long all of it may take, "5m" or seconds, in place of epochs: a few steps are measured, then network and epochs
+    how long all of it may take, "5m" or seconds, instead of epochs: a few steps are measured, then network and epochs
     are chosen so as to fill it. threads: compute with exactly this many; by default with all cores, and with fewer while
     other programs use the computer. Only a run with one number of threads from beginning to end can be repeated exactly.
 
