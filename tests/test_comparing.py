@@ -247,7 +247,8 @@ def test_fewer_than_five_seeds_are_warned_of_before_they_are_trained(compared, f
     told = []
     found = fv.compare(folder, ARMS[:2], seeds=2, settings=SMALL, runs=compared[2], tell=told.append)
     assert told[0] == (
-        "warning: a verdict needs 5 seeds, and this comparison has 2: it shows differences without a verdict; give --seeds 5 or more"
+        "warning: a verdict needs 5 seeds, and this comparison has 2: it shows differences without a verdict; "
+        "give --seeds 5 or more"
     )
     assert found.against_baseline()[0].sentence.endswith("2 seeds; a verdict needs 5 seeds")
 
@@ -429,7 +430,8 @@ def test_data_that_changed_since_is_told(compared, folder, tmp_path, plant, nois
     told = []
     again = fv.compare(more, ARMS, seeds=1, settings=SMALL, runs=runs, tell=told.append)
     assert told[1] == (
-        f"warning: {found.path} holds the same comparison of an older version of noisy (fingerprint {fingerprint(found)[:8]}, now "
+        f"warning: {found.path} holds the same comparison of an older version of noisy (fingerprint "
+        f"{fingerprint(found)[:8]}, now "
         f"{fingerprint(again)[:8]}): its runs can't be paired with new ones, so foveola trains all again"
     )
     assert not any("already finished" in line for line in told)
@@ -607,7 +609,8 @@ fv.compare(folder, {arms!r}, seeds=3, settings={small!r}, runs=runs, jobs=1)
 
 
 SO_FAR = (
-    "{done} of 3 seeds are finished, and the page shows them: run the same command to continue, and wait for all seeds before "
+    "{done} of 3 seeds are finished, and the page shows them: run the same command to continue, and wait for "
+    "all seeds before "
     "you rely on a verdict"
 )
 
@@ -768,7 +771,8 @@ def test_a_network_of_the_users_own_does_not_go_to_other_processes(folder, tmp_p
             folder, ["plain", "x: chain=invert"], settings={"model.name": "mine"}, runs=tmp_path / "runs", jobs=2
         )
     assert str(error.value) == (
-        "--jobs 2 trains in separate processes, which don't know the network or filter of arm 'plain', because it is registered "
+        "--jobs 2 trains in separate processes, which don't know the network or filter of arm 'plain', because "
+        "it is registered "
         "in this process only: give --jobs 1"
     )
 

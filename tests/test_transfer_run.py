@@ -137,7 +137,8 @@ def test_zero_epochs_are_for_networks_with_features(photos, tmp_path):
     with pytest.raises(UsageError) as caught:
         fv.train(photos, model="alexnet_mini", epochs=0, out=tmp_path / "r")
     assert str(caught.value) == (
-        "fit.epochs = 0 trains only the last layer of a pre-trained network, and alexnet_mini is not one: give 1 or more epochs"
+        "fit.epochs = 0 trains only the last layer of a pre-trained network, and alexnet_mini is not one: give "
+        "1 or more epochs"
     )
     assert not (tmp_path / "r").exists()
 

@@ -320,7 +320,8 @@ def test_a_recipe_whose_data_is_not_here_asks_for_the_data(tmp_path, monkeypatch
     with pytest.raises(UsageError) as caught:
         fv.train(recipe="a.toml")
     assert str(caught.value) == (
-        "the recipe a.toml names the data ../photos, which does not exist: name the data before the recipe, as in foveola train "
+        "the recipe a.toml names the data ../photos, which does not exist: name the data before the recipe, as "
+        "in foveola train "
         "DATA --recipe a.toml"
     )
 

@@ -322,7 +322,8 @@ def test_a_network_of_one_size_refuses_small_beginnings(stripes):
     with pytest.raises(UsageError) as caught:
         next(rows)
     assert str(caught.value) == (
-        "fit.start_scale = 0.5 starts with smaller images, but this network takes only one image size: set fit.start_scale to 1"
+        "fit.start_scale = 0.5 starts with smaller images, but this network takes only one image size: set "
+        "fit.start_scale to 1"
     )
 
 
