@@ -1,4 +1,4 @@
-"""The command line: one command a verb. Parse, call the verb, print what it gives.
+"""The command line: each command parses its options, calls one workflow and prints the result.
 
 Exit codes: 0 done, 2 usage, 3 data, 4 resource, 130 interrupted. Results go to stdout, progress and errors to stderr.
 """
@@ -10,7 +10,7 @@ import sys
 
 from foveola import workflows
 from foveola.cli import data as looking
-from foveola.cli import runs as asking  # each puts its commands into the application
+from foveola.cli import runs as asking  # each module registers its commands
 from foveola.cli import train as making
 from foveola.cli.help import width_of_help
 from foveola.cli.options import app
@@ -21,7 +21,7 @@ __all__ = ["app", "asking", "looking", "main", "making"]
 
 
 def main() -> None:
-    """The entry point: every way a command can end, and its exit code."""
+    """Run the command line, print errors in one sentence and exit with the error's code."""
     _escape_what_an_encoding_lacks()
     try:
         app(prog_name="foveola", terminal_width=width_of_help())
@@ -30,19 +30,19 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         raise
-    except OSError as error:  # what no verb has foreseen: a path that may not be searched, a name that is too long
+    except OSError as error:  # not handled by a workflow: a path without permission, a name that is too long
         where = workflows.printable(str(error.filename or "a file"))
         why = (error.strerror or str(error)).lower()
         complain(f"foveola: the system refused access to {where} ({why}): check the path and its permissions")
         sys.exit(ResourceError.exit_code)
     except SystemExit as end:
         if end.code == 130:
-            complain(f"foveola: interrupted. {_what_is_left(end)}")
+            complain(f"foveola: interrupted. {_left_by_interrupt(end)}")
         raise
 
 
-def _what_is_left(end: BaseException) -> str:
-    """What the interrupted verb says about its files: the notes of the KeyboardInterrupt that Typer turned into an exit."""
+def _left_by_interrupt(end: BaseException) -> str:
+    """Return what the interrupted command left: the notes of the KeyboardInterrupt that Typer turned into an exit."""
     cause: BaseException | None = end
     while cause is not None and not isinstance(cause, KeyboardInterrupt):
         cause = cause.__cause__ or cause.__context__

@@ -61,7 +61,9 @@ def check(
         if fix is not None:
             written["list"] = str(found.write_list(fix, overwrite=overwrite))
 
-    with contextlib.ExitStack() as every:  # a disk that refuses the page takes no findings away, a closed pipe no page
+    with (
+        contextlib.ExitStack() as every
+    ):  # print findings even if the page can't be written, and write the page even if the pipe is closed
         if json_:
             every.callback(lambda: print_json({**found.to_json(), **written}))
         every.callback(write)
@@ -85,7 +87,7 @@ def _print_findings(found: workflows.Checked) -> None:
 
 
 def _list_in_words(found: workflows.Checked, fix: Path) -> str:
-    """What is in the list of `--fix`, and what to do with it."""
+    """Describe the list that `--fix` wrote, and the next command."""
     named = len({name for finding in found.findings for name in finding.leave_out})
     path = workflows.printable(str(fix))
     if named:

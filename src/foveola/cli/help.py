@@ -1,4 +1,4 @@
-"""How `--help` looks: commands in the order of the work, whole sentences, an example for each command.
+"""Layout of `--help`: sections of commands, whole sentences and examples.
 
 Typer's own layout cuts a command's sentence after a few words and keeps two columns on a screen of 40.
 """

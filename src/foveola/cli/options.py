@@ -1,4 +1,4 @@
-"""The application that all commands belong to, and the words that several of them take."""
+"""The Typer application, and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ GroupBy: TypeAlias = Annotated[
 ]
 
 Reading: TypeAlias = Mapping[str, object]
-"""How to read a data set: the options that the user typed, by their names in a recipe ("data.labels")."""
+"""The options about reading data that the user typed, by their recipe names ("data.labels")."""
 
 
 def _class_level(text: str) -> int | str:
@@ -188,7 +188,7 @@ def reads_data(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def settings_of(texts: list[str] | None) -> dict[str, object]:
-    """What `--set KEY=VALUE` says, by its keys."""
+    """Parse the values of `--set KEY=VALUE` into a dictionary."""
     from foveola.config import parse_setting
 
     return dict(parse_setting(text) for text in texts or [])

@@ -1,4 +1,4 @@
-"""What is printed: lines, tables, JSON on stdout; notes on stderr."""
+"""Printing: lines, tables and JSON on stdout; notes on stderr."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def print_run(run: Run, as_json: bool, open_: bool) -> None:
-    """A finished run: what could not be used, its headline, its places, and what to do next; `open_` shows the report."""
+    """Print a finished run: unusable files, the headline, its paths and the next commands. `open_` opens the report."""
     result = run.result
     if as_json:
         print_json(result)
@@ -51,20 +51,20 @@ def _kept(result: Mapping[str, Any]) -> str:
 
 
 def as_typed(path: str) -> str:
-    """A path as one writes it in a command line: in quotation marks where it holds spaces or signs of the shell."""
+    """Quote a path for the command line if it contains spaces or special characters of the shell."""
     if os.name == "nt":
         return f'"{path}"' if any(letter in path for letter in " &()^;,") else path
     return shlex.quote(workflows.printable(path))
 
 
 def open_page(path: str | os.PathLike[str] | None) -> None:
-    """Show a page in the browser; where there is none, say so: the page is there all the same."""
+    """Open a page in the browser, or say that no browser could be opened."""
     if path is not None and not webbrowser.open(Path(path).resolve().as_uri()):
         warn([f"no browser could be opened: open {path} yourself"])
 
 
 def say_problems(problems: Sequence[tuple[str, str]], files: int, more: str = "") -> None:
-    """The files that could not be used, the first five by name and reason."""
+    """Print the files that could not be used: the first five with their reasons."""
     if not problems:
         return
     say(f"{count(len(problems), 'file')} of {files:,} could not be used:")
@@ -75,18 +75,18 @@ def say_problems(problems: Sequence[tuple[str, str]], files: int, more: str = ""
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on stdout."""
+    """Print one JSON object on stdout."""
     typer.echo(json.dumps(value, indent=1))
 
 
 def warn(notes: Sequence[str]) -> None:
-    """What must not be missed, on stderr: with --json it stands in the result too."""
+    """Print notes on stderr. With --json the result contains them, too."""
     for note in notes:
         complain(f"note: {workflows.printable(note)}")
 
 
 def complain(text: str) -> None:
-    """One line on stderr. A terminal gets its words wrapped."""
+    """Print one line on stderr, wrapped on a terminal."""
     width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
     print(text if width is None else _wrapped(text, width, 0), file=sys.stderr)
 
@@ -98,7 +98,7 @@ def say(text: str, indent: int = 0) -> None:
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, spare: Sequence[str] = ()) -> None:
-    """Columns under their heads; text to the left, numbers to the right.
+    """Print a table: text is aligned left, numbers right.
 
     Where the terminal is too narrow, the words of text columns are wrapped; if that does not help, the columns named in
     `spare` are left out, the first of them first. Numbers are never broken.
@@ -165,5 +165,5 @@ def _wrapped(text: str, width: int, indent: int) -> str:
 
 
 def _terminal_width() -> int | None:
-    """How many letters a line of the terminal holds; None where stdout is a file or a pipe."""
+    """Return the width of the terminal in characters, or None if stdout is a file or a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -1,4 +1,4 @@
-"""What the command line shows while it works: a live table with bars on a terminal, plain lines elsewhere; all on stderr.
+"""Progress of a command on stderr: a live table with bars on a terminal, plain lines elsewhere.
 
 Results go to stdout, so `foveola train photos --json > result.json` holds the result and nothing else.
 """
@@ -32,7 +32,7 @@ from foveola.workflows import (
 
 SHOWN_ROWS = 12
 QUIET_SECONDS = 10.0
-"""Where there is no bar, a long stage prints a line at each quarter, but not before N seconds have passed."""
+"""Seconds after which a long stage without a bar prints a line at each quarter."""
 
 COLUMNS = (
     ("train loss", "train acc.", "val loss", "val acc. (95 %)", "seconds"),
@@ -127,19 +127,19 @@ class Screen:
         self._display.update(self._picture())
 
     def tell(self, line: str) -> None:
-        """A line that stays, above the bars where there are any."""
+        """Print a line that stays, above the bars."""
         self._line(line)
         self._doing("working")
 
     def plan(self, plan: Plan) -> None:
-        """What is about to be trained, before the first step."""
+        """Print the plan of the run before its first step."""
         self.n_val = plan.parts["val"]
         for line in plan.lines():
             self._line(line)
         self._doing("preparing the first step")
 
     def row(self, row: Row) -> None:
-        """A step moves the bar; an epoch becomes a line of the table."""
+        """Move the bar for a step; add a table row for an epoch."""
         if isinstance(row, StepLog):
             if self._display is not None:
                 self.tick("Training", row.step, row.total_steps)
@@ -206,7 +206,7 @@ class Screen:
 
 
 def _that_fit(first: str, rows: list[dict[str, str]], width: int) -> tuple[str, ...]:
-    """The columns that can be shown whole in parallel: a number that is cut is worse than one that is missing."""
+    """Return the columns that fit the terminal. A missing column is better than a number that is cut."""
     for others in COLUMNS:
         names = (first, *others)
         widths = [max(len(name), *(len(cells[name]) for cells in rows)) for name in names]

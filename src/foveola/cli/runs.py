@@ -1,4 +1,4 @@
-"""Commands that ask a run: evaluate, predict, explain, report, runs."""
+"""Commands for finished runs: evaluate, predict, explain, report, runs."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def predict(
 @reads_data
 def explain(
     run: RunPath,
-    picture: Annotated[
+    image: Annotated[
         str,
         typer.Argument(
             metavar="IMAGE", help="An image file. For max_activating and embedding: a data set. For kernels: -."
@@ -170,7 +170,7 @@ def explain(
     with Screen() as screen:
         found = workflows.explain(
             run,
-            picture,
+            image,
             out,
             method,
             stage=stage,
@@ -232,7 +232,7 @@ def _run_row(line: RunLine) -> tuple[str, ...]:
 
 
 def answer_row(answer: Prediction) -> tuple[str, ...]:
-    """File, label or why there is none, probability."""
+    """Return file, label (or the reason for none) and probability."""
     if answer.problem:
         return (answer.file, f"({answer.problem})", "")
     if answer.label_set is not None and not answer.label:
@@ -241,7 +241,7 @@ def answer_row(answer: Prediction) -> tuple[str, ...]:
 
 
 def _calibrated(numbers: Mapping[str, Any]) -> str:
-    """What the probabilities are worth, in one line."""
+    """Describe how well the probabilities are calibrated, in one line."""
     if not numbers["n_calibration"]:
         how = "probabilities are not calibrated: the run kept no images for it"
     else:
@@ -254,7 +254,7 @@ def _calibrated(numbers: Mapping[str, Any]) -> str:
 
 
 def _abstention(answers: Sequence[Prediction], measured: Mapping[str, Any]) -> str:
-    """How many images got a label, the promised error rate, and the measured one."""
+    """Describe how many images got a label, with the promised and the measured error rate."""
     asked = [answer for answer in answers if not answer.problem]
     given = sum(bool(answer.label) for answer in asked)
     stated = f"Expect at most {100 * measured['error']:g} % wrong answers on images like the training data."

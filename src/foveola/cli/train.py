@@ -1,4 +1,4 @@
-"""Commands that make a run: train, demo; and compare, which makes many."""
+"""Commands that train: train, demo and compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The verbs: what the command line, the notebooks and the studio can ask for. They compose the rooms and know no screen.
+"""The workflows behind the command line and the Python functions: train, predict, evaluate, check, compare, explain.
+
+They combine the other rooms and print nothing.
 
 torch costs two seconds to import, so the rooms that need it are imported inside the verbs that do (docs/architecture.md).
 """

@@ -1,4 +1,4 @@
-"""A finished run put to use: predict, evaluate, report."""
+"""Use a finished run: predict, evaluate, report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NO_FINGERPRINTS = (
 
 
 def warn(line: str) -> None:
-    """A Python warning at the caller's line: the `Tell` of a verb that is called without one."""
+    """Issue a Python warning at the caller's line. Workflows without a `tell` argument use this."""
     level, frame = 1, inspect.currentframe()
     ours = ("foveola", "contextlib")  # a verb may be wrapped in a context manager
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ours:
@@ -56,18 +56,18 @@ def predict(
     recognise: bool | None = None,
     tick: Tick = no_tick,
 ) -> Predictions:
-    """Label and calibrated probabilities for images, by a finished run.
+    """Predict labels and calibrated probabilities of images with a finished run.
 
     run: as for `open_run`. images: a file, a folder (all images in it), a Pillow image, an array uint8 (H, W, 3) or
     (n, H, W, 3) in RGB, the bytes of an image file, or a list of these.
 
-    abstain: the share of images, 0..1, that may be answered wrongly, such as 0.05; where the network can't keep to it the
-    label is "" (don't know), and `label_set` has the classes that are left. It holds for images drawn as the run's were.
+    abstain: the largest acceptable error rate, 0..1, such as 0.05. Images that can't be classified at this rate get the
+    label "" (don't know), and `label_set` has the possible classes. The rate holds for images like the training data.
 
-    recognise: whether to look for images that the network was trained on, or near-copies of such: `copy_of` then names the
-    training image. None: where all images lie in folders with the names of classes; `by_folder` measures these predictions.
+    recognise: whether to search for training images and near-duplicates of them; `copy_of` then names the training image.
+    None: only if all images lie in folders named after classes; `by_folder` measures these predictions.
 
-    Raises UsageError for a run, images or a rate that can't be; an image that can't be read has a `problem` instead.
+    Raises UsageError for an invalid run, input or rate. An image that can't be read has a `problem` and no label.
 
         answers = fv.predict("latest", ["new.jpg", "holiday"])
         answers[0].label, answers[0].to_dict(), answers.to_dataframe()
@@ -86,9 +86,9 @@ def predict(
 
 
 def prediction_notes(answers: Predictions) -> tuple[tuple[str, ...], Mapping[str, Any] | None]:
-    """What predictions say beyond each image, in lines, and their numbers if the images lie in folders named for classes.
+    """Summarise predictions in lines, with numbers if the images lie in folders named after classes.
 
-    That is the accuracy by the folder names, and how many of the images were trained on.
+    The lines show the accuracy by folder names and how many images the run was trained on.
     """
     from foveola.evaluation.headline import seen
     from foveola.runs.files import result_numbers
@@ -104,7 +104,7 @@ def prediction_notes(answers: Predictions) -> tuple[tuple[str, ...], Mapping[str
 
 
 def abstained(run: str | os.PathLike[str], error: float) -> Mapping[str, Any]:
-    """What abstaining at this error rate did on the run's test part, under the names of `result.json`."""
+    """Measure abstaining at this error rate on the run's test set, under the names of `result.json`."""
     from foveola.evaluation.calibration_report import abstention_numbers
     from foveola.runs.run import open_run
 
@@ -125,14 +125,14 @@ def evaluate(
     tell: Tell = warn,
     tick: Tick = no_tick,
 ) -> Measurement:
-    """A run's answers to its own test part, or to all images of other data; classes are matched by name.
+    """Measure a run on its test set, or on other data; classes are matched by name.
 
-    Of data with parts of its own only the test part is asked; of the very data that the run was trained on, only the
-    images that it kept aside. These are then counted as opened once more, and the report says so; where they can't be
-    counted, because the run's folder can't be written, `tell` hears of it (a Python warning, if none is given).
+    If the data has its own test set, only that is measured. If it is the run's own data, only the run's test set is
+    measured. The run counts each use of its test set, and the report shows the number. If the run folder is not writable,
+    `tell` gets a note (without `tell`: a Python warning).
 
-    Images of other data that the run was trained on, or near-copies of such, are recognised whatever their names, formats and
-    sizes: `trained_on` marks them, and `without_trained_on` is the evaluation without them.
+    `trained_on` marks images that the run was trained on and near-duplicates of them, whatever their names, formats and
+    sizes. `without_trained_on` is the evaluation without them.
 
     settings: how to read `data`, such as {"data.labels": "table.csv"}.
 
@@ -167,7 +167,7 @@ def evaluate(
 def _answers_to(
     run: Run, data: Data, settings: Mapping[str, object] | None, tell: Tell, tick: Tick
 ) -> tuple[Evaluation, Dataset, SeenCounts | None]:
-    """The run's answers to other data, or to the images of its own data that it kept aside; that data; which it has seen."""
+    """Return the evaluation on other data or on the run's own test set, the data, and which images the run has seen."""
     import numpy as np
 
     from foveola.data.filter_cache import apply_filters
@@ -194,7 +194,7 @@ def _answers_to(
 
 
 def _seen_in(run: Run, prepared: Prepared, rows: Indices, tell: Tell, tick: Tick) -> SeenCounts | None:
-    """Which images of other data the run has seen; None where it keeps no fingerprints, which `tell` hears."""
+    """Find images of other data that the run was trained on; None (with a note) if the run keeps no fingerprints."""
     if run.seen_images is None:
         tell(NO_FINGERPRINTS)
         return None
@@ -223,16 +223,16 @@ def _require_no_settings(settings: Mapping[str, object] | None) -> None:
 
 
 def use_test_part(run: Run, by: str, tell: Tell) -> None:
-    """Count that a verb looks at the run's test part, before it is shown, and have the report say it.
+    """Count a use of the run's test set before the result is shown, and update the report.
 
-    A run that can be read and not written (a colleague's, an archive's) may be looked at all the same: to refuse would only
-    teach people to copy it, and the copy forgets its openings. Then `tell` hears that nothing was counted.
+    A read-only run (a colleague's, an archive's) can be measured, too: if foveola refused, people would copy it, and the
+    copy would lose the count. `tell` then gets a note.
     """
     from foveola.report.pages import render
     from foveola.runs.usage import record_test_use
     from foveola.storage import write_atomic
 
-    _ = run.evaluation  # a damaged run is told before it is counted
+    _ = run.evaluation  # a damaged run raises before the use is counted
     try:
         record_test_use(run.path, by)
     except (ResourceError, OSError) as problem:
@@ -251,13 +251,13 @@ def use_test_part(run: Run, by: str, tell: Tell) -> None:
 
 
 def _reason(problem: Exception) -> str:
-    """What the disk said, in its words."""
+    """Return the system's own reason, in lower case."""
     cause = problem.__cause__ if isinstance(problem.__cause__, OSError) else problem
     return (getattr(cause, "strerror", None) or str(cause) or type(cause).__name__).lower()
 
 
 def test_uses_of(run: str | os.PathLike[str]) -> int:
-    """How often the test part of a run was opened by now."""
+    """Return how often a run's test set has been used."""
     from foveola.runs.folders import find_run
     from foveola.runs.usage import count_test_uses as counted
 
@@ -267,7 +267,7 @@ def test_uses_of(run: str | os.PathLike[str]) -> int:
 def drop_excluded(run: Run, dataset: Dataset) -> Dataset:
     """The data set without what the run's exclude list left out, if the run was trained on it; else as it is.
 
-    Without this the run's own data would not be known again, and it would be asked about images it has learned from.
+    Without this foveola would not recognise the run's own data, and would measure on training images.
     """
     from foveola.data.exclude import exclude
 
@@ -280,7 +280,7 @@ def drop_excluded(run: Run, dataset: Dataset) -> Dataset:
 
 
 def held_out_rows(run: Run, dataset: Dataset) -> Any:
-    """The rows to measure on: of the run's own data the test part that it kept aside, of other data its test part or all."""
+    """Return the rows to measure: the run's test set in its own data; in other data the test set, or all images."""
     import numpy as np
 
     if dataset.fingerprint == run.card.fingerprint:
@@ -291,8 +291,8 @@ def held_out_rows(run: Run, dataset: Dataset) -> Any:
 
 
 def headline(numbers: Mapping[str, Any]) -> tuple[str, ...]:
-    """The main numbers of a result in lines: the accuracy, the same without images that were trained on, and for unequal
-    classes the balanced accuracy."""
+    """Return the main numbers in lines: accuracy, accuracy without training images, and balanced accuracy for unequal
+    classes."""
     from foveola.evaluation.headline import balanced, trained_on
     from foveola.evaluation.headline import headline as line
 
@@ -301,7 +301,7 @@ def headline(numbers: Mapping[str, Any]) -> tuple[str, ...]:
 
 @checks_keywords()
 def report(run: str | os.PathLike[str]) -> Path:
-    """Write a run's report.html again from its folder; give its path."""
+    """Rebuild a run's report.html from its folder; return its path."""
     from foveola.report.pages import render
     from foveola.runs.run import open_run
     from foveola.storage import write_atomic

@@ -1,4 +1,4 @@
-"""The verb `check`: what is wrong with a data set, before an hour is spent on it. Nothing is deleted or moved."""
+"""`check`: find problems in a data set before training. It deletes and moves nothing."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ if TYPE_CHECKING:
     from foveola.recipes.recipe import Recipe
 
 SUSPECTS_PIXELS, SUSPECTS_PICTURES = 100_000_000, 20_000
-"""Labels are doubted unasked up to N pixels and images: about 40 s on two cores for features that are kept, and
-that `train` uses again where it takes `transfer`; without bfloat16 74 s (2,062 images of `signs`)."""
+"""`check` looks for wrong labels by default up to these numbers of pixels and images: about 40 s on two cores, 74 s without
+bfloat16 (2,062 images of `signs`). The features are cached, and `train` with `transfer` uses them again."""
 
 
 PAGE = "check.html"
-"""The page's name where nobody chose one."""
+"""Default name of the page."""
 
 
 @dataclass(frozen=True, repr=False)
 class Checked:
-    """What `check` found. findings: errors first, then warnings, then notes; remarks: how the data is read, what was skipped;
+    """The result of `check`.
+
+    findings: errors first, then warnings, then notes; remarks: how the data is read, what was skipped;
     files_found = files_used + files_ignored + the files that the finding `damaged` lists (or an exclude list left out).
     """
 
@@ -51,7 +53,7 @@ class Checked:
     _checked_at: str = field(default="", repr=False, compare=False)
 
     def write_page(self, out: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> Path:
-        """Write the page with thumbnails; give its path. out: a new file; None: the first free name of check.html,
+        """Write the page with thumbnails; return its path. out: a new file; None: the first free name of check.html,
         check-2.html, and so on. overwrite: replace an older file of that name."""
         from foveola.report.check_page import render
         from foveola.storage import write_atomic, write_numbered
@@ -68,7 +70,7 @@ class Checked:
         return Path(out)
 
     def write_list(self, fix: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the list of images that could be left out, for `train(exclude=...)`; give its path."""
+        """Write the list of images that you could leave out, for `train(exclude=...)`; return its path."""
         from foveola.storage import write_atomic
 
         write_atomic(Path(fix), _list(self), overwrite=overwrite)
@@ -78,12 +80,12 @@ class Checked:
         return f"Checked({self.headline})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the sum, and a row for each finding."""
+        """Show the summary and a row for each finding in a notebook."""
         rows = [(one.severity, one.message, one.advice) for one in self.findings]
         return table(("severity", "what was found", "what to do"), rows, above=self.headline)
 
     def to_json(self) -> dict[str, Any]:
-        """What `foveola check --json` prints."""
+        """Return the object that `foveola check --json` prints."""
         return {
             "files_found": self.files_found,
             "files_used": self.files_used,
@@ -94,7 +96,7 @@ class Checked:
 
     @property
     def headline(self) -> str:
-        """The sum in one line."""
+        """The summary in one line."""
         kinds = [finding.severity for finding in self.findings]
         parts = [count(kinds.count(one), one) for one in ("error", "warning", "note") if one in kinds]
         return f"{self.name}: {count(self.files_used, 'image')}, {', '.join(parts) or 'no problems found'}"
@@ -113,13 +115,14 @@ def check(
     overwrite: bool = False,
     tick: Tick = no_tick,
 ) -> Checked:
-    """Look for what is wrong with `data`: damaged files, copies, copies under two labels or across parts, files made of one
-    another, shortcuts, unequal classes, odd images, labels that look wrong.
+    """Find problems in `data`: damaged files, duplicates (also with two labels or across train and test), derived files,
+    shortcuts, unequal classes, unusual images and wrong labels.
 
-    data: as for `train`; settings: how it is read, as in a recipe ({"data.labels": "table.csv"}). suspects: whether labels
-    are doubted, by classifiers that did not see them; None: if it takes about a minute. out: a new file for a page with
-    thumbnails; fix: a new file for a list of images that could be left out, for `train(exclude=...)`; overwrite: replace
-    files that exist. (`found.write_page()` and `found.write_list("list.txt")` write them later.)
+    data: as for `train`; settings: how it is read, as in a recipe ({"data.labels": "table.csv"}). suspects: whether to
+    look for wrong labels, with classifiers that did not see them; None: if it takes about a minute or less. out: a new
+    file for a page with thumbnails; fix: a new file for a list of images that could be left out, for
+    `train(exclude=...)`; overwrite: replace files that exist. (`found.write_page()` and `found.write_list("list.txt")`
+    write them later.)
 
     Raises UsageError, DataError or ResourceError, each with one sentence that says what to do.
 
@@ -204,7 +207,7 @@ def require_outputs(
 
 
 def _list(checked: Checked) -> str:
-    """The list of `--fix`: what could be left out, section by section; suspicious labels as comments only."""
+    """Return the text of `--fix`: images that you could leave out, by kind; possibly wrong labels are comments."""
     from foveola.data.dataset import printable
     from foveola.data.exclude import format_line, write_list
 

@@ -1,4 +1,4 @@
-"""The verb `compare`: arms that differ in one thing, over the same seeds, and what their runs show."""
+"""`compare`: train arms (settings that differ in one thing) over the same seeds and test the difference."""
 
 from __future__ import annotations
 
@@ -47,22 +47,23 @@ def compare(
     tick: Tick = no_tick,
     progress: Progress = no_progress,
 ) -> Comparison:
-    """Train every arm with every seed, say what their differences show, write a page; the first arm is the baseline.
+    """Compare settings over several seeds: train each arm with each seed, test the differences and write a page.
 
-    arms: "plain", "sharpened: chain=sharpen", settings with a "name", or a recipe file ("a.toml"); what they do not name is
-    common to all, from `settings` ({"model.name": "fast"}) and the choices that `train` makes. data: as `train` takes it;
-    None: what the recipes name. seeds: how many (from 0), "0-9", or a list: the same for each arm, so that split, first
-    weights, order and augmentation are the same pair by pair. question: the settings that may differ (what the arms name);
-    allow: also allow these settings to differ. margin: the smallest difference that matters, in points. half_width: the
-    desired half-width of the interval, in points: after two seeds `tell` hears how many seeds it takes. budget: how long
-    all may take; it ends after
-    the last pair that fits. threads: with how many threads each run is trained (by default one for every four cores, at least
-    one); runs with another number are not taken as finished, since their last bits differ. jobs: how many runs go at a time
-    (0: as many as the cores allow, up to four, where that pays).
+    arms: "plain", "sharpened: chain=sharpen", settings with a "name", or a recipe file ("a.toml"). The first arm is the
+    baseline. All other settings are equal: those in `settings` ({"model.name": "fast"}), and the defaults of `train`. data:
+    as for `train`; None: the data that the recipes name. seeds: a number (from 0), "0-9", or a list. All arms use the same
+    seeds, so each pair has the same split, initial weights, image order and augmentation.
 
-    Runs that are there already, finished, under `runs` are not repeated, so an interrupted comparison goes on. The page and
-    its numbers go to the folder `out`, else to one below `runs`: written again whenever a seed is done (or several, side by
-    side), so that a killed comparison leaves what it knows. Raises UsageError for arms that can't be compared.
+    question: the settings that may differ (what the arms name); allow: also allow these settings to differ. margin: the
+    smallest difference that matters, in points. half_width: the desired half-width of the interval, in points: after
+    two seeds `tell` gets the number of seeds it needs. budget: time for the whole comparison, which ends after the last
+    pair that fits. threads: number of threads of each run (default: one for every four cores, at least one); finished
+    runs with another number are not used, because their rounding differs. jobs: how many runs to train at once (0: as
+    the cores allow, up to four).
+
+    Finished runs below `runs` are used again, so an interrupted comparison continues. The page and its numbers go to
+    the folder `out` (default: a folder below `runs`): updated after every seed (or few seeds in
+    parallel), so a killed comparison leaves its results so far. Raises UsageError for arms that can't be compared.
 
         found = fv.compare("photos", ["plain", "sharpened: chain=sharpen"], seeds=5)
         print(found.against_baseline()[0].sentence, found.page)
@@ -102,7 +103,7 @@ def compare(
 
 
 def _warnings(fair: AllowedDifferences, seeds: int) -> Iterator[str]:
-    """What is said before the first run."""
+    """Yield the warnings before the first run."""
     from foveola.comparison.statistics import LEAST_SEEDS
 
     for key in fair.allowed:
@@ -115,11 +116,11 @@ def _warnings(fair: AllowedDifferences, seeds: int) -> Iterator[str]:
 
 
 def _changed(about: Mapping[str, Any], folder: Path, runs: Path) -> Iterator[str]:
-    """Whether the same was asked of the same data before it changed: those runs can't be paired with new ones."""
+    """Warn if the same comparison exists for an older version of the data: its runs can't be paired with new ones."""
     for path in sorted((runs / "comparisons").glob("*/comparison.json")):
         try:
             there = _read(path)
-        except UsageError:  # somebody else's, or damaged: not asked for
+        except UsageError:  # not ours, or damaged
             continue
         same = all(there.get(key) == about[key] for key in ("data", "recipes"))
         if same and there.get("fingerprint") != about["fingerprint"] and path.parent != folder:
@@ -131,7 +132,7 @@ def _changed(about: Mapping[str, Any], folder: Path, runs: Path) -> Iterator[str
 
 
 def parse_seeds(seeds: int | str | Sequence[int]) -> list[int]:
-    """The seeds that "10", "0-9", "1,4,7" or a list mean.
+    """Parse seeds: "10", "0-9", "1,4,7" or a list.
 
     >>> parse_seeds(3), parse_seeds("2-4"), parse_seeds("1,4")
     ([0, 1, 2], [2, 3, 4], [1, 4])
@@ -154,7 +155,7 @@ def parse_seeds(seeds: int | str | Sequence[int]) -> list[int]:
 
 
 def data_and_recipes(given: Sequence[str]) -> tuple[str | None, list[str]]:
-    """Which of the words of a command line are recipes (.toml), and the one that is data. Raises UsageError for several.
+    """Separate the data from the recipes (.toml) in the arguments. Raises UsageError for more than one data set.
 
     >>> data_and_recipes(["photos", "a.toml", "b.toml"])
     ('photos', ['a.toml', 'b.toml'])
@@ -187,7 +188,7 @@ def _arm(given: str | os.PathLike[str] | Mapping[str, object]) -> Arm:
 def _folder(
     trials: Trials, recipes: Sequence[Recipe], runs: Path, out: str | os.PathLike[str] | None
 ) -> tuple[Path, dict[str, Any]]:
-    """Where the page goes, and what stands in its comparison.json from the beginning.
+    """Return the folder of the page and the first entries of its comparison.json.
 
     Raises UsageError for a folder with the comparison of other data or other arms, or with something else.
     """

@@ -1,4 +1,4 @@
-"""How long a comparison takes: what a pair costs, whether one more fits in the budget, and how many the question needs."""
+"""Time of a comparison: cost of a pair of runs, remaining budget, and the number of seeds that the question needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAGE_SECONDS = 3.0
 
 @dataclass
 class Pace:
-    """Seconds: when the comparison began, how long it may take, and what its pairs (all arms once) took so far."""
+    """Seconds: start of the comparison, its limit, and the time that its pairs (all arms once) took so far."""
 
     trials: Trials
     started: float
@@ -36,7 +36,7 @@ class Pace:
 
     @classmethod
     def of(cls, budget: str | float | None, started: float, trials: Trials, seed: int) -> Pace:
-        """Raises UsageError when the first pair does not fit, as far as its runs are not there yet."""
+        """Raises UsageError when the first pair does not fit in the budget; finished runs cost nothing."""
         from foveola.comparison.statistics import LEAST_SEEDS
         from foveola.recipes.durations import parse_time, show_time
 
@@ -57,7 +57,7 @@ class Pace:
 
     @contextlib.contextmanager
     def measured(self) -> Iterator[None]:
-        """Counts what is trained within, and how long it takes."""
+        """Measure the runs that are trained within the block and their time."""
         self._began, before = monotonic(), self.trials.trained
         yield
         if self.trials.trained > before:
@@ -65,24 +65,24 @@ class Pace:
             self._trained += self.trials.trained - before
 
     def pair_seconds(self, runs: Sequence[Sequence[Run]] = ((),)) -> float:
-        """What a pair takes: by those trained here, else as it was expected, else by what these runs (by arm) took."""
+        """Seconds of a pair: measured here, else expected, else from the given runs (by arm)."""
         if self._trained:
             return self._spent / self._trained * len(self.trials.arms)
         theirs = sum(run.result["seconds"] for row in runs for run in row) / max(1, len(runs[0]))
         return self.expected or theirs / max(1, self.trials.jobs)
 
     def finished(self) -> None:
-        """Counts a run that was trained, while others of its group still are."""
+        """Count a finished run of a group whose other runs are still training."""
         self._finished += 1
 
     def left(self, runs: int) -> float | None:
-        """Seconds that this many more runs should take, by those trained here; before the first as expected, else None."""
+        """Expected seconds for this many more runs: measured here, else planned, else None."""
         if self._finished:
             return (self._spent + monotonic() - self._began) / self._finished * runs
         return self.expected / len(self.trials.arms) * runs if self.expected else None
 
     def allows(self, runs: int) -> bool:
-        """Whether this many more runs fit in, if they take as long as those before on average; none always do."""
+        """Whether this many more runs fit in the budget, from the average so far. Zero runs always fit."""
         if not runs:
             return True
         start = START_SECONDS if self.trials.jobs > 1 and not self._trained else 0.0
@@ -90,7 +90,7 @@ class Pace:
         return monotonic() - self.started + start + todo + PAGE_SECONDS <= self.limit
 
     def ended(self, done: int, wanted: int) -> str:
-        """What the end of the budget leaves unknown."""
+        """Describe the end of the budget: seeds done, seeds missing and their time."""
         from foveola.comparison.statistics import LEAST_SEEDS
         from foveola.recipes.durations import show_time
 
@@ -105,7 +105,7 @@ class Pace:
 
 
 def outlook(found: Comparison, half_width: float, pace: Pace, asked: int) -> str:
-    """How many seeds and minutes the question needs, from the pilot."""
+    """Estimate from the pilot seeds how many seeds and minutes an interval of this half-width needs."""
     from foveola.comparison.statistics import PilotStudy
 
     n = len(found.seeds)

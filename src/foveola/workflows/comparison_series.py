@@ -1,4 +1,4 @@
-"""A comparison as it goes: seed after seed, what is known so far on the disk, what is done and left told."""
+"""Run a comparison seed after seed, with progress and results so far on the disk."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from foveola.runs.run import Run
 
 Progress: TypeAlias = Callable[[int, int, float | None], None]
-"""Called with (how many runs are done, how many there are, seconds left: None while nobody knows)."""
+"""Called with (finished runs, all runs, seconds left or None if unknown)."""
 
 PILOT = 2
-"""So many seeds go first; then it is said what the question takes."""
+"""Number of seeds after which foveola estimates how many seeds the half-width needs."""
 
 
 def no_progress(done: int, total: int, seconds: float | None) -> None:
-    """The progress of those who watch nothing."""
+    """Ignore progress."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Series:
     notes: list[str] = field(default_factory=list)
 
     def run(self) -> Comparison:
-        """Go on to the end, or to the budget's; the page is written after every group of seeds, and on Ctrl-C."""
+        """Train all seeds or until the budget ends. Write the page after every group of seeds and on Ctrl-C."""
         self._show(0)
         try:
             while some := self._next():
@@ -75,7 +75,7 @@ class Series:
         return found
 
     def found(self, unfinished: str = "") -> Comparison:
-        """What the seeds that are done say."""
+        """The comparison over the finished seeds."""
         from foveola.comparison.result import Comparison
 
         return Comparison(
@@ -87,7 +87,7 @@ class Series:
     def _next(self) -> Sequence[int]:
         """The seeds that are trained together next: as many as keep all processes busy, and as the budget has room for.
 
-        The first seed is always there: that it fits was said before.
+        The first seed always fits: `Pace.of` has checked it.
         """
         some = self.seeds[len(self.rows) :][: self.trials.group]
         if self.pace.limit < math.inf:
@@ -108,7 +108,7 @@ class Series:
 
     @property
     def _is_news(self) -> bool:
-        """Whether there is a seed here that the page does not know; one that went further is not replaced by less."""
+        """Whether a finished seed is missing on the page. A page with more seeds is never replaced by one with fewer."""
         return not set(self.seeds[: len(self.rows)]) <= self.known
 
     def _told(self, seed: int, row: Iterator[FinishedRun]) -> Iterator[Run]:
@@ -123,7 +123,7 @@ class Series:
             yield run
 
     def _left(self) -> str:
-        """What an interrupt leaves, and how to go on or delete it."""
+        """Describe the runs that an interrupt leaves, and how to continue or delete them."""
         total = len(self.seeds) * len(self.arms)
         said = "No run is finished: run the same command to start again."
         if self.done:
@@ -153,7 +153,7 @@ class Series:
         )
 
     def _write(self, found: Comparison, seeds: Sequence[int]) -> None:
-        """The page and its numbers, each whole; seeds: those of the command on it."""
+        """Write the page and its numbers atomically; seeds: those of the command on the page."""
         from foveola.report.comparison_page import render
         from foveola.storage import write_atomic
 
@@ -166,7 +166,7 @@ class Series:
 
 
 def command_to_repeat(found: Comparison, trials: Trials, seeds: Sequence[int]) -> str:
-    """The line that asks the same again, ready for a shell; DATA where the data came from no path."""
+    """Return the shell command that repeats the comparison; DATA stands for data without a path."""
     words = ["foveola", "compare", Path(trials.source).name if trials.source else "DATA"]
     words += [arm.recipe.name for arm in trials.arms if arm.recipe]
     for arm in trials.arms:

@@ -1,4 +1,4 @@
-"""The course for one's own folder: notebooks for Jupyter, example recipes and the documentation.
+"""`course`: write the notebooks, example recipes and documentation into a folder.
 
 They come with the package. Notebooks are kept as Python files with cells marked by `# %%` and written as .ipynb here.
 """
@@ -22,8 +22,8 @@ LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 def write_course(folder: str | os.PathLike[str]) -> list[Path]:
     """Write the notebooks of the course, the example recipes and the documentation into a new folder.
 
-    Returns the paths of the notebooks, in the order of the course. Raises UsageError when the folder holds files already,
-    ResourceError when the disk refuses.
+    Returns the paths of the notebooks, in the order of the course. Raises UsageError when the folder is not empty,
+    ResourceError when the disk is full or not writable.
     """
     from foveola.storage import disk_errors_as_resource_error, new_folder
 

@@ -1,4 +1,4 @@
-"""From what a user names to a data set, and how its files add up."""
+"""Open the data that a user names, and count its files."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Data: TypeAlias = "str | os.PathLike[str] | Dataset"
 
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
-"""Suffixes of files that hold a folder, and that have to be unpacked first."""
+"""Suffixes of archives, which have to be unpacked first."""
 
 
 def require_there(data: object) -> None:
     """Refuse data that is not on this computer or can't be a data set, before anything heavy is imported.
 
-    Raises DataError for a path that is not there, UsageError for an address, an archive or an object of another kind.
+    Raises DataError for a path that does not exist, UsageError for an address, an archive or an object of another kind.
     """
     from foveola.data.builtin import DATASETS
     from foveola.data.dataset import Dataset
@@ -51,7 +51,7 @@ def require_there(data: object) -> None:
 def open_data(
     recipe: Recipe, tick: Tick = no_tick, *, for_training: bool = True, known: Collection[str] = ()
 ) -> Dataset:
-    """The data set that a recipe names: a path first, else a name. Raises DataError or UsageError.
+    """Open the data set that a recipe names: a path, or else a name. Raises DataError or UsageError.
 
     for_training, known: see `open_folder`.
     """
@@ -91,9 +91,9 @@ def open_data(
 def open_as(
     data: Data, settings: Mapping[str, object] | None, tick: Tick = no_tick, *, known: Collection[str] = ()
 ) -> Dataset:
-    """The data set that a user named, read as the settings say: {"data.labels": "table.csv", "data.exclude": "list.txt"}.
+    """Open the data set that a user names, with settings such as {"data.labels": "table.csv", "data.exclude": "list.txt"}.
 
-    It is not trained on, so one class is enough. known: the classes of the network that is to be measured on it.
+    One class is enough, because nothing is trained on it. known: the classes of the network to measure.
 
     Raises DataError or UsageError.
     """
@@ -109,9 +109,9 @@ def open_as(
 
 
 def require_plain(spec: DataSpec, name: str = "") -> None:
-    """Refuse what only the files of a folder can be asked for, lest groups be believed to be kept together.
+    """Refuse settings that only image folders support, so that nobody relies on groups that foveola does not see.
 
-    name: what data is called that has no source.
+    name: the name of data without a source.
     """
     for key in ("labels", "label_pattern", "group_by", "class_level"):
         if getattr(spec, key):
@@ -122,7 +122,7 @@ def require_plain(spec: DataSpec, name: str = "") -> None:
 
 
 def leave_out(dataset: Dataset, recipe: Recipe, *, for_training: bool = True) -> Dataset:
-    """The data set without what the recipe's exclude list names; the same object when there is no list."""
+    """Remove the images of the recipe's exclude list; without a list return the same object."""
     from foveola.data.exclude import exclude, read_list
 
     listed = recipe.data.exclude
@@ -132,7 +132,7 @@ def leave_out(dataset: Dataset, recipe: Recipe, *, for_training: bool = True) ->
 
 
 def suggest_size(dataset: Dataset, model: str = "auto") -> Size:
-    """The size that "auto" takes: by the median of up to 500 images' longer sides, read from their headers."""
+    """The size for "auto": from the median of up to 500 images' longer sides, read from their headers."""
     from foveola.data.dataset import probe_sizes
     from foveola.recipes.defaults import choose_size, max_pixels
 
@@ -140,7 +140,7 @@ def suggest_size(dataset: Dataset, model: str = "auto") -> Size:
 
 
 def count_files(dataset: Dataset) -> dict[str, Any]:
-    """How the files of a data set add up, under the names that every JSON output uses."""
+    """Count the files of a data set, under the names that every JSON output uses."""
     return {
         "files_found": dataset.files_found,
         "files_used": len(dataset),
@@ -150,7 +150,7 @@ def count_files(dataset: Dataset) -> dict[str, Any]:
 
 
 def printable(text: str) -> str:
-    """A name fit for any screen: bytes that are no text and control characters are written as escapes."""
+    """Make a name safe to print: invalid bytes and control characters become escapes."""
     from foveola.data.dataset import printable as escaped
 
     return escaped(text)

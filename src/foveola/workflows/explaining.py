@@ -1,4 +1,4 @@
-"""The verb `explain`: what is inside a run's network, and why it answers as it does, as figures."""
+"""`explain`: heat maps, feature maps, kernels and embeddings of a run's network, as figures."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ OF_DATA = ("max_activating", "embedding")
 """Methods that look at a data set instead of one image."""
 
 _NO_HEATMAPS = (*OF_DATA, "feature_maps", "kernels", "one_pixel")
-"""All other methods, a user's own too, answer with a heat map for a class."""
+"""All other methods, also those that a user registers, draw a heat map for a class."""
 
 
 @dataclass(frozen=True)
 class Explained:
-    """What `explain` wrote, and the class that was asked about with its probability, "" and 0 where none was."""
+    """The files that `explain` wrote, the explained class and its probability ("" and 0 without a class)."""
 
     written: tuple[Path, ...]
     label: str = ""
@@ -47,7 +47,7 @@ class Explained:
 @adapting()
 def explain(
     run: str | os.PathLike[str],
-    picture: OneInput | Dataset,
+    image: OneInput | Dataset,
     out: str | os.PathLike[str],
     method: str = "gradcam",
     *,
@@ -63,21 +63,21 @@ def explain(
     """Draw what a run's network sees in an image; the figure goes to the new file `out` (.png, .svg or .pdf).
 
     method: one of `EXPLANATIONS`. "gradcam", "hirescam", "occlusion" and "integrated_gradients" lay a heat map over the
-    image, for the class `label` (the network's answer when none is named). "feature_maps" draws every channel of a
+    image, for the class `label` (default: the predicted class). "feature_maps" draws every channel of a
     stage, and without `stage` every stage into the new folder `out`. "kernels" draws the learned kernels of a convolution,
-    of a deep one 16x16 of them. "one_pixel" draws the arithmetic of one number of a convolution, at `place` (channel, row,
-    column; the greatest when none is given). "max_activating" draws the patches that excite a stage's 12 strongest
-    channels most, "embedding" the test part in two dimensions (`how`: "tsne" when nothing is said, or "pca"): for these
-    two `image` is a folder of class folders or a data set's name, of which 2,000 are looked at, evenly chosen; settings:
+    at most 16x16 of a deep one. "one_pixel" draws the arithmetic of one number of a convolution, at `place` (channel, row,
+    column; default: the largest value). "max_activating" draws the patches that excite a stage's 12 strongest
+    channels most, "embedding" the test set in two dimensions (`how`: "tsne", the default, or "pca"): for these
+    two `image` is a folder of class folders or a data set's name, of which 2,000 images are used, evenly chosen; settings:
     how to read it, such as {"data.labels": "table.csv"}. For the others it is a file, a Pillow image, the bytes of an image
-    file or an array uint8 (H, W, 3); for "kernels" nothing is looked at. overwrite: replace files that exist.
+    file or an array uint8 (H, W, 3); "kernels" uses no image. overwrite: replace files that exist.
 
-    "embedding" shows which answers to the run's own test part are right, and is counted as one more opening of it; `tell`
-    hears where that could not be counted, and which numbers stand for names whose letters no installed font has.
-    ("max_activating" shows images of it and no answer: nothing can be chosen by it.)
+    "embedding" shows which predictions on the run's test set are correct, so it counts as a use of the test set; `tell` gets
+    a note if the use could not be recorded, and the numbers that replace names without a font. ("max_activating" shows
+    test images without predictions, so it does not count.)
 
-    Raises UsageError for a run, method, stage, class or `out` that can't be and for an option that the method does not
-    take, ImageProblem for an image that can't be read.
+    Raises UsageError for an invalid run, method, stage, class or `out`, and for an option that the method does not
+    have, ImageProblem for an image that can't be read.
 
         fv.explain("run", "cat.jpg", "why.png", "gradcam")
     """
@@ -88,9 +88,9 @@ def explain(
     run = find_run(run)
     _require_free(out, to_folder, overwrite)
     if method in OF_DATA:
-        require_there(picture)
+        require_there(image)
     elif method != "kernels":
-        one = _one_image(picture)
+        one = _one_image(image)
     from foveola.explanations.table import EXPLANATIONS
     from foveola.runs.run import open_run
 
@@ -116,7 +116,7 @@ def explain(
     if method == "kernels":
         return write(figures.kernels(network, stage))
     if method in OF_DATA:
-        dataset = open_as(picture, settings, tick, known=network.class_names)  # type: ignore[arg-type] # no image: see above
+        dataset = open_as(image, settings, tick, known=network.class_names)  # type: ignore[arg-type] # no image: see above
         return write(figures.of_data(opened, network, dataset, method, stage, how, tell, tick))
     assert one is not None, "only methods that look at data or kernels have none"
     image = _see(network, one)
@@ -130,7 +130,7 @@ def explain(
 
 
 def _class_called(label: str, class_names: Sequence[str]) -> str:
-    """The class of this name, whatever code points its letters are written with. Raises UsageError for an unknown one."""
+    """Find a class by name, whatever its Unicode form. Raises UsageError for an unknown class."""
     from foveola.data.dataset import normalise_name
 
     found = [name for name in class_names if normalise_name(name) == normalise_name(label)]
@@ -140,7 +140,7 @@ def _class_called(label: str, class_names: Sequence[str]) -> str:
 
 
 def _takers(option: str) -> list[str]:
-    """The methods that take an option of `foveola explain`."""
+    """Return the methods that have an option of `foveola explain`."""
     from foveola.explanations.table import EXPLANATIONS
 
     heat = [name for name in sorted(EXPLANATIONS) if name not in _NO_HEATMAPS]
@@ -152,14 +152,14 @@ def _takers(option: str) -> list[str]:
 
 
 def _require_taken(method: str, given: Mapping[str, bool]) -> None:
-    """Raise UsageError for an option that was given and that this method does not take."""
+    """Raise UsageError for an option that this method does not have."""
     for option in [name for name, is_given in given.items() if is_given]:
         if method not in (allowed := _takers(option)):
             raise UsageError(f"{method} has no option --{option}: leave it out, or use it with {', '.join(allowed)}")
 
 
 def _require_free(out: Path, to_folder: bool, overwrite: bool) -> None:
-    """Refuse a name that no figure can have, that is taken, or that can't be written. Raises UsageError or ResourceError."""
+    """Refuse an output that is not a figure, exists, or can't be written. Raises UsageError or ResourceError."""
     from foveola.storage import require_new, require_new_folder
 
     if to_folder:
@@ -177,13 +177,13 @@ def _write(figure: Plot, *, out: Path, overwrite: bool, tell: Tell) -> Explained
     return Explained((out,))
 
 
-def _one_image(picture: OneInput | Dataset) -> Input:
-    """The image that a method looks at. Raises UsageError where it is not there, or is more than one."""
+def _one_image(image: OneInput | Dataset) -> Input:
+    """Return the one image that a method takes. Raises UsageError for none or several."""
     from foveola.evaluation.inputs import gather
 
-    if isinstance(picture, str | os.PathLike) and Path(picture).is_dir():
-        raise UsageError(f"{os.fspath(picture)} is a folder, and this method takes one image: name a file")
-    found = gather(picture)  # type: ignore[arg-type] # it refuses a Dataset, too
+    if isinstance(image, str | os.PathLike) and Path(image).is_dir():
+        raise UsageError(f"{os.fspath(image)} is a folder, and this method takes one image: name a file")
+    found = gather(image)  # type: ignore[arg-type] # it refuses a Dataset, too
     if len(found) > 1:
         raise UsageError(f"{len(found):,} images were given, and this method takes one: give one of them")
     return found[0]

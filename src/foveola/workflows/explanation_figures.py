@@ -1,4 +1,4 @@
-"""The figures of `explain` that are of a network's insides: feature maps, kernels, a convolution's arithmetic, a data set."""
+"""Figures of a network's inside for `explain`: feature maps, kernels, the arithmetic of one output value, embeddings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from foveola.types import Image
 
 MOST_EMBEDDED = 2_000
-"""Images of a data set that are looked at."""
+"""Number of images of a data set that are used."""
 
 
 def one_stage(network: Network, image: Image, stage: str) -> Plot:
@@ -29,7 +29,7 @@ def one_stage(network: Network, image: Image, stage: str) -> Plot:
 
 
 def kernels(network: Network, layer: str) -> Plot:
-    """The learned kernels of a convolution, of the first when none is named."""
+    """The learned kernels of a convolution, of the first by default."""
     from foveola.explanations.kernels import kernels
     from foveola.figures import explanations as plots
 
@@ -37,7 +37,7 @@ def kernels(network: Network, layer: str) -> Plot:
 
 
 def one_pixel(network: Network, image: Image, layer: str, place: tuple[int, int, int] | None) -> Plot:
-    """The arithmetic of one number of a convolution: the greatest when no place is given."""
+    """The arithmetic of one number of a convolution: the largest by default."""
     import numpy as np
 
     from foveola.explanations.convolution_arithmetic import one_pixel
@@ -55,7 +55,7 @@ def one_pixel(network: Network, image: Image, layer: str, place: tuple[int, int,
 def of_data(
     run: Run, network: Network, dataset: Dataset, method: str, stage: str, how: str, tell: Tell, tick: Tick
 ) -> Plot:
-    """What excites a stage's channels, or the test part in two dimensions, which counts as one more opening of it."""
+    """Draw maximally activating patches, or the test set in two dimensions (counted as a use of the test set)."""
     import numpy as np
 
     from foveola.figures import explanations as plots

@@ -1,4 +1,4 @@
-"""The verb `filter`: a chain on an image or a folder of images, and figures of what it does."""
+"""`filter`: apply a filter chain to an image or a folder, or draw its steps and kernels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WRITABLE: dict[str, Literal["PNG", "JPEG"]] = {".png": "PNG", ".jpg": "JPEG", "
 
 @dataclass(frozen=True)
 class Filtered:
-    """What `filter` wrote: the files; what could not be read: (file, reason); and notes on what was read."""
+    """The result of `filter`: files written, problems (file, reason) of unreadable images, and notes."""
 
     written: tuple[Path, ...]
     problems: tuple[tuple[str, str], ...] = ()
@@ -46,15 +46,15 @@ def filter(
     overwrite: bool = False,
     tick: Tick = no_tick,
 ) -> Filtered:
-    """Send an image, or every image of a folder, through a chain such as "blur(size=3)|sharpen"; at full size.
+    """Apply a filter chain such as "blur(size=3)|sharpen" to an image or every image of a folder, at full size.
 
     An image becomes the file `out` (.png, without loss, or .jpg); a folder becomes the new folder `out` of the same names,
     all as .png. drawing: instead of that draw a figure (.png, .svg or .pdf) of an image: "steps" shows it after each step,
-    "kernel-view" each kernel's numbers, its answer to one bright pixel, the frequencies it passes, and the image after it.
-    What can't be read is listed and never stops the rest. overwrite: replace files that exist, but never an image by its own
-    filtered version.
+    "kernel-view" each kernel's numbers, its response to one bright pixel, the frequencies it passes, and the image after it.
+    Images that can't be read are listed and never stop the rest. overwrite: replace files that exist, but never the input
+    image.
 
-    Raises UsageError for a chain that can't be read or an `out` that is there already, ImageProblem for a single image
+    Raises UsageError for a chain that can't be read or an `out` that exists, ImageProblem for a single image
     that can't be read.
 
         fv.filter("photo.jpg", "edges.png", "blur(size=3)|canny(low=50, high=150)")
@@ -92,7 +92,7 @@ def filter(
 
 
 def _notes(levels: Sequence[int]) -> tuple[str, ...]:
-    """What the conversion to 8 bits means for what was written; levels: of each image, 0 for those of 8 bits."""
+    """Notes about 16-bit images that were converted to 8 bits; levels: of each image, 0 for 8-bit images."""
     import numpy as np
 
     from foveola.imaging.colour import STRETCH, few_levels_note

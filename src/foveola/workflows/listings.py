@@ -1,4 +1,4 @@
-"""What there is: networks, data sets, runs, and a network's table."""
+"""Lists: networks, data sets, filters, explanations, options and runs; and the layer table of a network."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 SHOW_DEFAULTS: Mapping[str, tuple[str, int]] = {"alexnet_mini": ("224x224", 2)}
-"""Size and classes that `show` takes for a network when none are given: the course's; for the others 32x32 and 10."""
+"""Default size and number of classes of `show` (for all other networks 32x32 and 10)."""
 
 
 @checks_keywords()
 def show(
     model: str, size: SizeLike | None = None, classes: int | None = None, options: Mapping[str, object] | None = None
 ) -> Summary:
-    """A network's table: layers, output shapes, parameters.
+    """Return the layers of a network with their output shapes and parameters.
 
-    size: "64x48" or (64, 48), height first; size and classes: 32x32 and 10 where nothing is said (`SHOW_DEFAULTS`); options:
-    of the network, such as {"width": 32}.
+    size: text "WIDTHxHEIGHT" or a pair (height, width); default size and classes: 32x32 and 10 (see `SHOW_DEFAULTS`);
+    options: of the network, such as {"width": 32}.
 
-    Raises UsageError for an unknown network or option, and for a size or number of classes that can't be.
+    Raises UsageError for an unknown network or option, and for an invalid size or number of classes.
 
         fv.show("fast", "64x64", 2)
     """
@@ -59,7 +59,7 @@ EXPLAIN_OPTIONS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a listing: name, how it is called, what it is."""
+    """One entry of a list: name, call and description."""
 
     name: str
     signature: str
@@ -68,7 +68,7 @@ class Entry:
 
 
 def listing(kind: str) -> list[Entry]:
-    """What there is: kind "models", "datasets", "filters", "explanations" or "options". Raises UsageError for another."""
+    """List entries of kind "models", "datasets", "filters", "explanations" or "options". Raises UsageError for others."""
     if kind == "options":
         return _recipe_options()
     table: Mapping[str, Callable[..., Any]]
@@ -106,13 +106,13 @@ def _recipe_options() -> list[Entry]:
 
 
 def _written(value: object) -> str:
-    """A default as a person writes it: 50, not 50.0."""
+    """Format a default value: 50, not 50.0."""
     return f"{value:g}" if isinstance(value, float) else repr(value)
 
 
 @checks_keywords()
 def runs(base: str | os.PathLike[str] = "runs") -> RunList:
-    """The runs below a folder, finished or not, the newest first: a list of `RunLine`.
+    """List the runs below a folder, finished or not, the newest first: a list of `RunLine`.
 
     fv.runs()[0].path
     """
@@ -122,7 +122,7 @@ def runs(base: str | os.PathLike[str] = "runs") -> RunList:
 
 
 def find_run(run: str | os.PathLike[str]) -> Path:
-    """The folder of the finished run that is meant: see `foveola.open_run`."""
+    """Find the folder of a finished run: see `foveola.open_run`."""
     from foveola.runs.folders import find_run as find
 
     return find(run)

@@ -1,4 +1,4 @@
-"""A user's own file of networks, filters and heat maps, run so that what it registers is known."""
+"""Plugins: run a user's Python file that registers networks, filters or heat maps."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _loaded: set[Path] = set()
 
 
 def load_plugin(file: str | os.PathLike[str]) -> None:
-    """Run a Python file that registers networks, filters or explanations; a second time is nothing.
+    """Run a Python file that registers networks, filters or explanations, once per process.
 
-    Raises UsageError for a file that is not there, is no Python file, or fails.
+    Raises UsageError for a file that does not exist, is not a Python file, or fails.
 
         # tiny.py
         import foveola as fv

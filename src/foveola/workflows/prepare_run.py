@@ -1,4 +1,4 @@
-"""All that comes before a run's first step: read, decode, split, choose what was left open, build the network."""
+"""Prepare a run: read and decode the data, split it, choose defaults and build the network."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def plan_run(
     tick: Tick,
     clock: RunTimer,
 ) -> Trainer:
-    """All that comes before the first step: read, decode, split, plan, build; nothing is written but caches."""
+    """Prepare a run before its first step: read, decode, split, plan and build. Writes only caches."""
     from foveola.models.registry import require_known, require_model
     from foveola.recipes.durations import parse_time
     from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables
@@ -97,7 +97,7 @@ def plan_run(
 
 
 def _require_source(source: str, recipe: Path) -> None:
-    """Refuse data that a recipe names and that is not there: nobody typed that name here. Raises UsageError."""
+    """Raise UsageError if the data that a recipe names does not exist."""
     from foveola.data.builtin import DATASETS
 
     there = os.path.exists(os.path.expanduser(source))  # noqa: PTH110, PTH111 - as `open_data` reads it
@@ -152,7 +152,7 @@ def _prepare(
 def _complete(
     tables: Mapping[str, Any], prepared: Prepared, split: Split, seed: int, clock: RunTimer
 ) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe with nothing left open, and remarks on what was chosen here: the network, and what fills the budget."""
+    """Replace every "auto" of the recipe; return it with remarks on the chosen network and budget plan."""
     from foveola.recipes.defaults import choose_model
     from foveola.recipes.recipe import merge_tables, resolve_defaults
     from foveola.runs.time_budget import deadline, fit_to_budget

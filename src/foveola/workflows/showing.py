@@ -1,4 +1,4 @@
-"""The verb `show_data`: what a data set looks like, as figures."""
+"""`show_data`: figures of a data set: class counts, sizes, samples, mean images and colours."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def show_data(
     tell: Tell = tell_nobody,
     tick: Tick = no_tick,
 ) -> tuple[Path, ...]:
-    """Draw a data set into the new folder `out`; the figures' paths.
+    """Draw figures of a data set into the new folder `out`; return their paths.
 
     classes.png (images a class), sizes.png, raw.png and prepared.png (the first `n` of each class, as they are and at the
     size that a network sees), means.png (the mean image of each class), tones.png (how often each value occurs),
     channels.png (one image's red, green and blue), and with a chain before-after.png. data: as for `train`; size:
-    "WIDTHxHEIGHT", else the one that `train` would take; settings: how to read the data ({"data.labels": "table.csv"});
-    overwrite: write into a folder that holds files, and replace those of the same names; tell: hears how
-    the folders are read, and which numbers stand for class names whose letters no installed font has.
+    "WIDTHxHEIGHT", default: the size that `train` chooses; settings: how to read the data ({"data.labels": "table.csv"});
+    overwrite: write into a folder that holds files, and replace those of the same names; tell: gets
+    how foveola reads the folders, and the numbers that replace class names without a font.
 
     Raises UsageError, DataError or ResourceError.
 

@@ -1,4 +1,4 @@
-"""The main job: data and a recipe become a run that is trained, measured and reported."""
+"""`train` and `demo`: train a network, measure it and write a report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _option_of_a_recipe(name: str) -> str:
-    """Where an unknown keyword of `train` is an option of a recipe: how to give it."""
+    """Hint for an unknown keyword of `train` that is an option of a recipe."""
     from foveola.recipes.recipe import parse_option
 
     key = parse_option(name)
@@ -59,23 +59,24 @@ def train(
     threads: int | None = None,
     watch: Watch | None = None,
 ) -> Run:
-    """Train a classifier on `data`, measure it on a test part it never saw, write a report; give the Run.
+    """Train a classifier on `data`, measure it on a test set that it never saw, and write a report; return the Run.
 
-    data: a folder with one sub-folder a class (or with train/ and test/), an .npz file, "cifar10", "digits", or a
+    data: a folder with one sub-folder per class (or with train/ and test/), an .npz file, "cifar10", "digits", or a
     Dataset such as `from_arrays` gives. chain: filters that all images go through once they have their size, here and
     whenever the network is used, such as "blur(size=3)|sharpen".
 
-    model, epochs, size ("64x48" or (64, 48), height first), batch_size, lr (the highest learning rate), flip (also train on
-    mirror images), device and precision: chosen by the data and the computer where they are None. labels: a CSV table of
-    file and label; label_pattern: a regular expression on the file path whose first group is the class; class_level: which
-    folders are the classes, 1 for those directly in `data`, "leaf" for the deepest; group_by: a column
-    of `labels`, or a regular expression, for what must stay on one side of the split; exclude: a list of images to leave
-    out, as `foveola.check` writes it. settings: any option of `foveola list options`, such as {"fit.momentum": 0.8}.
+    model, epochs, size (text "WIDTHxHEIGHT" or a pair (height, width)), batch_size, lr (the highest learning rate),
+    flip (also train on mirror images), device and precision: None: chosen from the data and the computer. labels: a CSV
+    table of file and label; label_pattern: a regular expression on the file path whose first group is the class;
+    class_level: which folders are the classes, 1 for those directly in `data`, "leaf" for the deepest; group_by: a
+    column of `labels`, or a regular expression, for groups that must stay in one part of the split; exclude: a list of
+    images to leave out, as `foveola.check` writes it. settings: any option of `foveola list options`, such as
+    {"fit.momentum": 0.8}.
 
-    recipe: a TOML file, which all of these go before. The run goes to the folder `out`, else to one below `runs`. budget:
-    how long all of it may take, "5m" or seconds, instead of epochs: a few steps are measured, then network and epochs
-    are chosen so as to fill it. threads: compute with exactly this many; by default with all cores, and with fewer while
-    other programs use the computer. Only a run with one number of threads from beginning to end can be repeated exactly.
+    recipe: a TOML file; all other arguments override it. The run goes to the folder `out` (default: a new folder below
+    `runs`). budget: time for everything, "5m" or seconds, instead of epochs: foveola measures a few steps, then chooses
+    network and epochs to fill it. threads: compute with exactly this number (default: all cores, and fewer while other
+    programs use the computer). Only a run with a constant number of threads can be repeated exactly.
 
     Raises UsageError, DataError or ResourceError, each with one sentence that says what to do.
 
@@ -120,13 +121,13 @@ def train(
 
 
 def reading(data: Data | None) -> str:
-    """The first line of a command, said before the heavy imports: it shows that the command runs."""
+    """Print the first line of a command before the heavy imports, to show that it runs."""
     source = data if data is None or isinstance(data, str | os.PathLike) else data.name
     return "reading the data ..." if source is None else f"reading {printable(os.fspath(source))} ..."
 
 
 def _require_place(out: str | os.PathLike[str] | None, runs: str | os.PathLike[str]) -> None:
-    """Refuse a run folder that is in use or can't be made before hours of work; it is made once the data is known good."""
+    """Refuse a run folder that is in use or can't be made, before any training."""
     from foveola.storage import require_new_folder, require_writable
 
     if out is not None:
@@ -136,7 +137,7 @@ def _require_place(out: str | os.PathLike[str] | None, runs: str | os.PathLike[s
 
 
 def run_session(session: Trainer, clock: RunTimer, watch: Watch) -> Run:
-    """Make the run's folder, train, measure, report. An interrupt names the folder that is left unfinished.
+    """Make the run folder, train, measure and report. An interrupt names the unfinished folder.
 
     Call it within `adapting`, which decides the number of threads.
     """
@@ -186,7 +187,7 @@ def _plan(session: Trainer) -> Plan:
 
 
 def _conclude(session: Trainer, clock: RunTimer, threads: list[int]) -> Run:
-    """Report, then result.json: what makes the run finished."""
+    """Write the report, then result.json, which marks the run as finished."""
     from foveola.report.pages import render
     from foveola.runs.files import result_numbers
     from foveola.runs.run import Run
@@ -238,7 +239,7 @@ def demo(
     threads: int | None = None,
     watch: Watch | None = None,
 ) -> Run:
-    """Write 1,797 handwritten digits as an ordinary image folder, and train on that folder.
+    """Write 1,797 handwritten digits as an image folder and train on it.
 
     Digits must not be mirrored, so flips are off.
     """
