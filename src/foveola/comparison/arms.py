@@ -1,4 +1,4 @@
-"""Arms: what the sides of a comparison change in a common recipe, and whether they differ in what was asked alone."""
+"""Arms of a comparison: parse their settings, and check that they differ only in the question."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ SHORT = {
     "model": "model.name",
     "epochs": "fit.epochs",
 }
-"""What may be written without its table."""
+"""Settings that need no table name."""
 
 TABLES = ("data", "split", "model", "fit")
 
 WHERE_FROM = ("data.labels", "data.label_pattern", "data.group_by", "data.class_level")
-"""What decides which images there are: arms that differ in it are about different data."""
+"""Settings that select the images: arms that differ in them have different data."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One side of a comparison: its name, and what it lays over the common recipe: dotted settings, or a recipe file."""
+    """One arm of a comparison: its name and its settings (dotted names), or a recipe file."""
 
     name: str
     settings: Mapping[str, object]
@@ -38,7 +38,7 @@ class Arm:
 
 
 class Change(NamedTuple):
-    """A setting in which an arm differs from the baseline; None: it is not there, or empty."""
+    """A setting in which an arm differs from the baseline; None: absent or empty."""
 
     setting: str
     baseline: object
@@ -46,7 +46,7 @@ class Change(NamedTuple):
 
 
 class AllowedDifferences(NamedTuple):
-    """What may differ between arms by the question, and what differs also and was allowed."""
+    """Settings that differ between arms: those of the question, and others that the user allowed."""
 
     question: tuple[str, ...]
     allowed: tuple[str, ...]
@@ -87,11 +87,11 @@ def require_arms(arms: Sequence[Arm]) -> None:
 def require_fair(
     arms: Sequence[Arm], recipes: Sequence[Recipe], question: Sequence[str], allowed: Sequence[str]
 ) -> AllowedDifferences:
-    """What the arms differ in: the question, and what was allowed also.
+    """Check that the arms differ only in the question and in allowed settings; return both.
 
     question: the settings that may differ ("chain", "fit.epochs", or a whole table: "model"); empty: what the arms
-    themselves name, or the one setting in which recipes differ. Raises UsageError for two arms alike, for other data, and
-    for differences that nobody asked about.
+    themselves name, or the one setting in which recipes differ. Raises UsageError for two equal arms, for different
+    data, and for differences that are neither the question nor allowed.
     """
     names, prints = [arm.name for arm in arms], [recipe.fingerprint for recipe in recipes]
     for k, one in enumerate(prints):
@@ -138,7 +138,7 @@ def differences(recipes: Sequence[Recipe]) -> list[str]:
 
 
 def changes(baseline: Recipe, arm: Recipe) -> list[Change]:
-    """Setting by setting what an arm does otherwise than the baseline."""
+    """List the settings in which an arm differs from the baseline."""
     one, other = _flat(baseline), _flat(arm)
     return [Change(key, one.get(key), other.get(key)) for key in differences([baseline, arm])]
 

@@ -1,4 +1,4 @@
-"""Where the arms of a comparison differ: which test images flip from wrong to right or back, and which classes gain."""
+"""Changed predictions between the arms of a comparison: images that become correct or wrong, and recall per class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from foveola.types import Labels
 
 
 class ChangedPrediction(NamedTuple):
-    """A test image that one side names right in most of its seeds and the other does not.
+    """A test image that one arm predicts correctly in most seeds and the other does not.
 
     asked: in how many seeds it was a test image; baseline, arm: in how many of them each was right; mistaken: the class
     that the losing side gave it most often when it was wrong.
@@ -52,7 +52,7 @@ class ClassDifference(NamedTuple):
 def changed_predictions(found: Comparison, k: int) -> ChangedPredictions:
     """What arm k gains and loses.
 
-    Two arms that do the same flip images too, by luck, about as many each way: only the balance says something.
+    Two equal arms also change predictions by chance, about as many in each direction: only the balance is informative.
     """
     tally = _tally(found, k)
     asked, base, arm = tally.asked, tally.right[0], tally.right[1]
@@ -66,7 +66,7 @@ def changed_predictions(found: Comparison, k: int) -> ChangedPredictions:
 
 
 class _Tally(NamedTuple):
-    """What the two sides answered to each test image over the seeds.
+    """Predictions of both arms for each test image over the seeds.
 
     asked: int64 (n,); right: int64 (2, n); gain: float64 (n,), the true class's probability with the arm minus that with
     the baseline, summed over the seeds; wrong: by side and image how often each class was given, int64 (K,).
@@ -114,8 +114,8 @@ def _tally(found: Comparison, k: int) -> _Tally:
 def class_differences(found: Comparison, k: int) -> list[ClassDifference]:
     """Class by class the difference of the recalls of arm k and the baseline, in the order of the classes.
 
-    Classes without a test image in some seed are left out. p is corrected by Holm's method: of twenty classes one lies
-    next to 0 by luck.
+    Classes without a test image in some seed are left out. p is corrected by Holm's method: of twenty intervals one
+    excludes 0 by chance.
     """
     names = found.runs[0][0].evaluation.class_names
     kept, differences = [], []

@@ -1,7 +1,4 @@
-"""Comparisons: what the finished runs of several arms over the same seeds say, paired by seed.
-
-One arm against the baseline: the verdict in words, and the numbers behind it.
-"""
+"""Result of a comparison: accuracies, paired differences and verdicts of arms over the same seeds."""
 
 from __future__ import annotations
 
@@ -36,17 +33,17 @@ from foveola.types import Interval
 
 @dataclass(frozen=True)
 class PairedResult:
-    """One arm against the baseline: the difference in points, p corrected for the number of arms, the verdict.
+    """One arm against the baseline: difference in points, p value corrected for the number of arms, verdict.
 
-    with_pictures: the interval that knows of the test images' chance too, None where every seed has a test part of its
-    own (there the first one knows of it); mcnemar: one p a seed; margin: in points.
+    with_images: the interval that includes the variation between test images, None if every seed has its own test set
+    (there the first interval includes it); mcnemar: one p value per seed; margin: in points.
     """
 
     arm: str
     baseline: str
     difference: Difference
     corrected_p: float
-    with_pictures: Interval | None
+    with_images: Interval | None
     mcnemar: tuple[float, ...]
     verdict: Verdict
     margin: float
@@ -64,7 +61,7 @@ class PairedResult:
 
     @property
     def _for_new_images(self) -> str:
-        wide = self.with_pictures
+        wide = self.with_images
         return f"; with other test images {wide.low:+.2f} to {wide.high:+.2f}" if wide else ""
 
     @property
@@ -82,7 +79,7 @@ class PairedResult:
     def to_json(self) -> dict[str, Any]:
         """The numbers under the names of docs/reference/json.md; a number that is not finite is None."""
         low, high, _ = self.difference.interval
-        wide = self.with_pictures
+        wide = self.with_images
         return {
             "arm": self.arm,
             "baseline": self.baseline,
@@ -104,11 +101,11 @@ def _finite(value: float) -> float | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the finished runs of all arms over the same seeds say; the first arm is the baseline.
+    """The result of a comparison over the same seeds; the first arm is the baseline.
 
-    runs: one row an arm, in the order of the seeds; margin: the difference in points below which nobody cares; question,
-    allowed: the settings that differ by intention, and those that differ also; notes: what a reader should know, such as
-    that a budget ended it; path: the folder of the page; unfinished: how far it has come, while seeds are to be trained yet.
+    runs: one row per arm, in the order of the seeds; margin: the smallest difference that matters, in points; question,
+    allowed: the settings that differ on purpose, and other differences that the user allowed; notes: such as an ended
+    budget; path: the folder of the page; unfinished: the progress, while seeds are missing.
     Raises UsageError where two runs of a seed were measured on different images.
     """
 
@@ -130,7 +127,7 @@ class Comparison:
         )
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the verdicts, and a row for each arm."""
+        """Show the verdicts and a row for each arm in a notebook."""
         rows = [(arm.name, f"{100 * row.mean():.2f} %") for arm, row in zip(self.arms, self.accuracy, strict=True)]
         return table(("arm", "mean test accuracy"), rows, above="; ".join(repr(self).splitlines()))
 
@@ -141,7 +138,7 @@ class Comparison:
 
     @property
     def page(self) -> Path | None:
-        """The page, where one was written."""
+        """The path of the page, or None."""
         return self.path / "comparison.html" if self.path else None
 
     @cached_property
@@ -156,7 +153,7 @@ class Comparison:
 
     @property
     def test_to_train(self) -> float:
-        """n_test / n_train where every seed has a split of its own, else 0: see `paired.paired_difference`.
+        """n_test / n_train where every seed has a split of its own, else 0: see `statistics.paired_difference`.
 
         Val counts as train: its images had a part in the choice of the weights.
         """
@@ -167,14 +164,14 @@ class Comparison:
 
     @cached_property
     def correct(self) -> tuple[tuple[NDArray[np.bool_], ...], ...]:
-        """For every arm and seed which test images were named right: bool (n,) each, in the order of the run's ids."""
+        """For every arm and seed, which predictions are correct: bool (n,) each, in the order of the run's ids."""
         return tuple(tuple(run.evaluation.correct for run in row) for row in self.runs)
 
     @cached_property
     def intervals(self) -> tuple[Interval, ...]:
         """The interval of each arm's mean accuracy, 0..1; with one seed that run's own, from its test images alone.
 
-        It says where the arm lies, and not whether two arms differ: chance that both share widens it and drops out of their
+        It describes one arm, not the difference of two: variation that both arms share widens it and cancels in the
         difference.
         """
         return tuple(self._interval(k) for k in range(len(self.arms)))
@@ -189,13 +186,13 @@ class Comparison:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What stands next to every result: differences that were allowed."""
+        """Warnings for every result: differences that the user allowed."""
         return tuple(
             f"the arms also differ in {key}, which you allowed: it may cause the difference" for key in self.allowed
         )
 
     def changes(self, k: int) -> list[Change]:
-        """What arm k does otherwise than the baseline."""
+        """Settings in which arm k differs from the baseline."""
         return changes(self.runs[0][0].recipe, self.runs[k][0].recipe)
 
     def changes_in_words(self, k: int) -> list[str]:
@@ -204,7 +201,7 @@ class Comparison:
         return [f"{c.setting} = {_shown(c.arm)} ({base}: {_shown(c.baseline)})" for c in self.changes(k)]
 
     def seconds(self, k: int) -> float:
-        """What a run of arm k took, on average."""
+        """Mean seconds of a run of arm k."""
         return float(np.mean([run.result["seconds"] for run in self.runs[k]]))
 
     def against_baseline(self) -> list[PairedResult]:
@@ -253,7 +250,7 @@ class Comparison:
 
 
 def require_same_test(baseline: str, one: Sequence[str], arm: str, other: Sequence[str], seed: int) -> None:
-    """Refuse a pair of runs that is measured on different images. Raises UsageError."""
+    """Raise UsageError for a pair of runs that is measured on different images."""
     if tuple(one) != tuple(other):
         raise UsageError(
             f"with seed {seed} arms '{baseline}' and '{arm}' have different test images ({len(one):,} and {len(other):,}), "

@@ -1,10 +1,6 @@
-"""Statistics of paired differences: two methods, the same seeds, the same test images. Values in, numbers and words out.
+"""Statistics of a comparison: paired tests, confidence intervals over seeds and test images, and the number of seeds.
 
-All differences are in percentage points of accuracy. Sources stand at each function.
-
-Intervals of mean accuracies and of their differences, over seeds and test images. Sources stand at each function.
-
-How many seeds a comparison will need, from the few differences that are known.
+All differences are in percentage points of accuracy. Each function names its source.
 """
 
 from __future__ import annotations
@@ -32,7 +28,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 class Difference(NamedTuple):
-    """The mean difference of two methods, in points, its interval, and how likely one as large is where there is none."""
+    """The mean difference of two methods in points, its confidence interval and p value."""
 
     mean: float
     interval: Interval
@@ -72,7 +68,7 @@ def paired_difference(
 
 
 def resolution(pictures: int) -> float:
-    """What one test image makes of the accuracy, in points.
+    """The share of one test image in the accuracy, in points.
 
     >>> resolution(80)
     1.25
@@ -109,7 +105,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def verdict(found: Difference, margin: float, corrected_p: float | None = None, arms: int = 1) -> Verdict:
-    """What the interval shows: all of it above 0 helps, all of it below hurts; all of it within the margin is no difference.
+    """Return the verdict of an interval: above 0 helps, below 0 hurts, within the margin no difference.
 
     corrected_p: p corrected for the number of arms, where there are several. Then it must be small too: with four arms that
     do nothing, some interval lies next to 0 in 19 % of simulated comparisons.
@@ -118,7 +114,7 @@ def verdict(found: Difference, margin: float, corrected_p: float | None = None, 
     interval at its own level, which is the stricter form. arms: how many there are next to the baseline; the interval that
     must lie within the margin is widened to hold for all of them together (Bonferroni), since of four arms that differ by
     just the margin one was called smaller in 10 % of simulated comparisons without. An interval above 0 and within the
-    margin too has shown a difference, if one too small to care for: it "helps".
+    margin shows a real difference that is smaller than the margin: it "helps".
     """
     low, high, level = found.interval
     if found.n < LEAST_SEEDS:
@@ -145,7 +141,7 @@ _DRAWN_AT_ONCE = 2_000_000
 def bootstrap_difference(
     baseline: NDArray[np.bool_], other: NDArray[np.bool_], *, level: float = 0.95, repeats: int = 1_000, seed: int = 0
 ) -> Interval:
-    """An interval for the mean difference that knows of the seeds' chance and of the test images' as well, in points.
+    """Bootstrap interval of the mean difference over seeds and test images, in points.
 
     baseline, other: bool (seeds, images), whether the answer was right. Seeds and images are both drawn again with
     replacement, the same draw for both methods: the pigeonhole bootstrap (A. Owen, Annals of Applied Statistics 1, 2007),
@@ -169,7 +165,7 @@ def bootstrap_difference(
 def bootstrap_accuracy(
     right: NDArray[np.bool_], *, level: float = 0.95, repeats: int = 1_000, seed: int = 0
 ) -> Interval:
-    """An interval for one method's mean accuracy, 0..1, that knows of the seeds' chance and of the test images'.
+    """Bootstrap interval of one method's mean accuracy over seeds and test images, 0..1.
 
     right: bool (seeds, images), whether the answer was right, of the same images with every seed; two seeds at least,
     for one shows no scatter. Variance and degrees of freedom are those of `bootstrap_difference`; see `share_interval` for
@@ -278,7 +274,7 @@ class PilotStudy:
 
 @dataclass(frozen=True)
 class Plan:
-    """How many seeds in all would settle a comparison, if the mean difference stays as it is.
+    """Total number of seeds that would settle a comparison, if the mean difference stays the same.
 
     seeds: None where no reasonable number would; overlap: whether that is because the seeds' training sets overlap, so that
     no number of seeds narrows the interval enough.
@@ -310,7 +306,7 @@ def seeds_needed(
     least_deviation: float = 0.0,
     most: int = 1_000,
 ) -> int | None:
-    """How many seeds the interval needs to reach no further than `half_width` points each way; None: more than `most`.
+    """Number of seeds for an interval of ± `half_width` points; None: more than `most`.
 
     From the scatter of the pilot's differences. Two of them know it badly: their deviation is less than a third of the true
     one every fourth time. least_deviation: a lower limit for the deviation (see `deviation_of_changes`). The result is an

@@ -1,4 +1,4 @@
-"""What is chosen for a user who did not say: network, epochs, size; and why, in words that the screen shows."""
+"""Defaults that depend on the data: network, epochs and image size, with the reason that the screen shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from foveola.types import Size
 
 PHOTO_PX = 112
-"""From this side on, images are taken for photos.
+"""Images with a side of at least this many pixels count as photos.
 
 2,062 hand signs of 100x100 (96x96 to the network): `fast`, 12 epochs, 99.8 % in 120 s; `transfer` 90.3 % in 42 s. 4,317
 flowers of 128x128: `transfer` 74.4 % in 41 s, `alexnet_mini` 69.4 % in 179 s. One run each, two cores.
@@ -19,15 +19,15 @@ FAST_SIZES = ("fast", "fast_m", "fast_l")
 
 
 class Choice(NamedTuple):
-    """A network's name, and the reason in half a sentence."""
+    """A network's name, and the reason for the choice."""
 
     name: str
     why: str
 
 
 def choose_model(size: Size, n_train: int) -> Choice:
-    """`fast` for images below 112 px; `transfer` above, or `alexnet_mini` where ImageNet's weights are not installed."""
-    images = f"here {n_train:,} training images of {size}"
+    """Choose the network: `fast` below 112 px, else `transfer`, or `alexnet_mini` without ImageNet weights."""
+    images = f"{n_train:,} training images of {size}"
     if max(size) < PHOTO_PX:
         return Choice("fast", f"a small network learns small images from scratch in minutes ({images})")
     from foveola.models.pretrained_weights import (  # imports torch, which recipes are read without
@@ -42,9 +42,9 @@ def choose_model(size: Size, n_train: int) -> Choice:
 
 
 def choose_epochs(n_train: int, size: Size | None = None) -> int:
-    """So many epochs that about 400,000 images are seen, but at least 8 and at most 40.
+    """Choose the number of epochs to see about 400,000 images, from 8 to 40.
 
-    With a size, for `fast` and its larger sisters: N that their pixels are those of 200,000 images of 32x32.
+    With a size, for `fast`, `fast_m` and `fast_l`: to see the pixels of 200,000 images of 32x32.
 
     >>> choose_epochs(288), choose_epochs(20_000), choose_epochs(45_000), choose_epochs(1_480, Size(96, 96))
     (40, 20, 9, 15)
@@ -54,7 +54,7 @@ def choose_epochs(n_train: int, size: Size | None = None) -> int:
 
 
 def choose_size(heights: list[int], widths: list[int], most: int = 224) -> Size:
-    """A square that suits the images: the median of their longer sides, rounded, between 32 and `most`.
+    """Choose a square size: the median of the longer sides, rounded, between 32 and `most`.
 
     Below 96 px it is rounded to a multiple of 8, above to a multiple of 32; upright heights and widths in pixels.
 
@@ -69,7 +69,7 @@ def choose_size(heights: list[int], widths: list[int], most: int = 224) -> Size:
 
 
 def max_pixels(model: str) -> int:
-    """The largest side that "auto" takes: 256 for `transfer`, 224 (the course's) for others.
+    """The largest side for "auto": 256 for `transfer`, 224 (the course's) for others.
 
     A network sees objects larger at test than at training size and gains by larger images (H. Touvron et al., "Fixing
     the train-test resolution discrepancy", 2019, arXiv:1906.06423). 400 photos of faces, seeds 0 to 9: 91.0 % at 224,

@@ -1,4 +1,4 @@
-"""The options of a recipe in words: values, default and meaning, read from the specs that check them."""
+"""Describe the options of a recipe (values, default, meaning) from the specs that check them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def options() -> Iterator[Option]:
 
 
 def allowed_values(hint: Any) -> str:
-    """What a type allows, in words.
+    """Describe the values that a type allows.
 
     >>> allowed_values(Annotated[float, Gt(0), Le(1)]), allowed_values(bool | Literal["auto"])
     ('number above 0, up to 1', 'true, false or auto')
@@ -93,7 +93,7 @@ def _meaning(hint: Any) -> Meaning | None:
 
 
 def _defaults(table: str, name: str, default: object) -> str:
-    """The default in words, and the networks that are trained with another."""
+    """Describe the default, and the networks that have another default."""
     others = defaultdict(list)
     if table == "fit":
         for network, recommended in RECOMMENDED_FIT.items():

@@ -1,4 +1,7 @@
-"""A recipe: all that decides what a run learns, except its seed. One flat TOML file; each table is a room's own spec.
+"""A recipe: all settings of a run except its seed, as a flat TOML file.
+
+Each table is the spec of one room:
+
 
     title = "Faces, as the course trains it"
     [data]     size = "224x224", resize = "pad", chain = "sharpen"
@@ -6,7 +9,7 @@
     [model]    name = "alexnet_mini", and its options
     [fit]      epochs = 40, ...
 
-What a recipe leaves out is chosen when the data is known (`resolve_defaults`); the run folder holds the completed one.
+foveola chooses missing settings when it knows the data (`resolve_defaults`). The run folder holds the completed recipe.
 """
 
 from __future__ import annotations
@@ -158,7 +161,7 @@ class Recipe:
 
     @property
     def views(self) -> Views:
-        """What a completed recipe's network averages over when it answers."""
+        """The views that the network of a completed recipe averages over."""
         shift_px = self.model.average_shift_px
         return Views(self.model.average_flips is True, 0 if shift_px == "auto" else shift_px)
 
@@ -168,7 +171,7 @@ class Recipe:
 
 
 def parse_option(name: str) -> str:
-    """The key of the option of this name, such as "fit.momentum" for "momentum"; "" where there is none.
+    """Find the key of an option, such as "fit.momentum" for "momentum"; "" if there is none.
 
     >>> parse_option("momentum"), parse_option("test_fraction"), parse_option("momentun")
     ('fit.momentum', 'split.test_fraction', '')
@@ -178,7 +181,7 @@ def parse_option(name: str) -> str:
 
 
 def read_tables(path: Path) -> dict[str, Any]:
-    """The tables of a recipe file, unchecked. Raises UsageError when there is no such file or it is no TOML."""
+    """Read the tables of a recipe file, unchecked. Raises UsageError if the file does not exist or is not TOML."""
     try:
         require_ordinary(path)
         return tomllib.loads(path.read_text("utf-8"))
@@ -240,7 +243,7 @@ def merge_tables(
 
 
 def recipe_from_tables(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
-    """Check all tables and make the recipe; what is not said keeps "auto" or the network's recommended value.
+    """Check all tables and make the recipe. Missing options keep "auto" or the network's default.
 
     Raises UsageError for unknown tables, options, models and wrong values.
     """
@@ -273,9 +276,9 @@ def recipe_from_tables(tables: Mapping[str, Any], *, where: str = "the recipe") 
 def resolve_defaults(
     tables: Mapping[str, Any], size: Size, n_train: int, title: str, *, mirror_safe: bool = True
 ) -> Recipe:
-    """The recipe with every "auto" chosen: the size as given, the network by size, the epochs by the number of images.
+    """Replace every "auto" of a recipe: the size as given, the network by size, the epochs by the number of images.
 
-    Where mirrored images would not be of their class any more, flips are off unless the tables say otherwise. Raises
+    Flips are off by default for data whose mirror images change class, such as digits. Raises
     UsageError for shifts of whole images.
     """
     if not mirror_safe and "flip" not in tables.get("fit", {}):

@@ -69,7 +69,7 @@ def _figure(found: Comparison, against: list[PairedResult]) -> Markup:
             one.difference.mean,
             one.difference.interval.low,
             one.difference.interval.high,
-            (one.with_pictures.low, one.with_pictures.high) if one.with_pictures else None,
+            (one.with_images.low, one.with_images.high) if one.with_images else None,
         )
         for k, one in enumerate(against, start=1)
     ]

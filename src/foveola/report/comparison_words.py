@@ -69,7 +69,7 @@ def line_of(found: Comparison, one: PairedResult, k: int) -> ResultLine:
         sign={"helps": "▲", "hurts": "▼", "no_difference": "="}.get(one.verdict, "?"),
         mean=signed(one.difference.mean),
         interval=interval_text(one.difference.interval),
-        wide=interval_text(one.with_pictures) if one.with_pictures else "–",
+        wide=interval_text(one.with_images) if one.with_images else "–",
         p=p_value_text(one.corrected_p),
         mcnemar=f"{int((p_values < 0.05).sum())} of {len(p_values)}",
         reaches=_reaches(one),
@@ -79,7 +79,7 @@ def line_of(found: Comparison, one: PairedResult, k: int) -> ResultLine:
 
 def _reaches(one: PairedResult) -> str:
     """One sentence that says whether the verdict holds for new test images or only for these."""
-    wide = one.with_pictures
+    wide = one.with_images
     if one.verdict not in ("helps", "hurts") or wide is None:
         return ""
     shown = wide.low > 0 or wide.high < 0

@@ -1,4 +1,4 @@
-"""What a run keeps of how its data looks, for the report: from file to network image by image, and the classes' means."""
+"""Data preview for the report: images from file to network input, and the mean image of each class."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from foveola.imaging import decode as images
 from foveola.types import Image, Images, Indices
 
 CLASSES, EACH = 20, 200
-"""Means of N classes at most, each of N training images, evenly chosen, whatever the size of the set."""
+"""Largest numbers of classes with a mean image, and of training images in each mean (evenly chosen)."""
 
 SHOWN, SHOWN_PX = 6, 160
-"""So many images on their way, no side longer."""
+"""Number of images shown from file to network, and their longest side in pixels."""
 
 
 @dataclass(frozen=True)

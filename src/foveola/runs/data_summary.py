@@ -1,4 +1,4 @@
-"""The data's card: what a run's data is, in numbers and a few images, so that the report needs no data set any more."""
+"""Data card of a run: numbers and a few images of its data, so that the report needs no data set."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SAMPLE_PX = 160
 
 
 LISTED = 20
-"""Ids that a card keeps of each finding."""
+"""Number of ids that a card keeps of each finding."""
 
 
 @dataclass(frozen=True)
 class FindingLine:
-    """A finding as a run keeps it: ids are the first few."""
+    """A finding as the run stores it, with its first ids."""
 
     kind: str
     severity: str
@@ -43,12 +43,12 @@ class FindingLine:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What the data is.
+    """Summary of a run's data.
 
     counts: images of each class (in the order of class_names) by part; sizes: (height, width, how many), the most
     frequent first; formats and notes: how many images of each; remarks: what a reader should know;
     files_found = files_used + files_ignored + len(problems); findings: what was found wrong with the data; leaked: ids of
-    test images that have a copy or twin in train or val; naive_share: see `Split`.
+    test images that have a duplicate or derived file in train or val; naive_share: see `Split`.
     """
 
     name: str
@@ -71,12 +71,12 @@ class DataSummary:
     naive_share: float = 0.0
 
     def to_json(self) -> str:
-        """The card as JSON text."""
+        """Return the card as JSON text."""
         return json.dumps(asdict(self), indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> DataSummary:
-        """The card from its JSON text."""
+        """Read a card from its JSON text."""
         raw: dict[str, Any] = json.loads(text)
         raw["problems"] = tuple(Problem(**problem) for problem in raw["problems"])
         raw["findings"] = tuple(FindingLine(**{**line, "ids": tuple(line["ids"])}) for line in raw.get("findings", ()))
@@ -87,7 +87,7 @@ class DataSummary:
 
 
 def summarise_data(prepared: Prepared, split: Split, findings: Sequence[Finding] = ()) -> DataSummary:
-    """The card of prepared data under a split, with what was found wrong with it."""
+    """Make the card of prepared data, its split and findings."""
     dataset = prepared.dataset
     k = len(dataset.class_names)
     rows: dict[Part, Indices] = {"train": split.train, "val": split.val, "test": split.test}

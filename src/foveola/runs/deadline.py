@@ -1,8 +1,8 @@
 """A run that ends at a given time: its later epochs become shorter or longer as the machine turns out slower or faster.
 
 A shared machine changes its speed by half for a quarter of an hour, and no measurement before the start can know that: a
-plan of 30 minutes ended after 25 once and after 35 once (docs/why/speed.md). The schedule goes by epochs, so that it is
-whole however long they are; how long they were stands in the recipe in the end, and the recipe alone repeats the run.
+plan of 30 minutes ended after 25 once and after 35 once (docs/why/speed.md). The schedule counts epochs,
+so it is complete whatever their lengths. The recipe records the lengths in the end, so it repeats the run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, processor, device and precision; when, and by which command."""
+"""Environment of a run: versions, processor, device, precision, start time and command."""
 
 from __future__ import annotations
 
@@ -90,6 +90,6 @@ def _digest_of(function: Callable[..., Any]) -> str:
 
 
 def versions_of(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """What of it decides a run's numbers, next to recipe, data and seed."""
+    """Entries that influence a run's numbers, next to recipe, data and seed."""
     found = environment_of(device, dtype)
     return {key: found[key] for key in ("foveola", "torch", "numba", "device", "precision")}

@@ -1,4 +1,4 @@
-"""What a run writes of its answers and its network, and what must be true of answers that are read again."""
+"""Read and write a run's predictions and network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def require_valid_predictions(logits: NDArray[Any], labels: NDArray[Any], classe
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
-    """Keep logits, labels and ids; arrays only, so nothing is ever pickled."""
+    """Save logits, labels and ids as arrays, without pickle."""
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -38,7 +38,7 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
 
 
 def write_table(path: Path, evaluation: Evaluation) -> None:
-    """Write the answers as CSV: image, true class, predicted class and its probability, one row an image."""
+    """Write predictions as CSV: image, true class, predicted class and its probability, one row per image."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(["image", "true_class", "predicted_class", "probability"])
@@ -49,13 +49,13 @@ def write_table(path: Path, evaluation: Evaluation) -> None:
 
 
 def write_network(path: Path, network: Summary) -> None:
-    """Keep the network's table."""
+    """Save the network's layer table."""
     rows = [[row.name, row.kind, list(row.shape), row.parameters] for row in network.rows]
     write_atomic(path, json.dumps({"rows": rows, "parameters": network.parameters, "trainable": network.trainable}))
 
 
 def result_numbers(evaluation: Evaluation) -> dict[str, Any]:
-    """The numbers of an evaluation under the names that every JSON output uses."""
+    """Return the numbers of an evaluation under the names that every JSON output uses."""
     trained_on, rest = evaluation.trained_on, evaluation.without_trained_on
     return {
         **_numbers(evaluation),

@@ -1,6 +1,6 @@
-"""Where runs lie: the folder of a new run, the run that a user's word means, and the list of all of them.
+"""Run folders: name a new one, find one by name, list all.
 
-Needs no torch, so that a command can refuse a run that is not there at once.
+Needs no torch, so a command can refuse an unknown run at once.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from foveola.recipes.recipe import Recipe
 
 RUNS = Path("runs")
-"""Where runs are written, and where they are looked for by name."""
+"""Default folder of runs."""
 
 LATEST = "latest"
-"""The word for the run that was finished last."""
+"""Name of the run that finished last."""
 
 MOST_SHOWN = 6
-"""So many runs are listed where a word fits several."""
+"""Number of runs that an error lists if a name matches several."""
 
 _LISTS = "foveola runs lists the runs"
 
@@ -43,7 +43,7 @@ def run_folder(base: Path, data_name: str, recipe: Recipe, fingerprint: str, see
 
 
 def slug(name: str) -> str:
-    """A name as a part of a folder's name: its letters and digits, in any script, with hyphens between.
+    """Turn a name into a part of a folder's name: its letters and digits, in any script, with hyphens between.
 
     >>> slug("My photos (2024)"), slug("Кошки"), slug("..")
     ('my-photos-2024', 'кошки', 'data')
@@ -54,17 +54,17 @@ def slug(name: str) -> str:
 
 
 def find_run(run: str | os.PathLike[str], base: Path = RUNS) -> Path:
-    """The folder of the finished run that is meant.
+    """Find the folder of a finished run.
 
     run: the folder of a run, a folder that holds exactly one run, a part of a run's path below `base` that no other run
     has, or "latest" ("demo/latest": the latest one below demo).
 
-    Raises UsageError where no finished run is meant, or more than one; the runs that could be meant are listed.
+    Raises UsageError if no finished run or more than one matches; the error lists the candidates.
     Raises DamagedRunError for a run whose result can't be read.
 
     >>> find_run("no-such-run")
     Traceback (most recent call last):
-    foveola.errors.UsageError: there is no run no-such-run: no folder has this name, and no run below runs has it in its path; foveola runs lists the runs
+    foveola.errors.UsageError: there is no run no-such-run: no folder and no run below runs has this name; foveola runs lists the runs
     """  # noqa: E501 - the whole sentence
     path = _meant(Path(run), base)
     read_result(path)
@@ -94,7 +94,7 @@ def is_run(path: Path) -> bool:
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """The numbers of the run in this folder. Raises UsageError for an unfinished run, DamagedRunError for a damaged one."""
+    """Read result.json of a run. Raises UsageError for an unfinished run, DamagedRunError for a damaged one."""
     try:
         return dict(json.loads((path / "result.json").read_text("utf-8")))
     except FileNotFoundError:
@@ -189,7 +189,7 @@ class RunList(list[RunLine]):
         )
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: a row for each run."""
+        """Show a row for each run in a notebook."""
         return table(("run", "finished", "data", "model", "test accuracy"), self._rows(), above=count(len(self), "run"))
 
     def _rows(self) -> list[tuple[str, ...]]:
@@ -201,7 +201,7 @@ class RunList(list[RunLine]):
 
 
 def list_runs(base: Path) -> RunList:
-    """The runs in a folder, finished or not, the newest first."""
+    """List the runs in a folder, finished or not, the newest first."""
     paths = [base] if is_run(base) else list(_runs_below(base))
     return RunList(_line(path) for path in sorted(paths, key=_when, reverse=True))
 

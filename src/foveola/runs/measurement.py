@@ -1,4 +1,4 @@
-"""What `evaluate` found: the answers, the data that was measured, and what the run knows about its probabilities."""
+"""The result of `evaluate`: predictions, the measured data and the calibration."""
 
 from __future__ import annotations
 

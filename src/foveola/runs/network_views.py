@@ -16,14 +16,14 @@ from foveola.runs.network_preview import NetworkPreview
 from foveola.types import Images, Indices
 
 EACH = 3
-"""Heat maps of N right and N wrong answers, the most certain ones."""
+"""Number of heat maps of the most confident correct and wrong predictions."""
 
 STAGES, CHANNELS, MAP_PX, KERNELS = 9, 32, 28, 64
-"""So many stages at most, evenly chosen; of each N channels, no side longer; N kernels."""
+"""Largest number of stages, channels per stage, pixels per side, and kernels."""
 
 
 def make_network_preview(model: nn.Module, evaluation: Evaluation, pixels: Images, test: Indices) -> NetworkPreview:
-    """Kernels, one image's maps at each stage, and heat maps of the most certain right and wrong answers.
+    """Kernels, one image's maps at each stage, and heat maps of the most confident correct and wrong predictions.
 
     model: on the processor; pixels: the prepared data, `test` its rows in the evaluation's order. A network that can't be
     looked into (no convolution, no gradient) gives an empty one: a run is not lost for an image of it.

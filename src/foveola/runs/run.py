@@ -185,18 +185,18 @@ class Run:
 
     @cached_property
     def insides(self) -> NetworkPreview:
-        """What the report shows of the network's inside."""
+        """The views of the network's inside that the report shows."""
         with self._reading("insides.npz") as path:
             return NetworkPreview.load(path)
 
     @cached_property
     def confidence(self) -> CalibrationReport:
-        """How sure the answers to the test part are, and how right."""
+        """Confidence and accuracy on the test set."""
         return CalibrationReport(self.evaluation, self.calibration)
 
     @property
     def test_opened(self) -> int:
-        """How often the test part was opened by now: 1 after training."""
+        """Number of uses of the test set: 1 after training."""
         return count_test_uses(self.path)
 
     @property
@@ -217,7 +217,7 @@ class Run:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What images go through before the network; call it to prepare some for `model()`."""
+        """The preprocessing of images; call it to prepare images for `model()`."""
         data = self.recipe.data
         return Preprocessing(Size.parse(data.size), data.resize, Chain.parse(data.chain))
 
@@ -234,7 +234,7 @@ class Run:
         return Classifier(load_network(self))
 
     def __dir__(self) -> list[str]:
-        """What a user needs; the parts that only the report is made of are left out."""
+        """List the attributes for users, without those that only the report uses."""
         return sorted(_FOR_USERS)
 
     def __fspath__(self) -> str:
@@ -250,13 +250,13 @@ class Run:
         return headline(self.result)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the headline and where the report is."""
+        """Show the headline and the path of the report in a notebook."""
         path = html.escape(printable(str(self.report)))
         return f"<p><b>foveola run</b>: {html.escape(self.headline)}<br>report: <code>{path}</code></p>"
 
 
 def require_registered(run: Path, model: str, chain: str) -> None:
-    """Refuse a run whose network or filter is a user's own that is not registered here.
+    """Raise UsageError if a run uses a custom network or filter that is not registered.
 
     model: the network's name; chain: the filters, as recipes write them. Raises UsageError, which names the file that
     registered it when the run was made.
@@ -287,9 +287,9 @@ _FOR_USERS = (
 def open_run(run: str | os.PathLike[str]) -> Run:
     """Open a finished run: by its folder, a folder that holds exactly one run, a unique part of its name, or "latest".
 
-    Names are looked for below the folder `runs`. A `Run` is given back as it is on the disk now.
+    foveola searches names below the folder `runs`. A `Run` is read again from the disk.
 
-    Raises UsageError where no finished run is meant, or more than one.
+    Raises UsageError if no finished run or more than one matches.
 
         run = fv.open_run("latest")
     """

@@ -1,8 +1,6 @@
-"""What a run should cost on this machine, by a few steps and answers of a network like its own.
+"""Time budget: measure a few steps, forecast the time of a run, and choose network and epochs to fill the budget.
 
-A budget of time becomes a recipe: a few steps are measured, and network and epochs chosen so that the run fills it.
-
-What is chosen stands in the recipe as numbers, so that the run can be repeated anywhere; the budget itself does not.
+The recipe records the chosen numbers and not the budget, so anyone can repeat the run.
 """
 
 from __future__ import annotations
@@ -101,10 +99,10 @@ MEASURED = 0.02
 """What share of the budget is spent on timing steps of the network that was chosen."""
 
 LARGER_FROM = 7.0
-"""So many passes over train must fit before a larger network is taken."""
+"""Passes over train that must fit before foveola chooses a larger network."""
 
 MOST_EPOCHS = 100
-"""With more passes than that an epoch becomes several of them, lest measuring on val costs more than learning."""
+"""With more passes than this, an epoch has several of them, so that measuring on val does not cost more than training."""
 
 
 class Forecast(NamedTuple):
@@ -117,7 +115,7 @@ class Forecast(NamedTuple):
     costs: StepCosts
 
     def sentence(self, budget: float) -> str:
-        """The plan's line about it."""
+        """Return the line of the plan about the budget."""
         fit = self.recipe.fit
         memory = f" and {self.memory_mb:,.0f} MB of memory" if self.memory_mb else ""
         what = f"{self.recipe.model.name}, {self.passes:.1f} passes over the training set in {fit.epochs} epochs"
@@ -141,7 +139,7 @@ def deadline(found: Forecast, budget: float, started: float, n_train: int) -> De
 
 
 def require_free(tables: Mapping[str, Any]) -> None:
-    """Refuse a budget next to a number of epochs: both say how long to train."""
+    """Refuse a budget together with a number of epochs."""
     fit = tables.get("fit", {})
     for key in ("epochs", "epoch_images"):
         if fit.get(key, "auto") not in ("auto", None):
@@ -159,7 +157,7 @@ def fit_to_budget(
     name: str,
     sizes: bool,
 ) -> Forecast:
-    """The recipe that fills `budget` seconds, counted from `started` (time.monotonic()).
+    """Choose a recipe that fills `budget` seconds, counted from `started` (time.monotonic()).
 
     tables name the network; with `sizes` a larger one of its kind may be taken. name: what the data is called. Raises
     UsageError when not even one epoch fits.

@@ -1,4 +1,4 @@
-"""One run: a recipe and a seed on prepared images become a folder with a trained, measured network."""
+"""Train one run: a recipe and a seed on prepared images become a run folder."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ from foveola.training.loop import fit, min_input_size
 from foveola.types import Indices, Tick, no_tick
 
 _SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**27
-"""At most N images, and of large ones fewer: as floats 2,000 of 1024x1024 would take 25 GB."""
+"""At most this many images, fewer if they are large: as floats 2,000 of 1024x1024 would take 25 GB."""
 
 
 _BESIDE_WEIGHTS_BYTES = 5_000_000
-"""What a run folder takes also the weights: the report and the images that it shows."""
+"""Space of a run folder without the weights: the report and its images."""
 
 
 @dataclass
 class Trainer:
-    """A run that is being trained: iterate `rows`, then `finish`. numbered: foveola chose the folder's name, which gets a
-    number where there is such a folder.
+    """Train a run: iterate `rows`, then call `finish`. numbered: foveola chose the folder's name, and adds a number if
+    the folder exists.
 
     The best weights on val are kept: see `better`. With a deadline the epochs' lengths are found as they begin, and the
     recipe says them in the end.
@@ -266,7 +266,7 @@ class Trainer:
 
 
 def _freeze(model: nn.Module, name: str) -> None:
-    """Let only the head learn; the network's table then says so."""
+    """Freeze all layers except the last; the layer table then shows it."""
     if not has_trunk(model):
         raise UsageError(
             f"fit.epochs = 0 trains only the last layer of a pre-trained network, and {name} is not one: "

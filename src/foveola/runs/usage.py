@@ -1,6 +1,6 @@
-"""How often the test part of a run was opened: training's own opening is the first, each later one leaves a line.
+"""Count the uses of a run's test set: training is the first, each later use appends a line.
 
-The more often a test part is looked at, and something is chosen by it, the less its number says about new images (C. Dwork
+The more often someone chooses by a test set, the less its accuracy says about new images (C. Dwork
 et al., "The reusable holdout", Science 349, 2015).
 """
 
@@ -17,7 +17,7 @@ NAME = "test_opened_again.jsonl"
 
 
 def count_test_uses(run: Path) -> int:
-    """How often: 1 after training. Raises no error for a run from before this was kept: it was opened once or more."""
+    """Return the number of uses: 1 after training."""
     try:
         return 1 + (run / NAME).read_bytes().count(b"\n")
     except FileNotFoundError:
@@ -25,7 +25,7 @@ def count_test_uses(run: Path) -> int:
 
 
 def record_test_use(run: Path, by: str) -> int:
-    """Write down one more opening; gives how often it was opened by now.
+    """Record one more use of the test set; return the number of uses.
 
     One line, appended by one write and flushed to the disk: two processes at once leave two lines, and a kill none or one.
     Raises ResourceError when the folder can't be written: see `workflows.answers.use_test_part` for what follows.

@@ -1,4 +1,4 @@
-"""Running statistics of batch norm that fit the weights: measured again before a network in training is judged.
+"""Recompute the running statistics of batch norm before a network in training is measured.
 
 In training, batch norm normalises by the batch's own mean and variance and keeps a moving average of both. In evaluation it
 uses that average. Where the average spans many steps it belongs to weights of long ago, and to activations with dropout:

@@ -1,4 +1,4 @@
-"""The features of a data set's images under a frozen trunk: computed once, kept on the disk under the data's key.
+"""Features of a data set from a frozen pre-trained network, cached on the disk.
 
 A linear head on ready features: chosen by val, calibrated on images it has not learned from, fitted on all but test.
 """

@@ -1,4 +1,4 @@
-"""The rows that training yields; plain values that a screen can show without importing torch."""
+"""Rows of the training log, as plain values without torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 
 class StepLog(NamedTuple):
-    """One step: where we are, and the batch's loss."""
+    """One training step and the loss of its batch."""
 
     epoch: int
     step: int
@@ -54,7 +54,7 @@ Row: TypeAlias = StepLog | EpochLog | ProbeLog
 
 
 def is_better(row: EpochLog | ProbeLog, than: EpochLog | ProbeLog) -> bool:
-    """Whether a network on val does better than the one kept so far: more right answers, or as many at a lower loss.
+    """Whether a network is better on val than the best so far: more correct predictions, or as many at a lower loss.
 
     An epoch that was measured on larger images counts for more, however many answers are right: the finished network takes
     whole images. Heads are compared by loss alone: where val is small, accuracies tie or differ by chance. Over 20 splits

@@ -1,11 +1,11 @@
-"""The linear head of transfer learning: multinomial logistic regression on features that no longer change.
+"""Linear probe for transfer learning: multinomial logistic regression on frozen features.
 
     for row in fit_head(model.head, train, val):
         ...                                    # write it down, keep the best state of the head
 
-The same data, machine and number of threads: the same head to the last bit. There is no seed: nothing is random.
+The same data, machine and number of threads: exactly the same weights. There is no seed: nothing is random.
 
-Answers to all of a small set by heads that have not learned from them: cross-fitting, all folds in one solve.
+Cross-fitting predicts every image with a probe that was not trained on it; all folds are solved at once.
 """
 
 from __future__ import annotations

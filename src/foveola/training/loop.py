@@ -1,9 +1,9 @@
-"""The one training loop: a generator that yields a row for every step and every epoch; whoever iterates decides.
+"""The training loop: a generator that yields a row for every step and every epoch. The caller can stop at any row.
 
     for row in fit(model, train, val, spec, device=..., dtype=..., seed=...):
         if isinstance(row, EpochLog): ...      # write it down, keep the best, stop
 
-Same spec, data, seed, machine and number of threads: on a processor the same rows to the last bit. Random numbers (dropout)
+Same spec, data, seed, machine and number of threads: on a CPU exactly the same rows. Random numbers (dropout)
 are drawn from the seed and the epoch's number, and torch's own random state is as it was whenever a row is handed out.
 """
 
@@ -209,7 +209,7 @@ def _seeded(device: torch.device, key: tuple[int, int, int]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _single_values_named() -> Iterator[None]:
-    """Turn torch's refusal to norm a single value into a UsageError that names the settings."""
+    """Turn torch's batch norm error for a single value into a UsageError that names the settings."""
     try:
         yield
     except ValueError as refusal:

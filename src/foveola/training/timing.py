@@ -1,4 +1,4 @@
-"""What a step, an answer and a head cost on this machine: measured by doing a few, so that the rest can be foretold."""
+"""Measure the time of a training step, a prediction and a linear probe on this machine, to forecast a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from foveola.training.config import FitSpec, scale
 from foveola.training.loop import Stepper
 
 TIMED = 3
-"""So many times a thing is timed, after one that is not: the first step prepares the convolutions."""
+"""Number of timed repetitions, after one that is not timed: the first step prepares the convolutions."""
 
 ENOUGH_SECONDS = 2.0
 """So much timing of one thing is enough, however few times that was."""

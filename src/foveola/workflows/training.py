@@ -66,7 +66,7 @@ def train(
     whenever the network is used, such as "blur(size=3)|sharpen".
 
     model, epochs, size (text "WIDTHxHEIGHT" or a pair (height, width)), batch_size, lr (the highest learning rate),
-    flip (also train on mirror images), device and precision: None: chosen from the data and the computer. labels: a CSV
+    flip (also train on mirror images), device and precision (None: chosen from the data and the computer). labels: a CSV
     table of file and label; label_pattern: a regular expression on the file path whose first group is the class;
     class_level: which folders are the classes, 1 for those directly in `data`, "leaf" for the deepest; group_by: a
     column of `labels`, or a regular expression, for groups that must stay in one part of the split; exclude: a list of
