@@ -1,5 +1,6 @@
-"""README, changelog, docs and recipes use plain words and short sentences, and only the results page names commits."""
+"""README, docs, recipes and what src prints use plain words and short sentences; only the results page names commits."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -14,6 +15,9 @@ PAGES = [
 ]
 RECIPES = sorted((ROOT / "examples").glob("*.toml"))
 MOST_WORDS = 25
+ROOMS = ["cli", "comparison", "recipes", "runs", "training", "workflows"]
+"""The rooms of src/foveola whose strings a user reads in plain words."""
+SOURCES = sorted(file for room in ROOMS for file in (ROOT / "src" / "foveola" / room).rglob("*.py"))
 
 AVOIDED = {
     "again": ("anew",),
@@ -63,6 +67,26 @@ def avoided_words(text):
     return [(word, instead) for instead, words in AVOIDED.items() for word in words if re.search(rf"\b{word}\b", plain)]
 
 
+def texts(source):
+    """The string constants of Python code that hold a space, without docstrings and examples: what a user may read.
+
+    An expression in an f-string becomes X.
+
+    >>> texts("def f():\\n    'Of so many.'\\n    raise Error(f'{n} pictures ' 'beside', help='one word', name='beside')")
+    ['X pictures beside', 'one word']
+    """
+    tree = ast.parse(source)
+    statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            found.append("".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (statements | parts):
+            found.append(node.value)
+    return [text for text in found if " " in text]
+
+
 def sentences(text):
     """The sentences of a Markdown text: paragraphs and list items, without headings and tables.
 
@@ -88,6 +112,12 @@ def too_long(text):
 @pytest.mark.parametrize("page", [*PAGES, *RECIPES], ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_pages_and_recipes_use_plain_words(page):
     assert avoided_words(page.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: file.relative_to(ROOT / "src").as_posix())
+def test_what_a_user_reads_uses_plain_words(file):
+    found = [(text, words) for text in texts(file.read_text("utf-8")) if (words := avoided_words(text))]
+    assert found == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
