@@ -50,7 +50,7 @@ def test_a_folder_becomes_a_folder_and_what_cant_be_done_is_listed(folder, tmp_p
     assert {path.relative_to(tmp_path / "out").as_posix() for path in done.written} == {"a.png", "deep/b.png"}
     assert dict(done.problems) == {
         "broken.jpg": "cut short (Truncated File Read)",
-        "tiny.png": "sharpen has a kernel of 3x3: this picture of 2x2 is too small for it",
+        "tiny.png": "sharpen has a kernel of 3x3: this image of 2x2 is too small for it",
     }
     np.testing.assert_array_equal(pixels(tmp_path / "out/a.png"), fv.Chain.parse("sharpen")(pixels(folder / "a.png")))
     assert seen[-1] == ("Filtering images", 4, 4)
@@ -80,7 +80,7 @@ def test_a_picture_that_would_become_too_large_is_listed_and_stops_nothing(photo
     done = fv.filter(tmp_path / "photos", tmp_path / "out", "upscale(factor=8)|upscale(factor=8)")
     assert done.written == (tmp_path / "out" / "photo.png",)
     assert dict(done.problems) == {
-        "long.png": "upscale(factor=8) would make 32000x64 of this picture: 120,000,000 pixels and sides of 30,000 are "
+        "long.png": "upscale(factor=8) would make 32000x64 of this image: 120,000,000 pixels and sides of 30,000 are "
         "allowed; take a smaller factor"
     }
 
@@ -159,7 +159,7 @@ def test_a_figure_is_the_same_file_every_time(photo, tmp_path, drawing, ending, 
             "photos",
             "out.png",
             {"drawing": "steps"},
-            "{0}/photos is a folder, and --steps draws one picture: name a file",
+            "{0}/photos is a folder, and --steps draws one image: name a file",
         ),
         ("photos", "photos/out", {}, "the output folder {0}/photos/out is inside {0}/photos: choose one outside of it"),
         ("empty", "out", {}, "{0}/empty contains no images: name a folder of images"),

@@ -181,7 +181,7 @@ def test_a_budget_too_small_for_one_epoch_is_refused_before_a_folder_is_made(mon
     with pytest.raises(UsageError) as refused:
         fv.train(noise, budget=20, out=tmp_path / "run")
     assert str(refused.value) == (
-        "a budget of 20s is too small: one epoch of fast on 44 pictures takes 51s here, and reading, measuring and the "
+        "a budget of 20s is too small: one epoch of fast on 44 images takes 51s here, and reading, measuring and the "
         "report take 1s: give --budget 55s or more"
     )
     assert not (tmp_path / "run").exists()
@@ -214,6 +214,6 @@ def test_lengths_that_are_not_one_an_epoch_are_refused_before_a_folder_is_made(n
     with pytest.raises(UsageError) as refused:
         fv.train(noise, epochs=5, settings={"fit.epoch_images": [10, 20, 30]}, out=tmp_path / "run")
     assert str(refused.value) == (
-        "fit.epoch_images has 3 numbers and fit.epochs is 5: give one number for all epochs, or a list of one an epoch"
+        "fit.epoch_images has 3 numbers and fit.epochs is 5: give one number for all epochs, or a list with one for each epoch"
     )
     assert not (tmp_path / "run").exists()

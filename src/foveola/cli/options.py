@@ -104,7 +104,7 @@ Settings: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="KEY=VALUE",
-        help="Set any option of `foveola list options`, e.g. --set fit.lr_peak=0.01. Repeatable.",
+        help="Set an option of `foveola list options`, e.g. fit.lr_peak=0.01. Repeatable.",
     ),
 ]  # fmt: skip
 Seed: TypeAlias = Annotated[

@@ -64,14 +64,14 @@ def train(
     chain: Annotated[
         str | None,
         typer.Option(
-            metavar="FILTERS", help='Filters for every image, e.g. "blur(size=3)|sharpen". See `foveola list filters`.'
+            metavar="FILTERS", help='Filters for all images, e.g. "blur(size=3)|sharpen". See `foveola list filters`.'
         ),
     ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Time for the whole command, e.g. 5m or 90s. Chooses network and epochs to fill it. Replaces --epochs.",
+            help="Time for the whole command, e.g. 5m. Chooses network and epochs to fill it.",
         ),
     ] = None,
     recipe: Annotated[

@@ -153,7 +153,7 @@ class Comparison:
 
     @property
     def test_to_train(self) -> float:
-        """n_test / n_train where every seed has a split of its own, else 0: see `statistics.paired_difference`.
+        """n_test / n_train where every seed has its own split, else 0: see `statistics.paired_difference`.
 
         Val counts as train: its images had a part in the choice of the weights.
         """

@@ -41,8 +41,8 @@ def paired_difference(
 ) -> Difference:
     """Student's t interval and test for the mean of paired differences (W. S. Gosset, "The probable error of a mean", 1908).
 
-    test_to_train: n_test / n_train where every seed has a split of its own. The training sets then overlap, the differences
-    are not independent, and the plain interval is too narrow; the variance is multiplied by (1/n + n_test/n_train) in place
+    test_to_train: n_test / n_train where every seed has its own split. The training sets then overlap, the differences
+    are not independent, and the plain interval is too narrow; the variance is multiplied by (1/n + n_test/n_train) instead
     of 1/n (C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003). 0: one split
     for all.
 
@@ -126,7 +126,7 @@ def verdict(found: Difference, margin: float, corrected_p: float | None = None, 
 
 
 def _wider(level: float, freedom: int, arms: int) -> float:
-    """By how much a t interval grows when N of them must hold together."""
+    """The factor by which a t interval grows if this many must hold together (Bonferroni)."""
     if arms == 1:
         return 1.0
     from scipy.stats import t
@@ -178,7 +178,7 @@ def bootstrap_accuracy(
 def corrected_accuracy(
     accuracies: Sequence[float] | Floats, pictures: int, *, level: float = 0.95, test_to_train: float = 0.0
 ) -> Interval:
-    """An interval for one method's mean accuracy, 0..1, where every seed has a split of its own.
+    """An interval for one method's mean accuracy, 0..1, where every seed has its own split.
 
     accuracies: one a seed, 0..1, two at least; images: how many a test part has. The corrected t of `paired_difference`
     (C. Nadeau and Y. Bengio, Machine Learning 52, 2003), for one method instead of a difference; see `share_interval`.

@@ -66,7 +66,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told about a run: each is a function that is called as the run goes on.
+    """Callbacks for the progress of a run.
 
     tell: a line of text; tick: (stage, done, total) while data is read; plan: the Plan, once; row: each row of training.
     """

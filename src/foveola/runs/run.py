@@ -4,7 +4,7 @@
     data.json            what the data is         weights.safetensors  the network (arrays only, nothing is pickled)
     network.json         its layers               predictions.npz      logits and labels of the test part
     environment.json     machine and versions     images.npz         what the report shows (and looks.npz, insides.npz)
-    calibration.npz      held-out logits          test_opened_again.jsonl  one line an opening after the first
+    calibration.npz      held-out logits          test_opened_again.jsonl  one line per use after training
     fingerprints.npz     digests and small grey    predictions.csv      the test part's answers as a table
                          versions of the images
     report.html          the page                 result.json          the numbers; written last
@@ -100,7 +100,7 @@ class Run:
 
     @contextlib.contextmanager
     def _reading(self, name: str) -> Iterator[Path]:
-        """The path of a file of the run. Whatever goes wrong while it is read is damage, and told in one sentence."""
+        """The path of a file of the run. Any error while reading it becomes a one-sentence DamagedRunError."""
         try:
             yield self.path / name
         except PermissionError:

@@ -157,7 +157,7 @@ class LinearProbe:
         if self.split.together is not None:  # test has no copies of what was learned from either
             joined = merge_groups(units, self.split.together[rows])
             labels = dataset.labels[rows]
-            # Where a class hangs together as a whole, nobody could be asked about it who has seen some of it.
+            # If all images of a class are one unit, no fold could both learn and test the class.
             if all(len(np.unique(joined[labels == k])) > 1 for k in np.unique(labels)):
                 units = joined
         answered = self._answered(rows)

@@ -194,7 +194,7 @@ def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.float32, iterations: i
 def make_optimizer(model: nn.Module, spec: FitSpec, dtype: torch.dtype = torch.float32) -> Optimizer:
     """The optimizer of the spec; dtype: what muon's matrix products compute in.
 
-    Batch norm's parameters have no weight decay, and a learning rate of their own. Muon takes the weights of the
+    Batch norm's parameters have no weight decay, and their own learning rate. Muon takes the weights of the
     convolutions, but not of depthwise ones: a channel's own 3x3 kernel is a row with no others to be orthogonal to.
     Those with a bias keep their length.
     """

@@ -1,13 +1,13 @@
-"""Trials: the runs of a comparison, arm by arm and seed by seed; those that are there are taken, the others trained.
+"""Train the runs of a comparison, arm by arm and seed by seed; finished runs are used again.
 
-Several at a time where cores allow. Measured on two cores (n = 4 runs each way, interleaved): two processes of one thread
+Several runs train at once if there are enough cores.
+
+Measured on two cores (n = 4 runs each way, interleaved): two processes of one thread
 train in 88 % of the time that one process of two threads takes, on digits (2.6 against 3.0 s a run) and on CIFAR-10 (14.7
 against 16.6 s, one epoch of `fast`). Starting them costs five seconds, so a few runs go one after the other.
 
-Sums in another order differ in their last bits, so the number of threads is a part of what a run is. A comparison fixes it
-before its first run, by the machine alone: not by how many runs there are, how many are left or how many go at a time.
-
-One run of a comparison: planned, found where it is there already, trained here or in a process of its own.
+The number of threads changes the order of sums and so the rounding. A comparison fixes it before its first run, from the
+machine alone: it does not depend on the number of runs, those left or those that train at once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class FinishedRun(NamedTuple):
-    """A finished run, and whether it was there already."""
+    """A finished run, and whether it existed before."""
 
     run: Run
     there: bool
@@ -75,7 +75,7 @@ def plan_one(
 def finished_like(planned: Trainer, tell: Tell = tell_nobody) -> Run | None:
     """A finished run with the same recipe, data, seed, versions and number of threads in the same folder, or None.
 
-    A run whose number of threads changed on the way equals no other. Where there are only damaged ones, they are told of.
+    A run whose number of threads changed is never used again. If only damaged runs match, `tell` names them.
     """
     from foveola.runs.run import open_run
 
@@ -112,7 +112,7 @@ def is_built_in(session: Trainer) -> bool:
 def train_apart(
     data: Dataset | str, source: str | None, arm: Arm, common: dict[str, object], seed: int, runs: Path, threads: int
 ) -> str:
-    """One run, in a process of its own; its folder. data: what was planned with, or where it has a source its state.
+    """Train one run in a separate process; return its folder. data: the planned data, or the state of its source.
 
     Raises DataError where the source has changed since then.
     """
@@ -126,14 +126,14 @@ def train_apart(
 
 
 def state_of(dataset: Dataset) -> str:
-    """What tells whether a data set is what it was, its groups too."""
+    """Identify the state of a data set, with its groups."""
     return dataset.fingerprint + dataset.grouping.get("groups", "")
 
 
 def train_one(session: Trainer, clock: RunTimer, tick: Tick) -> Run:
     from foveola.training.timing import forget_peak
 
-    clock.own_memory = forget_peak()  # or the largest run's memory would be told of all that follow it
+    clock.own_memory = forget_peak()  # or all later runs would report the largest run's memory
     return run_session(session, clock, Watch(tick=tick))
 
 
@@ -150,21 +150,21 @@ def _opened(source: str, recipe: Path | None, told: str, state: str) -> Dataset:
 
 
 WORTH_PROCESSES = 4
-"""Fewer runs than that are not worth the start of more processes."""
+"""With fewer runs, starting more processes does not pay."""
 
 AT_A_TIME = 4
 """At most this many processes train at a time, for each has its own memory; more cores mean more threads for each."""
 
 START_SECONDS = 5.0
-"""What starting them takes."""
+"""Seconds to start the processes."""
 
 
 @dataclass
 class Trials:
     """All runs of a comparison.
 
-    source: what the user called the data, None for a Dataset; jobs: how many runs go at a time, 0: chosen; threads: with how
-    many each run is trained, 0: chosen; tell: hears of damaged runs.
+    source: the user's name for the data, None for a Dataset; jobs: number of runs at once, 0: automatic; threads: of
+    each run, 0: automatic; tell: gets notes about damaged runs.
     """
 
     dataset: Dataset
@@ -206,7 +206,7 @@ class Trials:
         return cls(data, source, arms, common, runs, jobs, threads, tick, tell)
 
     def recipes(self, seed: int) -> list[Recipe]:
-        """What each arm does, complete."""
+        """Return the completed recipe of each arm."""
         return [session.recipe for session in self.first(seed)]
 
     def first(self, seed: int) -> list[Trainer]:
@@ -226,11 +226,11 @@ class Trials:
 
     @property
     def group(self) -> int:
-        """How many seeds are trained together, so that all processes are busy."""
+        """Number of seeds that train together to keep all processes busy."""
         return self.jobs // math.gcd(self.jobs, len(self.arms))
 
     def settle(self, seeds: int) -> None:
-        """Choose with how many threads each run is trained and how many runs go at a time, where the user has not."""
+        """Choose the threads of each run and the number of runs at once, unless the user has."""
         if self.jobs < 0:
             raise UsageError(f"--jobs must be 1 or more, or 0 to let foveola choose; got {self.jobs}")
         cores, runs = available_cores(), len(self.arms) * seeds
@@ -248,7 +248,7 @@ class Trials:
                     )
 
     def rows(self, seeds: Sequence[int]) -> Iterator[Iterator[FinishedRun]]:
-        """The runs of these seeds, one row of all arms a seed; what is not there is trained when it is asked for."""
+        """Yield the runs of these seeds, one row of all arms per seed; missing runs are trained on demand."""
         if self.jobs > 1:
             yield from self._side_by_side(seeds)
             return
@@ -292,7 +292,7 @@ class Trials:
             yield (one(there[k, seed]) for k in range(len(self.arms)))
 
     def expected_seconds(self, seed: int) -> float:
-        """What training all arms once should take, by a few measured steps, or by what the runs that are there took."""
+        """Expected seconds to train all arms once, from a few measured steps or from finished runs."""
         from foveola.runs.time_budget import expected_seconds
 
         total = 0.0
@@ -302,7 +302,7 @@ class Trials:
         return total
 
     def missing(self, seeds: Sequence[int]) -> int:
-        """How many runs of these seeds are not there yet."""
+        """Number of missing runs of these seeds."""
         planned = (self.session(arm, seed)[0] for seed in seeds for arm in self.arms)
         return sum(finished_like(one) is None for one in planned)
 

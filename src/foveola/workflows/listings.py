@@ -84,7 +84,7 @@ def listing(kind: str) -> list[Entry]:
         raise UsageError(unknown("listing", kind, ("models", "datasets", "filters", "explanations", "options")))
     entries = []
     for name, thing in sorted(table.items()):
-        # A tick is there for the bars; nobody writes one.
+        # `tick` is for progress bars; users don't write one.
         parameters = [p for p in inspect.signature(thing).parameters.values() if p.name != "tick"]
         if kind == "filters":  # the image is given by whoever calls; an option without a default must be said
             options = tuple(
