@@ -214,6 +214,7 @@ def test_lengths_that_are_not_one_an_epoch_are_refused_before_a_folder_is_made(n
     with pytest.raises(UsageError) as refused:
         fv.train(noise, epochs=5, settings={"fit.epoch_images": [10, 20, 30]}, out=tmp_path / "run")
     assert str(refused.value) == (
-        "fit.epoch_images has 3 numbers and fit.epochs is 5: give one number for all epochs, or a list with one for each epoch"
+        "fit.epoch_images has 3 numbers and fit.epochs is 5: give one number "
+        "for all epochs, or a list with one for each epoch"
     )
     assert not (tmp_path / "run").exists()

@@ -8,7 +8,7 @@ from foveola.errors import UsageError
 
 
 def parse_time(text: str | float) -> float:
-    """Seconds from "90s", "5m", "1h30m", or from a number of seconds that is no text. Raises UsageError for anything else.
+    """Parse "90s", "5m", "1h30m" or a number of seconds into seconds. Raises UsageError for anything else.
 
     A text without a unit is refused: "10" could be meant as minutes.
 
@@ -26,12 +26,12 @@ def parse_time(text: str | float) -> float:
         hours = minutes = seconds = 0
     total = 3600 * hours + 60 * minutes + seconds
     if not 0 < total < 1e7:
-        raise UsageError(f"budget '{text}' is no length of time: write for example 90s, 5m or 1h30m")
+        raise UsageError(f"budget '{text}' is not a time: write, for example, 90s, 5m or 1h30m")
     return float(total)
 
 
 def show_time(seconds: float) -> str:
-    """Seconds in the form that `parse_time` reads.
+    """Format seconds for `parse_time`.
 
     >>> show_time(42.4), show_time(300), show_time(5460)
     ('42s', '5m', '1h31m')
