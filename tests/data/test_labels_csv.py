@@ -309,7 +309,7 @@ def test_cells_with_several_labels_are_noted(root, table, labels, number, mark):
     verb = "hold" if number > 1 else "holds"
     said = (
         f"{number} of 4 labels in labels.csv {verb} '{mark}', such as '{example}': foveola gives an image one class, so each "
-        "combination counts as a class of its own"
+        "combination counts as a separate class"
     )
     assert notes == ((said,) if number else ())
 

@@ -33,8 +33,8 @@ TEXTURE = 4.0
 """Deviation of the details, in grey levels 0..255, below which an image is too smooth to be told from another."""
 
 OVERLAP, SCALE, SHEAR = 0.6, 1.5, 0.1
-"""What still is a slight crop: so much of the image is common, each side is at most so many times longer, and it is
-turned or sheared at most by so much (0.1: 6 degrees). With more freedom one silhouette can be bent into another."""
+"""Limits of a slight crop: the least common share of the image, the largest ratio of the sides, and the largest turn or
+shear (0.1: 6 degrees). With more freedom one silhouette can be bent into another."""
 
 _STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
 

@@ -157,8 +157,10 @@ def _distinct(relations: DuplicateGroups, rows: Indices) -> Indices:
 
 
 def _spare(dataset: Dataset, relations: DuplicateGroups, rows: Indices) -> list[int]:
-    """All of some copies but the one to keep: of the test part before val before train; then originals before what is made of
-    them, by their names, which `twin` lists; then the one of most pixels."""
+    """All of some copies except the one to keep.
+
+    Kept is a test image before a val and a train image, then an original before a derived file, then the largest image.
+    """
     parts = np.full(len(dataset), -1) if dataset.parts is None else dataset.parts
     pixels = relations.sizes[rows].astype(np.int64).prod(axis=1)
     made = np.array([is_derived(dataset.ids[i]) for i in rows])

@@ -2,7 +2,7 @@
 
 Candidates come from comparing the descriptors of all pairs; `alignment` then confirms or rejects each. The result is cached
 under the data's key. All pairs are n * n / 2 comparisons: 60,000 images of cifar10
-take 9.7 s on two cores without AVX-512 (two runs; 19.9 s before each core had rows of its own), 20,000 take 1.5 s. More
+take 9.7 s on two cores without AVX-512 (two runs; 19.9 s before each core had separate rows), 20,000 take 1.5 s. More
 than ALL_WITH_ALL need the library faiss (`faiss_search`).
 """
 

@@ -32,8 +32,8 @@ ERROR, WARNING, COLOUR, MORE = 0.5, 0.2, 0.5, 0.2
 """How much of the way from the majority's accuracy to 1 a tree has to go, by facts of the files and by the mean colour.
 
 Real sets (faces, flowers, signs, cifar10) go up to 0.05 of the way by format, mode or size, 0.07 to 0.17 by bytes, which
-depend on what an image shows, and 0.03 to 0.14 by mean colour. MORE: how much further than by the best fact they have to
-go together before that is said."""
+depend on what an image shows, and 0.03 to 0.14 by mean colour. MORE: how much further than by the best fact all facts
+together must go to be reported."""
 
 CUT_OUT = 0.5
 """From this share of different sizes on, of all images, they are taken to be cut out around things, not made by cameras."""

@@ -155,7 +155,7 @@ def _numbered(
 
 
 def _rgb(stacks: Sequence[Images]) -> Images:
-    """All images in one array of their own, uint8 (n, h, w, 3), not writable: their fingerprint must stay true."""
+    """All images in one new array, uint8 (n, h, w, 3), not writable: their fingerprint must stay true."""
     pixels = np.empty((sum(map(len, stacks)), *stacks[0].shape[1:3], 3), np.uint8)
     np.concatenate([np.broadcast_to(stack, (*stack.shape[:3], 3)) for stack in stacks], out=pixels)
     pixels.setflags(write=False)

@@ -61,7 +61,7 @@ def write_digits(folder: Path) -> Path:
 def write_photo_pieces(folder: Path, each: int = 200, seed: int = 0) -> Path:
     """Cut `each` pieces of many sizes (60 to 320 px) out of each of scikit-learn's two photos; write them as an image folder.
 
-    The classes are "flower" and "temple": folder/flower/0000.jpg and so on. A stand-in for photos of one's own, of different
+    The classes are "flower" and "temple": folder/flower/0000.jpg and so on. They replace your own photos, of different
     sizes and shapes, where there are none. Pieces overlap, and of one in test nearly all has been seen in train (split
     once by lot: 99.9 % of its pixels): what is measured on them says nothing about photos. The photos, under CC BY 2.0:
     https://www.flickr.com/photos/danielbuechele/6061409035 and https://www.flickr.com/photos/vultilion/6056698931

@@ -97,7 +97,7 @@ def _run(
 
 
 def _decode_apart(source: Source, rows: Indices, target: Path, size: Size, how: Resize) -> list[DecodeResult]:
-    """The same in a process of its own, which opens the array itself."""
+    """Decode a chunk in a separate process, which opens the array itself."""
     with images.suppress_pillow_warnings():
         return _decode_chunk(source, rows, np.load(target, mmap_mode="r+"), size, how)
 
@@ -142,7 +142,7 @@ def content_ids(source: Source, outcomes: list[DecodeResult], pixels: Images) ->
 
 
 _FEW = 1_000_000
-"""Up to so many comparisons are made one by one: scipy's trees take 0.1 s to import."""
+"""The number of comparisons that are made one by one: scipy's trees take 0.1 s to import."""
 
 
 def _candidates(outcomes: list[DecodeResult], pixels: Images) -> Iterator[tuple[int, int]]:

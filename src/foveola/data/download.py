@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import requests
 
 # requests and pooch are imported inside the functions: they cost 0.13 s and 0.06 s (python -X importtime, 2 cores,
-# Python 3.11), which nobody should pay who has the file already.
+# Python 3.11), which a user who has the file already should not pay.
 
 _CHUNK_BYTES = 1 << 18
 _TIMEOUT_SECONDS = (10.0, 60.0)

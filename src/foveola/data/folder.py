@@ -91,7 +91,7 @@ def _by_layout(
 
 
 def _take_parts(listing: FolderScan, found: Labelling) -> None:
-    """Give files that a table or a pattern labels the parts of their folders, unless the table has parts of its own.
+    """Give files that a table or a pattern labels the parts of their folders, unless the table has a column for them.
 
     A part without any label is left out as a whole: its files are no problems.
     """
@@ -164,7 +164,7 @@ def _numbers(found: Labelling) -> Indices | None:
 
 
 def _groups(names: list[str | None]) -> Indices | None:
-    """Group names as numbers; a file without a group gets one of its own."""
+    """Group names as numbers; a file without a group gets a separate one."""
     if all(name is None for name in names):
         return None
     keys = [f"={name}" if name is not None else f"#{i}" for i, name in enumerate(names)]

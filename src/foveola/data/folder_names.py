@@ -139,7 +139,7 @@ def is_ambiguous(name: str) -> bool:
 
 
 STRAYS = 20
-"""Up to one image in so many may lie directly in a folder that is there to hold folders."""
+"""A folder of folders may directly hold up to one image in this number of images."""
 
 
 class Tree:

@@ -85,9 +85,9 @@ class StratifiedGroupSplit:
             return
         groups_of = self._groups_of(pool)
         for k in np.flatnonzero(groups_of < carves + 1):
-            name, pictures = printable(self.dataset.class_names[k]), int((self.dataset.labels[pool] == k).sum())
+            name, images = printable(self.dataset.class_names[k]), int((self.dataset.labels[pool] == k).sum())
             what = "group" if self.dataset.groups is not None else "different one"
-            apart = f", {count(int(groups_of[k]), what)}" if groups_of[k] != pictures else ""
+            apart = f", {count(int(groups_of[k]), what)}" if groups_of[k] != images else ""
             other = self._under_other_labels(pool, int(k))
             apart = f", all{other}" if other and not groups_of[k] else f"{apart}{f' (some{other})' if other else ''}"
             where = "training, validation and test" if carves == 2 else "training and the part that is split off"
@@ -97,7 +97,7 @@ class StratifiedGroupSplit:
                 else ""
             )
             raise DataError(
-                f"class '{name}' has {count(pictures, 'image')}{apart}: at least "
+                f"class '{name}' has {count(images, 'image')}{apart}: at least "
                 f"{carves + 1} are needed, one each for {where}; add images, or remove the class{joined}"
             )
 

@@ -154,7 +154,7 @@ def _several_labels(table: Path, rows: Mapping[int, Row]) -> tuple[str, ...]:
             verb, example = "holds" if number == 1 else "hold", printable(several[0])
             return (
                 f"{number:,} of {count(len(rows), 'label')} in {table.name} {verb} '{mark}', such as '{example}': foveola "
-                "gives an image one class, so each combination counts as a class of its own",
+                "gives an image one class, so each combination counts as a separate class",
             )
     return ()
 

@@ -151,7 +151,7 @@ def companions(tree: Tree) -> list[str]:
 
 
 def part_folders(tree: Tree) -> dict[str, Part]:
-    """The folders that hold the parts, by their paths, train first; {} where the data has no parts of its own.
+    """The folders that hold the parts, by their paths, train first; {} if the data has no parts.
 
     There is a folder for train, and one for val, test or images without labels; other folders may be there, too.
     """

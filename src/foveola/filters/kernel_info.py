@@ -91,4 +91,4 @@ _WHY_NONE: Mapping[str, tuple[str, str]] = {
     "scale": ("linear, but it\nchanges the\nsize", _MIXED),
     "upscale": ("linear, but it\nchanges the\nsize", _MIXED),
 }
-"""Of ours; what a user's own filter is, nobody knows here."""
+"""Reasons for foveola's own filters; for a user's filter they are unknown."""

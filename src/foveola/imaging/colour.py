@@ -215,7 +215,7 @@ def _first(tags: dict[int, Any], tag: int) -> Any:
 
 
 def _of_bits(bits: bytes) -> SampleRange:
-    """The range of so many bits, as one byte of an sBIT chunk says; the whole one where none does."""
+    """The range of a number of bits, given by one byte of an sBIT chunk; the whole range without one."""
     return SampleRange(0, 2 ** bits[0] - 1) if bits and 0 < bits[0] < 16 else WHOLE
 
 

@@ -1,6 +1,6 @@
 """JPEG files that lack their end marker: whether all pixels are there, and the file with the marker.
 
-Some cameras and optimizers leave the marker out, some put bytes of their own in its place. Other programs show these
+Some cameras and optimizers leave the marker out, some write other bytes instead. Other programs show these
 images whole; Pillow refuses them as truncated. With a marker added libjpeg decodes both kinds, and fills missing pixels
 with grey. So foveola decodes several times, with different bytes before the marker. libjpeg reads those bytes only if pixels
 are missing, and then the results differ.

@@ -12,7 +12,7 @@ def jpeg_quality(picture: pillow.Image) -> float:
     """The quality from 1 to 100 at which libjpeg has a luminance table of this mean; 0 for other formats.
 
     libjpeg scales the example table by 5000 / quality percent below 50, and by 200 - 2 * quality percent from there on.
-    Programs with tables of their own get the quality of the same mean. From the header; no pixel is decoded.
+    Other tables get the quality with the same mean. From the header; no pixel is decoded.
     """
     tables = getattr(picture, "quantization", None)
     if not tables:

@@ -8,7 +8,8 @@ from PIL import Image as pillow
 from foveola.types import Image, Size
 
 LARGE_PIXELS = 65_536
-"""From so many pixels on (256 x 256) torch resamples, below Pillow: torch costs 0.9 s to import, which a folder of small
+"""From this number of pixels on (256 x 256) torch resamples, below Pillow: torch costs 0.9 s to import, which a folder of
+small
 images need not pay. It depends on the image alone, so that an image has the same pixels wherever it is read."""
 
 

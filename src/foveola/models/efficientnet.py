@@ -22,7 +22,7 @@ FEATURES = 1280
 
 
 class Stage(NamedTuple):
-    """A row of the paper's table 1: so many blocks of this kernel; the first has the stride, all the expansion."""
+    """A row of the paper's table 1: the number of blocks and their kernel; the first has the stride, all the expansion."""
 
     blocks: int
     kernel: int

@@ -52,8 +52,8 @@ class Normalise(nn.Module):
         values = images.to(self.mean.dtype)
         if not values.is_contiguous(memory_format=torch.channels_last):
             return (values - self.mean) / self.deviation
-        # The colours of a pixel lie side by side: a row at a time, with mean and deviation for every pixel of it, is the same
-        # to the last bit, in a quarter to a third of the time of three numbers at a time (4 x 256x256, 512 x 32x32).
+        # The colours of a pixel are adjacent. Computing a row at a time, with mean and deviation repeated for every pixel,
+        # gives exactly the same result in a quarter to a third of the time (4 x 256x256, 512 x 32x32).
         rows, width = values.permute(0, 2, 3, 1).flatten(2), values.shape[3]
         rows = (rows - self.mean.flatten().repeat(width)).div_(self.deviation.flatten().repeat(width))
         return rows.reshape(len(values), values.shape[2], width, -1).permute(0, 3, 1, 2)

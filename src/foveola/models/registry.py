@@ -63,16 +63,16 @@ RECOMMENDED_FIT: Mapping[str, Mapping[str, object]] = {
     "timm": {"optimizer": "adamw", "lr_peak": 1e-4, "batch_size": 32, "schedule": "cosine", "warmup_fraction": 0.1},
     "transfer": {"epochs": 0, "batch_size": 32, "lr_peak": 1e-4, "optimizer": "adamw", "schedule": "cosine"},
 }
-"""What each network of ours is trained with when the recipe is silent; others take FitSpec's own defaults.
+"""Default training settings of each network; other networks take the defaults of FitSpec.
 
 "timm" stands for every network of timm."""
 
 AVERAGES_FLIPS = frozenset({"fast", "fast_m", "fast_l", "transfer"})
-"""Networks that answer with the mean of both mirrorings when the recipe is silent."""
+"""Networks whose predictions by default are averaged over the image and its mirror image."""
 
 
 AVERAGES_SHIFTS: Mapping[str, int] = {"fast_m": 1, "fast_l": 1}
-"""Networks that answer with the mean over shifts by so many pixels too when the recipe is silent.
+"""Networks whose predictions by default are also averaged over shifts by this number of pixels.
 
 CIFAR-10 (JPEG), 5,000 images of val, one run each, flips alone and with shifts: 48, 192, 192 channels 89.3 and 89.6 %,
 64, 256, 256 channels 89.1 and 89.4 %.
