@@ -15,7 +15,20 @@ PAGES = [
 ]
 RECIPES = sorted((ROOT / "examples").glob("*.toml"))
 MOST_WORDS = 25
-ROOMS = ["cli", "comparison", "recipes", "runs", "training", "workflows"]
+ROOMS = [
+    "checks",
+    "cli",
+    "comparison",
+    "compute",
+    "data",
+    "filters",
+    "imaging",
+    "models",
+    "recipes",
+    "runs",
+    "training",
+    "workflows",
+]
 """The rooms of src/foveola whose strings a user reads in plain words."""
 SOURCES = sorted(file for room in ROOMS for file in (ROOT / "src" / "foveola" / room).rglob("*.py"))
 

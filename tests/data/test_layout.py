@@ -308,7 +308,7 @@ def test_data_sets_side_by_side_are_refused():
         + images("bottle|cable/ground_truth/broken")
     )
     assert refused(files) == (
-        "set holds 2 data sets (bottle and cable), each with parts of its own. "
+        "set holds 2 data sets (bottle and cable), each with separate parts. "
         "Name one of them, for example: foveola train set/bottle or foveola train set/cable"
     )
 

@@ -80,8 +80,8 @@ def data_sets_side_by_side(root: Path, tree: Tree, classes: Classes, base: Base)
         return None
     commands = [f"foveola train {quoted(root / folder)}" for folder in folders[:2]]
     return Refusal(
-        f"{root} holds {count(len(folders), 'data set')} ({listed([name_of(f) for f in folders])}), each with parts of its "
-        f"own. Name one of them, for example: {' or '.join(commands)}"
+        f"{root} holds {count(len(folders), 'data set')} ({listed([name_of(f) for f in folders])}), each with separate "
+        f"parts. Name one of them, for example: {' or '.join(commands)}"
     )
 
 

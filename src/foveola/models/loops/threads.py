@@ -39,7 +39,7 @@ def library() -> ctypes.CDLL:
     root = Path(torch.__file__).parent
     found = [*root.glob("lib/libgomp*.so*"), *root.parent.glob("torch.libs/libgomp*.so*")]
     if len(found) != 1:
-        raise ImportError("this build of torch brings no GNU OpenMP library of its own")
+        raise ImportError("this build of torch includes no GNU OpenMP library")
     return ctypes.CDLL(str(found[0]))
 
 
