@@ -253,7 +253,7 @@ def test_runs_lists_the_run_with_its_accuracy(finished, call):
 
 
 def test_runs_of_an_empty_place_says_what_makes_one(call, tmp_path):
-    assert call("runs", tmp_path)[:2] == (0, f"no runs below {tmp_path}: foveola train makes one\n")
+    assert call("runs", tmp_path)[:2] == (0, f"there are no runs below {tmp_path}: foveola train makes one\n")
 
 
 @pytest.mark.parametrize(
@@ -499,7 +499,7 @@ def test_check_prints_its_findings_though_the_page_can_not_be_written(finished, 
     monkeypatch.setattr("foveola.storage.write_numbered", full)
     code, out, err = call("check", base / "shades", "--no-suspects")
     assert code == 4 and err.endswith("foveola: disk full\n")
-    assert out.startswith("shades: 40 pictures")
+    assert out.startswith("shades: 40 images")
     code, out, _ = call("check", base / "shades", "--no-suspects", "--json")
     assert code == 4
     assert json.loads(out)["page"] is None and json.loads(out)["files_used"] == 40

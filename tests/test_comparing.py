@@ -212,8 +212,8 @@ def test_every_line_about_a_run_has_its_interval(compared):
         ),
         (
             ["plain", "x: chain=blur"],
-            {"precision": 0},
-            "precision 0 is not a half-width in points: give more than 0, such as 0.5",
+            {"half_width": 0},
+            "half-width must be above 0 percentage points, such as 0.5; got 0",
         ),
         (["plain", "x: chain=blur"], {"jobs": -1}, "--jobs must be 1 or more, or 0 to let foveola choose; got -1"),
         (
@@ -341,7 +341,7 @@ def test_runs_that_are_there_cost_no_budget_and_the_page_stays_as_large(compared
         folder, ARMS[:2], seeds=6, settings=SMALL, runs=compared[2], out=out, budget=0.5, tell=told.append
     )
     assert len(found.seeds) == 5
-    assert "the budget of 0s ends after 5 of 6 seeds" in told[-1] or "1s ends after 5 of 6 seeds" in told[-1]
+    assert "the budget of 0s ended after 5 of 6 seeds" in told[-1] or "1s ended after 5 of 6 seeds" in told[-1]
     assert json.loads((out / "comparison.json").read_text("utf-8"))["seeds"] == [0, 1, 2, 3, 4]
 
 
