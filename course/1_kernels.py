@@ -11,13 +11,13 @@
 # ---
 
 # %% [markdown]
-# # 1. Pictures and kernels
+# # 1. Images and kernels
 #
-# A picture on a computer is a table of numbers. This notebook changes such tables by very small programs called
-# *kernels*: it sharpens, blurs and finds edges. Kernels matter for a second reason. They do most of the reckoning in
-# the networks of the later notebooks; there, the numbers in the kernels are not chosen by people but learned.
+# An image on a computer is a table of numbers. This notebook changes such tables by very small programs called
+# *kernels*: it sharpens, blurs and finds edges. Kernels matter for a second reason. They do most of the computing in
+# the networks of the later notebooks. There, people do not choose the numbers in the kernels; the network learns them.
 #
-# You need no photo of your own: the picture used here comes with the package scikit-learn. To use yours, put its
+# You need no photo of your own: the image used here comes with the package scikit-learn. To use yours, put its
 # path into the environment variable `FOVEOLA_COURSE_PHOTO`.
 
 # %%
@@ -36,7 +36,7 @@ from foveola.imaging import decode as images
 path = os.environ.get("FOVEOLA_COURSE_PHOTO")
 photo = images.decode(Path(path).read_bytes()).image if path else load_sample_image("flower.jpg")
 print(
-    "your photo" if path else "the embedded picture 'flower.jpg'",
+    "your photo" if path else "the embedded image 'flower.jpg'",
     photo.shape,
     photo.dtype,
 )
@@ -50,8 +50,7 @@ print(
 photo[0, 0]
 
 # %% [markdown]
-# The three colours can be looked at one at a time. Where a colour's picture is bright, there is much of that
-# colour.
+# You can look at the three colours one at a time. Where a colour's image is bright, there is much of that colour.
 
 # %%
 channels(photo)
@@ -59,10 +58,10 @@ channels(photo)
 # %% [markdown]
 # ## Smaller, by area
 #
-# We go on with a picture of 100 by 100 points, so that single points can be seen. To make a picture smaller, many
-# points must become one. The honest way is to take the mean over the *area* that each new point covers. OpenCV
-# calls it `INTER_AREA`; in foveola it is the filter `scale`. To take just one point of each area would be faster,
-# and fine stripes could turn into coarse ones that were never there.
+# We go on with an image of 100 by 100 points, so that single points can be seen. To make an image smaller, many
+# points must become one. The best way is to take the mean over the *area* that each new point covers. OpenCV
+# calls it `INTER_AREA`; in foveola it is the filter `scale`. Taking just one point of each area would be faster,
+# but fine stripes could turn into coarse ones that were never there.
 
 # %%
 scaled = fv.Chain.parse("scale(width=100, height=100)")
@@ -74,19 +73,19 @@ print(photo.shape, "became", small.shape)
 steps(photo, scaled)
 
 # %% [markdown]
-# A photo that was not square is squeezed: its sides shrink by different factors. How to keep the proportions is a
-# question of the next notebook.
+# A photo that is not square is distorted, because its sides shrink by different factors. The next notebook shows how to
+# keep the proportions.
 
 # %% [markdown]
 # ## A kernel, by hand
 #
 # A kernel is a small table, here 3 by 3. Lay it over a point and its eight neighbours, multiply what lies on top
-# of each other, and add the nine products up. The sum is that point of the new picture. Then move the kernel one
-# point on, over the old picture. That is all.
+# of each other, and add the nine products up. The sum is that point of the new image. Then move the kernel one
+# point on, over the old image. That is all.
 #
 # The kernel below counts the point itself five times and takes its four nearest neighbours away. If all five are
 # equal, the sum is 5 - 4 = 1 times the point: nothing changes. If the point is brighter than the mean of its four
-# neighbours, it becomes brighter still. The picture is *sharpened*.
+# neighbours, it becomes brighter still. The image is *sharpened*.
 
 # %%
 sharpen = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]])
@@ -101,7 +100,7 @@ print("sum", (patch * sharpen).sum())
 
 # %% [markdown]
 # A sum may be below 0 or above 255. `uint8` can't hold that, so it is clipped: below 0 becomes 0, above 255
-# becomes 255. At the border some neighbours are missing; they are taken from the mirror image of the picture.
+# becomes 255. At the border some neighbours are missing; they are taken from the mirror image of the image.
 # OpenCV does all of it for every point and colour. Our sum agrees with it:
 
 # %%
@@ -114,8 +113,8 @@ by_opencv[row, column, 1], by_hand
 # ## Chains
 #
 # foveola gives the usual kernels and other filters names. A *chain* is a sentence of such names, joined by `|`, and
-# `steps` draws the picture after each of them. Every name stands for one OpenCV call or a few (`foveola list filters`
-# says which), with the same result to the last bit.
+# `steps` draws the image after each of them. Every name stands for one OpenCV call or a few (`foveola list filters`
+# says which), with exactly the same result.
 
 # %%
 steps(small, fv.Chain.parse("sharpen"))
@@ -136,9 +135,9 @@ steps(small, fv.Chain.parse("blur(size=9)"))
 # ## Edges, with and without a blur before
 #
 # Canny's method looks for places where brightness changes fast. It begins with two kernels, which measure the change
-# across and down. What follows is no kernel: of each slope only the steepest line is kept, so that edges are thin, and
-# two limits decide. What changes faster than `high` is an edge; what changes faster than `low` is one only if it
-# touches an edge. Noise changes fast, too, so one blurs first. Compare: first without the blur, then with it.
+# across and down. The next steps are not kernels. Of each slope only the steepest line is kept, so that edges are thin,
+# and two limits decide. A change faster than `high` is an edge. A change faster than `low` is an edge only if it
+# touches another edge. Noise changes fast, too, so it helps to blur first. Compare: first without the blur, then with it.
 
 # %%
 steps(small, fv.Chain.parse("canny(low=50, high=150)"))
@@ -149,19 +148,19 @@ steps(small, fv.Chain.parse("blur(size=3)|canny(low=50, high=150)"))
 # %% [markdown]
 # ## Blur, then sharpen
 #
-# One might think that they cancel out. They do not. Stripes one point wide are gone after this blur, and no kernel
-# can know what they were. Everything coarser is only weakened, and rounded; but `sharpen` does not strengthen it by
-# the factors that would be needed.
+# You might think that they cancel out. They do not. Stripes one point wide are gone after this blur, and no kernel
+# can bring them back. The blur only weakens and rounds everything coarser, but `sharpen` does not strengthen it by
+# the right factors.
 
 # %%
 there = fv.Chain.parse("blur(size=3)|sharpen")(small)
 back = fv.Chain.parse("sharpen|blur(size=3)")(small)
 print(
-    "mean difference to the picture, blur then sharpen:",
+    "mean difference to the image, blur then sharpen:",
     np.abs(there.astype(int) - small).mean().round(2),
 )
 print(
-    "mean difference to the picture, sharpen then blur:",
+    "mean difference to the image, sharpen then blur:",
     np.abs(back.astype(int) - small).mean().round(2),
 )
 print(
@@ -175,8 +174,8 @@ steps(small, fv.Chain.parse("blur(size=3)|sharpen"))
 # %% [markdown]
 # ## Does the order matter?
 #
-# The last number above is not 0. But that is no work of the kernels: after each filter the picture is rounded to whole
-# numbers and clipped to 0 to 255, and what is lost there depends on the order. Here is the same with numbers that
+# The last number above is not 0. But the kernels are not the reason. After each filter the image is rounded to whole
+# numbers and clipped to 0 to 255, and the loss depends on the order. Here is the same with numbers that
 # are neither rounded nor clipped, for `sharpen` and for a lopsided kernel:
 
 # %%
@@ -185,8 +184,8 @@ blur = bell @ bell.T  # the kernel of blur(size=3)
 lopsided = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 
 
-def lay(kernel, picture):
-    return cv2.filter2D(picture, -1, kernel.astype(float))
+def lay(kernel, image):
+    return cv2.filter2D(image, -1, kernel.astype(float))
 
 
 def apart(one, other):
@@ -197,18 +196,18 @@ exact = small.astype(float)
 for name, kernel in {"sharpen": sharpen, "lopsided": lopsided}.items():
     found = apart(blur, kernel)
     print(
-        f"{name:8}  greatest difference inside {found[1:-1, 1:-1].max()}, with the border {found.max()}"
+        f"{name:8}  largest difference inside {found[1:-1, 1:-1].max()}, with the border {found.max()}"
     )
 assert apart(blur, sharpen).max() == 0
 assert apart(blur, lopsided)[1:-1, 1:-1].max() == 0
 
 # %% [markdown]
-# Away from the border two kernels may always change places. At the border they may if they are the same from left to
-# right and from top to bottom, as these two are: what they make of a mirrored picture is mirrored, too. The
-# lopsided kernel's answer is not.
+# Away from the border the order of two kernels never matters. At the border it does not matter for kernels that are
+# symmetric from left to right and from top to bottom, such as `blur` and `sharpen`: a mirrored image gives the mirrored
+# result. For the lopsided kernel it does.
 #
-# Canny's method is no kernel. It decides, and there the order matters: blur first, and other edges are found; blur
-# afterwards, and the edges of the picture itself become soft.
+# Canny's method is not a kernel. It makes decisions, so the order matters. If you blur first, it finds other edges. If you
+# blur afterwards, the edges themselves become soft.
 
 # %%
 steps(small, fv.Chain.parse("blur(size=3)|canny(low=50, high=150)"))
@@ -217,13 +216,13 @@ steps(small, fv.Chain.parse("blur(size=3)|canny(low=50, high=150)"))
 steps(small, fv.Chain.parse("canny(low=50, high=150)|blur(size=3)"))
 
 # %% [markdown]
-# ## What a kernel does, in three pictures
+# ## What a kernel does, in three images
 #
 # `kernel_view` draws a kernel's numbers; what becomes of a single bright point; and which *frequencies* pass. A
-# frequency is how often light and dark alternate. In the third picture the middle stands for even areas, the rim
+# frequency is how often light and dark alternate. In the third image the middle stands for even areas, the rim
 # for the finest stripes. A blur lets the middle pass and holds the rim back. Sharpening is the reverse: even
 # areas stay as they are (1 times), upright or level stripes one point wide become 5 times as strong, and a chessboard
-# of single points 9 times. That is why noise grows when a picture is sharpened. (The fourth picture is the whole one
+# of single points 9 times. That is why noise grows when an image is sharpened. (The fourth image is the whole one
 # after the filter.)
 
 # %%
@@ -255,4 +254,4 @@ kernel_view(small, mine)
 # ```
 #
 # **To think about.** What does a kernel of nine times 1/9 do? What does one do whose numbers sum to 0 to an even
-# area? Is there a kernel that moves the picture one point to the left? Try it.
+# area? Is there a kernel that moves the image one point to the left? Try it.

@@ -11,9 +11,9 @@
 # ---
 
 # %% [markdown]
-# # 2. A folder of pictures
+# # 2. A folder of images
 #
-# Before a network can learn anything, there must be data: pictures, and for each one the right answer. Here the
+# Before a network can learn anything, there must be data: images, and a label for each one. Here the
 # data is a folder with one sub-folder for each class. The names of the sub-folders are the classes.
 #
 # These notebooks were made with 400 photos of faces in two classes. Put the path of that folder, or of any folder of
@@ -42,7 +42,7 @@ dataset = open_folder(folder)
 print(
     "your folder" if given else "embedded pieces of two photos:",
     len(dataset),
-    "pictures,",
+    "images,",
     dataset.class_names,
 )
 
@@ -60,7 +60,7 @@ print(
 # happens to those whom it gets wrong?* For learning how networks work, flowers and temples do as well.
 
 # %% [markdown]
-# ## Raw pictures
+# ## Raw images
 #
 # Photos come in all sizes and shapes. `prepare` reads them all; a damaged file is left out, and listed.
 
@@ -80,9 +80,9 @@ plots.samples(
 plots.sizes(prepared.sizes[:, 0], prepared.sizes[:, 1])
 
 # %% [markdown]
-# The course's network wants all of one size, here 224 by 224 points. There are three usual ways to get there. To
-# *stretch* a picture changes its proportions. To *crop* it cuts something off. To *pad* it keeps everything and fills
-# the rest with black; that is the course's way.
+# The course's network needs all images in one size, here 224 by 224 points. There are three usual ways. To
+# *stretch* an image changes its proportions. To *crop* it cuts something off. To *pad* it keeps everything and fills
+# the rest with black, as in the course.
 
 # %%
 tall = dataset.read(int(np.argmax(prepared.sizes[:, 0] / prepared.sizes[:, 1])))
@@ -97,7 +97,7 @@ plots.samples(
 )
 
 # %% [markdown]
-# Each picture is now a block of 224 x 224 x 3 numbers. Its three colours:
+# Each image is now a block of 224 x 224 x 3 numbers. Its three colours:
 
 # %%
 plots.channels(prepared.pixels[0])
@@ -105,16 +105,15 @@ plots.channels(prepared.pixels[0])
 # %% [markdown]
 # ## Look at the data before the network does
 #
-# How many pictures has each class? If one class has nine tenths of them, a program that always answers with it is
+# How many images does each class have? If one class has nine tenths of them, a program that always predicts this class is
 # right in nine of ten cases, and has learned nothing.
 
 # %%
 plots.class_counts(dataset.counts(), dataset.class_names)
 
 # %% [markdown]
-# The mean picture of a class shows what its pictures have in common, place by place. If the means differ a lot
-# (in brightness, in a border, in a background), a network can use that, whether or not it has to do with the
-# class.
+# The mean image of a class shows what its images have in common. If the means differ a lot (in brightness, in a
+# border, in a background), a network can use that, whether or not it has to do with the class.
 
 # %%
 plots.class_means(prepared.pixels, dataset.labels, dataset.class_names)
@@ -122,16 +121,16 @@ plots.class_means(prepared.pixels, dataset.labels, dataset.class_names)
 # %% [markdown]
 # ## Train, validation, test
 #
-# We want to know how often the network is right on pictures *it has never seen*. So the pictures are divided, by
-# lot within each class:
+# We want to know how often the network is right on images *it has never seen*. So the images are divided at random
+# within each class:
 #
 # - from **train** it learns;
-# - **val** (validation) is looked at while we make choices: how long to train, which network to keep;
-# - **test** is opened once, at the very end.
+# - **val** (validation) is for our choices: how long to train, which network to keep;
+# - **test** is used once, at the very end.
 #
-# Why not choose by test? Because the best of many tries on the same pictures is partly luck. Whoever chooses by
-# test reports the luck along with the skill, and will be disappointed later. The more choices, the greater the
-# disappointment.
+# Why not choose by test? Because the best of many tries on the same images is partly luck. If you choose by test, you
+# report the luck along with the skill, and the network will be worse on new images. The more choices, the larger the
+# difference.
 
 # %%
 parts = split(dataset, prepared.content, SplitSpec(), seed=0)
@@ -140,18 +139,18 @@ print(parts.rule)
 assert not set(parts.train) & set(parts.test)
 
 # %% [markdown]
-# Two things are easily forgotten. The same picture, saved twice under two names, must not be in train *and* in
-# test: foveola compares the pictures' content, and keeps equal ones on one side. And pictures of the same person,
-# plant or film must stay together as well; that it can't know, so you tell it (`--group-by`).
+# Two things are easily forgotten. The same image, saved twice under two names, must not be in train *and* in
+# test. foveola compares the images' content and keeps equal images in the same part. And images of the same person,
+# plant or film must stay together as well. foveola can't know these groups, so you name them (`--group-by`).
 #
-# The embedded pieces break this rule. All pieces of a class are cut out of one photo, and they overlap: nearly all that
-# a test piece shows is in some piece of train, too. There is no remedy with one photo a class. So an accuracy on
-# these pieces says how well the network knows the two photos again, and nothing about photos it has never seen. The
-# next notebook therefore takes other images.
+# The embedded pieces break this rule. All pieces of a class are cut out of one photo, and they overlap. So nearly
+# everything in a test piece is in some training piece, too. With one photo per class this can't be avoided. An accuracy
+# on these pieces shows how well the network recognises the two photos, and nothing about photos it has never seen. The
+# next notebook therefore uses other images.
 #
 # ## In one command each
 #
 # ```
-# foveola show-data faces figures --size 224x224   # these figures, but for stretch, crop and pad
+# foveola show-data faces figures --size 224x224   # these figures, except stretch, crop and pad
 # foveola train faces --size 224x224               # prepares, splits, trains, measures
 # ```

@@ -13,10 +13,9 @@
 # %% [markdown]
 # # 4. What the network sees
 #
-# Nobody has chosen the kernels of a trained network. What do they react to? This notebook looks
-# inside: at the maps that the five convolutions of the course's network make of one picture, at the kernels
-# themselves, at a single number on its way through, and at heat maps that show which part of a picture speaks for
-# its class.
+# The kernels of a trained network are learned. What do they react to? This notebook looks inside: at the feature maps of
+# one image in the five convolutions of the course's network, at the kernels themselves, at the arithmetic of a single
+# number, and at heat maps that show which part of an image supports its class.
 #
 # `FOVEOLA_COURSE_FACES` names your folder; without it, pieces of two photos are used. They overlap, so the accuracy
 # below says nothing about new photos.
@@ -59,14 +58,14 @@ run = fv.train(
 print(run.headline)
 
 # %% [markdown]
-# We take the test picture that the network is most certain about, and rightly so.
+# We take the correctly classified test image that the network is most confident about.
 
 # %%
 found = run.evaluation
 certain = int(np.where(found.correct, found.probabilities.max(axis=1), 0).argmax())
 path = folder / found.ids[certain]
 network = load_network(run.path)
-picture = network.see(path.read_bytes())
+image = network.see(path.read_bytes())
 target = int(found.predicted[certain])
 print(
     found.ids[certain],
@@ -79,13 +78,13 @@ print(
 # ## Feature maps
 #
 # Each kernel of a convolution gives one map: bright where the kernel found what it reacts to. The first layer has
-# 32 of them, at a quarter of the picture's height and width. They are drawn behind ReLU. Every map has its own scale,
-# from its least to its greatest value. A map in grey is the same everywhere: for this picture the channel shows
-# nothing, and is called dead.
+# 32 of them, at a quarter of the image's height and width. They are drawn after ReLU. Every map has its own scale,
+# from its lowest to its highest value. A grey map has the same value everywhere: the channel does not react to this
+# image, and is called dead.
 
 # %%
 maps = {
-    name: fv.EXPLANATIONS["feature_maps"](network.model, picture, [name])[0]
+    name: fv.EXPLANATIONS["feature_maps"](network.model, image, [name])[0]
     for name in stages_of(network.model)
 }
 for name, one in maps.items():
@@ -97,8 +96,8 @@ for name, one in maps.items():
 plots.feature_maps(maps["relu1"])
 
 # %% [markdown]
-# In the first layer the picture can still be recognised: these are mostly edges, colours, brightness, much as the
-# kernels of the first notebook show them.
+# In the first layer you can still recognise the image. The maps are mostly edges, colours and brightness, similar to the
+# kernels of the first notebook.
 
 # %%
 plots.feature_maps(maps["relu2"])
@@ -113,22 +112,22 @@ plots.feature_maps(maps["relu4"])
 plots.feature_maps(maps["relu5"])
 
 # %% [markdown]
-# The maps become smaller (the list above says how large they are), and the deeper the layer, the less they look like a
-# picture. A bright point in the last one says: *something of a certain kind is about here*. What kind, the network has
-# worked out for itself.
+# The maps become smaller (the list above gives their sizes), and the deeper the layer, the less they look like an
+# image. A bright point in the last layer means: *something of a certain kind is about here*. The network has learned
+# which kind.
 #
 # ## The kernels themselves
 #
-# Only the first layer's kernels lie over colours, so only they can be drawn as pictures. Grey is zero.
+# Only the first layer's kernels are applied to colours, so only they can be drawn as images. Grey is zero.
 
 # %%
 plots.kernels(fv.EXPLANATIONS["kernels"](network.model))
 
 # %% [markdown]
-# Clear stripes and spots of colour are the sign of a network that has seen many pictures. Kernels that look like noise
-# have hardly moved from where they began: a few hundred pictures are not enough for the layer to take shape. The
-# weights before the first step can be drawn again, from the same seed. How far are they from the learned ones? (A
-# correlation of 1 would mean that nothing has changed but perhaps the scale; two draws have about 0.)
+# Clear stripes and spots of colour are the sign of a network that was trained on many images. Kernels that look like noise
+# have hardly changed since the start, because a few hundred images are not enough for this layer. The same seed gives
+# the initial weights again. How far are they from the learned ones? (A correlation of 1 would mean that nothing has
+# changed except perhaps the scale; two random draws have a correlation of about 0.)
 
 # %%
 before = build("alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=run.seed)
@@ -136,15 +135,15 @@ weights = [one.conv1.weight.detach().ravel() for one in (before, network.model)]
 print(f"correlation with the start: {np.corrcoef(*weights)[0, 1]:.2f}")
 
 # %% [markdown]
-# Compare with a network that has seen a million pictures: train with `--model transfer` and draw its kernels. (They are
-# only 3 x 3.)
+# Compare with a network that was trained on a million images: train with `--model transfer` and draw its kernels. (They
+# are only 3 x 3.)
 #
-# ## What excites a channel
+# ## What activates a channel
 #
-# A map says where in *one* picture a channel reacts. One can ask the other way round: which parts of all test pictures
-# excite it most? A row is a channel of the last convolution; the six with the greatest values are drawn. If its patches
-# have something in common, that may be what the channel looks for. May be: what you see in common need not be what the
-# channel reacts to.
+# A map shows where in *one* image a channel reacts. You can also ask the other way round: which parts of all test images
+# activate it most? A row is a channel of the last convolution; the figure shows the six with the highest values. If its
+# patches have something in common, the channel may react to that. But it may also react to something that you do not
+# notice.
 
 # %%
 seen = np.stack([network.see((folder / name).read_bytes()) for name in found.ids])
@@ -155,57 +154,57 @@ plots.patches(
 )
 
 # %% [markdown]
-# ## Which pictures are alike to it
+# ## Which images the network finds similar
 #
-# Before its last layer the network has turned each picture into a row of numbers. Pictures with like numbers are alike
-# *to the network*. t-SNE lays them out so that neighbours stay neighbours, as far as a plane allows; how far apart two
-# groups lie means nothing. The last layer can only draw a straight border through those numbers: where the classes are
-# mixed here, it may make mistakes. (May: what is mixed in the plane need not be mixed in all the numbers.)
+# Before its last layer the network has turned each image into a row of numbers. Images with similar numbers are similar
+# *to the network*. t-SNE arranges them so that neighbours stay neighbours, as far as a plane allows. The distance between
+# two groups has no meaning. The last layer can only draw a straight border through those numbers. Where the classes are
+# mixed here, it may make mistakes, although classes that are mixed in the plane can be separate in all the numbers.
 
 # %%
 places = fv.EXPLANATIONS["embedding"](network.model, seen)
 plots.layout(places, found.labels, found.predicted, found.class_names, seen, "t-SNE")
 
 # %% [markdown]
-# ## One number on its way
+# ## The arithmetic of one number
 #
-# There is no secret in a layer. Here is one number of the first convolution, the greatest one. The kernel lies over a
-# patch of the (normalised) picture, 11 x 11 points of three colours; number by number they are multiplied, and all is
-# added up, and a bias. What is negative then, ReLU makes 0.
+# There is no secret in a layer. Here is one number of the first convolution, the largest one. The kernel covers a
+# patch of the (normalised) image, 11 x 11 points of three colours. The layer multiplies them number by number, adds up
+# all products, and adds a bias. ReLU turns a negative sum into 0.
 
 # %%
-first = fv.EXPLANATIONS["feature_maps"](network.model, picture, ["conv1"])[0].values
+first = fv.EXPLANATIONS["feature_maps"](network.model, image, ["conv1"])[0].values
 place = [int(k) for k in np.unravel_index(first.argmax(), first.shape)]
-pixel = fv.EXPLANATIONS["one_pixel"](network.model, picture, "conv1", *place)
+pixel = fv.EXPLANATIONS["one_pixel"](network.model, image, "conv1", *place)
 assert abs(pixel.total - pixel.value) < 1e-3
 print(
-    f"{pixel.products.size} products and a bias make {pixel.total:.4f}; the network itself says {pixel.value:.4f}"
+    f"{pixel.products.size} products and a bias make {pixel.total:.4f}; the network itself computes {pixel.value:.4f}"
 )
 
 # %%
-plots.one_pixel(pixel, picture)
+plots.one_pixel(pixel, image)
 
 # %% [markdown]
-# In the third convolution it is the same, with 64 inputs in place of three colours, and a kernel of 3 x 3 numbers for
-# each. Four inputs are drawn, those that count most. What the place sees of the picture has become much larger.
+# The third convolution works in the same way, with 64 inputs instead of three colours, and a kernel of 3 x 3 numbers for
+# each. The figure shows the four inputs with the largest products. The receptive field has become much larger.
 
 # %%
-third = fv.EXPLANATIONS["one_pixel"](network.model, picture, "conv3", 0, 3, 3)
-plots.one_pixel(third, picture)
+third = fv.EXPLANATIONS["one_pixel"](network.model, image, "conv3", 0, 3, 3)
+plots.one_pixel(third, image)
 
 # %% [markdown]
-# ## Where it looks
+# ## Heat maps
 #
-# Four methods, one question: which part of the picture speaks for the class? **Grad-CAM** weighs the last maps by
-# how much each one matters for the class. **HiResCAM** does it place by place. **Occlusion** is the simplest to
-# understand: cover a square in the picture's mean colour, and see how far the logarithm of the probability falls.
-# **Integrated gradients** add up what every single pixel contributes on the way from that mean colour, everywhere the
-# same, to the picture.
+# Four methods, one question: which part of the image supports the class? **Grad-CAM** weights the last maps by
+# how much each one matters for the class. **HiResCAM** does so at each position. **Occlusion** is the simplest to
+# understand: cover a square with the image's mean colour, and see how far the logarithm of the probability falls.
+# **Integrated gradients** add up the contribution of every single pixel on the way from an image of the mean colour to
+# the image.
 
 # %%
 methods = ("gradcam", "hirescam", "occlusion", "integrated_gradients")
-heat = [fv.EXPLANATIONS[method](network.model, picture, target) for method in methods]
-plots.heatmaps(picture, heat, found.class_names)
+heat = [fv.EXPLANATIONS[method](network.model, image, target) for method in methods]
+plots.heatmaps(image, heat, found.class_names)
 
 # %% [markdown]
 # The same for another class. If both maps light up in the same place, the place matters, but says little about
@@ -214,21 +213,21 @@ plots.heatmaps(picture, heat, found.class_names)
 # %%
 other = (target + 1) % len(found.class_names)
 plots.heatmaps(
-    picture,
-    [fv.EXPLANATIONS[method](network.model, picture, other) for method in methods],
+    image,
+    [fv.EXPLANATIONS[method](network.model, image, other) for method in methods],
     found.class_names,
 )
 
 # %% [markdown]
-# **Be careful with heat maps.** They show where the answer is sensitive. They do not show a reason, and not that
-# the answer is right; and a nice map can be found for a wrong answer as well. A simple test (J. Adebayo et al., "Sanity
+# **Be careful with heat maps.** They show where the prediction is sensitive. They show neither a reason nor that
+# the prediction is right, and a wrong prediction can have a nice map as well. A simple test (J. Adebayo et al., "Sanity
 # Checks for Saliency Maps", 2018): a network with random weights should give *another* map. Does it?
 
 # %%
 untrained = build("alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=1)
 untrained.normalise.load_state_dict(network.model.normalise.state_dict())
-drawn = [heat[0], fv.EXPLANATIONS["gradcam"](untrained, picture, target)]
-plots.heatmaps(picture, drawn, found.class_names)
+drawn = [heat[0], fv.EXPLANATIONS["gradcam"](untrained, image, target)]
+plots.heatmaps(image, drawn, found.class_names)
 
 # %% [markdown]
 # ## In one command each

@@ -13,8 +13,8 @@
 # %% [markdown]
 # # 5. Ten classes
 #
-# CIFAR-10 is the fruit fly of image classification: 60,000 colour pictures of 32 by 32 points, in ten classes of
-# 6,000 each. 10,000 of them are the test part, the same for everybody since 2009, so results can be compared.
+# CIFAR-10 is the fruit fly of image classification: 60,000 colour images of 32 by 32 points, in ten classes of
+# 6,000 each. 10,000 of them are the test set, the same for everybody since 2009, so results can be compared.
 #
 # Put the path of the data into `FOVEOLA_COURSE_CIFAR10` (a folder of class folders, or the official archive).
 # Without it the notebook takes scikit-learn's 1,797 hand-written digits: ten classes too, but grey, tiny and
@@ -41,7 +41,7 @@ epochs = 14
 print(
     "CIFAR-10" if given else "the embedded digits",
     len(dataset),
-    "pictures,",
+    "images,",
     ", ".join(dataset.class_names),
 )
 
@@ -57,15 +57,15 @@ data_plots.samples(
 # %% [markdown]
 # ## One-hot, and softmax
 #
-# With two classes one number would do. With ten, the right answer is written as ten numbers, nine of them 0 and
-# one of them 1, at the place of the class. That is called *one-hot*:
+# With two classes one number would be enough. With ten, the label is written as ten numbers, nine of them 0 and
+# one of them 1, at the position of the class. That is called *one-hot*:
 
 # %%
 np.eye(10, dtype=int)[dataset.labels[:3]]
 
 # %% [markdown]
-# Why not simply number the classes from 0 to 9 and let the network answer with a number? Because then "deer" (4)
-# would lie between "cat" (3) and "dog" (5), and half cat, half dog would be a deer. One-hot puts no class between
+# Why not simply number the classes from 0 to 9 and let the network predict a number? Because then "deer" (4)
+# would be between "cat" (3) and "dog" (5), and half cat, half dog would be a deer. One-hot puts no class between
 # two others.
 #
 # The network's last layer gives ten numbers too, but any numbers: 3.1 or -7. **Softmax** makes probabilities of
@@ -102,15 +102,15 @@ print(run.headline)
 plots.curves(run)
 
 # %% [markdown]
-# ## Answers
+# ## Predictions
 #
-# Twenty-five test pictures and what the network says. Wrong ones carry the true class.
+# Twenty-five test images with their predictions. If a prediction is wrong, the true class is below it.
 
 # %%
 plots.predictions(run)
 
 # %% [markdown]
-# A probability says more than an answer. Blue is the true class; orange, where there is any, the wrong answer.
+# Probabilities say more than the prediction alone. Blue is the true class, and orange a wrong prediction.
 
 # %%
 plots.probabilities(run, n=6)
@@ -120,15 +120,15 @@ plots.confusion(run.evaluation)
 
 # %% [markdown]
 # Which pairs of classes are confused most? On CIFAR-10 it is cats and dogs, cars and trucks: things that look alike.
-# The network can only go by looks. Here are the five most frequent mistakes on the pictures of this run:
+# The network can only go by looks. Here are the five most frequent mistakes on the images of this run:
 
 # %%
 counts = run.evaluation.confusion.copy()
 np.fill_diagonal(counts, 0)
 for flat in np.argsort(-counts, axis=None)[:5]:
-    true, answer = np.unravel_index(flat, counts.shape)
+    true, predicted = np.unravel_index(flat, counts.shape)
     print(
-        f"{counts[true, answer]:4} x {dataset.class_names[true]} taken for {dataset.class_names[answer]}"
+        f"{counts[true, predicted]:4} x {dataset.class_names[true]} predicted as {dataset.class_names[predicted]}"
     )
 
 # %% [markdown]

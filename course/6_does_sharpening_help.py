@@ -13,10 +13,10 @@
 # %% [markdown]
 # # 6. Does sharpening help?
 #
-# The course ends with a question. Its network for CIFAR-10 reached 80.23 % on plain pictures. On sharpened ones
+# The course ends with a question. Its network for CIFAR-10 reached 80.23 % on plain images. On sharpened ones
 # another network reached 81.31 %. So sharpening helps?
 #
-# Nothing of the kind has been shown. This notebook says why, and how to ask properly.
+# These two runs do not show that. This notebook explains why, and how to ask properly.
 
 # %%
 import os
@@ -46,13 +46,13 @@ print(
 # %% [markdown]
 # ## Three things at once
 #
-# Between the two runs *three* things were different: the pictures, the network (the second had one batch norm
-# more), and the number of epochs. If a change was for the better, any of the three may be the reason. A
-# comparison needs two runs that differ in **one** thing.
+# *Three* things differ between the two runs: the images, the network (the second has one more batch norm), and the
+# number of epochs. Any of the three may be the reason for an improvement. A comparison needs two runs that differ in
+# **one** thing.
 #
 # ## One run each
 #
-# The difference is 1.08 percentage points. First: how exactly is one accuracy known, from 10,000 pictures?
+# The difference is 1.08 percentage points. First: how exactly is one accuracy known, from 10,000 images?
 
 # %%
 for right in (8023, 8131):
@@ -60,21 +60,21 @@ for right in (8023, 8131):
     print(f"{right / 10_000:.2%}: between {interval.low:.1%} and {interval.high:.1%}")
 
 # %% [markdown]
-# That is the chance of the test pictures. The chance of *training* comes on top: first weights, order and
-# augmentation are drawn by lot. Train the same network with another seed, and its accuracy differs. The ten runs on
-# plain pictures in the table at the end lie between 80.3 and 81.0 %; five of the course's own network, stopped after
-# four epochs, between 62.0 and 65.2 %. From one run of each kind nobody can tell a better method from a luckier seed.
+# That is the uncertainty from the test images. *Training* adds more: the initial weights, the order and the
+# augmentation are random. Train the same network with another seed, and its accuracy differs. The ten runs on
+# plain images in the table at the end reach between 80.3 and 81.0 %. Five runs of the course's own network, stopped after
+# four epochs, reach between 62.0 and 65.2 %. One run of each kind can't distinguish a better method from a luckier seed.
 #
 # ## How to ask properly
 #
 # 1. Change one thing: here the chain, and nothing else.
 # 2. Run both with several seeds, the *same* seeds on both sides. Run 0 without and run 0 with sharpening have the
-#    same split, the same order and the same first weights drawn by lot, so part of the chance is the same for both,
-#    and drops out of their difference. (Not all first weights are drawn: `fast` computes those of its first layer from
-#    the training pictures, and they differ as the pictures do.)
-# 3. Look at the differences: their mean, and an interval for it. If the interval holds 0, no difference was shown; nor
-#    that there is none.
-# 4. Decide on the number of seeds beforehand. Whoever goes on until it fits, will find that it fits.
+#    same split, the same order and the same random initial weights, so part of the random variation is the same for both
+#    and cancels in their difference. (Not all initial weights are random: `fast` computes those of its first layer from
+#    the training images, so they differ between the arms.)
+# 3. Look at the differences: their mean, and an interval for it. If the interval contains 0, the runs show no difference.
+#    They do not show that there is none, either.
+# 4. Decide on the number of seeds beforehand. If you add seeds until you like the result, you will get that result.
 
 # %%
 pixels = prepare(dataset, fv.Size(32, 32)).pixels[:5]
@@ -100,10 +100,10 @@ for seed, one, other in zip(found.seeds, plain, sharp, strict=True):
 plots.paired(found)
 
 # %% [markdown]
-# The interval for the mean difference, by Student's t (W. S. Gosset, 1908), for differences that scatter about their
-# mean like a bell curve. (Where every seed has a split of its own, the training parts overlap, the differences
-# depend on each other, and the interval must be wider; foveola adds that by a correction of Nadeau and Bengio. And no
-# accuracy is known better than to one test picture, so the deviation counts as one picture's worth at least.)
+# The interval for the mean difference, by Student's t (W. S. Gosset, 1908), assumes normally distributed differences.
+# (If every seed has its own split, the training sets overlap, the differences are correlated, and the interval must
+# be wider. foveola uses the correction of Nadeau and Bengio. And an accuracy is never known better than to one test
+# image, so the deviation is at least that of one image.)
 
 # %%
 differences = sharp - plain
@@ -115,7 +115,7 @@ print(
 )
 
 # %% [markdown]
-# The same as foveola says it, with its verdict:
+# foveola's sentence and verdict:
 
 # %%
 low, high, _ = found.against_baseline()[0].difference.interval
@@ -123,11 +123,11 @@ assert np.allclose((low, high), (mean - reach, mean + reach))
 print(found.against_baseline()[0].sentence)
 
 # %% [markdown]
-# ## A sharpened run, looked at
+# ## A look at a sharpened run
 #
-# The curves, test pictures and probabilities of one of the runs on sharpened pictures, as in the notebook before. They
-# look much like those of plain pictures, and so they would with a gain or a loss of a point: pictures of one run can't
-# tell.
+# The curves, test images and probabilities of one of the runs on sharpened images, as in the last notebook. They
+# look much like those of plain images. They would also look like this with a gain or a loss of one point, so figures of
+# one run can't answer the question.
 
 # %%
 every = [fv.open_run(line.path) for line in fv.runs(work)]
@@ -143,13 +143,12 @@ run_plots.probabilities(sharpened, n=4)
 # %% [markdown]
 # ## What to expect
 #
-# A network's kernels can learn to sharpen by themselves, if that is any use; the whitening at the beginning of
-# `fast` does something like it from the start. What sharpening does for certain is to strengthen the noise that is in
-# the pictures, and clipping at 0 and 255 throws something away for good. So a gain would be a surprise. Surprises
-# happen; that is why one measures.
+# A network's kernels can learn to sharpen if that is useful, and the whitening at the beginning of `fast` does something
+# similar from the start. Sharpening certainly strengthens the noise in the images, and clipping at 0 and 255 loses
+# information. So a gain would be a surprise. Surprises happen, so we measure.
 #
-# And if the pictures are just too small? Enlarging them (`--size 64x64`) adds no information either, but gives
-# the layers more places to look from, at four times the cost. Whether it pays can be asked in the same way.
+# And if the images are just too small? Enlarging them (`--size 64x64`) adds no information either, but gives
+# the layers more positions, at four times the cost. You can test in the same way whether it helps.
 #
 # ## In one command, with more seeds and more filters
 #
@@ -160,9 +159,9 @@ run_plots.probabilities(sharpened, n=4)
 #     --arm "equalized: chain=equalize" --seeds 10 --model fast --epochs 2
 # ```
 #
-# On CIFAR-10 saved as JPEG that took 22 minutes on two cores, and says:
+# On CIFAR-10 saved as JPEG this took 22 minutes on two cores. The result:
 #
-# | pictures | test accuracy (95 % interval) | against plain, points (95 % interval) | worse in |
+# | images | test accuracy (95 % interval) | against plain, points (95 % interval) | worse in |
 # |---|---|---|---|
 # | plain | 80.66 % (79.95 to 81.34) | | |
 # | sharpened | 79.77 % (79.04 to 80.48) | −0.89 (−1.07 to −0.70) | 10 pairs of 10 |
@@ -170,12 +169,12 @@ run_plots.probabilities(sharpened, n=4)
 # | blurred, then sharpened | 80.14 % (79.41 to 80.84) | −0.52 (−0.73 to −0.31) | 10 of 10 |
 # | equalized | 76.51 % (75.75 to 77.26) | −4.14 (−4.34 to −3.95) | 10 of 10 |
 #
-# And the course's own network, as the course trains it but for four epochs, with five seeds: 64.1 % on plain pictures,
+# And the course's own network, as the course trains it but for four epochs, with five seeds: 64.1 % on plain images,
 # 64.5 % on sharpened ones, a difference of +0.39 points with an interval from −2.56 to +3.34. Not enough evidence. Look
 # at single seeds, though: with seed 0 sharpening hurts by 1.9 points and with seed 4 it helps by 3.8, and McNemar's test
-# on the test pictures is sure of either (p below 0.001). It knows nothing of other seeds. That is how a claim from one run
-# of each kind comes about.
+# on the test images is significant for both (p below 0.001). It does not consider other seeds. This is how one run of each
+# kind leads to a false claim.
 #
-# So `fast` gains by none of the filters. Each of them hurts: three by half a point to a point, `equalize` by four. What
-# the course read off two single runs may have been luck, or the other network, or the other number of epochs. It is an
-# answer about these pictures and these networks. About yours, ask again.
+# So none of the filters helps `fast`. Each of them hurts: three by half a point to a point, `equalize` by four. The
+# difference between the course's two single runs may have been luck, or the other network, or the other number of epochs.
+# This result is about these images and these networks. For your own, measure again.
