@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
+from foveola.cli.output import table
 from foveola.cli.progress import Screen
 from foveola.training.history import EpochLog, ProbeLog
 
@@ -152,3 +153,35 @@ def test_words_are_wrapped_on_a_terminal_and_left_alone_in_a_pipe():
             screen.tell(line)
         printed = screen.console.file.getvalue()
         assert (line in printed) is not terminal
+
+
+HEADS = ("file", "images", "interval")
+ROWS = [("tulips/a long name of a file.jpg", "3,670", "0.91 to 0.95"), ("[red]花", "12", "")]
+
+
+def test_a_table_in_a_pipe_is_plain_text_with_numbers_to_the_right(capsys):
+    table(HEADS, ROWS, spare=("interval",))
+    assert capsys.readouterr().out.splitlines() == [
+        "file                              images      interval",
+        "tulips/a long name of a file.jpg   3,670  0.91 to 0.95",
+        "[red]花                               12",  # the sign is as wide as two letters
+    ]
+
+
+def test_a_table_on_a_narrow_terminal_leaves_out_spare_columns_and_wraps_names(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    table(HEADS, ROWS, spare=("interval",))
+    assert capsys.readouterr().out.splitlines() == [
+        "file                    images",
+        "tulips/a long name of    3,670",
+        "a file.jpg",
+        "[red]花                     12",
+    ]
+
+
+def test_a_table_wider_than_the_terminal_keeps_its_numbers_whole(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "10")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    table(("class", "images"), [("tulip", "3,670,000")])
+    assert capsys.readouterr().out.splitlines() == ["class     images", "tulip  3,670,000"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import shlex
@@ -97,53 +96,64 @@ def say(text: str, indent: int = 0) -> None:
     typer.echo(text if width is None else _wrapped(text, width, indent))
 
 
+LEAST_TEXT = 14
+"""A column of text is not made narrower than this: below it hardly a word fits."""
+
+
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, spare: Sequence[str] = ()) -> None:
     """Print a table: text is aligned left, numbers right.
 
     Where the terminal is too narrow, the words of text columns are wrapped; if that does not help, the columns named in
     `spare` are left out, the first of them first. Numbers are never broken.
     """
-    cells = [header, *[tuple(workflows.printable(cell) for cell in row) for row in rows]]
-    columns = [_Column(name, [row[k] for row in cells], k) for k, name in enumerate(header)]
-    width = _terminal_width()
-    if width is not None:
-        _fit(columns, width, list(spare))
-    for line in zip(*(column.lines() for column in columns), strict=True):
-        for parts in itertools.zip_longest(*line, fillvalue=""):
-            typer.echo("  ".join(column.padded(part) for column, part in zip(columns, parts, strict=True)).rstrip())
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [[workflows.printable(cell) for cell in row] for row in rows]
+    columns = [_Column(name, [row[k] for row in cells], k > 0) for k, name in enumerate(header)]
+    natural = sum(max(map(cell_len, (one.name, *one.cells))) + GAP for one in columns) - GAP
+    width = _terminal_width() or natural
+    columns = _that_fit(columns, width, list(spare))
+    shown = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="", show_edge=False)
+    for one in columns:
+        shown.add_column(
+            Text(one.name), no_wrap=one.is_number, overflow="fold", min_width=one.least,
+            justify="right" if one.is_number else "left",
+        )  # fmt: skip
+    for row in zip(*(one.cells for one in columns), strict=True):
+        shown.add_row(*map(Text, row))
+    needed = sum(one.least + GAP for one in columns) - GAP
+    console = Console(width=max(width, needed), color_system=None, force_terminal=False)
+    with console.capture() as captured:
+        console.print(shown)
+    for line in captured.get().splitlines():
+        typer.echo(line.rstrip())
 
 
-LEAST_TEXT = 14
-"""A column of text is not made narrower than this: below it hardly a word fits."""
+GAP = 2
+"""Spaces between two columns."""
 
 
 class _Column:
-    """One column of a table: its cells, the head first, and how wide it is."""
+    """One column of a table: its head, its cells, and the least width that it can have."""
 
-    def __init__(self, name: str, cells: Sequence[str], k: int) -> None:
+    def __init__(self, name: str, cells: Sequence[str], may_be_numbers: bool) -> None:
+        from rich.cells import cell_len
+
         self.name, self.cells = name, cells
-        self.is_number = k > 0 and all(cell[:1].isdigit() or not cell for cell in cells[1:])
-        self.width = max(map(len, cells))
-
-    def lines(self) -> list[list[str]]:
-        """The lines of each cell."""
-        return [textwrap.wrap(cell, self.width) or [""] for cell in self.cells]
-
-    def padded(self, part: str) -> str:
-        return part.rjust(self.width) if self.is_number else part.ljust(self.width)
+        self.is_number = may_be_numbers and all(cell[:1].isdigit() or not cell for cell in cells)
+        widest = max(map(cell_len, (name, *cells)))
+        self.least = widest if self.is_number else min(LEAST_TEXT, widest)
 
 
-def _fit(columns: list[_Column], width: int, spare: list[str]) -> None:
-    """Make columns narrower, or leave some out, until their sum is no wider than `width`, or nothing more can be done."""
-    while (over := sum(column.width + 2 for column in columns) - 2 - width) > 0:
-        widest = max((one for one in columns if not one.is_number), key=lambda one: one.width)
-        if widest.width > LEAST_TEXT and (not spare or widest.width - over >= LEAST_TEXT):
-            widest.width = max(LEAST_TEXT, widest.width - over)
-        elif spare:
-            name = spare.pop(0)
-            columns[:] = [one for one in columns if one.name != name]
-        else:
-            return
+def _that_fit(columns: list[_Column], width: int, spare: list[str]) -> list[_Column]:
+    """The columns without as many of `spare` as it takes to make the rest fit."""
+    while spare and sum(one.least + GAP for one in columns) - GAP > width:
+        left_out = spare.pop(0)
+        columns = [one for one in columns if one.name != left_out]
+    return columns
 
 
 def _wrapped(text: str, width: int, indent: int) -> str:
