@@ -246,9 +246,8 @@ def test_near_copies_and_twins_stay_on_one_side_and_the_naive_split_is_counted(t
     claimed = accuracy + share * (1 - accuracy)
     assert run.card.naive_share == pytest.approx(share)
     assert (
-        f"If each image had been assigned at random, {100 * share:.1f} % of the test images would have had a copy or "
-        f"near-copy in train or val, and the same network could have claimed up to {100 * claimed:.1f} % instead of "
-        f"{100 * accuracy:.1f} %."
+        f"A random split would have put a duplicate of {100 * share:.1f} % of the test images into train or val. The same "
+        f"network could then have reported an accuracy of up to {100 * claimed:.1f} % instead of {100 * accuracy:.1f} %."
     ) in run.report.read_text("utf-8")
 
 

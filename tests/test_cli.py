@@ -300,7 +300,7 @@ def test_list_explanations_names_no_inner_part(call):
     assert "tick" not in out
     assert "    --how tsne or --how pca\n" in out
     assert "kernels: The learned kernels of a convolution.\n    --stage LAYER\n" in out
-    assert "gradcam: A heat map by Grad-CAM: which regions of the image speak for the class.\n    --class NAME\n" in out
+    assert "gradcam: A heat map by Grad-CAM: which regions of the image support the class.\n    --class NAME\n" in out
     assert "uint8" not in out and "float32" not in out
 
 
