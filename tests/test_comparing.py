@@ -374,7 +374,7 @@ def test_recipes_of_different_data_are_refused(folder, tmp_path):
     with pytest.raises(UsageError) as error:
         fv.compare(None, paths)
     assert str(error.value) == (
-        f"recipe one reads {folder} and recipe two reads digits: a comparison is about one data set: name it before the "
+        f"recipe one reads {folder} and recipe two reads digits, but a comparison takes one data set: name it before the "
         "recipes"
     )
 
