@@ -280,7 +280,7 @@ def test_the_docs_say_what_is_left_out():
     assert f"the first {side} inputs of the first {side} outputs" in page
 
 
-@pytest.mark.parametrize(("method", "said"), [("embedding", "5 pictures by"), ("max_activating", "its 12 strongest")])
+@pytest.mark.parametrize(("method", "said"), [("embedding", "5 images by"), ("max_activating", "its 12 strongest")])
 def test_of_large_data_some_are_looked_at(one, folder, tmp_path, monkeypatch, method, said):
     monkeypatch.setattr(explanation_figures, "MOST_EMBEDDED", 5)
     titles = []
@@ -306,4 +306,4 @@ def test_the_embedding_of_a_run_that_left_some_out_is_of_its_test_part(folder, t
     titles = []
     monkeypatch.setattr(Plot, "write", lambda figure, path, overwrite: titles.append(figure.axes[0].get_title()))
     fv.explain(run.path, folder, tmp_path / "out.png", "embedding", how="pca")
-    assert titles[0].startswith(f"{run.result['n_test']} pictures by the last layer")
+    assert titles[0].startswith(f"{run.result['n_test']} images by the last layer")
