@@ -166,6 +166,6 @@ def test_without_the_weights_auto_takes_another_network_and_says_so(photos, tmp_
 
 
 def test_small_beginnings_for_a_network_of_one_size_leave_no_folder(photos, tmp_path):
-    with pytest.raises(UsageError, match=r"this network takes one size only: set it to 1$"):
+    with pytest.raises(UsageError, match=r"this network takes only one image size: set fit.start_scale to 1$"):
         fv.train(photos, model="alexnet_mini", settings={"fit.start_scale": 0.5}, out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
