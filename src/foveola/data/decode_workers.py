@@ -2,14 +2,14 @@
 
 Large files are decoded in threads (Pillow leaves Python's lock while it decodes). Many small files go to processes:
 their cost is Python's own, and two threads took twice as long as one (5,000 CIFAR files: 2.15 s against 0.99 s, two
-cores). The processes are joblib's, which need no `if __name__ == "__main__"` in the user's script.
+cores).
 """
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,6 +24,7 @@ from foveola.errors import ImageProblem, PassingProblem
 from foveola.imaging import decode as images
 from foveola.imaging.colour import Note
 from foveola.imaging.decode import Decoded, Resize
+from foveola.processes import call_apart
 from foveola.types import Image, Images, Indices, Size, Tick
 
 LARGE_BYTES = 30_000
@@ -74,14 +75,8 @@ def _run(
     manner: str, source: Source, chunks: list[Indices], target: Path, size: Size, how: Resize
 ) -> Iterable[list[DecodeResult]]:
     if manner == "processes":
-        import joblib  # 0.1 s, which large files need not pay
-
-        jobs = (joblib.delayed(_decode_apart)(source.take(rows), rows, target, size, how) for rows in chunks)
-        pool = joblib.Parallel(
-            n_jobs=os.cpu_count() or 1, return_as="generator", max_nbytes=None, idle_worker_timeout=2
-        )
-        results: Iterator[list[DecodeResult]] = pool(jobs)
-        yield from results
+        calls = ((source.take(rows), rows, target.absolute(), size, how) for rows in chunks)
+        yield from call_apart(_decode_apart, calls, processes=os.cpu_count() or 1, idle_seconds=2)
         return
     pixels = np.load(target, mmap_mode="r+")
 

@@ -26,6 +26,7 @@ import numpy as np
 
 from foveola.compute.threads import adapting, current
 from foveola.errors import DamagedRunError, DataError, UsageError
+from foveola.processes import call_apart
 from foveola.runs.progress import Watch
 from foveola.types import Image, Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.datasets import Data, open_data, printable
@@ -119,7 +120,7 @@ def train_apart(
     if isinstance(data, str):
         assert source is not None, "data is sent or named"
         told = {key: value for key, value in {**common, **arm.settings}.items() if key.startswith("data.")}
-        data = _opened(source, arm.recipe, json.dumps(told), data)
+        data = _opened(source, arm.recipe, json.dumps(told), data, os.getcwd())
     with adapting(threads):
         session, clock = plan_one(data, source, arm, common, runs, seed)
         return str(train_one(session, clock, no_tick).path)
@@ -138,8 +139,8 @@ def train_one(session: Trainer, clock: RunTimer, tick: Tick) -> Run:
 
 
 @lru_cache(maxsize=1)
-def _opened(source: str, recipe: Path | None, told: str, state: str) -> Dataset:
-    """The data, read once a process for each state it is in: processes outlive the comparison they were made for."""
+def _opened(source: str, recipe: Path | None, told: str, state: str, place: str) -> Dataset:
+    """The data, read once a process for each state and working folder: processes outlive their comparison."""
     from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables
 
     tables = read_recipe(recipe) if recipe else {}
@@ -263,8 +264,6 @@ class Trials:
 
     def _side_by_side(self, seeds: Sequence[int]) -> Iterator[Iterator[FinishedRun]]:
         """The same in several processes."""
-        import joblib
-
         from foveola.runs.run import open_run
 
         # Planned here too, so that images are decoded and filtered once and not by every process.
@@ -277,13 +276,9 @@ class Trials:
         self.trained += len(todo)
         data = self.dataset if self.source is None else state_of(self.dataset)
         calls = (
-            joblib.delayed(train_apart)(
-                data, self.source, self.arms[k], dict(self.common), seed, self.runs, self.threads
-            )
-            for k, seed in todo
+            (data, self.source, self.arms[k], dict(self.common), seed, self.runs, self.threads) for k, seed in todo
         )
-        pool = joblib.Parallel(n_jobs=self.jobs, return_as="generator", idle_worker_timeout=60)
-        made = iter(pool(calls)) if todo else iter(())
+        made = call_apart(train_apart, calls, processes=self.jobs, idle_seconds=60, share=True)
 
         def one(found: Run | None) -> FinishedRun:
             return FinishedRun(found or open_run(Path(next(made))), found is not None)
