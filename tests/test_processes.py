@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from foveola.processes import call_apart
 
 
 def where_and_cache(_):
-    return os.getcwd(), os.environ.get("FOVEOLA_CACHE")
+    return str(Path.cwd()), os.environ.get("FOVEOLA_CACHE")
 
 
 def test_results_come_in_the_order_of_the_calls():

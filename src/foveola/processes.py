@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -35,13 +36,14 @@ def call_apart(
     """
     import joblib  # 0.1 s, which commands without it need not pay
 
-    place, settings = os.getcwd(), _settings()
+    place, settings = str(Path.cwd()), _settings()
     pool = joblib.Parallel(
         n_jobs=processes, return_as="generator", max_nbytes="1M" if share else None, idle_worker_timeout=idle_seconds
     )
     results = pool(joblib.delayed(_call_there)(place, settings, function, arguments) for arguments in calls)
     try:
-        yield from results
+        for result in results:  # `yield from` would close them before the warning is off
+            yield result
     finally:
         with warnings.catch_warnings():  # joblib warns of results that nobody took
             warnings.simplefilter("ignore", UserWarning)

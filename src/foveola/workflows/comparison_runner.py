@@ -120,7 +120,7 @@ def train_apart(
     if isinstance(data, str):
         assert source is not None, "data is sent or named"
         told = {key: value for key, value in {**common, **arm.settings}.items() if key.startswith("data.")}
-        data = _opened(source, arm.recipe, json.dumps(told), data, os.getcwd())
+        data = _opened(source, arm.recipe, json.dumps(told), data, str(Path.cwd()))
     with adapting(threads):
         session, clock = plan_one(data, source, arm, common, runs, seed)
         return str(train_one(session, clock, no_tick).path)
