@@ -42,7 +42,7 @@ def call_apart(
     )
     results = pool(joblib.delayed(_call_there)(place, settings, function, arguments) for arguments in calls)
     try:
-        for result in results:  # `yield from` would close them before the warning is off
+        for result in results:  # noqa: UP028 - `yield from` would close them before the warning is off
             yield result
     finally:
         with warnings.catch_warnings():  # joblib warns of results that nobody took
