@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple
 
-from foveola.report.curves import ticks
+from foveola.report.svg import ticks
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7A6A00", "#56B4E9", "#000000")
 WIDTH, HEIGHT = 860, 500

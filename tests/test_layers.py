@@ -27,7 +27,7 @@ LIGHT = (
     "foveola.explanations.table",
     "foveola.recipes.recipe",
     "foveola.runs.run",
-    "foveola.report.pages",
+    "foveola.report.run_page",
 )
 
 
@@ -39,7 +39,7 @@ def test_these_modules_do_not_import_torch_scipy_or_scikit_learn(module):
 
 def test_importing_the_rooms_changes_no_setting_of_torch():
     state = "(torch.get_num_threads(), torch.initial_seed() == s, torch.is_grad_enabled(), torch.get_default_dtype())"
-    rooms = "import foveola.runs.trainer, foveola.report.pages"
+    rooms = "import foveola.runs.trainer, foveola.report.run_page"
     assert python(f"import torch; s = torch.initial_seed(); a = {state}; {rooms}; print(a == {state})") == "True"
 
 

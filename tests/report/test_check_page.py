@@ -3,7 +3,7 @@
 import pytest
 
 from foveola.checks.finding import Finding
-from foveola.report.check_groups import GROUPS, MEMBERS, SINGLES, Drawing, Shown
+from foveola.report.check_page import GROUPS, MEMBERS, SINGLES, Drawing, Shown
 from foveola.report.thumbnails import Thumbnail
 
 

@@ -14,11 +14,10 @@ from foveola.comparison.result import Comparison
 from foveola.comparison.statistics import bootstrap_accuracy, corrected_accuracy, plan_to_settle
 from foveola.errors import count
 from foveola.evaluation.metrics import Evaluation, wilson
-from foveola.report.comparison_arms import SHOWN_FLIPS
-from foveola.report.comparison_curves import Band, banded
 from foveola.report.comparison_figures import AgainstZero, against_zero, colour, paired_dots
-from foveola.report.comparison_page import render
-from foveola.report.curves import ticks
+from foveola.report.comparison_page import SHOWN_FLIPS, render
+from foveola.report.curves import Band, banded
+from foveola.report.svg import ticks
 from foveola.runs.files import result_numbers, write_evaluation
 from foveola.runs.run import Run
 

@@ -8,9 +8,8 @@ import pytest
 
 from foveola.evaluation.calibration import Bin, Calibration
 from foveola.evaluation.conformal import Abstention, CoverageShare
-from foveola.report.confidence_figures import abstention_bar, reliability_diagram
-from foveola.report.confidence_section import with_interval
-from foveola.report.pages import render
+from foveola.report.confidence_section import abstention_bar, reliability_diagram, with_interval
+from foveola.report.run_page import render
 from foveola.runs.files import write_evaluation
 from foveola.runs.run import Run
 from foveola.runs.usage import record_test_use

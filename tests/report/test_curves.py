@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from foveola.report.curves import CurveLine, curves, epoch_ticks, ticks
+from foveola.report.curves import CurveLine, curves, epoch_ticks
+from foveola.report.svg import ticks
 
 
 @pytest.mark.parametrize(

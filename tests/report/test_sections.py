@@ -9,8 +9,8 @@ import pytest
 from foveola.data.dataset import Problem, count_causes
 from foveola.evaluation.metrics import Evaluation
 from foveola.imaging.decode import decode
-from foveola.report.answers_section import answers_section, class_lines, confusion_cells, frequent_confusions
 from foveola.report.data_section import data_section, sizes_of
+from foveola.report.predictions_section import class_lines, confusion_cells, frequent_confusions, predictions_section
 from foveola.report.thumbnails import thumbnail
 from foveola.runs.data_preview import DataPreview
 
@@ -138,7 +138,7 @@ def test_frequent_confusions_leave_out_right_answers_and_zeros():
 
 def test_the_predicted_bar_of_a_wrong_answer_is_red_and_the_true_class_has_a_sign(make_run):
     run = make_run()
-    wrong = next(a for a in answers_section(run.evaluation, run.pictures).grid if not a.right)
+    wrong = next(a for a in predictions_section(run.evaluation, run.pictures).grid if not a.right)
     assert [(bar.name, bar.kind, bar.sign) for bar in wrong.bars[:2]] == [
         (wrong.predicted, "wrong", "✗ predicted"),
         (wrong.true, "other", "◂ true"),
@@ -147,23 +147,23 @@ def test_the_predicted_bar_of_a_wrong_answer_is_red_and_the_true_class_has_a_sig
 
 def test_the_predicted_bar_of_a_right_answer_is_blue(make_run):
     run = make_run(wrong_every=0)
-    first = answers_section(run.evaluation, run.pictures).strip[0]
+    first = predictions_section(run.evaluation, run.pictures).strip[0]
     assert (first.bars[0].name, first.bars[0].kind, first.bars[0].sign) == ("cat", "right", "✓ true")
 
 
 def test_the_grid_has_25_pictures_and_the_strip_8(make_run):
     run = make_run(each=20)
-    section = answers_section(run.evaluation, run.pictures)
+    section = predictions_section(run.evaluation, run.pictures)
     assert (len(section.grid), len(section.strip)) == (25, 8)
 
 
 def test_the_strip_is_spread_over_the_grid(make_run):
     run = make_run(each=20)
-    section = answers_section(run.evaluation, run.pictures)
+    section = predictions_section(run.evaluation, run.pictures)
     assert (section.strip[0], section.strip[-1]) == (section.grid[0], section.grid[-1])
 
 
 def test_answers_show_the_picture_of_their_own_row(make_run):
     run = make_run()
     row = int(run.evaluation.worst(1)[0])
-    assert answers_section(run.evaluation, run.pictures).worst[0].picture == thumbnail(run.pictures.of(row))
+    assert predictions_section(run.evaluation, run.pictures).worst[0].picture == thumbnail(run.pictures.of(row))

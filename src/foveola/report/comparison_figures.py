@@ -1,6 +1,6 @@
-"""Figures of a comparison as SVG: intervals around zero and paired dots; `comparison_curves` has the curves.
+"""Figures of a comparison as SVG: intervals around zero and paired dots.
 
-As in `figures`, the page sets colours by CSS class (arm-0 is the baseline), and lengths are percentages, so that the text
+As in `svg`, the page sets colours by CSS class (arm-0 is the baseline), and lengths are percentages, so that the text
 keeps its size. Arms differ in colour, position and name, never in colour alone.
 """
 
@@ -13,17 +13,21 @@ from typing import NamedTuple
 from markupsafe import Markup, escape
 
 from foveola.data.dataset import printable
-from foveola.report.curves import ticks
-from foveola.report.figures import short_number, svg
-from foveola.report.words import shorten
+from foveola.report.formatting import shorten
+from foveola.report.svg import short_number, svg, ticks
 
 ARM_COLOURS = 6
 """Number of distinguishable colours; they repeat from the seventh arm on."""
 
 MARGIN_LEFT, MARGIN_RIGHT = 3.0, 97.0  # percent of the width: half a label must fit at both ends
+
 ROW_PX, AXIS_PX = 68, 34
+
 LINE_PX, ONE_LINE = 18, 20
 """Height of a second label line; longest name, in letters, that fits on one line with its numbers, also on a phone."""
+
+DOTS_PX = 56
+"""Height of an arm's row in `paired_dots`; the page writes the arms' names next to the rows."""
 
 
 class AgainstZero(NamedTuple):
@@ -109,10 +113,6 @@ def _spread(values: Sequence[float]) -> list[tuple[float, int]]:
         k = seen[round(value, 2)] = seen.get(round(value, 2), -1) + 1
         out.append((value, (k + 1) // 2 * (-1 if k % 2 else 1)))
     return out
-
-
-DOTS_PX = 56
-"""Height of an arm's row in `paired_dots`; the page writes the arms' names next to the rows."""
 
 
 def paired_dots(names: Sequence[str], accuracy: Sequence[Sequence[float]]) -> Markup:

@@ -1,4 +1,4 @@
-"""Report section on the data: class counts, sample images, image sizes, preprocessing steps, unusable files."""
+"""Report section on the data: class counts, sample images, image sizes, preprocessing steps, findings, unusable files."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ import numpy as np
 from markupsafe import Markup
 
 from foveola.data.dataset import PARTS, count_causes
-from foveola.report.figures import count_bar, histogram
+from foveola.evaluation.metrics import Evaluation, wilson
+from foveola.report.formatting import percent, shape
+from foveola.report.svg import count_bar, histogram
 from foveola.report.thumbnails import Thumbnail, thumbnail
-from foveola.report.words import shape
 from foveola.runs.data_preview import DataPreview
-from foveola.runs.data_summary import DataSummary, KeptImages
+from foveola.runs.data_summary import DataSummary, FindingLine, KeptImages
 from foveola.types import Image
 
 PROBLEMS_SHOWN = 200
+
 WAY_PX = 112
 """Longer side of the images in the table "From file to network"."""
 
 SAMPLED_CLASSES, MANY_CLASSES, SMALLER_PX = 100, 20, 96
 """Images take most of the page's bytes: above 20 classes samples are shrunk to 96 px, and at most 100 classes have any."""
+
+TINTS = np.array([(1.0, 0.42, 0.36), (0.36, 1.0, 0.42), (0.5, 0.7, 1.0)])
+"""Colours for the largest value of red, green and blue: light tints, because pure blue looks nearly black."""
 
 
 @dataclass(frozen=True)
@@ -123,10 +128,6 @@ def _histograms(card: DataSummary) -> tuple[Markup, ...]:
     return tuple(histogram(name, sides[:, k], sides[:, 2], top) for k, name in enumerate(("Height", "Width")))
 
 
-TINTS = np.array([(1.0, 0.42, 0.36), (0.36, 1.0, 0.42), (0.5, 0.7, 1.0)])
-"""Colours for the largest value of red, green and blue: light tints, because pure blue looks nearly black."""
-
-
 def _colours(image: Image) -> tuple[Thumbnail, ...]:
     """Thumbnails of the red, green and blue channel, each from black to its tint."""
     return tuple(
@@ -151,3 +152,64 @@ def _samples(card: DataSummary, pictures: KeptImages) -> tuple[ClassSamples, ...
             shown = tuple((name, thumbnail(image, longest)) for _, name, image in group)
             out.append(ClassSamples(card.class_names[label], sum(card.counts[part][label] for part in PARTS), shown))
     return tuple(out)
+
+
+@dataclass(frozen=True)
+class CheckedWithoutFindings:
+    """The accuracy on the test images without a duplicate or derived file in train or val, with its 95 % Wilson interval."""
+
+    leaked: int
+    n: int
+    accuracy: str
+    low: str
+    high: str
+    all: str
+
+
+@dataclass(frozen=True)
+class NaiveSplit:
+    """A random split: the share of its test images with a duplicate in train or val, and the highest possible accuracy."""
+
+    share: str
+    claimed: str
+    all: str
+
+
+@dataclass(frozen=True)
+class FindingsSection:
+    """Values of the section; excluded: the number of files that an exclude list left out."""
+
+    lines: tuple[FindingLine, ...]
+    clean: CheckedWithoutFindings | None
+    naive: NaiveSplit | None
+    excluded: int
+
+
+def findings_section(card: DataSummary, evaluation: Evaluation) -> FindingsSection:
+    """Collect the section's values."""
+    excluded = sum(problem.kind == "excluded" for problem in card.problems)
+    return FindingsSection(card.findings, clean(card.leaked, evaluation), naive(card.naive_share, evaluation), excluded)
+
+
+def clean(leaked: tuple[str, ...], evaluation: Evaluation) -> CheckedWithoutFindings | None:
+    """The accuracy without the leaked test images; None if none or all of them leaked."""
+    known = set(leaked)
+    kept = np.array([name not in known for name in evaluation.ids], bool)
+    if kept.all() or not kept.any():
+        return None
+    right, n = int(evaluation.correct[kept].sum()), int(kept.sum())
+    low, high, _ = wilson(right, n)
+    return CheckedWithoutFindings(
+        len(kept) - n, n, percent(right / n), percent(low), percent(high), percent(evaluation.accuracy)
+    )
+
+
+def naive(share: float, evaluation: Evaluation) -> NaiveSplit | None:
+    """Upper bound of the accuracy after a random split: 100 % on images with a duplicate in train or val, as here on others.
+
+    None if it would be the same. A network can still misclassify an image although it was trained on a duplicate of it.
+    """
+    claimed = evaluation.accuracy * (1 - share) + share
+    if percent(claimed) == percent(evaluation.accuracy):
+        return None
+    return NaiveSplit(percent(share), percent(claimed), percent(evaluation.accuracy))

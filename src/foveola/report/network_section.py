@@ -1,14 +1,126 @@
-"""Report section on the network: its table of layers, folded by stage if it is long."""
+"""Report sections on the network: what it sees (kernels, feature maps, heat maps), and its table of layers."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from foveola.errors import count
+from foveola.evaluation.metrics import Evaluation
+from foveola.explanations.mosaic import mosaic
 from foveola.models.summary import LayerRow, Summary
+from foveola.report.formatting import percent, shape
+from foveola.report.thumbnails import Thumbnail, exact, thumbnail
+from foveola.runs.network_preview import NetworkPreview
+from foveola.types import Image
+
+COLUMNS, WIDEST_PX = 16, 640
+
+HEAT = np.array([213.0, 94.0, 0.0])
+"""The colour of heat maps: vermilion, which colour-blind readers can distinguish too."""
 
 OPEN_ROWS = 20
 """The table of a network with more layers is folded by stage."""
+
+
+@dataclass(frozen=True)
+class StageMaps:
+    """One stage: its name, a description, and its feature maps as one image."""
+
+    name: str
+    text: str
+    picture: Thumbnail
+
+
+@dataclass(frozen=True)
+class HeatmapImage:
+    """A test image and its heat map."""
+
+    picture: Thumbnail
+    heat: Thumbnail
+    name: str
+    true: str
+    predicted: str
+    right: bool
+    probability: str
+
+
+@dataclass(frozen=True)
+class NetworkSection:
+    """Values of the section; reason: why there is nothing to show, else ""."""
+
+    kernels: Thumbnail | None
+    picture: Thumbnail | None
+    true: str
+    right: bool
+    stages: tuple[StageMaps, ...]
+    heat_stage: str
+    heated: tuple[HeatmapImage, ...]
+    reason: str
+
+
+def network_section(insides: NetworkPreview, evaluation: Evaluation) -> NetworkSection:
+    """Collect the section's values."""
+    if not insides.stages:
+        return NetworkSection(None, None, "", False, (), "", (), insides.reason)
+    stages = []
+    shapes = insides.shapes or tuple((*maps.shape, 0) for maps in insides.maps)
+    for name, maps, of in zip(insides.stages, insides.maps, shapes, strict=True):
+        stages.append(StageMaps(name, _in_words(len(maps), *of), exact(tile(maps), WIDEST_PX)))
+    kernels = tile(insides.kernels) if len(insides.kernels) else None
+    names = evaluation.class_names
+    heated = []
+    for image, heat, row in zip(insides.pictures[1:], insides.heat, insides.rows.tolist(), strict=True):
+        predicted = int(evaluation.predicted[row])
+        heated.append(
+            HeatmapImage(
+                thumbnail(image),
+                thumbnail(overlay(image, heat)),
+                evaluation.ids[row],
+                names[evaluation.labels[row]],
+                names[predicted],
+                bool(evaluation.correct[row]),
+                percent(float(evaluation.probabilities[row, predicted])),
+            )
+        )
+    return NetworkSection(
+        None if kernels is None else exact(kernels, WIDEST_PX),
+        thumbnail(insides.pictures[0]),
+        names[evaluation.labels[insides.row]],
+        bool(evaluation.correct[insides.row]),
+        tuple(stages),
+        insides.heat_stage,
+        tuple(heated),
+        "",
+    )
+
+
+def _in_words(drawn: int, channels: int, height: int, width: int, dead: int) -> str:
+    """Describe a stage: its channels, their size, how many are drawn and how many do not react."""
+    first = f", the first {drawn} of them" if drawn < channels else ""
+    silent = f"; {dead:,} of {count(channels, 'channel')} do not react to this image" if dead else ""
+    return f"{count(channels, 'channel')} of {shape((width, height))}{first}{silent}"
+
+
+def tile(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Tiles uint8 (n, h, w), grey, or (n, h, w, 3) as one image (H, W, 2 or 4) with transparent gaps.
+
+    Transparent, because white gaps would be too bright in dark mode.
+    """
+    values = mosaic(tiles, COLUMNS, 0)
+    opaque = mosaic(np.full(tiles.shape[:3], 255, np.uint8), COLUMNS, 0)
+    return np.dstack([values, opaque]).astype(np.uint8)
+
+
+def overlay(image: Image, heat: np.ndarray) -> Image:
+    """Blend a heat map, uint8 (H, W), over the image in grey; the strongest heat covers 80 % of the image."""
+    grey = image.mean(axis=2, keepdims=True)
+    share = 0.8 * heat[..., None] / 255
+    return np.asarray(np.rint(grey * (1 - share) + HEAT * share), np.uint8)
 
 
 class Block(NamedTuple):

@@ -228,7 +228,7 @@ def use_test_part(run: Run, by: str, tell: Tell) -> None:
     A read-only run (a colleague's, an archive's) can be measured, too: if foveola refused, people would copy it, and the
     copy would lose the count. `tell` then gets a note.
     """
-    from foveola.report.pages import render
+    from foveola.report.run_page import render
     from foveola.runs.usage import record_test_use
     from foveola.storage import write_atomic
 
@@ -302,7 +302,7 @@ def headline(numbers: Mapping[str, Any]) -> tuple[str, ...]:
 @checks_keywords()
 def report(run: str | os.PathLike[str]) -> Path:
     """Rebuild a run's report.html from its folder; return its path."""
-    from foveola.report.pages import render
+    from foveola.report.run_page import render
     from foveola.runs.run import open_run
     from foveola.storage import write_atomic
 

@@ -7,26 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import tomli_w
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from foveola.data.dataset import printable
-from foveola.errors import count
 from foveola.evaluation.metrics import Evaluation, Standing, is_imbalanced, wilson
 from foveola.recipes.recipe import read_tables
-from foveola.report import words
-from foveola.report.answers_section import answers_section
 from foveola.report.confidence_section import confidence_section
 from foveola.report.curves import CurveLine, curves
-from foveola.report.data_section import data_section
-from foveola.report.figures import accuracy_axis, baseline_label
-from foveola.report.findings_section import findings_section
-from foveola.report.inside_section import inside_section
-from foveola.report.network_section import blocks
+from foveola.report.data_section import data_section, findings_section
+from foveola.report.formatting import date, environment, number, percent, shell, typed, without_home
+from foveola.report.network_section import blocks, network_section
+from foveola.report.predictions_section import predictions_section
+from foveola.report.svg import accuracy_axis, baseline_label
 from foveola.runs.run import Run
 from foveola.training.history import EpochLog, ProbeLog
 
@@ -114,7 +108,7 @@ def render(run: Run) -> str:
     tables = read_tables(run.path / "recipe.toml")
     for key in ("source", "labels", "exclude"):
         if tables.get("data", {}).get(key):
-            tables["data"][key] = words.place(tables["data"][key])
+            tables["data"][key] = without_home(tables["data"][key])
     return (
         environment()
         .get_template("report.html.j2")
@@ -128,15 +122,15 @@ def render(run: Run) -> str:
             sections=SECTIONS,
             made=page_footer(run, tables),
             environment=[(key, value) for key, value in run.environment.items() if key not in ("started", "command")],
-            predictions="predictions.csv" if (run.path / "predictions.csv").is_file() else "",
+            predictions_csv="predictions.csv" if (run.path / "predictions.csv").is_file() else "",
             blocks=blocks(run.network),
             headline=headline(run.evaluation),
             data=data_section(run.card, run.pictures, run.looks),
             learning=training_section(run, tables["fit"]),
-            answers=answers_section(run.evaluation, run.pictures),
+            predictions=predictions_section(run.evaluation, run.pictures),
             confidence=confidence_section(run.confidence),
             findings=findings_section(run.card, run.evaluation),
-            inside=inside_section(run.insides, run.evaluation),
+            inside=network_section(run.insides, run.evaluation),
             command=command(tables, run.seed),
             recipe_lines=tomli_w.dumps(tables).splitlines(),
         )
@@ -145,14 +139,14 @@ def render(run: Run) -> str:
 
 def page_footer(run: Run, tables: dict[str, Any]) -> PageFooter:
     """Date, command, data and folder of a run. Home folders become "~", because readers may share the page."""
-    data, folder = tables.get("data", {}).get("source", ""), words.place(str(run.result.get("run", run.path)))
+    data, folder = tables.get("data", {}).get("source", ""), without_home(str(run.result.get("run", run.path)))
     return PageFooter(
-        on=words.date(run.environment.get("started", "")),
-        command=words.typed(run.environment.get("command", ())),
+        on=date(run.environment.get("started", "")),
+        command=typed(run.environment.get("command", ())),
         data=data,
-        data_word=words.shell(data),
+        data_word=shell(data),
         run=folder,
-        run_word=words.shell(folder),
+        run_word=shell(folder),
     )
 
 
@@ -162,16 +156,16 @@ def headline(evaluation: Evaluation) -> Headline:
     name = evaluation.class_names[evaluation.majority]
     majority = evaluation.majority_accuracy
     return Headline(
-        accuracy=words.percent(evaluation.accuracy),
-        low=words.percent(low),
-        high=words.percent(high),
+        accuracy=percent(evaluation.accuracy),
+        low=percent(low),
+        high=percent(high),
         n=len(evaluation),
         right=int(evaluation.correct.sum()),
         majority=name,
-        baseline=words.percent(majority),
+        baseline=percent(majority),
         standing=evaluation.standing,
         unequal=is_imbalanced(evaluation.counts.tolist()),
-        balanced=words.percent(evaluation.balanced_accuracy),
+        balanced=percent(evaluation.balanced_accuracy),
         macro_f1=f"{evaluation.macro_f1:.3f}",
         figure=accuracy_axis(evaluation.accuracy, low, high, majority, baseline_label(name)),
     )
@@ -179,16 +173,16 @@ def headline(evaluation: Evaluation) -> Headline:
 
 def training_section(run: Run, fit: dict[str, Any]) -> TrainingSection:
     """The curves of a run: the penalties of its last layer first, then its epochs."""
-    number = run.result["best_epoch"]
+    kept_epoch = run.result["best_epoch"]
     head_best = run.kept_head
     n_val = sum(run.card.counts["val"])
     stages = []
     if head_best:
-        strengths = [words.number(row.strength) for row in run.head]
-        stages.append(_stage("penalty", run.head, 0 if number else head_best.number, n_val, strengths))
+        strengths = [number(row.strength) for row in run.head]
+        stages.append(_stage("penalty", run.head, 0 if kept_epoch else head_best.number, n_val, strengths))
     if run.history:
-        stages.append(_stage("epoch", run.history, number, n_val))
-    best = run.history[number - 1] if number else head_best
+        stages.append(_stage("epoch", run.history, kept_epoch, n_val))
+    best = run.history[kept_epoch - 1] if kept_epoch else head_best
     assert best is not None, "a run has at least one row"
     penalty, epoch = "how strongly the last layer is regularised", "which epoch’s weights to keep"
     chosen = " and ".join([penalty] * bool(head_best) + [epoch] * bool(run.history))
@@ -218,30 +212,4 @@ def _stage(
 def command(tables: dict[str, Any], seed: int) -> str:
     """The command that trains the same run again; DATA stands for data that was not given as a path."""
     source = tables.get("data", {}).get("source")
-    return f"foveola train {words.shell(source) if source else 'DATA'} --recipe recipe.toml --seed {seed}"
-
-
-@cache
-def environment() -> Environment:
-    """The Jinja environment of the templates; every text is escaped and cleaned."""
-    environment = Environment(
-        loader=PackageLoader("foveola.report"),
-        autoescape=True,
-        finalize=words.clean,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": words.percent,
-        "with_interval": words.with_interval,
-        "thousands": words.thousands,
-        "shape": words.shape,
-        "number": words.number,
-        "duration": words.duration,
-        "shorten": words.shorten,
-        "printable": printable,
-        "phrases": words.phrases,
-        "counted": count,
-    }
-    return environment
+    return f"foveola train {shell(source) if source else 'DATA'} --recipe recipe.toml --seed {seed}"

@@ -12,8 +12,11 @@ from foveola.comparison.result import Comparison, PairedResult
 from foveola.comparison.statistics import plan_to_settle
 from foveola.errors import count
 from foveola.report.comparison_figures import colour, signed
-from foveola.report.words import duration, shorten
+from foveola.report.formatting import duration, shorten
 from foveola.types import Interval
+
+UNSTEADY = 1.25
+"""Times of runs of one arm are not compared if the longest is more than this many times the shortest."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,6 @@ def cost_of(found: Comparison, k: int) -> ArmCost:
         parameters=first.network.parameters,
         epochs=len(first.history),
     )
-
-
-UNSTEADY = 1.25
-"""Times of runs of one arm are not compared if the longest is more than this many times the shortest."""
 
 
 def steady(found: Comparison) -> bool:

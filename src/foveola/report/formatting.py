@@ -1,4 +1,4 @@
-"""Format values for the page: percentages, thousands, shapes, durations, dates, paths, commands; clean texts from files."""
+"""Format values for the pages: percentages, sizes, durations, dates, paths, commands; and the templates that use them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,49 @@ import re
 import shlex
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from foveola.data.dataset import printable
+from foveola.errors import count
 from foveola.evaluation.metrics import wilson
+
+_HOME = re.compile(r"(?<![\w./~])(?:/home/[^/\s]+|/Users/[^/\s]+|/root|[A-Za-z]:\\Users\\[^\\\s]+)(?![^/\\\s])")
+
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+"""Not strftime's names, which depend on the locale."""
+
+
+@cache
+def environment() -> Environment:
+    """The Jinja environment of the templates; every text is escaped and cleaned."""
+    environment = Environment(
+        loader=PackageLoader("foveola.report"),
+        autoescape=True,
+        finalize=clean,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "with_interval": with_interval,
+        "thousands": thousands,
+        "shape": shape,
+        "number": number,
+        "duration": duration,
+        "shorten": shorten,
+        "printable": printable,
+        "phrases": phrases,
+        "counted": count,
+    }
+    return environment
 
 
 def clean(value: Any) -> Any:
@@ -106,19 +143,10 @@ def date(moment: str) -> str:
     return f"{when.day} {MONTHS[when.month - 1]} {when.year}, {when:%H:%M}"
 
 
-MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
-)  # fmt: skip
-"""Not strftime's names, which depend on the locale."""
-
-_HOME = re.compile(r"(?<![\w./~])(?:/home/[^/\s]+|/Users/[^/\s]+|/root|[A-Za-z]:\\Users\\[^\\\s]+)(?![^/\\\s])")
-
-
-def place(text: str) -> str:
+def without_home(text: str) -> str:
     """Replace home folders in a path or text by "~", so that a page does not contain the user's name.
 
-    >>> place("/home/anna/photos/pets"), place("--labels=/home/anna/sick.csv"), place("/data/pets")
+    >>> without_home("/home/anna/photos/pets"), without_home("--labels=/home/anna/sick.csv"), without_home("/data/pets")
     ('~/photos/pets', '--labels=~/sick.csv', '/data/pets')
     """
     return _HOME.sub("~", text)
@@ -155,4 +183,4 @@ def typed(words: Iterable[str]) -> str:
     >>> typed(["foveola", "train", "/home/anna/pets", "--epochs", "3"])
     'foveola train ~/pets --epochs 3'
     """
-    return " ".join(shell(place(word)) for word in words)
+    return " ".join(shell(without_home(word)) for word in words)

@@ -10,9 +10,9 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from foveola.evaluation.metrics import Evaluation
-from foveola.report.figures import compact_matrix, probability_bar
+from foveola.report.formatting import percent
+from foveola.report.svg import compact_matrix, probability_bar
 from foveola.report.thumbnails import Thumbnail, thumbnail
-from foveola.report.words import percent
 from foveola.runs.data_summary import KeptImages
 from foveola.runs.network_preview import STRIP, WORST, rows_of_grid
 from foveola.types import Indices
@@ -67,7 +67,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ShownPrediction:
     """One test image as the network saw it, its prediction, and bars for the most probable classes."""
 
     picture: Thumbnail
@@ -81,7 +81,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class AnswersSection:
+class PredictionsSection:
     """Values of these sections; either cells (few classes) or matrix and confusions (many classes)."""
 
     lines: tuple[ClassLine, ...]
@@ -89,32 +89,32 @@ class AnswersSection:
     matrix: Markup | None
     confusions: tuple[Confusion, ...]
     wrong: int
-    grid: tuple[Answer, ...]
-    strip: tuple[Answer, ...]
-    worst: tuple[Answer, ...]
+    grid: tuple[ShownPrediction, ...]
+    strip: tuple[ShownPrediction, ...]
+    worst: tuple[ShownPrediction, ...]
 
 
-def answers_section(evaluation: Evaluation, pictures: KeptImages) -> AnswersSection:
+def predictions_section(evaluation: Evaluation, pictures: KeptImages) -> PredictionsSection:
     """Collect the sections' values."""
     few = len(evaluation.class_names) <= NUMBERED_CLASSES
     shown = rows_of_grid(len(evaluation))
 
     @cache  # the strip repeats images of the grid
-    def answer(row: int) -> Answer:
-        return _answer(evaluation, pictures, row)
+    def prediction(row: int) -> ShownPrediction:
+        return _shown_prediction(evaluation, pictures, row)
 
-    def answers(rows: Indices) -> tuple[Answer, ...]:
-        return tuple(answer(int(row)) for row in rows)
+    def predictions(rows: Indices) -> tuple[ShownPrediction, ...]:
+        return tuple(prediction(int(row)) for row in rows)
 
-    return AnswersSection(
+    return PredictionsSection(
         lines=class_lines(evaluation),
         cells=confusion_cells(evaluation) if few else (),
         matrix=None if few else compact_matrix(evaluation.confusion),
         confusions=() if few else frequent_confusions(evaluation),
         wrong=int((~evaluation.correct).sum()),
-        grid=answers(shown),
-        strip=answers(shown[rows_of_grid(len(shown), STRIP)]),
-        worst=answers(evaluation.worst(WORST)),
+        grid=predictions(shown),
+        strip=predictions(shown[rows_of_grid(len(shown), STRIP)]),
+        worst=predictions(evaluation.worst(WORST)),
     )
 
 
@@ -154,10 +154,10 @@ def frequent_confusions(evaluation: Evaluation) -> tuple[Confusion, ...]:
     return tuple(Confusion(names[i], names[j], n, percent(n / support[i])) for i, j, n in pairs if n)
 
 
-def _answer(evaluation: Evaluation, pictures: KeptImages, row: int) -> Answer:
+def _shown_prediction(evaluation: Evaluation, pictures: KeptImages, row: int) -> ShownPrediction:
     true, predicted = int(evaluation.labels[row]), int(evaluation.predicted[row])
     probabilities = evaluation.probabilities[row]
-    return Answer(
+    return ShownPrediction(
         picture=thumbnail(pictures.of(row)),
         name=evaluation.ids[row],
         true=evaluation.class_names[true],

@@ -1,4 +1,4 @@
-"""Figures of the report as SVG: accuracy axis, bars, histograms, a compact confusion matrix; `curves` has learning curves.
+"""Figures of the pages as SVG: accuracy axis, bars, histograms, a compact confusion matrix.
 
 Colours come from the page's CSS variables by class, so that one figure works in light mode, dark mode and print. Lengths
 of bars and axes are percentages of their box, so that the text keeps its size at any width.
@@ -6,6 +6,7 @@ of bars and axes are percentages of their box, so that the text keeps its size a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from foveola.data.dataset import printable
 from foveola.errors import count
-from foveola.report.words import percent, shorten
+from foveola.report.formatting import percent, shorten
 
 LEVELS = 5
 """Shades of the compact matrix: with one path for each shade, 100 x 100 cells take a few kilobytes."""
@@ -131,3 +132,17 @@ def short_number(value: float) -> str:
 def baseline_label(class_name: str) -> str:
     """The baseline's label in the figure."""
     return f"always “{shorten(printable(class_name), 24)}”"
+
+
+def ticks(low: float, high: float, steps: int = 5) -> list[float]:
+    """Axis ticks: about `steps` round steps of 1, 2 or 5 times a power of ten that cover low..high.
+
+    >>> ticks(0, 2.3), ticks(1, 40)
+    ([0.0, 0.5, 1.0, 1.5, 2.0, 2.5], [0.0, 10.0, 20.0, 30.0, 40.0])
+    """
+    rough = (high - low) / steps if high > low else 1.0
+    power = 10.0 ** math.floor(math.log10(rough))
+    # 1 + 1e-9: 0.6 / 3 is a hair above 0.2 in binary and must not jump to 0.5
+    step = next(m * power for m in (1, 2, 5, 10) if rough <= m * power * (1 + 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]

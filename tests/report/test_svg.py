@@ -5,7 +5,13 @@ import re
 import numpy as np
 import pytest
 
-from foveola.report.figures import accuracy_axis, baseline_label, compact_matrix, count_bar, probability_bar
+from foveola.report.svg import (
+    accuracy_axis,
+    baseline_label,
+    compact_matrix,
+    count_bar,
+    probability_bar,
+)
 
 
 def test_the_accuracy_axis_puts_shares_at_their_percents():

@@ -12,7 +12,7 @@ import pytest
 from foveola.evaluation.metrics import wilson
 from foveola.models.build import build
 from foveola.models.summary import LayerRow, Summary
-from foveola.report.pages import command, render
+from foveola.report.run_page import command, render
 from foveola.runs.data_preview import DataPreview
 from foveola.runs.files import write_evaluation, write_network
 from foveola.runs.network_views import make_network_preview

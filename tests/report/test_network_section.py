@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import PIL.Image
 
-from foveola.report.inside_section import HEAT, inside_section, overlay, tile
-from foveola.report.pages import render
+from foveola.report.network_section import HEAT, network_section, overlay, tile
+from foveola.report.run_page import render
 from foveola.runs.network_preview import NetworkPreview
 
 
@@ -35,7 +35,7 @@ def test_without_heat_a_picture_is_grey_and_with_it_takes_its_colour():
 
 def test_the_section_says_whose_maps_and_what_was_answered(make_run):
     run = make_run()
-    section = inside_section(insides(), run.evaluation)
+    section = network_section(insides(), run.evaluation)
     names = run.evaluation.class_names
     assert section.true == names[run.evaluation.labels[2]]
     assert [(one.name, one.text) for one in section.stages] == [
@@ -48,7 +48,7 @@ def test_the_section_says_whose_maps_and_what_was_answered(make_run):
 
 def test_a_stage_is_described_as_it_is_in_the_network_not_as_it_is_drawn(make_run):
     shapes = ((128, 56, 56, 32), (4, 2, 3, 0))
-    section = inside_section(replace(insides(), shapes=shapes), make_run().evaluation)
+    section = network_section(replace(insides(), shapes=shapes), make_run().evaluation)
     assert section.stages[0].text == (
         "128 channels of 56 × 56, the first 20 of them; 32 of 128 channels do not react to this image"
     )
@@ -65,7 +65,7 @@ def test_gaps_and_empty_places_of_a_mosaic_are_transparent():
 
 
 def test_the_page_shows_mosaics_without_a_background(make_run):
-    section = inside_section(insides(), make_run().evaluation)
+    section = network_section(insides(), make_run().evaluation)
     for shown in (section.kernels, section.stages[0].picture):
         data = b64decode(shown.uri.removeprefix("data:image/png;base64,"))
         assert PIL.Image.open(io.BytesIO(data)).mode in ("LA", "RGBA")
