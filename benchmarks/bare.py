@@ -1,4 +1,4 @@
-"""A network's convolutions alone, with nothing around them: by torch, and by our own loops where those have them."""
+"""A network's convolutions alone, with nothing around them: by torch, and by foveola-kernels where it computes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from foveola.models.convolve import own_convolutions
+from foveola.models.accelerate import accelerated
 
 CPU = torch.device("cpu")
 
@@ -18,7 +18,7 @@ Calls = tuple[Callable[[], object], Callable[[], object]]
 
 @dataclass(frozen=True)
 class Bare:
-    """One convolution alone: its shape in words, forward and backward by torch, and by our loops where they have it.
+    """One convolution alone: its shape in words, forward and backward by torch, and by foveola-kernels where it computes it.
 
     flops: floating point operations of forward and backward, as sums of products count them.
     """
@@ -74,13 +74,13 @@ def alone(layer: nn.Conv2d, example: Tensor, needs: tuple[bool, bool, bool], dty
 def loops_of(
     tensors: tuple[Tensor, Tensor, Tensor | None], padding: tuple[int, int], needs: Sequence[bool], gradient: Tensor
 ) -> Calls | None:
-    """Forward and backward of this input, weight and bias by our own loops; None where they leave all to torch."""
+    """Forward and backward of this input, weight and bias by foveola-kernels; None where it leaves all to torch."""
     leaves = [None if t is None else t.clone().requires_grad_(need) for t, need in zip(tensors, needs, strict=True)]
     x, w, bias = leaves
     assert x is not None and w is not None
 
     def forward() -> Tensor:
-        with own_convolutions(CPU, x.dtype):
+        with accelerated(nn.Identity(), CPU, x.dtype):
             return torch.nn.functional.conv2d(x, w, bias, 1, padding)
 
     out, wanted = forward(), [t for t in leaves if t is not None and t.requires_grad]

@@ -7,7 +7,7 @@ shared machine's speed changes by the second and only what lies close together c
 2. each convolution of the network alone, by torch, same shapes, same precision, same gradients: the bare rate;
 3. the quotient of the two: the rate of the convolutions inside the step, as a share of the bare rate.
 
-With torch's convolutions a step can't be faster than 2; with our own (`models.winograd`) it can. The numbers are medians over
+With torch's convolutions a step can't be faster than 2; with our own (foveola-kernels) it can. The numbers are medians over
 the rounds, the quotients medians of each round's.
 """
 
@@ -29,7 +29,6 @@ from benchmarks.machine import ROOT
 from foveola.compute.device import choose_precision
 from foveola.config import build as build_spec
 from foveola.models.build import adapt, build
-from foveola.models.convolve import NAMES
 from foveola.models.registry import RECOMMENDED_FIT
 from foveola.training.config import FitSpec
 from foveola.training.loop import Stepper
@@ -37,7 +36,10 @@ from foveola.types import Size
 
 CPU = torch.device("cpu")
 CONVOLUTIONS = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::_slow_conv2d_forward")
-"""The profiler's names of the work inside torch's convolutions, forward and both gradients; ours are convolve.NAMES."""
+"""The profiler's names of the work inside torch's convolutions, forward and both gradients."""
+
+OWN_NAMES = ("foveola::convolution", "foveola::convolution_images", "foveola::convolution_weights")
+"""The same for foveola-kernels."""
 
 
 NETWORKS = ("fast", "vgg6")
@@ -147,7 +149,7 @@ def in_convolutions(step: Callable[[], object], steps: int) -> float:
             step()
         events = seen.key_averages()
         theirs = sum(event.self_cpu_time_total for event in events if event.key in CONVOLUTIONS)
-        found.append(theirs + sum(event.cpu_time_total for event in events if event.key in NAMES))
+        found.append(theirs + sum(event.cpu_time_total for event in events if event.key in OWN_NAMES))
     return 1e-6 * statistics.median(found)
 
 

@@ -18,7 +18,7 @@ import torch
 from benchmarks.ours.events import say, versions
 from foveola.compute.device import autocast_context
 from foveola.evaluation.predict import predict
-from foveola.models.convolve import own_convolutions
+from foveola.models.accelerate import accelerated
 from foveola.runs.trainer import Trainer
 from foveola.training.history import EpochLog, Row
 from foveola.types import no_tick
@@ -70,7 +70,7 @@ def _settle(session: Trainer, model: torch.nn.Module) -> None:
     model.train()
     pictures = SETTLING * session.recipe.fit.batch_size
     how = session.device, session.dtype
-    with torch.random.fork_rng(), torch.no_grad(), autocast_context(*how), own_convolutions(*how):
+    with torch.random.fork_rng(), torch.no_grad(), autocast_context(*how), accelerated(model, *how):
         torch.manual_seed(session.seed)
         for images, _ in session.train.window(0, pictures):
             model(images.to(session.device))

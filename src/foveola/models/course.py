@@ -6,7 +6,6 @@ from the other side: 0.01) and epsilon 1e-3. Their last layer gives logits; the 
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import OrderedDict
 from typing import Annotated
@@ -15,9 +14,7 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from foveola.errors import UsageError
-from foveola.models.fused import can_fuse
 from foveola.models.layers import ConvSame, Dropout, Init, MaxPoolSame, Normalise, Scale, init_weights
-from foveola.models.together import pieces
 from foveola.types import Size
 
 Share = Annotated[float, Ge(0), Lt(1)]
@@ -30,10 +27,6 @@ class Classic(nn.Sequential):
     def __init__(self, layers: OrderedDict[str, nn.Module], stages: tuple[str, ...]) -> None:
         super().__init__(layers)
         self.stages = stages
-
-    def forward(self, images: Tensor) -> Tensor:
-        fused = self.training and can_fuse(images)
-        return functools.reduce(lambda x, piece: piece(x), pieces(list(self)) if fused else self, images)
 
     def initialise_from(self, images: Tensor) -> None:
         """Take the pixels' mean and deviation from training images: uint8 (n, 3, H, W)."""

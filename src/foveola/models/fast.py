@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveola.errors import UsageError
-from foveola.models.fused import max_pool
 from foveola.models.layers import Normalise
 from foveola.types import Size
 
@@ -72,7 +71,7 @@ class Block(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         images = self.conv1(images)
-        images = F.silu(self.norm1(max_pool(images) if self.training else F.max_pool2d(images, 2)))
+        images = F.silu(self.norm1(F.max_pool2d(images, 2)))
         return F.silu(self.norm2(self.conv2(images)))
 
 

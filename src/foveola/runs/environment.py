@@ -17,7 +17,7 @@ import numpy as np
 import PIL
 import torch
 
-from foveola.models.fused import compiler
+from foveola.models.accelerate import backend_id
 from foveola.storage import digest
 
 
@@ -27,7 +27,7 @@ def environment_of(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
         "foveola": version("foveola"),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "numba": compiler(),  # with it some layers round less often
+        "backend": backend_id(),  # with foveola-kernels some layers round differently
         "numpy": np.__version__,
         "pillow": PIL.__version__,
         "system": platform.platform(),
@@ -92,4 +92,4 @@ def _digest_of(function: Callable[..., Any]) -> str:
 def versions_of(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     """Entries that influence a run's numbers, next to recipe, data and seed."""
     found = environment_of(device, dtype)
-    return {key: found[key] for key in ("foveola", "torch", "numba", "device", "precision")}
+    return {key: found[key] for key in ("foveola", "torch", "backend", "device", "precision")}

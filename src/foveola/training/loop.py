@@ -25,7 +25,7 @@ from foveola.compute.threads import Pace
 from foveola.data.loader import Batches
 from foveola.errors import DivergedError, UsageError
 from foveola.evaluation.predict import predict
-from foveola.models.convolve import own_convolutions
+from foveola.models.accelerate import accelerated
 from foveola.training.batch_norm import images_needed, layers_to_settle, recompute_statistics
 from foveola.training.config import FitSpec, scale, schedule
 from foveola.training.history import EpochLog, Row, StepLog
@@ -148,7 +148,7 @@ def _forward_backward(
     """
     answers = []
     for some, their_labels in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
-        with autocast_context(images.device, dtype), own_convolutions(images.device, dtype):
+        with autocast_context(images.device, dtype), accelerated(model, images.device, dtype):
             logits = model(some)
         loss = F.cross_entropy(logits.float(), their_labels, label_smoothing=spec.label_smoothing)
         (loss * (len(some) / len(images)) if parts > 1 else loss).backward()
