@@ -796,12 +796,12 @@ def test_a_process_that_lives_on_reads_data_anew_that_has_changed(folder, tmp_pa
         return open_data(recipe_from_tables({"data": {"source": str(own)}})).fingerprint
 
     before = fingerprint()
-    assert _opened(str(own), None, "{}", before).fingerprint == before
+    assert _opened(str(own), None, "{}", before, str(tmp_path)).fingerprint == before
     (own / "dark" / "00.png").unlink()
     after = fingerprint()
-    assert _opened(str(own), None, "{}", after).fingerprint == after != before
+    assert _opened(str(own), None, "{}", after, str(tmp_path)).fingerprint == after != before
     with pytest.raises(DataError) as refused:
-        _opened(str(own), None, "{}", before)
+        _opened(str(own), None, "{}", before, str(tmp_path))
     assert str(refused.value) == f"{own} has changed during the comparison: run the same command again"
 
 

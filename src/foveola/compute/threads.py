@@ -187,11 +187,12 @@ def _limited(number: int, *, in_scipy: bool) -> AbstractContextManager[object]:
     """Limits SciPy's own BLAS, or all others that are loaded, to a number of threads; leaving the context undoes it."""
     from threadpoolctl import ThreadpoolController
 
-    found = ThreadpoolController().select(user_api="blas")
-    paths = [Path(one.filepath) for one in found.lib_controllers]
+    loaded = ThreadpoolController().select(user_api="blas")
+    paths = [Path(one.filepath) for one in loaded.lib_controllers]
     scipys = [path for path in paths if path.parent.name == "scipy.libs" or path.parent.parent.name == "scipy"]
-    limits = {str(path): number for path in paths if (path in scipys) == in_scipy}
-    limited: AbstractContextManager[object] = found.limit(limits=limits)
+    # On leaving, threadpoolctl restores the number of all it selected: select no others, which may have changed meanwhile.
+    chosen = loaded.select(filepath=[str(path) for path in paths if (path in scipys) == in_scipy])
+    limited: AbstractContextManager[object] = chosen.limit(limits=number)
     return limited
 
 
