@@ -1,9 +1,7 @@
-import logging
 import threading
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import pooch
 import pytest
 
 from foveola.data.download import download
@@ -245,14 +243,3 @@ def test_a_folder_that_can_not_be_made_is_told(web, tmp_path):
     assert str(caught.value) == (
         f"can't write {tmp_path / 'downloads' / 'toy.bin'}: file exists: choose another folder"
     )
-
-
-def test_poochs_lines_stay_off_the_screen(fetch, monkeypatch):
-    lines, logger = [], pooch.get_logger()
-    handler = logging.Handler()
-    handler.emit = lines.append
-    monkeypatch.setattr(logger, "handlers", [handler])
-    monkeypatch.setattr(logger, "level", logging.INFO)
-    fetch()
-    assert lines == []
-    assert logger.level == logging.INFO
