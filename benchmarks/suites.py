@@ -110,7 +110,7 @@ def reading(material: Material) -> Suite:
     ours, theirs = ("-m", "benchmarks.ours.reading"), "benchmarks/peers/keras/tf_reading.py"
     at32: dict[str, Any] = {"places": small, "fresh_cache": True}
     contestants = (
-        Contestant("photos: foveola, cold", (*ours, "--data", "{faces}", "--photos"), photos, fresh_cache=True),
+        Contestant("photos: foveola, cold", (*ours, "--data", "{faces}"), photos, fresh_cache=True),
         _peer("photos: TensorFlow", "keras", theirs, photos, place="faces", seed=False),
         Contestant("small files: foveola, cold", (*ours, "--data", "{cifar10}", "--size", "32x32"), **at32),
         Contestant("small files: foveola, warm", (*ours, "--data", "{cifar10}", "--size", "32x32", "--fill"), **at32),

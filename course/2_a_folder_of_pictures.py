@@ -34,7 +34,7 @@ from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
 from foveola.data.split import SplitSpec, split
 from foveola.figures import data as plots
-from foveola.imaging.decode import resize
+from foveola.imaging.resize import resize
 
 given = os.environ.get("FOVEOLA_COURSE_FACES")
 folder = Path(given) if given else write_photo_pieces(Path(mkdtemp()) / "pieces", each=200)

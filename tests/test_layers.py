@@ -3,9 +3,11 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import foveola
+from foveola.imaging.decode import encode
 
 
 def python(code):
@@ -52,3 +54,16 @@ def test_every_public_name_resolves():
 def test_an_unknown_public_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match=r"^module 'foveola' has no attribute 'trian'$"):
         foveola.trian  # noqa: B018
+
+
+@pytest.mark.parametrize("command", [["check", "photos"], ["filter", "photos", "sharpened", "--chain", "sharpen"]])
+def test_large_photos_are_decoded_checked_and_filtered_without_torch(command, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        for i in range(4):
+            path = tmp_path / "photos" / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode(rng.integers(0, 256, (300, 400, 3), dtype=np.uint8)))
+    code = "import sys\nfrom foveola.cli import main\ntry:\n    main()\nfinally:\n    print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.endswith("\nFalse\n"), done.stdout + done.stderr

@@ -20,14 +20,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a folder with one sub-folder a class")
     parser.add_argument("--size", default="224x224")
     parser.add_argument("--fill", action="store_true", help="prepare it once before, in another process")
-    parser.add_argument("--photos", action="store_true", help="import torch first, which resizes what is large")
     args = parser.parse_args()
     if args.fill:
         again = [sys.executable, "-m", "benchmarks.ours.reading", "--data", str(args.data), "--size", args.size]
         subprocess.run(again, check=True, stdout=subprocess.DEVNULL)
 
-    if args.photos:
-        import torch  # noqa: F401
     from foveola.data.folder import open_folder
     from foveola.data.prepare import prepare
     from foveola.types import Size

@@ -14,6 +14,7 @@ from foveola.data.folder import open_folder
 from foveola.data.prepare import describe, prepare
 from foveola.errors import DataError, PassingProblem, ResourceError
 from foveola.imaging import decode as images
+from foveola.imaging.resize import resize
 from foveola.types import Size
 
 SIZE = Size(8, 10)
@@ -23,13 +24,13 @@ SIZE = Size(8, 10)
 def decodes(monkeypatch):
     """How often a file was decoded."""
     calls = []
-    real = images.decode
+    real = images.decode_and_resize
 
-    def decode(data, **options):
+    def decode(data, *options):
         calls.append(len(data))
-        return real(data, **options)
+        return real(data, *options)
 
-    monkeypatch.setattr(images, "decode", decode)
+    monkeypatch.setattr(images, "decode_and_resize", decode)
     return calls
 
 
@@ -310,7 +311,7 @@ def test_pictures_in_memory_of_another_size_are_resized(noise):
     pixels = np.stack([noise(k, 16, 20) for k in range(4)])
     dataset = Dataset("m", ("a", "b"), tuple("0123"), np.array([0, 1, 0, 1]), Arrays(pixels), "f", files_found=4)
     prepared = prepare(dataset, SIZE)
-    assert np.array_equal(prepared.pixels, np.stack([images.resize(image, SIZE) for image in pixels]))
+    assert np.array_equal(prepared.pixels, np.stack([resize(image, SIZE) for image in pixels]))
 
 
 def made_in(manner, root, monkeypatch, cache):

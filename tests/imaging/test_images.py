@@ -16,6 +16,7 @@ from foveola.imaging import colour as rgb
 from foveola.imaging import decode as images
 from foveola.imaging import file_formats as opening
 from foveola.imaging.file_formats import describe_unknown_file
+from foveola.imaging.resize import resize, shrink
 from foveola.types import Size
 
 
@@ -322,7 +323,7 @@ def test_a_reduced_jpeg_is_turned_too(ramp, encoded):
     reduced = images.decode(tagged(encoded, ramp(160, 240), "JPEG", 6), enough=lambda *_: Size(60, 40))
     assert (reduced.height_px, reduced.width_px, reduced.orientation) == (240, 160, 6)
     assert reduced.image.shape == (60, 40, 3)
-    assert np.abs(images.resize(whole.image, Size(60, 40)).astype(int) - reduced.image).mean() < 2
+    assert np.abs(resize(whole.image, Size(60, 40)).astype(int) - reduced.image).mean() < 2
 
 
 @pytest.mark.parametrize(
@@ -571,14 +572,14 @@ def test_heic_without_its_package_says_how_to_get_it(ramp, monkeypatch):
 
 def test_padding_by_hand_for_a_wide_picture():
     wide = np.full((10, 40, 3), 200, np.uint8)
-    padded = images.resize(wide, Size(16, 20))  # 40 -> 20, so 10 -> 5; (16 - 5) // 2 = 5 rows above
+    padded = resize(wide, Size(16, 20))  # 40 -> 20, so 10 -> 5; (16 - 5) // 2 = 5 rows above
     assert padded.shape == (16, 20, 3)
     assert padded[:, 7, 1].tolist() == [0] * 5 + [200] * 5 + [0] * 6
 
 
 def test_padding_by_hand_for_a_tall_picture_in_a_wide_frame():
     tall = np.full((30, 10, 3), 99, np.uint8)
-    padded = images.resize(tall, Size(12, 24))  # 30 -> 12, so 10 -> 4; (24 - 4) // 2 = 10 columns left
+    padded = resize(tall, Size(12, 24))  # 30 -> 12, so 10 -> 4; (24 - 4) // 2 = 10 columns left
     assert padded.shape == (12, 24, 3)
     assert padded[3, :, 0].tolist() == [0] * 10 + [99] * 4 + [0] * 10
 
@@ -586,12 +587,12 @@ def test_padding_by_hand_for_a_tall_picture_in_a_wide_frame():
 def test_cropping_keeps_the_middle():
     wide = np.zeros((10, 40, 3), np.uint8)
     wide[:, 15:25] = 255
-    assert (images.resize(wide, Size(8, 8), "crop")[:, 1:-1] == 255).all()
-    assert (images.resize(wide.transpose(1, 0, 2), Size(8, 8), "crop")[1:-1] == 255).all()
+    assert (resize(wide, Size(8, 8), "crop")[:, 1:-1] == 255).all()
+    assert (resize(wide.transpose(1, 0, 2), Size(8, 8), "crop")[1:-1] == 255).all()
 
 
 def test_stretching_reaches_all_four_edges(ramp):
-    stretched = images.resize(ramp(24, 48), Size(48, 24), "stretch")
+    stretched = resize(ramp(24, 48), Size(48, 24), "stretch")
     assert stretched.shape == (48, 24, 3)
     assert np.abs(stretched.astype(int) - ramp(48, 24)).max() <= 8
 
@@ -599,28 +600,28 @@ def test_stretching_reaches_all_four_edges(ramp):
 @pytest.mark.parametrize("how", ["pad", "crop", "stretch"])
 @pytest.mark.parametrize("shape", [(1, 10_000), (10_000, 1), (1, 1), (3, 7), (333, 8)])
 def test_every_picture_gets_exactly_its_size(how, shape):
-    image = images.resize(np.full((*shape, 3), 7, np.uint8), Size(24, 40), how)
+    image = resize(np.full((*shape, 3), 7, np.uint8), Size(24, 40), how)
     assert (image.shape, image.dtype) == ((24, 40, 3), np.uint8)
     assert (image == 7).any()
 
 
 def test_a_picture_of_the_right_size_is_left_alone(noise):
     for how in ("pad", "crop", "stretch"):
-        assert np.array_equal(images.resize(noise(1), Size(16, 12), how), noise(1))
+        assert np.array_equal(resize(noise(1), Size(16, 12), how), noise(1))
 
 
 def test_shrinking_is_close_to_opencvs_area_mean(noise):
     smooth = cv2.GaussianBlur(noise(3, 64, 96), (0, 0), 6)
-    ours = images.resize(smooth, Size(16, 24), "stretch").astype(int)
+    ours = resize(smooth, Size(16, 24), "stretch").astype(int)
     assert np.abs(ours - cv2.resize(smooth, (24, 16), interpolation=cv2.INTER_AREA)).mean() < 1.5
 
 
 def test_shrink_keeps_proportions_and_never_enlarges(ramp):
-    assert images.shrink(ramp(60, 30), 20).shape == (20, 10, 3)
-    assert images.shrink(ramp(600, 300), 20).shape == (20, 10, 3)
-    assert images.shrink(ramp(1, 60), 10).shape == (1, 10, 3)
-    assert images.shrink(ramp(10, 12), 12) is not None
-    assert np.array_equal(images.shrink(ramp(10, 12), 99), ramp(10, 12))
+    assert shrink(ramp(60, 30), 20).shape == (20, 10, 3)
+    assert shrink(ramp(600, 300), 20).shape == (20, 10, 3)
+    assert shrink(ramp(1, 60), 10).shape == (1, 10, 3)
+    assert shrink(ramp(10, 12), 12) is not None
+    assert np.array_equal(shrink(ramp(10, 12), 99), ramp(10, 12))
 
 
 # Reading for training
@@ -629,7 +630,7 @@ def test_shrink_keeps_proportions_and_never_enlarges(ramp):
 def test_a_large_jpeg_is_decoded_reduced_and_looks_the_same(ramp, encoded):
     data = encoded(ramp(1000, 800), "JPEG", quality=90)
     seen = images.decode_and_resize(data, Size(96, 96))
-    whole = images.resize(images.decode(data).image, Size(96, 96))
+    whole = resize(images.decode(data).image, Size(96, 96))
     assert seen.reduced
     assert (seen.height_px, seen.width_px, seen.image.shape) == (1000, 800, (96, 96, 3))
     assert np.abs(seen.image.astype(int) - whole).mean() < 1.0

@@ -8,7 +8,8 @@ from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare
 from foveola.data.split import SplitSpec, split
 from foveola.filters.chain import Chain
-from foveola.imaging.decode import encode, resize
+from foveola.imaging.decode import encode
+from foveola.imaging.resize import resize
 from foveola.runs.data_preview import EACH, DataPreview, _even, make_preview
 from foveola.types import Size
 

@@ -23,7 +23,7 @@ from foveola.checks.near_duplicates import MOST_LOOKED_AT, SMALLEST_PX, candidat
 from foveola.data.dataset import Files
 from foveola.data.memmap_reader import MemmapReader
 from foveola.data.prepare import Prepared
-from foveola.imaging.decode import Resize, padded_box
+from foveola.imaging.resize import Resize, padded_box
 from foveola.storage import cache_root, digest, write_atomic
 from foveola.types import Image, Indices, Size, Tick, no_tick
 

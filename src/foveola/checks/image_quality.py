@@ -19,7 +19,7 @@ from foveola.data.dataset import Dataset
 from foveola.data.memmap_reader import MemmapReader
 from foveola.data.prepare import Prepared
 from foveola.errors import count
-from foveola.imaging.decode import padded_box
+from foveola.imaging.resize import padded_box
 from foveola.types import Image, Tick, no_tick
 
 _CHUNK_BYTES = 16_000_000

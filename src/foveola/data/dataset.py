@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from foveola.errors import DataError, ImageProblem, PassingProblem, ProblemKind
 from foveola.imaging import decode as images
 from foveola.imaging import file_formats as opening
-from foveola.imaging.decode import Decoded, Resize
+from foveola.imaging.decode import Decoded
+from foveola.imaging.resize import Resize, resize
 from foveola.storage import digest, require_ordinary
 from foveola.types import Image, Images, Indices, Labels, Size
 
@@ -82,7 +83,7 @@ class Arrays:
 
     def read(self, i: int, size: Size, how: Resize) -> Decoded:
         whole = self.full(i)
-        return replace(whole, image=images.resize(whole.image, size, how))
+        return replace(whole, image=resize(whole.image, size, how))
 
     def full(self, i: int) -> Decoded:
         height, width = self.pixels.shape[1:3]

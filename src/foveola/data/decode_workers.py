@@ -23,7 +23,8 @@ from foveola.data.grouping import factorize, merge_groups
 from foveola.errors import ImageProblem, PassingProblem
 from foveola.imaging import decode as images
 from foveola.imaging.colour import Note
-from foveola.imaging.decode import Decoded, Resize
+from foveola.imaging.decode import Decoded
+from foveola.imaging.resize import Resize, resize
 from foveola.processes import call_apart
 from foveola.types import Image, Images, Indices, Size, Tick
 
@@ -181,7 +182,7 @@ def _quarters(coarse: NDArray[np.int16]) -> NDArray[np.float64]:
 
 
 def _coarse(image: Image) -> NDArray[np.int16]:
-    return images.resize(image, Size(8, 8), "stretch").astype(np.int16).ravel()
+    return resize(image, Size(8, 8), "stretch").astype(np.int16).ravel()
 
 
 def _whole_digest(source: Source, outcome: DecodeResult) -> bytes:

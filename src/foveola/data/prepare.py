@@ -23,11 +23,11 @@ from foveola.data.dataset import Arrays, Dataset, Problem, require_images
 from foveola.data.grouping import factorize
 from foveola.errors import DataError, count
 from foveola.imaging.colour import Note, few_levels_note
-from foveola.imaging.decode import Resize
+from foveola.imaging.resize import Resize
 from foveola.storage import cache_root, digest, folder_atomic, preallocate, write_atomic
 from foveola.types import Images, Indices, Size, Tick, no_tick
 
-VERSION = 4
+VERSION = 5
 """Increase this with every change that changes pixels, so that old caches are not used."""
 
 

@@ -20,7 +20,8 @@ from foveola.data.dataset import read_named
 from foveola.data.scan import scan_folder
 from foveola.errors import UsageError
 from foveola.imaging import decode as images
-from foveola.imaging.decode import Resize
+from foveola.imaging import resize as resizing
+from foveola.imaging.resize import Resize
 from foveola.types import Image, Size
 
 OneInput: TypeAlias = str | os.PathLike[str] | bytes | pillow.Image | NDArray[np.uint8]
@@ -58,7 +59,7 @@ class Input:
         if isinstance(self.content, np.ndarray | pillow.Image):
             whole = self.content if isinstance(self.content, np.ndarray) else images.from_pillow(self.content)
             prepared = np.array(
-                images.resize(whole, size, resize)
+                resizing.resize(whole, size, resize)
             )  # a copy, because the caller's array may be read-only
             return PreparedInput(prepared, Size(*whole.shape[:2]), b"")
         data = read_named(self.content) if isinstance(self.content, Path) else self.content

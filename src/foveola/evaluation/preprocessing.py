@@ -11,7 +11,7 @@ from foveola.errors import ImageProblem
 from foveola.evaluation.inputs import Input, Inputs, gather
 from foveola.filters.chain import Chain
 from foveola.imaging import decode as images
-from foveola.imaging.decode import Resize
+from foveola.imaging.resize import Resize
 from foveola.types import Image, Size
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _HOW = {
 class Preprocessing:
     """Preprocessing of a run's images: resize, then filter. The network itself normalises.
 
-    size: height and width in pixels; resize: "pad", "crop" or "stretch" (see `images.resize`; bicubic, antialiased); chain:
+    size: height and width in pixels; resize: "pad", "crop" or "stretch" (see `imaging.resize`); chain:
     the filters after resizing. The network takes uint8 or float32 (n, 3, H, W), RGB, values 0 to 255.
 
         tensor = run.preprocessing("cat.jpg")

@@ -264,15 +264,13 @@ _TURNS = {
 }
 
 
-def to_rgb(picture: pillow.Image, orientation: int, data: bytes) -> Image:
-    """The decoded image's pixels, uint8 (h, w, 3), RGB, turned by this EXIF orientation, 1 to 8.
+def to_rgb(picture: pillow.Image, orientation: int, data: bytes) -> pillow.Image:
+    """The decoded image in mode RGB, turned by this EXIF orientation, 1 to 8; it may be `picture` itself.
 
     `data` are the bytes of its file, which may declare what its samples mean. Raises ImageProblem where nothing does.
     """
     rgb = _to_rgb(picture, data)
-    if orientation != 1:
-        rgb = rgb.transpose(_TURNS[orientation])
-    return np.array(rgb)
+    return rgb if orientation == 1 else rgb.transpose(_TURNS[orientation])
 
 
 def _to_rgb(picture: pillow.Image, data: bytes) -> pillow.Image:

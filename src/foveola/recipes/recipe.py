@@ -29,7 +29,7 @@ from foveola.data.split import SplitSpec
 from foveola.errors import UsageError, unknown
 from foveola.evaluation.views import Views
 from foveola.filters.chain import Chain
-from foveola.imaging.decode import Resize
+from foveola.imaging.resize import Resize
 from foveola.models.registry import AVERAGES_FLIPS, AVERAGES_SHIFTS, RECOMMENDED_FIT, get_model
 from foveola.recipes.defaults import FAST_SIZES, choose_epochs, choose_model
 from foveola.storage import digest, require_ordinary

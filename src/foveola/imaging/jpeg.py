@@ -1,4 +1,4 @@
-"""JPEG files that lack their end marker: whether all pixels are there, and the file with the marker.
+"""JPEG files: their quality setting, and the repair of files without an end marker.
 
 Some cameras and optimizers leave the marker out, some write other bytes instead. Other programs show these
 images whole; Pillow refuses them as truncated. With a marker added libjpeg decodes both kinds, and fills missing pixels
@@ -31,6 +31,23 @@ chance lead to the same pixels: of 4,500 cut files one filler let eight pass, th
 _SEQUENTIAL = (0xC0, 0xC1, 0xC9)  # baseline, extended, and extended with arithmetic coding
 _FRAMES = (*_SEQUENTIAL, PROGRESSIVE, 0xCA)
 _KNOWN = {SOI, SOS, DHT, DQT, DRI, 0xCC, 0xDC, 0xFE, *_FRAMES, *range(0xE0, 0xF0)}  # DAC, DNL, COM, APP0 to APP15
+
+
+_STANDARD_SUM = 3_689
+"""Of the luminance table of the standard's example (ITU-T T.81, table K.1), which libjpeg takes at quality 50."""
+
+
+def jpeg_quality(picture: pillow.Image) -> float:
+    """Estimate the quality from 1 to 100 at which libjpeg has a luminance table of this mean; 0 for other formats.
+
+    libjpeg scales the example table by 5000 / quality percent below 50, and by 200 - 2 * quality percent from there on.
+    Other tables get the quality with the same mean. From the header; no pixel is decoded.
+    """
+    tables = getattr(picture, "quantization", None)
+    if not tables:
+        return 0.0
+    percent = 100 * float(sum(tables[min(tables)])) / _STANDARD_SUM
+    return round(max(1.0, 100 - percent / 2 if percent <= 100 else 5_000 / percent), 1)
 
 
 def add_end_marker(data: bytes) -> bytes | None:
