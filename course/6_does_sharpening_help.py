@@ -29,8 +29,8 @@ from scipy.stats import binomtest, t
 import foveola as fv
 from foveola.data.builtin import open_digits
 from foveola.data.prepare import prepare
-from foveola.figures import comparisons as plots
 from foveola.figures import data as data_plots
+from foveola.figures import runs as plots
 from foveola.figures import runs as run_plots
 from foveola.recipes.recipe import recipe_from_tables
 from foveola.workflows import open_data

@@ -778,7 +778,7 @@ def test_a_network_of_the_users_own_does_not_go_to_other_processes(folder, tmp_p
 
 
 def test_the_figure_has_a_line_for_each_seed_and_an_interval_for_each_arm(compared):
-    from foveola.figures.comparisons import paired
+    from foveola.figures.runs import paired
 
     found = compared[0]
     left, right = paired(found).axes

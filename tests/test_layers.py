@@ -26,7 +26,7 @@ LIGHT = (
     "foveola.data.folder",
     "foveola.data.filter_cache",
     "foveola.models.registry",
-    "foveola.explanations.table",
+    "foveola.explanations.registry",
     "foveola.recipes.recipe",
     "foveola.runs.run",
     "foveola.report.run_page",

@@ -14,10 +14,10 @@ import torch
 
 from benchmarks.ours.events import say, versions
 from foveola.explanations.convolution_arithmetic import one_pixel
-from foveola.explanations.heatmaps import HeatmapMethod
+from foveola.explanations.heatmaps import Heatmap
 from foveola.explanations.kernels import kernels
+from foveola.explanations.registry import EXPLANATIONS, HEATMAPS
 from foveola.explanations.stages import convolutions_of, feature_maps
-from foveola.explanations.table import EXPLANATIONS, HEATMAPS
 from foveola.figures import explanations as plots
 from foveola.models.build import build
 from foveola.types import Size
@@ -35,8 +35,8 @@ def main() -> None:
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     say("start", versions=versions("foveola", "torch", "captum", "matplotlib"), threads=torch.get_num_threads())
 
-    def heat(method: str) -> HeatmapMethod:
-        found: HeatmapMethod = EXPLANATIONS[method](model, image, 1)
+    def heat(method: str) -> Heatmap:
+        found: Heatmap = EXPLANATIONS[method](model, image, 1)
         return found
 
     first = convolutions_of(model)[0]

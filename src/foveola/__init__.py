@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from foveola.errors import FoveolaError as FoveolaError
     from foveola.errors import ResourceError as ResourceError
     from foveola.errors import UsageError as UsageError
-    from foveola.explanations.table import EXPLANATIONS as EXPLANATIONS
+    from foveola.explanations.registry import EXPLANATIONS as EXPLANATIONS
     from foveola.filters.chain import FILTERS as FILTERS
     from foveola.filters.chain import Chain as Chain
     from foveola.models.registry import MODELS as MODELS
@@ -50,7 +50,7 @@ _WHERE = {
     "Chain": "foveola.filters.chain",
     "DATASETS": "foveola.data.builtin",
     "DataError": "foveola.errors",
-    "EXPLANATIONS": "foveola.explanations.table",
+    "EXPLANATIONS": "foveola.explanations.registry",
     "FILTERS": "foveola.filters.chain",
     "FoveolaError": "foveola.errors",
     "MODELS": "foveola.models.registry",

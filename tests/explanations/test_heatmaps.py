@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from foveola.errors import UsageError
-from foveola.explanations.heatmaps import HeatmapMethod, gradcam, hirescam, integrated_gradients, occlusion
-from foveola.explanations.table import EXPLANATIONS, HEATMAPS
+from foveola.explanations.heatmaps import Heatmap, gradcam, hirescam, integrated_gradients, occlusion
+from foveola.explanations.registry import EXPLANATIONS, HEATMAPS
 from foveola.models.build import build
 from foveola.types import Size
 
@@ -142,7 +142,7 @@ def test_every_network_has_every_map(method, name):
 
 
 def test_nothing_that_speaks_for_a_class_is_an_empty_map():
-    assert HeatmapMethod("gradcam", 0, 0.5, np.full((2, 2), -1, np.float32)).heat.max() == 0
+    assert Heatmap("gradcam", 0, 0.5, np.full((2, 2), -1, np.float32)).heat.max() == 0
 
 
 def test_an_unknown_stage():

@@ -175,3 +175,15 @@ def test_the_layout_is_by_the_dense_layer_that_is_run_last():
         seen = model.trunk(batch(IMAGE)).mean((2, 3))
         wanted = seen * model.gate(seen).sigmoid()
     np.testing.assert_allclose(last_features(model, IMAGE[None]), wanted.numpy(), rtol=1e-5)
+
+
+def test_maps_are_scaled_for_drawing_each_from_0_to_1_and_a_dead_channel_is_nan():
+    live, noise = np.array([[2.0, 4.0], [3.0, 6.0]]), np.array([[0.0, 1e-9], [0.0, 0.0]])
+    scaled = FeatureMaps("conv", np.stack([live, noise]).astype(np.float32)).scaled
+    assert scaled[0].tolist() == [[0.0, 0.5], [0.25, 1.0]]
+    assert np.isnan(scaled[1]).all()
+
+
+def test_maps_of_one_pixel_share_one_scale():
+    scaled = FeatureMaps("conv", np.array([1.0, 3.0, 5.0], np.float32).reshape(3, 1, 1)).scaled
+    assert scaled.ravel().tolist() == [0.0, 0.5, 1.0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foveola.explanations.convolution_arithmetic import ConvolutionArithmetic
-from foveola.explanations.heatmaps import HeatmapMethod
+from foveola.explanations.heatmaps import Heatmap
 from foveola.explanations.kernels import Kernels, Patch
 from foveola.explanations.stages import FeatureMaps
 from foveola.figures import data, explanations, filters
@@ -134,7 +134,7 @@ def test_deeper_kernels_are_outputs_by_inputs():
 
 
 def test_heat_is_laid_over_the_picture_in_grey():
-    heat = HeatmapMethod("gradcam", 1, 0.873, np.eye(12, 16, dtype=np.float32) * 5, "relu5")
+    heat = Heatmap("gradcam", 1, 0.873, np.eye(12, 16, dtype=np.float32) * 5, "relu5")
     figure = explanations.heatmaps(IMAGE, [heat], ["cat", "dog"])
     assert titles(figure) == ["the image", "Grad-CAM at relu5\ndog, 87.3 %"]
     over = figure.axes[1]
@@ -147,7 +147,7 @@ def test_integrated_gradients_are_drawn_smoothed_and_scaled_anew():
     values = np.zeros((64, 64), np.float32)
     values[30, 30] = 4
     figure = explanations.heatmaps(
-        np.zeros((64, 64, 3), np.uint8), [HeatmapMethod("integrated_gradients", 0, 0.5, values)], ["a"]
+        np.zeros((64, 64, 3), np.uint8), [Heatmap("integrated_gradients", 0, 0.5, values)], ["a"]
     )
     over = np.asarray(figure.axes[1].images[1].get_array())
     assert over.max() == over[30, 30] == 1

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from matplotlib import font_manager
 
-from foveola.figures import data, explanations, fonts
-from foveola.figures.lettering import width_of
+from foveola.figures import data, explanations
+from foveola.figures import text as fonts
+from foveola.figures.text import width_of
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
 NOWHERE = "\U0010fffd"  # for private use: no font has it

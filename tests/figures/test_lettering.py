@@ -7,9 +7,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from foveola.explanations.convolution_arithmetic import ConvolutionArithmetic
-from foveola.explanations.heatmaps import HeatmapMethod
+from foveola.explanations.heatmaps import Heatmap
 from foveola.figures import data, explanations, filters
-from foveola.figures.lettering import fit_text, fixed, in_units, short, width_of
+from foveola.figures.text import fit_text, fixed, in_units, short, width_of
 from foveola.filters.chain import Chain
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
@@ -38,7 +38,7 @@ def assert_letters_fit(figure):
 
 @pytest.mark.parametrize("heats", [1, 2, 5])
 def test_titles_of_heat_maps(heats):
-    one = HeatmapMethod("hirescam", 0, 0.873, np.ones((24, 24), np.float32), "stage2.1.depthwise.conv")
+    one = Heatmap("hirescam", 0, 0.873, np.ones((24, 24), np.float32), "stage2.1.depthwise.conv")
     figure = explanations.heatmaps(IMAGE, heats * [one], [LONG])
     assert_letters_fit(figure)
     title = figure.axes[1].get_title()

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import PIL.Image
 
-from foveola.report.network_section import HEAT, network_section, overlay, tile
+from foveola.figures.pixels import heat_over
+from foveola.report.network_section import network_section, tile
 from foveola.report.run_page import render
 from foveola.runs.network_preview import NetworkPreview
 
@@ -28,9 +29,9 @@ def insides():
 
 def test_without_heat_a_picture_is_grey_and_with_it_takes_its_colour():
     image = np.full((1, 2, 3), (30, 60, 90), np.uint8)
-    out = overlay(image, np.array([[0, 255]], np.uint8))
+    out = heat_over(image, np.array([[0.0, 1.0]]))
     assert out[0, 0].tolist() == [60, 60, 60]
-    assert out[0, 1].tolist() == np.rint(0.2 * 60 + 0.8 * HEAT).tolist()
+    assert out[0, 1].tolist() == np.rint(0.2 * 60 + 0.8 * np.array([213, 94, 0])).tolist()
 
 
 def test_the_section_says_whose_maps_and_what_was_answered(make_run):

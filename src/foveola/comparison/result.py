@@ -147,6 +147,11 @@ class Comparison:
         return np.array([[run.result["test_accuracy"] for run in row] for row in self.runs])
 
     @cached_property
+    def gaps(self) -> NDArray[np.float64]:
+        """Differences to the first arm's accuracy in percentage points: float64 (arms, seeds); the first row is 0."""
+        return np.asarray(100 * (self.accuracy - self.accuracy[0]))
+
+    @cached_property
     def one_test_part(self) -> bool:
         """Whether all runs were measured on the same images."""
         return len({run.evaluation.ids for row in self.runs for run in row}) == 1
@@ -210,9 +215,8 @@ class Comparison:
 
     @cached_property
     def _against(self) -> tuple[PairedResult, ...]:
-        gaps = 100 * (self.accuracy[1:] - self.accuracy[0])
         how: dict[str, Any] = {"level": self.level, "test_to_train": self.test_to_train}
-        found = [paired_difference(row, pictures=len(self.correct[0][0]), **how) for row in gaps]
+        found = [paired_difference(row, pictures=len(self.correct[0][0]), **how) for row in self.gaps[1:]]
         corrected = holm([one.p_value for one in found])
         return tuple(self._paired(k + 1, one, p) for k, (one, p) in enumerate(zip(found, corrected, strict=True)))
 

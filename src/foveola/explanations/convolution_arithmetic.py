@@ -1,21 +1,40 @@
-"""The arithmetic of one output value of a convolution: sum(patch * kernel) + bias."""
+"""The arithmetic of one output value of a convolution: sum(patch * kernel) + bias, and the activation that follows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from foveola.errors import UsageError, unknown
-from foveola.explanations.activations import ActivationTracer
 from foveola.explanations.kernels import receptive_field
 from foveola.explanations.stages import convolutions_of, eval_mode, require_output, to_batch
 from foveola.models.layers import ConvSame, same_padding
 from foveola.types import Image
+
+_ACTIVATIONS = {
+    "relu": "ReLU",
+    "relu6": "ReLU6",
+    "silu": "SiLU",
+    "gelu": "GELU",
+    "leaky_relu": "leaky ReLU",
+    "elu": "ELU",
+    "selu": "SELU",
+    "mish": "Mish",
+    "hardswish": "hard swish",
+    "sigmoid": "sigmoid",
+    "tanh": "tanh",
+    "softplus": "softplus",
+}
+"""Names of elementwise activations, by the name of torch's function without the underscore of in-place versions."""
+
 
 Numbers = NDArray[np.float64]
 
@@ -129,3 +148,39 @@ def _patch(conv: nn.Conv2d, given: Tensor, channels: slice, row: int, column: in
         left : left + spread[1] * (size[1] - 1) + 1 : spread[1],
     ]
     return cut.numpy()
+
+
+class ActivationTracer(TorchFunctionMode):
+    """Record the first function that is applied to `output`, which a layer's hook sets.
+
+    name: the activation, "" if something else comes first, such as pooling or batch norm; result: its output.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output: Tensor | None = None
+        self.name = ""
+        self.result: Tensor | None = None
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        taken = self.output is not None and any(one is self.output for one in args)
+        if taken and self.result is None and isinstance(result, Tensor):  # other functions may only read its shape
+            self.name = _activation(func, args, kwargs)
+            self.result = result.clone()  # the next layer may change it in place
+        return result
+
+
+def _activation(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    name = getattr(func, "__name__", "").rstrip("_")
+    ends = (*args[1:3], *(kwargs[key] for key in ("min_val", "max_val") if key in kwargs))
+    if name == "hardtanh" and ends == (0, 6):  # as torch's ReLU6 calls it
+        name = "relu6"
+    return _ACTIVATIONS.get(name, "")

@@ -42,7 +42,7 @@ AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class HeatmapMethod:
+class Heatmap:
     """A heat map of one class.
 
     values: float32 (H, W); negative values count against the class (occlusion and integrated gradients only). stage: the
@@ -63,7 +63,7 @@ class HeatmapMethod:
         return np.asarray(positive / top if top > 0 else positive, np.float32)
 
 
-def gradcam(model: nn.Module, image: Image, target: int, stage: str = "") -> HeatmapMethod:
+def gradcam(model: nn.Module, image: Image, target: int, stage: str = "") -> Heatmap:
     """A heat map by Grad-CAM: which regions of the image support the class.
 
     stage: the last stage by default.
@@ -78,7 +78,7 @@ def gradcam(model: nn.Module, image: Image, target: int, stage: str = "") -> Hea
     )
 
 
-def hirescam(model: nn.Module, image: Image, target: int, stage: str = "") -> HeatmapMethod:
+def hirescam(model: nn.Module, image: Image, target: int, stage: str = "") -> Heatmap:
     """A heat map by HiResCAM: like Grad-CAM, but with gradients weighted at each position.
 
     stage: the last stage by default.
@@ -93,7 +93,7 @@ def hirescam(model: nn.Module, image: Image, target: int, stage: str = "") -> He
     )
 
 
-def occlusion(model: nn.Module, image: Image, target: int) -> HeatmapMethod:
+def occlusion(model: nn.Module, image: Image, target: int) -> Heatmap:
     """A heat map by occlusion: the drop of the class's probability if a square of the image is covered.
 
     A square's side is 1/8 of the image's shorter side, and squares overlap by half. Values are nats of log-probability.
@@ -117,10 +117,10 @@ def occlusion(model: nn.Module, image: Image, target: int) -> HeatmapMethod:
             )
         )
         probability = _probability(model, x, target)
-    return HeatmapMethod("occlusion", target, probability, values[0, 0].float().numpy())
+    return Heatmap("occlusion", target, probability, values[0, 0].float().numpy())
 
 
-def integrated_gradients(model: nn.Module, image: Image, target: int) -> HeatmapMethod:
+def integrated_gradients(model: nn.Module, image: Image, target: int) -> Heatmap:
     """A heat map by integrated gradients: how much each pixel adds to the score of the class.
 
     Summed over the three colours. The values add up to the difference of the logit to that of an image of the mean colour.
@@ -133,7 +133,7 @@ def integrated_gradients(model: nn.Module, image: Image, target: int) -> Heatmap
             .attribute(x, baselines=_mean_colour(x), target=target, n_steps=STEPS, internal_batch_size=AT_ONCE)
         )
         probability = _probability(model, x, target)
-    return HeatmapMethod("integrated_gradients", target, probability, values[0].sum(dim=0).detach().float().numpy())
+    return Heatmap("integrated_gradients", target, probability, values[0].sum(dim=0).detach().float().numpy())
 
 
 def _captum() -> Any:
@@ -151,7 +151,7 @@ def _at_stage(
     stage: str,
     method: str,
     attribute: Callable[[nn.Module, Tensor], Tensor],
-) -> HeatmapMethod:
+) -> Heatmap:
     stage = stage or stages_of(model)[-1]
     layer = require_stage(model, stage)
     x = to_batch(image[None]).requires_grad_()
@@ -160,7 +160,7 @@ def _at_stage(
         coarse = attribute(layer, x).detach().float()
         probability = _probability(model, x, target)
     fine = F.interpolate(F.relu(coarse), image.shape[:2], mode="bilinear", align_corners=False)
-    return HeatmapMethod(method, target, probability, fine[0, 0].numpy(), stage)
+    return Heatmap(method, target, probability, fine[0, 0].numpy(), stage)
 
 
 def _mean_colour(x: Tensor) -> Tensor:

@@ -34,6 +34,17 @@ class FeatureMaps:
         return np.asarray(shown > 1e-6 * max(1e-6, float(np.abs(flat).max())))
 
     @property
+    def scaled(self) -> NDArray[np.float32]:
+        """The maps for drawing: each from its lowest (0) to its highest value (1); NaN where a channel is not alive.
+
+        Maps of a single pixel share one scale.
+        """
+        each = (1, 2) if self.values.shape[1] * self.values.shape[2] > 1 else (0, 1, 2)
+        low, high = self.values.min(axis=each, keepdims=True), self.values.max(axis=each, keepdims=True)
+        scaled = (self.values - low) / np.where(high > low, high - low, 1)
+        return np.where(self.alive[:, None, None], scaled, np.nan).astype(np.float32)
+
+    @property
     def dead(self) -> int:
         """The number of channels that do not react to the image."""
         return int((~self.alive).sum())

@@ -9,9 +9,19 @@ from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
 from foveola.errors import count
-from foveola.figures.fonts import note_on, spelled
-from foveola.figures.lettering import LINE_INCHES, fit_text
-from foveola.figures.style import COLOURS, COLUMN_INCHES, Plot, aspect, grid_shape, hide_axes, plot, show, styled, tight
+from foveola.figures.pixels import BLUE, GREEN, VERMILION
+from foveola.figures.style import (
+    COLUMN_INCHES,
+    Plot,
+    aspect,
+    grid_shape,
+    hide_axes,
+    plot,
+    show,
+    styled,
+    tight,
+)
+from foveola.figures.text import LINE_INCHES, fit_text, note_on, spelled
 from foveola.types import Image, Images, Labels
 
 MOST_CLASSES = 20
@@ -100,13 +110,13 @@ def sizes(heights: NDArray[np.int32], widths: NDArray[np.int32]) -> Plot:
         figure = plot(2.6)
         left, right = figure.subplots(1, 2)
         pairs, times = np.unique(np.stack([widths, heights]), axis=1, return_counts=True)
-        left.scatter(*pairs, s=8 + 40 * np.sqrt(times / times.max()), color=COLOURS[0], alpha=0.6, linewidths=0)
+        left.scatter(*pairs, s=8 + 40 * np.sqrt(times / times.max()), color=BLUE, alpha=0.6, linewidths=0)
         left.set(xlabel="width, pixels", ylabel="height, pixels", xlim=(0, None), ylim=(0, None))
         left.set_title(f"{count(len(widths), 'image')}, {count(pairs.shape[1], 'size')}")
         top = max(int(widths.max()), int(heights.max()))
         edges = np.linspace(0, top * 1.02, 26)
-        right.hist(widths, edges, color=COLOURS[0], alpha=0.75, label="width")
-        right.hist(heights, edges, histtype="step", color=COLOURS[1], linewidth=1.4, label="height")
+        right.hist(widths, edges, color=BLUE, alpha=0.75, label="width")
+        right.hist(heights, edges, histtype="step", color=VERMILION, linewidth=1.4, label="height")
         right.set(xlabel="pixels", ylabel="images")
         right.set_title(f"median width {np.median(widths):.0f}, median height {np.median(heights):.0f}")
         right.legend(frameon=False)
@@ -121,7 +131,7 @@ def class_counts(counts: NDArray[np.int64], class_names: Sequence[str]) -> Plot:
     with styled(names):
         figure = plot(0.22 * len(counts) + 0.7, note=note_on(class_names[:shown]))
         axes = figure.add_subplot()
-        bars = axes.barh(range(len(counts)), counts, color=COLOURS[0], height=0.7)
+        bars = axes.barh(range(len(counts)), counts, color=BLUE, height=0.7)
         axes.bar_label(bars, [f"{n:,}" for n in counts], padding=3, fontsize=8)
         axes.set_yticks(range(len(counts)), names)
         axes.invert_yaxis()
@@ -180,9 +190,7 @@ def tones(pixels: Images) -> Plot:
     with styled():
         figure = plot(2.2)
         axes = figure.add_subplot()
-        marks = zip(
-            ("red", "green", "blue"), (COLOURS[1], COLOURS[2], COLOURS[0]), ("-", "--", ":"), found, strict=True
-        )
+        marks = zip(("red", "green", "blue"), (VERMILION, GREEN, BLUE), ("-", "--", ":"), found, strict=True)
         share = found / found.sum(axis=1, keepdims=True) * 100
         for (name, colour, dashes, _), values in zip(marks, share, strict=True):
             axes.plot(values, color=colour, linestyle=dashes, label=name)

@@ -1,27 +1,26 @@
-"""Figures of what a network sees: feature maps, kernels, heat maps, patches that activate a channel, embeddings."""
+"""Figures of what a network sees: feature maps, kernels, heat maps, patches, embeddings, one output value."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from foveola.errors import count
-from foveola.explanations.heatmaps import HeatmapMethod
+from foveola.explanations.convolution_arithmetic import ConvolutionArithmetic
+from foveola.explanations.heatmaps import Heatmap
 from foveola.explanations.kernels import Kernels, Patch
-from foveola.explanations.mosaic import mosaic
 from foveola.explanations.stages import FeatureMaps
 from foveola.figures.data import MOST_CLASSES
-from foveola.figures.fonts import note_on, spelled
-from foveola.figures.lettering import LINE_INCHES, fit_text, width_of
-from foveola.figures.one_pixel import one_pixel as one_pixel  # in a separate file
+from foveola.figures.pixels import COLOURS, VERMILION, heat_over, mosaic
 from foveola.figures.style import (
-    COLOURS,
     COLUMN_INCHES,
     DIVERGING,
     FAINT,
@@ -35,11 +34,14 @@ from foveola.figures.style import (
     plot,
     show,
     styled,
+    write_on,
 )
+from foveola.figures.text import LINE_INCHES, fit_text, fixed, in_units, note_on, short, spelled, width_of, without_zero
 from foveola.types import Image, Images, Labels
 
 GAPS = (166, 189, 214)
 """Colour (RGB) of the gaps between kernels drawn as images. White, black and grey would look like weights."""
+
 
 _TITLES = {
     "gradcam": "Grad-CAM",
@@ -54,15 +56,11 @@ def feature_maps(found: FeatureMaps, columns: int | None = None) -> Plot:
 
     columns: 16 by default; 32 for more than 256 channels, so that more than a thousand fit on a page.
     """
-    maps, alive = found.values, found.alive[:, None, None]
-    channels, height, width = maps.shape
-    each: tuple[int, ...] = (1, 2)
+    channels, height, width = found.values.shape
     scale = "each from its lowest (dark) to its highest value (bright); grey: constant"
-    if height * width == 1:  # maps of one pixel share one scale
-        each, scale = (0, 1, 2), "all from the lowest (dark) to the highest value (bright); grey: zero"
-    low, high = maps.min(axis=each, keepdims=True), maps.max(axis=each, keepdims=True)
-    tiles = np.where(alive, (maps - low) / np.where(high > low, high - low, 1), np.nan)
-    whole = mosaic(tiles, columns or (16 if channels <= 256 else 32), np.nan)
+    if height * width == 1:
+        scale = "all from the lowest (dark) to the highest value (bright); grey: zero"
+    whole = mosaic(found.scaled, columns or (16 if channels <= 256 else 32), np.nan)
     silent = f"{found.dead} ({found.dead / channels:.0%}) {'does' if found.dead == 1 else 'do'} not react to this image"
     dead = silent if found.dead else "all react to this image"
     with styled():
@@ -114,7 +112,7 @@ def kernels(found: Kernels, columns: int = 16) -> Plot:
     return figure
 
 
-def heatmaps(image: Image, found: Sequence[HeatmapMethod], class_names: Sequence[str]) -> Plot:
+def heatmaps(image: Image, found: Sequence[Heatmap], class_names: Sequence[str]) -> Plot:
     """The image, and each heat map over the image in grey; bright regions support the class.
 
     Integrated gradients vary from pixel to pixel, so they are smoothed by a Gaussian of 1/100 of the longer side.
@@ -126,17 +124,15 @@ def heatmaps(image: Image, found: Sequence[HeatmapMethod], class_names: Sequence
     asked = {one.target for one in found}
     note = note_on([name if k in asked else "" for k, name in enumerate(class_names)])
     lines = max((title.count("\n") for title in titles), default=0)
-    grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2) / 255
     with styled(titles):
         figure = plot(rows * (wide * aspect(image) + 0.3 + LINE_INCHES * lines), note=note)
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         show(axes[0], image, "the image")
         for place, one, title in zip(axes[1:], found, titles, strict=False):
-            show(place, grey, title)
             heat = _smoothed(one.heat) if one.method == "integrated_gradients" else one.heat
-            place.imshow(heat, cmap="inferno", alpha=0.15 + 0.7 * heat, vmin=0, vmax=1)
+            show(place, heat_over(image, heat), title)
         hide_axes(axes[len(found) + 1 :])
-        scale = ScalarMappable(Normalize(0, 1), "inferno")
+        scale = ScalarMappable(Normalize(0, 1), LinearSegmentedColormap.from_list("heat", ["#d9d9d9", VERMILION]))
         bar = figure.colorbar(
             scale, ax=list(axes), shrink=0.85 / rows, aspect=18, pad=0.015, panchor=False, ticks=[0, 1]
         )
@@ -145,7 +141,7 @@ def heatmaps(image: Image, found: Sequence[HeatmapMethod], class_names: Sequence
     return figure
 
 
-def _heat_title(one: HeatmapMethod, label: str, points: float) -> str:
+def _heat_title(one: Heatmap, label: str, points: float) -> str:
     name, chance = _TITLES.get(one.method, one.method), f"{100 * one.probability:.1f} %"
     where = fit_text(f"{name} at {one.stage}" if one.stage else name, points)
     whole = f"{label}, {chance}"
@@ -241,3 +237,69 @@ def _with_grey(name: str):  # type: ignore[no-untyped-def]
     import matplotlib as mpl
 
     return mpl.colormaps[name].with_extremes(bad="#d9d9d9")
+
+
+def one_pixel(found: ConvolutionArithmetic, image: Image) -> Plot:
+    """The image with the receptive field, the sum term by term, and patch x kernel = products as numbers.
+
+    Only the four inputs with the largest products are drawn; the sum combines the others in one term.
+    """
+    weight = np.abs(found.products).sum(axis=(1, 2))
+    inputs = np.sort(np.argsort(-weight, kind="stable")[:4]).tolist()
+    colours = (", red", ", green", ", blue") if found.of_picture else ("",) * len(weight)
+    with styled():
+        high = 2.2 if max(found.kernel.shape[1:]) > 7 else 1.85
+        figure = plot(1.85 + len(inputs) * high)
+        grid = figure.add_gridspec(len(inputs) + 1, 3, height_ratios=[1.85] + len(inputs) * [high])
+        _where(figure.add_subplot(grid[0, 0]), found, image)
+        _sum(figure.add_subplot(grid[0, 1:]), found, inputs)
+        for line, k in enumerate(inputs, start=1):
+            titles = (
+                f"input {found.first + k}{colours[k]}",
+                "x kernel",
+                f"= products, sum {short(found.products[k].sum())}",
+            )
+            for column, values in enumerate((found.patch[k], found.kernel[k], found.products[k])):
+                axes = figure.add_subplot(grid[line, column])
+                _table(axes, values, 72 * (high - 0.45))
+                axes.set_title(titles[column])
+    return figure
+
+
+def _where(axes: Axes, found: ConvolutionArithmetic, image: Image) -> None:
+    show(axes, image, "receptive field")
+    top, left, bottom, right = found.sees
+    box = (left - 0.5, top - 0.5), right - left, bottom - top
+    axes.add_patch(Rectangle(*box, fill=False, edgecolor="white", linewidth=2.4))
+    axes.add_patch(Rectangle(*box, fill=False, edgecolor=VERMILION, linewidth=1.2))
+
+
+def _sum(axes: Axes, found: ConvolutionArithmetic, inputs: Sequence[int]) -> None:
+    """The terms of the sum below each other."""
+    sums = found.products.sum(axis=(1, 2))
+    terms = [(sums[k], f"products of input {found.first + k}") for k in inputs]
+    if others := len(sums) - len(inputs):
+        terms.append((sums.sum() - sums[inputs].sum(), f"products of {count(others, 'other input')}"))
+    terms.append((found.bias, "bias"))
+    lines = [f"{value:12,.4f}  {what}" for value, what in terms]
+    lines += ["  " + 10 * "\u2500", f"{found.total:12,.4f}  the sum"]
+    if found.activation:
+        lines.append(f"{found.activated:12,.4f}  after {found.activation}")
+    text = "\n".join(lines)
+    axes.text(0, 1, text, family="DejaVu Sans Mono", fontsize=8, va="top", linespacing=1.35, transform=axes.transAxes)
+    axes.set_title(f"{found.layer}, channel {found.channel}, row {found.row}, column {found.column}", loc="left")
+    no_axes(axes)
+
+
+def _table(axes: Axes, values: NDArray[np.float64], points: float) -> None:
+    """The numbers of a patch or kernel; those of a large one as two digits, with their unit below."""
+    side = max(values.shape)
+    if side > 7:
+        texts, unit = in_units(values)
+        axes.set_xlabel(unit, color=FAINT, fontsize=8)
+    elif side > 5:
+        decimals = max(0, 1 - math.floor(math.log10(float(np.abs(values).max()) or 1.0)))
+        texts = [without_zero(f"{v:.{decimals}f}") for v in values.flat]
+    else:
+        texts = [short(v) if side <= 3 else fixed(v) for v in values.flat]
+    write_on(axes, values, texts, 8 if side <= 3 else 6.5, points)

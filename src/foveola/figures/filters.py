@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from foveola.errors import UsageError
-from foveola.figures.lettering import LINE_INCHES, fit_text, fixed, short, write_on
 from foveola.figures.style import (
     COLUMN_INCHES,
     FAINT,
@@ -22,7 +21,9 @@ from foveola.figures.style import (
     plot,
     show,
     styled,
+    write_on,
 )
+from foveola.figures.text import LINE_INCHES, fit_text, fixed, short
 from foveola.filters.chain import Chain, Step
 from foveola.filters.kernel_info import kernels_of, why_none
 from foveola.types import Image

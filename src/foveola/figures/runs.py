@@ -1,4 +1,4 @@
-"""Figures of a run: learning curves, confusion matrix, predictions and their probabilities."""
+"""Figures of a run (learning curves, confusion matrix, predictions, probabilities) and of a comparison of runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from foveola.comparison.result import Comparison
 from foveola.errors import UsageError
 from foveola.evaluation.metrics import Evaluation
-from foveola.figures.fonts import note_on, spelled
-from foveola.figures.style import COLOURS, COLUMN_INCHES, FAINT, INK, Plot, grid_shape, hide_axes, plot, show, styled
+from foveola.figures.pixels import ARM_COLOURS, BLUE, VERMILION, arm_number
+from foveola.figures.style import (
+    COLUMN_INCHES,
+    FAINT,
+    INK,
+    Plot,
+    grid_shape,
+    hide_axes,
+    plot,
+    show,
+    styled,
+)
+from foveola.figures.text import note_on, spelled
 from foveola.runs.network_preview import rows_of_grid
 from foveola.runs.run import Run
 
@@ -31,7 +43,7 @@ def curves(run: Run) -> Plot:
     with styled():
         figure = plot(2.6)
         loss, accuracy = figure.subplots(1, 2)
-        for part, colour, dashes in (("train", FAINT, "--"), ("val", COLOURS[0], "-")):
+        for part, colour, dashes in (("train", FAINT, "--"), ("val", BLUE, "-")):
             marker = "o" if len(epochs) == 1 else ""
             loss.plot(
                 epochs, [getattr(r, f"{part}_loss") for r in history], dashes, marker=marker, color=colour, label=part
@@ -99,7 +111,7 @@ def predictions(run: Run, columns: int = 5) -> Plot:
             right = bool(found.correct[row])
             answer, truth = names[found.predicted[row]], names[found.labels[row]]
             place.set_xlabel(
-                answer if right else f"{answer}\ntrue: {truth}", color=COLOURS[0] if right else COLOURS[1], labelpad=2
+                answer if right else f"{answer}\ntrue: {truth}", color=BLUE if right else VERMILION, labelpad=2
             )
             place.xaxis.label.set_fontsize(8)
         hide_axes(places[len(rows) :])
@@ -128,7 +140,7 @@ def _bars(axes: Axes, found: Evaluation, class_names: Sequence[str], row: int, m
     chances = found.probabilities[row]
     shown = np.sort(np.argsort(-chances, kind="stable")[:most])
     answer, truth = int(found.predicted[row]), int(found.labels[row])
-    colours = [COLOURS[0] if k == truth else COLOURS[1] if k == answer else FAINT for k in shown]
+    colours = [BLUE if k == truth else VERMILION if k == answer else FAINT for k in shown]
     axes.bar(range(len(shown)), chances[shown], color=colours, width=0.7)
     axes.set(ylim=(0, 1))
     axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
@@ -140,3 +152,36 @@ def _bars(axes: Axes, found: Evaluation, class_names: Sequence[str], row: int, m
             label.set(ha="right", rotation_mode="anchor")
     word = "right" if answer == truth else f"wrong, true class: {class_names[truth]}"
     axes.set_title(f"{class_names[answer]}, {chances[answer]:.0%}, {word}", fontsize=8, loc="left")
+
+
+def paired(found: Comparison) -> Plot:
+    """Left: accuracies, one line for each seed; right: each arm's mean difference to the first arm with its interval."""
+    accuracy, called = 100 * found.accuracy, [arm.name for arm in found.arms]
+    against, names = found.against_baseline(), spelled(called)
+    with styled(names):
+        figure = plot(2.6, note=note_on(called))
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.2))
+        places = range(len(names))
+        for column in accuracy.T:
+            left.plot(places, column, color=FAINT, linewidth=0.7, zorder=1)
+        colours = [ARM_COLOURS[arm_number(k)] for k in places]
+        for k, (row, colour) in enumerate(zip(accuracy, colours, strict=True)):
+            left.scatter([k] * len(row), row, s=16, color=colour, zorder=2)
+            left.scatter([k], [row.mean()], s=90, marker="_", color=colour, linewidths=2.2, zorder=3)
+        left.set_xticks(places, names)
+        left.margins(x=0.25)
+        left.set(ylabel="test accuracy, %")
+        left.set_title(f"{accuracy.shape[1]} seeds, one line each")
+        right.axvline(0, color=FAINT, linewidth=0.8)
+        right.axvspan(-found.margin, found.margin, color=FAINT, alpha=0.12, linewidth=0)
+        for k, (one, gaps, colour) in enumerate(zip(against, found.gaps[1:], colours[1:], strict=True)):
+            low, high, _ = one.difference.interval
+            right.scatter([one.difference.mean], [k], s=28, color=colour, zorder=3)
+            if np.isfinite(low):
+                right.plot([low, high], [k, k], color=colour, linewidth=2)
+            right.scatter(gaps, np.full(len(gaps), k + 0.22), s=9, color=colour, alpha=0.6, linewidths=0)
+        right.set_yticks(range(len(against)), [names[called.index(one.arm)] for one in against])
+        right.set_ylim(len(against) - 0.5, -0.5)
+        right.set(xlabel=f"points against {names[0]}\ngrey: margin of ±{found.margin:g} points")
+        right.set_title(f"mean difference, {100 * found.level:.0f} % interval")
+    return figure

@@ -22,26 +22,29 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from foveola.errors import UsageError
-from foveola.figures.fonts import MAIN, families_for
+from foveola.figures.pixels import COLOURS
+from foveola.figures.text import MAIN, families_for, width_of
 from foveola.storage import write_atomic
 from foveola.types import Image
 
 COLUMN_INCHES = 6.3
 """Width of a figure: a text column of an A4 page, so that fonts of 8 to 10 points match the text around them."""
 
+
 TALLEST = 3.0
 """Largest ratio of height to width at which an image is drawn; a taller image is drawn narrower."""
 
+
 INK, FAINT = "#222222", "#8a8a8a"
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
-"""Colours that colour-blind readers can distinguish too (M. Okabe and K. Ito, "Color Universal Design", 2008)."""
 
 SEQUENTIAL = "viridis"
 """For amounts: perceptually uniform, readable in grey and for colour-blind readers."""
 
+
 DIVERGING = "PuOr"
 """For values that may be negative: zero is white."""
+
 
 STYLE: Any = {
     "font.family": MAIN,
@@ -156,6 +159,23 @@ def colorbar(axes: Axes, drawn: ScalarMappable, label: str) -> None:
     """A colour bar to the right of an image, exactly as high as the image."""
     place = axes.inset_axes((1.04, 0, 0.06, 1))
     axes.figure.colorbar(drawn, cax=place, label=label)
+
+
+def write_on(axes: Axes, values: NDArray[np.float64], texts: Iterable[str], size: float, points: float) -> None:
+    """Draw a table of numbers, each on a square coloured by its value (zero is white), in dark or light text.
+
+    size: font size, reduced if the longest number would not fit its square; points: width of the whole table.
+    """
+    top = float(np.abs(values).max()) or 1.0
+    drawn = axes.imshow(values, cmap=DIVERGING, vmin=-top, vmax=top)
+    lightness = drawn.to_rgba(values)[..., :3] @ (0.2126, 0.7152, 0.0722)
+    written = list(texts)
+    widest = max(width_of(text, 1.0) for text in set(written))
+    size = min(size, 0.8 * points / values.shape[1] / max(widest, 1e-9))
+    for (row, column), text in zip(np.ndindex(values.shape), written, strict=True):
+        colour = INK if lightness[row, column] > 0.5 else "white"
+        axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
+    no_axes(axes)
 
 
 def no_axes(axes: Axes) -> None:

@@ -13,11 +13,9 @@ from typing import NamedTuple
 from markupsafe import Markup, escape
 
 from foveola.data.dataset import printable
+from foveola.figures.pixels import arm_number
 from foveola.report.formatting import shorten
 from foveola.report.svg import short_number, svg, ticks
-
-ARM_COLOURS = 6
-"""Number of distinguishable colours; they repeat from the seventh arm on."""
 
 MARGIN_LEFT, MARGIN_RIGHT = 3.0, 97.0  # percent of the width: half a label must fit at both ends
 
@@ -45,7 +43,7 @@ class AgainstZero(NamedTuple):
 
 def colour(k: int) -> str:
     """The CSS class of arm k."""
-    return f"arm-{k % ARM_COLOURS if k < ARM_COLOURS else 1 + (k - 1) % (ARM_COLOURS - 1)}"
+    return f"arm-{arm_number(k)}"
 
 
 def against_zero(rows: Sequence[AgainstZero], margin: float, baseline: str) -> Markup:

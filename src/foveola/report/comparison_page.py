@@ -94,7 +94,7 @@ def _figure(found: Comparison, against: list[PairedResult]) -> Markup:
         AgainstZero(
             one.arm,
             colour(k),
-            [float(gap) for gap in 100 * (found.accuracy[k] - found.accuracy[0])],
+            found.gaps[k].tolist(),
             one.difference.mean,
             one.difference.interval.low,
             one.difference.interval.high,
@@ -107,9 +107,8 @@ def _figure(found: Comparison, against: list[PairedResult]) -> Markup:
 
 def _table(found: Comparison) -> list[tuple[int, list[str], list[str]]]:
     """One row for each seed: the accuracies of all arms, and their differences to the first."""
-    gaps = 100 * (found.accuracy - found.accuracy[0])  # shown for up to three arms: more columns do not fit
     return [
-        (seed, [f"{100 * a:.2f} %" for a in found.accuracy[:, s]], [signed(g) for g in gaps[1:, s]])
+        (seed, [f"{100 * a:.2f} %" for a in found.accuracy[:, s]], [signed(gap) for gap in found.gaps[1:, s]])
         for s, seed in enumerate(found.seeds)
     ]
 

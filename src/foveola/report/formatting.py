@@ -15,6 +15,7 @@ from markupsafe import Markup
 from foveola.data.dataset import printable
 from foveola.errors import count
 from foveola.evaluation.metrics import wilson
+from foveola.figures.pixels import ARM_COLOURS, BLUE, VERMILION, rgb
 
 _HOME = re.compile(r"(?<![\w./~])(?:/home/[^/\s]+|/Users/[^/\s]+|/root|[A-Za-z]:\\Users\\[^\\\s]+)(?![^/\\\s])")
 
@@ -36,6 +37,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {"blue": BLUE, "vermilion": VERMILION, "arm_colours": ARM_COLOURS, "rgb": rgb}
     environment.filters |= {
         "percent": percent,
         "with_interval": with_interval,

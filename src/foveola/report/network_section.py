@@ -11,17 +11,13 @@ from numpy.typing import NDArray
 
 from foveola.errors import count
 from foveola.evaluation.metrics import Evaluation
-from foveola.explanations.mosaic import mosaic
+from foveola.figures.pixels import heat_over, mosaic
 from foveola.models.summary import LayerRow, Summary
 from foveola.report.formatting import percent, shape
 from foveola.report.thumbnails import Thumbnail, exact, thumbnail
 from foveola.runs.network_preview import NetworkPreview
-from foveola.types import Image
 
 COLUMNS, WIDEST_PX = 16, 640
-
-HEAT = np.array([213.0, 94.0, 0.0])
-"""The colour of heat maps: vermilion, which colour-blind readers can distinguish too."""
 
 OPEN_ROWS = 20
 """The table of a network with more layers is folded by stage."""
@@ -79,7 +75,7 @@ def network_section(insides: NetworkPreview, evaluation: Evaluation) -> NetworkS
         heated.append(
             HeatmapImage(
                 thumbnail(image),
-                thumbnail(overlay(image, heat)),
+                thumbnail(heat_over(image, heat / 255)),
                 evaluation.ids[row],
                 names[evaluation.labels[row]],
                 names[predicted],
@@ -114,13 +110,6 @@ def tile(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
     values = mosaic(tiles, COLUMNS, 0)
     opaque = mosaic(np.full(tiles.shape[:3], 255, np.uint8), COLUMNS, 0)
     return np.dstack([values, opaque]).astype(np.uint8)
-
-
-def overlay(image: Image, heat: np.ndarray) -> Image:
-    """Blend a heat map, uint8 (H, W), over the image in grey; the strongest heat covers 80 % of the image."""
-    grey = image.mean(axis=2, keepdims=True)
-    share = 0.8 * heat[..., None] / 255
-    return np.asarray(np.rint(grey * (1 - share) + HEAT * share), np.uint8)
 
 
 class Block(NamedTuple):

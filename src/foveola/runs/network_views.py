@@ -64,6 +64,5 @@ def _scaled(one: FeatureMaps) -> NDArray[np.uint8]:
     values = torch.from_numpy(one.values[:CHANNELS])
     height, width = (min(side, MAP_PX) for side in values.shape[1:])
     values = F.adaptive_avg_pool2d(values[None], (height, width))[0]
-    each = (1, 2) if height * width > 1 else (0, 1, 2)  # maps of one pixel have no scale of their own
-    low, high = values.amin(dim=each, keepdim=True), values.amax(dim=each, keepdim=True)
-    return (255 * (values - low) / (high - low).clamp_min(1e-12)).round().to(torch.uint8).numpy()
+    scaled = FeatureMaps(one.stage, values.numpy()).scaled
+    return np.rint(255 * np.nan_to_num(scaled)).astype(np.uint8)

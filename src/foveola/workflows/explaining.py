@@ -91,7 +91,7 @@ def explain(
         require_there(image)
     elif method != "kernels":
         one = _one_image(image)
-    from foveola.explanations.table import EXPLANATIONS
+    from foveola.explanations.registry import EXPLANATIONS
     from foveola.runs.run import open_run
 
     EXPLANATIONS.require(method)
@@ -141,7 +141,7 @@ def _class_called(label: str, class_names: Sequence[str]) -> str:
 
 def _takers(option: str) -> list[str]:
     """Return the methods that have an option of `foveola explain`."""
-    from foveola.explanations.table import EXPLANATIONS
+    from foveola.explanations.registry import EXPLANATIONS
 
     heat = [name for name in sorted(EXPLANATIONS) if name not in _NO_HEATMAPS]
     if option == "stage":
@@ -202,7 +202,7 @@ def _see(network: Network, one: Input) -> Image:
 def _heatmap(
     network: Network, image: Image, method: str, stage: str, label: str | None, write: Callable[[Plot], Explained]
 ) -> Explained:
-    from foveola.explanations.table import EXPLANATIONS
+    from foveola.explanations.registry import EXPLANATIONS
     from foveola.figures.explanations import heatmaps
     from foveola.runs.predictor import probabilities
 

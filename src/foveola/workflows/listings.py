@@ -79,7 +79,7 @@ def listing(kind: str) -> list[Entry]:
     elif kind == "filters":
         from foveola.filters.chain import FILTERS as table
     elif kind == "explanations":
-        from foveola.explanations.table import EXPLANATIONS as table
+        from foveola.explanations.registry import EXPLANATIONS as table
     else:
         raise UsageError(unknown("listing", kind, ("models", "datasets", "filters", "explanations", "options")))
     entries = []

@@ -1,4 +1,4 @@
-"""Find fonts for class and file names in any script, and replace a name by a number if no installed font has its letters.
+"""Text in figures: fonts for names in any script, line breaks, short numbers.
 
 DejaVu Sans comes with Matplotlib and has Latin, Greek, Cyrillic, Arabic, Hebrew and more. For other scripts (Chinese,
 Japanese, Korean, Thai, Hindi, emoji) foveola searches the installed fonts. If none has the letters of a name, Matplotlib
@@ -8,19 +8,30 @@ would draw the same box for each letter. foveola draws a number instead and expl
 from __future__ import annotations
 
 import contextlib
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import font_manager
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
+from numpy.typing import NDArray
 
 MAIN = "DejaVu Sans"
+
 
 _INVISIBLE = frozenset("\n\t\u200b\u200c\u200d\u200e\u200f\ufe0e\ufe0f")
 """Invisible characters: line breaks, joiners, direction marks and emoji variants."""
 
+
 MOST_NAMED = 20
 """Number of names that a note lists at most."""
+
+
+LINE_INCHES = 0.15
+"""Height of a line of a title."""
 
 
 def families_for(texts: Iterable[str]) -> list[str]:
@@ -117,3 +128,88 @@ def _letters_of(path: str) -> frozenset[str]:
         return frozenset(map(chr, font_manager.get_font(path).get_charmap()))
     except Exception:  # a font that can't be opened has no letters
         return frozenset()
+
+
+def width_of(text: str, size: float) -> float:
+    """Width of a line of text of this font size, in points."""
+    if not text.strip():
+        return 0.0
+    with mpl.rc_context({"text.parse_math": False}):
+        return float(
+            TextPath((0, 0), text, size=size, prop=FontProperties(family=families_for([text]))).get_extents().width
+        )
+
+
+def fit_text(text: str, points: float, *, lines: int = 2, size: float = 9.0) -> str:
+    """Break a text into at most `lines` lines of at most `points` width; an ellipsis replaces the rest.
+
+    >>> fit_text("a_long_class_name", 60)
+    'a_long_\\nclass_name'
+    >>> fit_text("a_long_class_name", 60, lines=1)
+    'a_long_clas…'
+    """
+    rest, found = text[:400], list[str]()
+    while len(found) < lines - 1 and width_of(rest, size) > points:
+        cut = _cut(rest, _fitting(rest, points, size))
+        found.append(rest[:cut].rstrip())
+        rest = rest[cut:].lstrip()
+    if width_of(rest, size) > points:
+        rest = rest[: _fitting(rest, points - width_of("…", size), size)] + "…"
+    return "\n".join([*found, rest])
+
+
+def _fitting(text: str, points: float, size: float) -> int:
+    """How many of the first letters fit, at least one."""
+    return max(1, bisect_right(range(1, len(text) + 1), points, key=lambda n: width_of(text[:n], size)))
+
+
+def _cut(text: str, most: int) -> int:
+    """Where to break a line: at a space or bracket, else within a word at _ - / or comma, else anywhere; not in the first
+    third."""
+    for ends in (" (", "_-/,"):
+        if found := max((text.rfind(end, most // 3, most) for end in ends), default=-1) + 1:
+            return found
+    return most
+
+
+def short(value: float, digits: int = 3) -> str:
+    """A number with `digits` significant digits and no leading zero: .25, -1, -.077; thousands are written in full."""
+    if value and abs(value) < 0.0005:
+        return "~0"
+    if 10**digits <= abs(value) < 10_000:
+        return f"{value:.0f}"
+    return without_zero(f"{value:.{digits}g}")
+
+
+def fixed(value: float, decimals: int = 3) -> str:
+    """A number with at most `decimals` decimals (above 1: digits), without redundant zeros; ~0 if it would round to 0.
+
+    >>> fixed(0.25), fixed(-0.0123), fixed(1.8636), fixed(0.00004), fixed(123456.0)
+    ('.25', '-.012', '1.86', '~0', '1.2e+05')
+    """
+    if abs(value) >= 10_000:
+        return f"{value:.2g}"
+    if abs(value) >= 1:
+        return short(value, decimals)
+    text = f"{value:.{decimals}f}".rstrip("0").rstrip(".")
+    return "~0" if value and not text.strip("-0.") else without_zero(text)
+
+
+def in_units(values: NDArray[np.float64]) -> tuple[list[str], str]:
+    """Numbers as at most two digits in a common unit, and the unit, for tables with little space.
+
+    >>> in_units(np.array([0.0312, -0.004, 0.0]))
+    (['31', '-4', '0'], 'in units of 0.001')
+    """
+    power = int(np.floor(np.log10(float(np.abs(values).max()) or 10.0))) - 1
+    if np.abs(np.rint(values / 10.0**power)).max() >= 100:  # 9.96 is 10
+        power += 1
+    texts = [f"{round(float(value) / 10.0**power)}" for value in values.flat]
+    return texts, f"in units of {10.0**power:g}" if power else ""
+
+
+def without_zero(number: str) -> str:
+    """Remove the zero before the decimal point, and the sign of a zero: -0.25 becomes -.25, -0.00 becomes 0."""
+    if not number.strip("-0."):
+        return "0"
+    return number.replace("0.", ".", 1) if number.lstrip("-")[:2] == "0." else number

@@ -11,7 +11,7 @@ Explanation: TypeAlias = Callable[..., Any]
 """A function of a network and further arguments that returns an explanation."""
 
 HEATMAPS = ("gradcam", "hirescam", "occlusion", "integrated_gradients")
-"""Methods that return a `HeatmapMethod` for a network, an image uint8 (H, W, 3) and a class."""
+"""Methods that return a `Heatmap` for a network, an image uint8 (H, W, 3) and a class."""
 
 EXPLANATIONS = Registry[Explanation](
     "method",
