@@ -10,7 +10,7 @@ import typer
 
 from foveola import workflows
 from foveola.cli.options import DATA, Json, Open, Overwrite, Reading, Settings, command, reads_data, settings_of
-from foveola.cli.output import as_typed, open_page, print_json, say, say_problems, table, warn
+from foveola.cli.output import as_typed, open_page, print_json, progress_on_screen, say, say_problems, table, warn
 from foveola.errors import UsageError, count
 from foveola.types import Size
 
@@ -46,13 +46,11 @@ def check(
 
     Nothing is changed or deleted.
     """
-    from foveola.cli.progress import Screen
-
     settings = {**reading, **settings_of(set_)}
     workflows.require_outputs(out, fix, overwrite=overwrite)
     if out is None:
         workflows.require_writable(Path(workflows.PAGE))
-    with Screen() as screen:
+    with progress_on_screen() as screen:
         found = workflows.check(data, settings=settings, suspects=suspects, tick=screen.tick)
     written: dict[str, str | None] = {"page": None, "list": None}
 
@@ -119,10 +117,8 @@ def show_data(
     json_: Json = False,
 ) -> None:
     """Draw a data set: class counts, image sizes, samples, mean images and colours."""
-    from foveola.cli.progress import Screen
-
     notes: list[str] = []
-    with Screen() as screen:
+    with progress_on_screen() as screen:
         written = workflows.show_data(
             data,
             out,
@@ -162,11 +158,9 @@ def filter(
     json_: Json = False,
 ) -> None:
     """Apply image filters: blur, sharpen, edges and your own kernels."""
-    from foveola.cli.progress import Screen
-
     if steps and kernel_view:
         raise UsageError("--steps and --kernel-view draw different figures: give only one of them")
-    with Screen() as screen:
+    with progress_on_screen() as screen:
         found = workflows.filter(
             source,
             out,

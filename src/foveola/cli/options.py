@@ -10,7 +10,9 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
+from foveola import __version__, workflows
 from foveola.cli.help import Command, Commands
+from foveola.config import parse_setting
 from foveola.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,8 +28,6 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from foveola import __version__
-
         typer.echo(f"foveola {__version__}")
         raise typer.Exit
 
@@ -73,8 +73,6 @@ def _with_plugins(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def with_plugins(*, plugin: list[Path] | None = None, **given: object) -> None:
-        from foveola import workflows
-
         for file in plugin or []:
             workflows.load_plugin(file)
         command(**given)
@@ -189,6 +187,4 @@ def reads_data(command: Callable[..., None]) -> Callable[..., None]:
 
 def settings_of(texts: list[str] | None) -> dict[str, object]:
     """Parse the values of `--set KEY=VALUE` into a dictionary."""
-    from foveola.config import parse_setting
-
     return dict(parse_setting(text) for text in texts or [])

@@ -19,7 +19,15 @@ from foveola import workflows
 from foveola.errors import count
 
 if TYPE_CHECKING:
+    from foveola.cli.progress import Screen
     from foveola.runs.run import Run
+
+
+def progress_on_screen() -> Screen:
+    """The progress of one command on stderr; use it as a context."""
+    from foveola.cli.progress import Screen  # rich takes 40 ms, and --help needs none of it
+
+    return Screen()
 
 
 def print_run(run: Run, as_json: bool, open_: bool) -> None:

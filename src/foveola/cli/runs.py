@@ -12,7 +12,7 @@ import typer
 
 from foveola import workflows
 from foveola.cli.options import Json, Open, Overwrite, Reading, RunPath, command, reads_data
-from foveola.cli.output import open_page, print_json, say, say_problems, table, warn
+from foveola.cli.output import open_page, print_json, progress_on_screen, say, say_problems, table, warn
 from foveola.errors import count
 from foveola.types import tell_nobody
 
@@ -33,10 +33,8 @@ def evaluate(
     json_: Json = False,
 ) -> None:
     """Measure a trained network: accuracy with its interval, loss, numbers per class."""
-    from foveola.cli.progress import Screen
-
     run = workflows.find_run(run)
-    with Screen() as screen:
+    with progress_on_screen() as screen:
         found = workflows.evaluate(run, data, settings=reading, tell=tell_nobody, tick=screen.tick)
     warn(found.notes)
     numbers = found.to_json()
@@ -90,12 +88,10 @@ def predict(
     json_: Json = False,
 ) -> None:
     """Predict the class of images, with calibrated probabilities."""
-    from foveola.cli.progress import Screen
-
     run = workflows.find_run(run)
     if csv_ is not None:
         workflows.require_new(csv_, overwrite=overwrite)
-    with Screen() as screen:
+    with progress_on_screen() as screen:
         recognise = True if csv_ is not None else None
         answers = workflows.predict(run, files, abstain=abstain, recognise=recognise, tick=screen.tick)
     lines, by_folder = workflows.prediction_notes(answers)
@@ -164,10 +160,8 @@ def explain(
     json_: Json = False,
 ) -> None:
     """Draw what a network sees: heat maps, feature maps, kernels, or a map of the test images."""
-    from foveola.cli.progress import Screen
-
     run, notes = workflows.find_run(run), list[str]()
-    with Screen() as screen:
+    with progress_on_screen() as screen:
         found = workflows.explain(
             run,
             image,

@@ -22,7 +22,7 @@ from foveola.cli.options import (
     reads_data,
     settings_of,
 )
-from foveola.cli.output import open_page, print_json, print_run, say, table
+from foveola.cli.output import open_page, print_json, print_run, progress_on_screen, say, table
 
 if TYPE_CHECKING:
     from foveola.comparison.result import Comparison
@@ -111,8 +111,6 @@ def train(
 
     The result is a run: a folder that holds the network, its numbers and report.html.
     """
-    from foveola.cli.progress import Screen
-
     settings: dict[str, object] = {
         "fit.batch_size": batch_size,
         "fit.lr_peak": lr,
@@ -123,7 +121,7 @@ def train(
         **reading,
         **settings_of(set_),
     }
-    with Screen() as screen:
+    with progress_on_screen() as screen:
         run = workflows.train(
             data, model=model, epochs=epochs, size=size, chain=chain, budget=budget, seed=seed, recipe=recipe,
             settings=settings, out=out, runs=runs, threads=threads, watch=screen.watch,
@@ -142,9 +140,7 @@ def demo(
     json_: Json = False,
 ) -> None:
     """Try foveola: train on 1,797 handwritten digits that come with it, and write a report."""
-    from foveola.cli.progress import Screen
-
-    with Screen() as screen:
+    with progress_on_screen() as screen:
         run = workflows.demo(folder, epochs=epochs, seed=seed, out=out, threads=threads, watch=screen.watch)
     print_run(run, json_, open_)
 
@@ -221,8 +217,6 @@ def compare(
 
     An arm is one of the settings that you compare. All arms are trained with the same seeds and differ in one thing only.
     """
-    from foveola.cli.progress import Screen
-
     common = {
         "model.name": model,
         "fit.epochs": epochs,
@@ -232,7 +226,7 @@ def compare(
         **settings_of(set_),
     }
     data, recipes = workflows.data_and_recipes(given or [])
-    with Screen() as screen:
+    with progress_on_screen() as screen:
         found = workflows.compare(
             data, [*recipes, *(arm or [])], seeds=seeds,
             settings={key: value for key, value in common.items() if value is not None}, question=question or (),
