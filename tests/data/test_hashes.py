@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from foveola.data import hashes as module
+from foveola.data.dataset import probe_sizes
+from foveola.data.folder import open_folder
 from foveola.data.hashes import hash_files
+from foveola.data.prepare import prepare
 from foveola.data.scan import scan_folder
 from foveola.errors import ImageProblem
+from foveola.types import Size
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def later(monkeypatch):
 
 
 def of(root):
-    found, refused = hash_files(scan_folder(root))
+    found, _, refused = hash_files(scan_folder(root))
     return [row.tobytes() for row in found], refused
 
 
@@ -48,6 +52,27 @@ def by_hand(root):
 def test_a_digest_is_the_sha256_of_the_files_bytes(tmp_path, plant):
     root = plant(tmp_path / "d", {f"{i:03}": bytes([i % 256]) * i for i in range(300)})
     assert of(root) == (by_hand(root), ())
+
+
+def test_images_are_measured_while_they_are_hashed(tmp_path, plant, noise, reads, later):
+    tall, other = noise(1)[:, :5], noise(2)
+    root = plant(tmp_path / "d", {"a.png": tall, "b.png": other, "c.png": b"no image"})
+    for expected in (["a.png", "b.png", "c.png"], []):
+        found = hash_files(scan_folder(root), measure=np.array([0, 2]))
+        assert found.sizes.tolist() == [list(tall.shape[:2]), [0, 0], [0, 0]]
+        assert found.problems == ()
+        assert sorted(reads) == expected  # the second time all is remembered
+        reads.clear()
+
+
+def test_each_file_is_read_once_to_hash_and_measure_and_once_to_decode(two_classes, reads, monkeypatch):
+    monkeypatch.setattr("foveola.data.dataset.read_file", module.read_file)
+    files = ["0.png", "1.png", "2.png", "3.png"] * 2
+    dataset = open_folder(two_classes())
+    heights, widths = probe_sizes(dataset)
+    assert sorted(reads) == sorted(files)
+    prepare(dataset, Size(heights[0] // 2, widths[0] // 2))
+    assert sorted(reads) == sorted(files * 2)
 
 
 def test_a_second_call_reads_nothing(tmp_path, plant, reads, later):
@@ -146,7 +171,7 @@ def test_an_unreadable_file_is_a_problem_and_tried_again(tmp_path, plant, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "read_file", refuse)
-        found, refused = hash_files(scan_folder(root))
+        found, _, refused = hash_files(scan_folder(root))
     assert not found.any()
     assert [(p.file, p.reason) for p in refused] == [(n, "no permission to read it") for n in "ab"]
     assert of(root) == (by_hand(root), ())

@@ -49,11 +49,16 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Files:
-    """Images in files. `digests`, uint8 (n, 32), are the SHA-256 of their bytes when they were indexed."""
+    """Images in files.
+
+    digests: uint8 (n, 32), the SHA-256 of their bytes when they were indexed; sizes: int32 (n, 2), upright height and width
+    as measured then, zero for images that were not.
+    """
 
     root: Path
     ids: tuple[str, ...]
     digests: NDArray[np.uint8]
+    sizes: NDArray[np.int32]
     bytes_each: float
 
     def read(self, i: int, size: Size, how: Resize) -> Decoded:
@@ -63,10 +68,11 @@ class Files:
         return images.decode(self._bytes(i))
 
     def size(self, i: int) -> tuple[int, int]:
-        return images.size_of(read_file(f"{self.root}/{self.ids[i]}"))
+        height, width = self.sizes[i].tolist()
+        return (height, width) if height else images.size_of(read_file(f"{self.root}/{self.ids[i]}"))
 
     def take(self, rows: Indices) -> Files:
-        return Files(self.root, tuple(self.ids[i] for i in rows), self.digests[rows], self.bytes_each)
+        return Files(self.root, tuple(self.ids[i] for i in rows), self.digests[rows], self.sizes[rows], self.bytes_each)
 
     def _bytes(self, i: int) -> bytes:
         data = read_file(f"{self.root}/{self.ids[i]}")
@@ -222,11 +228,16 @@ class Dataset:
         return np.bincount(self.labels, minlength=len(self.class_names)).astype(np.int64)
 
 
-def probe_sizes(dataset: Dataset, most: int = 500) -> tuple[list[int], list[int]]:
-    """Heights and widths, upright, in pixels, of up to `most` images, evenly spread; read from the files' headers."""
+def rows_to_measure(n: int) -> range:
+    """Up to 500 of n images, evenly spread: their sizes decide the size "auto"."""
+    return range(0, n, max(1, -(-n // 500)))
+
+
+def probe_sizes(dataset: Dataset) -> tuple[list[int], list[int]]:
+    """Heights and widths, upright, in pixels, of up to 500 images, evenly spread."""
     heights, widths = [], []
     with images.suppress_pillow_warnings():
-        for i in range(0, len(dataset), max(1, -(-len(dataset) // most))):
+        for i in rows_to_measure(len(dataset)):
             try:
                 height, width = dataset.source.size(i)
             except ImageProblem:  # it will be listed when it is decoded

@@ -9,7 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from foveola.data.class_levels import Level
-from foveola.data.dataset import PARTS, Dataset, Files, Problem, fingerprint_of, require_classes, require_images
+from foveola.data.dataset import (
+    PARTS,
+    Dataset,
+    Files,
+    Problem,
+    fingerprint_of,
+    require_classes,
+    require_images,
+    rows_to_measure,
+)
 from foveola.data.hashes import hash_files
 from foveola.data.labels import Labelling, by_folder, by_pattern, clashing_case, group_by_pattern, parts_by_folder
 from foveola.data.labels_csv import by_table, tables_in_words, tables_inside
@@ -122,8 +131,8 @@ def _assemble(listing: FolderScan, found: Labelling, for_training: bool, tick: T
     require_images(str(listing.root), labels, problems)
     if for_training:
         require_classes(str(listing.root), found.class_names, labels, problems)
-    content, unreadable = hash_files(listing, tick=tick)
     rows = np.array(found.rows, np.int64)
+    digests, sizes, unreadable = hash_files(listing, measure=rows[rows_to_measure(len(rows))], tick=tick)
     ids = tuple(listing.ids[i] for i in found.rows)
     parts = _numbers(found)
     refused = {problem.file: problem for problem in unreadable}
@@ -133,8 +142,8 @@ def _assemble(listing: FolderScan, found: Labelling, for_training: bool, tick: T
         class_names=found.class_names,
         ids=ids,
         labels=labels,
-        source=Files(listing.root, ids, content[rows], float(listing.stamps[rows, 0].mean())),
-        fingerprint=fingerprint_of(ids, found.class_names, labels, parts, content[rows].tobytes()),
+        source=Files(listing.root, ids, digests[rows], sizes[rows], float(listing.stamps[rows, 0].mean())),
+        fingerprint=fingerprint_of(ids, found.class_names, labels, parts, digests[rows].tobytes()),
         parts=parts,
         groups=_groups(found.groups),
         problems=problems,

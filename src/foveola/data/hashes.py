@@ -1,4 +1,4 @@
-"""Hash all files with SHA-256, with a cache so that a second run need not read unchanged files again.
+"""Hash all files with SHA-256, and measure some images, with a cache so that a second run reads no unchanged file again.
 
 A cached digest is used only for a file whose size, modification time and change time (which no program can set
 back) are all as they were, and were at least two seconds old when the digest was made; git's index works by the same
@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,9 @@ from numpy.typing import NDArray
 from foveola.data.dataset import Problem, read_file
 from foveola.data.scan import FolderScan
 from foveola.errors import ImageProblem
+from foveola.imaging.decode import size_of, suppress_pillow_warnings
 from foveola.storage import cache_root, digest, require_writable, write_atomic
-from foveola.types import Tick, no_tick
+from foveola.types import Indices, Tick, no_tick
 
 _YOUNG_NS = 2_000_000_000
 _CHUNK = 64
@@ -34,57 +36,77 @@ of 259 KB 0.11 and 0.09 (three rounds in turns, two cores). Not in its memory, 8
 0.7 in six threads (twice in turns): 20 us a file in memory and 150 not, so 100 tells them apart where the cores are free."""
 
 
-def hash_files(listing: FolderScan, *, tick: Tick = no_tick) -> tuple[NDArray[np.uint8], tuple[Problem, ...]]:
-    """The digests, uint8 (n, 32), of a listing's files in its order; files that can't be read are zero, and problems."""
+class FileHashes(NamedTuple):
+    """What one read of each file gives, in the listing's order.
+
+    digests: SHA-256, uint8 (n, 32), zero for files that can't be read, which are also problems; sizes: upright height and
+    width, int32 (n, 2), zero for images that were not measured.
+    """
+
+    digests: NDArray[np.uint8]
+    sizes: NDArray[np.int32]
+    problems: tuple[Problem, ...]
+
+
+def hash_files(listing: FolderScan, *, measure: Indices | None = None, tick: Tick = no_tick) -> FileHashes:
+    """Hash a listing's files, and measure the images in the rows `measure` while their bytes are in memory."""
     place = cache_root() / "digests" / f"{digest(str(listing.root.absolute()))[:32]}.npz"
     started = time.time_ns()
-    out = np.zeros((len(listing.ids), 32), np.uint8)
+    n = len(listing.ids)
+    out = FileHashes(np.zeros((n, 32), np.uint8), np.zeros((n, 2), np.int32), ())
     todo = _recall(place, listing, out)
     if len(todo):
         require_writable(place)  # before all files are read
-    refused = _compute(listing, todo, out, tick)
+    measured = frozenset(() if measure is None else measure.tolist())
+    refused = _compute(listing, todo, measured, out, tick)
     if len(todo):
-        _remember(place, listing, out, np.setdiff1d(np.arange(len(out)), list(refused)), started)
-    return out, tuple(Problem.of(listing.ids[i], error) for i, error in sorted(refused.items()))
+        _remember(place, listing, out, np.setdiff1d(np.arange(n), list(refused)), started)
+    return out._replace(problems=tuple(Problem.of(listing.ids[i], error) for i, error in sorted(refused.items())))
 
 
-def _recall(place: Path, listing: FolderScan, out: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _recall(place: Path, listing: FolderScan, out: FileHashes) -> NDArray[np.int64]:
     """Fill in what is remembered and still true; return the positions that are left to read."""
     try:
         with np.load(BytesIO(place.read_bytes()), allow_pickle=False) as kept:
-            names, stamps, old, made = kept["ids"].tobytes(), kept["stamps"], kept["digests"], int(kept["made"])
+            names, stamps, made = kept["ids"].tobytes(), kept["stamps"], int(kept["made"])
+            digests, sizes = kept["digests"], kept["sizes"]
     except Exception:  # whatever is wrong with what is remembered, the answer is to read the files
         return np.arange(len(listing.ids))
     trusted = stamps[:, 1:].max(axis=1, initial=0) < made - _YOUNG_NS
     if names == _joined(listing.ids) and np.array_equal(stamps, listing.stamps):
-        out[trusted] = old[trusted]
+        out.digests[trusted], out.sizes[trusted] = digests[trusted], sizes[trusted]
         return np.flatnonzero(~trusted)
     position = {name: i for i, name in enumerate(names.decode("utf-8", "surrogateescape").split("\0"))}
     todo = []
     for i, name in enumerate(listing.ids):
         j = position.get(name, -1)
         if j >= 0 and trusted[j] and (stamps[j] == listing.stamps[i]).all():
-            out[i] = old[j]
+            out.digests[i], out.sizes[i] = digests[j], sizes[j]
         else:
             todo.append(i)
     return np.array(todo, np.int64)
 
 
 def _compute(
-    listing: FolderScan, todo: NDArray[np.int64], out: NDArray[np.uint8], tick: Tick
+    listing: FolderScan, todo: NDArray[np.int64], measured: frozenset[int], out: FileHashes, tick: Tick
 ) -> dict[int, ImageProblem]:
     refused: dict[int, ImageProblem] = {}
 
     def work(rows: NDArray[np.int64]) -> None:
-        for i in rows:
+        for i in rows.tolist():
             try:
                 data = read_file(f"{listing.root}/{listing.ids[i]}")
-                out[i] = np.frombuffer(sha256(data).digest(), np.uint8)
             except ImageProblem as error:
-                refused[int(i)] = error
+                refused[i] = error
+                continue
+            out.digests[i] = np.frombuffer(sha256(data).digest(), np.uint8)
+            if i in measured:
+                with contextlib.suppress(ImageProblem):  # it will be listed when it is decoded
+                    out.sizes[i] = size_of(data)
 
     chunks = [todo[k : k + _CHUNK] for k in range(0, len(todo), _CHUNK)]
-    in_parallel(work, chunks, lambda done: tick("Reading files", min(done * _CHUNK, len(todo)), len(todo)))
+    with suppress_pillow_warnings():
+        in_parallel(work, chunks, lambda done: tick("Reading files", min(done * _CHUNK, len(todo)), len(todo)))
     return refused
 
 
@@ -107,15 +129,14 @@ def in_parallel(
             done(number)
 
 
-def _remember(
-    place: Path, listing: FolderScan, found: NDArray[np.uint8], keep: NDArray[np.int64], started: int
-) -> None:
+def _remember(place: Path, listing: FolderScan, found: FileHashes, keep: NDArray[np.int64], started: int) -> None:
     buffer = BytesIO()
     np.savez(
         buffer,
         ids=np.frombuffer(_joined(tuple(listing.ids[i] for i in keep)), np.uint8),
         stamps=listing.stamps[keep],
-        digests=found[keep],
+        digests=found.digests[keep],
+        sizes=found.sizes[keep],
         made=np.int64(started),
     )
     write_atomic(place, buffer.getvalue())
