@@ -118,7 +118,10 @@ def test_a_second_look_is_taken_from_the_cache_and_a_damaged_one_is_made_again(p
         raise AssertionError("the images were looked at again")
 
     assert np.array_equal(near_duplicate_pairs(prepared, refuse), first)
-    [kept] = (cache / "copies").iterdir()
-    kept.write_bytes(kept.read_bytes()[:40])
-    assert np.array_equal(near_duplicate_pairs(prepared), first)
+    [kept] = (cache / "near-duplicates").iterdir()
+    whole = kept.read_bytes()
+    for damage in (whole[:40], whole[:-30] + b"\1" + whole[-29:], whole.replace(b"pairs", b"pairz")):
+        kept.write_bytes(damage)
+        assert np.array_equal(near_duplicate_pairs(prepared), first)
+        assert kept.read_bytes() == whole
     assert first.tolist() == [[0, 1, 1]]

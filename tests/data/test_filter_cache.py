@@ -1,11 +1,8 @@
 """Prepared images through a chain: the same pixels as by hand, kept, and made again when they must be."""
 
-import json
-
 import numpy as np
 import pytest
 
-from foveola.data import filter_cache as filtering
 from foveola.data.arrays import from_arrays
 from foveola.data.filter_cache import apply_filters
 from foveola.data.prepare import prepare
@@ -80,29 +77,6 @@ def test_a_users_filter_is_never_taken_from_the_cache():
         np.testing.assert_array_equal(apply_filters(prepared, Chain.parse("mine")).pixels, 255 - prepared.pixels)
     finally:
         FILTERS.unregister("mine")
-
-
-def test_pixels_that_another_process_put_there_meanwhile_are_not_taken_for_ours(monkeypatch):
-    prepared, make, turns = pictures(12), filtering._make, []
-
-    def overtaken(place, *rest):
-        made = make(place, *rest)
-        if not turns:  # the other one, with the filter as it was yesterday, has renamed its folder into place
-            turns.append(place)
-            other = np.load(place / "pixels.npy", mmap_mode="r+")
-            other[:] = 7
-            other.flush()
-            facts = json.loads((place / "facts.json").read_text("utf-8"))
-            (place / "facts.json").write_text(json.dumps({**facts, "checks": filtering.check_rows(other)}))
-        return made
-
-    monkeypatch.setattr(filtering, "_make", overtaken)
-    try:
-        FILTERS.register("mine")(lambda images: 255 - images)
-        np.testing.assert_array_equal(apply_filters(prepared, Chain.parse("mine")).pixels, 255 - prepared.pixels)
-    finally:
-        FILTERS.unregister("mine")
-    assert turns
 
 
 def test_progress_is_told():

@@ -6,7 +6,6 @@ duplicate check: equal bytes, equal pixels, or near-duplicates confirmed by `ali
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from foveola.array_cache import cache_place, read_arrays, write_arrays
 from foveola.checks import alignment
 from foveola.checks.descriptors import SIDE, orient
 from foveola.checks.image_quality import to_square_grey, without_padding
@@ -24,7 +24,6 @@ from foveola.data.dataset import Files
 from foveola.data.memmap_reader import MemmapReader
 from foveola.data.prepare import Prepared
 from foveola.imaging.resize import Resize, padded_box
-from foveola.storage import cache_root, digest, write_atomic
 from foveola.types import Image, Indices, Size, Tick, no_tick
 
 VERSION = 1
@@ -136,20 +135,16 @@ def joined(some: Sequence[Fingerprints]) -> Fingerprints:
 
 def kept_fingerprints(prepared: Prepared, *, tick: Tick = no_tick) -> dict[str, NDArray[Any]]:
     """What a run keeps of all its images: see `Fingerprints.to_arrays`. From the cache if they are there."""
-    place = cache_root() / "fingerprints" / f"{digest(prepared.key, str(VERSION))[:32]}.npz"
-    try:
-        with np.load(io.BytesIO(place.read_bytes()), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except Exception:  # whatever is wrong with a cache, the answer is to make it again
-        pass
+    place = cache_place("fingerprints", prepared.key, str(VERSION))
+    if (kept := read_arrays(place)) is not None:
+        return kept
     n = len(prepared.pixels)
     found = fingerprints(prepared, np.arange(n), side_of(prepared.size, n), tick=tick)
     if n > MANY or not found.large.any():
         found = Fingerprints(found.files, found.pixels, found.large, found.greys[:0])
-    buffer, arrays = io.BytesIO(), found.to_arrays()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomic(place, buffer.getvalue())
-    return arrays
+    kept = found.to_arrays()
+    write_arrays(place, kept)
+    return kept
 
 
 def copies_of(known: Fingerprints, asked: Fingerprints, *, tick: Tick = no_tick) -> Indices:

@@ -9,7 +9,6 @@ than ALL_WITH_ALL need the library faiss (`faiss_search`).
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from foveola.array_cache import cache_place, read_arrays, write_arrays
 from foveola.checks import alignment
 from foveola.checks.descriptors import (
     KEPT,
@@ -35,7 +35,6 @@ from foveola.checks.faiss_search import load_faiss, nearest_pairs
 from foveola.checks.image_quality import ImageStats, image_stats, to_square_grey, without_padding
 from foveola.data.memmap_reader import MemmapReader
 from foveola.data.prepare import Prepared
-from foveola.storage import cache_root, digest, write_atomic
 from foveola.types import Indices, Tick, no_tick
 
 UPRIGHT = 0.7
@@ -220,19 +219,16 @@ def near_duplicate_pairs(
     variant: how j must be oriented to look like i (see `descriptors.VARIANTS`; 0 is upright). Taken from the cache if it is
     there. looks: gives what `look` gives, if the caller needs it too.
     """
-    place = cache_root() / "copies" / f"{digest(prepared.key, str(VERSION))[:32]}.npy"
-    try:
-        found: Indices = np.load(io.BytesIO(place.read_bytes()), allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    place = cache_place("near-duplicates", prepared.key, str(VERSION))
+    kept = read_arrays(place)
+    if kept is None:
         rows = comparable_images(prepared.content, prepared.sizes)
         if len(rows) > ALL_WITH_ALL and load_faiss() is None:
             return None
         greys = (looks or (lambda: image_stats(prepared, tick=tick)))().greys
-        found = _search(prepared, rows, greys, tick)
-        buffer = io.BytesIO()
-        np.save(buffer, found)
-        write_atomic(place, buffer.getvalue())
-    return found
+        kept = {"pairs": _search(prepared, rows, greys, tick)}
+        write_arrays(place, kept)
+    return kept["pairs"]
 
 
 def comparable_images(content: Indices, sizes: NDArray[np.int32]) -> Indices:

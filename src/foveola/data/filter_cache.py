@@ -6,9 +6,7 @@ and the split sees the same groups with and without a chain.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,10 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from foveola.data.prepare import Prepared, check_rows
-from foveola.errors import DataError, UsageError
+from foveola.array_cache import cache_place, cached_entry, create_array
+from foveola.data.prepare import Prepared
+from foveola.errors import UsageError
 from foveola.filters.chain import Chain
-from foveola.storage import cache_root, digest, folder_atomic, preallocate, write_atomic
+from foveola.storage import digest
 from foveola.types import Images, Tick, no_tick
 
 VERSION = 2
@@ -42,21 +41,17 @@ def apply_filters(prepared: Prepared, chain: Chain, *, tick: Tick = no_tick) -> 
         return prepared
     _require_same_size(prepared, chain)
     key = digest(prepared.key, str(chain), cv2.__version__, str(VERSION))
-    place = cache_root() / "filtered" / key[:32]
-    pixels = _open(place, prepared) if chain.is_ours else None
-    for _ in range(3):  # another process may put its own there in between, of another day's filter of the same name
-        if pixels is not None:
-            break
-        shutil.rmtree(place, ignore_errors=True)
-        made = _make(place, prepared, chain, tick)
-        pixels = _open(place, prepared)
-        if pixels is not None and check_rows(pixels) != made:
-            pixels = None
-    if pixels is None:
-        raise DataError(f"the cache {place} can't be read back: delete it, or set FOVEOLA_CACHE to another folder")
+    entry = cached_entry(
+        cache_place("filtered", key),
+        prepared.pixels.nbytes,
+        lambda folder: _make(folder, prepared, chain, tick),
+        usable=lambda entry: entry.arrays["pixels"].shape == prepared.pixels.shape,
+        sampled=["pixels"],
+        reuse=chain.is_ours,
+    )
     if not chain.is_ours:  # its text does not say what a user's filter does today
-        key = digest(key, *check_rows(pixels).values())
-    return replace(prepared, pixels=pixels, key=key)
+        key = digest(key, *entry.checks["pixels"])
+    return replace(prepared, pixels=entry.arrays["pixels"], key=key)
 
 
 def _require_same_size(prepared: Prepared, chain: Chain) -> None:
@@ -69,20 +64,13 @@ def _require_same_size(prepared: Prepared, chain: Chain) -> None:
         )
 
 
-def _make(place: Path, prepared: Prepared, chain: Chain, tick: Tick) -> dict[str, str]:
-    """Filter into the folder, which stays another's where that was faster; the spot checks of ours."""
-    n = len(prepared.pixels)
-    with folder_atomic(place, prepared.pixels.nbytes) as folder:
-        target = folder / "pixels.npy"
-        np.lib.format.open_memmap(target, "w+", np.uint8, prepared.pixels.shape).flush()
-        preallocate(target)
-        done = 0
-        for rows in _run(prepared.pixels, target, chain):
-            done += rows
-            tick("Filtering images", done, n)
-        checks = check_rows(np.load(target, mmap_mode="r"))
-        write_atomic(folder / "facts.json", json.dumps({"chain": str(chain), "checks": checks}))
-    return checks
+def _make(folder: Path, prepared: Prepared, chain: Chain, tick: Tick) -> dict[str, str]:
+    target = create_array(folder, "pixels", prepared.pixels.shape, np.uint8)
+    done, n = 0, len(prepared.pixels)
+    for rows in _run(prepared.pixels, target, chain):
+        done += rows
+        tick("Filtering images", done, n)
+    return {"chain": str(chain)}
 
 
 def _run(pixels: Images, target: Path, chain: Chain) -> Iterator[int]:
@@ -103,14 +91,3 @@ def _run(pixels: Images, target: Path, chain: Chain) -> Iterator[int]:
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             yield from threads.map(some, starts)
     out.flush()
-
-
-def _open(place: Path, prepared: Prepared) -> Images | None:
-    """The images under this key, or None when they are not there or not whole."""
-    try:
-        facts = json.loads((place / "facts.json").read_text("utf-8"))
-        pixels: Images = np.load(place / "pixels.npy", mmap_mode="r", allow_pickle=False)
-        fits = pixels.dtype == np.uint8 and pixels.shape == prepared.pixels.shape
-        return pixels if fits and check_rows(pixels) == facts["checks"] else None
-    except Exception:  # whatever is wrong with a cache, the answer is to make it again
-        return None

@@ -12,18 +12,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from foveola.array_cache import cache_place, read_arrays, write_arrays
 from foveola.data.dataset import Problem, read_file
 from foveola.data.scan import FolderScan
 from foveola.errors import ImageProblem
 from foveola.imaging.decode import size_of, suppress_pillow_warnings
-from foveola.storage import cache_root, digest, require_writable, write_atomic
+from foveola.storage import require_writable
 from foveola.types import Indices, Tick, no_tick
 
 _YOUNG_NS = 2_000_000_000
@@ -50,7 +50,7 @@ class FileHashes(NamedTuple):
 
 def hash_files(listing: FolderScan, *, measure: Indices | None = None, tick: Tick = no_tick) -> FileHashes:
     """Hash a listing's files, and measure the images in the rows `measure` while their bytes are in memory."""
-    place = cache_root() / "digests" / f"{digest(str(listing.root.absolute()))[:32]}.npz"
+    place = cache_place("digests", str(listing.root.absolute()))
     started = time.time_ns()
     n = len(listing.ids)
     out = FileHashes(np.zeros((n, 32), np.uint8), np.zeros((n, 2), np.int32), ())
@@ -66,12 +66,11 @@ def hash_files(listing: FolderScan, *, measure: Indices | None = None, tick: Tic
 
 def _recall(place: Path, listing: FolderScan, out: FileHashes) -> NDArray[np.int64]:
     """Fill in what is remembered and still true; return the positions that are left to read."""
-    try:
-        with np.load(BytesIO(place.read_bytes()), allow_pickle=False) as kept:
-            names, stamps, made = kept["ids"].tobytes(), kept["stamps"], int(kept["made"])
-            digests, sizes = kept["digests"], kept["sizes"]
-    except Exception:  # whatever is wrong with what is remembered, the answer is to read the files
+    kept = read_arrays(place)
+    if kept is None:
         return np.arange(len(listing.ids))
+    names, stamps, made = kept["ids"].tobytes(), kept["stamps"], int(kept["made"])
+    digests, sizes = kept["digests"], kept["sizes"]
     trusted = stamps[:, 1:].max(axis=1, initial=0) < made - _YOUNG_NS
     if names == _joined(listing.ids) and np.array_equal(stamps, listing.stamps):
         out.digests[trusted], out.sizes[trusted] = digests[trusted], sizes[trusted]
@@ -130,16 +129,14 @@ def in_parallel(
 
 
 def _remember(place: Path, listing: FolderScan, found: FileHashes, keep: NDArray[np.int64], started: int) -> None:
-    buffer = BytesIO()
-    np.savez(
-        buffer,
-        ids=np.frombuffer(_joined(tuple(listing.ids[i] for i in keep)), np.uint8),
-        stamps=listing.stamps[keep],
-        digests=found.digests[keep],
-        sizes=found.sizes[keep],
-        made=np.int64(started),
-    )
-    write_atomic(place, buffer.getvalue())
+    arrays: dict[str, NDArray[Any]] = {
+        "ids": np.frombuffer(_joined(tuple(listing.ids[i] for i in keep)), np.uint8),
+        "stamps": listing.stamps[keep],
+        "digests": found.digests[keep],
+        "sizes": found.sizes[keep],
+        "made": np.array(started),
+    }
+    write_arrays(place, arrays)
 
 
 def _joined(ids: tuple[str, ...]) -> bytes:

@@ -1,30 +1,27 @@
 """Decode and resize all images of a data set into one cached uint8 array on the disk.
 
 The cache key is made of the data set's fingerprint (content, not path), the size, the resize rule and VERSION. The second
-run maps the array and starts at once. A folder under its key is always complete (it is renamed into place), and its
-rows are spot-checked when it is opened; a damaged one is made again.
+run maps the array and starts at once, after a check of some of its rows (`array_cache`).
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from foveola.array_cache import Entry, cache_place, cached_entry, create_array
 from foveola.data.dataset import Arrays, Dataset, Problem, require_images
 from foveola.data.grouping import factorize
-from foveola.errors import DataError, count
+from foveola.errors import count
 from foveola.imaging.colour import Note, few_levels_note
 from foveola.imaging.resize import Resize
-from foveola.storage import cache_root, digest, folder_atomic, preallocate, write_atomic
+from foveola.storage import digest
 from foveola.types import Images, Indices, Size, Tick, no_tick
 
 VERSION = 5
@@ -84,15 +81,22 @@ def prepare(dataset: Dataset, size: Size, how: Resize = "pad", *, tick: Tick = n
     """
     if isinstance(dataset.source, Arrays) and dataset.source.pixels.shape[1:3] == tuple(size):
         return _in_memory(dataset, dataset.source.pixels, size, how)
-    place = cache_root() / "prepared" / _key(dataset, size, how)[:32]
-    prepared = _open(place, dataset, size, how)
-    for _ in range(2):  # another process may remove in between what it, too, found to be incomplete
-        if prepared is None:
-            shutil.rmtree(place, ignore_errors=True)
-            _make(place, dataset, size, how, tick)
-            prepared = _open(place, dataset, size, how, just_made=True)
-    if prepared is None:
-        raise DataError(f"the cache {place} can't be read back: delete it, or set FOVEOLA_CACHE to another folder")
+    key = _key(dataset, size, how)
+
+    def usable(entry: Entry) -> bool:
+        """An array that lacks images for a temporary reason serves the run that made it; the next run makes it again."""
+        kept, refused = len(entry.arrays["kept"]), len(entry.facts["refused"])
+        fits = entry.arrays["pixels"].shape == (kept, *size, 3) and kept + refused == len(dataset)
+        return fits and (entry.just_made or not entry.facts["passing"])
+
+    entry = cached_entry(
+        cache_place("prepared", key),
+        int(np.prod((len(dataset), *size, 3))) * 2,
+        lambda folder: _make(folder, dataset, size, how, tick),
+        usable=usable,
+        sampled=["pixels"],
+    )
+    prepared = _prepared(entry, dataset, size, how, digest(key, *entry.checks["pixels"]))
     require_images(dataset.name, prepared.dataset.labels, prepared.dataset.problems)
     return prepared
 
@@ -111,59 +115,46 @@ def _in_memory(dataset: Dataset, pixels: Images, size: Size, how: Resize) -> Pre
     return Prepared(dataset, pixels, content, sizes, {"array": len(pixels)}, {}, size, how, key, files)
 
 
-def _make(place: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) -> None:
+def _make(folder: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) -> dict[str, Any]:
+    """Decode all images into the folder, and return the facts that are no arrays."""
     # Cold only: what decodes need not be loaded by a second run.
     from foveola.data.decode_workers import content_ids, decode_all
 
-    shape = (len(dataset), *size, 3)
-    with folder_atomic(place, int(np.prod(shape)) * 2) as folder:
-        target = folder / "pixels.npy"
-        np.lib.format.open_memmap(target, "w+", np.uint8, shape).flush()
-        preallocate(target)
-        outcomes = decode_all(dataset.source, target, size, how, tick)
-        # 0.05 s for 400 photos; without it a power cut could leave rows of zeros under the key.
-        np.load(target, mmap_mode="r+").flush()
-        good = [o for o in outcomes if o.refusal is None]
-        kept = np.array([o.row for o in good], np.int64)
-        if len(good) < len(outcomes):
-            _compact(target, kept)
-        pixels = np.load(target, mmap_mode="r")
-        kinds = [FileKind(o.format, o.mode, o.notes) for o in good]
-        arrays = BytesIO()
-        np.savez(
-            arrays,
-            kept=kept,
-            sizes=np.array([(o.height_px, o.width_px) for o in good], np.int32).reshape(-1, 2),
-            content=content_ids(dataset.source, good, pixels),
-            kinds=factorize(kinds),
-            stored_bytes=np.array([o.stored_bytes for o in good], np.int64),
-            levels=np.array([o.levels for o in good], np.int16),
-            quality=np.array([o.quality for o in good], np.float32),
-        )
-        (folder / "facts.npz").write_bytes(arrays.getvalue())
-        facts = {
-            "arrays": sha256(arrays.getvalue()).hexdigest(),
-            "refused": [[o.row, str(o.refusal), o.refusal.kind, o.refusal.cause] for o in outcomes if o.refusal],
-            "formats": Counter(o.format for o in good),
-            "notes": Counter(note for o in good for note in o.notes),
-            "kinds": [[*kind[:2], list(kind.notes)] for kind in dict.fromkeys(kinds)],
-            "checks": check_rows(pixels),
-            "passing": any(o.passing for o in outcomes),
-        }
-        del pixels  # Windows renames no folder in which a file is mapped
-        write_atomic(folder / "facts.json", json.dumps({**facts, "digest": _digest_of(facts)}))
+    target = create_array(folder, "pixels", (len(dataset), *size, 3), np.uint8)
+    outcomes = decode_all(dataset.source, target, size, how, tick)
+    # 0.05 s for 400 photos; without it a power cut could leave rows of zeros under the key.
+    np.load(target, mmap_mode="r+").flush()
+    good = [o for o in outcomes if o.refusal is None]
+    kept = np.array([o.row for o in good], np.int64)
+    if len(good) < len(outcomes):
+        _compact(folder, kept)
+    kinds = [FileKind(o.format, o.mode, o.notes) for o in good]
+    arrays: dict[str, NDArray[Any]] = {
+        "kept": kept,
+        "sizes": np.array([(o.height_px, o.width_px) for o in good], np.int32).reshape(-1, 2),
+        "content": content_ids(dataset.source, good, np.load(target, mmap_mode="r")),
+        "kinds": factorize(kinds),
+        "stored_bytes": np.array([o.stored_bytes for o in good], np.int64),
+        "levels": np.array([o.levels for o in good], np.int16),
+        "quality": np.array([o.quality for o in good], np.float32),
+    }
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return {
+        "refused": [[o.row, str(o.refusal), o.refusal.kind, o.refusal.cause] for o in outcomes if o.refusal],
+        "formats": Counter(o.format for o in good),
+        "notes": Counter(note for o in good for note in o.notes),
+        "kinds": [[*kind[:2], list(kind.notes)] for kind in dict.fromkeys(kinds)],
+        "passing": any(o.passing for o in outcomes),
+    }
 
 
-def _digest_of(facts: dict[str, Any]) -> str:
-    return digest(json.dumps(facts, sort_keys=True))
-
-
-def _compact(path: Path, kept: Indices) -> None:
+def _compact(folder: Path, kept: Indices) -> None:
     """Drop the rows of the images that could not be decoded."""
+    path = folder / "pixels.npy"
     whole = np.load(path, mmap_mode="r")
-    fewer = path.with_name("fewer.npy")
-    out = np.lib.format.open_memmap(fewer, "w+", np.uint8, (len(kept), *whole.shape[1:]))
-    preallocate(fewer)
+    fewer = create_array(folder, "fewer", (len(kept), *whole.shape[1:]), np.uint8)
+    out = np.load(fewer, mmap_mode="r+")
     for k in range(0, len(kept), 1024):
         out[k : k + 1024] = whole[kept[k : k + 1024]]
     out.flush()
@@ -171,42 +162,18 @@ def _compact(path: Path, kept: Indices) -> None:
     fewer.replace(path)
 
 
-def check_rows(pixels: Images) -> dict[str, str]:
-    """SHA-256 of up to 64 rows, evenly spread, first and last too: enough to see that a file was damaged or exchanged."""
-    rows = np.unique(np.linspace(0, len(pixels) - 1, min(64, len(pixels))).astype(np.int64))
-    return {str(i): sha256(np.ascontiguousarray(pixels[i])).hexdigest() for i in rows}
-
-
-def _open(place: Path, dataset: Dataset, size: Size, how: Resize, *, just_made: bool = False) -> Prepared | None:
-    """The prepared array under its key, or None if there is none or it is incomplete.
-
-    An array that lacks images for a temporary reason serves the run that made it; the next run makes it again.
-    """
-    try:
-        facts = json.loads((place / "facts.json").read_text("utf-8"))
-        if facts.pop("digest") != _digest_of(facts) or (facts["passing"] and not just_made):
-            return None
-        pixels = np.load(place / "pixels.npy", mmap_mode="r", allow_pickle=False)
-        stored = (place / "facts.npz").read_bytes()
-        if sha256(stored).hexdigest() != facts["arrays"]:
-            return None
-        with np.load(BytesIO(stored), allow_pickle=False) as arrays:
-            kept, sizes, content = arrays["kept"], arrays["sizes"], arrays["content"]
-            kinds = tuple(FileKind(form, mode, tuple(map(Note, notes))) for form, mode, notes in facts["kinds"])
-            files = FileFacts(kinds, arrays["kinds"], arrays["stored_bytes"], arrays["levels"], arrays["quality"])
-        whole = len(kept) == len(content) == len(files.of) and len(kept) + len(facts["refused"]) == len(dataset)
-        fits = pixels.dtype == np.uint8 and pixels.shape == (len(kept), *size, 3)
-        if not whole or not fits or check_rows(pixels) != facts["checks"]:
-            return None
-    except Exception:  # whatever is wrong with a cache, the answer is to make it again
-        return None
+def _prepared(entry: Entry, dataset: Dataset, size: Size, how: Resize, key: str) -> Prepared:
+    facts, pixels = entry.facts, entry.arrays["pixels"]
+    arrays = {name: np.array(array) for name, array in entry.arrays.items() if name != "pixels"}  # small, so no maps
+    kinds = tuple(FileKind(form, mode, tuple(map(Note, notes))) for form, mode, notes in facts["kinds"])
+    files = FileFacts(kinds, arrays["kinds"], arrays["stored_bytes"], arrays["levels"], arrays["quality"])
     problems = [
         Problem(dataset.ids[row], reason, kind=kind, cause=cause) for row, reason, kind, cause in facts["refused"]
     ]
-    usable = dataset.take(kept, problems) if problems else dataset
+    usable = dataset.take(arrays["kept"], problems) if problems else dataset
     if note := few_levels_note(files.levels):
         usable = replace(usable, notes=(*usable.notes, f"{note}; foveola check says what to do"))
-    key = digest(_key(dataset, size, how), *facts["checks"].values())
+    content, sizes = arrays["content"], arrays["sizes"]
     return Prepared(usable, pixels, content, sizes, facts["formats"], facts["notes"], size, how, key, files)
 
 
