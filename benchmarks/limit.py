@@ -29,7 +29,7 @@ from benchmarks.machine import ROOT
 from foveola.compute.device import choose_precision
 from foveola.config import build as build_spec
 from foveola.models.build import adapt, build
-from foveola.models.registry import RECOMMENDED_FIT
+from foveola.models.registry import MODELS
 from foveola.training.config import FitSpec
 from foveola.training.loop import Stepper
 from foveola.types import Size
@@ -65,7 +65,7 @@ def main(words: list[str] | None = None) -> None:
 
 def report(name: str, rounds: int) -> None:
     """Print one network's table and its two numbers."""
-    spec = build_spec(FitSpec, {**RECOMMENDED_FIT[name], "epochs": 1}, where=name)
+    spec = build_spec(FitSpec, {**MODELS.entry(name).fit, "epochs": 1}, where=name)
     dtype = choose_precision("auto", CPU)
     model = build(name, Size(32, 32), 10)
     generator = torch.Generator().manual_seed(0)

@@ -761,15 +761,17 @@ def test_a_run_whose_number_of_threads_changed_on_the_way_is_trained_again(folde
     assert fv.compare(folder, ARMS[:2], **options).runs[0][0].path != path
 
 
-def test_a_network_of_the_users_own_does_not_go_to_other_processes(folder, tmp_path, monkeypatch):
+def test_a_network_of_the_users_own_does_not_go_to_other_processes(folder, tmp_path):
     def mine(size, classes):
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size.height_px * size.width_px * 3, classes))
 
-    monkeypatch.setitem(fv.MODELS._items, "mine", mine)
-    with pytest.raises(UsageError) as error:
-        fv.compare(
-            folder, ["plain", "x: chain=invert"], settings={"model.name": "mine"}, runs=tmp_path / "runs", jobs=2
-        )
+    arms, settings = ["plain", "x: chain=invert"], {"model.name": "mine"}
+    fv.MODELS.register("mine", mine)
+    try:
+        with pytest.raises(UsageError) as error:
+            fv.compare(folder, arms, settings=settings, runs=tmp_path / "runs", jobs=2)
+    finally:
+        fv.MODELS.unregister("mine")
     assert str(error.value) == (
         "--jobs 2 trains in separate processes, which don't know the network or filter of arm 'plain', because "
         "it is registered "

@@ -134,7 +134,7 @@ def test_every_parameter_learns():
 
 def test_the_normalisation_is_fixed_and_ignores_the_pictures(ours):
     layer = Normalise("half")
-    layer.initialise_from(noise(4, 8, 8))
+    layer.adapt(noise(4, 8, 8))
     assert layer(torch.tensor([0, 127, 255], dtype=torch.uint8).view(1, 3, 1, 1)).flatten().tolist() == [
         -127 / 128,
         0.0,

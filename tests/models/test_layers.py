@@ -59,7 +59,7 @@ def test_padded_pixels_never_win_the_maximum():
 def test_normalise_takes_mean_and_deviation_of_each_channel_from_the_pictures():
     images = torch.randint(0, 256, (50, 3, 8, 6), dtype=torch.uint8)
     layer = Normalise("standard")
-    layer.initialise_from(images)
+    layer.adapt(images)
     out = layer(images)
     assert torch.allclose(out.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5)
     assert torch.allclose(out.std(dim=(0, 2, 3)), torch.ones(3), atol=1e-5)
@@ -68,7 +68,7 @@ def test_normalise_takes_mean_and_deviation_of_each_channel_from_the_pictures():
 def test_normalise_gives_the_same_bits_whatever_the_layout():
     layer = Normalise("standard")
     images = torch.randint(0, 256, (3, 3, 7, 5), dtype=torch.uint8, generator=torch.manual_seed(0))
-    layer.initialise_from(images)
+    layer.adapt(images)
     beside = layer(images.contiguous(memory_format=torch.channels_last))
     assert beside.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(beside, layer(images))
@@ -78,7 +78,7 @@ def test_normalise_gives_the_same_bits_whatever_the_layout():
 def test_normalise_by_a_fixed_scale_ignores_the_pictures(scale, expected):
     layer = Normalise(scale)
     white = torch.full((2, 3, 4, 4), 255, dtype=torch.uint8)
-    layer.initialise_from(white)
+    layer.adapt(white)
     assert layer(white).unique().tolist() == [expected]
 
 

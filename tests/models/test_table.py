@@ -63,7 +63,7 @@ def test_whitened_patches_are_uncorrelated_with_equal_variance():
     torch.manual_seed(0)
     smooth = nn.functional.avg_pool2d(torch.rand(200, 3, 34, 34), 3, stride=1)
     layer = Whitening()
-    layer.initialise_from((smooth - smooth.mean()) / smooth.std())
+    layer.adapt((smooth - smooth.mean()) / smooth.std())
     out = layer((smooth - smooth.mean()) / smooth.std())[:, :12].transpose(0, 1).flatten(1)
     covariance = torch.cov(out.detach())
     assert torch.allclose(covariance - torch.diag(covariance.diag()), torch.zeros(12, 12), atol=1e-2)
@@ -76,7 +76,7 @@ def test_of_large_pictures_few_make_the_filters(monkeypatch):
     monkeypatch.setattr("foveola.models.fast.WHITENED_PIXELS", 4 * 16 * 16)
     model, layer = build("fast", Size(16, 16), 2), Whitening()
     adapt(model, images)
-    layer.initialise_from(model.normalise(images[::2]))
+    layer.adapt(model.normalise(images[::2]))
     assert torch.equal(model.whitening.weight, layer.weight)
 
 
@@ -200,11 +200,11 @@ def test_a_network_that_could_not_take_a_batch_as_it_lies_is_refused_before_trai
 def test_the_smallest_size_of_a_users_network_is_known(registered):
     def factory(*, size, classes):
         network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes))
-        network.least_px = 8
+        network.min_px = 8
         return network
 
     registered("any", factory)
-    assert build("any", Size(32, 32), 3).least_px == 8
+    assert build("any", Size(32, 32), 3).min_px == 8
 
 
 def test_a_network_with_another_number_of_outputs_is_refused(registered):
@@ -217,12 +217,14 @@ def test_a_network_with_another_number_of_outputs_is_refused(registered):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("fast", "fast halves the image three times: 9x8 is too small, 10x10 is the least"),
+        ("fast", "model fast needs images of at least 10x10; got 9x8: choose a larger --size"),
+        ("vgg6", "model vgg6 needs images of at least 8x8; got 9x7: choose a larger --size"),
+        ("transfer", "model transfer needs images of at least 32x32; got 9x8: choose a larger --size"),
     ],
 )
 def test_a_size_below_a_networks_least_is_refused(name, text):
     with pytest.raises(UsageError) as refusal:
-        build(name, Size(8, 9), 3)
+        build(name, Size(7 if name == "vgg6" else 8, 9), 3)
     assert str(refusal.value) == text
 
 

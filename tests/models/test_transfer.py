@@ -38,7 +38,7 @@ def test_all_nine_stages_may_learn():
 def test_a_size_too_small_is_refused():
     with pytest.raises(UsageError) as caught:
         build("transfer", Size(31, 64), 2)
-    assert str(caught.value) == "transfer halves the image five times: 64x31 is too small, 32x32 is the least"
+    assert str(caught.value) == "model transfer needs images of at least 32x32; got 64x31: choose a larger --size"
 
 
 def test_without_the_package_transfer_is_refused_and_others_are_not(monkeypatch):

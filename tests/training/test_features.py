@@ -12,7 +12,7 @@ from foveola.data.prepare import prepare
 from foveola.errors import ResourceError
 from foveola.models.build import build
 from foveola.training import features
-from foveola.training.features import has_trunk, keep_features
+from foveola.training.features import has_features, keep_features
 from foveola.types import Size
 
 CPU = torch.device("cpu")
@@ -49,7 +49,7 @@ def keep(prepared, model, dtype=torch.float32, ticks=None):
 def test_a_network_with_random_weights_keeps_nothing_under_the_key_of_the_trained_ones(tmp_path, monkeypatch):
     monkeypatch.setenv("FOVEOLA_CACHE", str(tmp_path))
     pictures = prepare(from_arrays(np.zeros((4, 32, 32, 3), np.uint8), np.arange(4) % 2), Size(32, 32))
-    with pytest.raises(AssertionError, match="call initialise_from before"):
+    with pytest.raises(AssertionError, match="adapt must load the weights"):
         keep(pictures, build("transfer", Size(32, 32), 2))
     assert not (tmp_path / "features").exists()
 
@@ -120,5 +120,5 @@ def test_a_damaged_copy_is_made_again(prepared, cache):
 
 
 def test_networks_with_features_are_told_from_those_without():
-    assert has_trunk(build("transfer", Size(32, 32), 2))
-    assert not has_trunk(build("fast", Size(32, 32), 2))
+    assert has_features(build("transfer", Size(32, 32), 2))
+    assert not has_features(build("fast", Size(32, 32), 2))

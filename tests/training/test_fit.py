@@ -12,7 +12,7 @@ from foveola.errors import DivergedError, ResourceError, UsageError
 from foveola.evaluation.predict import predict
 from foveola.evaluation.views import Views
 from foveola.models.build import adapt, build
-from foveola.models.registry import RECOMMENDED_FIT
+from foveola.models.registry import MODELS
 from foveola.training.config import FitSpec, schedule
 from foveola.training.history import EpochLog, StepLog
 from foveola.training.loop import _forward_backward, fit, resize_batch
@@ -235,7 +235,7 @@ def test_bfloat16_that_would_be_emulated_is_refused_and_auto_takes_float32(monke
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_recommended_recipe_repeats_to_the_last_bit(stripes, dtype):
-    spec = FitSpec(**{**RECOMMENDED_FIT["fast"], "epochs": 4, "batch_size": 16, "micro_batch_size": 8, "cutout_px": 4})
+    spec = FitSpec(**{**MODELS.entry("fast").fit, "epochs": 4, "batch_size": 16, "micro_batch_size": 8, "cutout_px": 4})
     first, second = (history(stripes, spec, dtype=dtype) for _ in range(2))
     assert epochs(first[0]) == epochs(second[0])
     for mine, other in zip(first[1].parameters(), second[1].parameters(), strict=True):

@@ -199,7 +199,7 @@ def show(
     json_: Json = False,
 ) -> None:
     """Print the layers of a network with their output shapes and parameters."""
-    default_size, default_classes = workflows.SHOW_DEFAULTS.get(model, ("32x32", 10))
+    default_size, default_classes = workflows.show_defaults(model)
     shape = Size.parse(size or default_size)
     options = {key.removeprefix("model."): value for key, value in settings_of(set_).items()}
     found = workflows.show(model, shape, classes or default_classes, options)

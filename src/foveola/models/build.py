@@ -1,9 +1,9 @@
-"""Build a network by its name, and summarise its layers and parameters."""
+"""Build a network by its name, and list its layers and parameters. The protocols say what a network may offer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,46 @@ from torch import Tensor, nn
 from foveola.config import check_options
 from foveola.errors import UsageError
 from foveola.models.layers import Normalise
-from foveola.models.registry import get_model
+from foveola.models.registry import MODELS, get_model
 from foveola.models.summary import LayerRow, Summary
 from foveola.types import Size
+
+
+@runtime_checkable
+class Adaptable(Protocol):
+    """A network that looks at training images before the first step, or loads pre-trained weights then."""
+
+    def adapt(self, images: Tensor) -> None:
+        """Look at images: uint8 (n, 3, H, W). Called once, before the first step of a training."""
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A network that names the layers whose outputs are its feature maps; others are looked up by their shapes."""
+
+    stages: tuple[str, ...]
+
+
+@runtime_checkable
+class AnySize(Protocol):
+    """A network that takes images of every size whose sides have at least this many pixels."""
+
+    min_px: int
+
+
+@runtime_checkable
+class FeatureNetwork(Protocol):
+    """A network whose linear `head` can be fitted first, on features that are computed once and cached."""
+
+    head: nn.Module
+    features_key: str
+    """What decides the features, together with the images: a digest of the weights."""
+
+    features_ready: bool
+    """Whether the network has these weights: a new one may have random weights until `adapt`."""
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images (b, 3, H, W) to float32 (b, F)."""
 
 
 def build(
@@ -23,13 +60,18 @@ def build(
 
     Raises UsageError for an unknown name, an unknown option or a wrong value.
     """
-    factory = get_model(name)
+    factory, entry = get_model(name), MODELS.entry(name)
+    if min(size) < entry.min_px:
+        least = Size(entry.min_px, entry.min_px)
+        raise UsageError(f"model {name} needs images of at least {least}; got {size}: choose a larger --size")
     checked = check_options(factory, options or {}, where=f"model {name}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every other device, too
         model = factory(size=size, classes=classes, **checked)
         if not any(isinstance(layer, Normalise) for layer in model.modules()):
             model = Normalised(model)
+        if entry.any_size:
+            cast(AnySize, model).min_px = entry.min_px
         _probe(name, model, size, classes)
     return model
 
@@ -41,21 +83,21 @@ class Normalised(nn.Sequential):
         super().__init__()
         self.normalise = Normalise("standard")
         self.network = model
-        self.stages = tuple(f"network.{stage}" for stage in getattr(model, "stages", ()))
-        self.least_px = getattr(model, "least_px", None)
+        self.stages = tuple(f"network.{stage}" for stage in model.stages) if isinstance(model, Staged) else ()
+        if isinstance(model, AnySize):
+            self.min_px = model.min_px
 
-    def initialise_from(self, images: Tensor) -> None:
+    def adapt(self, images: Tensor) -> None:
         """Take the pixels' scale from training images, then let the network itself take what it wants."""
-        self.normalise.initialise_from(images)
+        self.normalise.adapt(images)
         adapt(self.network, images)
 
 
 def adapt(model: nn.Module, images: Tensor) -> None:
-    """Let a network that wants to see training images before the first step (uint8 (n, 3, H, W)) see them."""
-    take = getattr(model, "initialise_from", None)
-    if callable(take):
+    """Let a network that is `Adaptable` look at training images, uint8 (n, 3, H, W), before the first step."""
+    if isinstance(model, Adaptable):
         with torch.no_grad():
-            take(images)
+            model.adapt(images)
 
 
 def summary(model: nn.Module, size: Size) -> Summary:

@@ -13,7 +13,6 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
-from foveola.errors import UsageError
 from foveola.models.layers import ConvSame, Dropout, Init, MaxPoolSame, Normalise, Scale, init_weights
 from foveola.types import Size
 
@@ -28,11 +27,11 @@ class Classic(nn.Sequential):
         super().__init__(layers)
         self.stages = stages
 
-    def initialise_from(self, images: Tensor) -> None:
+    def adapt(self, images: Tensor) -> None:
         """Take the pixels' mean and deviation from training images: uint8 (n, 3, H, W)."""
         first = self[0]
         assert isinstance(first, Normalise)
-        first.initialise_from(images)
+        first.adapt(images)
 
 
 def alexnet_mini(
@@ -87,8 +86,6 @@ def vgg6(
     After Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2014.
     `head_batchnorm` adds a batch norm behind the dense layer (552,874 parameters).
     """
-    if min(size) < 8:
-        raise UsageError(f"vgg6 halves the image three times: {size} is too small, 8x8 is the least")
     layers: OrderedDict[str, nn.Module] = OrderedDict(normalise=Normalise(pixels))
     channels, number = 3, 0
     for block, (width, drop) in enumerate(((32, 0.3), (64, 0.5), (128, 0.5)), start=1):

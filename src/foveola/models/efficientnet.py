@@ -71,8 +71,8 @@ class EfficientNetLite0(nn.Module):
     """Normalise, stem, seven stages, a 1x1 convolution to 1280 channels, their means, a linear head.
 
     Images uint8 or float (b, 3, H, W), 0..255, of any size (made for 224x224), give logits (b, classes). The weights
-    start as torch draws them and are meant to be replaced by `pretrained.lite0_weights`. Dropout and stochastic depth,
-    which the original was trained with, are left to the caller.
+    start as torch draws them and are meant to be replaced by `pretrained_weights.lite0_weights`. Dropout and stochastic
+    depth, which the original was trained with, are left to the caller.
 
     `stages` names the modules whose outputs are feature maps; at 224x224 their sides are 112, 112, 56, 28, 14, 14, 7, 7
     and 7. `Normalise` is fixed to mean 127 and deviation 128, MEAN_RGB and STDDEV_RGB of the original's

@@ -16,15 +16,10 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveola.errors import UsageError
 from foveola.models.layers import Normalise
 from foveola.types import Size
 
 Width = Annotated[int, Ge(8), Le(1024)]
-
-LEAST_PX = 10
-"""The smallest side: a pixel less, and the third halving leaves nothing."""
-
 
 WHITENED_PIXELS = 2**24
 """The largest number of pixels that patches are taken from: patches of 2,000 images of 224x224 took 12 GB."""
@@ -43,7 +38,7 @@ class Whitening(nn.Conv2d):
         super().__init__(3, 24, 2, bias=True)
         self.requires_grad_(False)
 
-    def initialise_from(self, images: Tensor) -> None:
+    def adapt(self, images: Tensor) -> None:
         """Set the filters from normalised images: float (n, 3, H, W)."""
         patches = F.unfold(images, 2).transpose(1, 2).reshape(-1, 12)
         patches -= patches.mean(dim=0)
@@ -87,16 +82,15 @@ class Fast(nn.Module):
         self.block3 = Block(widths[1], widths[2])
         self.head = nn.Linear(widths[2], classes, bias=False)
         self.stages = ("whitening", "block1", "block2", "block3")
-        self.least_px = LEAST_PX
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d) and layer is not self.whitening:
                 _dirac(layer.weight)
 
-    def initialise_from(self, images: Tensor) -> None:
+    def adapt(self, images: Tensor) -> None:
         """Take the pixels' scale and the whitening filters from training images: uint8 (n, 3, H, W)."""
-        self.normalise.initialise_from(images)
+        self.normalise.adapt(images)
         step = max(1, -(-len(images) * images.shape[2] * images.shape[3] // WHITENED_PIXELS))
-        self.whitening.initialise_from(self.normalise(images[::step]))
+        self.whitening.adapt(self.normalise(images[::step]))
 
     def forward(self, images: Tensor) -> Tensor:
         images = F.silu(self.whitening(self.normalise(images)))
@@ -107,10 +101,6 @@ class Fast(nn.Module):
 
 def fast(*, size: Size, classes: int, width1: Width = 32, width2: Width = 128, width3: Width = 128) -> Fast:
     """A modern small network for small images: few epochs, about half a million parameters."""
-    if min(size) < LEAST_PX:
-        raise UsageError(
-            f"fast halves the image three times: {size} is too small, {Size(LEAST_PX, LEAST_PX)} is the least"
-        )
     return Fast((width1, width2, width3), classes)
 
 

@@ -40,7 +40,7 @@ class Normalise(nn.Module):
         self.register_buffer("mean", torch.full((1, 3, 1, 1), float(mean)))
         self.register_buffer("deviation", torch.full((1, 3, 1, 1), float(deviation)))
 
-    def initialise_from(self, images: Tensor) -> None:
+    def adapt(self, images: Tensor) -> None:
         """Take mean and deviation from images: uint8 (n, 3, H, W)."""
         if self.scale != "standard":
             return

@@ -34,7 +34,7 @@ class Timm(nn.Module):
         ):
             mine.copy_(255 * torch.tensor(facts.get(theirs, usual), dtype=torch.float32).view(1, 3, 1, 1))
 
-    def initialise_from(self, images: Tensor) -> None:
+    def adapt(self, images: Tensor) -> None:
         """Take the pretrained weights, whatever the images; timm downloads them where it has not yet.
 
         Raises ResourceError when they can't be had.

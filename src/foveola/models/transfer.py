@@ -1,7 +1,7 @@
-"""transfer: EfficientNet-Lite0 pre-trained on ImageNet, with a new head for your own classes.
+"""transfer: EfficientNet-Lite0 pre-trained on ImageNet, with a new classifier for your classes.
 
-A network that has `features` and a `head` is trained in two steps: first the head alone, on features that are computed
-once (`training/linear_probe.py`); then, if the recipe asks for epochs, the last stages and the head together.
+A network that has `features` and a `head` is trained in two steps: first the head alone, on features that are computed once
+(`training/linear_probe.py`), then the last stages and the head together, if the recipe asks for epochs.
 """
 
 from __future__ import annotations
@@ -12,27 +12,22 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from foveola.errors import UsageError
 from foveola.models.efficientnet import EfficientNetLite0
 from foveola.models.pretrained_weights import SHA256, lite0_weights
 from foveola.types import Size
 
-LEAST_PX = 32
-"""The smallest side: the stages halve it five times."""
-
 
 class Transfer(EfficientNetLite0):
-    """EfficientNet-Lite0 whose last `finetune_stages` stages learn; a head that starts at zero."""
+    """EfficientNet-Lite0 whose last `finetune_stages` stages are trained; its head starts at zero."""
 
     features_key = SHA256
-    """What, besides the images, decides the features of a network fresh from `adapt`."""
+    """What decides the features, together with the images, once `features_ready`."""
 
     features_ready = False
-    """Whether the trunk is the one that `features_key` names: not before `adapt`."""
+    """Whether the weights are those that `features_key` names: only after `adapt`."""
 
     def __init__(self, classes: int, finetune_stages: int) -> None:
         super().__init__(classes)
-        self.least_px = LEAST_PX
         learning = self.stages[len(self.stages) - finetune_stages :]
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name.partition(".")[0] in (*learning, "head"))
@@ -40,8 +35,8 @@ class Transfer(EfficientNetLite0):
             self.head.weight.zero_()
             self.head.bias.zero_()
 
-    def initialise_from(self, images: Tensor) -> None:
-        """Take the ImageNet weights, whatever the images; the head stays at zero. Raises ResourceError without them."""
+    def adapt(self, images: Tensor) -> None:
+        """Load the ImageNet weights, whatever the images; the head stays at zero. Raises ResourceError without them."""
         trunk = {name: value for name, value in lite0_weights().items() if not name.startswith("head.")}
         self.load_state_dict(trunk, strict=False)
         self.features_ready = True
@@ -49,8 +44,4 @@ class Transfer(EfficientNetLite0):
 
 def transfer(*, size: Size, classes: int, finetune_stages: Annotated[int, Ge(0), Le(9)] = 3) -> Transfer:
     """EfficientNet-Lite0 as trained on ImageNet, with a head of your own: for photos, above all when there are few."""
-    if min(size) < LEAST_PX:
-        raise UsageError(
-            f"transfer halves the image five times: {size} is too small, {Size(LEAST_PX, LEAST_PX)} is the least"
-        )
     return Transfer(classes, finetune_stages)

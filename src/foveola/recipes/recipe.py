@@ -30,8 +30,8 @@ from foveola.errors import UsageError, unknown
 from foveola.evaluation.views import Views
 from foveola.filters.chain import Chain
 from foveola.imaging.resize import Resize
-from foveola.models.registry import AVERAGES_FLIPS, AVERAGES_SHIFTS, RECOMMENDED_FIT, get_model
-from foveola.recipes.defaults import FAST_SIZES, choose_epochs, choose_model
+from foveola.models.registry import MODELS, get_model
+from foveola.recipes.defaults import choose_epochs, choose_model
 from foveola.storage import digest, require_ordinary
 from foveola.training.config import FitSpec
 from foveola.types import Size
@@ -259,7 +259,7 @@ def recipe_from_tables(tables: Mapping[str, Any], *, where: str = "the recipe") 
     recommended: Mapping[str, object] = {}
     if name != "auto":
         check_options(get_model(name), model, where=f"{where}, model {name}")
-        recommended = RECOMMENDED_FIT.get(name.partition(":")[0], {})
+        recommended = MODELS.entry(name).fit
     data = build(DataSpec, tables.get("data", {}), where=f"{where}, [data]")
     if data.size != "auto":
         Size.parse(data.size)
@@ -286,14 +286,15 @@ def resolve_defaults(
     name = recipe_from_tables(tables).model.name
     if name == "auto":
         name = choose_model(size, n_train).name
+    entry = MODELS.entry(name)
     settings: dict[str, object] = {"model.name": name, "data.size": str(size)}
     recipe = recipe_from_tables(merge_tables(tables, settings))
     if recipe.fit.epochs == "auto":
-        settings["fit.epochs"] = choose_epochs(n_train, size if name in FAST_SIZES else None)
+        settings["fit.epochs"] = choose_epochs(n_train, size if entry.epochs_by_pixels else None)
     if recipe.model.average_flips == "auto":
-        settings["model.average_flips"] = name in AVERAGES_FLIPS and recipe.fit.flip
+        settings["model.average_flips"] = entry.average_flips and recipe.fit.flip
     if recipe.model.average_shift_px == "auto":
-        settings["model.average_shift_px"] = AVERAGES_SHIFTS.get(name, 0)
+        settings["model.average_shift_px"] = entry.average_shift_px
     recipe = recipe_from_tables(merge_tables(tables, settings))
     if recipe.views.shift_px >= min(size):
         raise UsageError(

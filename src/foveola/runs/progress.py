@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveola.errors import count
 from foveola.evaluation.metrics import wilson
+from foveola.models.registry import MODELS
 from foveola.training.history import EpochLog, ProbeLog, Row
 from foveola.types import Tell, Tick, no_tick, tell_nobody
 
@@ -59,7 +60,8 @@ class Plan:
         epochs = count(int(self.recipe.fit.epochs), "epoch")
         if not self.ready_features:
             return epochs
-        network = "network pre-trained on ImageNet" if self.recipe.model.name == "transfer" else "pre-trained network"
+        source = MODELS.entry(self.recipe.model.name).pretrained_on
+        network = f"network pre-trained on {source}" if source else "pre-trained network"
         fitting = f"using features of a {network}; fitting the classifier (its last layer)"
         return f"{fitting}, then {epochs} of fine-tuning" if self.recipe.fit.epochs else fitting
 

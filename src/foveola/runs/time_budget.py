@@ -19,12 +19,12 @@ from foveola.data.split import Split
 from foveola.errors import UsageError
 from foveola.evaluation.calibration import ENOUGH, FOLDS, MOST
 from foveola.evaluation.predict import averaged_over_views
-from foveola.recipes.defaults import FAST_SIZES
+from foveola.models.registry import MODELS
 from foveola.recipes.durations import show_time
 from foveola.recipes.recipe import Recipe, merge_tables, recipe_from_tables, resolve_defaults
 from foveola.runs.deadline import SLACK, Deadline
 from foveola.runs.trainer import Trainer
-from foveola.training.features import features_kept, has_trunk
+from foveola.training.features import features_kept, has_features
 from foveola.training.timing import (
     CROSS_EVALUATIONS,
     answer_seconds,
@@ -64,7 +64,7 @@ def measure_costs(session: Trainer, steps: Mapping[float, float]) -> StepCosts:
     model, device, dtype, spec = session.ready(), session.device, session.dtype, session.recipe.fit
     answer = answer_seconds(model, model, session.batches(split.val).in_order(), device, dtype)
     rest, before = CLOSING_SECONDS, 0.0
-    if has_trunk(model):
+    if has_features(model):
         read, head = model.features, model.head
         if not features_kept(session.prepared, model, device, dtype):
             batches = session.batches(split.train).in_order()
@@ -78,7 +78,7 @@ def measure_costs(session: Trainer, steps: Mapping[float, float]) -> StepCosts:
     read_all = averaged_over_views(model.cpu(), session.views)
     exact = answer_seconds(model, read_all, session.batches(split.test).in_order(), CPU, FLOAT32)
     rest += exact * (len(split.test) + min(len(split.val), MOST))
-    return StepCosts(learned, answer * len(split.val), rest + before, has_trunk(model), steps, before)
+    return StepCosts(learned, answer * len(split.val), rest + before, has_features(model), steps, before)
 
 
 def time_steps(session: Trainer, least_seconds: float = 0.0) -> dict[float, float]:
@@ -159,7 +159,7 @@ def fit_to_budget(
 ) -> Forecast:
     """Choose a recipe that fills `budget` seconds, counted from `started` (time.monotonic()).
 
-    tables name the network; with `sizes` a larger one of its kind may be taken. name: what the data is called. Raises
+    tables name the network; with `sizes`, one of its `larger` versions may be chosen. name: what the data is called. Raises
     UsageError when not even one epoch fits.
     """
     n_train = len(split.train)
@@ -173,7 +173,8 @@ def fit_to_budget(
         recipe = resolve_defaults(one, prepared.size, n_train, f"{name}, {model}", mirror_safe=mirror_safe)
         return Trainer(prepared, split, recipe, seed, Path())
 
-    names = FAST_SIZES if sizes else (tables["model"]["name"],)
+    given = tables["model"]["name"]
+    names = (given, *MODELS.entry(given).larger) if sizes else (given,)
     forecast, session = _largest(map(session_of, names), planned)
     costs = forecast.costs
     if forecast.passes >= LARGER_FROM:

@@ -38,7 +38,7 @@ from foveola.runs.network_preview import WORST, rows_of_grid
 from foveola.runs.network_views import make_network_preview
 from foveola.runs.predictor import save_network
 from foveola.storage import claim_folder, disk_errors_as_resource_error, new_folder, require_room, write_atomic
-from foveola.training.features import LinearProbe, has_trunk, keep_features
+from foveola.training.features import LinearProbe, has_features, keep_features
 from foveola.training.history import EpochLog, ProbeLog, Row, StepLog, is_better
 from foveola.training.loop import fit, min_input_size
 from foveola.types import Indices, Tick, no_tick
@@ -109,7 +109,7 @@ class Trainer:
         any, go on from the best head.
         """
         model = self.ready()
-        if has_trunk(model):
+        if has_features(model):
             head = self._ready_head(model)
             yield from self._kept(head.rows(), "head.jsonl")
             model.load_state_dict(self._best_state)
@@ -267,7 +267,7 @@ class Trainer:
 
 def _freeze(model: nn.Module, name: str) -> None:
     """Freeze all layers except the last; the layer table then shows it."""
-    if not has_trunk(model):
+    if not has_features(model):
         raise UsageError(
             f"fit.epochs = 0 trains only the last layer of a pre-trained network, and {name} is not one: "
             "give 1 or more epochs"

@@ -1,6 +1,7 @@
-"""Features of a data set from a frozen pre-trained network, cached on the disk.
+"""Features of a data set from a frozen pre-trained network, cached on the disk, and linear heads that are fitted on them.
 
-A linear head on ready features: chosen by val, calibrated on images it has not learned from, fitted on all but test.
+A run's head is chosen by val, calibrated on images that it was not fitted on, then fitted on all images but test. The search
+for label errors uses out-of-fold probabilities.
 """
 
 from __future__ import annotations
@@ -11,22 +12,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
+from foveola.checks.label_errors import FOLDS, has_too_few_images
+from foveola.compute.device import choose_device, choose_precision
 from foveola.data.grouping import conflicting_labels, merge_groups
 from foveola.data.loader import Batches
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
+from foveola.errors import DataError
 from foveola.evaluation.calibration import Calibration, assign_folds
 from foveola.evaluation.predict import model_outputs
+from foveola.models.build import FeatureNetwork, adapt, build
 from foveola.storage import cache_root, digest, folder_atomic, preallocate, write_atomic
 from foveola.training.history import ProbeLog
-from foveola.training.linear_probe import Features, cross_fit, fit_linear_probe
+from foveola.training.linear_probe import STRENGTHS, Features, cross_fit, fit_linear_probe
 from foveola.types import Indices, Tick, no_tick
 
 VERSION = 2
@@ -37,22 +42,9 @@ BATCH = 32
 Floats: TypeAlias = NDArray[np.float32]
 
 
-class Trunk(Protocol):
-    """A network whose features can be kept."""
-
-    features_key: str
-    """What decides the features also the images: the weights' digest."""
-
-    features_ready: bool
-    """Whether the network has these weights by now: a fresh one has random ones until `adapt`."""
-
-    def features(self, images: Tensor) -> Tensor:
-        """Images (b, 3, H, W) to float32 (b, F)."""
-
-
-def has_trunk(model: nn.Module) -> bool:
-    """Whether a network has what `Trunk` asks for, and a linear head to be fitted on it."""
-    return hasattr(model, "features_key") and isinstance(getattr(model, "head", None), nn.Linear)
+def has_features(model: nn.Module) -> bool:
+    """Whether a network offers features, and a linear head that can be fitted on them."""
+    return isinstance(model, FeatureNetwork) and isinstance(model.head, nn.Linear)
 
 
 def keep_features(
@@ -63,7 +55,9 @@ def keep_features(
     Their key is made of the images' key, the weights, the precision, the device, torch's version and VERSION; a damaged
     copy is made again. Raises ResourceError when the disk is full.
     """
-    assert model.features_ready, "random features would be kept under the weights' key: call initialise_from before"
+    assert isinstance(model, FeatureNetwork) and model.features_ready, (
+        "adapt must load the weights before features are computed"
+    )
     place = _place(prepared, model, device, dtype)
     found = _open(place, len(prepared.pixels))
     if found is None:
@@ -80,27 +74,27 @@ def features_kept(prepared: Prepared, model: nn.Module, device: torch.device, dt
 
 
 def _place(prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype) -> Path:
-    trunk: Trunk = model  # type: ignore[assignment]
-    key = digest(prepared.key, trunk.features_key, str(dtype), device.type, torch.__version__, str(VERSION))
+    assert isinstance(model, FeatureNetwork), "only such networks have features"
+    key = digest(prepared.key, model.features_key, str(dtype), device.type, torch.__version__, str(VERSION))
     return cache_root() / "features" / key[:32]
 
 
 def _make(
     place: Path, prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype, tick: Tick
 ) -> None:
-    n, features = len(prepared.pixels), model.head.in_features  # type: ignore[union-attr]
+    assert isinstance(model, FeatureNetwork) and isinstance(model.head, nn.Linear), "only such networks have features"
+    n, features, read = len(prepared.pixels), model.head.in_features, model.features
     rows = np.arange(n)
     batches = Batches(prepared.pixels, prepared.dataset.labels, rows, BATCH)
-    read = model.features
-    with folder_atomic(place, 2 * n * int(features) * 4 + 4096) as folder:  # type: ignore[arg-type]
+    with folder_atomic(place, 2 * n * features * 4 + 4096) as folder:
         paths = {name: folder / f"{name}.npy" for name in ("plain", "mirrored")}
         for path in paths.values():
-            np.lib.format.open_memmap(path, "w+", np.float32, (n, int(features))).flush()  # type: ignore[arg-type]
+            np.lib.format.open_memmap(path, "w+", np.float32, (n, features)).flush()
             preallocate(path)
         for name, path in paths.items():
             out = np.load(path, mmap_mode="r+")
             done, mirrored = 0, name == "mirrored"
-            for some in model_outputs(model, read, batches.in_order(), device, dtype, mirrored=mirrored):  # type: ignore[arg-type]
+            for some in model_outputs(model, read, batches.in_order(), device, dtype, mirrored=mirrored):
                 out[done : done + len(some)] = some
                 done += len(some)
                 tick("Computing features", (done + n * mirrored) // 2, n)  # each image, and mirrored
@@ -195,3 +189,40 @@ class LinearProbe:
         parts = self.kept if self.learns_mirrored else self.kept[:1]
         labels = np.tile(self.prepared.dataset.labels[rows], len(parts))
         return Features(np.concatenate([part[rows] for part in parts]), labels)
+
+
+def out_of_fold_probabilities(prepared: Prepared, units: Indices, *, tick: Tick = no_tick) -> NDArray[np.float32]:
+    """Out-of-sample probabilities of all prepared images: float32 (n, K).
+
+    Five times, a linear head on `transfer`'s features is fitted on four fifths of the images and predicts the last fifth.
+    Images of one unit (int64 (n,), such as copies) are in one fold. The penalty is the one with the lowest loss on the first
+    fold: one number chosen from a fifth of the images, for the probabilities of all. Raises DataError if a class has too few
+    units (`has_too_few_images`).
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    dataset = prepared.dataset
+    labels, classes = dataset.labels, len(dataset.class_names)
+    if reason := has_too_few_images(dataset, units):
+        raise DataError(f"foveola can't look for wrong labels: {reason}; add images, or use --no-suspects")
+    device = choose_device("auto")
+    dtype = choose_precision("auto", device)
+    model = build("transfer", prepared.size, classes, {}, seed=0)
+    adapt(model, torch.zeros((1, 3, *prepared.size), dtype=torch.uint8))  # ImageNet's weights
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    values, _ = keep_features(prepared, model, device, dtype, tick=tick)
+    head = nn.Linear(values.shape[1], classes)
+    chances = np.zeros((len(labels), classes), np.float32)
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels, units)
+    strengths = list(STRENGTHS)
+    for number, (train, held) in enumerate(folds):
+        parts = Features(values[train], labels[train]), Features(values[held], labels[held])
+        if not number:
+            rows = list(fit_linear_probe(head, *parts, strengths))
+            strengths = strengths[: 1 + min(range(len(rows)), key=lambda k: rows[k].val_loss)]
+        for _ in fit_linear_probe(head, *parts, strengths):
+            pass
+        with torch.no_grad():
+            chances[held] = head(torch.from_numpy(np.ascontiguousarray(values[held]))).softmax(1).numpy()
+        tick("Looking for wrong labels", number + 1, FOLDS)
+    return chances

@@ -26,6 +26,7 @@ from foveola.data.loader import Batches
 from foveola.errors import DivergedError, UsageError
 from foveola.evaluation.predict import predict
 from foveola.models.accelerate import accelerated
+from foveola.models.build import AnySize
 from foveola.training.batch_norm import images_needed, layers_to_settle, recompute_statistics
 from foveola.training.config import FitSpec, scale, schedule
 from foveola.training.history import EpochLog, Row, StepLog
@@ -159,20 +160,20 @@ def _forward_backward(
     return F.cross_entropy(logits, labels), logits
 
 
-def resize_batch(images: Tensor, share: float, least_px: int) -> Tensor:
-    """The batch at this share of its size, antialiased, uint8 (b, 3, H', W'), no side below `least_px`."""
+def resize_batch(images: Tensor, share: float, min_px: int) -> Tensor:
+    """The batch at this share of its size, antialiased, uint8 (b, 3, H', W'), no side below `min_px`."""
     if share == 1:
         return images
-    height, width = (max(min(side, least_px), round(side * share)) for side in images.shape[2:])
+    height, width = (max(min(side, min_px), round(side * share)) for side in images.shape[2:])
     return F.interpolate(images, (height, width), mode="bilinear", antialias=True)
 
 
 def min_input_size(model: nn.Module, spec: FitSpec) -> int:
-    """The smallest side that the network takes, in pixels; its attribute `least_px` says that it takes every size above.
+    """The smallest side in pixels that a network takes; 1 for a network that is made for one size.
 
     Raises UsageError when smaller images are asked for and the network is made for one size.
     """
-    least = getattr(model, "least_px", None)
+    least = model.min_px if isinstance(model, AnySize) else None
     if least is None and spec.start_scale < 1:
         raise UsageError(
             f"fit.start_scale = {spec.start_scale:g} starts with smaller images, but this network takes only one image size: "

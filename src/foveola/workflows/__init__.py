@@ -29,14 +29,13 @@ from foveola.workflows.course import write_course
 from foveola.workflows.datasets import Data, count_files, open_data, printable, suggest_size
 from foveola.workflows.explaining import Explained, explain
 from foveola.workflows.filtering import Filtered, filter
-from foveola.workflows.listings import SHOW_DEFAULTS, Entry, find_run, listing, runs, show
+from foveola.workflows.listings import Entry, find_run, listing, runs, show, show_defaults
 from foveola.workflows.plugins import load_plugin
 from foveola.workflows.showing import show_data
 from foveola.workflows.training import demo, reading, train
 
 __all__ = [
     "PAGE",
-    "SHOW_DEFAULTS",
     "Checked",
     "Data",
     "Entry",
@@ -77,6 +76,7 @@ __all__ = [
     "runs",
     "show",
     "show_data",
+    "show_defaults",
     "suggest_size",
     "test_uses_of",
     "train",

@@ -174,7 +174,7 @@ def _suspects(
     reason = _no_search(prepared, wanted) or has_too_few_images(prepared.dataset, units) or _no_weights(wanted)
     if reason:
         return [], (f"the search for wrong labels was skipped: {reason}",)
-    from foveola.training.out_of_fold import out_of_fold_probabilities
+    from foveola.training.features import out_of_fold_probabilities
 
     return label_error_findings(prepared.dataset, out_of_fold_probabilities(prepared, units, tick=tick)), ()
 

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from foveola.runs.folders import RunList
 
 
-SHOW_DEFAULTS: Mapping[str, tuple[str, int]] = {"alexnet_mini": ("224x224", 2)}
-"""Default size and number of classes of `show` (for all other networks 32x32 and 10)."""
+def show_defaults(model: str) -> tuple[str, int]:
+    """Default size and number of classes of `show` for a network. Raises UsageError for an unknown one."""
+    from foveola.models.registry import MODELS
+
+    entry = MODELS.entry(model)
+    return entry.show_size, entry.show_classes
 
 
 @checks_keywords()
@@ -28,17 +32,14 @@ def show(
 ) -> Summary:
     """Return the layers of a network with their output shapes and parameters.
 
-    size: text "WIDTHxHEIGHT" or a pair (height, width); default size and classes: 32x32 and 10 (see `SHOW_DEFAULTS`);
-    options: of the network, such as {"width": 32}.
+    size: text "WIDTHxHEIGHT" or a pair (height, width); default size and classes: 32x32 and 10, or the network's own
+    (`show_size` and `show_classes` of its `ModelEntry`); options: of the network, such as {"width": 32}.
 
     Raises UsageError for an unknown network or option, and for an invalid size or number of classes.
 
         fv.show("fast", "64x64", 2)
     """
-    from foveola.models.registry import require_known
-
-    require_known(model)  # before torch is imported
-    usual_size, usual_classes = SHOW_DEFAULTS.get(model, ("32x32", 10))
+    usual_size, usual_classes = show_defaults(model)  # refuses an unknown network before torch is imported
     size = Size.of(usual_size if size is None else size)
     classes = usual_classes if classes is None else classes
     if not 2 <= classes <= 100_000:

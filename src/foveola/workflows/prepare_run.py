@@ -166,8 +166,7 @@ def _complete(
     tables = merge_tables(tables, {"model.name": name})
     if clock.budget is not None:
         budget = float(clock.budget)
-        sizes = chosen and name == "fast"
-        found = fit_to_budget(budget, clock.started, tables, prepared, split, seed, name=called, sizes=sizes)
+        found = fit_to_budget(budget, clock.started, tables, prepared, split, seed, name=called, sizes=chosen)
         clock.predicted = found.seconds
         clock.deadline = deadline(found, budget, clock.started, n_train)
         return found.recipe, (*remarks, found.sentence(budget))

@@ -164,7 +164,7 @@ def run_session(session: Trainer, clock: RunTimer, watch: Watch) -> Run:
 def _plan(session: Trainer) -> Plan:
     from foveola.data.prepare import describe
     from foveola.models.build import summary
-    from foveola.training.features import has_trunk
+    from foveola.training.features import has_features
 
     split = session.split
     unequal = [
@@ -182,7 +182,7 @@ def _plan(session: Trainer) -> Plan:
         precision=str(session.dtype).removeprefix("torch."),
         folder=session.folder,
         remarks=(*session.remarks, *session.prepared.dataset.notes, *split.notes, *unequal),
-        ready_features=has_trunk(session.model),
+        ready_features=has_features(session.model),
     )
 
 
