@@ -1,20 +1,37 @@
-"""Choose the device (CPU, CUDA, MPS) and the precision (float32, bfloat16) of a computation."""
+"""Choose the device (CPU, CUDA, MPS) and the precision (float32, bfloat16) of a computation; measure and tune its memory."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
+import platform
+import sys
+from pathlib import Path
 
 import torch
 
 from foveola.errors import ResourceError, UsageError
 from foveola.types import Precision
 
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+"""Names of mallopt's parameters: https://man7.org/linux/man-pages/man3/mallopt.3.html"""
+
+_KEPT = 512 * 2**20
+"""Free bytes at the end of the heap that the process keeps; glibc returns the rest to the system."""
+
+_AHEAD = 64 * 2**20
+"""Bytes by which the heap grows at a time."""
+
+_MAPPED = 32 * 2**20
+"""glibc maps blocks of this size and more one by one, and returns them when they are freed. It allows no higher limit."""
+
 
 def choose_device(name: str) -> torch.device:
-    """The device of this name; "auto" takes CUDA, then Apple's MPS, then the processor.
+    """The device of this name; "auto" chooses CUDA, then Apple's MPS, then the processor.
 
-    On CUDA cuDNN is held, for the whole process, to algorithms that give the same twice, and float32 to its own 24 bits (by
-    itself it convolves with 11); no such device has been measured here.
+    On CUDA this makes cuDNN use deterministic algorithms in the whole process, and compute float32 with its full 24 bits (by
+    default cuDNN convolves with 11). We have not measured such a device.
 
     Raises ResourceError if the machine lacks this device, UsageError for an unknown name.
     """
@@ -65,7 +82,7 @@ def choose_precision(wanted: Precision, device: torch.device) -> torch.dtype:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device's own instructions compute in bfloat16; torch is asked, not a list of names."""
+    """Whether the device has instructions for bfloat16, as torch reports them."""
     if device.type == "cpu":
         can = torch.cpu.get_capabilities()
         return bool(can.get("avx512_bf16") or can.get("amx_bf16") or can.get("bf16"))
@@ -80,3 +97,40 @@ def autocast_context(device: torch.device, dtype: torch.dtype) -> contextlib.Abs
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
+
+
+@functools.cache
+def tune_malloc() -> bool:
+    """Make the process keep freed memory for the next training step, if its C library is glibc; say whether it does.
+
+    By default glibc returns large freed blocks to the system. A step of `vgg6` takes and frees the same few megabytes over
+    and over. Each time the system provided 6,500 empty pages of 4 KB, a tenth of the step (docs/why/speed.md).
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    wanted = ((_M_MMAP_THRESHOLD, _MAPPED), (_M_TRIM_THRESHOLD, _KEPT), (_M_TOP_PAD, _AHEAD))
+    done = [mallopt(name, value) for name, value in wanted]
+    return all(done)
+
+
+def peak_memory_mb() -> float | None:
+    """The largest resident memory of this process so far, in megabytes (10^6 bytes); None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6, 1)
+
+
+def reset_peak_memory() -> bool:
+    """Start the measurement of `peak_memory_mb` again; say whether that worked.
+
+    Linux can, by /proc/self/clear_refs (man 5 proc).
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True

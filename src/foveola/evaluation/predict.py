@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveola.compute.device import autocast_context
-from foveola.compute.memory import tune_malloc
+from foveola.compute.device import autocast_context, tune_malloc
 from foveola.compute.threads import Pace
 from foveola.evaluation.views import ALONE, Views
 
@@ -20,7 +19,7 @@ PIXELS_AT_ONCE = 2**18
 """Pixels in one forward pass on a CPU: four images of 256x256, or 256 of 32x32.
 
 The activations then fit into the caches, and stay below the size at which the C library allocates new pages each time
-(see `compute.memory`). Milliseconds per image, measured in turns, n = 8: `transfer` on 256x256 takes 20.4 with 4 images and
+(see `compute.device`). Milliseconds per image, measured in turns, n = 8: `transfer` on 256x256 takes 20.4 with 4 images and
 27.5 with 32; `fast_m` on 32x32 takes 1.25 with 256 images and 1.44 with 1,000.
 """
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from foveola.compute.device import peak_memory_mb
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import UsageError
@@ -30,7 +31,6 @@ from foveola.training.timing import (
     answer_seconds,
     head_seconds,
     mean_step,
-    peak_memory_mb,
     sizes_of,
     step_seconds,
 )

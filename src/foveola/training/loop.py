@@ -19,8 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveola.compute.device import autocast_context
-from foveola.compute.memory import tune_malloc
+from foveola.compute.device import autocast_context, tune_malloc
 from foveola.compute.threads import Pace
 from foveola.data.loader import Batches
 from foveola.errors import DivergedError, UsageError

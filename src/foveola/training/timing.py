@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -122,22 +120,3 @@ def _seconds(once: Callable[[], object]) -> float:
     started = time.perf_counter()
     once()
     return time.perf_counter() - started
-
-
-def peak_memory_mb() -> float | None:
-    """The largest resident memory of this process so far, in megabytes (10^6 bytes); None on Windows."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6, 1)
-
-
-def forget_peak() -> bool:
-    """Let `peak_memory_mb` begin again; whether that went well: Linux can, by /proc/self/clear_refs (man 5 proc)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True

@@ -132,9 +132,9 @@ def state_of(dataset: Dataset) -> str:
 
 
 def train_one(session: Trainer, clock: RunTimer, tick: Tick) -> Run:
-    from foveola.training.timing import forget_peak
+    from foveola.compute.device import reset_peak_memory
 
-    clock.own_memory = forget_peak()  # or all later runs would report the largest run's memory
+    clock.own_memory = reset_peak_memory()  # or all later runs would report the largest run's memory
     return run_session(session, clock, Watch(tick=tick))
 
 

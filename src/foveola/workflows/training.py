@@ -188,11 +188,11 @@ def _plan(session: Trainer) -> Plan:
 
 def _conclude(session: Trainer, clock: RunTimer, threads: list[int]) -> Run:
     """Write the report, then result.json, which marks the run as finished."""
+    from foveola.compute.device import peak_memory_mb
     from foveola.report.run_page import render
     from foveola.runs.files import result_numbers
     from foveola.runs.run import Run
     from foveola.storage import write_atomic
-    from foveola.training.timing import peak_memory_mb
 
     run = Run(session.folder, {})
     card, best = run.card, session.best
