@@ -195,13 +195,13 @@ def test_the_json_has_the_keys_that_are_promised(faulty, tmp_path):
 
 
 def test_train_takes_the_list_and_says_what_was_left_out(faulty, tmp_path):
-    root, fix = faulty[0], tmp_path / "quarantine.txt"
+    root, fix = faulty[0], tmp_path / "leave-out.txt"
     fv.check(root, suspects=False, fix=fix)
     assert all((root / name).exists() for names in faulty[1].values() for name in names)
     before = fv.check(root, suspects=False, settings={"data.exclude": str(fix)})
     assert [f for f in before.findings if f.severity != "note" and f.kind != "damaged"] == []
     run = fv.train(root, model="fast", epochs=1, size="16", exclude=fix, out=tmp_path / "run")
-    out = [problem.file for problem in run.card.problems if "quarantine.txt" in problem.reason]
+    out = [problem.file for problem in run.card.problems if "leave-out.txt" in problem.reason]
     assert set(out) >= {"train/cats/009_mask.png", "train/cats/005.png", "train/dogs/swapped1.png"}
     assert run.recipe.data.exclude == str(fix)
     assert "left out by the exclude list" in run.report.read_text("utf-8")
@@ -226,29 +226,33 @@ def test_the_report_tells_findings_and_the_accuracy_without_leaked_test_pictures
     assert "2 images have two labels or more" in text
 
 
-def test_near_copies_and_twins_stay_on_one_side_and_the_naive_split_is_counted(tmp_path, plant):
+def test_near_duplicates_and_twins_stay_on_one_side_and_the_naive_split_is_counted(tmp_path, plant):
     files = {f"{'ab'[n % 2]}/{n:02d}.png": scene(n) for n in range(40)}
     files |= {f"{'ab'[n % 2]}/{n:02d}_mirror.png": np.ascontiguousarray(scene(n)[:, ::-1]) for n in range(20)}
     root = plant(tmp_path / "pets", files)
-    settings = {"split.near_copies_together": True}
+    settings = {"split.near_duplicates_together": True}
     run = fv.train(root, model="fast", epochs=1, size="32", settings=settings, out=tmp_path / "run")
     test = {name[:4] for name in run.evaluation.ids}
     assert all((f"{pair}.png" in run.evaluation.ids) == (f"{pair}_mirror.png" in run.evaluation.ids)
                for pair in test if int(pair[2:]) < 20)  # fmt: skip
     notes = " ".join(run.card.remarks)
-    assert "20 near-duplicates or derived images were kept in the same part as their originals" in notes
+    assert "20 near-duplicates or derived images were kept in the same set as their originals" in notes
     assert re.search(
-        r"in a split image by image, \d+ of 12 test images \(\d+\.\d %\) would have had a copy, near-duplicate", notes
+        r"with a random split, \d+ of 12 test images \(\d+\.\d %\) would have a copy, near-duplicate or derived image",
+        notes,
     )
     assert run.card.leaked == ()
-    share = int(re.search(r"image by image, (\d+) of 12", notes).group(1)) / 12
+    share = int(re.search(r"random split, (\d+) of 12", notes).group(1)) / 12
     accuracy = run.evaluation.accuracy
     claimed = accuracy + share * (1 - accuracy)
     assert run.card.naive_share == pytest.approx(share)
+    page = run.report.read_text("utf-8")
     assert (
-        f"A random split would have put a duplicate of {100 * share:.1f} % of the test images into train or val. The same "
-        f"network could then have reported an accuracy of up to {100 * claimed:.1f} % instead of {100 * accuracy:.1f} %."
-    ) in run.report.read_text("utf-8")
+        f"With a random split, the same network could have reported an accuracy of up to {100 * claimed:.1f} % instead of "
+        f"{100 * accuracy:.1f} %"
+    ) in page
+    told = [line for line in page.split("\n") if "random split" in line and f"({100 * share:.1f} %)" in line]
+    assert len(told) == 1
 
 
 def test_the_page_shows_hostile_names_as_text_and_asks_nobody(tmp_path, plant):
@@ -309,7 +313,7 @@ def test_the_page_tells_severity_by_sign_and_word(faulty, tmp_path):
 
 def test_the_page_has_commands_to_copy_and_says_when_it_was_made(faulty, tmp_path):
     page = page_of(faulty[0], tmp_path)
-    for words in ("check {} --fix quarantine.txt", "train {} --exclude quarantine.txt"):
+    for words in ("check {} --fix leave-out.txt", "train {} --exclude leave-out.txt"):
         assert f"foveola {words.format(faulty[0])}" in text_of(page)
     footer = text_of(page).partition("Made by foveola ")[2]
     assert re.match(rf"{re.escape(fv.__version__)} on \d+ \w+ 20\d\d, \d\d:\d\d\. This page is a single file", footer)

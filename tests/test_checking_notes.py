@@ -63,7 +63,7 @@ def test_a_class_without_a_usable_image_is_not_compared_with_the_others(tmp_path
 def test_a_part_without_a_class_is_told(tmp_path, plant, scene):
     names = [f"{where}/{n:02d}.png" for where in ("train/a", "train/b", "test/a") for n in range(20)]
     found = messages(plant(tmp_path / "pets", {name: scene(k) for k, name in enumerate(names)}), "imbalance")
-    assert list(found) == ["the test part has no image of 'b'"]
+    assert list(found) == ["the test set has no image of 'b'"]
 
 
 def test_few_levels_are_told_once(tmp_path, plant, scene):
@@ -151,6 +151,6 @@ def test_copies_are_counted_in_plain_words(tmp_path, plant, scene):
         "4 files show only 2 different images (identical pixels): 2 of them are copies"
     ]
     assert list(messages(root, "near_duplicate")) == [
-        "2 images are near-copies of only 1 original: saved again, resized, slightly cropped, or in other tones; 1 pair "
+        "2 images are near-duplicates of only 1 original: saved again, resized, slightly cropped, or in other tones; 1 pair "
         "mirrored or turned"
     ]

@@ -71,6 +71,7 @@ def test_every_command_answers_h_and_shows_examples_that_can_be_parsed(call, nam
     assert code == 0
     examples = [line.strip() for line in out.partition("\nExamples:\n")[2].splitlines()]
     assert examples
+    assert [line for line in examples if len(line) > 78] == []
     parser = cli.options.typer.main.get_command(cli.app)
     for example in examples:
         foveola, command, *args = shlex.split(example)
@@ -87,5 +88,5 @@ def test_the_help_names_real_defaults(call):
 
     out = " ".join(call("train", "--help", columns=120)[1].split())
     assert "[default: fast for images below 112 pixels, else transfer]" in out
-    assert set(out.split("Network: ")[1].split(". [default")[0].replace(" or ", ", ").split(", ")) == set(MODELS)
+    assert set(out.split("The network: ")[1].split(". [default")[0].replace(" or ", ", ").split(", ")) == set(MODELS)
     assert "[default: 10; alexnet_mini: 2]" in " ".join(call("show", "--help")[1].split())

@@ -103,7 +103,7 @@ def test_pictures_below_32_pixels_are_compared_by_content_only(scene):
     assert len(near_duplicate_pairs(prepare(dataset, Size(32, 32)))) == 0
 
 
-def test_pictures_of_the_same_content_are_no_near_copies(plant, tmp_path, scene):
+def test_pictures_of_the_same_content_are_no_near_duplicates(plant, tmp_path, scene):
     files = {"a/1.png": scene(1), "a/2.png": scene(1), "b/1.png": scene(2)}
     found, _ = near_in(plant(tmp_path, files))
     assert found == set()

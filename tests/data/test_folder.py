@@ -245,7 +245,9 @@ def test_a_column_of_parts_goes_before_the_folders_and_says_so(flat, tmp_path):
     (tmp_path / "t.csv").write_text("\n".join(["file,label,part", *rows]))
     dataset = open_folder(flat, labels=tmp_path / "t.csv")
     assert dataset.parts.tolist() == [0, 1, 2, 0, 1, 2]
-    assert "the parts come from the table; the folders of the parts differ and are not used" in dataset.notes
+    assert (
+        "train, val and test come from the table; the folders with these names differ and are not used" in dataset.notes
+    )
 
 
 def test_the_one_table_in_a_folder_without_class_folders_is_used(flat):

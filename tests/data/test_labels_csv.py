@@ -143,7 +143,7 @@ def test_cells_that_lack_are_named_by_line_five_at_most(root, table):
 def test_a_part_that_is_none_and_a_group_that_lacks_are_named(root, table):
     path = table("file,label,part,who\n0,cat,holdout,x\n1,dog,test,\n")
     assert refusal(DataError, root, path, "who") == (
-        f"{path}: line 2 names the part 'holdout', which is not train, val or test; line 3 has no group: correct these lines"
+        f"{path}: line 2 names the set 'holdout', which is not train, val or test; line 3 has no group: correct these lines"
     )
 
 

@@ -233,7 +233,7 @@ CHOICES = {
     ),
     "folds": (
         images("fold_0|fold_1/cat|dog"),
-        "set: fold_0 and fold_1 look like parts, folds or stages of a data set, not like classes. "
+        "set: fold_0 and fold_1 look like train and test sets, folds or stages of a data set, not like classes. "
         "Choose how to read it. 2 classes at level 1 (fold_0 and fold_1): foveola train set --class-level 1. "
         "2 classes at level 2 (cat and dog): foveola train set --class-level 2. "
         "4 classes in the deepest folders (fold_0/cat, fold_0/dog, fold_1/cat and fold_1/dog): "
@@ -352,14 +352,14 @@ def test_a_folder_of_notes_is_no_class():
 def test_a_class_that_train_lacks_is_refused_with_the_nearest():
     files = images("train/cats|dogs") + images("test/cat|dogs")
     assert refused(files) == (
-        "set: the test part has class 'cat' that the train part lacks: unknown class 'cat' (did you mean 'cats'?); "
+        "set: the test set has class 'cat' that the train set lacks: unknown class 'cat' (did you mean 'cats'?); "
         "known: cats, dogs; rename or remove it, because classes are matched by name"
     )
 
 
 def test_several_classes_that_train_lacks_are_counted():
     assert refused(images("train/cats|dogs") + images("val/10|9|11")).startswith(
-        "set: the val part has class '9' and 2 more classes that the train part lacks: unknown class '9'; known: "
+        "set: the val set has class '9' and 2 more classes that the train set lacks: unknown class '9'; known: "
     )
 
 

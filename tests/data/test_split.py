@@ -43,7 +43,7 @@ def test_the_shares_are_as_asked_for():
     made = cut(data([0, 1] * 500))
     sides(made, 1000)
     assert (len(made.test), len(made.val), len(made.train)) == (200, 80, 720)
-    assert made.rule == "20% test, 10% of the rest val; stratified by class, seed 0, copies in the same part"
+    assert made.rule == "20 % test, 10 % of the rest val; stratified by class, seed 0, copies in the same set"
     assert made.notes == ()
 
 
@@ -58,7 +58,7 @@ def test_what_a_given_val_part_has_a_copy_of_never_judges():
         assert not len(made.leaked)
         assert "too high" not in " ".join(made.notes)
         assert made.rule == (
-            f"20% test, val as given; stratified by class, seed {seed}, copies in the same part, near-duplicates too"
+            f"20 % test, val as given; stratified by class, seed {seed}, copies in the same set, near-duplicates too"
         )
         assert made.naive_share > 0
 
@@ -114,7 +114,7 @@ def test_pictures_under_two_labels_stay_in_train_and_are_said():
         made = cut(data(labels), content, seed=seed)
         assert {0, 1} <= set(made.train.tolist())
     assert made.notes == (
-        "1 image with the same content as another one; copies were kept in the same part",
+        "1 image with the same content as another one; copies were kept in the same set",
         "2 images with the same content have different labels; they are kept in train",
     )
 
@@ -140,7 +140,7 @@ def test_a_missing_part_is_split_off_train_only():
     made = cut(data([0, 1] * 20, parts=parts), spec=SplitSpec(val_fraction=0.2))
     assert made.test.tolist() == list(range(30, 40))
     assert len(made.val) == 6
-    assert made.rule.startswith("test as given, 20% of the rest val;")
+    assert made.rule.startswith("test as given, 20 % of the rest val;")
     made = cut(data([0, 1] * 20, parts=np.where(parts == 2, 1, parts)), spec=SplitSpec(test_fraction=0.5))
     assert (made.val.tolist(), len(made.test)) == (list(range(30, 40)), 16)
 
@@ -154,7 +154,7 @@ def test_rows_without_a_part_join_the_pool():
 
 def test_the_number_of_groups_is_told():
     labels, groups = [0, 1] * 30, np.arange(60) // 4
-    assert cut(data(labels, groups=groups)).notes[0] == "60 images in 15 groups; the images of a group stay in one part"
+    assert cut(data(labels, groups=groups)).notes[0] == "60 images in 15 groups; the images of a group stay in one set"
     given = data(labels, groups=groups, parts=[0] * 40 + [2] * 20)
     assert cut(given).notes[0] == "60 images in 15 groups"
 
@@ -164,7 +164,7 @@ def test_a_leak_of_the_datas_own_parts_is_said():
     content[[18, 19]] = content[[0, 11]]
     made = cut(data([0, 1] * 10, parts=[0] * 10 + [1] * 4 + [2] * 6), content)
     assert made.notes[-1] == (
-        "2 of 6 test images are also in train or val, because the data comes with its own parts: the accuracy will be "
+        "2 of 6 test images are also in train or val, because the data comes with its own split: the accuracy will be "
         "too high"
     )
 
@@ -176,7 +176,7 @@ def test_a_class_that_the_test_part_lacks_is_said():
 
 def test_a_class_that_the_train_part_lacks_is_refused():
     dataset = data([0, 1, 0, 1, 2, 0, 1], parts=[0, 0, 1, 1, 1, 2, 2])
-    assert refusal(dataset) == ("class 'c2' has no image in the train part: add images to this class, or remove it")
+    assert refusal(dataset) == ("class 'c2' has no image in the train set: add images to this class, or remove it")
 
 
 def test_three_pictures_give_one_to_each_part():
@@ -226,7 +226,7 @@ def test_a_class_whose_images_all_have_another_label_too_is_refused_with_that_la
 def test_groups_that_the_parts_of_the_data_split_are_counted():
     made = cut(data([0, 1] * 30, parts=[0] * 40 + [2] * 20, groups=[0] * 20 + [3] * 20 + [3] * 10 + [4] * 10))
     assert made.notes[1] == (
-        "1 group has images in test and in train or val, because the data comes with its own parts: "
+        "1 group has images in test and in train or val, because the data comes with its own split: "
         "the accuracy will be too high"
     )
     assert cut(data([0, 1] * 30, parts=[0] * 40 + [2] * 20, groups=[0] * 20 + [1] * 20 + [2] * 20)).notes == (
@@ -246,7 +246,7 @@ def test_with_a_given_test_part_two_are_enough_and_one_is_refused():
     parts = [0] * 20 + [2] * 4
     cut(data([0] * 2 + [1] * 18 + [0, 1, 0, 1], parts=parts))
     assert refusal(data([0] + [1] * 19 + [0, 1, 0, 1], parts=parts)) == (
-        "class 'c0' has 1 image: at least 2 are needed, one each for training and the part that "
+        "class 'c0' has 1 image: at least 2 are needed, one each for training and the set that "
         "is split off; add images, or remove the class"
     )
 
@@ -376,7 +376,7 @@ def test_relatives_are_on_one_side_unless_that_is_switched_off(seed):
     units = related((0, 2), (1, 3), (4, 6, 8), (5, 9))
     together = sides(split(dataset, content, SplitSpec(), seed, related=units), 40)
     assert all(len(set(together[units == unit])) == 1 for unit in units)
-    apart = split(dataset, content, SplitSpec(near_copies_together=False), seed, related=units)
+    apart = split(dataset, content, SplitSpec(near_duplicates_together=False), seed, related=units)
     plain = split(dataset, content, SplitSpec(), seed)
     assert [apart.train.tolist(), apart.test.tolist()] == [plain.train.tolist(), plain.test.tolist()]
 
@@ -389,7 +389,7 @@ def test_test_pictures_with_a_relative_in_train_or_val_are_named_and_said():
     assert made.leaked.tolist() == [20, 30, 32]
     assert made.notes == (
         "3 of 20 test images have a copy, near-duplicate or derived image in train or val, because the data comes with its "
-        "own parts: the accuracy will be too high",
+        "own split: the accuracy will be too high",
     )
 
 
@@ -397,7 +397,7 @@ def test_relatives_that_hang_together_too_much_are_split_all_the_same_and_it_is_
     made = split(data(np.arange(40) % 2), np.arange(40), SplitSpec(), 0, related=related(range(0, 40, 2)))
     assert (np.bincount(np.arange(40)[made.test] % 2) == 4).all()
     assert made.notes[0] == (
-        "19 near-duplicates or derived images could not be kept in the same part as the original: too many images are linked"
+        "19 near-duplicates or derived images could not be kept in the same set as the original: too many images are linked"
     )
     assert made.notes[1] == (
         "4 of 8 test images have a copy, near-duplicate or derived image in train or val: the accuracy will be too high"

@@ -80,7 +80,7 @@ def _card(names, each, size, problems, remarks):
         formats={"JPEG": used - 1, "PNG": 1},
         notes={"transparency laid on white": 2},
         remarks=tuple(remarks),
-        split_rule="20% test, 10% of the rest val; stratified by class, seed 5, copies in the same part",
+        split_rule="20 % test, 10 % of the rest val; stratified by class, seed 5, copies in the same set",
         problems=tuple(Problem(file, reason) for file, reason in problems),
         files_found=used + len(problems) + 7,
         files_used=used,

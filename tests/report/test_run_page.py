@@ -159,7 +159,7 @@ def test_the_files_are_stated_as_a_sum(make_run):
 
 def test_the_first_200_problems_are_listed_and_all_are_counted(make_run):
     page = Page(render(make_run(problems=[(f"file-{i}.jpg", f"cut short ({i} bytes)") for i in range(1201)])))
-    assert "1,201 files could not be used" in page.text and "The first 200 of 1,201 files" in page.text
+    assert "foveola could not use 1,201 files." in page.text and "The first 200 of 1,201 files" in page.text
     assert "file-199.jpg" in page.text and "file-200.jpg" not in page.text
 
 

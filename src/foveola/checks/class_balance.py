@@ -85,8 +85,8 @@ def _absent(dataset: Dataset) -> list[Finding]:
                 Finding(
                     "imbalance",
                     "warning",
-                    f"the {part} part has no image of {_names(dataset, missing)}",
-                    f"add some: without them the {part} part says nothing about "
+                    f"the {part} set has no image of {_names(dataset, missing)}",
+                    f"add some: without them the {part} set says nothing about "
                     + ("this class" if len(missing) == 1 else "these classes"),
                     about=len(missing),
                     topic=f"missing in {part}",

@@ -33,7 +33,7 @@ def leaks(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
         (0, 1),
         "train or val",
         "the accuracy will be too high",
-        "leave out the copies in train and val, so that the test part stays as it is; or also state the accuracy without "
+        "leave out the copies in train and val, so that the test set stays as it is; or also state the accuracy without "
         "these test images, as the report of a run does",
     )
 
@@ -47,7 +47,7 @@ def leak_to_val(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
         (0,),
         "train",
         "the epoch is chosen on images that the network was trained on, and its confidence will be too high",
-        "leave out the copies in train, so that the val part stays as it is",
+        "leave out the copies in train, so that the val set stays as it is",
     )
 
 
@@ -97,7 +97,7 @@ def _exact(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
         "warning",
         f"{count(sum(map(len, groups)), 'file')} show only {count(len(groups), 'different image')} (identical pixels): "
         f"{count(extra, 'of them is a copy', 'of them are copies')}",
-        "keep one of each; where foveola splits the data, all copies of an image go to the same part",
+        "keep one of each; where foveola splits the data, all copies of an image go to the same set",
         flatten(named),
         named,
         leave_out=tuple(dataset.ids[i] for rows in groups for i in _spare(dataset, relations, rows)),
@@ -115,10 +115,10 @@ def _near(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
     return Finding(
         "near_duplicate",
         "warning",
-        f"{count(sum(map(len, firsts)), 'image')} are near-copies of only {count(len(groups), 'original')}: saved again, "
+        f"{count(sum(map(len, firsts)), 'image')} are near-duplicates of only {count(len(groups), 'original')}: saved again, "
         "resized, slightly cropped, or in other tones"
         + (f"; {count(laid, 'pair')} mirrored or turned" if laid else ""),
-        "compare them side by side and keep one of each; where foveola splits the data, near-copies go to the same part",
+        "compare them side by side and keep one of each; where foveola splits the data, near-duplicates go to the same set",
         flatten(named),
         named,
         leave_out=tuple(dataset.ids[i] for group in firsts for i in _spare(dataset, relations, group)),

@@ -23,18 +23,16 @@ def check(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="The page to write. [default: check.html, or check-2.html and so on if that exists]"
+            metavar="FILE", help="File for the page. [default: check.html, or check-2.html and so on if it exists]"
         ),
     ] = None,
     fix: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Write a list of images that you could leave out, for `foveola train --exclude`."
-        ),
+        typer.Option(metavar="FILE", help="Write a list of images to leave out, for `foveola train --exclude`."),
     ] = None,
     suspects: Annotated[
         bool | None,
-        typer.Option(help="Look for wrong labels. [default: where it takes about a minute or less]"),
+        typer.Option(help="Look for wrong labels. [default: only if it takes about a minute or less]"),
     ] = None,
     reading: Reading,
     set_: Settings = None,
@@ -42,9 +40,9 @@ def check(
     open_: Open = False,
     json_: Json = False,
 ) -> None:
-    """Find problems in a data set: damaged files, copies, leaks, shortcuts and wrong labels.
+    """Find problems in a data set: damaged files, duplicates, leaks, shortcuts and wrong labels.
 
-    Nothing is changed or deleted.
+    foveola changes and deletes no images.
     """
     settings = {**reading, **settings_of(set_)}
     workflows.require_outputs(out, fix, overwrite=overwrite)
@@ -98,9 +96,9 @@ def _list_in_words(found: workflows.Checked, fix: Path) -> str:
 @reads_data
 def show_data(
     data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the figures.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the figures.")],
     *,
-    n: Annotated[int, typer.Option("--n", metavar="N", help="Images per class.")] = 6,
+    n: Annotated[int, typer.Option("--n", metavar="N", help="Number of images of each class.")] = 6,
     size: Annotated[
         str | None,
         typer.Option(
@@ -139,20 +137,20 @@ def show_data(
 
 
 @command(
-    'foveola filter photo.jpg edges.png --chain "blur(size=3)|canny(low=50, high=150)"',
+    'foveola filter photo.jpg edges.png --chain "canny(low=50, high=150)"',
     'foveola filter photo.jpg steps.png --chain "blur(size=3)|sharpen" --steps',
     "foveola filter photos sharpened --chain sharpen",
 )
 def filter(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="New file (.png, .jpg) or folder.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File for the result (.png or .jpg), or a folder.")],
     chain: Annotated[
         str,
-        typer.Option(metavar="FILTERS", help='Filters, e.g. "blur(size=3)|sharpen". See `foveola list filters`.'),
+        typer.Option(metavar="FILTERS", help='The filters, e.g. "blur(size=3)|sharpen". See `foveola list filters`.'),
     ],
-    steps: Annotated[bool, typer.Option("--steps", help="Draw the image after each filter instead.")] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="Draw a figure with the image after each filter.")] = False,
     kernel_view: Annotated[
-        bool, typer.Option("--kernel-view", help="Draw the numbers of each kernel and its effect instead.")
+        bool, typer.Option("--kernel-view", help="Draw a figure with the numbers and the effect of each kernel.")
     ] = False,
     overwrite: Overwrite = False,
     json_: Json = False,
@@ -183,7 +181,7 @@ def filter(
 
 @command("foveola show fast", "foveola show alexnet_mini --size 224x224 --classes 2")
 def show(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A network of `foveola list models`.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of a network. See `foveola list models`.")],
     size: Annotated[
         str,
         typer.Option(
@@ -227,11 +225,11 @@ def show(
 @command("foveola list models", "foveola list options", name="list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="models, datasets, filters, explanations or options.")
+        str, typer.Argument(metavar="KIND", help="What to list: models, datasets, filters, explanations or options.")
     ] = "models",
     json_: Json = False,
 ) -> None:
-    """List networks, data sets, filters, explanations, or the options of `--set`."""
+    """List the networks, data sets, filters, explanations, or the options for `--set`."""
     entries = workflows.listing(kind)
     if json_:
         print_json({kind: [{"name": e.name, "options": list(e.options), "text": e.text} for e in entries]})
@@ -248,10 +246,12 @@ def list_(
 
 @command("foveola course my-course")
 def course(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New folder for the notebooks.")] = Path("course"),
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder for the notebooks. It must not exist.")
+    ] = Path("course"),
     json_: Json = False,
 ) -> None:
-    """Write the course: six notebooks for Jupyter, example recipes and the documentation."""
+    """Write the course: six Jupyter notebooks, example recipes and the documentation."""
     written = workflows.write_course(folder)
     if json_:
         print_json({"notebooks": [str(path) for path in written]})

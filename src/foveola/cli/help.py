@@ -14,8 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Train a network and use it": ("demo", "train", "predict", "evaluate", "explain"),
-    "Know your data, compare ideas": ("check", "compare", "show-data", "filter"),
-    "Look things up": ("runs", "report", "show", "list", "course"),
+    "Check your data and compare settings": ("check", "compare", "show-data", "filter"),
+    "Look up runs, networks and options": ("runs", "report", "show", "list", "course"),
 }
 """The headings of `foveola --help` and the commands below each, in the order in which a newcomer needs them."""
 
@@ -33,7 +33,10 @@ class Command(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Give the usage line without Typer's braces around what is required: brackets mark what is not."""
-        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+        pieces = [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+        return [
+            piece[1:-4] if piece.startswith("[[") else piece for piece in pieces
+        ]  # brackets and dots in the metavar
 
     def get_short_help_str(self, limit: int = 0) -> str:
         """Give the whole first sentence, for the list of commands."""

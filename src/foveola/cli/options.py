@@ -39,7 +39,7 @@ def foveola(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Turn folders of images into an image classifier that you can trust, on a laptop.
+    """Train image classifiers that you can trust, from folders of images, on a laptop.
 
     Try `foveola demo` first. `foveola COMMAND --help` explains a command and shows examples.
     """
@@ -63,7 +63,7 @@ Plugins: TypeAlias = Annotated[
     typer.Option(
         "--plugin",
         metavar="FILE.py",
-        help="Python file that registers your networks, filters or heat maps. Repeatable.",
+        help="Python file that registers your networks, filters or heat maps. Can be repeated.",
     ),
 ]
 
@@ -85,49 +85,51 @@ def _with_plugins(command: Callable[..., None]) -> Callable[..., None]:
     return with_plugins
 
 
-DATA = "A folder with one folder of images per class, an .npz file, cifar10 or digits."
+DATA = "A folder with one folder of images for each class, an .npz file, cifar10 or digits."
 
 Json: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on stdout; progress goes to stderr.")
+    bool, typer.Option("--json", help="Print the result as one JSON object on stdout. Progress goes to stderr.")
 ]
-Open: TypeAlias = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
+Open: TypeAlias = Annotated[bool, typer.Option("--open", help="Open the page in the web browser.")]
 RunPath: TypeAlias = Annotated[
     Path,
     typer.Argument(
         metavar="RUN",
-        help="A finished run: its folder, a unique part of its name, or latest.",
+        help="A finished run: its folder, a part of its name, or latest for the newest one.",
     ),
 ]
 Settings: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="KEY=VALUE",
-        help="Set an option of `foveola list options`, e.g. fit.lr_peak=0.01. Repeatable.",
+        help="Set any option of `foveola list options`, e.g. fit.lr_peak=0.01. Can be repeated.",
     ),
 ]  # fmt: skip
 Seed: TypeAlias = Annotated[
     int,
-    typer.Option(metavar="N", help="Random seed of the split, initial weights, image order and augmentation."),
+    typer.Option(
+        metavar="N", help="Random seed for the split, the initial weights, the order of images and augmentation."
+    ),
 ]
 Threads: TypeAlias = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Compute with exactly N threads. [default: all cores, and fewer while other programs need them]",
+        help="Compute with exactly N threads. [default: all cores, or fewer while other programs use them]",
     ),
 ]
 Out: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Folder for this run. It must be new or empty.")
 ]
 Overwrite: TypeAlias = Annotated[
-    bool, typer.Option("--overwrite", help="Replace output files that exist. Without it foveola refuses.")
+    bool, typer.Option("--overwrite", help="Replace output files that exist. By default this is an error.")
 ]
 GroupBy: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN|REGEX",
-        help="Keep all images of one person, plant or video in the same part: a column of --labels, or a regular "
-        "expression on the file path whose group names it.",
+        help="Keep all images of one person, plant or video in the same set (train, val or test). Give a column of "
+        "--labels, or a regular expression on the file path. Its first group names the person.",
     ),
 ]
 
@@ -142,7 +144,9 @@ def _class_level(text: str) -> int | str:
 
 
 READING = {
-    "labels": Annotated[Path | None, typer.Option(metavar="FILE", help="CSV table of file and label.")],
+    "labels": Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV file with one column for the file and one for its label.")
+    ],
     "label_pattern": Annotated[
         str | None,
         typer.Option(metavar="REGEX", help="Regular expression on the file path. Its first group is the class."),
@@ -151,13 +155,13 @@ READING = {
         str | None,
         typer.Option(
             metavar="N|leaf", parser=_class_level,
-            help="Which folders are the classes: 1 for those directly in DATA, 2 for those inside them; leaf for the "
-            "deepest. [default: as the folders show it]",
+            help="Which folders are the classes: 1 for the folders in DATA, 2 for the folders inside them, leaf for "
+            "the deepest ones. [default: found from the folders]",
         ),
     ],
     "exclude": Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="List of images to leave out, as `foveola check --fix` writes it."),
+        typer.Option(metavar="FILE", help="Text file of images to leave out, as written by `foveola check --fix`."),
     ],
 }  # fmt: skip
 """The options of every command that opens a data set; each sets `data.NAME` of a recipe."""

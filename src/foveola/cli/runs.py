@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 def evaluate(
     run: RunPath,
     data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="Other data to measure on. [default: the run's test set]")
+        str | None, typer.Argument(metavar="DATA", help="Data set to measure on. [default: the test set of the run]")
     ] = None,
     *,
     reading: Reading,
     json_: Json = False,
 ) -> None:
-    """Measure a trained network: accuracy with its interval, loss, numbers per class."""
+    """Measure a trained network: accuracy with its interval, loss, and metrics of each class."""
     run = workflows.find_run(run)
     with progress_on_screen() as screen:
         found = workflows.evaluate(run, data, settings=reading, tell=tell_nobody, tick=screen.tick)
@@ -73,12 +73,12 @@ def evaluate(
 )
 def predict(
     run: RunPath,
-    files: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Images, or folders of images.")],
+    files: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image files, or folders of images.")],
     abstain: Annotated[
         float | None,
         typer.Option(
             metavar="RATE",
-            help="Largest acceptable error rate, e.g. 0.05. Images that can't be classified at this rate get \"don't know\".",
+            help='Largest acceptable error rate, e.g. 0.05. Images that cannot be classified at this rate get "don\'t know".',
         ),
     ] = None,
     csv_: Annotated[
@@ -131,30 +131,41 @@ def explain(
     image: Annotated[
         str,
         typer.Argument(
-            metavar="IMAGE", help="An image file. For max_activating and embedding: a data set. For kernels: -."
+            metavar="IMAGE",
+            help="An image file. For the methods max_activating and embedding a data set, for kernels a dash (-).",
         ),
     ],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="New figure (.png, .svg, .pdf), or new folder for several.")
+        Path,
+        typer.Argument(
+            metavar="OUT", help="File for the figure (.png, .svg or .pdf), or a folder if there are several figures."
+        ),
     ],
     *,
-    method: Annotated[str, typer.Option(metavar="NAME", help="A method of `foveola list explanations`.")] = "gradcam",
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="What to draw. See `foveola list explanations`.")
+    ] = "gradcam",
     stage: Annotated[
         str,
         typer.Option(
             metavar="LAYER",
-            help="Name of a layer. [default: the last; for kernels and one_pixel the first; for feature_maps all]",
+            help="Name of a layer. [default: the last one; for kernels and one_pixel the first one; for feature_maps all]",
             show_default=False,
         ),
     ] = "",
     class_: Annotated[
-        str | None, typer.Option("--class", metavar="NAME", help="Class to explain. [default: the predicted one]")
+        str | None, typer.Option("--class", metavar="NAME", help="The class to explain. [default: the predicted class]")
     ] = None,
     place: Annotated[
         tuple[int, int, int] | None,
-        typer.Option(metavar="CHANNEL ROW COLUMN", help="For one_pixel. [default: the largest value]"),
+        typer.Option(
+            metavar="CHANNEL ROW COLUMN",
+            help="For one_pixel: the output value to explain. [default: the largest value]",
+        ),
     ] = None,
-    how: Annotated[str | None, typer.Option(metavar="NAME", help="For embedding: tsne or pca. [default: tsne]")] = None,
+    how: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For embedding: the method, tsne or pca. [default: tsne]")
+    ] = None,
     reading: Reading,
     overwrite: Overwrite = False,
     json_: Json = False,
@@ -191,7 +202,7 @@ def explain(
 
 @command("foveola report latest", "foveola report latest --open")
 def report(run: RunPath, open_: Open = False, json_: Json = False) -> None:
-    """Rebuild the report.html of a run."""
+    """Write the report.html of a run again."""
     run = workflows.find_run(run)
     path = workflows.report(run)
     print_json({"run": str(run), "report": str(path)}) if json_ else say(f"report  {path}")
@@ -201,7 +212,7 @@ def report(run: RunPath, open_: Open = False, json_: Json = False) -> None:
 
 @command("foveola runs", "foveola runs my-folder")
 def runs(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder that holds the runs.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the runs.")] = Path("runs"),
     json_: Json = False,
 ) -> None:
     """List the runs in a folder, the newest first."""

@@ -42,16 +42,16 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Network: fast, fast_m, fast_l, transfer, alexnet_mini or vgg6. [default: fast for images below 112 "
-            "pixels, else transfer]",
+            help="The network: fast, fast_m, fast_l, transfer, alexnet_mini or vgg6. [default: fast for images below "
+            "112 pixels, else transfer]",
         ),
     ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
             metavar="N",
-            help="Passes over the training images. [default: 8 to 40, fewer for more images; 0 for transfer, which then "
-            "trains its last layer only]",
+            help="Number of passes over the training images. [default: 8 to 40, fewer for more images; 0 for transfer, "
+            "which then trains only its last layer]",
         ),
     ] = None,
     size: Annotated[
@@ -71,7 +71,7 @@ def train(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Time for the whole command, e.g. 5m. Chooses network and epochs to fill it.",
+            help="Time limit for the whole command, e.g. 5m. foveola chooses the network and the epochs to use it.",
         ),
     ] = None,
     recipe: Annotated[
@@ -80,34 +80,36 @@ def train(
     seed: Seed = 0,
     batch_size: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Images per training step. [default: by network, see `foveola list options`]"),
+        typer.Option(metavar="N", help="Number of images in a training step. [default: depends on the network]"),
     ] = None,
     lr: Annotated[
         float | None,
-        typer.Option(metavar="RATE", help="Highest learning rate. [default: by network, see `foveola list options`]"),
+        typer.Option(metavar="RATE", help="Highest learning rate. [default: depends on the network]"),
     ] = None,
     flip: Annotated[
         bool | None,
         typer.Option(
-            "--flip/--no-flip", help="Also train on mirror images (left-right). [default: flip; not for digits]"
+            "--flip/--no-flip",
+            help="Also train on mirrored images (left and right swapped). [default: yes, except for digits]",
         ),
     ] = None,
     reading: Reading,
     group_by: GroupBy = None,
     device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps. [default: auto]")
+        str | None,
+        typer.Option(metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:N or mps. [default: auto]"),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="auto, float32 or bfloat16. [default: auto]")
+        str | None, typer.Option(metavar="TYPE", help="Number format: auto, float32 or bfloat16. [default: auto]")
     ] = None,
     set_: Settings = None,
     threads: Threads = None,
     out: Out = None,
-    runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder that collects the runs.")] = Path("runs"),
+    runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for all runs.")] = Path("runs"),
     open_: Open = False,
     json_: Json = False,
 ) -> None:
-    """Train a classifier, measure it on images it never saw, and write a report.
+    """Train an image classifier, measure it on images it was not trained on, and write a report.
 
     The result is a run: a folder that holds the network, its numbers and report.html.
     """
@@ -132,14 +134,14 @@ def train(
 @command("foveola demo", "foveola demo my-folder --epochs 3")
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for the images and the run.")] = Path("demo"),
-    epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the training images.")] = 12,
+    epochs: Annotated[int, typer.Option(metavar="N", help="Number of passes over the training images.")] = 12,
     seed: Seed = 0,
     threads: Threads = None,
     out: Out = None,
     open_: Open = False,
     json_: Json = False,
 ) -> None:
-    """Try foveola: train on 1,797 handwritten digits that come with it, and write a report."""
+    """Try foveola: train on the 1,797 handwritten digits that come with it, and write a report."""
     with progress_on_screen() as screen:
         run = workflows.demo(folder, epochs=epochs, seed=seed, out=out, threads=threads, watch=screen.watch)
     print_run(run, json_, open_)
@@ -147,68 +149,77 @@ def demo(
 
 @command(
     'foveola compare photos --arm plain --arm "sharpened: chain=sharpen"',
-    "foveola compare photos --arm fast:model=fast --arm transfer:model=transfer --question model",
+    "foveola compare pets --arm a:model=fast --arm b:model=fast_m --question model",
     "foveola compare photos a.toml b.toml --seeds 5 --budget 30m",
 )
 @reads_data
 def compare(
     given: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[DATA] [RECIPE.toml]...", help="The data, as for train, and recipes to compare."),
+        typer.Argument(
+            metavar="[DATA] [RECIPE.toml]...", help="The data set, as for `foveola train`, and recipes to compare."
+        ),
     ] = None,
     *,
     arm: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ARM",
-            help='What to compare: "plain", or "sharpened: chain=sharpen". Give two or more. The first is the baseline.',
+            help='Settings to compare: "plain", or "sharpened: chain=sharpen". Give two or more. The first is the baseline.',
         ),
     ] = None,
     seeds: Annotated[
-        str, typer.Option(metavar="SEEDS", help="How many seeds (from 0), a range 0-9, or a list 1,4,7.")
+        str,
+        typer.Option(metavar="SEEDS", help="Number of seeds (from 0), a range such as 0-9, or a list such as 1,4,7."),
     ] = "10",
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Network of all arms.")] = None,
-    epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs of all arms.")] = None,
-    size: Annotated[str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Image size of all arms.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="The network of all arms.")] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Number of epochs of all arms.")] = None,
+    size: Annotated[str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Image size of all arms, in pixels.")] = None,
     reading: Reading,
     group_by: GroupBy = None,
     question: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY", help="The setting that may differ between recipes, e.g. chain or fit.lr_peak."),
+        typer.Option(
+            metavar="KEY", help="The setting in which the recipes differ on purpose, e.g. chain or fit.lr_peak."
+        ),
     ] = None,
     allow: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY", help="Also allow this setting to differ. The results then carry a warning."),
+        typer.Option(
+            metavar="KEY", help="Allow the arms to differ in this setting, too. The result then has a warning."
+        ),
     ] = None,
     margin: Annotated[
-        float, typer.Option(metavar="POINTS", help="Smallest difference that matters, in percentage points.")
+        float, typer.Option(metavar="POINTS", help="The smallest difference that matters, in percentage points.")
     ] = 0.5,
     half_width: Annotated[
         float | None,
         typer.Option(
             metavar="POINTS",
-            help="Desired half-width of the interval. After two seeds, prints how many it takes.",
+            help="Desired half-width of the interval. After two seeds, foveola prints how many are needed.",
         ),
     ] = None,
-    budget: Annotated[str | None, typer.Option(metavar="TIME", help="Time for the whole command, e.g. 30m.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Time limit for the whole command, e.g. 30m.")
+    ] = None,
     jobs: Annotated[
         int,
         typer.Option(
             metavar="N",
-            help="How many runs to train at once. [default: up to 4, as the cores allow]",
+            help="Number of runs that train at the same time. [default: up to 4, fewer on fewer cores]",
             show_default=False,
         ),
     ] = 0,
     threads: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Threads of each run. [default: one for every four cores, at least one]"),
+        typer.Option(metavar="N", help="Number of threads of each run. [default: one for every four cores]"),
     ] = None,
     set_: Settings = None,
     runs: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Folder that collects the runs. Finished runs there are used again.")
+        Path, typer.Option(metavar="FOLDER", help="Folder for all runs. Finished runs in it are not trained again.")
     ] = Path("runs"),
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Folder of the page. [default: RUNS/comparisons/NAME]")
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for the page. [default: RUNS/comparisons/NAME]")
     ] = None,
     open_: Open = False,
     json_: Json = False,

@@ -110,7 +110,9 @@ def _take_parts(listing: FolderScan, found: Labelling) -> None:
         return
     if any(found.parts):
         if any(own != part for own, part in zip(found.parts, of_files, strict=True)):
-            found.notes += ("the parts come from the table; the folders of the parts differ and are not used",)
+            found.notes += (
+                "train, val and test come from the table; the folders with these names differ and are not used",
+            )
         return
     found.parts = of_files
     given = [part for part in PARTS if part in parts]

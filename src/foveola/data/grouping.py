@@ -90,7 +90,7 @@ class StratifiedGroupSplit:
             apart = f", {count(int(groups_of[k]), what)}" if groups_of[k] != images else ""
             other = self._under_other_labels(pool, int(k))
             apart = f", all{other}" if other and not groups_of[k] else f"{apart}{f' (some{other})' if other else ''}"
-            where = "training, validation and test" if carves == 2 else "training and the part that is split off"
+            where = "training, validation and test" if carves == 2 else "training and the set that is split off"
             joined = (
                 "; its name joins several labels, but foveola needs one label per image"
                 if {"|", ";"} & set(name)

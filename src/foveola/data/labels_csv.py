@@ -200,7 +200,7 @@ def _read(table: Path, group_column: str | None) -> list[Row]:
         if empty:
             wrong.append(f"line {line} has no {' and no '.join(empty)}")
         elif part_text and part_of(part_text) is None:
-            wrong.append(f"line {line} names the part '{part_text}', which is not train, val or test")
+            wrong.append(f"line {line} names the set '{part_text}', which is not train, val or test")
         else:
             rows.append(Row(line, value["file"], normalise_name(value["label"]), part_text, value.get("group", "")))
     _refuse(table, wrong)

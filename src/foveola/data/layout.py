@@ -334,7 +334,7 @@ def _strangers(root: Path, part: Part, strangers: set[str], known: set[str]) -> 
     first = min(strangers, key=natural_key)
     more = f" and {count(len(strangers) - 1, 'more class', 'more classes')}" if len(strangers) > 1 else ""
     return Refusal(
-        f"{root}: the {part} part has class '{printable(first)}'{more} that the train part lacks: "
+        f"{root}: the {part} set has class '{printable(first)}'{more} that the train set lacks: "
         f"{unknown('class', first, known)}; rename or remove it, because classes are matched by name"
     )
 

@@ -47,7 +47,7 @@ def doubtful_classes(root: Path, tree: Tree, bases: Sequence[Base], ids: Sequenc
         why = f"{printable(wrong[0])} does not look like a class"
         return _choose(root, tree, bases, ids, why, inner)
     if wrong:
-        verb = "look like parts, folds or stages of a data set, not like classes"
+        verb = "look like train and test sets, folds or stages of a data set, not like classes"
         return _choose(root, tree, bases, ids, f"{listed(wrong)} {verb}")
     if names == ["A", "B"] and len(folders) == 2 and _are_pairs(folders, ids):
         return _choose(root, tree, bases, ids, "A and B hold images of the same names, as pairs of images do")

@@ -29,18 +29,18 @@ class SplitSpec:
         float,
         Ge(0.02),
         Lt(0.9),
-        Meaning("Share of all images for testing, if the data has no test part."),
+        Meaning("Share of all images for testing, if the data has no test set."),
     ] = 0.2
     val_fraction: Annotated[
         float,
         Ge(0.02),
         Lt(0.9),
-        Meaning("Share of the remaining images for validation, if the data has no val part."),
+        Meaning("Share of the remaining images for validation, if the data has no validation set."),
     ] = 0.1
-    near_copies_together: Annotated[
+    near_duplicates_together: Annotated[
         bool,
         Meaning(
-            "Keep near-duplicates, and files made from one another by their names, in the same part. Exact copies always "
+            "Keep near-duplicates, and files made from one another by their names, in the same set. Exact copies always "
             "stay together."
         ),
     ] = True
@@ -85,7 +85,7 @@ def split(dataset: Dataset, content: Indices, spec: SplitSpec, seed: int, *, rel
         return _split(dataset, content, own, spec, seed)
     failed = False
     try:
-        held = merge_groups(own, related) if spec.near_copies_together and (related != own).any() else own
+        held = merge_groups(own, related) if spec.near_duplicates_together and (related != own).any() else own
         found = _split(dataset, content, held, spec, seed)
     except DataError:
         if held is own:
@@ -98,9 +98,9 @@ def split(dataset: Dataset, content: Indices, spec: SplitSpec, seed: int, *, rel
     if held is not own and not failed and not split_notes.has_given_test(dataset):
         share, said = _naively(dataset, related, spec, seed)
         notes += said
-    kept = found.parts_made and spec.near_copies_together and not failed
+    kept = found.parts_made and spec.near_duplicates_together and not failed
     rule = found.rule + (", near-duplicates too" if kept else "")
-    together = related if spec.near_copies_together and not failed else None
+    together = related if spec.near_duplicates_together and not failed else None
     return replace(found, rule=rule, notes=(*found.notes, *notes), leaked=leaked, naive_share=share, together=together)
 
 
@@ -121,17 +121,17 @@ def _split(dataset: Dataset, content: Indices, group_ids: Indices, spec: SplitSp
     else:
         test = carve(pool, spec.test_fraction, "test", still_to_come=carves - 1)
         pool = np.setdiff1d(pool, test)
-        said.append(f"{spec.test_fraction:.0%} test")
+        said.append(f"{100 * spec.test_fraction:.0f} % test")
     if len(val):
         said.append("val as given")
     else:
         val = carve(pool, spec.val_fraction, "val", still_to_come=0)
         pool = np.setdiff1d(pool, val)
-        said.append(f"{spec.val_fraction:.0%} of the rest val")
+        said.append(f"{100 * spec.val_fraction:.0f} % of the rest val")
     _require_train(dataset, pool)
     rule = ", ".join(said)
     if carves:
-        rule += f"; stratified by class, seed {seed}, copies in the same part"
+        rule += f"; stratified by class, seed {seed}, copies in the same set"
     notes = (
         *split_notes.group_notes(dataset),
         *split_notes.divided_group_notes(dataset, np.concatenate([pool, val]), test),
@@ -144,7 +144,7 @@ def _require_train(dataset: Dataset, train: Indices) -> None:
     """Refuse a class without training images; only official parts can lack one. Raises DataError."""
     for k in np.flatnonzero(np.bincount(dataset.labels[train], minlength=len(dataset.class_names)) == 0):
         raise DataError(
-            f"class '{printable(dataset.class_names[k])}' has no image in the train part: add images to this "
+            f"class '{printable(dataset.class_names[k])}' has no image in the train set: add images to this "
             "class, or remove it"
         )
 
@@ -161,6 +161,6 @@ def _naively(dataset: Dataset, related: Indices, spec: SplitSpec, seed: int) -> 
         return 0.0, ()
     share = leaked / len(naive.test)
     return share, (
-        f"in a split image by image, {leaked:,} of {count(len(naive.test), 'test image')} ({100 * share:.1f} %) would have "
-        "had a copy, near-duplicate or derived image in train or val",
+        f"with a random split, {leaked:,} of {count(len(naive.test), 'test image')} ({100 * share:.1f} %) would have a copy, "
+        "near-duplicate or derived image in train or val",
     )

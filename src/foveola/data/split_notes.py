@@ -20,7 +20,7 @@ def group_notes(dataset: Dataset) -> tuple[str, ...]:
     if dataset.groups is None:
         return ()
     groups = len(np.unique(dataset.groups))
-    kept = "; the images of a group stay in one part" if dataset.parts is None else ""
+    kept = "; the images of a group stay in one set" if dataset.parts is None else ""
     return (f"{count(len(dataset), 'image')} in {count(groups, 'group')}{kept}",)
 
 
@@ -33,12 +33,10 @@ def duplicate_notes(
     if extra > 0 and dataset.parts is None:
         what = count(extra, "near-duplicate or derived image", "near-duplicates or derived images")
         kept = (
-            "was kept in the same part as its original"
-            if extra == 1
-            else "were kept in the same part as their originals"
+            "was kept in the same set as its original" if extra == 1 else "were kept in the same set as their originals"
         )
         notes.append(
-            f"{what} could not be kept in the same part as the original: too many images are linked"
+            f"{what} could not be kept in the same set as the original: too many images are linked"
             if failed
             else f"{what} {kept}"
         )
@@ -47,7 +45,7 @@ def duplicate_notes(
         notes.append(
             f"{len(leaked):,} of {count(len(test), 'test image')} {'has' if len(leaked) == 1 else 'have'} a copy, "
             "near-duplicate or derived image in train or val"
-            + (", because the data comes with its own parts" if has_given_test(dataset) else "")
+            + (", because the data comes with its own split" if has_given_test(dataset) else "")
             + ": the accuracy will be too high"
         )
     return tuple(notes)
@@ -62,7 +60,7 @@ def divided_group_notes(dataset: Dataset, before: Indices, test: Indices) -> tup
         return ()
     have = "has" if shared == 1 else "have"
     return (
-        f"{count(shared, 'group')} {have} images in test and in train or val, because the data comes with its own parts: "
+        f"{count(shared, 'group')} {have} images in test and in train or val, because the data comes with its own split: "
         "the accuracy will be too high",
     )
 
@@ -72,7 +70,7 @@ def part_notes(dataset: Dataset, content: Indices, train: Indices, val: Indices,
     notes = []
     copies = len(content) - len(np.unique(content))
     if copies:
-        kept = "; copies were kept in the same part" if dataset.parts is None else ""
+        kept = "; copies were kept in the same set" if dataset.parts is None else ""
         notes.append(f"{count(copies, 'image')} with the same content as another one{kept}")
     clash = int(conflicting_labels(dataset.labels, content).sum())
     if clash:
@@ -81,7 +79,7 @@ def part_notes(dataset: Dataset, content: Indices, train: Indices, val: Indices,
     if leaked:
         notes.append(
             f"{leaked:,} of {count(len(test), 'test image')} {'is' if leaked == 1 else 'are'} also in train or val"
-            + (", because the data comes with its own parts" if has_given_test(dataset) else "")
+            + (", because the data comes with its own split" if has_given_test(dataset) else "")
             + ": the accuracy will be too high"
         )
     absent = np.setdiff1d(dataset.labels[train], dataset.labels[test])

@@ -78,7 +78,7 @@ class DataSpec:
     group_by: Annotated[
         str,
         Meaning(
-            "Keeps images of one group (a person, a plant, a video) in the same part.",
+            "Keeps images of one group (a person, a plant, a video) in the same set.",
             values="a column of data.labels, or a regular expression on the file path",
         ),
     ] = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -101,7 +100,7 @@ def data_section(card: DataSummary, pictures: KeptImages, looks: DataPreview) ->
             for name, raw, sized, seen in zip(looks.names, looks.raw, looks.sized, looks.seen, strict=True)
         ),
         means=tuple((name, thumbnail(mean)) for name, mean in zip(card.class_names, looks.means, strict=False)),
-        split_rule=re.sub(r"(?<=\d)%", " %", card.split_rule),  # as everywhere on the page
+        split_rule=card.split_rule,
         reasons=count_causes(card.problems),
     )
 
@@ -168,9 +167,8 @@ class CheckedWithoutFindings:
 
 @dataclass(frozen=True)
 class NaiveSplit:
-    """A random split: the share of its test images with a duplicate in train or val, and the highest possible accuracy."""
+    """The highest accuracy that a random split could have reported, and the accuracy of this split."""
 
-    share: str
     claimed: str
     all: str
 
@@ -212,4 +210,4 @@ def naive(share: float, evaluation: Evaluation) -> NaiveSplit | None:
     claimed = evaluation.accuracy * (1 - share) + share
     if percent(claimed) == percent(evaluation.accuracy):
         return None
-    return NaiveSplit(percent(share), percent(claimed), percent(evaluation.accuracy))
+    return NaiveSplit(percent(claimed), percent(evaluation.accuracy))
