@@ -24,7 +24,7 @@ LIGHT = (
     "foveola.cli",
     "foveola.workflows",
     "foveola.data.folder",
-    "foveola.data.filter_cache",
+    "foveola.data.prepare",
     "foveola.models.registry",
     "foveola.explanations.registry",
     "foveola.recipes.recipe",

@@ -15,8 +15,7 @@ import numpy as np
 
 from benchmarks.ours.events import say, versions
 from foveola.data.arrays import from_arrays
-from foveola.data.filter_cache import apply_filters
-from foveola.data.prepare import prepare
+from foveola.data.prepare import apply_filters, prepare
 from foveola.filters.chain import Chain
 from foveola.types import Images, Size
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from foveola.data.filter_cache import apply_filters
 from foveola.data.folder import open_folder
-from foveola.data.prepare import prepare
+from foveola.data.prepare import apply_filters, prepare
 from foveola.data.split import SplitSpec, split
 from foveola.filters.chain import Chain
 from foveola.imaging.decode import encode

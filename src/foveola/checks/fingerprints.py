@@ -15,13 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.array_cache import cache_place, read_arrays, write_arrays
+from foveola.array_cache import MemmapReader, cache_place, read_arrays, write_arrays
 from foveola.checks import alignment
 from foveola.checks.descriptors import SIDE, orient
 from foveola.checks.image_quality import to_square_grey, without_padding
 from foveola.checks.near_duplicates import MOST_LOOKED_AT, SMALLEST_PX, candidates, confirm_pairs
 from foveola.data.dataset import Files
-from foveola.data.memmap_reader import MemmapReader
 from foveola.data.prepare import Prepared
 from foveola.imaging.resize import Resize, padded_box
 from foveola.types import Image, Indices, Size, Tick, no_tick

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from foveola.array_cache import MemmapReader
 from foveola.checks.descriptors import SIDE
 from foveola.checks.finding import Finding, Severity
 from foveola.data.dataset import Dataset
-from foveola.data.memmap_reader import MemmapReader
 from foveola.data.prepare import Prepared
 from foveola.errors import count
 from foveola.imaging.resize import padded_box

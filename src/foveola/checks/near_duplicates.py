@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from foveola.array_cache import cache_place, read_arrays, write_arrays
+from foveola.array_cache import MemmapReader, cache_place, read_arrays, write_arrays
 from foveola.checks import alignment
 from foveola.checks.descriptors import (
     KEPT,
@@ -33,7 +33,6 @@ from foveola.checks.descriptors import (
 )
 from foveola.checks.faiss_search import load_faiss, nearest_pairs
 from foveola.checks.image_quality import ImageStats, image_stats, to_square_grey, without_padding
-from foveola.data.memmap_reader import MemmapReader
 from foveola.data.prepare import Prepared
 from foveola.types import Indices, Tick, no_tick
 

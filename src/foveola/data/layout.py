@@ -11,11 +11,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from foveola.data.class_levels import Base, Classes, FolderSummary, Level, classes_at, folders_at
-from foveola.data.dataset import PARTS, Part, common_reasons, natural_key, normalise_name, printable
+from foveola.data.dataset import PARTS, Part, natural_key, normalise_name, printable
 from foveola.data.folder_names import (
+    Base,
+    Classes,
+    FolderSummary,
+    Level,
     Tree,
+    classes_at,
     depth,
+    folders_at,
     is_companion,
     is_evaluation,
     is_nameless,
@@ -32,6 +37,7 @@ from foveola.data.layout_errors import (
     doubtful_classes,
     listed,
     no_class_folders,
+    no_images,
 )
 from foveola.data.scan import FolderScan
 from foveola.errors import count, unknown
@@ -98,7 +104,7 @@ def read_layout(
     root, ids = listing.root, listing.ids
     tree = Tree(ids, listing.folders, listing.sides, [problem.file for problem in listing.problems])
     if not tree.own and not tree.empty:
-        return _no_images(listing)
+        return no_images(listing)
     roles = replace(_roles(tree), tables=tables or {})
     class_level = class_level or _level_of(roles, known)
     if class_level is not None:
@@ -337,11 +343,3 @@ def _strangers(root: Path, part: Part, strangers: set[str], known: set[str]) -> 
         f"{root}: the {part} set has class '{printable(first)}'{more} that the train set lacks: "
         f"{unknown('class', first, known)}; rename or remove it, because classes are matched by name"
     )
-
-
-def _no_images(listing: FolderScan) -> Refusal:
-    if not listing.found:
-        return Refusal(f"the folder {listing.root} is empty: put the images of each class in their own folder in it")
-    held = f"{listing.root} holds {count(listing.found, 'file')} and no images"
-    what = listing.sides_in_words() or common_reasons(listing.problems)
-    return Refusal(f"{held}{': ' if what else ''}{what}")

@@ -14,10 +14,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foveola.data.class_levels import Base, Classes, plausible
-from foveola.data.dataset import natural_key, printable
-from foveola.data.folder_names import STRAYS, Tree, is_ambiguous, is_no_class, is_storage, name_of, part_of
-from foveola.data.scan import looks_like_image
+from foveola.data.dataset import common_reasons, natural_key, printable
+from foveola.data.folder_names import (
+    STRAYS,
+    Base,
+    Classes,
+    Tree,
+    is_ambiguous,
+    is_no_class,
+    is_storage,
+    name_of,
+    part_of,
+    plausible,
+)
+from foveola.data.scan import FolderScan, looks_like_image
 from foveola.errors import count
 
 
@@ -104,6 +114,15 @@ def no_class_folders(root: Path, tree: Tree, ids: Sequence[str], where: Sequence
         f"with a table or from the file names: {way}",
         flat=True,
     )
+
+
+def no_images(listing: FolderScan) -> Refusal:
+    """The refusal of a folder without images: it is empty, or all of its files are something else."""
+    if not listing.found:
+        return Refusal(f"the folder {listing.root} is empty: put the images of each class in their own folder in it")
+    held = f"{listing.root} holds {count(listing.found, 'file')} and no images"
+    what = listing.sides_in_words() or common_reasons(listing.problems)
+    return Refusal(f"{held}{': ' if what else ''}{what}")
 
 
 def suggested_pattern(ids: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foveola.data.memmap_reader import MemmapReader
+from foveola.array_cache import MemmapReader
 from foveola.types import Images, Indices, Labels
 
 _COLOUR_PIXELS = 2**27

@@ -1,4 +1,4 @@
-"""Decode and resize all images of a data set into one cached uint8 array on the disk.
+"""Decode, resize and filter all images of a data set into cached uint8 arrays on the disk.
 
 The cache key is made of the data set's fingerprint (content, not path), the size, the resize rule and VERSION. The second
 run maps the array and starts at once, after a check of some of its rows (`array_cache`).
@@ -6,19 +6,24 @@ run maps the array and starts at once, after a check of some of its rows (`array
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from foveola.array_cache import Entry, cache_place, cached_entry, create_array
 from foveola.data.dataset import Arrays, Dataset, Problem, require_images
 from foveola.data.grouping import factorize
-from foveola.errors import count
+from foveola.errors import UsageError, count
+from foveola.filters.chain import Chain
 from foveola.imaging.colour import Note, few_levels_note
 from foveola.imaging.resize import Resize
 from foveola.storage import digest
@@ -26,6 +31,15 @@ from foveola.types import Images, Indices, Size, Tick, no_tick
 
 VERSION = 5
 """Increase this with every change that changes pixels, so that old caches are not used."""
+
+FILTERED_VERSION = 2
+"""Raise it with every change that changes what a filter of ours gives."""
+
+LARGE_BYTES = 20_000
+"""Images from this size on are filtered in threads: OpenCV leaves Python's lock. Of smaller ones the calls cost more
+than the work, and threads would wait for each other."""
+
+_CHUNK_BYTES = 4_000_000
 
 
 class FileKind(NamedTuple):
@@ -175,6 +189,67 @@ def _prepared(entry: Entry, dataset: Dataset, size: Size, how: Resize, key: str)
         usable = replace(usable, notes=(*usable.notes, f"{note}; foveola check says what to do"))
     content, sizes = arrays["content"], arrays["sizes"]
     return Prepared(usable, pixels, content, sizes, facts["formats"], facts["notes"], size, how, key, files)
+
+
+def apply_filters(prepared: Prepared, chain: Chain, *, tick: Tick = no_tick) -> Prepared:
+    """The prepared images through the chain, from the cache if they are there; the same object when the chain is empty.
+
+    Raises UsageError when the chain changes the images' size, or an image is too small for one of its kernels.
+    """
+    if not chain.steps:
+        return prepared
+    _require_same_size(prepared, chain)
+    key = digest(prepared.key, str(chain), cv2.__version__, str(FILTERED_VERSION))
+    entry = cached_entry(
+        cache_place("filtered", key),
+        prepared.pixels.nbytes,
+        lambda folder: _make_filtered(folder, prepared, chain, tick),
+        usable=lambda entry: entry.arrays["pixels"].shape == prepared.pixels.shape,
+        sampled=["pixels"],
+        reuse=chain.is_ours,
+    )
+    if not chain.is_ours:  # its text does not say what a user's filter does today
+        key = digest(key, *entry.checks["pixels"])
+    return replace(prepared, pixels=entry.arrays["pixels"], key=key)
+
+
+def _require_same_size(prepared: Prepared, chain: Chain) -> None:
+    size = prepared.size
+    height, width = chain(np.zeros((*size, 3), np.uint8)).shape[:2]
+    if (height, width) != tuple(size):
+        raise UsageError(
+            f"chain '{chain}' makes {width}x{height} of {size}: a network takes one size, so take the filter out and say "
+            f"--size {width}x{height}"
+        )
+
+
+def _make_filtered(folder: Path, prepared: Prepared, chain: Chain, tick: Tick) -> dict[str, str]:
+    target = create_array(folder, "pixels", prepared.pixels.shape, np.uint8)
+    done, n = 0, len(prepared.pixels)
+    for rows in _filter_rows(prepared.pixels, target, chain):
+        done += rows
+        tick("Filtering images", done, n)
+    return {"chain": str(chain)}
+
+
+def _filter_rows(pixels: Images, target: Path, chain: Chain) -> Iterator[int]:
+    """Filter all rows into the file; after each chunk the number of its rows."""
+    n, each = len(pixels), int(np.prod(pixels.shape[1:]))
+    step = max(1, _CHUNK_BYTES // each)
+    out = np.load(target, mmap_mode="r+")
+
+    def some(start: int) -> int:
+        end = min(start + step, n)
+        out[start:end] = chain(np.asarray(pixels[start:end]))
+        return end - start
+
+    starts = range(0, n, step)
+    if each < LARGE_BYTES:
+        yield from map(some, starts)
+    else:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            yield from threads.map(some, starts)
+    out.flush()
 
 
 def describe(prepared: Prepared) -> str:

@@ -15,11 +15,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from foveola import __version__
+from foveola.array_cache import MemmapReader
 from foveola.checks.finding import SEVERITIES, Finding
 from foveola.checks.image_quality import without_padding
 from foveola.checks.shortcut_evidence import Examples, Table, evidence_of
 from foveola.data.dataset import PARTS, Dataset
-from foveola.data.memmap_reader import MemmapReader
 from foveola.data.prepare import Prepared
 from foveola.errors import count
 from foveola.report.formatting import date, environment, shell, without_home

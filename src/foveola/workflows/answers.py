@@ -170,8 +170,7 @@ def _answers_to(
     """Return the evaluation on other data or on the run's own test set, the data, and which images the run has seen."""
     import numpy as np
 
-    from foveola.data.filter_cache import apply_filters
-    from foveola.data.prepare import prepare
+    from foveola.data.prepare import apply_filters, prepare
     from foveola.evaluation.metrics import Evaluation
     from foveola.runs.predictor import load_network, logits, match_classes
 

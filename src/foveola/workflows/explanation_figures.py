@@ -84,8 +84,7 @@ def of_data(
 
 
 def _prepared(run: Run, network: Network, dataset: Dataset, tick: Tick) -> tuple[Prepared, Any]:
-    from foveola.data.filter_cache import apply_filters
-    from foveola.data.prepare import prepare
+    from foveola.data.prepare import apply_filters, prepare
     from foveola.runs.predictor import match_classes
 
     dataset = drop_excluded(run, dataset)

@@ -132,8 +132,7 @@ def _prepare(
     from foveola.checks.fingerprints import kept_fingerprints
     from foveola.checks.run import find_duplicates, quick_findings
     from foveola.data.dataset import require_classes
-    from foveola.data.filter_cache import apply_filters
-    from foveola.data.prepare import prepare
+    from foveola.data.prepare import apply_filters, prepare
     from foveola.data.split import split
     from foveola.filters.chain import Chain
 

@@ -72,7 +72,7 @@ def show_data(
 
 def _figures(prepared: Prepared, rows: list[Indices], chain: Chain, tick: Tick) -> dict[str, Plot]:
     """The figures by the names of their files; `rows` are the images of each class that are shown."""
-    from foveola.data.filter_cache import apply_filters
+    from foveola.data.prepare import apply_filters
     from foveola.figures import data as plots
 
     dataset, pixels = prepared.dataset, prepared.pixels

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from foveola.data import memmap_reader as mapped
-from foveola.data.memmap_reader import MemmapReader, find_memmap
+from foveola import array_cache as mapped
+from foveola.array_cache import MemmapReader, find_memmap
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_the_map_is_found_behind_views(file):
 def test_a_file_of_two_gigabytes_is_read_in_a_few_hundred_megabytes(tmp_path):
     program = f"""
 import numpy as np
-from foveola.data.memmap_reader import MemmapReader
+from foveola.array_cache import MemmapReader
 array = np.lib.format.open_memmap({str(tmp_path / "big.npy")!r}, "w+", np.uint8, (650_000, 32, 32, 3))
 del array
 reader = MemmapReader(np.load({str(tmp_path / "big.npy")!r}, mmap_mode="r"))

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from foveola.data.arrays import from_arrays
-from foveola.data.filter_cache import apply_filters
-from foveola.data.prepare import prepare
+from foveola.data.prepare import apply_filters, prepare
 from foveola.errors import UsageError
 from foveola.filters.chain import FILTERS, Chain
 from foveola.types import Size
@@ -47,7 +46,7 @@ def test_no_chain_is_no_work(cache):
 def test_the_second_time_they_are_there(monkeypatch):
     prepared, chain = pictures(12), Chain.parse("blur")
     first = apply_filters(prepared, chain)
-    monkeypatch.setattr("foveola.data.filter_cache._make", lambda *args: pytest.fail("made again"))
+    monkeypatch.setattr("foveola.data.prepare._make_filtered", lambda *args: pytest.fail("made again"))
     np.testing.assert_array_equal(apply_filters(prepared, chain).pixels, first.pixels)
 
 
