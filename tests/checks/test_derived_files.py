@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from foveola.checks.derived_files import derived_file_findings, derived_groups
-from foveola.checks.duplicate_groups import DuplicateGroups
-from foveola.checks.duplicates import duplicate_findings
+from foveola.checks.duplicates import DuplicateGroups, duplicate_findings
 from foveola.data.arrays import from_arrays
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from foveola.checks import faiss_search
 from foveola.checks import near_duplicates as room
-from foveola.checks.descriptors import VARIANTS, describe, orient, similarities
 from foveola.checks.duplicates import duplicate_findings
 from foveola.checks.faiss_search import load_faiss, nearest_pairs
 from foveola.checks.near_duplicates import candidates, near_duplicate_pairs
 from foveola.checks.run import find_duplicates
+from foveola.checks.similarity import VARIANTS, describe, orient, similarities
 from foveola.data.arrays import from_arrays
 from foveola.data.prepare import prepare
 from foveola.types import Size

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from foveola.checks import near_duplicates as room
-from foveola.checks.alignment import is_copy
-from foveola.checks.descriptors import VARIANTS, describe, ordered, orient, orient_descriptor, similarities
 from foveola.checks.near_duplicates import candidates, near_duplicate_pairs
+from foveola.checks.similarity import VARIANTS, describe, is_copy, ordered, orient, orient_descriptor, similarities
 from foveola.data.arrays import from_arrays
 from foveola.data.folder import open_folder
 from foveola.data.prepare import prepare

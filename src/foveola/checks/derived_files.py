@@ -11,11 +11,10 @@ from collections import defaultdict
 
 import numpy as np
 
-from foveola.checks.duplicate_groups import members_of
 from foveola.checks.finding import Finding
 from foveola.data.dataset import Dataset, printable
 from foveola.data.folder_names import part_of
-from foveola.data.grouping import factorize
+from foveola.data.grouping import factorize, members_of
 from foveola.errors import count
 from foveola.types import Indices
 

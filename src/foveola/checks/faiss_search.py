@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from foveola.checks.descriptors import KEPT, VARIANTS, Floats, orient_descriptor
+from foveola.checks.similarity import KEPT, VARIANTS, Floats, orient_descriptor
 from foveola.types import Indices, Tick, no_tick
 
 EXTRA = 'pip install "foveola[large]"'

@@ -1,14 +1,18 @@
 """Image fingerprints: recognise copies of a run's images later, without the images themselves.
 
 A run keeps the fingerprints of its images. Data that it is evaluated on can then be compared with them by the rules of the
-duplicate check: equal bytes, equal pixels, or near-duplicates confirmed by `alignment`.
+duplicate check: equal bytes, equal pixels, or near-duplicates confirmed by `similarity.is_copy`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import json
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import cv2
@@ -16,20 +20,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.array_cache import MemmapReader, cache_place, read_arrays, write_arrays
-from foveola.checks import alignment
-from foveola.checks.descriptors import SIDE, orient
+from foveola.checks.derived_files import derived_groups
 from foveola.checks.image_quality import to_square_grey, without_padding
 from foveola.checks.near_duplicates import MOST_LOOKED_AT, SMALLEST_PX, candidates, confirm_pairs
-from foveola.data.dataset import Files
+from foveola.checks.similarity import DETAIL_SIDE, SIDE, is_copy, orient
+from foveola.data.dataset import PARTS, Files
 from foveola.data.prepare import Prepared
+from foveola.data.split import Split
 from foveola.imaging.resize import Resize, padded_box
+from foveola.storage import write_atomic
 from foveola.types import Image, Indices, Size, Tick, no_tick
 
 VERSION = 1
 """Raise it with every change of what is kept: old cache files are then not found any more."""
 
 FEW, MANY = 10_000, 100_000
-"""Up to FEW images have grey versions of `alignment.SIDE`, more have them of 32 px, and more than MANY have none: only equal
+"""Up to FEW images have grey versions of `DETAIL_SIDE`, more have them of 32 px, and more than MANY have none: only equal
 bytes and equal pixels are then recognised. So a file takes at most 6 MB, 20 MB and 16 bytes an image."""
 
 QUALITY = 50
@@ -94,7 +100,7 @@ class Fingerprints:
 
 def side_of(size: Size, n: int) -> int:
     """The side of the grey versions of n images of this size: a multiple of 8, so that JPEG's blocks hold one image each."""
-    return max(8, min(alignment.SIDE if n <= FEW else SIDE, *size) // 8 * 8)
+    return max(8, min(DETAIL_SIDE if n <= FEW else SIDE, *size) // 8 * 8)
 
 
 def fingerprints(prepared: Prepared, rows: Indices, side: int, *, tick: Tick = no_tick) -> Fingerprints:
@@ -174,7 +180,7 @@ def _near(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], tick: Tick) -> Ind
 
     def judge(some: Indices) -> list[bool]:
         return [
-            alignment.is_copy(ours[i].astype(np.float32), np.ascontiguousarray(orient(theirs[j], variant), np.float32))
+            is_copy(ours[i].astype(np.float32), np.ascontiguousarray(orient(theirs[j], variant), np.float32))
             for i, j, variant in some.tolist()
         ]
 
@@ -224,3 +230,83 @@ def _tiles(mosaic: NDArray[np.uint8], side: int, n: int) -> NDArray[np.uint8]:
     if len(tiles) < n:
         raise ValueError(f"{len(tiles)} grey versions of {n} images")
     return np.ascontiguousarray(tiles[:n], np.uint8)
+
+
+NAME = "fingerprints.npz"
+
+
+@dataclass(frozen=True)
+class SeenCounts:
+    """For n images, the run's image that each one is a copy of.
+
+    names: the names of the run's images, "" for an image that the run has not seen; parts: int64 (n,), the positions of
+    their parts in PARTS, -1 for an image that the run has not seen.
+    """
+
+    names: tuple[str, ...]
+    parts: Indices
+
+    @property
+    def trained_on(self) -> NDArray[np.bool_]:
+        """bool (n,): whether the image, or a near-copy of it, is in the training or the validation set."""
+        return np.asarray((self.parts == 0) | (self.parts == 1), np.bool_)
+
+    @property
+    def of_training(self) -> tuple[str, ...]:
+        """The names, those of the test set left out."""
+        return tuple(name if part in (0, 1) else "" for name, part in zip(self.names, self.parts.tolist(), strict=True))
+
+    @property
+    def tested_on(self) -> NDArray[np.bool_]:
+        """bool (n,): whether it is in the test set."""
+        return np.equal(self.parts, 2)
+
+
+@dataclass(frozen=True)
+class SeenImages:
+    """The images of a run: n names, int64 (n,) parts as numbers of PARTS, fingerprints; those of the training set first."""
+
+    ids: tuple[str, ...]
+    parts: Indices
+    prints: Fingerprints
+
+    def among(self, asked: Fingerprints, *, tick: Tick = no_tick) -> SeenCounts:
+        """Which of the images asked about are copies of these. Their grey versions must have this side."""
+        return self._seen(copies_of(self.prints, asked, tick=tick))
+
+    def in_data(self, prepared: Prepared, rows: Indices, *, tick: Tick = no_tick) -> SeenCounts:
+        """Which of some images of prepared data (before any filter) are copies of these, or made of such by their names."""
+        found = copies_of(self.prints, fingerprints(prepared, rows, self.prints.side, tick=tick), tick=tick)
+        families = derived_groups(prepared.dataset)[rows]
+        first = np.full(len(prepared.dataset), len(self.ids))
+        np.minimum.at(first, families[found >= 0], found[found >= 0])
+        found = np.where(found < 0, first[families], found)
+        return self._seen(np.where(found < len(self.ids), found, -1))
+
+    def _seen(self, found: Indices) -> SeenCounts:
+        names = tuple(self.ids[i] if i >= 0 else "" for i in found.tolist())
+        return SeenCounts(names, np.append(self.parts, -1)[found])  # -1 is the last
+
+    @classmethod
+    def load(cls, path: Path) -> SeenImages | None:
+        """Read what `keep` wrote; None for a run from before it did."""
+        if not path.exists():
+            return None
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            ids, parts = json.loads(zlib.decompress(arrays["ids"].tobytes())), arrays["parts"].astype(np.int64)
+            prints = Fingerprints.from_arrays(arrays)
+        if not len(ids) == len(parts) == len(prints):
+            raise ValueError(f"{len(ids)} ids, {len(parts)} parts and {len(prints)} fingerprints")
+        order = np.argsort(parts, kind="stable")
+        return cls(tuple(ids[i] for i in order), parts[order], prints.take(order))
+
+
+def save_seen_images(path: Path, prints: Mapping[str, NDArray[Any]], ids: tuple[str, ...], split: Split) -> None:
+    """Write the fingerprints of all images of a run (see `Fingerprints.to_arrays`), with their names and parts."""
+    parts = np.full(len(ids), -1, np.int8)
+    for part in PARTS:
+        parts[getattr(split, part)] = PARTS.index(part)
+    names = np.frombuffer(zlib.compress(json.dumps(ids).encode(), 1), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, ids=names, parts=parts, **prints)  # type: ignore[arg-type]
+    write_atomic(path, buffer.getvalue())

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.array_cache import MemmapReader
-from foveola.checks.descriptors import SIDE
 from foveola.checks.finding import Finding, Severity
+from foveola.checks.similarity import SIDE
 from foveola.data.dataset import Dataset
 from foveola.data.prepare import Prepared
 from foveola.errors import count

@@ -1,9 +1,9 @@
 """Near-duplicate search: pairs of images that are copies of each other but differ in their pixels.
 
-Candidates come from comparing the descriptors of all pairs; `alignment` then confirms or rejects each. The result is cached
-under the data's key. All pairs are n * n / 2 comparisons: 60,000 images of cifar10
-take 9.7 s on two cores without AVX-512 (two runs; 19.9 s before each core had separate rows), 20,000 take 1.5 s. More
-than ALL_WITH_ALL need the library faiss (`faiss_search`).
+The search compares the descriptors of all pairs, and `is_copy` confirms or rejects each candidate. The result is cached under
+the data's key. All pairs are n * n / 2 comparisons: 60,000 images of cifar10 take 9.7 s on two cores without AVX-512 (two
+runs; 19.9 s before each core had separate rows), 20,000 take 1.5 s. More than ALL_WITH_ALL images need the library faiss
+(`faiss_search`).
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from foveola.array_cache import MemmapReader, cache_place, read_arrays, write_arrays
-from foveola.checks import alignment
-from foveola.checks.descriptors import (
+from foveola.checks.faiss_search import load_faiss, nearest_pairs
+from foveola.checks.image_quality import ImageStats, image_stats, to_square_grey, without_padding
+from foveola.checks.similarity import (
+    DETAIL_SIDE,
     KEPT,
     VARIANTS,
     Floats,
     describe,
+    is_copy,
     ordered,
     orient,
     orient_descriptor,
     similarities,
     tangents,
 )
-from foveola.checks.faiss_search import load_faiss, nearest_pairs
-from foveola.checks.image_quality import ImageStats, image_stats, to_square_grey, without_padding
 from foveola.data.prepare import Prepared
 from foveola.types import Indices, Tick, no_tick
 
@@ -52,7 +53,7 @@ MOST_IN_ALL = 6_000_000
 
 TANGENT = 0.87
 """Share of a descriptor that the other one and its small movements must explain. Of 10,052 pairs of cifar10 with 0.84 or more
-`alignment` calls 2,586 copies, and 2,415 of the 5,087 with 0.88 or more; of flowers 34 of 806 and 33 of 280."""
+`is_copy` calls 2,586 copies, and 2,415 of the 5,087 with 0.88 or more; of flowers 34 of 806 and 33 of 280."""
 
 ALL_WITH_ALL = 65_536
 """Up to this many images each is compared with all others, in about 12 s on two cores. The time grows with the square of
@@ -215,7 +216,7 @@ def near_duplicate_pairs(
 
     None if they can't be searched, because there are more than ALL_WITH_ALL images and faiss is not installed.
 
-    variant: how j must be oriented to look like i (see `descriptors.VARIANTS`; 0 is upright). Taken from the cache if it is
+    variant: how j must be oriented to look like i (see `similarity.VARIANTS`; 0 is upright). Taken from the cache if it is
     there. looks: gives what `look` gives, if the caller needs it too.
     """
     place = cache_place("near-duplicates", prepared.key, str(VERSION))
@@ -260,7 +261,7 @@ def confirm_pairs(pairs: Indices, judge: Callable[[Indices], list[bool]], tick: 
 def _judge(prepared: Prepared) -> Callable[[Indices], list[bool]]:
     """A function that says of each of some pairs whether they are copies."""
     cut = without_padding(prepared)
-    side = min(alignment.SIDE, *prepared.size)
+    side = min(DETAIL_SIDE, *prepared.size)
 
     def grey(reader: MemmapReader, i: int) -> NDArray[np.uint8]:
         image = cut(i, reader.read(np.array([i]))[0])
@@ -272,7 +273,7 @@ def _judge(prepared: Prepared) -> Callable[[Indices], list[bool]]:
         for i, j, variant in pairs.tolist():
             ours = grey(reader, i).astype(np.float32)
             theirs = np.ascontiguousarray(orient(grey(reader, j), variant), np.float32)
-            out.append(alignment.is_copy(ours, theirs))
+            out.append(is_copy(ours, theirs))
         return out
 
     return judge

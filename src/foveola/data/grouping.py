@@ -45,6 +45,17 @@ def _connected(nodes: int, starts: Indices, ends: Indices) -> Indices:
     return np.asarray(connected_components(links, directed=False)[1])
 
 
+def members_of(group_ids: Indices) -> list[Indices]:
+    """The rows of each group of two or more, the groups in order of their first row."""
+    # Few rows: most images are alone in their group.
+    rows = np.flatnonzero(np.bincount(group_ids, minlength=1)[group_ids] > 1)
+    if not len(rows):
+        return []
+    order = rows[np.argsort(group_ids[rows], kind="stable")]
+    groups = np.split(order, np.flatnonzero(np.diff(group_ids[order])) + 1)
+    return sorted(groups, key=lambda rows: int(rows[0]))
+
+
 def no_groups(group_ids: Indices) -> bool:
     """Whether every row is alone in its group."""
     return len(np.unique(group_ids)) == len(group_ids)

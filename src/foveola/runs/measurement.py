@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from foveola.checks.seen_images import SeenCounts
+from foveola.checks.fingerprints import SeenCounts
 from foveola.data.dataset import Dataset, Problem, printable
 from foveola.evaluation.calibration import Calibration
 from foveola.evaluation.calibration_report import CalibrationReport

@@ -15,8 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from foveola.checks.fingerprints import Fingerprints, fingerprint, joined
-from foveola.checks.seen_images import SeenImages
+from foveola.checks.fingerprints import Fingerprints, SeenImages, fingerprint, joined
 from foveola.compute.threads import Pace
 from foveola.data.dataset import Dataset, normalise_name, printable
 from foveola.errors import ImageProblem, UsageError, count, unknown

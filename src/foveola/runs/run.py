@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foveola.checks.seen_images import NAME as FINGERPRINTS
-from foveola.checks.seen_images import SeenImages
+from foveola.checks.fingerprints import NAME as FINGERPRINTS
+from foveola.checks.fingerprints import SeenImages
 from foveola.data.dataset import printable
 from foveola.errors import DamagedRunError, UsageError
 from foveola.evaluation.calibration import Calibration

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from foveola.checks.finding import Finding
-from foveola.checks.seen_images import NAME as FINGERPRINTS
-from foveola.checks.seen_images import save_seen_images as keep_seen
+from foveola.checks.fingerprints import NAME as FINGERPRINTS
+from foveola.checks.fingerprints import save_seen_images as keep_seen
 from foveola.compute.device import choose_device, choose_precision
 from foveola.data.loader import Batches
 from foveola.data.prepare import Prepared

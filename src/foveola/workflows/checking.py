@@ -18,7 +18,7 @@ from foveola.types import Size, Tick, no_tick
 from foveola.workflows.datasets import Data, leave_out, open_data, require_there, suggest_size
 
 if TYPE_CHECKING:
-    from foveola.checks.duplicate_groups import DuplicateGroups
+    from foveola.checks.duplicates import DuplicateGroups
     from foveola.checks.finding import Finding
     from foveola.checks.image_quality import ImageStats
     from foveola.data.prepare import Prepared
@@ -167,7 +167,7 @@ def _size(recipe: Recipe, dataset: Any) -> Size:
 def _suspects(
     prepared: Prepared, relations: DuplicateGroups, wanted: bool | None, tick: Tick
 ) -> tuple[list[Finding], tuple[str, ...]]:
-    from foveola.checks.duplicate_groups import merged_groups
+    from foveola.checks.duplicates import merged_groups
     from foveola.checks.label_errors import has_too_few_images, label_error_findings
 
     units = merged_groups(prepared.dataset, relations)

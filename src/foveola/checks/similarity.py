@@ -1,9 +1,15 @@
-"""Image descriptors for near-duplicate search: 63 DCT coefficients, and their change when the image is moved or turned.
+"""How alike two images are: descriptors to compare many images, and a close comparison of two.
 
-The descriptor is the low-frequency corner of the discrete cosine transform of a small grey image, as in perceptual
-hashes (C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010), but kept as numbers, so that
-a comparison is a matrix product. In this basis a mirrored image has every other column's sign turned, an upside-down one
-every other row's, and a transposed one is transposed, so the eight ways to lay an image cost nothing more to describe.
+A descriptor is the low-frequency corner of the discrete cosine transform of a small grey image, as in perceptual hashes (C.
+Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010), but kept as numbers, so that a comparison
+is a matrix product. In this basis a mirrored image has the sign of every other column changed, an upside-down one that of
+every other row, and a transposed one is transposed. So the eight orientations of an image need no further descriptors.
+
+Two images of sky look alike, and so do two hands in front of one wall, because their coarse structure is the same. A copy
+also shares the fine details. So `is_copy` moves, scales and shears the second image until it fits the first (ECC: G.
+Evangelidis and E. Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", IEEE PAMI
+30(10), 2008, in OpenCV's implementation). Then the correlation of the details decides: of each image minus a blurred version
+of itself.
 """
 
 from __future__ import annotations
@@ -26,6 +32,29 @@ KEPT = 8
 
 VARIANTS = 8
 """Ways to lay an image: bit 0 mirrors left-right, bit 1 upside down, bit 2 transposes first."""
+
+
+DETAIL_SIDE = 64
+"""Side at which two images are laid over each other, in pixels; less where they are smaller."""
+
+AGREEMENT = 0.95
+"""Correlation of the details from which two images are copies.
+
+Of 300 images each of flowers and signs against themselves, saved as JPEG of quality 50, at 0.6 of the size, mirrored,
+turned, with a twentieth cut off, 95 % lie above 0.985; with a tenth cut off above 0.975; of cifar10 above 0.93. Among all
+pairs of 2,062 hand signs, mostly the same poses before the same wall, none reaches it. The pairs found in
+flowers (but two of 33) and a random 40 of cifar10 were looked at and are copies; between 0.88 and 0.93 the first
+likenesses are among them. Of cifar10's pairs none lies under two labels, though nothing here looks at labels.
+"""
+
+TEXTURE = 4.0
+"""Deviation of the details, in grey levels 0..255, below which an image is too smooth to be told from another."""
+
+OVERLAP, SCALE, SHEAR = 0.6, 1.5, 0.1
+"""Limits of a slight crop: the least common share of the image, the largest ratio of the sides, and the largest turn or
+shear (0.1: 6 degrees). With more freedom one silhouette can be bent into another."""
+
+_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
 
 
 def orient(image: NDArray[np.generic], variant: int) -> NDArray[np.generic]:
@@ -127,3 +156,47 @@ def tangents(greys: NDArray[np.uint8]) -> Floats:
     flat = moves.reshape(len(greys), KEPT * KEPT, -1)
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-3)
     return np.asarray(np.linalg.qr(flat)[0], np.float32)
+
+
+def is_copy(a: Floats, b: Floats) -> bool:
+    """Whether grey images a and b, float32 (s, s), 0..255, show the same but for a small crop, tones and noise."""
+    a, b = (np.asarray(cv2.GaussianBlur(image, (0, 0), 0.7), np.float32) for image in (a, b))
+    details_a, details_b = _details(a), _details(b)
+    if min(details_a.std(), details_b.std()) < TEXTURE:
+        return False
+    try:
+        # None is "no mask", which the stubs of this overload forget.
+        found = cv2.findTransformECC(a, b, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, _STEPS, None, 1)  # type: ignore[call-overload]
+    except cv2.error:  # the iteration found no way to lay them over each other
+        return False
+    move = np.asarray(found[1], np.float32)
+    if not _is_slight(move):
+        return False
+    common = cv2.erode(_moved(np.ones_like(b), move), np.ones((3, 3), np.uint8)) > 0.99
+    if common.mean() < OVERLAP:
+        return False
+    return agreement(details_a[common], _moved(details_b, move)[common]) >= AGREEMENT
+
+
+def agreement(a: Floats, b: Floats) -> float:
+    """Pearson's correlation of the values, float32 (n,); 0 where one of them varies by less than TEXTURE."""
+    a, b = a - a.mean(), b - b.mean()
+    spread = float(a.std()), float(b.std())
+    if min(spread) < TEXTURE:
+        return 0.0
+    return float((a * b).mean()) / (spread[0] * spread[1])
+
+
+def _details(image: Floats) -> Floats:
+    return np.asarray(image - cv2.GaussianBlur(image, (0, 0), image.shape[0] / 16), np.float32)
+
+
+def _moved(image: Floats, move: Floats) -> Floats:
+    height, width = image.shape
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(image, move, (width, height), flags=how), np.float32)
+
+
+def _is_slight(move: Floats) -> bool:
+    scales = np.abs(np.log(np.maximum(move[[0, 1], [0, 1]], 1e-3)))
+    return bool(scales.max() <= np.log(SCALE) and np.abs(move[[0, 1], [1, 0]]).max() <= SHEAR)
