@@ -12,7 +12,7 @@ from foveola.errors import ResourceError, UsageError
 from foveola.models import pretrained_weights as pretrained
 from foveola.runs import trainer as training
 from foveola.runs.predictor import load_network, logits
-from foveola.training.features import LinearProbe, keep_features
+from foveola.training.features import LinearProbe, cached_features
 from foveola.workflows import Watch
 
 
@@ -83,7 +83,7 @@ def test_test_pictures_with_kept_features_do_not_go_through_the_network_again(ph
 
 def test_features_of_another_precision_are_no_answers(photos, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(training, "keep_features", lambda *a, **k: asked.append(a[3]) or keep_features(*a, **k))
+    monkeypatch.setattr(training, "cached_features", lambda *a, **k: asked.append(a[3]) or cached_features(*a, **k))
     monkeypatch.setattr(training, "choose_precision", lambda *_: torch.bfloat16)
     run = fv.train(photos, out=tmp_path / "r")
     rows = [photos.ids.index(name) for name in run.evaluation.ids]

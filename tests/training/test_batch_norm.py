@@ -7,7 +7,7 @@ from torch import nn
 
 from foveola.data.loader import Batches
 from foveola.models.build import adapt, build
-from foveola.training.batch_norm import images_needed, layers_to_settle, recompute_statistics
+from foveola.training.batch_norm import images_needed, recompute_statistics, stale_norms
 from foveola.training.config import FitSpec
 from foveola.training.history import EpochLog
 from foveola.training.loop import fit
@@ -86,14 +86,14 @@ def test_settling_changes_nothing_else(images):
     ],
 )
 def test_averages_over_many_images_or_with_a_start_that_is_remembered_are_stale(momentum, batch_size, steps, expected):
-    assert bool(layers_to_settle(Bright(momentum).train(), batch_size, steps)) is expected
+    assert bool(stale_norms(Bright(momentum).train(), batch_size, steps)) is expected
 
 
 def test_norms_that_do_not_learn_or_keep_no_moving_average_are_left_alone():
     frozen, own, without = Bright().train(), Bright(momentum=None).train(), Bright().train()
     frozen.norm.eval()
     without.norm = nn.BatchNorm2d(3, track_running_stats=False)
-    assert [layers_to_settle(model, 64, 10) for model in (frozen, own, without)] == [[], [], []]
+    assert [stale_norms(model, 64, 10) for model in (frozen, own, without)] == [[], [], []]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from foveola.data.prepare import prepare
 from foveola.errors import ResourceError
 from foveola.models.build import build
 from foveola.training import features
-from foveola.training.features import has_features, keep_features
+from foveola.training.features import cached_features, has_features
 from foveola.types import Size
 
 CPU = torch.device("cpu")
@@ -43,7 +43,7 @@ def prepared():
 
 
 def keep(prepared, model, dtype=torch.float32, ticks=None):
-    return keep_features(prepared, model, CPU, dtype, tick=lambda *t: (ticks if ticks is not None else []).append(t))
+    return cached_features(prepared, model, CPU, dtype, tick=lambda *t: (ticks if ticks is not None else []).append(t))
 
 
 def test_a_network_with_random_weights_keeps_nothing_under_the_key_of_the_trained_ones(tmp_path, monkeypatch):

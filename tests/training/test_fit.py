@@ -33,14 +33,14 @@ def stripes():
     return pixels.astype(np.uint8), labels.astype(np.int64)
 
 
-def history(stripes, spec, seed=0, dtype=torch.float32, pictures=None):
+def history(stripes, spec, seed=0, dtype=torch.float32, images_in=None):
     pixels, labels = stripes
     how = {"flip": spec.flip, "translate_px": spec.translate_px, "epoch_images": spec.epoch_images, "seed": seed}
     train = Batches(pixels, labels, np.arange(80), spec.batch_size, **how)
     model = build("fast", Size(16, 16), 2, {"width1": 8, "width2": 16, "width3": 16}, seed=seed)
     adapt(model, train.sample(80))
     val = Batches(pixels, labels, np.arange(80, 120), 16)
-    return list(fit(model, train, val, spec, device=CPU, dtype=dtype, seed=seed, pictures=pictures)), model
+    return list(fit(model, train, val, spec, device=CPU, dtype=dtype, seed=seed, images_in=images_in)), model
 
 
 def epochs(rows):
@@ -110,14 +110,14 @@ def test_shares_are_of_the_epochs_pictures_when_an_epoch_is_no_pass(stripes):
 def test_epochs_of_lengths_of_their_own_share_the_run_evenly(stripes):
     # 80, 32 and 48 pictures by 16 are 5, 2 and 3 steps; the rate falls from 1 by thirds of the run, not by steps.
     spec = FitSpec(epochs=3, batch_size=16, lr_peak=0.01, schedule="one-cycle")
-    rows, _ = history(stripes, spec, pictures={1: 80, 2: 32, 3: 48}.__getitem__)
+    rows, _ = history(stripes, spec, images_in={1: 80, 2: 32, 3: 48}.__getitem__)
     assert [row.step for row in epochs(rows)] == [5, 7, 10]
     last_steps = (4 / 5, 1 + 1 / 2, 2 + 2 / 3)
     assert [row.lr for row in epochs(rows)] == pytest.approx([0.01 * (1 - done / 3) for done in last_steps])
 
 
 def test_how_many_steps_there_will_be_follows_the_epochs_lengths(stripes):
-    rows, _ = history(stripes, SPEC, pictures={1: 80, 2: 32, 3: 48}.__getitem__)
+    rows, _ = history(stripes, SPEC, images_in={1: 80, 2: 32, 3: 48}.__getitem__)
     totals = {row.epoch: row.total_steps for row in rows if isinstance(row, StepLog)}
     assert totals == {1: 15, 2: 5 + 2 * 2, 3: 7 + 3}
 

@@ -56,9 +56,9 @@ class FeatureNetwork(Protocol):
 def build(
     name: str, size: Size, classes: int, options: Mapping[str, object] | None = None, *, seed: int = 0
 ) -> nn.Module:
-    """Build a network of the table, its weights drawn from `seed`; torch's own random state is left as it was.
+    """Build a network of the table with random weights from `seed`; torch's own random state stays as it was.
 
-    Raises UsageError for an unknown name, an unknown option or a wrong value.
+    Raises UsageError for an unknown name, an unknown option, a wrong value or a size that the network can't take.
     """
     factory, entry = get_model(name), MODELS.entry(name)
     if min(size) < entry.min_px:
@@ -88,7 +88,7 @@ class Normalised(nn.Sequential):
             self.min_px = model.min_px
 
     def adapt(self, images: Tensor) -> None:
-        """Take the pixels' scale from training images, then let the network itself take what it wants."""
+        """Compute the pixels' scale from training images, then adapt the network itself."""
         self.normalise.adapt(images)
         adapt(self.network, images)
 
@@ -120,7 +120,7 @@ def summary(model: nn.Module, size: Size) -> Summary:
         for layer, name in leaves.items()
         if layer in shapes
     ]
-    # All of them, those of layers with layers inside or that no answer needs too, which have no row.
+    # All parameters: also those of layers that have no row, because they contain layers or are not used in a prediction.
     whole = sum(p.numel() for p in model.parameters()) + sum(map(_running, model.modules()))
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Summary(tuple(rows), whole, trainable)
@@ -131,7 +131,7 @@ def _parameters(layer: nn.Module) -> int:
 
 
 def _running(layer: nn.Module) -> int:
-    """How many means and variances a batch norm keeps."""
+    """The number of running means and variances of a batch norm."""
     return 2 * layer.num_features if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) else 0
 
 
@@ -146,17 +146,17 @@ def _forward(model: nn.Module, size: Size) -> Tensor:
     try:
         with torch.no_grad():
             black = torch.zeros((1, 3, *size), dtype=torch.uint8)
-            output: Tensor = model(black.contiguous(memory_format=torch.channels_last))  # as batches lie
+            output: Tensor = model(black.contiguous(memory_format=torch.channels_last))  # the layout of batches
     finally:
         model.train(training)
     return output
 
 
 def _probe(name: str, model: nn.Module, size: Size, classes: int) -> None:
-    """Run one black image through the network, so that a size it can't take fails before any image is decoded."""
+    """Run one black image through the network, so that a wrong size fails before any image is decoded."""
     try:
         shape = tuple(_forward(model, size).shape)
-    except (RuntimeError, AssertionError, ValueError) as error:  # timm's networks of one size say so by AssertionError
+    except (RuntimeError, AssertionError, ValueError) as error:  # timm's networks for one size raise AssertionError
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         way_out = (
             "mend it" if "reshape" in reason else "choose a larger --size, or the size that the network was made for"

@@ -1,7 +1,7 @@
 """The two networks of the course, layer for layer as Keras builds them.
 
-Both follow Keras's conventions: "same" padding, Glorot uniform weights, batch norm with momentum 0.99 (torch counts it
-from the other side: 0.01) and epsilon 1e-3. Their last layer gives logits; the course's softmax is in the loss.
+Both follow Keras's conventions: "same" padding, Glorot uniform weights, batch norm with momentum 0.99 (0.01 in torch's
+definition) and epsilon 1e-3. Their last layer returns logits; the course's softmax is in the loss.
 """
 
 from __future__ import annotations

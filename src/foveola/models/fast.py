@@ -22,16 +22,16 @@ from foveola.types import Size
 Width = Annotated[int, Ge(8), Le(1024)]
 
 WHITENED_PIXELS = 2**24
-"""The largest number of pixels that patches are taken from: patches of 2,000 images of 224x224 took 12 GB."""
+"""Patches are taken from at most this many pixels. Patches of 2,000 images of 224x224 took 12 GB."""
 
 
 class Whitening(nn.Conv2d):
     """A convolution whose filters are the eigenvectors of the training set's 2x2 patches, scaled to variance 1.
 
-    24 outputs: the 12 eigenvectors of the 2x2x3 patches and their negatives, so that the activation loses nothing. All is
-    fixed after `adapt`. Method: T. Tysanny and K. Jordan, in the source above, where the bias learns in the first
-    third of the run. Here it never does: then no gradient goes back to the largest feature map, a tenth of a step, and
-    nothing is lost (docs/why/speed.md). It stays for the sake of the weights of older runs, where it had learned.
+    24 outputs: the 12 eigenvectors of the 2x2x3 patches and their negatives, so that the activation loses nothing. All
+    weights are fixed after `adapt`. Method: T. Tysanny and K. Jordan, in the source above, where the bias is trained in the
+    first third of the run. Here the bias stays 0: then no gradient goes back to the largest feature map, which saves a
+    tenth of a step and costs no accuracy (docs/why/speed.md).
     """
 
     def __init__(self) -> None:
@@ -43,8 +43,8 @@ class Whitening(nn.Conv2d):
         patches = F.unfold(images, 2).transpose(1, 2).reshape(-1, 12)
         patches -= patches.mean(dim=0)
         values, vectors = torch.linalg.eigh((patches.T @ patches / len(patches)).to(torch.float64))
-        # Directions in which the images do not vary (the colours of grey ones) would only amplify rounding: bfloat16
-        # then made noise of them, and `fast` learned nothing from 28 grey digits. They repeat the directions that vary.
+        # Directions in which the images don't vary (the colours of grey images) would only amplify rounding errors: bfloat16
+        # turned them into noise, and `fast` learned nothing from 28 grey digits. Directions that vary replace them.
         varying = max(1, int((values > 1e-5 * values.max()).sum()))
         taken = 11 - torch.arange(12) % varying  # eigh sorts upwards
         filters = (vectors / (values + 5e-4).sqrt()).T[taken].reshape(12, 3, 2, 2)
@@ -115,16 +115,16 @@ def fast_l(*, size: Size, classes: int, width1: Width = 128, width2: Width = 384
 
 
 def _norm(width: int) -> nn.BatchNorm2d:
-    # The scale is fixed at 1: only the bias learns, as in the source. Momentum 0.4 (torch's counting), since a run of
-    # few epochs has few steps to average over. eps is torch's, not the source's 1e-12: a channel that is constant in a
-    # batch (black borders, a tiny set) would be blown up a million times, and the loss becomes nan.
+    # The scale is fixed at 1: only the bias is trained, as in the source. Momentum is 0.4 (in torch's definition), since a
+    # run of few epochs has few steps to average over. eps is torch's, not the source's 1e-12: a channel that is constant in a
+    # batch (black borders, a tiny data set) would be multiplied by a million, and the loss would become nan.
     norm = nn.BatchNorm2d(width, eps=1e-5, momentum=0.4)
     norm.weight.requires_grad_(False)
     return norm
 
 
 def _dirac(weight: Tensor) -> None:
-    """Start as the identity on the first channels, the rest as torch starts it (the source's initialisation)."""
+    """Initialise the first channels as the identity, the others as torch does (the source's initialisation)."""
     with torch.no_grad():
         nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
         nn.init.dirac_(weight[: weight.shape[1]])

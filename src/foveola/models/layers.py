@@ -1,7 +1,8 @@
-"""Layers that torch lacks or is slow at: TensorFlow's "same" padding, the pixels' scale, dropout by 16-bit draws.
+"""Layers that torch lacks or computes slowly: TensorFlow's "same" padding, normalised pixels, dropout with 16-bit random
+numbers.
 
-Networks take uint8 or float images (b, 3, H, W) with values 0..255 and give logits (b, K); `Normalise` is their first
-layer, so a network can't be fed with another scale than it was trained with.
+Networks take uint8 or float images (b, 3, H, W) with values 0..255 and return logits (b, K). `Normalise` is their first
+layer, so a network always gets pixels of the scale that it was trained with.
 """
 
 from __future__ import annotations
@@ -13,21 +14,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Scale: TypeAlias = Literal["standard", "unit", "raw", "half"]
-"""How pixels enter: "standard" (minus the training set's mean, by its deviation), "unit" (0..1), "raw" (0..255), or
+"""How pixels are scaled: "standard" (minus the training set's mean, by its deviation), "unit" (0..1), "raw" (0..255), or
 "half" (mean 127, deviation 128, whatever the images: about -1..1, what EfficientNet-Lite's weights were made with)."""
 
 _FIXED: dict[Scale, tuple[float, float]] = {"standard": (0, 1), "unit": (0, 255), "raw": (0, 1), "half": (127, 128)}
-"""Mean and deviation before any image was seen; only "standard" changes them."""
+"""Mean and deviation before `adapt`; only "standard" changes them."""
 
 Init: TypeAlias = Literal["glorot_uniform", "he_normal", "torch"]
-"""Weights at the start: Keras's default, He's for ReLU networks, or torch's own."""
+"""Initial weights: Keras's default, He's for ReLU networks, or torch's own."""
 
 
 class Normalise(nn.Module):
     """(images - mean) / deviation, channel by channel; the first layer of every network.
 
-    mean and deviation, float32 (1, 3, 1, 1), are buffers: they travel with the weights and are no parameters. With
-    scale "standard" they come from the training images (`adapt`), with the others they are fixed.
+    mean and deviation, float32 (1, 3, 1, 1), are buffers: they are saved with the weights, and are not parameters. With
+    scale "standard" `adapt` computes them from training images; with the others they are fixed.
     """
 
     mean: Tensor
@@ -81,8 +82,8 @@ class ConvSame(nn.Conv2d):
         if top == bottom and left == right:
             return F.conv2d(images, self.weight, self.bias, self.stride, (top, left), groups=self.groups)
         if self.groups > 1:
-            # A stride more of padding on all sides is the convolution's own affair, and gives one row and column of
-            # outputs more to cut off: 6.3 ms instead of 13.9 for 4 x 96 channels of 128x128, and the same bits.
+            # The convolution itself pads by one more stride on all sides, and one more row and column of the output are cut
+            # off: 6.3 ms and not 13.9 for 4 x 96 channels of 128x128, and the same bits.
             padding = (top + stride, left + stride)
             out = F.conv2d(images, self.weight, self.bias, self.stride, padding, groups=self.groups)
             height, width = (-(-side // stride) for side in images.shape[-2:])
@@ -110,11 +111,11 @@ class MaxPoolSame(nn.Module):
 
 
 class Dropout(nn.Dropout):
-    """torch's dropout with a cheaper draw on the processor: 16 random bits an element, one call of the generator for four.
+    """torch's dropout with cheaper random numbers on the CPU: 16 bits per element, from one call of the generator for four.
 
-    p is rounded to a multiple of 1/65536, what stays is scaled by its exact share, so that the mean is kept. 64x32x16x16
-    in bfloat16: 1.3 ms forward and back against 6.0 ms for torch's (medians of 30, two cores), which spent a sixth of
-    a step of `vgg6`. On other devices this is torch's own.
+    p is rounded to a multiple of 1/65536. The remaining elements are scaled by the exact share that stays, so the mean is
+    kept. Forward and backward of 64x32x16x16 in bfloat16 take 1.3 ms, and 6.0 ms with torch's dropout, a sixth of a step of
+    `vgg6` (medians of 30, two cores). On other devices this is torch's own.
     """
 
     def forward(self, images: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from foveola.recipes.durations import show_time
 from foveola.recipes.recipe import Recipe, merge_tables, recipe_from_tables, resolve_defaults
 from foveola.runs.deadline import SLACK, Deadline
 from foveola.runs.trainer import Trainer
-from foveola.training.features import features_kept, has_features
+from foveola.training.features import are_features_cached, has_features
 from foveola.training.timing import (
     CROSS_EVALUATIONS,
     answer_seconds,
@@ -66,7 +66,7 @@ def measure_costs(session: Trainer, steps: Mapping[float, float]) -> StepCosts:
     rest, before = CLOSING_SECONDS, 0.0
     if has_features(model):
         read, head = model.features, model.head
-        if not features_kept(session.prepared, model, device, dtype):
+        if not are_features_cached(session.prepared, model, device, dtype):
             batches = session.batches(split.train).in_order()
             before += 2 * n * answer_seconds(model, read, batches, device, dtype)  # type: ignore[arg-type]
         rows = len(split.train) * (2 if spec.flip else 1)

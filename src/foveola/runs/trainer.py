@@ -38,7 +38,7 @@ from foveola.runs.network_preview import WORST, rows_of_grid
 from foveola.runs.network_views import make_network_preview
 from foveola.runs.predictor import save_network
 from foveola.storage import claim_folder, disk_errors_as_resource_error, new_folder, require_room, write_atomic
-from foveola.training.features import LinearProbe, has_features, keep_features
+from foveola.training.features import LinearProbe, cached_features, has_features
 from foveola.training.history import EpochLog, ProbeLog, Row, StepLog, is_better
 from foveola.training.loop import fit, min_input_size
 from foveola.types import Indices, Tick, no_tick
@@ -119,7 +119,7 @@ class Trainer:
         yield from self._kept(epochs, "history.jsonl")
 
     def _ready_head(self, model: nn.Module) -> LinearProbe:
-        kept = keep_features(self.prepared, model, self.device, self.dtype, tick=self.tick)
+        kept = cached_features(self.prepared, model, self.device, self.dtype, tick=self.tick)
         head: nn.Linear = model.head  # type: ignore[assignment]
         # Epochs that follow are measured on val as it is, without mirror images: so is the head that they have to beat.
         mirrored = self.views.flips and not self.recipe.fit.epochs
@@ -155,7 +155,7 @@ class Trainer:
         val = self.batches(self.split.val)
         spec = self.recipe.fit
         how: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "seed": self.seed}
-        for row in fit(model, self.train, val, spec, **how, pictures=self._pictures):
+        for row in fit(model, self.train, val, spec, **how, images_in=self._pictures):
             yield row
             if isinstance(row, EpochLog) and self._had_enough(row):
                 return

@@ -1,4 +1,4 @@
-"""FitSpec: how to train, in numbers; and what it says about a point of the run: learning rate and size of the images."""
+"""FitSpec: how to train, in numbers; and the learning rate and the size of the images at a point of the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Share = Annotated[float, Ge(0), Lt(1)]
 
 @dataclass(frozen=True)
 class FitSpec:
-    """How to train. What each option does stands at its type; `foveola list options` prints it."""
+    """How to train. `foveola list options` prints what each option does."""
 
     epochs: Annotated[
         Annotated[int, Ge(0), Le(1_000_000)] | Literal["auto"],
@@ -103,21 +103,22 @@ class FitSpec:
         ),
     ] = "auto"
 
-    def parts(self, pictures: int, area: float = 1.0) -> int:
-        """In how many parts a batch goes through the network, its images having this share of the whole's pixels.
+    def parts(self, images: int, area: float = 1.0) -> int:
+        """The number of parts in which a batch goes through the network, if its images have this share of the full pixels.
 
-        What fits the caches is a number of pixels, not of images: `fast` took 27.6 ms a step of 250 images of 16 px in
-        one part and 30.1 in two, and as long either way for 32 px (medians of 10, three rounds, two cores with 32 MB of L3).
+        The number of pixels decides what fits the caches, not the number of images. A step of `fast` with 250 images of 16 px
+        took 27.6 ms in one part and 30.1 in two; with 32 px there was no difference (medians of 10, three rounds, two cores
+        with 32 MB of L3).
 
         >>> spec = FitSpec(micro_batch_size=125)
         >>> spec.parts(250), spec.parts(250, 0.5625), spec.parts(250, 0.25), FitSpec().parts(250)
         (2, 2, 1, 1)
         """
-        return max(1, math.ceil(pictures * area / self.micro_batch_size)) if self.micro_batch_size else 1
+        return max(1, math.ceil(images * area / self.micro_batch_size)) if self.micro_batch_size else 1
 
 
 def schedule(spec: FitSpec, done: float) -> float:
-    """The learning rate at a point of the run, in lr_peaks; `done` is the share of the steps taken, 0..1.
+    """The learning rate at a point of the run, as a multiple of lr_peak; `done` is the share of the steps taken, 0..1.
 
     >>> cosine = FitSpec(schedule="cosine", warmup_fraction=0.5)
     >>> [round(schedule(cosine, done), 2) for done in (0.0, 0.25, 0.5, 0.75)]
@@ -135,8 +136,8 @@ def schedule(spec: FitSpec, done: float) -> float:
 def scale(spec: FitSpec, done: float) -> float:
     """The side of the training images at a point of the run, as a share of the whole; `done` as above.
 
-    start_scale for the first four sevenths of `whole_from`, half way between it and 1 for the other three, then 1:
-    coarse shapes are learned at a fraction of the cost.
+    It is start_scale in the first four sevenths of `whole_from`, half way between start_scale and 1 in the other three,
+    then 1. The network learns coarse shapes at a fraction of the cost.
 
     Method: progressive resizing, J. Howard, "Training Imagenet in 3 hours for $25" (fast.ai, 2018);
     M. Tan and Q. Le, "EfficientNetV2" (2021, arXiv:2104.00298), section 4.

@@ -35,7 +35,7 @@ from foveola.training.linear_probe import STRENGTHS, Features, cross_fit, fit_li
 from foveola.types import Indices, Tick, no_tick
 
 VERSION = 2
-"""Raise it with every change that changes features: old ones are then not found any more."""
+"""Raise it with every change that changes features, so that cached ones are computed again."""
 
 BATCH = 32
 
@@ -47,13 +47,13 @@ def has_features(model: nn.Module) -> bool:
     return isinstance(model, FeatureNetwork) and isinstance(model.head, nn.Linear)
 
 
-def keep_features(
+def cached_features(
     prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype, *, tick: Tick = no_tick
 ) -> tuple[Floats, Floats]:
     """Features of all prepared images as they are and mirrored, each float32 (n, F), mapped from the disk.
 
-    Their key is made of the images' key, the weights, the precision, the device, torch's version and VERSION; a damaged
-    copy is made again. Raises ResourceError when the disk is full.
+    They are cached under a key of the images' key, the weights, the precision, the device, torch's version and VERSION. A
+    damaged copy is computed again. Raises ResourceError when the disk is full.
     """
     assert isinstance(model, FeatureNetwork) and model.features_ready, (
         "adapt must load the weights before features are computed"
@@ -68,8 +68,8 @@ def keep_features(
     return found
 
 
-def features_kept(prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether `keep_features` has been here; it may still find the copy damaged."""
+def are_features_cached(prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether features are cached; `cached_features` may still find them damaged."""
     return (_place(prepared, model, device, dtype) / "facts.json").is_file()
 
 
@@ -123,8 +123,11 @@ def _digest(folder: Path, name: str) -> str:
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """What a head is fitted with: `kept` are the features of all prepared images as they are and mirrored, each (n, F)
-    float32; it learns from both where images may be mirrored, and answers with their mean where answers are averaged."""
+    """A linear head on cached features. `kept`: the features of all prepared images as they are and mirrored, each (n, F)
+    float32.
+
+    learns_mirrored: whether the head is fitted on both; answers_mirrored: whether it predicts from their mean.
+    """
 
     head: nn.Linear
     prepared: Prepared
@@ -138,17 +141,17 @@ class LinearProbe:
         yield from fit_linear_probe(self.head, self._learned(self.split.train), self._answered(self.split.val))
 
     def cross_fit(self, strength: float, seed: int) -> Calibration:
-        """Answers for train and val together, by heads like the final one that each left a tenth out.
+        """Predictions for train and val, each by a head like the final one that was fitted on nine tenths without this image.
 
-        A small val part says little about confidence, and val is learned from in the end.
+        A small val part says little about confidence, and the final head is fitted on val, too.
         """
         dataset, rows = self.prepared.dataset, self._all_but_test()
         content = self.prepared.content[rows]
-        rows = rows[~conflicting_labels(dataset.labels[rows], content)]  # test has none of them either
+        rows = rows[~conflicting_labels(dataset.labels[rows], content)]  # as in test
         units = self.prepared.content[rows]
         if dataset.groups is not None:
             units = merge_groups(units, dataset.groups[rows])
-        if self.split.together is not None:  # test has no copies of what was learned from either
+        if self.split.together is not None:  # as test, which has no copies of training images
             joined = merge_groups(units, self.split.together[rows])
             labels = dataset.labels[rows]
             # If all images of a class are one unit, no fold could both learn and test the class.
@@ -160,16 +163,16 @@ class LinearProbe:
         return Calibration.of(found, answered.labels, "cross-fit")
 
     def answers(self, rows: Indices) -> NDArray[np.float32]:
-        """The logits of the head as it is now, float32 (n, K): the network's, within 1e-4, without running it again."""
+        """The current head's logits, float32 (n, K): the network's within 1e-4, without running it again."""
         values = torch.from_numpy(self._answered(rows).values)
         with torch.inference_mode():
             logits: NDArray[np.float32] = self.head(values.to(self.head.weight.device)).cpu().numpy()
         return logits
 
     def refit(self, strength: float) -> None:
-        """Fit once more with the penalty that val has chosen, on train and val together: val has no other use now.
+        """Fit once more with the penalty that val chose, on train and val together: val is not needed any more.
 
-        It is a tenth more to learn from, which a small set can well use.
+        A tenth more images to learn from helps in a small data set.
         """
         both = self._learned(self._all_but_test())
         for _ in fit_linear_probe(self.head, both, both, [strength]):
@@ -179,13 +182,13 @@ class LinearProbe:
         return np.sort(np.concatenate([self.split.train, self.split.val]))
 
     def _answered(self, rows: Indices) -> Features:
-        """What images are answered with: the rows' features, or the mean of theirs and their mirror images'."""
+        """What predictions use: the rows' features, or the mean of the features of images and mirror images."""
         plain, mirrored = self.kept
         values = (plain[rows] + mirrored[rows]) * np.float32(0.5) if self.answers_mirrored else plain[rows]
         return Features(values, self.prepared.dataset.labels[rows])
 
     def _learned(self, rows: Indices) -> Features:
-        """What a head is fitted on: the rows' features, and those of their mirror images where it learns from them."""
+        """What a head is fitted on: the rows' features, and those of their mirror images if `learns_mirrored`."""
         parts = self.kept if self.learns_mirrored else self.kept[:1]
         labels = np.tile(self.prepared.dataset.labels[rows], len(parts))
         return Features(np.concatenate([part[rows] for part in parts]), labels)
@@ -210,7 +213,7 @@ def out_of_fold_probabilities(prepared: Prepared, units: Indices, *, tick: Tick 
     model = build("transfer", prepared.size, classes, {}, seed=0)
     adapt(model, torch.zeros((1, 3, *prepared.size), dtype=torch.uint8))  # ImageNet's weights
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    values, _ = keep_features(prepared, model, device, dtype, tick=tick)
+    values, _ = cached_features(prepared, model, device, dtype, tick=tick)
     head = nn.Linear(values.shape[1], classes)
     chances = np.zeros((len(labels), classes), np.float32)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels, units)

@@ -1,10 +1,10 @@
-"""The training loop: a generator that yields a row for every step and every epoch. The caller can stop at any row.
+"""The training loop: a generator that yields a row for every step and every epoch. The caller can stop after any row.
 
     for row in fit(model, train, val, spec, device=..., dtype=..., seed=...):
-        if isinstance(row, EpochLog): ...      # write it down, keep the best, stop
+        if isinstance(row, EpochLog): ...      # write it to the log, keep the best weights, stop
 
-Same spec, data, seed, machine and number of threads: on a CPU exactly the same rows. Random numbers (dropout)
-are drawn from the seed and the epoch's number, and torch's own random state is as it was whenever a row is handed out.
+With the same spec, data, seed, machine and number of threads, a CPU gives exactly the same rows. Random numbers (dropout)
+depend on the seed, the epoch and the step. torch's own random state is unchanged whenever a row is yielded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from foveola.errors import DivergedError, UsageError
 from foveola.evaluation.predict import predict
 from foveola.models.accelerate import accelerated
 from foveola.models.build import AnySize
-from foveola.training.batch_norm import images_needed, layers_to_settle, recompute_statistics
+from foveola.training.batch_norm import images_needed, recompute_statistics, stale_norms
 from foveola.training.config import FitSpec, scale, schedule
 from foveola.training.history import EpochLog, Row, StepLog
 from foveola.training.optim import make_optimizer
@@ -41,20 +41,20 @@ def fit(
     device: torch.device,
     dtype: torch.dtype,
     seed: int,
-    pictures: Callable[[int], int] | None = None,
+    images_in: Callable[[int], int] | None = None,
 ) -> Iterator[Row]:
     """Train `model` in place on `train`; yield a StepLog a step and an EpochLog an epoch, measured on `val`.
 
-    spec.epochs must be a number by now. images: how many an epoch shows, asked before each with its number (from 1);
-    train.epoch_size by default. What depends on how far the run is, goes by epochs: each is as large a share of it,
-    however long. Raises DivergedError at the first loss that is not finite, on val too.
+    spec.epochs must be a number. images_in: called before each epoch with its number (from 1), returns the number of images
+    in this epoch; train.epoch_size by default. Schedules depend on the share of epochs that are done: each epoch is the
+    same share, however many images it has. Raises DivergedError at the first loss that is not finite, on train or val.
     """
     assert isinstance(spec.epochs, int), "the recipe's 'auto' is resolved before training"
     stepper = Stepper(model, spec, device, dtype)
     step, shown = 0, 0
     with Pace(device.type) as pace:
         for epoch in range(1, spec.epochs + 1):
-            n = pictures(epoch) if pictures else train.epoch_size
+            n = images_in(epoch) if images_in else train.epoch_size
             steps = train.steps(n)
             total = step + steps * (spec.epochs + 1 - epoch)
             started = time.monotonic()
@@ -69,23 +69,23 @@ def fit(
                 with pace.unit(images.numel() * share**2):
                     value, logits = stepper.take(images, labels, lr, share, (seed, epoch, number))
                 if not math.isfinite(value):
-                    raise DivergedError(_blame(spec, dtype, value, epoch, step))
+                    raise DivergedError(_divergence_advice(spec, dtype, value, epoch, step))
                 loss_sum += value * len(labels)
                 right += (logits.argmax(dim=1).cpu() == labels).sum()
                 yield StepLog(epoch, step, total, value)
             trained, shown = time.monotonic(), shown + n
             share = scale(spec, epoch / spec.epochs)  # as in the steps that follow; whole images after the last epoch
-            stepper.settle(train, n, share, (seed, epoch, step))
+            stepper.update_batch_norm(train, n, share, (seed, epoch, step))
             on_val = stepper.measure(val, share)
-            if not math.isfinite(on_val[0]):  # the last step made it so, and no step's loss has seen it
-                raise DivergedError(_blame(spec, dtype, on_val[0], epoch, step))
+            if not math.isfinite(on_val[0]):  # the last step caused it, after its own loss was computed
+                raise DivergedError(_divergence_advice(spec, dtype, on_val[0], epoch, step))
             seconds = time.monotonic() - started, time.monotonic() - trained
             yield EpochLog(epoch, step, float(loss_sum) / n, int(right) / n, *on_val, lr, *seconds, share)
 
 
 @dataclass
 class Stepper:
-    """What takes the steps of a run: the network, how it is trained, and what the optimizer remembers."""
+    """Takes the training steps of a run: a network, its FitSpec and the optimizer's state."""
 
     model: nn.Module
     spec: FitSpec
@@ -100,9 +100,9 @@ class Stepper:
     def take(
         self, images: Tensor, labels: Tensor, lr: float, share: float, key: tuple[int, int, int]
     ) -> tuple[float, Tensor]:
-        """One step on a batch at this learning rate and share of the images' size, random numbers drawn from `key`.
+        """Take one step on a batch, with this learning rate, scale of the images and seed `key`; return loss and logits.
 
-        Gives loss and logits. A loss that is not finite changes nothing: the step is not taken.
+        If the loss is not finite, the weights stay as they are.
         """
         whole_px = images.shape[2] * images.shape[3]
         images = resize_batch(images, share, self._least_px)
@@ -116,12 +116,12 @@ class Stepper:
             self._optimizer.step(lr)
         return value, logits
 
-    def settle(self, train: Batches, shown: int, share: float, key: tuple[int, int, int]) -> None:
-        """Let the running statistics of batch norm fit the weights, after an epoch that has shown N images.
+    def update_batch_norm(self, train: Batches, shown: int, share: float, key: tuple[int, int, int]) -> None:
+        """Compute the running statistics of batch norm for the current weights, after an epoch of `shown` images.
 
-        key: seed, epoch and number of steps taken so far; it decides which training images are taken.
+        key: seed, epoch and number of steps so far; it decides which training images are used.
         """
-        norms = layers_to_settle(self.model, self.spec.batch_size, key[2])
+        norms = stale_norms(self.model, self.spec.batch_size, key[2])
         if norms:
             pixels = train.pixels.shape[1] * train.pixels.shape[2]
             images = train.drawn(images_needed(shown, pixels), key)
@@ -129,7 +129,7 @@ class Stepper:
             recompute_statistics(norms, self.model, images, self.device, self.dtype, first=key[1] == 1)
 
     def measure(self, val: Batches, share: float) -> tuple[float, float]:
-        """Loss and accuracy on val, its images at this share of their size, at the precision of the training.
+        """Loss and accuracy on val, with images of this scale and the precision of the training.
 
         These numbers only choose the best epoch. The reported ones are measured on whole images in float32.
         """
@@ -142,9 +142,9 @@ class Stepper:
 def _forward_backward(
     model: nn.Module, images: Tensor, labels: Tensor, spec: FitSpec, dtype: torch.dtype, parts: int
 ) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy and logits of a batch, part by part; the gradients are left at the parameters.
+    """Mean cross-entropy and logits of a batch, computed in parts; the gradients are stored in the parameters.
 
-    The cross-entropy that is handed out is the plain one, so that train and val can be compared in one figure.
+    The returned cross-entropy is without label smoothing, so that train and val can be compared in one figure.
     """
     answers = []
     for some, their_labels in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
@@ -160,7 +160,7 @@ def _forward_backward(
 
 
 def resize_batch(images: Tensor, share: float, min_px: int) -> Tensor:
-    """The batch at this share of its size, antialiased, uint8 (b, 3, H', W'), no side below `min_px`."""
+    """The batch at this scale, antialiased, uint8 (b, 3, H', W'); no side gets shorter than `min_px`."""
     if share == 1:
         return images
     height, width = (max(min(side, min_px), round(side * share)) for side in images.shape[2:])
@@ -183,10 +183,9 @@ def min_input_size(model: nn.Module, spec: FitSpec) -> int:
 
 @contextlib.contextmanager
 def _seeded(device: torch.device, key: tuple[int, int, int]) -> Iterator[None]:
-    """Run a block with torch's random numbers drawn from `key`; afterwards they go on as before.
+    """Run a block with torch's random numbers seeded by `key`; afterwards the generators continue as before.
 
-    The processor's and the device's own generators are seeded: torch.manual_seed also tells every kind of device that is not
-    there, 0.4 ms.
+    This seeds the generators of the CPU and the device only. torch.manual_seed seeds those of absent devices, too: 0.4 ms.
     """
     seed = 0
     for part in key:
@@ -224,8 +223,8 @@ def _single_values_named() -> Iterator[None]:
 _USUAL_LR = {"adam": 0.01, "adamw": 0.01, "sgd": 1.0, "muon": 1.0}
 
 
-def _blame(spec: FitSpec, dtype: torch.dtype, value: float, epoch: int, step: int) -> str:
-    """The sentence for a loss that is not finite: it names the setting that is the likely cause."""
+def _divergence_advice(spec: FitSpec, dtype: torch.dtype, value: float, epoch: int, step: int) -> str:
+    """The sentence about a loss that is not finite, with the setting that is the likely cause."""
     usual = _USUAL_LR[spec.optimizer]
     found = f"the loss became {value} in epoch {epoch}, step {step}"
     if spec.lr_peak <= usual and dtype != torch.float32:

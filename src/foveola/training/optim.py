@@ -1,11 +1,9 @@
 """Optimizers: Adam, AdamW, Nesterov SGD and Muon, with the same steps as torch but a faster start.
 
-Making any torch.optim optimizer imports torch's compiler: 2.0 s on the development machine (torch 2.13), as much as
-importing torch itself, for a run that compiles nothing. The tests hold these against torch.optim.
+Creating any optimizer of torch.optim imports torch's compiler: 2.0 s on the development machine (torch 2.13), as much as
+importing torch itself, although nothing is compiled. The tests compare these optimizers with torch.optim.
 
-A group is a list of parameters with its own weight decay and a learning rate relative to the run's.
-
-Muon: convolution weights take steps that are orthogonal matrices, all other parameters take Nesterov's.
+Muon takes steps that are orthogonal matrices for the weights of convolutions, and Nesterov steps for all other parameters.
 
 Source: K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024,
 https://kellerjordan.github.io/posts/muon/), with the weights' own scale fixed as in his CIFAR-10 recipe
@@ -25,7 +23,7 @@ from foveola.training.config import FitSpec
 
 @dataclass
 class Group:
-    """Parameters that are treated alike, and what the optimizer remembers of each."""
+    """Parameters with the same weight decay and relative learning rate, and the optimizer's state of each."""
 
     parameters: list[Tensor]
     weight_decay: float = 0.0
@@ -37,7 +35,7 @@ class Optimizer(Protocol):
     """What the loop needs of an optimizer."""
 
     def step(self, lr: float) -> None:
-        """Change the parameters by their gradients, then forget the gradients."""
+        """Change the parameters by their gradients, then remove the gradients."""
 
 
 @dataclass
@@ -52,7 +50,7 @@ class Nesterov:
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
-        """One step at this learning rate."""
+        """Take one step with this learning rate."""
         for group in self.groups:
             group.memory = group.memory or [(torch.zeros_like(p),) for p in group.parameters]
             for p, (velocity,) in zip(group.parameters, group.memory, strict=True):
@@ -82,20 +80,20 @@ class Adam:
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
-        """One step at this learning rate."""
+        """Take one step with this learning rate."""
         self.steps += 1
         for group in self.groups:
             group.memory = group.memory or [(torch.zeros_like(p), torch.zeros_like(p)) for p in group.parameters]
             used = [
-                (p, _laid_out_as(p, p.grad), *memory)
+                (p, _with_strides_of(p, p.grad), *memory)
                 for p, memory in zip(group.parameters, group.memory, strict=True)
                 if p.grad is not None
             ]
             if not used:
                 continue
             parameters, gradients, means, squares = map(list, zip(*used, strict=True))
-            # What torch.optim.Adam(fused=True) calls: one pass over each tensor instead of six. For `vgg6` 0.3 ms a step
-            # against 1.2 ms operation by operation (medians of 100, two cores), of some 54 ms.
+            # torch.optim.Adam(fused=True) calls this: one pass over each tensor and not six. For `vgg6` it takes 0.3 ms and
+            # not 1.2 ms (medians of 100, two cores), of about 54 ms in all.
             taken = torch.tensor(float(self.steps), device=parameters[0].device)
             update = torch._fused_adamw_ if self.decay == "decoupled" else torch._fused_adam_
             update(
@@ -117,24 +115,24 @@ class Adam:
                 p.grad = None
 
 
-def _laid_out_as(p: Tensor, gradient: Tensor) -> Tensor:
-    # The fused kernels walk through memory: an element's gradient must lie where the element does.
+def _with_strides_of(p: Tensor, gradient: Tensor) -> Tensor:
+    # The fused kernels go through memory in order, so parameter and gradient need the same strides.
     return gradient if gradient.stride() == p.stride() else torch.empty_like(p).copy_(gradient)
 
 
 ITERATIONS = 3
-"""Newton-Schulz iterations a step: three are enough for a step that is orthogonal in rough, and five learned no better."""
+"""Newton-Schulz iterations per step: three give a roughly orthogonal step, and five trained no better."""
 
 
 @dataclass
 class Muon:
-    """For each convolution weight W (out, in, k, k), seen as a matrix of `out` rows:
+    """Muon. For each convolution weight W (out, in, k, k), as a matrix of `out` rows:
 
     v = momentum * v + g;  W *= L / |W|;  W -= lr * L / sqrt(out) * orthogonal(g + momentum * v)
 
-    The length L of W is fixed, so there is no weight decay on it. It is sqrt(out), the source's, where a batch norm may
-    cancel it; the weights of `own_length`, which have a bias that would not grow with them, keep the length that they begin
-    with. `rest` takes its step at the same learning rate. dtype: what the matrix products compute in.
+    The length L of W is fixed, so it has no weight decay. As in the source, L is sqrt(out), because a batch norm cancels
+    it. The weights in `own_length` have a bias, which would not grow with them, and keep their initial length. `rest` takes
+    its step with the same learning rate. dtype: the precision of the matrix products.
     """
 
     weights: list[Tensor]
@@ -153,7 +151,7 @@ class Muon:
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
-        """One step at this learning rate, then the gradients are forgotten."""
+        """Take one step with this learning rate, then remove the gradients."""
         self.velocities = self.velocities or [torch.zeros_like(weight) for weight in self.weights]
         for weight, velocity, scale in zip(self.weights, self.velocities, self.scales, strict=True):
             if weight.grad is None:
@@ -168,14 +166,14 @@ class Muon:
 
 
 def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.float32, iterations: int = ITERATIONS) -> Tensor:
-    """Roughly U V^T of the matrix U S V^T, float32 (rows, columns): its singular values pushed towards 1.
+    """Approximately U V^T of the matrix U S V^T, float32 (rows, columns): its singular values move towards 1.
 
     The quintic Newton-Schulz iteration X <- Q(A) X, Q(A) = a + b A + c A^2 with A = X X^T and the coefficients of the
-    source, chosen for a steep start: the singular values end near 1, not at it.
+    source, which start fast: the singular values end near 1, not at 1.
 
-    Every Q is a polynomial in the first A, so all commute and the next A is Q A Q: only small square matrices are
-    iterated, in float32, and the long X is multiplied twice in all, in `dtype`. In bfloat16 the six matrices of `fast` take
-    2.6 ms instead of 3.4 (medians of 60, two cores), and are 0.8 % instead of 1.8 % off at most.
+    Every Q is a polynomial in the first A, so all of them commute, and the next A is Q A Q. Therefore only small square
+    matrices are iterated, in float32, and the long X is multiplied only twice, in `dtype`. In bfloat16 the six matrices of
+    `fast` take 2.6 ms and not 3.4 (medians of 60, two cores), with an error of at most 0.8 % and not 1.8 %.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     wide = matrix if len(matrix) <= matrix.shape[1] else matrix.T
@@ -192,11 +190,11 @@ def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.float32, iterations: i
 
 
 def make_optimizer(model: nn.Module, spec: FitSpec, dtype: torch.dtype = torch.float32) -> Optimizer:
-    """The optimizer of the spec; dtype: what muon's matrix products compute in.
+    """The optimizer of the spec; dtype: the precision of muon's matrix products.
 
-    Batch norm's parameters have no weight decay, and their own learning rate. Muon takes the weights of the
-    convolutions, but not of depthwise ones: a channel's own 3x3 kernel is a row with no others to be orthogonal to.
-    Those with a bias keep their length.
+    The parameters of batch norm have no weight decay, and a learning rate of their own. Muon updates the weights of
+    convolutions, but not of depthwise ones: there each kernel is a single row, with no other row to be orthogonal to.
+    Weights with a bias keep their length.
     """
     norms = [p for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for p in m.parameters()]
     convolutions: list[Tensor] = []

@@ -18,16 +18,16 @@ from foveola.training.config import FitSpec, scale
 from foveola.training.loop import Stepper
 
 TIMED = 3
-"""Number of timed repetitions, after one that is not timed: the first step prepares the convolutions."""
+"""Number of timed repetitions. One more before them is not timed, because the first step prepares the convolutions."""
 
 ENOUGH_SECONDS = 2.0
-"""So much timing of one thing is enough, however few times that was."""
+"""After this many seconds of timing one thing, fewer repetitions are enough."""
 
 HEAD_EVALUATIONS = 440
-"""Evaluations of loss and slope along a whole path of penalties (436 on 3,600 rows: see `linear.fit_head`)."""
+"""Evaluations of loss and gradient for all penalties of a linear probe (436 on 3,600 rows: see `fit_linear_probe`)."""
 
 CROSS_EVALUATIONS = 60
-"""The same for all folds of `cross_fit` at once, at one penalty (47 on 3,445 flowers in two views)."""
+"""The same for all folds of `cross_fit` together, with one penalty (47 on 3,445 flowers in two views)."""
 
 
 def step_seconds(
@@ -39,10 +39,10 @@ def step_seconds(
     *,
     least_seconds: float = 0.0,
 ) -> dict[float, float]:
-    """Seconds a step takes, images read and augmented, by the images' size: the shares that `fit_spec.scale` gives.
+    """Seconds per training step, with reading and augmentation, for each scale of the images that `config.scale` gives.
 
-    The sizes are taken in turn, for `least_seconds` at least: the speed of a shared machine comes and goes by a third, for
-    half a minute at a time. The network learns from it: throw it away.
+    The scales are timed in turns, for at least `least_seconds`, because the speed of a shared machine changes by a third for
+    half a minute at a time. This trains the network: don't use it afterwards.
     """
     stepper = Stepper(model, spec, device, dtype)
     batches = itertools.chain.from_iterable(train.epoch(number) for number in itertools.count(1))
@@ -66,7 +66,7 @@ def step_seconds(
 
 
 def sizes_of(spec: FitSpec, begin: float = 0.0, end: float = 1.0) -> Counter[float]:
-    """How much of a run, or of a part of it, goes by at each size of the images, in twentieths.
+    """The share of a run, or of a part of it, at each scale of the images, in twentieths.
 
     >>> sizes_of(FitSpec(start_scale=0.5, whole_from=0.7))
     Counter({0.5: 8, 0.75: 6, 1.0: 6})
@@ -75,14 +75,14 @@ def sizes_of(spec: FitSpec, begin: float = 0.0, end: float = 1.0) -> Counter[flo
 
 
 def mean_step(seconds: Mapping[float, float], sizes: Counter[float]) -> float:
-    """Seconds a step takes on average, of those at each size, where so much goes by at each.
+    """Mean seconds per step, from the seconds at each scale, weighted by the share of each scale in the run.
 
-    A size that a run has for less than a twentieth may not have been timed: it costs what the nearest one does.
+    A scale that was not timed, because it has less than a twentieth of the run, counts as the nearest one.
 
     >>> mean_step({0.5: 1.0, 1.0: 4.0}, Counter({0.5: 5, 1.0: 15}))
     3.25
     """
-    nearest = {size: min(seconds, key=lambda one: abs(one - size)) for size in sizes}
+    nearest = {size: min(seconds, key=lambda timed: abs(timed - size)) for size in sizes}
     return sum(seconds[nearest[size]] * n for size, n in sizes.items()) / sizes.total()
 
 
@@ -93,9 +93,9 @@ def answer_seconds(
     device: torch.device,
     dtype: torch.dtype,
 ) -> float:
-    """Seconds an image takes through `read` (the network or a method of it), as `predict.outputs` does it.
+    """Seconds per image for `read` (the network or a method of it) in a prediction.
 
-    As many images are timed as are answered at once: more take longer and say the same.
+    This times one batch of the size that a prediction uses; more images would give the same number.
     """
     images, labels = next(batches)
     some = split_batch(images.to(device))[0]
@@ -103,7 +103,7 @@ def answer_seconds(
 
 
 def head_seconds(rows: int, features: int, classes: int, evaluations: int = HEAD_EVALUATIONS) -> float:
-    """Seconds to fit a head along the whole path of penalties, from the time that its matrix products take."""
+    """Seconds to fit a linear head with all penalties, estimated from the time of its matrix products."""
     values, weight = np.ones((rows, features)), np.ones((features, classes))
     return evaluations * _median(lambda: (values @ weight).T @ values)
 
