@@ -12,6 +12,7 @@ import pytest
 
 from foveola import cli
 from foveola.cli import runs as asking
+from foveola.cli.output import say
 from foveola.errors import ResourceError
 from foveola.filters.chain import FILTERS
 from foveola.runs.trainer import Trainer
@@ -221,6 +222,15 @@ def test_an_error_is_wrapped_at_words_on_a_terminal(call, monkeypatch, tmp_path)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     _, _, err = call("filter", tmp_path, tmp_path / "o", "--chain", "invert", "--steps", "--kernel-view")
     assert err == "foveola: --steps and --kernel-view draw\ndifferent figures: give only one of them\n"
+
+
+@pytest.mark.parametrize(("terminal", "no_color", "red"), [(True, "", True), (True, "1", False), (False, "", False)])
+def test_a_severity_has_a_colour_on_a_terminal_only(monkeypatch, capsys, terminal, no_color, red):
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    say("error:   a finding", 9, severity="error")
+    coloured = "\x1b[31m\x1b[1merror:\x1b[0m   a finding\n"
+    assert capsys.readouterr().out == (coloured if red else "error:   a finding\n")
 
 
 def test_an_interrupted_run_names_its_folder(call, monkeypatch, tmp_path):

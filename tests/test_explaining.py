@@ -294,7 +294,7 @@ def test_of_large_data_some_are_looked_at(one, folder, tmp_path, monkeypatch, me
     fv.explain(one.path, folder, tmp_path / "out.png", method, tick=lambda *tick: seen.append(tick), **options)
     assert any(said in title for title in titles)
     if method == "max_activating":
-        assert ("Looking for patches", 5, 5) in seen
+        assert ("Searching for patches", 5, 5) in seen
 
 
 def test_the_embedding_of_a_run_that_left_some_out_is_of_its_test_part(folder, tmp_path, monkeypatch):

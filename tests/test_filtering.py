@@ -97,7 +97,7 @@ def test_a_figure_of_a_narrow_picture_is_no_taller_than_a_page(photo, tmp_path, 
 def test_a_figure_of_a_long_chain_is_refused(photo, tmp_path, drawing):
     with pytest.raises(UsageError) as error:
         fv.filter(photo, tmp_path / "out.png", "|".join(25 * ["invert"]), drawing=drawing)
-    assert str(error.value) == "the chain has 25 steps, but a figure shows at most 24: draw a part of the chain"
+    assert str(error.value) == "the chain has 25 steps, but a figure shows at most 24: draw fewer steps"
     assert not (tmp_path / "out.png").exists()
 
 

@@ -500,7 +500,7 @@ def test_no_data_at_all(tmp_path):
 def test_nothing_to_predict(run, tmp_path):
     with pytest.raises(UsageError) as caught:
         run.predict([])
-    assert str(caught.value) == "there is no image to predict: give image files, or folders with images"
+    assert str(caught.value) == "there are no images to predict: give image files, or folders of images"
 
 
 def test_a_file_to_predict_that_is_not_there(run, tmp_path):

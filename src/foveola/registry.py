@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Later(NamedTuple):
-    """An entry that is imported from this module, under its name in the table, when it is first used."""
+    """An entry of a table that is imported from its module when it is first used."""
 
     module: str
 

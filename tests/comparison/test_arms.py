@@ -58,7 +58,8 @@ def test_a_question_that_no_arm_answers_is_refused():
     with pytest.raises(UsageError) as error:
         require_fair(arms((), ()), [SHARP, LONG], ["chain"], ["epochs"])
     assert str(error.value) == (
-        "all arms have the same data.chain, which is the question: change it in one arm, or ask about fit.epochs"
+        "all arms have the same data.chain, so there is nothing to compare: change it in one arm, or use "
+        "--question fit.epochs"
     )
 
 

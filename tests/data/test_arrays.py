@@ -134,7 +134,7 @@ def test_rows_can_be_taken():
             np.zeros((0, 4, 5, 3), np.uint8),
             "have the shape (0, 4, 5, 3) and no pixel: give an image of each class or more",
         ),
-        ([[[1, 2]], [[1]]], "have several lengths or sizes: bring all to one"),
+        ([[[1, 2]], [[1]]], "have different lengths or sizes: give all of them the same size"),
     ],
 )
 def test_images_of_another_kind_are_refused(images, message):

@@ -100,7 +100,7 @@ def test_what_is_of_another_kind_is_refused_with_what_is_allowed(given, what, hi
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([], "there is no image to predict: give image files, or folders with images"),
+        ([], "there are no images to predict: give image files, or folders of images"),
         (["none.jpg", "gone.jpg"], "there is no file none.jpg and 1 more: check the path"),
         (
             "https://example.com/cat.jpg",

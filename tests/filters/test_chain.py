@@ -71,12 +71,12 @@ def test_a_kernel_that_was_read_back_is_the_same_number(image):
         (
             "blur(siez=3, size=4)",  # all that is wrong with a filter, each at its place
             "position 6, blur: unknown option 'siez' (did you mean 'size'?); known: sigma, size; position 19, blur: size = 4 "
-            "can't be used: it must be odd, so that the kernel has a middle",
+            "can't be used: it must be odd, so that the kernel has a centre",
         ),
         ("sharpen(size=3)", "position 9, sharpen: unknown option 'size'; known: none"),
         (
             "blur|blur(size=4)",
-            "position 16, blur: size = 4 can't be used: it must be odd, so that the kernel has a middle",
+            "position 16, blur: size = 4 can't be used: it must be odd, so that the kernel has a centre",
         ),
         ("blur(size=33)", "position 11, blur: size = 33 can't be used: it must be less than or equal to 31"),
         ("blur(size='3')", "position 11, blur: size = '3' can't be used: it must be a valid integer"),
@@ -192,7 +192,7 @@ def test_a_filter_of_ones_own_that_gives_no_picture(image, answer, found):
     try:
         with pytest.raises(UsageError) as error:
             Chain.parse("odd")(image)
-        assert str(error.value) == f"filter 'odd' gave {found}: it must give uint8 (height, width, 3)"
+        assert str(error.value) == f"the filter 'odd' returned {found}; it must return uint8 (height, width, 3)"
     finally:
         FILTERS.unregister("odd")
 

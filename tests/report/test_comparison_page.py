@@ -253,7 +253,7 @@ def test_the_same_comparison_gives_the_same_page(make):
 
 def test_changed_predictions_are_shown_only_where_the_seeds_share_their_test_images(make):
     text = Page(render(make(WORSE, own_split=True), look)).text
-    assert "Not shown: each seed has its own test images" in text
+    assert "The page does not show them, because each seed has its own test images" in text
     assert "gained" not in text and "lost" not in text
     assert "Not shown" not in Page(render(make(WORSE), look)).text
 

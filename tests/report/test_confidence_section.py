@@ -97,7 +97,7 @@ def test_a_run_without_calibration_is_said_to_be_uncalibrated(make_run):
         "This run has no calibrated probabilities. The network’s own probabilities, shown here, are often too high. Train "
         "again to calibrate them."
     ) in text
-    assert "Not available, because this run kept no calibration images. Train again to get them." in text
+    assert "This is not available, because the run kept no calibration images. Train again to get them." in text
 
 
 @pytest.mark.parametrize(

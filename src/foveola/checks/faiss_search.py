@@ -60,7 +60,7 @@ def nearest_pairs(described: Floats, upright: float, turned: float, *, tick: Tic
             some = rows[start : start + _QUERIES_AT_ONCE]
             oriented = orient_descriptor(described[some], np.full(len(some), variant))
             found[turns].append(rows[_similar(index, oriented, turned if turns else upright, start)])
-        tick("Looking for copies", variant + 1, VARIANTS)
+        tick("Searching for duplicates", variant + 1, VARIANTS)
     return _distinct(found[0]), _distinct(found[1])
 
 

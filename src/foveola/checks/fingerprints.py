@@ -113,7 +113,7 @@ def fingerprints(prepared: Prepared, rows: Indices, side: int, *, tick: Tick = n
         for k, (i, padded) in enumerate(zip(some.tolist(), reader.read(some), strict=True), start):
             pixels[k] = eight(padded)
             greys[k] = to_square_grey(np.asarray(cv2.cvtColor(cut(i, padded), cv2.COLOR_RGB2GRAY), np.uint8), side)
-        tick("Taking fingerprints", start + len(some), len(rows))
+        tick("Computing fingerprints", start + len(some), len(rows))
     files = np.zeros(len(rows), np.uint64)
     if isinstance(source, Files):
         files = np.ascontiguousarray(source.digests[rows, :8]).view("<u8").ravel()

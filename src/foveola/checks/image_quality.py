@@ -55,7 +55,7 @@ def image_stats(prepared: Prepared, *, tick: Tick = no_tick) -> ImageStats:
             out.colours[i] = cv2.mean(image)[:3]
             out.contrast[i] = _deviation(grey)
             out.sharpness[i] = _deviation(cv2.Laplacian(grey, cv2.CV_32F))
-        tick("Looking at images", int(rows[-1]) + 1, n)
+        tick("Measuring images", int(rows[-1]) + 1, n)
     return out
 
 

@@ -100,7 +100,7 @@ def _alike(described: Floats, against: int | None = None, tick: Tick = no_tick) 
         parts = threads.map(lambda i: _of_rows(described, (even, odd, bound), limits, i, against), starts)
         for done, pairs in enumerate(parts, start=1):
             some.append(pairs)
-            tick("Looking for copies", min(done * _BLOCK[0], last), last)
+            tick("Searching for duplicates", min(done * _BLOCK[0], last), last)
     return np.concatenate(some)
 
 

@@ -76,10 +76,10 @@ def check(
 def _print_findings(found: workflows.Checked) -> None:
     say(workflows.printable(found.headline))
     for finding in found.findings:
-        say(f"{finding.severity + ':':8} {finding.message}", 9)
+        say(f"{finding.severity + ':':8} {finding.message}", 9, severity=finding.severity)
         say(f"         {finding.advice}", 9)
     for remark in found.remarks:
-        say(f"note:    {remark}", 9)
+        say(f"note:    {remark}", 9, severity="note")
 
 
 def _list_in_words(found: workflows.Checked, fix: Path) -> str:

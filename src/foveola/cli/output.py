@@ -98,11 +98,22 @@ def complain(text: str) -> None:
     print(text if width is None else _wrapped(text, width, 0), file=sys.stderr)
 
 
-def say(text: str, indent: int = 0) -> None:
-    """Print one line on stdout: wrapped at words and indented on a terminal, unchanged in a file or pipe."""
-    width = _terminal_width()
-    typer.echo(text if width is None else _wrapped(text, width, indent))
+def say(text: str, indent: int = 0, *, severity: str = "") -> None:
+    """Print one line on stdout: wrapped at words and indented on a terminal, unchanged in a file or pipe.
 
+    severity: the first word has the colour of this severity on a terminal, unless the variable NO_COLOR is set.
+    """
+    width = _terminal_width()
+    if width is None:
+        typer.echo(text)
+        return
+    first, space, rest = _wrapped(text, width, indent).partition(" ")
+    if severity and not os.environ.get("NO_COLOR"):
+        first = typer.style(first, fg=SEVERITY_COLOURS[severity], bold=True)
+    typer.echo(first + space + rest)
+
+
+SEVERITY_COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
 
 LEAST_TEXT = 14
 """A column of text is not made narrower than this: below it hardly a word fits."""

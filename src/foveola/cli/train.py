@@ -255,7 +255,7 @@ def compare(
 
 def _print_comparison(found: Comparison) -> None:
     for warning in found.warnings:
-        say(f"warning: {warning}")
+        say(f"warning: {warning}", severity="warning")
     table(
         ("arm", "mean accuracy", f"{100 * found.level:.0f} % interval", "lowest to highest", "per run", "seeds"),
         [_arm_row(found, k) for k in range(len(found.arms))],

@@ -115,8 +115,8 @@ def require_fair(
         asked.add("model")  # another network has other options
     if question and not any(_names(asked, key) for key in found):
         raise UsageError(
-            f"all arms have the same {', '.join(sorted(asked))}, which is the question: change it in one arm, or ask "
-            f"about {', '.join(found)}"
+            f"all arms have the same {', '.join(sorted(asked))}, so there is nothing to compare: change it in one arm, or "
+            f"use --question {', '.join(found)}"
         )
     extra = [key for key in found if not _names(asked, key)]
     passes = _known(allowed, recipes, "allow")

@@ -74,7 +74,7 @@ def _array(values: ArrayLike, what: str) -> NDArray[Any]:
     try:
         return np.asarray(values)
     except ValueError:
-        raise DataError(f"{what} have several lengths or sizes: bring all to one") from None
+        raise DataError(f"{what} have different lengths or sizes: give all of them the same size") from None
 
 
 def _stack(images: ArrayLike, what: str) -> Images:

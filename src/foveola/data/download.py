@@ -121,7 +121,7 @@ def _held(part: Path) -> int:
 
 
 def _in_words(error: Exception) -> str:
-    """The reason without the names of classes and pools that network libraries print."""
+    """Describe a download error, without the class names of the network libraries."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:

@@ -125,7 +125,7 @@ def is_nameless(name: str) -> bool:
 
 
 def is_no_class(name: str) -> bool:
-    """Whether a name alone makes it almost certain that the folder is no class: "images", "ground_truth", "seg_pred"."""
+    """Whether a folder with this name is almost certainly not a class: "images", "ground_truth", "seg_pred"."""
     certain = is_companion(name) and not _CERTAIN_COMPANION.isdisjoint(words(name))
     return certain or is_passage(name) or is_unlabelled(name)
 
@@ -203,7 +203,7 @@ class Tree:
         return found
 
     def inside(self, folder: str) -> Iterator[str]:
-        """All folders below one, in order, without itself."""
+        """All folders below a folder, in order, without the folder itself."""
         waiting = list(reversed(self.kids(folder)))
         while waiting:
             here = waiting.pop()

@@ -252,7 +252,7 @@ def _is_nameless(tree: Tree, folder: str, known: Collection[str]) -> bool:
 
 
 def _as_asked(root: Path, tree: Tree, roles: _Roles, level: Level, least: int) -> Reading | Refusal:
-    """The reading at the level that the user chose, if it has as many classes as are needed at least."""
+    """Read the folders at the level that the user chose, if that gives enough classes."""
     if not roles.bases or (level != "leaf" and level <= depth(roles.bases[0].folder)):
         roles = _Roles(tree, [Base("", None)])
     classes = classes_at(roles.tree, roles.bases, level)

@@ -140,7 +140,7 @@ class _Walk:
         """The real folders that were read, or are going to be, and by which name."""
 
     def visit_all(self, root: str) -> None:
-        """Visit the root, whose refusal is raised, and all below it, whose refusals are problems; no depth is too deep."""
+        """Visit the root and all folders below it. An unreadable root is an error, an unreadable folder a problem."""
         self._read[self.root] = "the data folder"
         self._visit(root, "")
         self._visit_waiting(linked=False)

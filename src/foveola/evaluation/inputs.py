@@ -93,7 +93,7 @@ def gather(given: Inputs | list[Input]) -> list[Input]:
         more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
         raise UsageError(f"there is no file {missing[0]}{more}: check the path")
     if not found:
-        raise UsageError("there is no image to predict: give image files, or folders with images")
+        raise UsageError("there are no images to predict: give image files, or folders of images")
     return found
 
 

@@ -42,7 +42,7 @@ def last_features(model: nn.Module, images: Images, *, tick: Tick = no_tick) -> 
                 seen.clear()
                 model(to_batch(images[start : start + _AT_ONCE]))
                 out.append(seen[0].float().flatten(1).numpy().copy())
-                tick("Looking at images", min(start + _AT_ONCE, len(images)), len(images))
+                tick("Computing features", min(start + _AT_ONCE, len(images)), len(images))
     finally:
         hook.remove()
     return np.concatenate(out)

@@ -98,7 +98,7 @@ def max_activating(
             high, place = maps.float().flatten(2).max(dim=2)
             highs.append(high.numpy())
             places.append(place.numpy())
-            tick("Looking for patches", min(start + _AT_ONCE, len(images)), len(images))
+            tick("Searching for patches", min(start + _AT_ONCE, len(images)), len(images))
         width = maps.shape[3]
     value, place_ = np.concatenate(highs), np.concatenate(places)
     views: dict[int, tuple[int, int, int, int]] = {}

@@ -87,7 +87,7 @@ def kernel_view(image: Image, chain: Chain) -> Plot:
 def _require_few(chain: Chain) -> None:
     if len(chain.steps) > MOST_STEPS:
         raise UsageError(
-            f"the chain has {len(chain.steps)} steps, but a figure shows at most {MOST_STEPS}: draw a part of the chain"
+            f"the chain has {len(chain.steps)} steps, but a figure shows at most {MOST_STEPS}: draw fewer steps"
         )
 
 

@@ -113,7 +113,9 @@ class Step:
             out = filter_(image.copy(), **options)  # it may write to what it is given
             if isinstance(out, np.ndarray) and out.dtype == np.uint8 and out.ndim == 3 and out.shape[-1] == 3:
                 return out
-            raise UsageError(f"filter '{self.name}' gave {describe_value(out)}: it must give uint8 (height, width, 3)")
+            raise UsageError(
+                f"the filter '{self.name}' returned {describe_value(out)}; it must return uint8 (height, width, 3)"
+            )
 
         return checked
 

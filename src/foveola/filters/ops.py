@@ -33,7 +33,7 @@ Mat: TypeAlias = NDArray[Any]
 
 def _odd(value: int) -> int:
     if value % 2 == 0:
-        raise PydanticCustomError("odd", "it must be odd, so that the kernel has a middle")
+        raise PydanticCustomError("odd", "it must be odd, so that the kernel has a centre")
     return value
 
 
@@ -48,7 +48,7 @@ Sigma = Annotated[float, Ge(0), Le(1000)]
 
 
 def on_stacks(one: Callable[Concatenate[Image, P], Mat]) -> Callable[Concatenate[Images, P], Images]:
-    """The filter of one image as a filter of images: uint8 (H, W, 3) or a stack (..., H, W, 3), shape by shape.
+    """Make a filter of one image work on stacks of images: uint8 (H, W, 3) or (..., H, W, 3).
 
     Raises UsageError for anything else.
     """

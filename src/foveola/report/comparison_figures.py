@@ -74,7 +74,7 @@ def _ground(axis: _Axis, margin: float, top: int) -> str:
 
 
 def _label(row: AgainstZero, top: int, second_line: int) -> str:
-    """The arm's name and its numbers, next to each other or on two lines, which need second_line px more."""
+    """Draw the arm's name and its numbers on one line, or on two lines that are `second_line` px apart."""
     place = f'x="0" dy="{second_line}"' if second_line else 'dx="8"'
     return (
         f'<text class="label" x="0" y="{top + 15}"><tspan class="strong">{_name(row.name)}</tspan>'

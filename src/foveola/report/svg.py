@@ -46,7 +46,7 @@ def probability_bar(share: float, kind: str) -> Markup:
 
 
 def count_bar(counts: Sequence[tuple[str, int]], longest: int) -> Markup:
-    """SVG of a stacked bar of one class's parts (name, images); a class with `longest` images fills the width."""
+    """SVG of a stacked bar with the number of images of one class in each set; `longest` images fill the width."""
     scale, x, rects = 1 / max(1, longest), 0, []
     for name, n in counts:
         rects.append(

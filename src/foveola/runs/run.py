@@ -179,7 +179,7 @@ class Run:
 
     @cached_property
     def looks(self) -> DataPreview:
-        """What the report shows of how the data looks."""
+        """Example images, preprocessing steps and mean images for the report."""
         with self._reading("looks.npz") as path:
             return DataPreview.load(path)
 

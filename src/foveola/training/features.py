@@ -207,7 +207,7 @@ def out_of_fold_probabilities(prepared: Prepared, units: Indices, *, tick: Tick 
     dataset = prepared.dataset
     labels, classes = dataset.labels, len(dataset.class_names)
     if reason := has_too_few_images(dataset, units):
-        raise DataError(f"foveola can't look for wrong labels: {reason}; add images, or use --no-suspects")
+        raise DataError(f"foveola can't search for wrong labels: {reason}; add images, or use --no-suspects")
     device = choose_device("auto")
     dtype = choose_precision("auto", device)
     model = build("transfer", prepared.size, classes, {}, seed=0)
@@ -227,5 +227,5 @@ def out_of_fold_probabilities(prepared: Prepared, units: Indices, *, tick: Tick 
             pass
         with torch.no_grad():
             chances[held] = head(torch.from_numpy(np.ascontiguousarray(values[held]))).softmax(1).numpy()
-        tick("Looking for wrong labels", number + 1, FOLDS)
+        tick("Searching for wrong labels", number + 1, FOLDS)
     return chances
