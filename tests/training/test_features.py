@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from foveola import array_cache
 from foveola.data.arrays import from_arrays
 from foveola.data.prepare import prepare
 from foveola.errors import ResourceError
 from foveola.models.build import build
-from foveola.training import features
 from foveola.training.features import cached_features, has_features
 from foveola.types import Size
 
@@ -82,7 +82,7 @@ def test_a_disk_without_room_is_said_before_the_first_picture(prepared, monkeypa
     def full(path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(features, "preallocate", full)
+    monkeypatch.setattr(array_cache, "preallocate", full)
     model = Means()
     with pytest.raises(ResourceError):
         keep(prepared, model)

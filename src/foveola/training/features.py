@@ -6,19 +6,17 @@ for label errors uses out-of-fold probabilities.
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from foveola.array_cache import cache_place, cached_entry, create_array
 from foveola.checks.label_errors import FOLDS, has_too_few_images
 from foveola.compute.device import choose_device, choose_precision
 from foveola.data.grouping import conflicting_labels, merge_groups
@@ -29,7 +27,6 @@ from foveola.errors import DataError
 from foveola.evaluation.calibration import Calibration, assign_folds
 from foveola.evaluation.predict import model_outputs
 from foveola.models.build import FeatureNetwork, adapt, build
-from foveola.storage import cache_root, digest, folder_atomic, preallocate, write_atomic
 from foveola.training.history import ProbeLog
 from foveola.training.linear_probe import STRENGTHS, Features, cross_fit, fit_linear_probe
 from foveola.types import Indices, Tick, no_tick
@@ -58,14 +55,15 @@ def cached_features(
     assert isinstance(model, FeatureNetwork) and model.features_ready, (
         "adapt must load the weights before features are computed"
     )
-    place = _place(prepared, model, device, dtype)
-    found = _open(place, len(prepared.pixels))
-    if found is None:
-        shutil.rmtree(place, ignore_errors=True)
-        _make(place, prepared, model, device, dtype, tick)
-        found = _open(place, len(prepared.pixels))
-    assert found is not None, f"what was just written to {place} can be read"
-    return found
+    assert isinstance(model.head, nn.Linear), "features have as many columns as a linear head has inputs"
+    shape = (len(prepared.pixels), model.head.in_features)
+    entry = cached_entry(
+        _place(prepared, model, device, dtype),
+        2 * int(np.prod(shape)) * 4 + 4096,
+        lambda folder: _make(folder, shape, prepared, model, device, dtype, tick),
+        usable=lambda entry: all(entry.arrays[name].shape == shape for name in ("plain", "mirrored")),
+    )
+    return entry.arrays["plain"], entry.arrays["mirrored"]
 
 
 def are_features_cached(prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype) -> bool:
@@ -75,50 +73,33 @@ def are_features_cached(prepared: Prepared, model: nn.Module, device: torch.devi
 
 def _place(prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype) -> Path:
     assert isinstance(model, FeatureNetwork), "only such networks have features"
-    key = digest(prepared.key, model.features_key, str(dtype), device.type, torch.__version__, str(VERSION))
-    return cache_root() / "features" / key[:32]
+    what = (prepared.key, model.features_key, str(dtype), device.type, torch.__version__, str(VERSION))
+    return cache_place("features", *what)
 
 
 def _make(
-    place: Path, prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype, tick: Tick
-) -> None:
-    assert isinstance(model, FeatureNetwork) and isinstance(model.head, nn.Linear), "only such networks have features"
-    n, features, read = len(prepared.pixels), model.head.in_features, model.features
-    rows = np.arange(n)
-    batches = Batches(prepared.pixels, prepared.dataset.labels, rows, BATCH)
-    with folder_atomic(place, 2 * n * features * 4 + 4096) as folder:
-        paths = {name: folder / f"{name}.npy" for name in ("plain", "mirrored")}
-        for path in paths.values():
-            np.lib.format.open_memmap(path, "w+", np.float32, (n, features)).flush()
-            preallocate(path)
-        for name, path in paths.items():
-            out = np.load(path, mmap_mode="r+")
-            done, mirrored = 0, name == "mirrored"
-            for some in model_outputs(model, read, batches.in_order(), device, dtype, mirrored=mirrored):
-                out[done : done + len(some)] = some
-                done += len(some)
-                tick("Computing features", (done + n * mirrored) // 2, n)  # each image, and mirrored
-            out.flush()
-        write_atomic(folder / "facts.json", json.dumps({name: _digest(folder, name) for name in ("plain", "mirrored")}))
-
-
-def _open(place: Path, n: int) -> tuple[Floats, Floats] | None:
-    try:
-        facts = json.loads((place / "facts.json").read_text("utf-8"))
-        if facts != {name: _digest(place, name) for name in ("plain", "mirrored")}:
-            return None
-        plain, mirrored = (np.load(place / f"{name}.npy", mmap_mode="r") for name in ("plain", "mirrored"))
-    except Exception:  # whatever is wrong with a cache, the answer is to make it again
-        return None
-    return (plain, mirrored) if len(plain) == len(mirrored) == n else None
-
-
-def _digest(folder: Path, name: str) -> str:
-    with (folder / f"{name}.npy").open("rb") as file:
-        found = sha256()
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
+    folder: Path,
+    shape: tuple[int, int],
+    prepared: Prepared,
+    model: nn.Module,
+    device: torch.device,
+    dtype: torch.dtype,
+    tick: Tick,
+) -> dict[str, Any]:
+    """Compute the features into the folder, in float32 arrays of this shape."""
+    assert isinstance(model, FeatureNetwork), "only such networks have features"
+    n, read = len(prepared.pixels), model.features
+    batches = Batches(prepared.pixels, prepared.dataset.labels, np.arange(n), BATCH)
+    paths = {name: create_array(folder, name, shape, np.float32) for name in ("plain", "mirrored")}
+    for name, path in paths.items():
+        out = np.load(path, mmap_mode="r+")
+        done, mirrored = 0, name == "mirrored"
+        for some in model_outputs(model, read, batches.in_order(), device, dtype, mirrored=mirrored):
+            out[done : done + len(some)] = some
+            done += len(some)
+            tick("Computing features", (done + n * mirrored) // 2, n)  # each image, and mirrored
+        out.flush()
+    return {}
 
 
 @dataclass(frozen=True)
