@@ -22,19 +22,15 @@
 
 # %%
 import os
-from pathlib import Path
 
 import cv2
 import numpy as np
 from sklearn.datasets import load_sample_image
 
 import foveola as fv
-from foveola.figures.data import channels
-from foveola.figures.filters import kernel_view, steps
-from foveola.imaging import decode as images
 
 path = os.environ.get("FOVEOLA_COURSE_PHOTO")
-photo = images.decode(Path(path).read_bytes()).image if path else load_sample_image("flower.jpg")
+photo = fv.read_image(path) if path else load_sample_image("flower.jpg")
 print(
     "your photo" if path else "the embedded image 'flower.jpg'",
     photo.shape,
@@ -53,7 +49,7 @@ photo[0, 0]
 # You can look at the three colours one at a time. Where a colour's image is bright, there is much of that colour.
 
 # %%
-channels(photo)
+fv.figures.channels(photo)
 
 # %% [markdown]
 # ## Smaller, by area
@@ -70,7 +66,7 @@ assert np.array_equal(small, cv2.resize(photo, (100, 100), interpolation=cv2.INT
 print(photo.shape, "became", small.shape)
 
 # %%
-steps(photo, scaled)
+fv.figures.steps(photo, scaled)
 
 # %% [markdown]
 # A photo that is not square is distorted, because its sides shrink by different factors. The next notebook shows how to
@@ -117,7 +113,7 @@ by_opencv[row, column, 1], by_hand
 # says which), with exactly the same result.
 
 # %%
-steps(small, fv.Chain.parse("sharpen"))
+fv.figures.steps(small, fv.Chain.parse("sharpen"))
 
 # %% [markdown]
 # ## Blur
@@ -126,10 +122,10 @@ steps(small, fv.Chain.parse("sharpen"))
 # than far ones; the larger its size, the more is lost.
 
 # %%
-steps(small, fv.Chain.parse("blur(size=3)"))
+fv.figures.steps(small, fv.Chain.parse("blur(size=3)"))
 
 # %%
-steps(small, fv.Chain.parse("blur(size=9)"))
+fv.figures.steps(small, fv.Chain.parse("blur(size=9)"))
 
 # %% [markdown]
 # ## Edges, with and without a blur before
@@ -140,10 +136,10 @@ steps(small, fv.Chain.parse("blur(size=9)"))
 # touches another edge. Noise changes fast, too, so it helps to blur first. Compare: first without the blur, then with it.
 
 # %%
-steps(small, fv.Chain.parse("canny(low=50, high=150)"))
+fv.figures.steps(small, fv.Chain.parse("canny(low=50, high=150)"))
 
 # %%
-steps(small, fv.Chain.parse("blur(size=3)|canny(low=50, high=150)"))
+fv.figures.steps(small, fv.Chain.parse("blur(size=3)|canny(low=50, high=150)"))
 
 # %% [markdown]
 # ## Blur, then sharpen
@@ -169,7 +165,7 @@ print(
 )
 
 # %%
-steps(small, fv.Chain.parse("blur(size=3)|sharpen"))
+fv.figures.steps(small, fv.Chain.parse("blur(size=3)|sharpen"))
 
 # %% [markdown]
 # ## Does the order matter?
@@ -210,10 +206,10 @@ assert apart(blur, lopsided)[1:-1, 1:-1].max() == 0
 # blur afterwards, the edges themselves become soft.
 
 # %%
-steps(small, fv.Chain.parse("blur(size=3)|canny(low=50, high=150)"))
+fv.figures.steps(small, fv.Chain.parse("blur(size=3)|canny(low=50, high=150)"))
 
 # %%
-steps(small, fv.Chain.parse("canny(low=50, high=150)|blur(size=3)"))
+fv.figures.steps(small, fv.Chain.parse("canny(low=50, high=150)|blur(size=3)"))
 
 # %% [markdown]
 # ## What a kernel does, in three images
@@ -226,7 +222,7 @@ steps(small, fv.Chain.parse("canny(low=50, high=150)|blur(size=3)"))
 # after the filter.)
 
 # %%
-kernel_view(small, fv.Chain.parse("blur(size=5)|sharpen"))
+fv.figures.kernel_view(small, fv.Chain.parse("blur(size=5)|sharpen"))
 
 # %% [markdown]
 # ## Your own kernel
@@ -237,10 +233,10 @@ kernel_view(small, fv.Chain.parse("blur(size=5)|sharpen"))
 
 # %%
 mine = fv.Chain.parse("kernel(values=[[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])")
-steps(small, mine)
+fv.figures.steps(small, mine)
 
 # %%
-kernel_view(small, mine)
+fv.figures.kernel_view(small, mine)
 
 # %% [markdown]
 # ## In one command each

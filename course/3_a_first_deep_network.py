@@ -30,7 +30,6 @@ from scipy.stats import binomtest
 from sklearn.datasets import load_digits
 
 import foveola as fv
-from foveola.figures import runs as plots
 
 
 def noisy_digits():
@@ -119,7 +118,7 @@ print(run.headline)
 # on val has risen again, far above its lowest value: on new images the network is wrong, and sure of it.
 
 # %%
-plots.curves(run)
+fv.figures.curves(run)
 
 # %% [markdown]
 # ## What the test says, and what it can't
@@ -172,10 +171,10 @@ print(", ".join(f"{accuracy:.1%}" for accuracy in accuracies))
 # Rows are the true classes, columns the predicted ones.
 
 # %%
-plots.confusion(found)
+fv.figures.confusion(found)
 
 # %%
-plots.predictions(run)
+fv.figures.predictions(run)
 
 # %% [markdown]
 # ## In one command each

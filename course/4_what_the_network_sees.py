@@ -26,17 +26,32 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import numpy as np
+from PIL import Image
+from sklearn.datasets import load_sample_image
 
 import foveola as fv
-from foveola.data.builtin import write_photo_pieces
-from foveola.explanations.stages import stages_of
-from foveola.figures import explanations as plots
-from foveola.models.build import build
-from foveola.runs.predictor import load_network
+
+
+def write_pieces(folder, each):
+    """Cut `each` pieces of many sizes out of each photo, and save them in one folder per class."""
+    rng = np.random.default_rng(0)
+    for name, photo in (("flower", "flower.jpg"), ("temple", "china.jpg")):
+        whole = load_sample_image(photo)
+        (folder / name).mkdir(parents=True)
+        for number in range(each):
+            height, width = rng.integers(60, 321, 2)
+            top, left = (
+                rng.integers(0, whole.shape[0] - height),
+                rng.integers(0, whole.shape[1] - width),
+            )
+            piece = whole[top : top + height, left : left + width]
+            Image.fromarray(piece).save(folder / name / f"{number:04d}.jpg", quality=90)
+    return folder
+
 
 given = os.environ.get("FOVEOLA_COURSE_FACES")
 work = Path(mkdtemp())
-folder = Path(given) if given else write_photo_pieces(work / "pieces", each=200)
+folder = Path(given) if given else write_pieces(work / "pieces", each=200)
 size, epochs = "224x224", 40
 print(
     "your folder" if given else "embedded pieces of two photos",
@@ -64,8 +79,8 @@ print(run.headline)
 found = run.evaluation
 certain = int(np.where(found.correct, found.probabilities.max(axis=1), 0).argmax())
 path = folder / found.ids[certain]
-network = load_network(run.path)
-image = network.see(path.read_bytes())
+network = fv.Predictor.open(run)
+image = network.see(path)
 target = int(found.predicted[certain])
 print(
     found.ids[certain],
@@ -83,33 +98,30 @@ print(
 # image, and is called dead.
 
 # %%
-maps = {
-    name: fv.EXPLANATIONS["feature_maps"](network.model, image, [name])[0]
-    for name in stages_of(network.model)
-}
+maps = {one.stage: one for one in fv.EXPLANATIONS["feature_maps"](network.model, image)}
 for name, one in maps.items():
     print(
         f"{name}: {len(one.values)} channels of {one.values.shape[1]}x{one.values.shape[2]}, {one.dead} dead"
     )
 
 # %%
-plots.feature_maps(maps["relu1"])
+fv.figures.feature_maps(maps["relu1"])
 
 # %% [markdown]
 # In the first layer you can still recognise the image. The maps are mostly edges, colours and brightness, similar to the
 # kernels of the first notebook.
 
 # %%
-plots.feature_maps(maps["relu2"])
+fv.figures.feature_maps(maps["relu2"])
 
 # %%
-plots.feature_maps(maps["relu3"])
+fv.figures.feature_maps(maps["relu3"])
 
 # %%
-plots.feature_maps(maps["relu4"])
+fv.figures.feature_maps(maps["relu4"])
 
 # %%
-plots.feature_maps(maps["relu5"])
+fv.figures.feature_maps(maps["relu5"])
 
 # %% [markdown]
 # The maps become smaller (the list above gives their sizes), and the deeper the layer, the less they look like an
@@ -121,7 +133,7 @@ plots.feature_maps(maps["relu5"])
 # Only the first layer's kernels are applied to colours, so only they can be drawn as images. Grey is zero.
 
 # %%
-plots.kernels(fv.EXPLANATIONS["kernels"](network.model))
+fv.figures.kernels(fv.EXPLANATIONS["kernels"](network.model))
 
 # %% [markdown]
 # Clear stripes and spots of colour are the sign of a network that was trained on many images. Kernels that look like noise
@@ -130,7 +142,7 @@ plots.kernels(fv.EXPLANATIONS["kernels"](network.model))
 # changed except perhaps the scale; two random draws have a correlation of about 0.)
 
 # %%
-before = build("alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=run.seed)
+before = fv.build("alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=run.seed)
 weights = [one.conv1.weight.detach().ravel() for one in (before, network.model)]
 print(f"correlation with the start: {np.corrcoef(*weights)[0, 1]:.2f}")
 
@@ -146,8 +158,8 @@ print(f"correlation with the start: {np.corrcoef(*weights)[0, 1]:.2f}")
 # notice.
 
 # %%
-seen = np.stack([network.see((folder / name).read_bytes()) for name in found.ids])
-plots.patches(
+seen = np.stack([network.see(folder / name) for name in found.ids])
+fv.figures.patches(
     fv.EXPLANATIONS["max_activating"](network.model, seen, "relu5"),
     "relu5",
     channels=6,
@@ -163,7 +175,7 @@ plots.patches(
 
 # %%
 places = fv.EXPLANATIONS["embedding"](network.model, seen)
-plots.layout(places, found.labels, found.predicted, found.class_names, seen, "t-SNE")
+fv.figures.layout(places, found.labels, found.predicted, found.class_names, seen, "t-SNE")
 
 # %% [markdown]
 # ## The arithmetic of one number
@@ -182,7 +194,7 @@ print(
 )
 
 # %%
-plots.one_pixel(pixel, image)
+fv.figures.one_pixel(pixel, image)
 
 # %% [markdown]
 # The third convolution works in the same way, with 64 inputs instead of three colours, and a kernel of 3 x 3 numbers for
@@ -190,7 +202,7 @@ plots.one_pixel(pixel, image)
 
 # %%
 third = fv.EXPLANATIONS["one_pixel"](network.model, image, "conv3", 0, 3, 3)
-plots.one_pixel(third, image)
+fv.figures.one_pixel(third, image)
 
 # %% [markdown]
 # ## Heat maps
@@ -204,7 +216,7 @@ plots.one_pixel(third, image)
 # %%
 methods = ("gradcam", "hirescam", "occlusion", "integrated_gradients")
 heat = [fv.EXPLANATIONS[method](network.model, image, target) for method in methods]
-plots.heatmaps(image, heat, found.class_names)
+fv.figures.heatmaps(image, heat, found.class_names)
 
 # %% [markdown]
 # The same for another class. If both maps light up in the same place, the place matters, but says little about
@@ -212,7 +224,7 @@ plots.heatmaps(image, heat, found.class_names)
 
 # %%
 other = (target + 1) % len(found.class_names)
-plots.heatmaps(
+fv.figures.heatmaps(
     image,
     [fv.EXPLANATIONS[method](network.model, image, other) for method in methods],
     found.class_names,
@@ -224,10 +236,10 @@ plots.heatmaps(
 # Checks for Saliency Maps", 2018): a network with random weights should give *another* map. Does it?
 
 # %%
-untrained = build("alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=1)
+untrained = fv.build("alexnet_mini", fv.Size.parse(size), len(found.class_names), seed=1)
 untrained.normalise.load_state_dict(network.model.normalise.state_dict())
 drawn = [heat[0], fv.EXPLANATIONS["gradcam"](untrained, image, target)]
-plots.heatmaps(image, drawn, found.class_names)
+fv.figures.heatmaps(image, drawn, found.class_names)
 
 # %% [markdown]
 # ## In one command each

@@ -28,15 +28,9 @@ from tempfile import mkdtemp
 import numpy as np
 
 import foveola as fv
-from foveola.data.builtin import open_digits
-from foveola.data.prepare import prepare
-from foveola.figures import data as data_plots
-from foveola.figures import runs as plots
-from foveola.recipes.recipe import recipe_from_tables
-from foveola.workflows import open_data
 
 given = os.environ.get("FOVEOLA_COURSE_CIFAR10")
-dataset = open_data(recipe_from_tables({"data": {"source": given}})) if given else open_digits()
+dataset = fv.open_dataset(given or "digits")
 epochs = 14
 print(
     "CIFAR-10" if given else "the embedded digits",
@@ -46,9 +40,9 @@ print(
 )
 
 # %%
-prepared = prepare(dataset, fv.Size(32, 32))
+prepared = fv.prepare(dataset, fv.Size(32, 32))
 first = [np.flatnonzero(dataset.labels == label)[:6] for label in range(10)]
-data_plots.samples(
+fv.figures.samples(
     [[prepared.pixels[i] for i in rows] for rows in first],
     dataset.class_names,
     "the first six of each class",
@@ -99,7 +93,7 @@ run = fv.train(dataset, model="vgg6", size="32x32", epochs=epochs, out=work / "r
 print(run.headline)
 
 # %%
-plots.curves(run)
+fv.figures.curves(run)
 
 # %% [markdown]
 # ## Predictions
@@ -107,16 +101,16 @@ plots.curves(run)
 # Twenty-five test images with their predictions. If a prediction is wrong, the true class is below it.
 
 # %%
-plots.predictions(run)
+fv.figures.predictions(run)
 
 # %% [markdown]
 # Probabilities say more than the prediction alone. Blue is the true class, and orange a wrong prediction.
 
 # %%
-plots.probabilities(run, n=6)
+fv.figures.probabilities(run, n=6)
 
 # %%
-plots.confusion(run.evaluation)
+fv.figures.confusion(run.evaluation)
 
 # %% [markdown]
 # Which pairs of classes are confused most? On CIFAR-10 it is cats and dogs, cars and trucks: things that look alike.

@@ -27,16 +27,9 @@ import numpy as np
 from scipy.stats import binomtest, t
 
 import foveola as fv
-from foveola.data.builtin import open_digits
-from foveola.data.prepare import prepare
-from foveola.figures import data as data_plots
-from foveola.figures import runs as plots
-from foveola.figures import runs as run_plots
-from foveola.recipes.recipe import recipe_from_tables
-from foveola.workflows import open_data
 
 given = os.environ.get("FOVEOLA_COURSE_CIFAR10")
-dataset = open_data(recipe_from_tables({"data": {"source": given}})) if given else open_digits()
+dataset = fv.open_dataset(given or "digits")
 print(
     "CIFAR-10"
     if given
@@ -77,8 +70,8 @@ for right in (8023, 8131):
 # 4. Decide on the number of seeds beforehand. If you add seeds until you like the result, you will get that result.
 
 # %%
-pixels = prepare(dataset, fv.Size(32, 32)).pixels[:5]
-data_plots.before_after(
+pixels = fv.prepare(dataset, fv.Size(32, 32)).pixels[:5]
+fv.figures.before_after(
     list(pixels), list(fv.Chain.parse("sharpen")(np.asarray(pixels))), "sharpen"
 )
 
@@ -97,7 +90,7 @@ for seed, one, other in zip(found.seeds, plain, sharp, strict=True):
     print(f"seed {seed}: plain {one:.2f} %, sharpened {other:.2f} %, difference {other - one:+.2f}")
 
 # %%
-plots.paired(found)
+fv.figures.paired(found)
 
 # %% [markdown]
 # The interval for the mean difference, by Student's t (W. S. Gosset, 1908), assumes normally distributed differences.
@@ -132,13 +125,13 @@ print(found.against_baseline()[0].sentence)
 # %%
 every = [fv.open_run(line.path) for line in fv.runs(work)]
 sharpened = next(run for run in every if run.recipe.data.chain == "sharpen" and run.seed == 0)
-run_plots.curves(sharpened)
+fv.figures.curves(sharpened)
 
 # %%
-run_plots.predictions(sharpened)
+fv.figures.predictions(sharpened)
 
 # %%
-run_plots.probabilities(sharpened, n=4)
+fv.figures.probabilities(sharpened, n=4)
 
 # %% [markdown]
 # ## What to expect

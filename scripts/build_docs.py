@@ -94,7 +94,9 @@ def examples_as_code(commands: str) -> str:
 def _home(name: str) -> str:
     import foveola
 
-    return f"{foveola._WHERE[name].removeprefix('foveola.')}.{name}"
+    if name == "figures":
+        return name
+    return f"{getattr(foveola, name).__module__.removeprefix('foveola.')}.{name}"
 
 
 def write_options(page: Path) -> None:
@@ -106,10 +108,10 @@ def write_options(page: Path) -> None:
 
 def options_table() -> str:
     """What `foveola list options` prints, as a table for a page."""
-    from foveola.workflows import listing
+    from foveola.workflows import catalog
 
     lines = ["| option | what it does | values | default |", "|---|---|---|---|"]
-    for entry in listing("options"):
+    for entry in catalog("options"):
         values, default = entry.options
         cells = [f"`{entry.name}`", entry.text, values, default.removeprefix("default: ")]
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
@@ -117,12 +119,12 @@ def options_table() -> str:
 
 
 def _names() -> str:
-    from foveola.workflows import listing
+    from foveola.workflows import catalog
 
     parts = ["# Known by name\n\nMade from the code; the same as `foveola list`.\n"]
     for kind in ("filters", "models", "explanations", "datasets"):
         parts.append(f"\n## {kind.capitalize()}\n\n| name and options | what it is |\n|---|---|\n")
-        for entry in listing(kind):
+        for entry in catalog(kind):
             text = re.sub(
                 r"`[^`]*`|\*", lambda found: found[0].replace("*", r"\*") if found[0] == "*" else found[0], entry.text
             )

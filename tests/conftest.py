@@ -31,6 +31,25 @@ def cache(tmp_path_factory, monkeypatch):
     return place
 
 
+@pytest.fixture(scope="session")
+def recorder():
+    """Make a `progress` for a verb that collects what it is told; `plan`, `row` and `tick` are called with theirs."""
+    from foveola.runs.progress import Progress
+
+    class Recorder(Progress):
+        def __init__(self, told=None, **called):
+            self.told = [] if told is None else told
+            for name, function in called.items():
+                setattr(self, name, function)
+
+        def tell(self, line):
+            self.told.append(line)
+
+        note = tell
+
+    return Recorder
+
+
 @pytest.fixture
 def ramp():
     """A smooth picture without symmetry: red grows downwards, green to the right, blue falls along the diagonal."""

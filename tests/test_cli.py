@@ -381,7 +381,7 @@ def test_a_resource_problem_ends_with_4(call, monkeypatch, tmp_path):
     def full(*_, **__):
         raise ResourceError("the disk is full")
 
-    monkeypatch.setattr(cli.workflows, "train", full)
+    monkeypatch.setattr("foveola.workflows.train", full)
     assert call("train", tmp_path) == (4, "", "foveola: the disk is full\n")
 
 
@@ -389,7 +389,7 @@ def test_an_interrupt_ends_with_130_and_says_what_is_left(call, monkeypatch, tmp
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.workflows, "train", interrupted)
+    monkeypatch.setattr("foveola.workflows.train", interrupted)
     code, _, err = call("train", tmp_path)
     assert (code, err) == (130, "foveola: interrupted. No unfinished files were left.\n")
 

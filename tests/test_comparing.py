@@ -23,9 +23,10 @@ from foveola.comparison.statistics import corrected_accuracy
 from foveola.config import parse_setting
 from foveola.errors import DataError, ResourceError, UsageError
 from foveola.imaging.decode import encode
-from foveola.recipes.durations import show_time
 from foveola.recipes.recipe import recipe_from_tables
 from foveola.runs import time_budget
+from foveola.runs.progress import Progress
+from foveola.text import show_time
 from foveola.workflows import open_data
 from foveola.workflows.comparison_runner import FinishedRun, Trials, _opened
 
@@ -53,14 +54,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def compared(folder, tmp_path_factory):
+def compared(folder, tmp_path_factory, recorder):
     """A finished comparison of three arms over five seeds, what it told, and where its runs are."""
     base, told = tmp_path_factory.mktemp("compared"), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOVEOLA_CACHE", str(base / "cache"))
         arms = ["plain", "blurred: chain=blur(size=5)", {"name": "inverted", "chain": "invert"}]
         found = fv.compare(
-            folder, arms, seeds=5, settings=SMALL, half_width=10, runs=base / "runs", jobs=1, tell=told.append
+            folder, arms, seeds=5, settings=SMALL, half_width=10, runs=base / "runs", jobs=1, progress=recorder(told)
         )
         return found, told, base / "runs"
 
@@ -99,12 +100,12 @@ def test_progress_and_outlook_are_told(compared):
     assert told[6].startswith("after 2 seeds: an interval of ±10 points ")
 
 
-def test_runs_that_are_there_are_not_repeated(compared, folder, monkeypatch):
+def test_runs_that_are_there_are_not_repeated(compared, folder, monkeypatch, recorder):
     found, _, runs = compared
     monkeypatch.setattr("foveola.workflows.comparison_runner.run_session", lambda *_: pytest.fail("trained again"))
     told = []
     arms = ["plain", "blurred: chain=blur(size=5)"]
-    again = fv.compare(folder, arms, seeds=5, settings=SMALL, runs=runs, tell=told.append)
+    again = fv.compare(folder, arms, seeds=5, settings=SMALL, runs=runs, progress=recorder(told))
     np.testing.assert_array_equal(again.accuracy, found.accuracy[:2])
     assert all(line.endswith("(already finished)") for line in told)
 
@@ -233,19 +234,19 @@ def test_what_is_refused(folder, tmp_path, monkeypatch, arms, options, said):
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_difference_that_was_allowed_is_told(folder, tmp_path, monkeypatch):
+def test_a_difference_that_was_allowed_is_told(folder, tmp_path, monkeypatch, recorder):
     monkeypatch.setenv("FOVEOLA_CACHE", str(tmp_path / "cache"))
     told = []
     arms = ["plain", "sharp: chain=sharpen; epochs=2"]
     options = {"question": ["data.chain"], "allow": ["fit.epochs"], "seeds": 1, "settings": SMALL}
-    found = fv.compare(folder, arms, runs=tmp_path / "runs", tell=told.append, **options)
+    found = fv.compare(folder, arms, runs=tmp_path / "runs", progress=recorder(told), **options)
     assert told[0] == "warning: the arms also differ in fit.epochs, which you allowed: it may cause the difference"
     assert found.against_baseline()[0].verdict == "not_enough_evidence"
 
 
-def test_fewer_than_five_seeds_are_warned_of_before_they_are_trained(compared, folder):
+def test_fewer_than_five_seeds_are_warned_of_before_they_are_trained(compared, folder, recorder):
     told = []
-    found = fv.compare(folder, ARMS[:2], seeds=2, settings=SMALL, runs=compared[2], tell=told.append)
+    found = fv.compare(folder, ARMS[:2], seeds=2, settings=SMALL, runs=compared[2], progress=recorder(told))
     assert told[0] == (
         "warning: a verdict needs 5 seeds, and this comparison has 2: it shows differences without a verdict; "
         "give --seeds 5 or more"
@@ -293,7 +294,9 @@ def test_a_real_measurement_refuses_a_hundredth_of_a_second(folder, tmp_path):
         ("3m20s", 6, "more seeds would narrow the interval"),
     ],
 )
-def test_a_budget_ends_after_the_pairs_that_fit(folder, compared, tmp_path, monkeypatch, clock, budget, n, missing):
+def test_a_budget_ends_after_the_pairs_that_fit(
+    folder, compared, tmp_path, monkeypatch, clock, budget, n, missing, recorder
+):
     """Every run takes 15 seconds by the clock, so every pair 30."""
 
     def trained(*_):
@@ -304,7 +307,14 @@ def test_a_budget_ends_after_the_pairs_that_fit(folder, compared, tmp_path, monk
     monkeypatch.setattr("foveola.workflows.comparison_runner.run_session", trained)
     told = []
     found = fv.compare(
-        folder, ARMS[:2], seeds=20, settings=SMALL, budget=budget, runs=tmp_path / "runs", jobs=1, tell=told.append
+        folder,
+        ARMS[:2],
+        seeds=20,
+        settings=SMALL,
+        budget=budget,
+        runs=tmp_path / "runs",
+        jobs=1,
+        progress=recorder(told),
     )
     assert len(found.seeds) == n
     assert told[-1] == (
@@ -333,23 +343,23 @@ def test_a_group_that_goes_side_by_side_is_no_larger_than_the_budget(folder, com
     assert groups == [[0, 1], [2, 3]]
 
 
-def test_runs_that_are_there_cost_no_budget_and_the_page_stays_as_large(compared, folder, tmp_path):
+def test_runs_that_are_there_cost_no_budget_and_the_page_stays_as_large(compared, folder, tmp_path, recorder):
     out = tmp_path / "page"
     fv.compare(folder, ARMS[:2], seeds=5, settings=SMALL, runs=compared[2], out=out)
     told = []
     found = fv.compare(
-        folder, ARMS[:2], seeds=6, settings=SMALL, runs=compared[2], out=out, budget=0.5, tell=told.append
+        folder, ARMS[:2], seeds=6, settings=SMALL, runs=compared[2], out=out, budget=0.5, progress=recorder(told)
     )
     assert len(found.seeds) == 5
     assert "the budget of 0s ended after 5 of 6 seeds" in told[-1] or "1s ended after 5 of 6 seeds" in told[-1]
     assert json.loads((out / "comparison.json").read_text("utf-8"))["seeds"] == [0, 1, 2, 3, 4]
 
 
-def test_recipes_are_arms_and_name_their_data(folder, compared, tmp_path):
+def test_recipes_are_arms_and_name_their_data(folder, compared, tmp_path, recorder):
     _, _, runs = compared
     paths = recipes(tmp_path, folder, {}, {"data": {"chain": "blur(size=5)"}})
     told = []
-    found = fv.compare(None, paths, seeds="0-4", runs=runs, tell=told.append)
+    found = fv.compare(None, paths, seeds="0-4", runs=runs, progress=recorder(told))
     assert [arm.name for arm in found.arms] == ["one", "two"]
     assert all(line.endswith("(already finished)") for line in told)  # the same as the inline arms
     assert found.question == ("data.chain",)
@@ -421,14 +431,14 @@ def test_a_folder_with_another_comparison_is_refused(compared, folder, tmp_path)
     )
 
 
-def test_data_that_changed_since_is_told(compared, folder, tmp_path, plant, noise):
+def test_data_that_changed_since_is_told(compared, folder, tmp_path, plant, noise, recorder):
     """The same folder with one picture more: no old run is taken, and it is said why."""
     found, _, runs = compared
     more = tmp_path / "noisy"
     shutil.copytree(folder, more)
     plant(more, {"dark/more.png": noise(1, 16, 16)})
     told = []
-    again = fv.compare(more, ARMS, seeds=1, settings=SMALL, runs=runs, tell=told.append)
+    again = fv.compare(more, ARMS, seeds=1, settings=SMALL, runs=runs, progress=recorder(told))
     assert told[1] == (
         f"warning: {found.path} holds the same comparison of an older version of noisy (fingerprint "
         f"{fingerprint(found)[:8]}, now "
@@ -446,7 +456,7 @@ def test_a_folder_with_anything_else_is_refused(folder, tmp_path):
 
 def sessions(folder, tmp_path, arms, seed=3):
     """Planned runs of these arms with one seed."""
-    trials = Trials.open(folder, [parse_arm(arm) for arm in arms], SMALL, tmp_path / "runs", 1, 0, lambda *_: None)
+    trials = Trials.open(folder, [parse_arm(arm) for arm in arms], SMALL, tmp_path / "runs", 1, 0, Progress())
     return [trials.session(arm, seed)[0] for arm in trials.arms]
 
 
@@ -615,7 +625,7 @@ SO_FAR = (
 )
 
 
-def test_a_killed_comparison_goes_on_and_repeats_nothing(folder, tmp_path, cache):
+def test_a_killed_comparison_goes_on_and_repeats_nothing(folder, tmp_path, cache, recorder):
     """Killed with the fourth of six runs trained and not yet written down."""
     runs, script = tmp_path / "runs", INTERRUPTED.format(arms=ARMS[:2], small=SMALL)
     with subprocess.Popen([sys.executable, "-c", script, str(folder), str(runs)], stdout=subprocess.PIPE) as child:
@@ -628,7 +638,7 @@ def test_a_killed_comparison_goes_on_and_repeats_nothing(folder, tmp_path, cache
     assert left["notes"] == [SO_FAR.format(done=1)]
     assert SO_FAR.format(done=1)[1:] in next(runs.glob("comparisons/*/comparison.html")).read_text("utf-8")
     told = []
-    found = fv.compare(folder, ARMS[:2], seeds=3, settings=SMALL, runs=runs, jobs=1, tell=told.append)
+    found = fv.compare(folder, ARMS[:2], seeds=3, settings=SMALL, runs=runs, jobs=1, progress=recorder(told))
     assert ["already finished" in line for line in told[1:]] == [True, True, True, False, False, False]
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert found.accuracy.shape == (2, 3)
@@ -704,7 +714,7 @@ def test_the_page_of_a_comparison_that_went_further_is_not_replaced_by_less(comp
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_progress_counts_runs_and_knows_the_time_once_one_was_trained(folder, tmp_path, monkeypatch):
+def test_progress_counts_runs_and_knows_the_time_once_one_was_trained(folder, tmp_path, monkeypatch, recorder):
     seen, now = [], [0.0]
     monkeypatch.setattr("foveola.workflows.comparison_budget.monotonic", lambda: now[0])
     one = Trials._one
@@ -715,14 +725,14 @@ def test_progress_counts_runs_and_knows_the_time_once_one_was_trained(folder, tm
 
     monkeypatch.setattr(Trials, "_one", slow)
     options = {"seeds": 2, "settings": SMALL, "runs": tmp_path, "jobs": 1}
-    fv.compare(folder, ARMS[:2], **options, progress=lambda *about: seen.append(about))
+    fv.compare(folder, ARMS[:2], **options, progress=recorder(runs=lambda *about: seen.append(about)))
     assert seen == [(0, 4, None), (1, 4, 30.0), (2, 4, 20.0), (3, 4, 10.0), (4, 4, 0.0)]
     seen.clear()
-    fv.compare(folder, ARMS[:2], **options, progress=lambda *about: seen.append(about))
+    fv.compare(folder, ARMS[:2], **options, progress=recorder(runs=lambda *about: seen.append(about)))
     assert seen == [(done, 4, None) for done in range(5)]  # nothing was trained, so nothing is known
 
 
-def test_each_run_is_told_when_it_is_done_and_not_with_its_seed(folder, tmp_path, monkeypatch):
+def test_each_run_is_told_when_it_is_done_and_not_with_its_seed(folder, tmp_path, monkeypatch, recorder):
     told, one, before = [], Trials._one, []
 
     def noted(self, arm, seed):
@@ -730,7 +740,7 @@ def test_each_run_is_told_when_it_is_done_and_not_with_its_seed(folder, tmp_path
         return one(self, arm, seed)
 
     monkeypatch.setattr(Trials, "_one", noted)
-    fv.compare(folder, ARMS, seeds=1, settings=SMALL, runs=tmp_path, jobs=1, tell=told.append)
+    fv.compare(folder, ARMS, seeds=1, settings=SMALL, runs=tmp_path, jobs=1, progress=recorder(told))
     assert before == [1, 2, 3]  # the first line is the warning of few seeds
 
 
@@ -816,7 +826,7 @@ def test_pictures_of_the_page_are_those_of_their_names_where_files_are_left_out(
         [parse_arm("plain"), parse_arm("slow: fit.lr_peak=0.1")],
         {**SMALL, "data.exclude": str(listed), "data.size": "16x16"},
     )
-    trials = Trials.open(own, arms, common, tmp_path / "runs", 1, 0, lambda *_: None)
+    trials = Trials.open(own, arms, common, tmp_path / "runs", 1, 0, Progress())
     trials.first(0)
     for name in ("dark/02.png", "light/29.png"):
         expected = np.asarray(pillow.open(own / name))

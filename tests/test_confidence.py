@@ -16,7 +16,8 @@ from foveola.errors import UsageError
 from foveola.evaluation.calibration import fit_temperature
 from foveola.evaluation.conformal import label_sets
 from foveola.evaluation.metrics import softmax
-from foveola.runs.predictor import load_network, logits
+from foveola.runs.predictor import Predictor
+from foveola.runs.usage import count_test_uses
 from foveola.types import no_tick
 
 SETTINGS = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.batch_size": 16, "split.val_fraction": 0.3}
@@ -71,7 +72,7 @@ def test_the_temperature_is_that_of_val_and_in_all_of_the_runs_files(run):
     assert (kept.how, len(kept)) == ("val", run.result["n_val"])
     assert kept.temperature == fit_temperature(kept.logits, kept.labels) != 1
     assert run.result["temperature"] == kept.temperature == run.evaluation.temperature
-    assert load_network(run.path).temperature == kept.temperature
+    assert Predictor.open(run.path).temperature == kept.temperature
 
 
 def test_val_is_answered_for_calibration_as_new_pictures_are(run, hazy):
@@ -79,14 +80,14 @@ def test_val_is_answered_for_calibration_as_new_pictures_are(run, hazy):
     from foveola.recipes.recipe import recipe_from_tables
     from foveola.workflows import open_data
 
-    network = load_network(run.path)
+    network = Predictor.open(run.path)
     assert network.views.flips  # the network averages over mirror images, and so must calibration
     prepared = prepare(
         open_data(recipe_from_tables({"data": {"source": str(hazy)}}), no_tick), network.size, network.resize
     )
     val = split(prepared.dataset, prepared.content, run.recipe.split, run.seed).val
     assert np.array_equal(run.calibration.labels, prepared.dataset.labels[val])
-    assert np.abs(logits(network, prepared.pixels[val]) - run.calibration.logits).max() < 1e-4
+    assert np.abs(network.logits(prepared.pixels[val]) - run.calibration.logits).max() < 1e-4
 
 
 def test_predict_evaluate_and_explain_give_the_same_calibrated_probabilities(run, hazy, tmp_path):
@@ -127,7 +128,7 @@ def test_what_the_result_says_of_abstaining_is_what_predict_does(run, hazy):
     wrong = sum(bool(a.label) and a.label != t for a, t in zip(answers, true, strict=True))
     assert said["wrong"] == wrong / n
     assert said["wrong_of_answered"] == wrong / sum(bool(a.label) for a in answers)
-    assert workflows.abstained(run.path, 0.2) == said
+    assert answers.abstention == answers.to_json()["abstain"] == said
 
 
 def test_too_few_calibration_pictures_say_what_is_possible(run, hazy):
@@ -142,10 +143,10 @@ def test_too_few_calibration_pictures_say_what_is_possible(run, hazy):
 
 def test_an_old_run_opens_with_temperature_1_and_says_so(old, hazy):
     run = fv.open_run(old)
-    assert (run.calibration, run.evaluation.temperature, load_network(old).temperature) == (None, 1.0, 1.0)
+    assert (run.calibration, run.evaluation.temperature, Predictor.open(old).temperature) == (None, 1.0, 1.0)
     answers = run.predict(files_of(run, hazy)[:3])
     assert np.abs(answers[0].probabilities - softmax(run.evaluation.logits)[0]).max() < 1e-5
-    page = workflows.report(old).read_text("utf-8")
+    page = workflows.report(old).path.read_text("utf-8")
     assert "This run has no calibrated probabilities" in page
     assert fv.evaluate(old).to_json()["n_calibration"] == 0
 
@@ -167,7 +168,7 @@ def test_a_temperature_that_is_no_number_is_damage(run, tmp_path):
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     save_file(tensors, folder / "weights.safetensors", {"foveola": json.dumps({**meta, "temperature": 0})})
     with pytest.raises(UsageError, match=r"can't be read: the file is damaged; train again$"):
-        load_network(folder)
+        Predictor.open(folder)
 
 
 def test_every_evaluation_of_its_own_test_part_is_counted_and_told(run, hazy, tmp_path):
@@ -176,7 +177,7 @@ def test_every_evaluation_of_its_own_test_part_is_counted_and_told(run, hazy, tm
     (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
     workflows.evaluate(folder)
     workflows.evaluate(folder, hazy)  # the same pictures, by their folder
-    assert fv.open_run(folder).test_opened == workflows.test_uses_of(folder) == 3
+    assert fv.open_run(folder).test_opened == count_test_uses(folder) == 3
     assert "used <strong>3 times</strong>" in (folder / "report.html").read_text("utf-8")
 
 
@@ -186,7 +187,7 @@ def test_evaluating_on_other_data_opens_nothing(run, plant, noise, tmp_path):
     (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
     other = {f"{name}/{i}.png": noise(900 + 10 * k + i) for k, name in enumerate(("across", "down")) for i in range(3)}
     workflows.evaluate(folder, plant(tmp_path / "other", other))
-    assert workflows.test_uses_of(folder) == 1
+    assert count_test_uses(folder) == 1
 
 
 @pytest.fixture
@@ -210,12 +211,12 @@ def not_counted(folder):
     )
 
 
-def test_a_run_that_can_t_be_written_is_evaluated_and_it_is_said_that_nothing_was_counted(run, unwritable):
+def test_a_run_that_can_t_be_written_is_evaluated_and_it_is_said_that_nothing_was_counted(run, unwritable, recorder):
     before, told = (unwritable / "report.html").read_bytes(), []
-    found = workflows.evaluate(unwritable, tell=told.append)
+    found = workflows.evaluate(unwritable, progress=recorder(told))
     assert found.accuracy == run.evaluation.accuracy
     assert told == [not_counted(unwritable)]
-    assert workflows.test_uses_of(unwritable) == 1
+    assert count_test_uses(unwritable) == 1
     assert (unwritable / "report.html").read_bytes() == before
 
 
@@ -236,15 +237,15 @@ def test_on_the_command_line_it_stands_on_stderr_and_in_the_json(unwritable, mon
     assert said.err.splitlines()[-1] == f"note: {not_counted(unwritable)}"
 
 
-def test_an_opening_that_is_counted_needs_no_report_to_count(run, tmp_path, monkeypatch):
+def test_an_opening_that_is_counted_needs_no_report_to_count(run, tmp_path, monkeypatch, recorder):
     def refuse(*_, **__):
         raise OSError(28, "No space left on device")
 
     folder, told = shutil.copytree(run.path, tmp_path / "run"), []
     (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
     monkeypatch.setattr("foveola.storage._beside", refuse)
-    workflows.evaluate(folder, tell=told.append)
-    assert workflows.test_uses_of(folder) == 2
+    workflows.evaluate(folder, progress=recorder(told))
+    assert count_test_uses(folder) == 2
     assert told == [
         f"this use of the test set of {folder} is recorded, but its report could not be updated (no space left on device): "
         "run foveola report to update it"
@@ -266,7 +267,7 @@ def test_explanations_without_answers_to_the_test_part_open_nothing(run, hazy, t
     (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
     picture = hazy if method == "max_activating" else hazy / "across" / "00.png"
     fv.explain(folder, picture, tmp_path / "figure.png", method)
-    assert workflows.test_uses_of(folder) == 1
+    assert count_test_uses(folder) == 1
 
 
 def test_laying_out_other_data_opens_nothing(run, hazy, tmp_path):
@@ -274,4 +275,4 @@ def test_laying_out_other_data_opens_nothing(run, hazy, tmp_path):
     (folder / "test_opened_again.jsonl").unlink(missing_ok=True)
     (other / "across" / "00.png").unlink()
     fv.explain(folder, other, tmp_path / "embedding.png", "embedding", how="pca")
-    assert workflows.test_uses_of(folder) == 1
+    assert count_test_uses(folder) == 1

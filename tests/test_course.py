@@ -10,6 +10,7 @@ import jupytext
 import pytest
 from nbclient import NotebookClient
 
+import foveola as fv
 from foveola import cli
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +49,21 @@ def draws(cell):
         return False
     last = ast.parse(cell.source).body[-1]
     called = ast.unparse(last.value.func) if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) else ""
-    return called.startswith(("plots.", "data_plots.", "run_plots.")) or called in ("steps", "channels", "kernel_view")
+    return called.startswith("fv.figures.")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_uses_public_names_only(path):
+    tree = ast.parse(path.read_text("utf-8"))
+    imported = [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+    modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert [name for name in (*imported, *modules) if name.startswith("foveola")] == ["foveola"]
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "fv"
+    }
+    assert used <= set(fv.__all__)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import foveola as fv
 from foveola import cli, workflows
 from foveola.errors import DamagedRunError, UsageError
 from foveola.imaging.decode import encode
+from foveola.runs.usage import count_test_uses
 
 SETTINGS = {
     "model.width1": 8, "model.width2": 8, "model.width3": 8, "model.name": "fast", "fit.batch_size": 16, "fit.epochs": 1,
@@ -137,7 +138,7 @@ def test_a_damaged_run_was_not_opened(run):
     cut(run / "predictions.npz")
     with pytest.raises(DamagedRunError):
         workflows.evaluate(run)
-    assert workflows.test_uses_of(run) == 1
+    assert count_test_uses(run) == 1
 
 
 def test_predict_needs_no_calibration_file_for_probabilities(run, pictures):
@@ -156,13 +157,15 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(run, monkeypatch):
     assert str(caught.value) == f"{run / 'calibration.npz'} can't be read (permission denied): make it readable"
 
 
-def test_a_comparison_trains_damaged_runs_again_and_says_so(pictures, tmp_path):
+def test_a_comparison_trains_damaged_runs_again_and_says_so(pictures, tmp_path, recorder):
     arms = ["plain", "inverted: chain=invert"]
     found = fv.compare(pictures, arms, seeds=1, settings=SETTINGS, runs=tmp_path / "runs", jobs=1)
     damaged = found.runs[1][0].path
     cut(damaged / "predictions.npz")
     told = []
-    again = fv.compare(pictures, arms, seeds=1, settings=SETTINGS, runs=tmp_path / "runs", jobs=1, tell=told.append)
+    again = fv.compare(
+        pictures, arms, seeds=1, settings=SETTINGS, runs=tmp_path / "runs", jobs=1, progress=recorder(told)
+    )
     assert (
         f"note: the run {damaged} is damaged: its predictions.npz can't be read; foveola trains it again in a new folder"
         in told
@@ -170,5 +173,5 @@ def test_a_comparison_trains_damaged_runs_again_and_says_so(pictures, tmp_path):
     assert [run.path == old.path for (run,), (old,) in zip(again.runs, found.runs, strict=True)] == [True, False]
     assert json.loads((again.path / "comparison.json").read_text())["seeds"] == [0]
     told.clear()
-    fv.compare(pictures, arms, seeds=1, settings=SETTINGS, runs=tmp_path / "runs", jobs=1, tell=told.append)
+    fv.compare(pictures, arms, seeds=1, settings=SETTINGS, runs=tmp_path / "runs", jobs=1, progress=recorder(told))
     assert not any("damaged" in line for line in told)  # the new one beside it is taken

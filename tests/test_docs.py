@@ -10,8 +10,8 @@ import pytest
 
 import foveola as fv
 from foveola import cli
-from foveola.data.dataset import printable
 from foveola.recipes.options import SPECS, options
+from foveola.text import printable
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]

@@ -15,10 +15,6 @@ from foveola.runs.usage import count_test_uses
 SHORT = {"fit.epochs": 1, "fit.batch_size": 8, "model.name": "fast", "data.size": "32x32"}
 
 
-def silent(_):
-    return None
-
-
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory):
     """A folder of two classes with 20 textured images each, and a run on it."""
@@ -84,7 +80,7 @@ def changes():
 @pytest.mark.parametrize("change", ["renamed", "saved again", "in another format", "resized", "enlarged", "mirrored"])
 def test_copies_of_the_training_images_are_counted_and_left_out(pairs, run, tmp_path, change):
     new = renamed(pairs[0] / "data", tmp_path / "other", *changes()[change])
-    found = workflows.evaluate(run, tmp_path / "other", tell=silent)
+    found = workflows.evaluate(run, tmp_path / "other")
     parts = parts_of(run)
     expected = {new[name] for name, part in parts.items() if part in (0, 1)}
     assert {name for name, known in zip(found.ids, found.trained_on, strict=True) if known} == expected
@@ -97,7 +93,7 @@ def test_strangers_are_not_taken_for_training_images(pairs, run, plant, tmp_path
     strangers = {
         f"{name}/{i}.png": pairs[2](5000 + 100 * k + i) for k, name in enumerate(("cat", "dog")) for i in range(20)
     }
-    found = workflows.evaluate(run, plant(tmp_path / "field", strangers), tell=silent)
+    found = workflows.evaluate(run, plant(tmp_path / "field", strangers))
     assert not found.trained_on.any()
     assert found.without_trained_on is None
     assert set(found.copy_of) == {""}
@@ -107,43 +103,29 @@ def test_measuring_on_strangers_does_not_use_the_test_set(pairs, run, plant, tmp
     strangers = {
         f"{name}/{i}.png": pairs[2](6000 + 100 * k + i) for k, name in enumerate(("cat", "dog")) for i in range(5)
     }
-    found = workflows.evaluate(run, plant(tmp_path / "field", strangers), tell=silent)
+    found = workflows.evaluate(run, plant(tmp_path / "field", strangers))
     assert (found.used_test, count_test_uses(run.path)) == (False, 1)
 
 
 def test_measuring_on_a_renamed_copy_of_the_test_set_uses_it(pairs, run, tmp_path):
     renamed(pairs[0] / "data", tmp_path / "other")
-    found = workflows.evaluate(run, tmp_path / "other", tell=silent)
+    found = workflows.evaluate(run, tmp_path / "other")
     assert (found.used_test, count_test_uses(run.path)) == (True, 2)
 
 
-def test_a_run_without_fingerprints_says_so_in_one_note(pairs, run, tmp_path):
+def test_a_run_without_fingerprints_is_damaged(pairs, run, tmp_path):
     (run.path / "fingerprints.npz").unlink()
     renamed(pairs[0] / "data", tmp_path / "other")
-    notes = []
-    found = workflows.evaluate(run, tmp_path / "other", tell=notes.append)
-    assert found.trained_on is None
-    assert notes == [
-        "this run keeps no fingerprints of its images, so foveola can't tell whether it was trained on any of these images: "
-        "train again"
-    ]
-    assert found.to_json()["n_trained_on"] is None
-
-
-def test_predictions_of_labelled_folders_say_that_a_run_without_fingerprints_cannot_tell(pairs, run, tmp_path):
-    (run.path / "fingerprints.npz").unlink()
-    renamed(pairs[0] / "data", tmp_path / "other")
-    lines, _ = workflows.prediction_notes(workflows.predict(run, [tmp_path / "other"]))
-    assert lines[-1] == workflows.answers.NO_FINGERPRINTS
+    with pytest.raises(DamagedRunError, match=r"its fingerprints\.npz can't be read; train again"):
+        workflows.evaluate(run, tmp_path / "other")
 
 
 def test_measuring_and_drawing_say_how_the_folders_are_read(pairs, run, tmp_path):
     renamed(pairs[0] / "data", tmp_path / "set" / "train" / "images")
-    told = []
-    fv.show_data(tmp_path / "set", tmp_path / "figures", tell=told.append)
-    found = workflows.evaluate(run, tmp_path / "set", tell=silent)
-    assert told and tuple(told) == found.notes == fv.check(tmp_path / "set").remarks[: len(told)]
-    assert found.to_json()["notes"] == told
+    told = fv.show_data(tmp_path / "set", tmp_path / "figures").notes
+    found = workflows.evaluate(run, tmp_path / "set")
+    assert told and told == found.notes == fv.check(tmp_path / "set").remarks[: len(told)]
+    assert found.to_json()["notes"] == list(told)
 
 
 def test_damaged_fingerprints_are_refused(pairs, run, tmp_path):
@@ -151,12 +133,12 @@ def test_damaged_fingerprints_are_refused(pairs, run, tmp_path):
     file.write_bytes(file.read_bytes()[:200])
     renamed(pairs[0] / "data", tmp_path / "other")
     with pytest.raises(DamagedRunError, match=r"its fingerprints\.npz can't be read; train again"):
-        workflows.evaluate(run, tmp_path / "other", tell=silent)
+        workflows.evaluate(run, tmp_path / "other")
 
 
 def test_the_json_of_a_leaky_data_set(pairs, run, tmp_path):
     new = renamed(pairs[0] / "data", tmp_path / "other", *changes()["saved again"])
-    found = workflows.evaluate(run, tmp_path / "other", tell=silent)
+    found = workflows.evaluate(run, tmp_path / "other")
     numbers = json.loads(json.dumps(found.to_json()))
     n = sum(part in (0, 1) for part in parts_of(run).values())
     assert (numbers["n_trained_on"], numbers["without_trained_on"]["n_test"]) == (n, 40 - n)
@@ -175,7 +157,7 @@ def test_what_is_made_of_a_training_image_by_its_name_counts_too(pairs, run, pla
         "dog/2.png": pairs[2](7002),
         "dog/3.png": pairs[2](7003),
     }
-    found = workflows.evaluate(run, plant(tmp_path / "field", files), tell=silent)
+    found = workflows.evaluate(run, plant(tmp_path / "field", files))
     assert dict(zip(found.ids, found.copy_of, strict=True)) == {
         "cat/1.png": trained, "cat/1_mask.png": trained, "dog/2.png": "", "dog/3.png": ""
     }  # fmt: skip
@@ -189,8 +171,8 @@ def test_predictions_of_labelled_folders_are_measured_without_training_images(pa
     assert {"/".join(one.file.split("/")[-2:]) for one in answers if one.copy_of} == known
     found = answers.by_folder()
     assert (len(found), len(found.without_trained_on)) == (40, 40 - len(known))
-    assert found.accuracy == workflows.evaluate(run, tmp_path / "other", tell=silent).accuracy
-    lines, numbers = workflows.prediction_notes(answers)
+    assert found.accuracy == workflows.evaluate(run, tmp_path / "other").accuracy
+    lines, numbers = answers.notes, answers.to_json()["by_folder"]
     assert lines[0].startswith("with the folder names as true classes: test accuracy ")
     assert lines[1].startswith(
         f"{len(known)} of these 40 images, or near-duplicates of them, were trained on; without them: "
@@ -204,7 +186,7 @@ def test_single_images_are_looked_up_only_when_asked(pairs, run, tmp_path):
     assert fv.predict(run, tmp_path / "photo.png")[0].copy_of is None
     answers = fv.predict(run, tmp_path / "photo.png", recognise=True)
     assert (answers[0].copy_of, answers.by_folder()) == (trained, None)
-    assert workflows.prediction_notes(answers)[0] == ("this image, or a near-duplicate of it, was trained on",)
+    assert answers.notes == ("this image, or a near-duplicate of it, was trained on",)
 
 
 def field(pairs, names, n=6, start=8000):
@@ -212,7 +194,7 @@ def field(pairs, names, n=6, start=8000):
 
 
 def test_images_of_one_class_can_be_measured(pairs, run, plant, tmp_path):
-    found = workflows.evaluate(run, plant(tmp_path / "field", field(pairs, ["cat"])), tell=silent)
+    found = workflows.evaluate(run, plant(tmp_path / "field", field(pairs, ["cat"])))
     assert (len(found), found.counts.tolist(), found.standing) == (6, [6, 0], None)
     assert found.accuracy == found.per_class[0].recall
 
@@ -221,12 +203,12 @@ def test_images_of_one_class_can_be_measured(pairs, run, plant, tmp_path):
 def test_an_empty_class_folder_asks_for_nothing(pairs, run, plant, tmp_path, folder):
     place = plant(tmp_path / "field", field(pairs, ["cat"]))
     (place / folder).mkdir()
-    assert workflows.evaluate(run, place, tell=silent).counts.tolist() == [6, 0]
+    assert workflows.evaluate(run, place).counts.tolist() == [6, 0]
 
 
 def test_a_class_whose_images_are_all_damaged_is_listed_and_the_others_are_measured(pairs, run, plant, tmp_path):
     place = plant(tmp_path / "field", {**field(pairs, ["cat"]), "dog/1.png": b"", "dog/2.png": b""})
-    found = workflows.evaluate(run, place, tell=silent)
+    found = workflows.evaluate(run, place)
     assert found.counts.tolist() == [6, 0]
     assert [problem.file for problem in found.problems] == ["dog/1.png", "dog/2.png"]
 
@@ -234,31 +216,31 @@ def test_a_class_whose_images_are_all_damaged_is_listed_and_the_others_are_measu
 @pytest.mark.parametrize("inside", ["", "more/", "2024/field/"])
 def test_class_folders_are_found_at_any_depth_by_the_network_s_class_names(pairs, run, plant, tmp_path, inside):
     files = {f"{inside}{name}": image for name, image in field(pairs, ["cat", "dog"]).items()}
-    assert workflows.evaluate(run, plant(tmp_path / "field", files), tell=silent).counts.tolist() == [6, 6]
+    assert workflows.evaluate(run, plant(tmp_path / "field", files)).counts.tolist() == [6, 6]
 
 
 def test_a_class_folder_itself_can_be_measured(pairs, run, plant, tmp_path):
     place = plant(tmp_path / "field", field(pairs, ["cat"])) / "cat"
-    assert workflows.evaluate(run, place, tell=silent).counts.tolist() == [6, 0]
+    assert workflows.evaluate(run, place).counts.tolist() == [6, 0]
 
 
 def test_images_without_class_folders_can_t_be_measured(pairs, run, plant, tmp_path):
     images = {name.partition("/")[2]: image for name, image in field(pairs, ["cat"]).items()}
     with pytest.raises(DataError, match="holds 6 images but no class folders"):
-        workflows.evaluate(run, plant(tmp_path / "field", images), tell=silent)
+        workflows.evaluate(run, plant(tmp_path / "field", images))
 
 
 def test_a_folder_without_one_usable_image_is_refused(run, plant, tmp_path):
     place = plant(tmp_path / "field", {"cat/1.png": b"", "cat/2.png": b""})
     with pytest.raises(DataError) as refused:
-        workflows.evaluate(run, place, tell=silent)
+        workflows.evaluate(run, place)
     assert str(refused.value) == "field holds no usable image: all 2 files: empty file"
 
 
 def test_arrays_of_one_class_can_be_measured(pairs, run):
     images = np.stack([pairs[2](8800 + i) for i in range(4)])
     data = fv.from_arrays(images, [1] * 4, class_names=["cat", "dog"])
-    assert workflows.evaluate(run, data, tell=silent).counts.tolist() == [0, 4]
+    assert workflows.evaluate(run, data).counts.tolist() == [0, 4]
 
 
 def test_one_class_can_be_checked_shown_and_laid_out(pairs, run, plant, tmp_path):

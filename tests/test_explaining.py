@@ -17,8 +17,8 @@ from foveola.explanations.kernels import max_activating
 from foveola.figures import explanations as plots
 from foveola.figures.style import Plot
 from foveola.imaging.decode import encode
-from foveola.workflows import explanation_figures
-from foveola.workflows.explanation_figures import MOST_EMBEDDED
+from foveola.workflows import explaining
+from foveola.workflows.explaining import MOST_EMBEDDED
 
 METHODS = (
     "embedding",
@@ -234,10 +234,10 @@ def test_what_computes_nothing_does_not_import_torch(one, folder, tmp_path, opti
 def test_show_data_draws_a_data_set(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("FOVEOLA_CACHE", str(tmp_path / "cache"))
     found = fv.show_data(folder, tmp_path / "out", n=3, chain="sharpen")
-    assert sorted(path.name for path in found) == [
+    assert sorted(path.name for path in found.written) == [
         "before-after.png", "channels.png", "classes.png", "means.png", "prepared.png", "raw.png", "sizes.png", "tones.png",
     ]  # fmt: skip
-    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in found)
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in found.written)
 
 
 def test_show_data_counts_the_classes_of_a_table(folder, tmp_path):
@@ -248,7 +248,7 @@ def test_show_data_counts_the_classes_of_a_table(folder, tmp_path):
     rows = [f"{name},{'first' if k < 3 else 'second'}" for k, name in enumerate(names)]
     (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
     found = fv.show_data(tmp_path / "flat", tmp_path / "out", settings={"data.labels": str(tmp_path / "labels.csv")})
-    assert (tmp_path / "out" / "classes.png") in found
+    assert (tmp_path / "out" / "classes.png") in found.written
     with pytest.raises(DataError, match="has no column for the classes"):
         (tmp_path / "bad.csv").write_text("file,colour\na,b\n")
         fv.show_data(tmp_path / "flat", tmp_path / "more", settings={"data.labels": str(tmp_path / "bad.csv")})
@@ -281,8 +281,8 @@ def test_the_docs_say_what_is_left_out():
 
 
 @pytest.mark.parametrize(("method", "said"), [("embedding", "5 images by"), ("max_activating", "its 12 strongest")])
-def test_of_large_data_some_are_looked_at(one, folder, tmp_path, monkeypatch, method, said):
-    monkeypatch.setattr(explanation_figures, "MOST_EMBEDDED", 5)
+def test_of_large_data_some_are_looked_at(one, folder, tmp_path, monkeypatch, method, said, recorder):
+    monkeypatch.setattr(explaining, "MOST_EMBEDDED", 5)
     titles = []
     monkeypatch.setattr(
         Plot,
@@ -291,7 +291,14 @@ def test_of_large_data_some_are_looked_at(one, folder, tmp_path, monkeypatch, me
     )
     seen = []
     options = {"how": "pca"} if method == "embedding" else {}
-    fv.explain(one.path, folder, tmp_path / "out.png", method, tick=lambda *tick: seen.append(tick), **options)
+    fv.explain(
+        one.path,
+        folder,
+        tmp_path / "out.png",
+        method,
+        progress=recorder(tick=lambda *tick: seen.append(tick)),
+        **options,
+    )
     assert any(said in title for title in titles)
     if method == "max_activating":
         assert ("Searching for patches", 5, 5) in seen

@@ -44,9 +44,9 @@ def test_the_ending_decides_the_format(photo, tmp_path):
     assert decode((tmp_path / "out.JPG").read_bytes()).format == "JPEG"
 
 
-def test_a_folder_becomes_a_folder_and_what_cant_be_done_is_listed(folder, tmp_path):
+def test_a_folder_becomes_a_folder_and_what_cant_be_done_is_listed(folder, tmp_path, recorder):
     seen = []
-    done = fv.filter(folder, tmp_path / "out", "sharpen", tick=lambda *tick: seen.append(tick))
+    done = fv.filter(folder, tmp_path / "out", "sharpen", progress=recorder(tick=lambda *tick: seen.append(tick)))
     assert {path.relative_to(tmp_path / "out").as_posix() for path in done.written} == {"a.png", "deep/b.png"}
     assert dict(done.problems) == {
         "broken.jpg": "cut short (Truncated File Read)",

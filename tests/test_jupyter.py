@@ -113,14 +113,14 @@ def test_a_quick_verb_leaves_the_cell_clean(monkeypatch):
 def test_verbs_keep_their_signature_and_callers_who_watch_see_no_cell(monkeypatch):
     seen = []
 
-    def verb(data, *, tick=None):
-        seen.append(tick)
+    def verb(data, *, progress=None):
+        seen.append(progress)
 
     shown = shown_in_notebooks(verb)
     assert inspect.signature(shown) == inspect.signature(verb)
     monkeypatch.setattr("foveola.jupyter.in_notebook", lambda: True)
-    shown("data", tick=print)
+    shown("data", progress=print)
     shown("data")
     assert seen[0] is print
-    assert seen[1].__self__.__class__ is Cell
-    assert "watch" in inspect.signature(fv.train).parameters
+    assert type(seen[1]) is Cell
+    assert "progress" in inspect.signature(fv.train).parameters

@@ -3,8 +3,9 @@ import sys
 
 import pytest
 
-from foveola.errors import UsageError, unknown
+from foveola.errors import UsageError
 from foveola.registry import Later, Registry
+from foveola.text import unknown
 
 
 @pytest.fixture

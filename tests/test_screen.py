@@ -67,9 +67,9 @@ def test_lines_stay_above_the_bar(now):
 
 
 def test_elsewhere_there_are_the_lines_and_nothing_else(now):
-    with Screen(console(False)) as screen:
+    with Screen(console(False), lines=False) as screen:
         screen.runs(1, 4, 10.0)
-        screen.bar("Reading files", 7, 7)
+        screen.tick("Reading files", 7, 7)
         screen.tell("seed 0, plain: 81.00 %")
         screen.runs(4, 4, 0.0)
     assert screen.console.file.getvalue() == "seed 0, plain: 81.00 %\n"

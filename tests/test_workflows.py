@@ -97,7 +97,7 @@ def test_a_run_stands_for_its_folder_in_every_verb(run, stripes_folder, tmp_path
     picture = stripes_folder / "down" / "00.png"
     assert fv.open_run(run).result == fv.open_run(str(run.path)).result == run.result
     assert fv.predict(run, [picture])[0].label == fv.predict(str(run.path), [picture])[0].label
-    assert fv.report(run) == run.report
+    assert fv.report(run).path == run.report
     assert fv.explain(run, picture, tmp_path / "why.png").label == "down"
 
 
@@ -217,12 +217,12 @@ def test_a_run_with_groups_knows_its_own_data(stripes_folder, tmp_path):
     assert run.environment["groups"]
 
 
-def test_other_data_of_the_same_name_is_nothing_to_tell_of(run, stripes_folder, tmp_path):
+def test_other_data_of_the_same_name_is_nothing_to_tell_of(run, stripes_folder, tmp_path, recorder):
     other, told = tmp_path / stripes_folder.name, []
     shutil.copytree(stripes_folder, other)
     for path in sorted(other.glob("*/*.png")):
         path.rename(path.with_stem(f"other-{path.stem}"))
-    workflows.evaluate(run.path, other, tell=told.append)
+    workflows.evaluate(run.path, other, progress=recorder(told))
     assert told == []
 
 
@@ -307,10 +307,10 @@ def test_a_recipe_file_and_the_run_it_made_agree(run, stripes_folder, tmp_path):
     assert [r.train_loss for r in again.history] == [r.train_loss for r in run.history]
 
 
-def test_the_watch_sees_the_plan_before_the_first_row(stripes_folder, tmp_path):
+def test_the_progress_sees_the_plan_before_the_first_row(stripes_folder, tmp_path, recorder):
     seen = []
-    watch = workflows.Watch(plan=lambda plan: seen.append("plan"), row=lambda row: seen.append(type(row).__name__))
-    train(stripes_folder, tmp_path / "run", epochs=1, watch=watch)
+    progress = recorder(plan=lambda plan: seen.append("plan"), row=lambda row: seen.append(type(row).__name__))
+    train(stripes_folder, tmp_path / "run", epochs=1, progress=progress)
     assert (seen[0], seen[-1]) == ("plan", EpochLog.__name__)
 
 
@@ -546,7 +546,7 @@ def test_a_damaged_result_is_refused(run, tmp_path):
 
 def test_an_unknown_listing():
     with pytest.raises(UsageError) as caught:
-        workflows.listing("model")
+        workflows.catalog("model")
     assert (
         str(caught.value)
         == "unknown listing 'model' (did you mean 'models'?); known: datasets, explanations, filters, models, options"
@@ -616,12 +616,12 @@ def test_the_network_was_trained_on_filtered_pictures(run, sharpened, stripes_fo
     from dataclasses import replace
 
     from foveola.filters.chain import Chain
-    from foveola.runs.predictor import load_network, probabilities
+    from foveola.runs.predictor import Predictor
 
-    network = load_network(sharpened.path)
+    network = Predictor.open(sharpened.path)
     data = (stripes_folder / sharpened.evaluation.ids[0]).read_bytes()
     with_it, without = (one.see(data)[None] for one in (network, replace(network, chain=Chain())))
-    assert np.abs(probabilities(network, with_it) - probabilities(network, without)).max() > 1e-3
+    assert np.abs(network.probabilities(with_it) - network.probabilities(without)).max() > 1e-3
 
 
 def test_a_chain_changes_nothing_in_the_split(run, sharpened):
@@ -662,22 +662,20 @@ def test_what_only_a_folder_s_files_can_tell_is_refused_for_arrays(tmp_path):
     )
 
 
-def test_very_unequal_classes_are_named_before_the_first_step(plant, noise, tmp_path):
+def test_very_unequal_classes_are_named_before_the_first_step(plant, noise, tmp_path, recorder):
     names = [*(f"common/{i}.png" for i in range(60)), *(f"rare/{i}.png" for i in range(4))]
     root, plans = plant(tmp_path / "set", {name: noise(k) for k, name in enumerate(names)}), []
-    watch = workflows.Watch(plan=plans.append)
-    fv.train(root, model="fast", epochs=1, size="16x16", out=tmp_path / "run", watch=watch)
+    fv.train(root, model="fast", epochs=1, size="16x16", out=tmp_path / "run", progress=recorder(plan=plans.append))
     assert (
         "class 'common' has 15.0 times as many images as 'rare' (60 and 4): always answering 'common' is right for 93.8 %"
         in plans[0].remarks
     )
 
 
-def test_a_class_that_the_test_part_lacks_is_named_once(plant, noise, tmp_path):
+def test_a_class_that_the_test_part_lacks_is_named_once(plant, noise, tmp_path, recorder):
     names = [f"{where}/{i}.png" for where in ("train/a", "train/b", "test/a") for i in range(6)]
     root, plans = plant(tmp_path / "set", {name: noise(k) for k, name in enumerate(names)}), []
-    watch = workflows.Watch(plan=plans.append)
-    fv.train(root, model="fast", epochs=1, size="16x16", out=tmp_path / "run", watch=watch)
+    fv.train(root, model="fast", epochs=1, size="16x16", out=tmp_path / "run", progress=recorder(plan=plans.append))
     assert [line for line in plans[0].remarks if "test set" in line] == [
         "the test set has no image of b: the accuracy says nothing about it"
     ]

@@ -25,24 +25,24 @@ def main() -> None:
     import torch
 
     from foveola.models.build import build
-    from foveola.runs.predictor import Network, logits
+    from foveola.runs.predictor import Predictor
     from foveola.types import Size
 
     size = Size.parse(args.size)
     model = build(args.model, size, args.classes).eval().to(memory_format=torch.channels_last)
     names = tuple(map(str, range(args.classes)))
-    network = Network(model, names, size, "pad")
+    network = Predictor(model, names, size, "pad")
     pixels = np.random.default_rng(0).integers(0, 256, (args.batch, *size, 3), np.uint8)
     say("start", versions=versions("foveola", "torch"), threads=torch.get_num_threads())
 
     def times(count: int) -> list[float]:
         """Seconds of each call on `count` pictures; the first calls choose kernels and are not counted."""
         for _ in range(3):
-            logits(network, pixels[:count], args.batch)
+            network.logits(pixels[:count], args.batch)
         out: list[float] = []
         while sum(out) < args.seconds or len(out) < 5:
             started = time.perf_counter()
-            logits(network, pixels[:count], args.batch)
+            network.logits(pixels[:count], args.batch)
             out.append(time.perf_counter() - started)
         return out
 

@@ -17,13 +17,15 @@ import torch
 
 from benchmarks.ours.events import say, versions
 from foveola.compute.device import autocast_context
+from foveola.compute.threads import adapting
 from foveola.evaluation.predict import predict
 from foveola.models.accelerate import accelerated
+from foveola.runs.progress import Progress
 from foveola.runs.trainer import Trainer
 from foveola.training.history import EpochLog, Row
 from foveola.types import no_tick
 from foveola.workflows.prepare_run import RunTimer, plan_run
-from foveola.workflows.training import Watch, run_session
+from foveola.workflows.training import run_session
 
 RECIPE = Path("examples/course_cifar10.toml")
 SETTLING = 500
@@ -44,15 +46,17 @@ def main() -> None:
     say("start", versions=versions("foveola", "torch"), threads=torch.get_num_threads())
     numbers = {"seconds": 0.0}
 
-    def look(row: Row) -> None:
-        if isinstance(row, EpochLog):
-            numbers["seconds"] += row.seconds - row.val_seconds
-            numbers["train_accuracy"] = row.train_accuracy
-            say("epoch", epoch=row.epoch, seconds=numbers["seconds"], val_accuracy=row.val_accuracy)
-            if row.epoch == args.epochs:
-                numbers.update(last_weights(session))
+    class Epochs(Progress):
+        def row(self, row: Row) -> None:
+            if isinstance(row, EpochLog):
+                numbers["seconds"] += row.seconds - row.val_seconds
+                numbers["train_accuracy"] = row.train_accuracy
+                say("epoch", epoch=row.epoch, seconds=numbers["seconds"], val_accuracy=row.val_accuracy)
+                if row.epoch == args.epochs:
+                    numbers.update(last_weights(session))
 
-    result = run_session(session, clock, Watch(row=look)).result
+    with adapting():
+        result = run_session(session, clock, Epochs()).result
     whole = {name: result[name] for name in ("epochs", "n_train", "n_test", "peak_memory_mb")}
     say("end", accuracy=result["test_accuracy"], **numbers, **whole)
 

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from foveola import figures as figures
     from foveola.data.arrays import from_arrays as from_arrays
     from foveola.data.builtin import DATASETS as DATASETS
+    from foveola.data.dataset import Dataset as Dataset
     from foveola.errors import DataError as DataError
     from foveola.errors import FoveolaError as FoveolaError
     from foveola.errors import ResourceError as ResourceError
@@ -28,10 +30,15 @@ if TYPE_CHECKING:
     from foveola.explanations.registry import EXPLANATIONS as EXPLANATIONS
     from foveola.filters.chain import FILTERS as FILTERS
     from foveola.filters.chain import Chain as Chain
+    from foveola.imaging.resize import resize as resize
+    from foveola.models.build import build as build
     from foveola.models.registry import MODELS as MODELS
+    from foveola.runs.predictor import Predictor as Predictor
+    from foveola.runs.progress import Progress as Progress
     from foveola.runs.run import Run as Run
     from foveola.runs.run import open_run as open_run
     from foveola.types import Size as Size
+    from foveola.workflows import catalog as catalog
     from foveola.workflows import check as check
     from foveola.workflows import compare as compare
     from foveola.workflows import demo as demo
@@ -39,25 +46,35 @@ if TYPE_CHECKING:
     from foveola.workflows import explain as explain
     from foveola.workflows import filter as filter
     from foveola.workflows import load_plugin as load_plugin
+    from foveola.workflows import open_dataset as open_dataset
     from foveola.workflows import predict as predict
+    from foveola.workflows import prepare as prepare
+    from foveola.workflows import read_image as read_image
     from foveola.workflows import report as report
     from foveola.workflows import runs as runs
     from foveola.workflows import show as show
     from foveola.workflows import show_data as show_data
+    from foveola.workflows import split as split
     from foveola.workflows import train as train
+    from foveola.workflows import write_course as write_course
 
 _WHERE = {
     "Chain": "foveola.filters.chain",
     "DATASETS": "foveola.data.builtin",
     "DataError": "foveola.errors",
+    "Dataset": "foveola.data.dataset",
     "EXPLANATIONS": "foveola.explanations.registry",
     "FILTERS": "foveola.filters.chain",
     "FoveolaError": "foveola.errors",
     "MODELS": "foveola.models.registry",
+    "Predictor": "foveola.runs.predictor",
+    "Progress": "foveola.runs.progress",
     "ResourceError": "foveola.errors",
     "Run": "foveola.runs.run",
     "Size": "foveola.types",
     "UsageError": "foveola.errors",
+    "build": "foveola.models.build",
+    "catalog": "foveola.workflows",
     "check": "foveola.workflows",
     "compare": "foveola.workflows",
     "demo": "foveola.workflows",
@@ -66,19 +83,28 @@ _WHERE = {
     "filter": "foveola.workflows",
     "from_arrays": "foveola.data.arrays",
     "load_plugin": "foveola.workflows",
+    "open_dataset": "foveola.workflows",
     "open_run": "foveola.runs.run",
     "predict": "foveola.workflows",
+    "prepare": "foveola.workflows",
+    "read_image": "foveola.workflows",
     "report": "foveola.workflows",
+    "resize": "foveola.imaging.resize",
     "runs": "foveola.workflows",
     "show": "foveola.workflows",
     "show_data": "foveola.workflows",
+    "split": "foveola.workflows",
     "train": "foveola.workflows",
+    "write_course": "foveola.workflows",
 }
+"""Each public name and its module. `figures` is a module itself."""
 
-__all__ = [*sorted(_WHERE), "__version__"]
+__all__ = [*sorted([*_WHERE, "figures"]), "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "figures":
+        return importlib.import_module("foveola.figures")
     if name not in _WHERE:
         raise AttributeError(f"module 'foveola' has no attribute '{name}'")
     value = getattr(importlib.import_module(_WHERE[name]), name)

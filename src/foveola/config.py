@@ -15,7 +15,8 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from foveola.errors import UsageError, unknown
+from foveola.errors import UsageError
+from foveola.text import unknown
 
 S = TypeVar("S")
 

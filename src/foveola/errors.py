@@ -14,8 +14,6 @@ Each error text is one sentence with what was asked, what was found, what is all
 that a user sees is a bug in foveola.
 """
 
-import difflib
-from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 ProblemKind: TypeAlias = Literal["unusable", "missing_package", "excluded"]
@@ -72,38 +70,3 @@ class ResourceError(FoveolaError):
     """The machine can't do it: disk, memory, device or network."""
 
     exit_code = 4
-
-
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """The sentence for an unknown name: what was asked, the closest known one, all that are allowed.
-
-    >>> unknown("model", "fst", ["fast", "vgg6"])
-    "unknown model 'fst' (did you mean 'fast'?); known: fast, vgg6"
-
-    Of many names only the nearest are listed:
-
-    >>> unknown("stage", "blok7", [f"block{k}" for k in range(40)])
-    "unknown stage 'blok7' (did you mean 'block7'?); the nearest of 40: block7, block37, block27, block17, block9"
-    """
-    names = sorted(known)
-    folded = {one.casefold(): one for one in names}
-    least = 0.7 if len(name) <= 3 else 0.5  # two of three letters are alike by chance: "cat", "ant"
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=least)
-    hint = f" (did you mean '{folded[close[0]]}'?)" if close else ""
-    if len(names) <= MANY:
-        return f"unknown {kind} '{name}'{hint}; known: {', '.join(names) or 'none'}"
-    nearest = difflib.get_close_matches(name.casefold(), folded, n=NEAREST, cutoff=0.0)
-    return f"unknown {kind} '{name}'{hint}; the nearest of {len(names):,}: {', '.join(folded[one] for one in nearest)}"
-
-
-MANY, NEAREST = 20, 5
-"""Lists of more than MANY names are shortened to the NEAREST closest ones."""
-
-
-def count(number: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun in the right form.
-
-    >>> count(1, "image"), count(1200, "image"), count(2, "class", "classes")
-    ('1 image', '1,200 images', '2 classes')
-    """
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

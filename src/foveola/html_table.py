@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from foveola.errors import count
+from foveola.text import count, printable
 
 MOST_ROWS = 20
 """The number of rows of a table that are shown."""
@@ -27,5 +27,4 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, above: str
 
 def shown(value: object) -> str:
     """A value as HTML text; undecodable bytes and control characters are written as escapes."""
-    text = str(value).encode("utf-8", "backslashreplace").decode("utf-8")
-    return html.escape("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text))
+    return html.escape(printable(str(value)))

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import functools
 import html
-import inspect
 import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from foveola.runs.progress import Plan, Watch, row_seconds, row_sentence
+from foveola.runs.progress import Plan, Progress, row_seconds, row_sentence
 from foveola.training.history import EpochLog, ProbeLog, Row, StepLog, is_better
 
 if TYPE_CHECKING:
@@ -44,21 +43,14 @@ STYLE = """<style>
 
 
 def shown_in_notebooks(verb: V) -> V:
-    """Decorate a verb with a progress display, connected to its parameters `watch`, `tick`, `tell` and `progress`.
-
-    Nothing changes outside a notebook, and for callers that pass one of these arguments. A `tell` that prints something by
-    default (warnings) is not replaced.
-    """
-    parameters = inspect.signature(verb).parameters
-    silent = {"watch", "tick", "progress"} | ({"tell"} if "progress" in parameters else set())
-    taken = [name for name in parameters if name in silent]
+    """Decorate a verb with a progress display in notebooks. Nothing changes elsewhere or if the caller gives `progress`."""
 
     @functools.wraps(verb)
     def shown(*args: Any, **options: Any) -> Any:
-        if not in_notebook() or any(name in options for name in taken):
+        if not in_notebook() or options.get("progress") is not None:
             return verb(*args, **options)
         with Cell() as cell:
-            return verb(*args, **options, **{name: getattr(cell, name) for name in taken})
+            return verb(*args, **{**options, "progress": cell})
 
     return cast(V, shown)
 
@@ -72,8 +64,8 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-class Cell:
-    """Context manager for the output of one cell while a verb runs; verbs take its `watch`, `tick`, `tell`, `progress`."""
+class Cell(Progress):
+    """The output of one cell while a verb runs. Use it as a context manager."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -84,11 +76,6 @@ class Cell:
         self._bar: tuple[str, int, int] | None = None
         self._opened = self._shown = time.monotonic()
         self._display: Any = None
-
-    @property
-    def watch(self) -> Watch:
-        """All callbacks, for verbs that train one network."""
-        return Watch(tick=self.tick, plan=self.plan, row=self.row, tell=self.tell)
 
     def __enter__(self) -> Cell:
         return self
@@ -105,7 +92,7 @@ class Cell:
         if now - self._shown > REFRESH_SECONDS and (self._display is not None or now - self._opened > PATIENCE_SECONDS):
             self._show()
 
-    def progress(self, done: int, total: int, seconds: float | None) -> None:
+    def runs(self, done: int, total: int, seconds: float | None) -> None:
         """Show how many runs of a comparison are finished."""
         self._bar = "runs", done, total
         self._show()

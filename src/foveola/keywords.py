@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from foveola.errors import KeywordError, unknown
+from foveola.errors import KeywordError
+from foveola.text import unknown
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -5,8 +5,9 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar, cast, overload
 
-from foveola.errors import UsageError, unknown
+from foveola.errors import UsageError
 from foveola.html_table import table
+from foveola.text import unknown
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])

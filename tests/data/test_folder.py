@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foveola.data.dataset import Files, Problem, common_reasons, printable, read_file
+from foveola.data.dataset import Files, Problem, common_reasons, read_file
 from foveola.data.folder import open_folder
 from foveola.errors import DataError, ImageProblem, UsageError
+from foveola.text import printable
 
 
 def refusal(kind, *arguments, **options):

@@ -38,7 +38,7 @@ def test_the_array_has_no_number_for_what_could_not_be_read(answers):
 
 
 def test_json_holds_every_probability_by_its_class(answers):
-    assert json.loads(json.dumps(answers.to_json())) == [
+    assert json.loads(json.dumps(answers.to_json()))["predictions"] == [
         {"file": "a.png", "label": "dog", "probability": 0.7, "probabilities": {"cat": 0.2, "dog": 0.7, "owl": 0.1}},
         {"file": "b.png", "problem": "empty file"},
     ]

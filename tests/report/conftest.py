@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from foveola.data.dataset import Problem
-from foveola.evaluation.metrics import Evaluation
+from foveola.evaluation.metrics import Evaluation, result_numbers
 from foveola.models.summary import LayerRow, Summary
 from foveola.recipes.recipe import recipe_from_tables
 from foveola.runs.data_summary import DataSummary, KeptImages
-from foveola.runs.files import result_numbers, write_evaluation, write_network
+from foveola.runs.files import write_evaluation, write_network
 from foveola.runs.network_preview import WORST, rows_of_grid
 from foveola.runs.run import Run
 from foveola.training.history import EpochLog

@@ -12,14 +12,14 @@ import pytest
 from foveola.comparison.arms import Arm
 from foveola.comparison.result import Comparison
 from foveola.comparison.statistics import bootstrap_accuracy, corrected_accuracy, plan_to_settle
-from foveola.errors import count
-from foveola.evaluation.metrics import Evaluation, wilson
+from foveola.evaluation.metrics import Evaluation, result_numbers, wilson
 from foveola.report.comparison_figures import AgainstZero, against_zero, colour, paired_dots
 from foveola.report.comparison_page import SHOWN_FLIPS, render
 from foveola.report.curves import Band, banded
 from foveola.report.svg import ticks
-from foveola.runs.files import result_numbers, write_evaluation
+from foveola.runs.files import write_evaluation
 from foveola.runs.run import Run
+from foveola.text import count
 
 NAMES = ("cat", "dog", "owl")
 HOSTILE = ("<script>alert(1)</script>", 'a"onerror="alert(2)', "line\nbreak\udcff")

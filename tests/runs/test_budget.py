@@ -5,11 +5,10 @@ import pytest
 
 import foveola as fv
 from foveola.errors import UsageError
-from foveola.recipes.durations import parse_time, show_time
 from foveola.recipes.recipe import recipe_from_tables
 from foveola.runs import time_budget as budgets
 from foveola.runs.time_budget import StepCosts, _forecast, require_free
-from foveola.workflows import Watch
+from foveola.text import parse_time, show_time
 
 RECIPE = recipe_from_tables({"model": {"name": "fast"}, "data": {"size": "32x32"}, "fit": {"epochs": 1}})
 
@@ -134,7 +133,7 @@ def costs(monkeypatch, per_pass):
     ],
 )
 def test_the_largest_network_that_passes_often_enough_is_taken(
-    monkeypatch, noise, tmp_path, per_pass, chosen, answered
+    monkeypatch, noise, tmp_path, per_pass, chosen, answered, recorder
 ):
     class Enough(Exception):
         pass
@@ -144,13 +143,13 @@ def test_the_largest_network_that_passes_often_enough_is_taken(
 
     timed = costs(monkeypatch, per_pass)
     with pytest.raises(Enough) as seen:
-        fv.train(noise, budget="1000s", out=tmp_path / "run", watch=Watch(plan=stop))
+        fv.train(noise, budget="1000s", out=tmp_path / "run", progress=recorder(plan=stop))
     assert seen.value.args[0] == chosen
     assert timed == ["fast", "fast_m", "fast_l"][:answered]
     assert seen.value.args[1].startswith(f"budget 16m40s: {chosen}, ")
 
 
-def test_the_chosen_network_is_timed_again_for_a_fiftieth_of_the_budget(monkeypatch, noise, tmp_path):
+def test_the_chosen_network_is_timed_again_for_a_fiftieth_of_the_budget(monkeypatch, noise, tmp_path, recorder):
     # Slower by a fifth then: 959 s are twelve passes of 80 s but for a second, in place of fourteen of 66.7.
     class Enough(Exception):
         pass
@@ -168,7 +167,7 @@ def test_the_chosen_network_is_timed_again_for_a_fiftieth_of_the_budget(monkeypa
     monkeypatch.setattr(budgets, "time_steps", steps)
     monkeypatch.setattr(budgets.time, "monotonic", lambda: 0.0)
     with pytest.raises(Enough) as seen:
-        fv.train(noise, model="fast", budget="1000s", out=tmp_path / "run", watch=Watch(plan=stop))
+        fv.train(noise, model="fast", budget="1000s", out=tmp_path / "run", progress=recorder(plan=stop))
     assert timed == [0.0, 20.0]
     assert seen.value.args[0] == 12
     said = "budget 16m40s: fast, 12.0 passes over the training set in 12 epochs; expected: 16m in total"

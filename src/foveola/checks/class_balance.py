@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.checks.finding import Finding
-from foveola.data.dataset import PARTS, Dataset, printable
-from foveola.errors import count
+from foveola.data.dataset import PARTS, Dataset
+from foveola.text import count, printable
 
 FEW = 20
 """Images below which a class is tiny: a fifth of them for the test part is so few that its accuracy means nothing."""

@@ -12,10 +12,10 @@ from collections import defaultdict
 import numpy as np
 
 from foveola.checks.finding import Finding
-from foveola.data.dataset import Dataset, printable
+from foveola.data.dataset import Dataset
 from foveola.data.folder_names import part_of
 from foveola.data.grouping import factorize, members_of
-from foveola.errors import count
+from foveola.text import count, printable
 from foveola.types import Indices
 
 _WORDS = (

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from foveola.checks.derived_files import is_derived
 from foveola.checks.faiss_search import EXTRA
-from foveola.checks.finding import Finding, percent
+from foveola.checks.finding import Finding
 from foveola.checks.near_duplicates import ALL_WITH_ALL, comparable_images
-from foveola.data.dataset import Dataset, printable
+from foveola.data.dataset import Dataset
 from foveola.data.grouping import groups_of_pairs, leaking, members_of, merge_groups
-from foveola.errors import count
+from foveola.text import count, percent, printable
 from foveola.types import Indices
 
 

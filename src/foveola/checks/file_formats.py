@@ -7,8 +7,8 @@ import numpy as np
 from foveola.checks.finding import Finding
 from foveola.data.dataset import Dataset, count_causes
 from foveola.data.prepare import FileFacts, Prepared
-from foveola.errors import count
 from foveola.imaging.colour import STRETCH, Note, few_levels_note, with_few_levels
+from foveola.text import count
 
 _SUFFIXES = {
     "jpg": "JPEG", "jpeg": "JPEG", "jpe": "JPEG", "jfif": "JPEG", "mpo": "JPEG", "png": "PNG", "apng": "PNG", "gif": "GIF",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from foveola.data.dataset import printable
+from foveola.text import printable
 
 Kind: TypeAlias = Literal[
     "damaged", "exact_duplicate", "near_duplicate", "label_conflict", "split_leak", "twin", "shortcut", "imbalance",
@@ -59,12 +59,3 @@ class Finding:
 def sort_findings(findings: list[Finding]) -> tuple[Finding, ...]:
     """Errors first, then warnings, then notes."""
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
-
-
-def percent(share: float) -> str:
-    """A share 0..1 as text: "3.2 %".
-
-    >>> percent(0.0316)
-    '3.2 %'
-    """
-    return f"{100 * share:.1f} %"

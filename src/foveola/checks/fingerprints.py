@@ -288,10 +288,8 @@ class SeenImages:
         return SeenCounts(names, np.append(self.parts, -1)[found])  # -1 is the last
 
     @classmethod
-    def load(cls, path: Path) -> SeenImages | None:
-        """Read what `keep` wrote; None for a run from before it did."""
-        if not path.exists():
-            return None
+    def load(cls, path: Path) -> SeenImages:
+        """Read what `save_seen_images` wrote. Raises ValueError for damaged arrays."""
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             ids, parts = json.loads(zlib.decompress(arrays["ids"].tobytes())), arrays["parts"].astype(np.int64)
             prints = Fingerprints.from_arrays(arrays)

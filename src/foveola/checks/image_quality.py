@@ -18,8 +18,8 @@ from foveola.checks.finding import Finding, Severity
 from foveola.checks.similarity import SIDE
 from foveola.data.dataset import Dataset
 from foveola.data.prepare import Prepared
-from foveola.errors import count
 from foveola.imaging.resize import padded_box
+from foveola.text import count
 from foveola.types import Image, Tick, no_tick
 
 _CHUNK_BYTES = 16_000_000

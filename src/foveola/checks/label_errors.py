@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.checks.finding import Finding, percent
-from foveola.data.dataset import Dataset, printable
-from foveola.errors import count
+from foveola.checks.finding import Finding
+from foveola.data.dataset import Dataset
+from foveola.text import count, percent, printable
 from foveola.types import Indices, Labels
 
 Chances = NDArray[np.float32]

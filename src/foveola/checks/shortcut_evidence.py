@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from foveola.checks.finding import Finding
 from foveola.checks.shortcuts import name_shapes
-from foveola.data.dataset import Dataset, printable
+from foveola.data.dataset import Dataset
 from foveola.data.prepare import Prepared
+from foveola.text import printable
 
 COLUMNS, CLASSES = 6, 30
 """Values that get a column, the most frequent ones; classes that get a row."""

@@ -17,9 +17,10 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.checks.finding import Finding, percent
-from foveola.data.dataset import Dataset, printable
+from foveola.checks.finding import Finding
+from foveola.data.dataset import Dataset
 from foveola.data.prepare import FileFacts
+from foveola.text import percent, printable
 from foveola.types import Indices
 
 Table = NDArray[np.float64]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import sys
 
-from foveola import workflows
 from foveola.cli import data as looking
 from foveola.cli import runs as asking  # each module registers its commands
 from foveola.cli import train as making
@@ -16,6 +15,7 @@ from foveola.cli.help import width_of_help
 from foveola.cli.options import app
 from foveola.cli.output import complain
 from foveola.errors import FoveolaError, ResourceError
+from foveola.text import printable
 
 __all__ = ["app", "asking", "looking", "main", "making"]
 
@@ -26,12 +26,12 @@ def main() -> None:
     try:
         app(prog_name="foveola", terminal_width=width_of_help())
     except FoveolaError as error:
-        complain(f"foveola: {workflows.printable(str(error))}")
+        complain(f"foveola: {printable(str(error))}")
         sys.exit(error.exit_code)
     except BrokenPipeError:
         raise
     except OSError as error:  # not handled by a workflow: a path without permission, a name that is too long
-        where = workflows.printable(str(error.filename or "a file"))
+        where = printable(str(error.filename or "a file"))
         why = (error.strerror or str(error)).lower()
         complain(f"foveola: the system refused access to {where} ({why}): check the path and its permissions")
         sys.exit(ResourceError.exit_code)
@@ -47,7 +47,7 @@ def _left_by_interrupt(end: BaseException) -> str:
     while cause is not None and not isinstance(cause, KeyboardInterrupt):
         cause = cause.__cause__ or cause.__context__
     notes = getattr(cause, "__notes__", ())
-    return workflows.printable(" ".join(notes)) or "No unfinished files were left."
+    return printable(" ".join(notes)) or "No unfinished files were left."
 
 
 def _escape_what_an_encoding_lacks() -> None:

@@ -11,8 +11,8 @@ import typer
 from foveola import workflows
 from foveola.cli.options import DATA, Json, Open, Overwrite, Reading, Settings, command, reads_data, settings_of
 from foveola.cli.output import as_typed, open_page, print_json, progress_on_screen, say, say_problems, table, warn
-from foveola.errors import UsageError, count
-from foveola.types import Size
+from foveola.errors import UsageError
+from foveola.text import count, printable
 
 
 @command("foveola check photos", "foveola check photos --fix leave-out.txt")
@@ -49,32 +49,31 @@ def check(
     if out is None:
         workflows.require_writable(Path(workflows.PAGE))
     with progress_on_screen() as screen:
-        found = workflows.check(data, settings=settings, suspects=suspects, tick=screen.tick)
-    written: dict[str, str | None] = {"page": None, "list": None}
+        found = workflows.check(data, settings=settings, suspects=suspects, progress=screen)
 
     def write() -> None:
-        written["page"] = str(found.write_page(out, overwrite=overwrite))
+        found.write_page(out, overwrite=overwrite)
         if fix is not None:
-            written["list"] = str(found.write_list(fix, overwrite=overwrite))
+            found.write_list(fix, overwrite=overwrite)
 
     with (
         contextlib.ExitStack() as every
     ):  # print findings even if the page can't be written, and write the page even if the pipe is closed
         if json_:
-            every.callback(lambda: print_json({**found.to_json(), **written}))
+            every.callback(lambda: print_json(found.to_json()))
         every.callback(write)
         if not json_:
             _print_findings(found)
     if not json_:
-        say(f"page     {workflows.printable(written['page'] or '')}", 9)
+        say(f"page     {printable(str(found.page))}", 9)
         if fix is not None:
             say(f"list     {_list_in_words(found, fix)}", 9)
     if open_:
-        open_page(written["page"])
+        open_page(found.page)
 
 
 def _print_findings(found: workflows.Checked) -> None:
-    say(workflows.printable(found.headline))
+    say(printable(found.headline))
     for finding in found.findings:
         say(f"{finding.severity + ':':8} {finding.message}", 9, severity=finding.severity)
         say(f"         {finding.advice}", 9)
@@ -85,7 +84,7 @@ def _print_findings(found: workflows.Checked) -> None:
 def _list_in_words(found: workflows.Checked, fix: Path) -> str:
     """Describe the list that `--fix` wrote, and the next command."""
     named = len({name for finding in found.findings for name in finding.leave_out})
-    path = workflows.printable(str(fix))
+    path = printable(str(fix))
     if named:
         return f"{path} names {count(named, 'image')}: read it, then foveola train DATA --exclude {as_typed(str(fix))}"
     doubtful = any(finding.kind == "suspect_label" for finding in found.findings)
@@ -115,9 +114,8 @@ def show_data(
     json_: Json = False,
 ) -> None:
     """Draw a data set: class counts, image sizes, samples, mean images and colours."""
-    notes: list[str] = []
     with progress_on_screen() as screen:
-        written = workflows.show_data(
+        found = workflows.show_data(
             data,
             out,
             n=n,
@@ -125,14 +123,13 @@ def show_data(
             chain=chain,
             settings=reading,
             overwrite=overwrite,
-            tell=notes.append,
-            tick=screen.tick,
+            progress=screen,
         )
-    warn(notes)
+    warn(found.notes)
     if json_:
-        print_json({"written": [str(path) for path in written], "notes": notes})
+        print_json(found.to_json())
         return
-    for path in written:
+    for path in found.written:
         say(f"wrote {path}")
 
 
@@ -165,11 +162,10 @@ def filter(
             chain,
             drawing="steps" if steps else "kernel-view" if kernel_view else None,
             overwrite=overwrite,
-            tick=screen.tick,
+            progress=screen,
         )
     if json_:
-        problems = [{"file": file, "reason": reason} for file, reason in found.problems]
-        print_json({"written": [str(path) for path in found.written], "problems": problems, "notes": list(found.notes)})
+        print_json(found.to_json())
     else:
         say_problems(found.problems, len(found.written) + len(found.problems))
         for note in found.notes:
@@ -197,21 +193,12 @@ def show(
     json_: Json = False,
 ) -> None:
     """Print the layers of a network with their output shapes and parameters."""
-    default_size, default_classes = workflows.show_defaults(model)
-    shape = Size.parse(size or default_size)
     options = {key.removeprefix("model."): value for key, value in settings_of(set_).items()}
-    found = workflows.show(model, shape, classes or default_classes, options)
+    found = workflows.show(model, size or None, classes or None, options)
     if json_:
-        rows = [
-            {"layer": r.name, "kind": r.kind, "output_shape": list(r.shape), "parameters": r.parameters}
-            for r in found.rows
-        ]
-        print_json({
-            "model": model, "size": str(shape), "classes": classes or default_classes, "layers": rows,
-            "parameters": found.parameters, "trainable": found.trainable,
-        })  # fmt: skip
+        print_json(found.to_json())
         return
-    say(f"{model}, images of {shape}, {count(classes or default_classes, 'class', 'classes')}")
+    say(f"{model}, images of {found.size}, {count(found.classes, 'class', 'classes')}")
     table(
         ("layer", "kind", "output shape", "parameters"),
         [(r.name, r.kind, " x ".join(map(str, r.shape)), f"{r.parameters:,}") for r in found.rows],
@@ -230,9 +217,9 @@ def list_(
     json_: Json = False,
 ) -> None:
     """List the networks, data sets, filters, explanations, or the options for `--set`."""
-    entries = workflows.listing(kind)
+    entries = workflows.catalog(kind)
     if json_:
-        print_json({kind: [{"name": e.name, "options": list(e.options), "text": e.text} for e in entries]})
+        print_json(entries.to_json())
         return
     for entry in entries:
         if kind == "filters":  # written as in a chain
@@ -254,10 +241,10 @@ def course(
     """Write the course: six Jupyter notebooks, example recipes and the documentation."""
     written = workflows.write_course(folder)
     if json_:
-        print_json({"notebooks": [str(path) for path in written]})
+        print_json(written.to_json())
         return
-    for path in written:
-        say(f"wrote {workflows.printable(str(path))}")
-    say(f"wrote {workflows.printable(str(folder / 'examples'))} and {workflows.printable(str(folder / 'docs'))}")
+    for path in written.notebooks:
+        say(f"wrote {printable(str(path))}")
+    say(f"wrote {printable(str(folder / 'examples'))} and {printable(str(folder / 'docs'))}")
     say("next  pip install jupyterlab")
     say(f"      jupyter lab {as_typed(str(folder))}")

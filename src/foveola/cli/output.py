@@ -16,33 +16,33 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from foveola import workflows
-from foveola.errors import count
+from foveola.text import count, printable
 
 if TYPE_CHECKING:
     from foveola.cli.progress import Screen
     from foveola.runs.run import Run
 
 
-def progress_on_screen() -> Screen:
-    """The progress of one command on stderr; use it as a context."""
+def progress_on_screen(*, lines: bool = True) -> Screen:
+    """The progress of one command on stderr; use it as a context manager. lines: see `Screen`."""
     from foveola.cli.progress import Screen  # rich takes 40 ms, and --help needs none of it
 
-    return Screen()
+    return Screen(lines=lines)
 
 
 def print_run(run: Run, as_json: bool, open_: bool) -> None:
     """Print a finished run: unusable files, the headline, its paths and the next commands. `open_` opens the report."""
-    result = run.result
+    result = run.to_json()
     if as_json:
         print_json(result)
     else:
         problems = [(problem["file"], problem["reason"]) for problem in result["problems"]]
         say_problems(problems, result["files_found"], "; the report lists them")
-        for line in workflows.headline(result):
+        for line in workflows.headlines(result):
             say(line)
         say(f"kept    {_kept(result)}, the best on val")
-        say(f"run     {workflows.printable(result['run'])}")
-        say(f"report  {workflows.printable(result['report'])}")
+        say(f"run     {printable(result['run'])}")
+        say(f"report  {printable(result['report'])}")
         plugins = "".join(f" --plugin {as_typed(file)}" for file in run.plugins)
         say(f"next    foveola predict {as_typed(result['run'])} photo.jpg{plugins}")
         if not open_:
@@ -61,7 +61,7 @@ def as_typed(path: str) -> str:
     """Quote a path for the command line if it contains spaces or special characters of the shell."""
     if os.name == "nt":
         return f'"{path}"' if any(letter in path for letter in " &()^;,") else path
-    return shlex.quote(workflows.printable(path))
+    return shlex.quote(printable(path))
 
 
 def open_page(path: str | os.PathLike[str] | None) -> None:
@@ -76,7 +76,7 @@ def say_problems(problems: Sequence[tuple[str, str]], files: int, more: str = ""
         return
     say(f"{count(len(problems), 'file')} of {files:,} could not be used:")
     for file, reason in problems[:5]:
-        say(f"    {workflows.printable(file)}: {reason}")
+        say(f"    {printable(file)}: {reason}")
     if len(problems) > 5:
         say(f"    and {len(problems) - 5:,} more{more}")
 
@@ -89,7 +89,7 @@ def print_json(value: Mapping[str, Any]) -> None:
 def warn(notes: Sequence[str]) -> None:
     """Print notes on stderr. With --json the result contains them, too."""
     for note in notes:
-        complain(f"note: {workflows.printable(note)}")
+        complain(f"note: {printable(note)}")
 
 
 def complain(text: str) -> None:
@@ -130,7 +130,7 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, spare: Se
     from rich.table import Table
     from rich.text import Text
 
-    cells = [[workflows.printable(cell) for cell in row] for row in rows]
+    cells = [[printable(cell) for cell in row] for row in rows]
     columns = [_Column(name, [row[k] for row in cells], k > 0) for k, name in enumerate(header)]
     natural = sum(max(map(cell_len, (one.name, *one.cells))) + GAP for one in columns) - GAP
     width = _terminal_width() or natural

@@ -16,15 +16,15 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from foveola import workflows
+from foveola.text import percent, printable
 from foveola.workflows import (
     EpochLog,
     Plan,
     ProbeLog,
     Row,
     StepLog,
-    Watch,
     is_better,
-    percent,
     row_seconds,
     row_sentence,
     with_interval,
@@ -61,16 +61,17 @@ class TimeLeft(TimeRemainingColumn):
         return Text(str(left), style="progress.remaining")
 
 
-class Screen:
-    """Shows the progress of one command. Use as a context; `watch` is what the verbs take."""
+class Screen(workflows.Progress):
+    """The progress of one command. Use it as a context manager. lines: whether stages print lines without a terminal."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, *, lines: bool = True) -> None:
         self.console = console or Console(stderr=True, highlight=False)
         self.live = self.console.is_terminal
         self.bars = Progress(
             TextColumn("{task.description}"), BarColumn(max(8, min(40, self.console.width - 40))),
             TextColumn("{task.percentage:>3.0f} %"), TimeLeft(), console=self.console, transient=True,
         )  # fmt: skip
+        self.lines = lines
         self.rows: list[tuple[EpochLog | ProbeLog, float]] = []
         self.n_val = 0
         self.doing = "starting"
@@ -79,10 +80,6 @@ class Screen:
         self._display: Live | None = None
         self._last_line = time.monotonic()
         self._quarters: dict[str, int] = {}
-
-    @property
-    def watch(self) -> Watch:
-        return Watch(tick=self.tick, plan=self.plan, row=self.row, tell=self.tell)
 
     def __enter__(self) -> Screen:
         if self.live:
@@ -107,14 +104,12 @@ class Screen:
                 self.bars.reset(self._tasks[stage], total=total)  # the stage comes again: its clock starts again
             self.bars.update(self._tasks[stage], completed=done, total=total, visible=done < total)
             self._display.update(self._picture())
-        elif done == total or self._is_news(stage, 4 * done // max(1, total)):
+        elif self.lines and (done == total or self._is_news(stage, 4 * done // max(1, total))):
             self._last_line = time.monotonic()
             self._line(f"{stage}: {done:,} of {total:,}")
 
-    def bar(self, stage: str, done: int, total: int) -> None:
-        """The tick of a verb that has lines of its own: a bar on a terminal, nothing elsewhere."""
-        if self._display is not None:
-            self.tick(stage, done, total)
+    def note(self, line: str) -> None:
+        """Nothing: the commands print the notes of a result after it."""
 
     def runs(self, done: int, total: int, seconds: float | None) -> None:
         """How many runs of a comparison are done, and the time left: a bar on a terminal; elsewhere their lines tell."""
@@ -128,7 +123,7 @@ class Screen:
 
     def tell(self, line: str) -> None:
         """Print a line that stays, above the bars."""
-        self._line(line)
+        self._line(printable(line))
         self._doing("working")
 
     def plan(self, plan: Plan) -> None:

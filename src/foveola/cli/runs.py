@@ -13,8 +13,7 @@ import typer
 from foveola import workflows
 from foveola.cli.options import Json, Open, Overwrite, Reading, RunPath, command, reads_data
 from foveola.cli.output import open_page, print_json, progress_on_screen, say, say_problems, table, warn
-from foveola.errors import count
-from foveola.types import tell_nobody
+from foveola.text import count, printable
 
 if TYPE_CHECKING:
     from foveola.evaluation.predictions import Prediction
@@ -33,15 +32,14 @@ def evaluate(
     json_: Json = False,
 ) -> None:
     """Measure a trained network: accuracy with its interval, loss, and metrics of each class."""
-    run = workflows.find_run(run)
     with progress_on_screen() as screen:
-        found = workflows.evaluate(run, data, settings=reading, tell=tell_nobody, tick=screen.tick)
+        found = workflows.evaluate(run, data, settings=reading, progress=screen)
     warn(found.notes)
     numbers = found.to_json()
     if json_:
         print_json(numbers)
         return
-    for line in workflows.headline(numbers):
+    for line in workflows.headlines(numbers):
         say(line)
     say(f"loss {found.loss:.3f} nats per image")
     say(_calibrated(numbers))
@@ -88,33 +86,24 @@ def predict(
     json_: Json = False,
 ) -> None:
     """Predict the class of images, with calibrated probabilities."""
-    run = workflows.find_run(run)
     if csv_ is not None:
         workflows.require_new(csv_, overwrite=overwrite)
     with progress_on_screen() as screen:
         recognise = True if csv_ is not None else None
-        answers = workflows.predict(run, files, abstain=abstain, recognise=recognise, tick=screen.tick)
-    lines, by_folder = workflows.prediction_notes(answers)
-    measured = None if abstain is None else workflows.abstained(run, abstain)
+        answers = workflows.predict(run, files, abstain=abstain, recognise=recognise, progress=screen)
     with contextlib.ExitStack() as every:  # what can't be printed is written all the same, and the other way round
         if csv_ is not None:
             every.callback(answers.to_csv, csv_, overwrite=overwrite)
         if json_:
-            said: dict[str, Any] = {
-                "run": str(run),
-                "class_names": answers.class_names,
-                "predictions": answers.to_json(),
-            }
-            said |= {} if measured is None else {"abstain": measured}
-            print_json(said if by_folder is None else {**said, "by_folder": by_folder})
+            print_json(answers.to_json())
         else:
             table(("file", "label", "probability"), [answer_row(a) for a in answers])
-            if measured is not None:
-                say(_abstention(answers, measured))
-            for line in lines:
+            if answers.abstention is not None:
+                say(_abstention(answers, answers.abstention))
+            for line in answers.notes:
                 say(line)
     if csv_ is not None and not json_:
-        say(f"wrote {workflows.printable(str(csv_))}")
+        say(f"wrote {printable(str(csv_))}")
     unusable = [answer.file for answer in answers if answer.problem]
     if unusable and (len(unusable) == len(answers) or {str(path) for path in files} & set(unusable)):
         raise typer.Exit(3)  # not for a damaged file in a folder: it has its row
@@ -171,7 +160,6 @@ def explain(
     json_: Json = False,
 ) -> None:
     """Draw what a network sees: heat maps, feature maps, kernels, or a map of the test images."""
-    run, notes = workflows.find_run(run), list[str]()
     with progress_on_screen() as screen:
         found = workflows.explain(
             run,
@@ -184,15 +172,11 @@ def explain(
             how=how,
             settings=reading,
             overwrite=overwrite,
-            tell=notes.append,
-            tick=screen.tick,
+            progress=screen,
         )
-    warn(notes)
+    warn(found.notes)
     if json_:
-        print_json({
-            "run": str(run), "method": method, "written": [str(path) for path in found.written],
-            "label": found.label, "probability": found.probability, "notes": notes,
-        })  # fmt: skip
+        print_json(found.to_json())
         return
     if found.label:
         say(f"{found.label}, {100 * found.probability:.1f} %")
@@ -203,11 +187,10 @@ def explain(
 @command("foveola report latest", "foveola report latest --open")
 def report(run: RunPath, open_: Open = False, json_: Json = False) -> None:
     """Write the report.html of a run again."""
-    run = workflows.find_run(run)
-    path = workflows.report(run)
-    print_json({"run": str(run), "report": str(path)}) if json_ else say(f"report  {path}")
+    found = workflows.report(run)
+    print_json(found.to_json()) if json_ else say(f"report  {found.path}")
     if open_:
-        open_page(path)
+        open_page(found.path)
 
 
 @command("foveola runs", "foveola runs my-folder")
@@ -218,7 +201,7 @@ def runs(
     """List the runs in a folder, the newest first."""
     found = workflows.runs(folder)
     if json_:
-        print_json({"runs": [{**line._asdict(), "path": str(line.path)} for line in found]})
+        print_json(found.to_json())
     elif not found:
         say(f"there are no runs below {folder}: foveola train makes one")
     else:

@@ -23,6 +23,7 @@ from foveola.cli.options import (
     settings_of,
 )
 from foveola.cli.output import open_page, print_json, print_run, progress_on_screen, say, table
+from foveola.text import printable
 
 if TYPE_CHECKING:
     from foveola.comparison.result import Comparison
@@ -126,7 +127,7 @@ def train(
     with progress_on_screen() as screen:
         run = workflows.train(
             data, model=model, epochs=epochs, size=size, chain=chain, budget=budget, seed=seed, recipe=recipe,
-            settings=settings, out=out, runs=runs, threads=threads, watch=screen.watch,
+            settings=settings, out=out, runs=runs, threads=threads, progress=screen,
         )  # fmt: skip
     print_run(run, json_, open_)
 
@@ -143,7 +144,7 @@ def demo(
 ) -> None:
     """Try foveola: train on the 1,797 handwritten digits that come with it, and write a report."""
     with progress_on_screen() as screen:
-        run = workflows.demo(folder, epochs=epochs, seed=seed, out=out, threads=threads, watch=screen.watch)
+        run = workflows.demo(folder, epochs=epochs, seed=seed, out=out, threads=threads, progress=screen)
     print_run(run, json_, open_)
 
 
@@ -237,16 +238,15 @@ def compare(
         **settings_of(set_),
     }
     data, recipes = workflows.data_and_recipes(given or [])
-    with progress_on_screen() as screen:
+    with progress_on_screen(lines=False) as screen:
         found = workflows.compare(
             data, [*recipes, *(arm or [])], seeds=seeds,
             settings={key: value for key, value in common.items() if value is not None}, question=question or (),
             allow=allow or (), margin=margin, half_width=half_width, budget=budget, runs=runs, out=out, jobs=jobs,
-            threads=threads,
-            tell=lambda line: screen.tell(workflows.printable(line)), tick=screen.bar, progress=screen.runs,
+            threads=threads, progress=screen,
         )  # fmt: skip
     if json_:
-        print_json({"page": str(found.page), **found.to_json()})
+        print_json(found.to_json())
     else:
         _print_comparison(found)
     if open_:
@@ -265,7 +265,7 @@ def _print_comparison(found: Comparison) -> None:
         say(one.sentence)
         for line in found.changes_in_words(k + 1):
             say(f"    {line}")
-    say(f"page    {workflows.printable(str(found.page))}")
+    say(f"page    {printable(str(found.page))}")
 
 
 def _arm_row(found: Comparison, k: int) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from foveola.config import parse_setting
 from foveola.data.split import SplitSpec
-from foveola.errors import UsageError, unknown
+from foveola.errors import UsageError
 from foveola.recipes.recipe import DataSpec, ModelSpec, Recipe
+from foveola.text import unknown
 from foveola.training.config import FitSpec
 
 SHORT = {

@@ -25,9 +25,10 @@ from foveola.comparison.statistics import (
     paired_difference,
     verdict,
 )
-from foveola.errors import UsageError, count
+from foveola.errors import UsageError
 from foveola.html_table import table
 from foveola.runs.run import Run
+from foveola.text import count
 from foveola.types import Interval
 
 
@@ -121,10 +122,9 @@ class Comparison:
     unfinished: str = ""
 
     def __repr__(self) -> str:
-        sentences = [one.sentence for one in self.against_baseline()]
-        return "\n".join(
-            [f"Comparison of {count(len(self.arms), 'arm')} over {count(len(self.seeds), 'seed')}", *sentences]
-        )
+        lines = [f"Comparison of {count(len(self.arms), 'arm')} over {count(len(self.seeds), 'seed')}"]
+        lines += [one.sentence for one in self.against_baseline()]
+        return "\n".join([*lines, f"page: {self.page}"] if self.page else lines)
 
     def _repr_html_(self) -> str:
         """Show the verdicts and a row for each arm in a notebook."""
@@ -230,6 +230,10 @@ class Comparison:
         return PairedResult(self.arms[k].name, self.arms[0].name, one, p, wide, tests, word, self.margin)
 
     def to_json(self) -> dict[str, Any]:
+        """Return the object that `foveola compare --json` prints."""
+        return {"page": None if self.page is None else str(self.page), **self.numbers()}
+
+    def numbers(self) -> dict[str, Any]:
         """The numbers under the names of docs/reference/json.md; a number that is not finite is None."""
         return {
             "arms": [self._arm_json(k) for k in range(len(self.arms))],

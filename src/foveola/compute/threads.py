@@ -27,7 +27,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar
 
-from foveola.errors import UsageError, count
+from foveola.errors import UsageError
+from foveola.text import count
 from foveola.types import Tell, tell_nobody
 
 P = ParamSpec("P")

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import ArrayLike, NDArray
 
-from foveola.data.dataset import PARTS, Arrays, Dataset, fingerprint_of, natural_key, printable, require_images
-from foveola.errors import DataError, ResourceError, count
+from foveola.data.dataset import PARTS, Arrays, Dataset, fingerprint_of, natural_key, require_images
+from foveola.errors import DataError, ResourceError
+from foveola.text import count, printable
 from foveola.types import Images, Labels
 
 Pair: TypeAlias = tuple[ArrayLike, ArrayLike]

@@ -24,10 +24,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from foveola.data.arrays import from_arrays
-from foveola.data.dataset import Dataset, printable
+from foveola.data.dataset import Dataset
 from foveola.data.download import download
 from foveola.errors import DataError
 from foveola.storage import cache_root
+from foveola.text import printable
 from foveola.types import Images, Labels, Tick, no_tick
 
 _ROW_BYTES = 3 * 32 * 32

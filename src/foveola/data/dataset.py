@@ -24,6 +24,7 @@ from foveola.imaging import file_formats as opening
 from foveola.imaging.decode import Decoded
 from foveola.imaging.resize import Resize, resize
 from foveola.storage import digest, require_ordinary
+from foveola.text import printable
 from foveola.types import Image, Images, Indices, Labels, Size
 
 
@@ -326,26 +327,3 @@ def common_reasons(problems: Sequence[Problem]) -> str:
     if n < len(problems):
         return f"{len(problems):,} files, of which {n:,}: {reason}"
     return f"all {n:,} files: {reason}" if n > 1 else f"its only file: {reason}"
-
-
-def printable(text: str) -> str:
-    """A file's name fit for any screen or page: bytes that are no text and control characters are written as escapes.
-
-    >>> printable("a\\nb\\udcff.jpg")
-    'a\\\\nb\\\\xff.jpg'
-    """
-    if text.isprintable():  # nearly all are, and a report has thousands
-        return text
-    out = []
-    for letter in text:
-        code = ord(letter)
-        if 0xDC80 <= code <= 0xDCFF:
-            out.append(f"\\x{code - 0xDC00:02x}")
-        elif code < 32 or code == 127 or 0xD800 <= code <= 0xDFFF or code in _DIRECTION_MARKS:
-            out.append(letter.encode("unicode_escape", "surrogatepass").decode("ascii"))
-        else:
-            out.append(letter)
-    return "".join(out)
-
-
-_DIRECTION_MARKS = frozenset((0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))

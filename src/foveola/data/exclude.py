@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from foveola.data.dataset import Dataset, Files, Problem, printable, require_classes, require_images
+from foveola.data.dataset import Dataset, Files, Problem, require_classes, require_images
 from foveola.data.file_finder import FileFinder
 from foveola.data.scan import is_side_file
-from foveola.errors import DataError, UsageError, count
+from foveola.errors import DataError, UsageError
 from foveola.storage import digest, require_ordinary
+from foveola.text import count, printable
 
 
 def write_list(sections: Iterable[tuple[str, Iterable[str]]], opening: Sequence[str] = ()) -> str:

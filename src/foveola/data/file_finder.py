@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from foveola.data.dataset import normalise_name, printable
+from foveola.data.dataset import normalise_name
+from foveola.text import printable
 
 _SAME_SUFFIX = {".jpeg": ".jpg", ".jpe": ".jpg", ".tiff": ".tif"}
 

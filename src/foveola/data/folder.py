@@ -28,7 +28,8 @@ from foveola.data.labels_csv import by_table, tables_in_words, tables_inside
 from foveola.data.layout import Reading, read_layout
 from foveola.data.layout_errors import Refusal, listed, other_classes, other_parts
 from foveola.data.scan import FolderScan, scan_folder
-from foveola.errors import DataError, FoveolaError, UsageError, count
+from foveola.errors import DataError, FoveolaError, UsageError
+from foveola.text import count
 from foveola.types import Indices, Tick, no_tick
 
 

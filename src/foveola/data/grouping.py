@@ -8,8 +8,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from foveola.data.dataset import Dataset, printable
-from foveola.errors import DataError, count
+from foveola.data.dataset import Dataset
+from foveola.errors import DataError
+from foveola.text import count, printable
 from foveola.types import Indices, Labels
 
 

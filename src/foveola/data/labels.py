@@ -10,11 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from foveola.data.dataset import Part, Problem, natural_key, normalise_name, printable
+from foveola.data.dataset import Part, Problem, natural_key, normalise_name
 from foveola.data.folder_names import Tree, parent
 from foveola.data.layout import Reading, companions, part_folders
 from foveola.data.scan import FolderScan
-from foveola.errors import DataError, UsageError, count
+from foveola.errors import DataError, UsageError
+from foveola.text import count, printable
 
 
 @dataclass

@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foveola.data.dataset import Problem, natural_key, normalise_name, printable
+from foveola.data.dataset import Problem, natural_key, normalise_name
 from foveola.data.file_finder import FileFinder
 from foveola.data.folder_names import part_of
 from foveola.data.labels import Labelling
 from foveola.data.scan import FolderScan
-from foveola.errors import DataError, UsageError, count
+from foveola.errors import DataError, UsageError
 from foveola.storage import require_ordinary
+from foveola.text import count, printable
 
 FILE_COLUMNS = (
     "file", "filename", "file_name", "image", "image_path", "path", "filepath", "id", "image_id", "img", "image_name",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from foveola.data.dataset import PARTS, Part, natural_key, normalise_name, printable
+from foveola.data.dataset import PARTS, Part, natural_key, normalise_name
 from foveola.data.folder_names import (
     Base,
     Classes,
@@ -40,7 +40,7 @@ from foveola.data.layout_errors import (
     no_images,
 )
 from foveola.data.scan import FolderScan
-from foveola.errors import count, unknown
+from foveola.text import count, printable, unknown
 
 
 @dataclass(frozen=True)

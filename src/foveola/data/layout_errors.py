@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foveola.data.dataset import common_reasons, natural_key, printable
+from foveola.data.dataset import common_reasons, natural_key
 from foveola.data.folder_names import (
     STRAYS,
     Base,
@@ -28,7 +28,7 @@ from foveola.data.folder_names import (
     plausible,
 )
 from foveola.data.scan import FolderScan, looks_like_image
-from foveola.errors import count
+from foveola.text import count, printable
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from foveola.array_cache import Entry, cache_place, cached_entry, create_array
 from foveola.data.dataset import Arrays, Dataset, Problem, require_images
 from foveola.data.grouping import factorize
-from foveola.errors import UsageError, count
+from foveola.errors import UsageError
 from foveola.filters.chain import Chain
 from foveola.imaging.colour import Note, few_levels_note
 from foveola.imaging.resize import Resize
 from foveola.storage import digest
+from foveola.text import count
 from foveola.types import Images, Indices, Size, Tick, no_tick
 
 VERSION = 5

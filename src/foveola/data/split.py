@@ -14,9 +14,10 @@ import numpy as np
 from annotated_types import Ge, Lt
 
 from foveola.config import Meaning
-from foveola.data.dataset import Dataset, printable
+from foveola.data.dataset import Dataset
 from foveola.data.grouping import StratifiedGroupSplit, conflicting_labels, leaking, merge_groups
-from foveola.errors import DataError, count
+from foveola.errors import DataError
+from foveola.text import count, printable
 from foveola.types import Indices
 
 

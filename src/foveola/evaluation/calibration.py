@@ -21,10 +21,11 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.errors import UsageError, count
+from foveola.errors import UsageError
 from foveola.evaluation import conformal
 from foveola.evaluation.metrics import Evaluation, Floats, mean_loss, softmax, wilson
 from foveola.storage import write_atomic
+from foveola.text import count
 from foveola.types import Indices, Interval, Labels
 
 BINS, LEAST_IN_A_BIN = 15, 10

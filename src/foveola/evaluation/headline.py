@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from foveola.errors import count
-from foveola.evaluation.metrics import against_baseline, is_imbalanced
+from foveola.evaluation.metrics import against_baseline, is_imbalanced, wilson
+from foveola.text import count, percent
 from foveola.types import Interval
 
 
@@ -17,19 +17,24 @@ def headline(r: Mapping[str, Any]) -> str:
     """
     low, high, n = r["test_accuracy_low"], r["test_accuracy_high"], r["n_test"]
     accuracy = (
-        f"test accuracy {_percent(r['test_accuracy'])} (95 % interval {100 * low:.1f} to {_percent(high)}, n = {n:,})"
+        f"test accuracy {percent(r['test_accuracy'])} (95 % interval {100 * low:.1f} to {percent(high)}, n = {n:,})"
     )
     most = max(r["per_class"], key=lambda row: row["support"])
     name, baseline = most["name"], most["support"] / n
     match against_baseline(Interval(low, high, 0.95), baseline):
         case "better":
-            return f"{accuracy}; always answering '{name}' would give {_percent(baseline)}"
+            return f"{accuracy}; always answering '{name}' would give {percent(baseline)}"
         case "no_better":
-            return f"{accuracy}: no better than always answering '{name}', which gives {_percent(baseline)}"
+            return f"{accuracy}: no better than always answering '{name}', which gives {percent(baseline)}"
         case "worse":
-            return f"{accuracy}: worse than always answering '{name}', which gives {_percent(baseline)}"
+            return f"{accuracy}: worse than always answering '{name}', which gives {percent(baseline)}"
         case None:
             return f"{accuracy}; all images are of class '{name}'"
+
+
+def headlines(r: Mapping[str, Any]) -> tuple[str, ...]:
+    """The main numbers in lines: accuracy, accuracy without training images, and balanced accuracy for unequal classes."""
+    return tuple(filter(None, (headline(r), trained_on(r), balanced(r))))
 
 
 def balanced(r: Mapping[str, Any]) -> str:
@@ -38,7 +43,7 @@ def balanced(r: Mapping[str, Any]) -> str:
     if sum(n > 0 for n in counts) < 2 or not is_imbalanced(counts):
         return ""
     return (
-        f"balanced accuracy {_percent(r['balanced_accuracy'])} (the mean recall of the classes), macro F1 "
+        f"balanced accuracy {percent(r['balanced_accuracy'])} (the mean recall of the classes), macro F1 "
         f"{r['macro_f1']:.3f}: these give each class the same weight, even if it has few images"
     )
 
@@ -65,5 +70,13 @@ def seen(n: int, images: int) -> str:
     return f"{which}, {'or a near-duplicate of it, was' if n == 1 else 'or near-duplicates of them, were'} trained on"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def with_interval(share: float, n: int) -> str:
+    """A share 0..1 of n images with its 95 % Wilson interval; without one if n is 0.
+
+    >>> with_interval(0.825, 160)
+    '82.5 % (75.9 to 87.6)'
+    """
+    if not n:
+        return percent(share)
+    low, high, _ = wilson(round(share * n), n)
+    return f"{percent(share)} ({100 * low:.1f} to {100 * high:.1f})"

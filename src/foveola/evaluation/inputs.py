@@ -67,7 +67,7 @@ class Input:
         return PreparedInput(decoded.image, Size(decoded.height_px, decoded.width_px), data)
 
 
-def gather(given: Inputs | list[Input]) -> list[Input]:
+def gather(given: Inputs | Iterable[OneInput | Input]) -> list[Input]:
     """Collect the images of all inputs, in their order.
 
     given: a file, a folder (all images in it), the bytes of an image file, a Pillow image, an array uint8 (H, W, 3) or

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import Part
-from foveola.errors import count
 from foveola.html_table import table
+from foveola.text import count, printable
 from foveola.types import Indices, Interval, Labels
 
 Floats = NDArray[np.float64]
@@ -190,6 +190,32 @@ class Evaluation:
         wrong = np.flatnonzero(~self.correct)
         true = self.probabilities[wrong, self.labels[wrong]]
         return wrong[np.argsort(true, kind="stable")][:most]
+
+
+def result_numbers(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the numbers of an evaluation under the names that every JSON output uses (docs/reference/json.md)."""
+    trained_on, rest = evaluation.trained_on, evaluation.without_trained_on
+    return {
+        **_numbers(evaluation),
+        "n_trained_on": None if trained_on is None else int(trained_on.sum()),
+        "without_trained_on": None if rest is None else {"n_test": len(rest), **_numbers(rest)},
+    }
+
+
+def _numbers(evaluation: Evaluation) -> dict[str, Any]:
+    low, high, _ = evaluation.interval
+    return {
+        "test_accuracy": evaluation.accuracy,
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "majority_accuracy": evaluation.majority_accuracy,
+        "against_majority": evaluation.standing,
+        "balanced_accuracy": evaluation.balanced_accuracy,
+        "macro_f1": evaluation.macro_f1,
+        "test_loss": evaluation.loss,
+        "per_class": [{**row._asdict(), "name": printable(row.name)} for row in evaluation.per_class],
+        "confusion": evaluation.confusion.tolist(),
+    }
 
 
 def wilson(right: int, n: int, level: float = 0.95) -> Interval:

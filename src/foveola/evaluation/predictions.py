@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -13,11 +13,13 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.data.dataset import normalise_name, printable
-from foveola.errors import UsageError, count
-from foveola.evaluation.metrics import Evaluation
+from foveola.data.dataset import normalise_name
+from foveola.errors import UsageError
+from foveola.evaluation.headline import headlines, seen
+from foveola.evaluation.metrics import Evaluation, result_numbers
 from foveola.html_table import table
 from foveola.storage import write_atomic
+from foveola.text import count, printable
 
 MOST_SHOWN = 20
 """Number of predictions that a notebook or the Python prompt shows."""
@@ -95,22 +97,31 @@ def _answer(one: Prediction) -> str:
 class Predictions(Sequence[Prediction]):
     """The predictions for several images, in their order; a sequence with conversions to JSON, CSV, NumPy and pandas.
 
-    class_names: the classes in the order of the probabilities.
+    class_names: the classes in the order of the probabilities; run: the run's folder, "" without a run; abstention: with
+    abstaining, the results of this error rate on the run's test set, under the names of docs/reference/json.md.
 
         predictions = fv.predict("latest", "holiday")
         predictions[0].label, predictions.to_array(), predictions.to_dataframe()
     """
 
-    def __init__(self, answers: Iterable[Prediction], class_names: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        answers: Iterable[Prediction],
+        class_names: tuple[str, ...],
+        run: str = "",
+        abstention: Mapping[str, Any] | None = None,
+    ) -> None:
         self._answers = tuple(answers)
-        self.class_names = class_names
+        self.class_names, self.run, self.abstention = class_names, run, abstention
 
     @overload
     def __getitem__(self, at: int) -> Prediction: ...
     @overload
     def __getitem__(self, at: slice) -> Predictions: ...
     def __getitem__(self, at: int | slice) -> Prediction | Predictions:
-        return Predictions(self._answers[at], self.class_names) if isinstance(at, slice) else self._answers[at]
+        if isinstance(at, slice):
+            return Predictions(self._answers[at], self.class_names, self.run, self.abstention)
+        return self._answers[at]
 
     def __iter__(self) -> Iterator[Prediction]:
         return iter(self._answers)
@@ -142,9 +153,24 @@ class Predictions(Sequence[Prediction]):
                 row[:] = one.probabilities
         return out
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """The predictions as `foveola predict --json` prints them, ready for `json.dumps`."""
-        return [one.to_json() for one in self]
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How many images the run was trained on; for folders with the names of classes also the accuracy, in lines."""
+        found = self.by_folder()
+        if found is None:
+            known = [bool(one.copy_of) for one in self if one.copy_of is not None]
+            return (seen(sum(known), len(known)),) if any(known) else ()
+        accuracy, *more = headlines({"n_test": len(found), **result_numbers(found)})
+        return (f"with the folder names as true classes: {accuracy}", *more)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `foveola predict --json` prints."""
+        found = self.by_folder()
+        out: dict[str, Any] = {"run": self.run, "class_names": list(self.class_names)}
+        out["predictions"] = [one.to_json() for one in self]
+        if self.abstention is not None:
+            out["abstain"] = dict(self.abstention)
+        return out if found is None else {**out, "by_folder": {"n_test": len(found), **result_numbers(found)}}
 
     def to_dataframe(self) -> Any:
         """A pandas DataFrame: file, label, probability, one column for each class, problem; label_set after abstaining.

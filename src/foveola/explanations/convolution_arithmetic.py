@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from foveola.errors import UsageError, unknown
+from foveola.errors import UsageError
 from foveola.explanations.kernels import receptive_field
 from foveola.explanations.stages import convolutions_of, eval_mode, require_output, to_batch
 from foveola.models.layers import ConvSame, same_padding
+from foveola.text import unknown
 from foveola.types import Image
 
 _ACTIVATIONS = {

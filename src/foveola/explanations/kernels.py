@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from foveola.errors import UsageError, unknown
+from foveola.errors import UsageError
 from foveola.explanations.stages import (
     convolutions_of,
     eval_mode,
@@ -20,6 +20,7 @@ from foveola.explanations.stages import (
     stages_of,
     to_batch,
 )
+from foveola.text import unknown
 from foveola.types import Image, Images, Indices, Tick, no_tick
 
 _PROBES, _AT_ONCE = 4, 64

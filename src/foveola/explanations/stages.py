@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from foveola.errors import UsageError, unknown
+from foveola.errors import UsageError
+from foveola.text import unknown
 from foveola.types import Images
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
-from foveola.errors import count
 from foveola.figures.pixels import BLUE, GREEN, VERMILION
 from foveola.figures.style import (
     COLUMN_INCHES,
@@ -22,6 +21,7 @@ from foveola.figures.style import (
     tight,
 )
 from foveola.figures.text import LINE_INCHES, fit_text, note_on, spelled
+from foveola.text import count
 from foveola.types import Image, Images, Labels
 
 MOST_CLASSES = 20

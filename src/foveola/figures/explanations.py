@@ -13,7 +13,6 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from foveola.errors import count
 from foveola.explanations.convolution_arithmetic import ConvolutionArithmetic
 from foveola.explanations.heatmaps import Heatmap
 from foveola.explanations.kernels import Kernels, Patch
@@ -37,6 +36,7 @@ from foveola.figures.style import (
     write_on,
 )
 from foveola.figures.text import LINE_INCHES, fit_text, fixed, in_units, note_on, short, spelled, width_of, without_zero
+from foveola.text import count
 from foveola.types import Image, Images, Labels
 
 GAPS = (166, 189, 214)

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
-from foveola.errors import ImageProblem, count
+from foveola.errors import ImageProblem
 from foveola.imaging.file_formats import orientation_of
+from foveola.text import count
 from foveola.types import Image, Indices
 
 

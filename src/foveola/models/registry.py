@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
-from foveola.errors import UsageError, unknown
+from foveola.errors import UsageError
 from foveola.models.pretrained_weights import require_weights
 from foveola.registry import Later, Registry
+from foveola.text import unknown
 
 if TYPE_CHECKING:
     from torch import nn

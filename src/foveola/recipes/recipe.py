@@ -26,13 +26,14 @@ from annotated_types import Ge, Le
 
 from foveola.config import Meaning, build, check_options
 from foveola.data.split import SplitSpec
-from foveola.errors import UsageError, unknown
+from foveola.errors import UsageError
 from foveola.evaluation.views import Views
 from foveola.filters.chain import Chain
 from foveola.imaging.resize import Resize
 from foveola.models.registry import MODELS, get_model
 from foveola.recipes.defaults import choose_epochs, choose_model
 from foveola.storage import digest, require_ordinary
+from foveola.text import unknown
 from foveola.training.config import FitSpec
 from foveola.types import Size
 

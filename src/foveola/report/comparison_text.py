@@ -10,9 +10,9 @@ import numpy as np
 
 from foveola.comparison.result import Comparison, PairedResult
 from foveola.comparison.statistics import plan_to_settle
-from foveola.errors import count
 from foveola.report.comparison_figures import colour, signed
-from foveola.report.formatting import duration, shorten
+from foveola.report.formatting import shorten
+from foveola.text import count, duration
 from foveola.types import Interval
 
 UNSTEADY = 1.25

@@ -12,8 +12,8 @@ from markupsafe import Markup
 from foveola.evaluation.calibration import Bin, CalibrationError
 from foveola.evaluation.calibration_report import CalibrationReport
 from foveola.evaluation.conformal import Abstention, CoverageShare, coverage_range
-from foveola.report.formatting import percent
 from foveola.report.svg import share_of_box, short_number, svg, ticks
+from foveola.text import percent
 
 FEW = 200
 """With fewer calibration images the section says that a prior keeps the temperature near 1."""

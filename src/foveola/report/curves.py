@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from foveola.report.formatting import percent
 from foveola.report.svg import short_number, svg, ticks
+from foveola.text import percent
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 420, 250, 48, 208
 LABEL_GAP = 15  # minimum distance of two labels at the curves' ends, in units of the figure: one line of text

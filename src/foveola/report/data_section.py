@@ -10,11 +10,12 @@ from markupsafe import Markup
 
 from foveola.data.dataset import PARTS, count_causes
 from foveola.evaluation.metrics import Evaluation, wilson
-from foveola.report.formatting import percent, shape
+from foveola.report.formatting import shape
 from foveola.report.svg import count_bar, histogram
 from foveola.report.thumbnails import Thumbnail, thumbnail
 from foveola.runs.data_preview import DataPreview
 from foveola.runs.data_summary import DataSummary, FindingLine, KeptImages
+from foveola.text import percent
 from foveola.types import Image
 
 PROBLEMS_SHOWN = 200

@@ -12,10 +12,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from foveola.data.dataset import printable
-from foveola.errors import count
-from foveola.evaluation.metrics import wilson
+from foveola.evaluation.headline import with_interval
 from foveola.figures.pixels import ARM_COLOURS, BLUE, VERMILION, rgb
+from foveola.text import count, duration, percent, printable
 
 _HOME = re.compile(r"(?<![\w./~])(?:/home/[^/\s]+|/Users/[^/\s]+|/root|[A-Za-z]:\\Users\\[^\\\s]+)(?![^/\\\s])")
 
@@ -62,25 +61,6 @@ def clean(value: Any) -> Any:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def percent(share: float) -> str:
-    """A share 0..1 as a percentage with one decimal.
-
-    >>> percent(0.81), percent(1)
-    ('81.0 %', '100.0 %')
-    """
-    return f"{100 * share:.1f} %"
-
-
-def with_interval(share: float, n: int) -> str:
-    """A share 0..1 of n with its 95 % Wilson interval.
-
-    >>> with_interval(0.825, 160)
-    '82.5 % (75.9 to 87.6)'
-    """
-    low, high, _ = wilson(round(share * n), n)
-    return f"{percent(share)} ({100 * low:.1f} to {100 * high:.1f})"
-
-
 def thousands(number: int) -> str:
     """A whole number with commas.
 
@@ -106,19 +86,6 @@ def number(value: float) -> str:
     ('32', '0.1', '0.032', '1,000')
     """
     return f"{round(value):,}" if abs(value) >= 10 else f"{float(f'{value:.2g}'):g}"
-
-
-def duration(seconds: float) -> str:
-    """A duration in seconds, minutes or hours.
-
-    >>> duration(4.24), duration(61), duration(7384)
-    ('4 s', '1 min 01 s', '2 h 03 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def shorten(text: str, most: int) -> str:

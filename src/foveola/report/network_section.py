@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.errors import count
 from foveola.evaluation.metrics import Evaluation
 from foveola.figures.pixels import heat_over, mosaic
 from foveola.models.summary import LayerRow, Summary
-from foveola.report.formatting import percent, shape
+from foveola.report.formatting import shape
 from foveola.report.thumbnails import Thumbnail, exact, thumbnail
 from foveola.runs.network_preview import NetworkPreview
+from foveola.text import count, percent
 
 COLUMNS, WIDEST_PX = 16, 640
 

@@ -10,11 +10,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from foveola.evaluation.metrics import Evaluation
-from foveola.report.formatting import percent
 from foveola.report.svg import compact_matrix, probability_bar
 from foveola.report.thumbnails import Thumbnail, thumbnail
 from foveola.runs.data_summary import KeptImages
 from foveola.runs.network_preview import STRIP, WORST, rows_of_grid
+from foveola.text import percent
 from foveola.types import Indices
 
 NUMBERED_CLASSES, CONFUSIONS, BARS = 25, 20, 5

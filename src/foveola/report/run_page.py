@@ -17,11 +17,12 @@ from foveola.recipes.recipe import read_tables
 from foveola.report.confidence_section import confidence_section
 from foveola.report.curves import CurveLine, curves
 from foveola.report.data_section import data_section, findings_section
-from foveola.report.formatting import date, environment, number, percent, shell, typed, without_home
+from foveola.report.formatting import date, environment, number, shell, typed, without_home
 from foveola.report.network_section import blocks, network_section
 from foveola.report.predictions_section import predictions_section
 from foveola.report.svg import accuracy_axis, baseline_label
 from foveola.runs.run import Run
+from foveola.text import percent
 from foveola.training.history import EpochLog, ProbeLog
 
 SECTIONS = (

@@ -13,9 +13,8 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from foveola.data.dataset import printable
-from foveola.errors import count
-from foveola.report.formatting import percent, shorten
+from foveola.report.formatting import shorten
+from foveola.text import count, percent, printable
 
 LEVELS = 5
 """Shades of the compact matrix: with one path for each shade, 100 x 100 cells take a few kilobytes."""

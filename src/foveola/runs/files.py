@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.data.dataset import printable
 from foveola.evaluation.metrics import Evaluation
 from foveola.evaluation.predictions import csv_cell
 from foveola.models.summary import Summary
@@ -52,29 +51,3 @@ def write_network(path: Path, network: Summary) -> None:
     """Save the network's layer table."""
     rows = [[row.name, row.kind, list(row.shape), row.parameters] for row in network.rows]
     write_atomic(path, json.dumps({"rows": rows, "parameters": network.parameters, "trainable": network.trainable}))
-
-
-def result_numbers(evaluation: Evaluation) -> dict[str, Any]:
-    """Return the numbers of an evaluation under the names that every JSON output uses."""
-    trained_on, rest = evaluation.trained_on, evaluation.without_trained_on
-    return {
-        **_numbers(evaluation),
-        "n_trained_on": None if trained_on is None else int(trained_on.sum()),
-        "without_trained_on": None if rest is None else {"n_test": len(rest), **_numbers(rest)},
-    }
-
-
-def _numbers(evaluation: Evaluation) -> dict[str, Any]:
-    low, high, _ = evaluation.interval
-    return {
-        "test_accuracy": evaluation.accuracy,
-        "test_accuracy_low": low,
-        "test_accuracy_high": high,
-        "majority_accuracy": evaluation.majority_accuracy,
-        "against_majority": evaluation.standing,
-        "balanced_accuracy": evaluation.balanced_accuracy,
-        "macro_f1": evaluation.macro_f1,
-        "test_loss": evaluation.loss,
-        "per_class": [{**row._asdict(), "name": printable(row.name)} for row in evaluation.per_class],
-        "confusion": evaluation.confusion.tolist(),
-    }

@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from foveola.errors import DamagedRunError, UsageError, count
+from foveola.errors import DamagedRunError, UsageError
 from foveola.html_table import MOST_ROWS, table
+from foveola.text import count
 
 if TYPE_CHECKING:
     from foveola.recipes.recipe import Recipe
@@ -182,6 +183,10 @@ class RunLine(NamedTuple):
 
 class RunList(list[RunLine]):
     """Some runs, shown as a table."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `foveola runs --json` prints."""
+        return {"runs": [{**line._asdict(), "path": str(line.path)} for line in self]}
 
     def __repr__(self) -> str:
         return "\n".join(

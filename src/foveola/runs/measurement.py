@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from foveola.checks.fingerprints import SeenCounts
-from foveola.data.dataset import Dataset, Problem, printable
+from foveola.data.dataset import Dataset, Problem
 from foveola.evaluation.calibration import Calibration
 from foveola.evaluation.calibration_report import CalibrationReport
-from foveola.evaluation.metrics import Evaluation
+from foveola.evaluation.metrics import Evaluation, result_numbers
 from foveola.runs.data_summary import DataSummary
-from foveola.runs.files import result_numbers
 from foveola.runs.run import Run
+from foveola.text import printable
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)

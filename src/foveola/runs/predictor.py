@@ -1,4 +1,4 @@
-"""A trained network for use: weights and all they need from one file, files and folders in, labels and probabilities out."""
+"""A trained network with everything that a prediction needs; and its file, weights.safetensors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from foveola.checks.fingerprints import Fingerprints, SeenImages, fingerprint, joined
 from foveola.compute.threads import Pace
-from foveola.data.dataset import Dataset, normalise_name, printable
-from foveola.errors import ImageProblem, UsageError, count, unknown
+from foveola.data.dataset import Dataset, normalise_name
+from foveola.errors import ImageProblem, UsageError
 from foveola.evaluation.calibration import require_rate
+from foveola.evaluation.calibration_report import abstention_numbers
 from foveola.evaluation.conformal import label_sets
-from foveola.evaluation.inputs import Input, Inputs, gather
+from foveola.evaluation.inputs import Input, Inputs, OneInput, gather
 from foveola.evaluation.metrics import softmax
 from foveola.evaluation.predict import averaged_over_views, predict
 from foveola.evaluation.predictions import Prediction, Predictions, labels_by_folder
@@ -33,15 +34,23 @@ from foveola.models.build import build
 from foveola.recipes.recipe import Recipe
 from foveola.runs.run import Run, open_run, require_registered
 from foveola.storage import write_atomic
+from foveola.text import count, printable, unknown
 from foveola.types import Image, Images, Size, Tick, no_tick
+
+CHUNK = 64
+"""Number of images that are in memory at a time."""
 
 
 @dataclass(frozen=True)
-class Network:
-    """A trained network with what it must never be parted from.
+class Predictor:
+    """A trained network with its class names, preprocessing and calibration. Open it once, and predict many times.
 
-    That is class names, size, resize rule, the views it averages, the chain that images go through after resizing, and the
-    temperature that its logits are divided by.
+    model: a `torch.nn.Module` that gives logits, in eval mode; class_names: K names; size, resize, chain: the preprocessing;
+    views: the versions of an image whose logits are averaged; temperature: the divisor of the logits; run: the run that it
+    comes from, which holds the calibration and the results on the test set.
+
+        predictor = fv.Predictor.open("latest")
+        predictor.predict(["new.jpg"])[0].label
     """
 
     model: nn.Module
@@ -51,10 +60,132 @@ class Network:
     views: Views = ALONE
     chain: Chain = UNCHANGED
     temperature: float = 1.0
+    run: Run | None = None
 
-    def see(self, data: bytes) -> Image:
-        """What the network sees of an image file's bytes: uint8 (H, W, 3). Raises ImageProblem with the reason."""
-        return self.chain(images.decode_and_resize(data, self.size, self.resize).image)
+    @classmethod
+    def open(cls, run: str | os.PathLike[str]) -> Predictor:
+        """Open a run's network. run: as for `open_run`. Raises UsageError for an unknown run and for damaged weights."""
+        opened = run if isinstance(run, Run) else open_run(run)
+        return replace(_read_network(opened.path), run=opened)
+
+    def see(self, image: OneInput | Input) -> Image:
+        """Return an image as the network gets it: uint8 (H, W, 3), resized and filtered.
+
+        image: a file, the bytes of an image file, a Pillow image or an array uint8 (h, w, 3). Raises ImageProblem for an
+        image that can't be read.
+        """
+        (one,) = gather([image])
+        with images.suppress_pillow_warnings():
+            return self.chain(one.prepared(self.size, self.resize))
+
+    def logits(self, pixels: Images, batch_size: int = 256, *, pace: Pace | None = None) -> NDArray[np.float32]:
+        """Logits float32 (n, K) of prepared images uint8 (n, H, W, 3), averaged over the views.
+
+        pace: measures the work and adapts the number of threads, if this call is a part of a longer one.
+        """
+        batches = (
+            (torch.from_numpy(np.ascontiguousarray(pixels[k : k + batch_size])).permute(0, 3, 1, 2), torch.empty(0))
+            for k in range(0, len(pixels), batch_size)
+        )
+        return predict(self.model, batches, torch.device("cpu"), views=self.views, pace=pace)
+
+    def probabilities(self, pixels: Images, *, pace: Pace | None = None) -> NDArray[np.float64]:
+        """Calibrated probabilities float64 (n, K) of prepared images uint8 (n, H, W, 3); pace: as for `logits`."""
+        return softmax(self.logits(pixels, pace=pace), self.temperature)
+
+    def predict(
+        self,
+        images: Inputs | list[Input],
+        *,
+        abstain: float | None = None,
+        recognise: bool | None = None,
+        tick: Tick = no_tick,
+    ) -> Predictions:
+        """Predict labels and calibrated probabilities of images, in their order: see `foveola.predict`."""
+        asked = gather(images)
+        limit = None if abstain is None else self.abstention_limit(abstain)
+        known = self._seen_images(asked, recognise)
+        prints: list[Fingerprints] | None = None if known is None else []
+        out: list[Prediction] = []
+        with Pace() as pace:
+            for start in range(0, len(asked), CHUNK):
+                out.extend(self._predict_some(asked[start : start + CHUNK], limit, prints, known, pace))
+                tick("Predicting", len(out), len(asked))
+        if known is not None and prints:
+            copies = iter(known.among(joined(prints), tick=tick).of_training)
+            out = [one if one.problem else replace(one, copy_of=next(copies)) for one in out]
+        path = "" if self.run is None else str(self.run.path)
+        return Predictions(out, self.class_names, path, None if abstain is None else self._abstention(abstain))
+
+    def classifier(self) -> Classifier:
+        """The network as a `torch.nn.Module` that averages over the views and divides by the temperature."""
+        return Classifier(self)
+
+    def abstention_limit(self, error: float) -> float:
+        """The score up to which a class belongs to an image's label set: see `Calibration.limit`.
+
+        Raises UsageError for a rate out of range, for one that the calibration images can't guarantee, and for a network
+        without calibration.
+        """
+        require_rate(error)
+        if self.run is None or self.run.calibration is None:
+            where = "this network" if self.run is None else f"the run {self.run.path}"
+            raise UsageError(
+                f"{where} has no calibration images, so foveola can't limit its error rate: train again, or leave "
+                "abstain out"
+            )
+        return self.run.calibration.limit(error)
+
+    def _abstention(self, error: float) -> dict[str, object]:
+        """The results of abstaining at this rate on the run's test set, under the names of result.json."""
+        assert self.run is not None and self.run.calibration is not None, "`abstention_limit` refuses a network without"
+        calibration = self.run.calibration
+        return abstention_numbers(calibration.abstention(self.run.evaluation, error), len(calibration))
+
+    def _seen_images(self, asked: Sequence[Input], recognise: bool | None) -> SeenImages | None:
+        """The run's images, if copies of them are searched for."""
+        if recognise is None:
+            recognise = labels_by_folder([one.name for one in asked], self.class_names) is not None
+        return self.run.seen_images if recognise and self.run is not None else None
+
+    def _predict_some(
+        self,
+        asked: Sequence[Input],
+        limit: float | None,
+        prints: list[Fingerprints] | None,
+        known: SeenImages | None,
+        pace: Pace,
+    ) -> Iterator[Prediction]:
+        """The predictions for some images, in order; the fingerprints of those that can be read go into `prints`."""
+        pixels: list[Image] = []
+        problems: list[str] = []
+        with images.suppress_pillow_warnings():
+            for one in asked:
+                try:
+                    if not one.problem:
+                        prepared = one.read(self.size, self.resize)
+                        pixels.append(self.chain(prepared.image))
+                        if known is not None and prints is not None:
+                            prints.append(fingerprint(*prepared, self.resize, known.prints.side))
+                    problems.append(one.problem)
+                except ImageProblem as error:
+                    problems.append(str(error))
+        names, none = self.class_names, np.zeros(len(self.class_names))
+        answers = iter(self.probabilities(np.stack(pixels), pace=pace) if pixels else ())
+        for one, problem in zip(asked, problems, strict=True):
+            if problem:
+                yield Prediction(one.name, "", none, problem, class_names=names)
+            else:
+                yield _prediction(one.name, next(answers), names, limit)
+
+
+def _prediction(name: str, chances: NDArray[np.float64], names: tuple[str, ...], limit: float | None) -> Prediction:
+    """The prediction from an image's probabilities; limit: the score of `abstention_limit`, None without abstaining."""
+    if limit is None:
+        return Prediction(name, names[int(chances.argmax())], chances, class_names=names)
+    inside = label_sets(chances, limit)
+    found = tuple(names[k] for k in np.argsort(-chances, kind="stable") if inside[k])
+    return Prediction(name, found[0] if len(found) == 1 else "", chances, label_set=found, class_names=names)
 
 
 class Classifier(nn.Module):
@@ -66,11 +197,11 @@ class Classifier(nn.Module):
     K names in the order of the logits.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, predictor: Predictor) -> None:
         super().__init__()
-        self.network = network.model
-        self.class_names = network.class_names
-        self.views, self.temperature = network.views, network.temperature
+        self.network = predictor.model
+        self.class_names = predictor.class_names
+        self.views, self.temperature = predictor.views, predictor.temperature
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -80,12 +211,12 @@ class Classifier(nn.Module):
 def save_network(
     path: Path, model: nn.Module, recipe: Recipe, class_names: Sequence[str], temperature: float = 1.0
 ) -> None:
-    """Write weights.safetensors: the tensors, and in its metadata all else that a `Network` holds.
+    """Write weights.safetensors: the tensors, and in its metadata everything else that a `Predictor` needs.
 
-    The metadata is one entry of JSON: safetensors writes several in a random order, and then the same network would
-    be another file every time.
+    The metadata is one entry of JSON: safetensors writes several entries in a random order, so the same network would
+    become a different file every time.
     """
-    travelling = {
+    about = {
         "format": 1,
         "model": recipe.model.name,
         "options": dict(recipe.model.options),
@@ -97,145 +228,38 @@ def save_network(
         "average_shift_px": recipe.views.shift_px,
         "temperature": temperature,
     }
-    metadata = {"foveola": json.dumps(travelling)}
-    # Copies: a layer under two names is one memory, which the format refuses.
+    metadata = {"foveola": json.dumps(about)}
+    # Copies: a layer with two names shares its memory, which the format refuses.
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     write_atomic(path, save(tensors, metadata))
 
 
-def load_network(run: str | os.PathLike[str]) -> Network:
-    """The network of a run. Raises UsageError when this is no finished run or its weights are damaged."""
-    run = open_run(run).path
-    path = run / "weights.safetensors"
+def _read_network(run: Path) -> Predictor:
+    """Read weights.safetensors of a run. Raises UsageError if the file is damaged."""
     try:
-        with safe_open(path, "pt") as file:
-            meta = json.loads(file.metadata()["foveola"])
+        with safe_open(run / "weights.safetensors", "pt") as file:
+            about = json.loads(file.metadata()["foveola"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        size = Size.parse(meta["size"])
-        names = tuple(meta["class_names"])
-        temperature = float(meta.get("temperature", 1.0))  # 1 in runs from before there was one
+        size, names = Size.parse(about["size"]), tuple(about["class_names"])
+        temperature = float(about.get("temperature", 1.0))  # 1 in runs from before there was one
         if not 0 < temperature < float("inf"):
             raise ValueError(temperature)
-        require_registered(run, meta["model"], meta.get("chain", ""))
-        model = build(meta["model"], size, len(names), meta["options"])
+        require_registered(run, about["model"], about.get("chain", ""))
+        model = build(about["model"], size, len(names), about["options"])
         model.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, TypeError):
         raise UsageError(f"the weights of the run {run} can't be read: the file is damaged; train again") from None
     if any(not bool(torch.isfinite(value).all()) for value in tensors.values() if value.is_floating_point()):
         raise UsageError(f"the weights of the run {run} are not finite numbers: train again")
     model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    views = Views(meta.get("average_flips") is True, meta.get("average_shift_px", 0))
-    return Network(model, names, size, meta["resize"], views, Chain.parse(meta.get("chain", "")), temperature)
-
-
-def predict_images(
-    run: str | os.PathLike[str],
-    given: Inputs | list[Input],
-    *,
-    abstain: float | None = None,
-    recognise: bool | None = False,
-    tick: Tick = no_tick,
-) -> Predictions:
-    """Predict all images of what was given (see `inputs.gather`), in its order; what can't be read carries its reason.
-
-    abstain: an error rate, 0..1; images drawn as the run's were then get a wrong answer at most so often, and "don't
-    know" where the network can't tell (see `learning.conformal`). recognise: whether to look for copies of training images;
-    None: where the images lie in folders with the names of classes.
-
-    Raises UsageError for what can't be predicted, when there is nothing to predict, and for an error rate that can't be.
-    """
-    asked = gather(given)
-    limit = None if abstain is None else abstention_limit(open_run(run), abstain)
-    network = load_network(run)
-    if recognise is None:
-        recognise = labels_by_folder([one.name for one in asked], network.class_names) is not None
-    known = open_run(run).seen_images if recognise else None
-    prints: list[Fingerprints] | None = None if known is None else []
-    out: list[Prediction] = []
-    with Pace() as pace:
-        for start in range(0, len(asked), 64):
-            out.extend(_predict_some(network, asked[start : start + 64], limit, prints, known, pace))
-            tick("Predicting", len(out), len(asked))
-    if known is not None and prints:
-        copies = iter(known.among(joined(prints), tick=tick).of_training)
-        out = [one if one.problem else replace(one, copy_of=next(copies)) for one in out]
-    return Predictions(out, network.class_names)
-
-
-def abstention_limit(run: Run, error: float) -> float:
-    """The score up to which a class belongs to an image's set: see `Calibration.limit`, which raises UsageError.
-
-    So does this, for a run from before calibration was kept.
-    """
-    require_rate(error)
-    if run.calibration is None:
-        raise UsageError(
-            f"the run {run.path} has no calibration images, so foveola can't limit its error rate: train again, or leave "
-            "abstain out"
-        )
-    return run.calibration.limit(error)
-
-
-def _predict_some(
-    network: Network,
-    asked: Sequence[Input],
-    limit: float | None,
-    prints: list[Fingerprints] | None,
-    known: SeenImages | None,
-    pace: Pace,
-) -> Iterator[Prediction]:
-    """The predictions for some images, in order; the fingerprints of those that can be read go into `prints`."""
-    pixels: list[Image] = []
-    problems: list[str] = []
-    with images.suppress_pillow_warnings():
-        for one in asked:
-            try:
-                if not one.problem:
-                    prepared = one.read(network.size, network.resize)
-                    pixels.append(network.chain(prepared.image))
-                    if known is not None and prints is not None:
-                        prints.append(fingerprint(*prepared, network.resize, known.prints.side))
-                problems.append(one.problem)
-            except ImageProblem as error:
-                problems.append(str(error))
-    names, none = network.class_names, np.zeros(len(network.class_names))
-    answers = iter(probabilities(network, np.stack(pixels), pace) if pixels else ())
-    for one, problem in zip(asked, problems, strict=True):
-        if problem:
-            yield Prediction(one.name, "", none, problem, class_names=names)
-        else:
-            yield _answer(one.name, next(answers), names, limit)
-
-
-def _answer(name: str, chances: NDArray[np.float64], names: tuple[str, ...], limit: float | None) -> Prediction:
-    if limit is None:
-        return Prediction(name, names[int(chances.argmax())], chances, class_names=names)
-    inside = label_sets(chances, limit)
-    found = tuple(names[k] for k in np.argsort(-chances, kind="stable") if inside[k])
-    return Prediction(name, found[0] if len(found) == 1 else "", chances, label_set=found, class_names=names)
-
-
-def probabilities(network: Network, pixels: Images, pace: Pace | None = None) -> NDArray[np.float64]:
-    """Calibrated probabilities float64 (n, K) for prepared images uint8 (n, H, W, 3); pace: as for `logits`."""
-    return softmax(logits(network, pixels, pace=pace), network.temperature)
-
-
-def logits(network: Network, pixels: Images, batch_size: int = 256, *, pace: Pace | None = None) -> NDArray[np.float32]:
-    """Logits float32 (n, K) for prepared images uint8 (n, H, W, 3).
-
-    pace: what measures the work and adapts the number of threads, where this call is a part of a longer one.
-    """
-    batches = (
-        (torch.from_numpy(np.ascontiguousarray(pixels[k : k + batch_size])).permute(0, 3, 1, 2), torch.empty(0))
-        for k in range(0, len(pixels), batch_size)
-    )
-    return predict(network.model, batches, torch.device("cpu"), views=network.views, pace=pace)
+    views = Views(about.get("average_flips") is True, about.get("average_shift_px", 0))
+    return Predictor(model, names, size, about["resize"], views, Chain.parse(about.get("chain", "")), temperature)
 
 
 def match_classes(dataset: Dataset, class_names: Sequence[str]) -> NDArray[np.int64]:
-    """The data set's labels as numbers of `class_names`, matched by name: int64 (n,). Raises UsageError for strangers."""
+    """The data set's labels as numbers of `class_names`, matched by name: int64 (n,). Raises UsageError for others."""
     number = {normalise_name(name): k for k, name in enumerate(class_names)}
-    held = [dataset.class_names[k] for k in np.unique(dataset.labels)]  # a folder without images asks for nothing
+    held = [dataset.class_names[k] for k in np.unique(dataset.labels)]  # classes without images are not matched
     strangers = [name for name in held if normalise_name(name) not in number]
     if strangers:
         more = f" and {count(len(strangers) - 1, 'more class', 'more classes')}" if len(strangers) > 1 else ""

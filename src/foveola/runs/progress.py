@@ -1,27 +1,24 @@
-"""What training reports while it runs: the plan before the first step, a row for each epoch; and both in words.
+"""What the verbs report while they work, and the rows of training in words.
 
 The terminal (`foveola.cli.progress`) and the notebook (`foveola.jupyter`) show the same words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from foveola.errors import count
-from foveola.evaluation.metrics import wilson
+from foveola.evaluation.headline import with_interval
 from foveola.models.registry import MODELS
+from foveola.text import count, percent
 from foveola.training.history import EpochLog, ProbeLog, Row
-from foveola.types import Tell, Tick, no_tick, tell_nobody
 
 if TYPE_CHECKING:
     from foveola.recipes.recipe import Recipe
-
-
-def _nothing(_: Any) -> None:
-    return None
 
 
 @dataclass(frozen=True)
@@ -66,17 +63,45 @@ class Plan:
         return f"{fitting}, then {epochs} of fine-tuning" if self.recipe.fit.epochs else fitting
 
 
-@dataclass(frozen=True)
-class Watch:
-    """Callbacks for the progress of a run.
+class Progress:
+    """What a verb reports while it works; every verb takes one as `progress=`.
 
-    tell: a line of text; tick: (stage, done, total) while data is read; plan: the Plan, once; row: each row of training.
+    This class shows nothing. Override the methods that you need:
+
+        class Bar(fv.Progress):
+            def tick(self, stage, done, total):
+                print(stage, done, "of", total)
+
+        fv.train("photos", progress=Bar())
     """
 
-    tick: Tick = no_tick
-    plan: Callable[[Plan], None] = _nothing
-    row: Callable[[Row], None] = _nothing
-    tell: Tell = tell_nobody
+    def tell(self, line: str) -> None:
+        """A line about what happens now."""
+
+    def note(self, line: str) -> None:
+        """Something that the user should know about the result: a Python warning at the line that called the verb."""
+        warn(line)
+
+    def tick(self, stage: str, done: int, total: int) -> None:
+        """How much of a stage ("Reading files") is done."""
+
+    def plan(self, plan: Plan) -> None:
+        """What is about to be trained, once before the first step."""
+
+    def row(self, row: Row) -> None:
+        """A row of training: a step, an epoch or a fit of the last layer."""
+
+    def runs(self, done: int, total: int, seconds: float | None) -> None:
+        """How many runs of a comparison are done; seconds: expected for the others, None if unknown."""
+
+
+def warn(line: str) -> None:
+    """Issue a Python warning at the line of the user's code that called foveola."""
+    level, frame = 1, inspect.currentframe()
+    ours = ("foveola", "contextlib")  # a verb may be wrapped in a context manager
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ours:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(line, stacklevel=level)
 
 
 def row_name(row: EpochLog | ProbeLog) -> str:
@@ -104,20 +129,3 @@ def row_seconds(row: EpochLog | ProbeLog, before: EpochLog | ProbeLog | None) ->
     (0.5, 0.75)
     """
     return row.seconds - before.seconds if isinstance(row, ProbeLog) and isinstance(before, ProbeLog) else row.seconds
-
-
-def with_interval(share: float, n: int) -> str:
-    """A val accuracy with its 95 % interval. Train accuracy has none: it is of the very images that were learned from."""
-    if not n:
-        return percent(share)
-    low, high, _ = wilson(round(share * n), n)
-    return f"{percent(share)} ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def percent(share: float) -> str:
-    """A share as a percentage.
-
-    >>> percent(0.5)
-    '50.0 %'
-    """
-    return f"{100 * share:.1f} %"

@@ -14,12 +14,13 @@ A folder without result.json is an unfinished run.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import html
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,14 +28,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import foveola  # the verbs, which a run offers as methods; they are imported on first use
 from foveola.checks.fingerprints import NAME as FINGERPRINTS
 from foveola.checks.fingerprints import SeenImages
-from foveola.data.dataset import printable
 from foveola.errors import DamagedRunError, UsageError
 from foveola.evaluation.calibration import Calibration
 from foveola.evaluation.calibration_report import CalibrationReport
 from foveola.evaluation.headline import headline
-from foveola.evaluation.inputs import Inputs
+from foveola.evaluation.inputs import Inputs, OneInput
 from foveola.evaluation.metrics import Evaluation
 from foveola.evaluation.predictions import Predictions
 from foveola.evaluation.preprocessing import Preprocessing
@@ -48,11 +49,15 @@ from foveola.runs.files import require_valid_predictions
 from foveola.runs.folders import find_run, read_result
 from foveola.runs.network_preview import NetworkPreview
 from foveola.runs.usage import count_test_uses
+from foveola.text import printable
 from foveola.training.history import EpochLog, ProbeLog
 from foveola.types import Size
 
 if TYPE_CHECKING:
+    from foveola.data.dataset import Dataset
+    from foveola.runs.measurement import Measurement
     from foveola.runs.predictor import Classifier
+    from foveola.workflows.explaining import Explained
 
 
 @dataclass(frozen=True)
@@ -166,8 +171,8 @@ class Run:
             return found
 
     @cached_property
-    def seen_images(self) -> SeenImages | None:
-        """The fingerprints of the run's images; None for a run from before they were kept."""
+    def seen_images(self) -> SeenImages:
+        """The fingerprints of the run's images, to recognise them in other data."""
         with self._reading(FINGERPRINTS) as path:
             return SeenImages.load(path)
 
@@ -204,11 +209,25 @@ class Run:
         """The report's path."""
         return self.path / "report.html"
 
-    def predict(self, images: Inputs, *, abstain: float | None = None) -> Predictions:
-        """Label and probabilities for files, folders, Pillow images or arrays: see `foveola.predict`."""
-        from foveola.runs.predictor import predict_images
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `foveola train --json` prints."""
+        return dict(self.result)
 
-        return predict_images(self, images, abstain=abstain)
+    def predict(self, images: Inputs, *, abstain: float | None = None) -> Predictions:
+        """Labels and probabilities of files, folders, Pillow images or arrays: see `foveola.predict`."""
+        return foveola.predict(self, images, abstain=abstain)
+
+    def evaluate(
+        self, data: str | os.PathLike[str] | Dataset | None = None, *, settings: Mapping[str, object] | None = None
+    ) -> Measurement:
+        """Measure the run on its test set or on other data: see `foveola.evaluate`."""
+        return foveola.evaluate(self, data, settings=settings)
+
+    def explain(
+        self, image: OneInput | Dataset, out: str | os.PathLike[str], method: str = "gradcam", **options: Any
+    ) -> Explained:
+        """Draw what the network sees in an image into the file `out`: see `foveola.explain`, also for the options."""
+        return foveola.explain(self, image, out, method, **options)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -229,9 +248,7 @@ class Run:
             model = run.model()
             probabilities = model(run.preprocessing("cat.jpg")).softmax(dim=1)
         """
-        from foveola.runs.predictor import Classifier, load_network
-
-        return Classifier(load_network(self))
+        return foveola.Predictor.open(self).classifier()
 
     def __dir__(self) -> list[str]:
         """List the attributes for users, without those that only the report uses."""
@@ -250,9 +267,13 @@ class Run:
         return headline(self.result)
 
     def _repr_html_(self) -> str:
-        """Show the headline and the path of the report in a notebook."""
+        """Show accuracy, learning curves, confusion matrix and the path of the report in a notebook."""
+        figures = [foveola.figures.curves(self)] if self.history else []
+        figures.append(foveola.figures.confusion(self.evaluation))
+        shown = (base64.b64encode(figure.as_bytes("png")).decode() for figure in figures)
+        images = "".join(f'<img style="max-width: 100%" src="data:image/png;base64,{data}"><br>' for data in shown)
         path = html.escape(printable(str(self.report)))
-        return f"<p><b>foveola run</b>: {html.escape(self.headline)}<br>report: <code>{path}</code></p>"
+        return f"<p><b>foveola run</b>: {html.escape(self.headline)}</p>{images}<p>report: <code>{path}</code></p>"
 
 
 def require_registered(run: Path, model: str, chain: str) -> None:
@@ -279,8 +300,8 @@ def require_registered(run: Path, model: str, chain: str) -> None:
 
 
 _FOR_USERS = (
-    "class_names", "confidence", "environment", "evaluation", "headline", "history", "model", "path", "predict",
-    "preprocessing", "recipe", "report", "result", "seed", "test_opened",
+    "class_names", "confidence", "environment", "evaluate", "evaluation", "explain", "headline", "history", "model", "path",
+    "predict", "preprocessing", "recipe", "report", "result", "seed", "test_opened", "to_json",
 )  # fmt: skip
 
 

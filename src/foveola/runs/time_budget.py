@@ -21,10 +21,10 @@ from foveola.errors import UsageError
 from foveola.evaluation.calibration import ENOUGH, FOLDS, MOST
 from foveola.evaluation.predict import averaged_over_views
 from foveola.models.registry import MODELS
-from foveola.recipes.durations import show_time
 from foveola.recipes.recipe import Recipe, merge_tables, recipe_from_tables, resolve_defaults
 from foveola.runs.deadline import SLACK, Deadline
 from foveola.runs.trainer import Trainer
+from foveola.text import show_time
 from foveola.training.features import are_features_cached, has_features
 from foveola.training.timing import (
     CROSS_EVALUATIONS,

@@ -21,7 +21,7 @@ from foveola.compute.device import choose_device, choose_precision
 from foveola.data.loader import Batches
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
-from foveola.errors import UsageError, count
+from foveola.errors import UsageError
 from foveola.evaluation.calibration import ENOUGH, Calibration, sample_rows
 from foveola.evaluation.metrics import Evaluation
 from foveola.evaluation.predict import predict
@@ -38,6 +38,7 @@ from foveola.runs.network_preview import WORST, rows_of_grid
 from foveola.runs.network_views import make_network_preview
 from foveola.runs.predictor import save_network
 from foveola.storage import claim_folder, disk_errors_as_resource_error, new_folder, require_room, write_atomic
+from foveola.text import count
 from foveola.training.features import LinearProbe, cached_features, has_features
 from foveola.training.history import EpochLog, ProbeLog, Row, StepLog, is_better
 from foveola.training.loop import fit, min_input_size

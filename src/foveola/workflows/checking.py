@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveola.compute.threads import adapting
-from foveola.errors import UsageError, count
+from foveola.errors import UsageError
 from foveola.html_table import table
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
-from foveola.types import Size, Tick, no_tick
+from foveola.runs.progress import Progress
+from foveola.text import count
+from foveola.types import Size, Tick
 from foveola.workflows.datasets import Data, leave_out, open_data, require_there, suggest_size
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Checked:
 
     findings: errors first, then warnings, then notes; remarks: how the data is read, what was skipped;
     files_found = files_used + files_ignored + the files that the finding `damaged` lists (or an exclude list left out).
+    `to_json` also names the page and the list that were written.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Checked:
     _looks: ImageStats | None = field(default=None, repr=False, compare=False)
     _source: str = field(default="", repr=False, compare=False)
     _checked_at: str = field(default="", repr=False, compare=False)
+    _written: dict[str, str | None] = field(default_factory=lambda: {"page": None, "list": None}, compare=False)
 
     def write_page(self, out: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> Path:
         """Write the page with thumbnails; return its path. out: a new file; None: the first free name of check.html,
@@ -64,16 +68,23 @@ class Checked:
             self.name, files, self.findings, self.remarks, self._prepared,
             colours=self._looks.colours, source=self._source, moment=self._checked_at,
         )  # fmt: skip
-        if out is None:
-            return write_numbered(Path(PAGE), page)
-        write_atomic(Path(out), page, overwrite=overwrite)
-        return Path(out)
+        path = Path(out) if out is not None else write_numbered(Path(PAGE), page)
+        if out is not None:
+            write_atomic(path, page, overwrite=overwrite)
+        self._written["page"] = str(path)
+        return path
+
+    @property
+    def page(self) -> str | None:
+        """The path of the page that was written last."""
+        return self._written["page"]
 
     def write_list(self, fix: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the list of images that you could leave out, for `train(exclude=...)`; return its path."""
         from foveola.storage import write_atomic
 
         write_atomic(Path(fix), _list(self), overwrite=overwrite)
+        self._written["list"] = str(Path(fix))
         return Path(fix)
 
     def __repr__(self) -> str:
@@ -92,6 +103,7 @@ class Checked:
             "files_ignored": self.files_ignored,
             "findings": [finding.to_json() for finding in self.findings],
             "remarks": list(self.remarks),
+            **self._written,
         }
 
     @property
@@ -113,7 +125,7 @@ def check(
     out: str | os.PathLike[str] | None = None,
     fix: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    tick: Tick = no_tick,
+    progress: Progress | None = None,
 ) -> Checked:
     """Find problems in `data`: damaged files, duplicates (also with two labels or across train and test), derived files,
     shortcuts, unequal classes, unusual images and wrong labels.
@@ -129,6 +141,7 @@ def check(
         found = fv.check("photos", out="check.html")
         [finding.message for finding in found.findings if finding.severity == "error"]
     """
+    tick = (progress or Progress()).tick
     if data is not None:
         require_there(data)
     from foveola.checks.finding import sort_findings
@@ -217,8 +230,8 @@ def require_outputs(
 
 def _list(checked: Checked) -> str:
     """Return the text of `--fix`: images that you could leave out, by kind; possibly wrong labels are comments."""
-    from foveola.data.dataset import printable
     from foveola.data.exclude import format_line, write_list
+    from foveola.text import printable
 
     opening = [
         f"What foveola check would leave out of {printable(checked.name)}. Nothing was deleted or moved.",

@@ -14,10 +14,10 @@ from foveola.compute.threads import adapting, require_threads
 from foveola.errors import UsageError
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
-from foveola.types import Tell, Tick, no_tick, tell_nobody
+from foveola.runs.progress import Progress
 from foveola.workflows.comparison_budget import Pace
 from foveola.workflows.comparison_runner import Trials
-from foveola.workflows.comparison_series import Progress, Series, no_progress
+from foveola.workflows.comparison_series import Series
 from foveola.workflows.datasets import Data
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ def compare(
     out: str | os.PathLike[str] | None = None,
     jobs: int = 0,
     threads: int | None = None,
-    tell: Tell = tell_nobody,
-    tick: Tick = no_tick,
-    progress: Progress = no_progress,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Compare settings over several seeds: train each arm with each seed, test the differences and write a page.
 
@@ -56,7 +54,7 @@ def compare(
 
     question: the settings that may differ (what the arms name); allow: also allow these settings to differ. margin: the
     smallest difference that matters, in points. half_width: the desired half-width of the interval, in points: after
-    two seeds `tell` gets the number of seeds it needs. budget: time for the whole comparison, which ends after the last
+    two seeds a note says how many seeds it needs. budget: time for the whole comparison, which ends after the last
     pair that fits. threads: number of threads of each run (default: one for every four cores, at least one); finished
     runs with another number are not used, because their rounding differs. jobs: how many runs to train at once (0: as
     the cores allow, up to four).
@@ -71,17 +69,18 @@ def compare(
     from foveola.comparison.arms import require_arms, require_fair
 
     require_threads(threads)
+    progress = progress or Progress()
     started = monotonic()
     parsed, wanted = [_arm(arm) for arm in arms], parse_seeds(seeds)
     _require_points(margin, half_width)
     require_arms(parsed)
-    trials = Trials.open(data, parsed, settings or {}, Path(runs), jobs, threads or 0, tick, tell)
+    trials = Trials.open(data, parsed, settings or {}, Path(runs), jobs, threads or 0, progress)
     recipes = trials.recipes(wanted[0])
     fair = require_fair(parsed, recipes, question, allow)
     folder, about = _folder(trials, recipes, Path(runs), out)
     trials.settle(len(wanted))
     for line in (*_warnings(fair, len(wanted)), *_changed(about, folder, Path(runs))):
-        tell(f"warning: {line}")
+        progress.tell(f"warning: {line}")
     known = _read(folder / "comparison.json").get("seeds", []) if (folder / "comparison.json").is_file() else []
     with adapting(trials.threads):
         pace = Pace.of(budget, started, trials, wanted[0])
@@ -96,8 +95,7 @@ def compare(
             folder,
             about,
             set(known),
-            tell=tell,
-            progress=progress,
+            progress,
         )
         return series.run()
 

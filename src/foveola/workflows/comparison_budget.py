@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from foveola.errors import UsageError, count
+from foveola.errors import UsageError
+from foveola.text import count
 from foveola.workflows.comparison_runner import START_SECONDS, Trials
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Pace:
     def of(cls, budget: str | float | None, started: float, trials: Trials, seed: int) -> Pace:
         """Raises UsageError when the first pair does not fit in the budget; finished runs cost nothing."""
         from foveola.comparison.statistics import LEAST_SEEDS
-        from foveola.recipes.durations import parse_time, show_time
+        from foveola.text import parse_time, show_time
 
         if budget is None:
             return cls(trials, started)
@@ -92,7 +93,7 @@ class Pace:
     def ended(self, done: int, wanted: int) -> str:
         """Describe the end of the budget: seeds done, seeds missing and their time."""
         from foveola.comparison.statistics import LEAST_SEEDS
-        from foveola.recipes.durations import show_time
+        from foveola.text import show_time
 
         more = show_time(math.ceil((wanted - done) * self.pair_seconds()))
         missing = f"a verdict needs {LEAST_SEEDS} seeds"

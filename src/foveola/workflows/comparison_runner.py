@@ -27,23 +27,29 @@ import numpy as np
 from foveola.compute.threads import adapting, current
 from foveola.errors import DamagedRunError, DataError, UsageError
 from foveola.processes import call_apart
-from foveola.runs.progress import Watch
+from foveola.runs.progress import Progress
+from foveola.text import printable
 from foveola.types import Image, Tell, Tick, no_tick, tell_nobody
-from foveola.workflows.datasets import Data, open_data, printable
+from foveola.workflows.datasets import Data, open_data
 from foveola.workflows.prepare_run import RunTimer, plan_run
 from foveola.workflows.training import run_session
 
 if TYPE_CHECKING:
     from foveola.comparison.arms import Arm
     from foveola.data.dataset import Dataset
-    from foveola.runs.run import Run
-    from foveola.runs.trainer import Trainer
-if TYPE_CHECKING:
-    from foveola.comparison.arms import Arm
-    from foveola.data.dataset import Dataset
     from foveola.recipes.recipe import Recipe
     from foveola.runs.run import Run
     from foveola.runs.trainer import Trainer
+
+
+class _Reading(Progress):
+    """The progress of one of many runs: how far its data is, without its plan and its epochs."""
+
+    def __init__(self, shown: Progress) -> None:
+        self.shown = shown
+
+    def tick(self, stage: str, done: int, total: int) -> None:
+        self.shown.tick(stage, done, total)
 
 
 class FinishedRun(NamedTuple):
@@ -123,7 +129,7 @@ def train_apart(
         data = _opened(source, arm.recipe, json.dumps(told), data, str(Path.cwd()))
     with adapting(threads):
         session, clock = plan_one(data, source, arm, common, runs, seed)
-        return str(train_one(session, clock, no_tick).path)
+        return str(train_one(session, clock, Progress()).path)
 
 
 def state_of(dataset: Dataset) -> str:
@@ -131,11 +137,11 @@ def state_of(dataset: Dataset) -> str:
     return dataset.fingerprint + dataset.grouping.get("groups", "")
 
 
-def train_one(session: Trainer, clock: RunTimer, tick: Tick) -> Run:
+def train_one(session: Trainer, clock: RunTimer, progress: Progress) -> Run:
     from foveola.compute.device import reset_peak_memory
 
     clock.own_memory = reset_peak_memory()  # or all later runs would report the largest run's memory
-    return run_session(session, clock, Watch(tick=tick))
+    return run_session(session, clock, _Reading(progress))
 
 
 @lru_cache(maxsize=1)
@@ -165,7 +171,7 @@ class Trials:
     """All runs of a comparison.
 
     source: the user's name for the data, None for a Dataset; jobs: number of runs at once, 0: automatic; threads: of
-    each run, 0: automatic; tell: gets notes about damaged runs.
+    each run, 0: automatic.
     """
 
     dataset: Dataset
@@ -175,8 +181,7 @@ class Trials:
     runs: Path
     jobs: int = 0
     threads: int = 0
-    tick: Tick = no_tick
-    tell: Tell = tell_nobody
+    progress: Progress = field(default_factory=Progress)
     trained: int = 0
     _first: list[Trainer] = field(default_factory=list)
 
@@ -189,8 +194,7 @@ class Trials:
         runs: Path,
         jobs: int,
         threads: int,
-        tick: Tick,
-        tell: Tell = tell_nobody,
+        progress: Progress,
     ) -> Trials:
         """Read the data, once for all arms. Raises UsageError where their recipes name different data."""
         from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables
@@ -202,9 +206,11 @@ class Trials:
         if data is None or source is not None:
             where = f"the recipe {arms[0].recipe}" if arms[0].recipe else "the settings"
             settings = {"data.source": source, **common, **arms[0].settings}
-            data = open_data(recipe_from_tables(merge_tables(tables[0], settings, where=where), where=where), tick)
+            data = open_data(
+                recipe_from_tables(merge_tables(tables[0], settings, where=where), where=where), progress.tick
+            )
         assert not isinstance(data, str | os.PathLike), "a name was opened"
-        return cls(data, source, arms, common, runs, jobs, threads, tick, tell)
+        return cls(data, source, arms, common, runs, jobs, threads, progress)
 
     def recipes(self, seed: int) -> list[Recipe]:
         """Return the completed recipe of each arm."""
@@ -223,7 +229,7 @@ class Trials:
 
     def session(self, arm: Arm, seed: int) -> tuple[Trainer, RunTimer]:
         """A run of this arm and seed, planned and not begun."""
-        return plan_one(self.dataset, self.source, arm, self.common, self.runs, seed, self.tick)
+        return plan_one(self.dataset, self.source, arm, self.common, self.runs, seed, self.progress.tick)
 
     @property
     def group(self) -> int:
@@ -258,9 +264,9 @@ class Trials:
 
     def _one(self, arm: Arm, seed: int) -> FinishedRun:
         session, clock = self.session(arm, seed)
-        there = finished_like(session, self.tell)
+        there = finished_like(session, self.progress.tell)
         self.trained += there is None
-        return FinishedRun(there or train_one(session, clock, self.tick), there is not None)
+        return FinishedRun(there or train_one(session, clock, self.progress), there is not None)
 
     def _side_by_side(self, seeds: Sequence[int]) -> Iterator[Iterator[FinishedRun]]:
         """The same in several processes."""
@@ -268,7 +274,7 @@ class Trials:
 
         # Planned here too, so that images are decoded and filtered once and not by every process.
         there = {
-            (k, seed): finished_like(self.session(arm, seed)[0], self.tell)
+            (k, seed): finished_like(self.session(arm, seed)[0], self.progress.tell)
             for seed in seeds
             for k, arm in enumerate(self.arms)
         }

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from foveola.errors import count
-from foveola.types import Tell
+from foveola.runs.progress import Progress
+from foveola.text import count
 from foveola.workflows.comparison_budget import Pace, outlook
 from foveola.workflows.comparison_runner import FinishedRun, Trials
 
@@ -20,15 +20,8 @@ if TYPE_CHECKING:
     from foveola.comparison.result import Comparison
     from foveola.runs.run import Run
 
-Progress: TypeAlias = Callable[[int, int, float | None], None]
-"""Called with (finished runs, all runs, seconds left or None if unknown)."""
-
 PILOT = 2
 """Number of seeds after which foveola estimates how many seeds the half-width needs."""
-
-
-def no_progress(done: int, total: int, seconds: float | None) -> None:
-    """Ignore progress."""
 
 
 @dataclass
@@ -49,7 +42,6 @@ class Series:
     folder: Path
     about: Mapping[str, Any]
     known: set[int]
-    tell: Tell
     progress: Progress
     done: int = 0
     rows: list[tuple[Run, ...]] = field(default_factory=list)
@@ -118,7 +110,7 @@ class Series:
             how = "already finished" if there else f"{run.result['seconds']:.0f} s"
             ends = (100 * run.result[f"test_accuracy{end}"] for end in ("", "_low", "_high"))
             said = "{:.2f} %, 95 % interval {:.2f} to {:.2f}".format(*ends)
-            self.tell(f"seed {seed}, {self.arms[k].name}: {said} ({how})")
+            self.progress.tell(f"seed {seed}, {self.arms[k].name}: {said} ({how})")
             self._show(len(self.rows) * len(self.arms) + k + 1)
             yield run
 
@@ -139,11 +131,11 @@ class Series:
     def _show(self, done: int) -> None:
         self.done = done
         total = len(self.seeds) * len(self.arms)
-        self.progress(done, total, self.pace.left(total - done))
+        self.progress.runs(done, total, self.pace.left(total - done))
 
     def _note(self, line: str) -> None:
         self.notes.append(line)
-        self.tell(line)
+        self.progress.tell(line)
 
     @property
     def _so_far(self) -> str:
@@ -161,7 +153,7 @@ class Series:
         write_atomic(
             found.page, render(found, self.trials.picture, command=command_to_repeat(found, self.trials, seeds))
         )
-        write_atomic(self.folder / "comparison.json", json.dumps({**self.about, **found.to_json()}, indent=1))
+        write_atomic(self.folder / "comparison.json", json.dumps({**self.about, **found.numbers()}, indent=1))
         self.known = set(found.seeds)
 
 

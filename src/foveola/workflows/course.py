@@ -10,23 +10,34 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import foveola
 from foveola.errors import UsageError
+from foveola.storage import disk_errors_as_resource_error, new_folder
 
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
 
-def write_course(folder: str | os.PathLike[str]) -> list[Path]:
+@dataclass(frozen=True)
+class CourseFiles:
+    """The result of `write_course`: the notebooks, in the order of the course."""
+
+    notebooks: tuple[Path, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `foveola course --json` prints."""
+        return {"notebooks": [str(path) for path in self.notebooks]}
+
+
+def write_course(folder: str | os.PathLike[str]) -> CourseFiles:
     """Write the notebooks of the course, the example recipes and the documentation into a new folder.
 
-    Returns the paths of the notebooks, in the order of the course. Raises UsageError when the folder is not empty,
+    Raises UsageError when the folder is not empty,
     ResourceError when the disk is full or not writable.
     """
-    from foveola.storage import disk_errors_as_resource_error, new_folder
-
     place = Path(folder)
     new_folder(place)
     written = []
@@ -39,7 +50,7 @@ def write_course(folder: str | os.PathLike[str]) -> list[Path]:
             shutil.copytree(_material(name), place / name)
         for page in (place / "docs").rglob("*.md"):
             page.write_text(_with_links_that_lead_somewhere(page), "utf-8")
-    return written
+    return CourseFiles(tuple(written))
 
 
 def _with_links_that_lead_somewhere(page: Path) -> str:

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from foveola.errors import ImageProblem, UsageError, count
+from foveola.errors import ImageProblem, UsageError
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
-from foveola.types import Tick, no_tick
+from foveola.runs.progress import Progress
+from foveola.text import count
+from foveola.types import Tick
 
 if TYPE_CHECKING:
     from foveola.figures.style import Plot
@@ -34,6 +36,14 @@ class Filtered:
     problems: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `foveola filter --json` prints."""
+        return {
+            "written": [str(path) for path in self.written],
+            "problems": [{"file": file, "reason": reason} for file, reason in self.problems],
+            "notes": list(self.notes),
+        }
+
 
 @checks_keywords()
 @shown_in_notebooks
@@ -44,7 +54,7 @@ def filter(
     *,
     drawing: Drawing | None = None,
     overwrite: bool = False,
-    tick: Tick = no_tick,
+    progress: Progress | None = None,
 ) -> Filtered:
     """Apply a filter chain such as "blur(size=3)|sharpen" to an image or every image of a folder, at full size.
 
@@ -63,7 +73,7 @@ def filter(
     from foveola.imaging import decode as images
     from foveola.storage import require_new, write_atomic
 
-    source, out, parsed = Path(source), Path(out), Chain.parse(chain)
+    source, out, parsed, tick = Path(source), Path(out), Chain.parse(chain), (progress or Progress()).tick
     if not parsed.steps:
         raise UsageError("the chain is empty: write, for example, blur(size=3)|sharpen")
     if not source.exists():

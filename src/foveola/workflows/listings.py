@@ -4,32 +4,62 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from foveola.errors import UsageError, unknown
+from foveola.errors import UsageError
+from foveola.html_table import table as html_table
 from foveola.keywords import checks_keywords
+from foveola.models.registry import MODELS
+from foveola.models.summary import LayerRow, Summary
+from foveola.runs.folders import RunList, list_runs
+from foveola.text import unknown
 from foveola.types import Size, SizeLike
-
-if TYPE_CHECKING:
-    from foveola.models.summary import Summary
-    from foveola.runs.folders import RunList
 
 
 def show_defaults(model: str) -> tuple[str, int]:
     """Default size and number of classes of `show` for a network. Raises UsageError for an unknown one."""
-    from foveola.models.registry import MODELS
-
     entry = MODELS.entry(model)
     return entry.show_size, entry.show_classes
+
+
+@dataclass(frozen=True)
+class ModelLayers:
+    """The layers of a network, as `show` returns them; size: of the images; parameters and trainable are counts."""
+
+    model: str
+    size: Size
+    classes: int
+    rows: tuple[LayerRow, ...]
+    parameters: int
+    trainable: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `foveola show --json` prints."""
+        layers = [
+            {"layer": row.name, "kind": row.kind, "output_shape": list(row.shape), "parameters": row.parameters}
+            for row in self.rows
+        ]
+        return {
+            "model": self.model,
+            "size": str(self.size),
+            "classes": self.classes,
+            "layers": layers,
+            "parameters": self.parameters,
+            "trainable": self.trainable,
+        }
+
+    def _repr_html_(self) -> str:
+        """Show a row for each layer in a notebook."""
+        return Summary(self.rows, self.parameters, self.trainable)._repr_html_()
 
 
 @checks_keywords()
 def show(
     model: str, size: SizeLike | None = None, classes: int | None = None, options: Mapping[str, object] | None = None
-) -> Summary:
+) -> ModelLayers:
     """Return the layers of a network with their output shapes and parameters.
 
     size: text "WIDTHxHEIGHT" or a pair (height, width); default size and classes: 32x32 and 10, or the network's own
@@ -46,7 +76,8 @@ def show(
         raise UsageError(f"the number of classes must be from 2 to 100,000; got {classes}")
     from foveola.models.build import build, summary
 
-    return summary(build(model, size, classes, options), size)
+    found = summary(build(model, size, classes, options), size)
+    return ModelLayers(model, size, classes, found.rows, found.parameters, found.trainable)
 
 
 EXPLAIN_OPTIONS: Mapping[str, str] = {
@@ -68,13 +99,37 @@ class Entry:
     options: tuple[str, ...] = field(default=())
 
 
-def listing(kind: str) -> list[Entry]:
-    """List entries of kind "models", "datasets", "filters", "explanations" or "options". Raises UsageError for others."""
-    if kind == "options":
-        return _recipe_options()
+class Catalog(list[Entry]):
+    """The entries of one kind: "models", "datasets", "filters", "explanations" or "options"."""
+
+    def __init__(self, kind: str, entries: Iterable[Entry]) -> None:
+        super().__init__(entries)
+        self.kind = kind
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `foveola list --json` prints."""
+        return {self.kind: [{"name": e.name, "options": list(e.options), "text": e.text} for e in self]}
+
+    def _repr_html_(self) -> str:
+        """Show a row for each entry in a notebook."""
+        return html_table(("name", "what it is", "options"), [(e.name, e.text, "; ".join(e.options)) for e in self])
+
+
+@checks_keywords()
+def catalog(kind: str = "models") -> Catalog:
+    """List what there is: kind is "models", "datasets", "filters", "explanations" or "options" (the options of recipes).
+
+    Raises UsageError for another kind.
+
+        [entry.name for entry in fv.catalog("filters")]
+    """
+    return Catalog(kind, _recipe_options() if kind == "options" else _entries(kind))
+
+
+def _entries(kind: str) -> list[Entry]:
     table: Mapping[str, Callable[..., Any]]
     if kind == "models":
-        from foveola.models.registry import MODELS as table
+        table = MODELS
     elif kind == "datasets":
         from foveola.data.builtin import DATASETS as table
     elif kind == "filters":
@@ -117,13 +172,4 @@ def runs(base: str | os.PathLike[str] = "runs") -> RunList:
 
     fv.runs()[0].path
     """
-    from foveola.runs.folders import list_runs
-
     return list_runs(Path(base))
-
-
-def find_run(run: str | os.PathLike[str]) -> Path:
-    """Find the folder of a finished run: see `foveola.open_run`."""
-    from foveola.runs.folders import find_run as find
-
-    return find(run)

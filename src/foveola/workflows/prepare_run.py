@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveola.errors import UsageError
+from foveola.text import printable
 from foveola.types import Size, Tick
-from foveola.workflows.datasets import Data, leave_out, open_data, printable, require_plain, suggest_size
+from foveola.workflows.datasets import Data, leave_out, open_data, require_plain, suggest_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,8 +56,8 @@ def plan_run(
 ) -> Trainer:
     """Prepare a run before its first step: read, decode, split, plan and build. Writes only caches."""
     from foveola.models.registry import require_known, require_model
-    from foveola.recipes.durations import parse_time
     from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables
+    from foveola.text import parse_time
 
     # What can be refused without torch is refused before it is imported.
     if not 0 <= seed < 2**32:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foveola.errors import DataError, ImageProblem, UsageError
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
-from foveola.types import Size, SizeLike, Tell, Tick, no_tick, tell_nobody
-from foveola.workflows.datasets import Data, open_as, printable, suggest_size
+from foveola.runs.progress import Progress
+from foveola.text import printable
+from foveola.types import Size, SizeLike, Tick
+from foveola.workflows.datasets import Data, open_as, suggest_size
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
@@ -21,6 +24,21 @@ if TYPE_CHECKING:
     from foveola.types import Image, Indices
 
 MOST_RAW_PX = 600
+
+
+@dataclass(frozen=True)
+class DataFigures:
+    """The result of `show_data`.
+
+    written: the files; notes: how the folders are read, and the numbers that replace class names without a font.
+    """
+
+    written: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `foveola show-data --json` prints."""
+        return {"written": [str(path) for path in self.written], "notes": list(self.notes)}
 
 
 @checks_keywords()
@@ -34,17 +52,15 @@ def show_data(
     chain: str = "",
     settings: Mapping[str, object] | None = None,
     overwrite: bool = False,
-    tell: Tell = tell_nobody,
-    tick: Tick = no_tick,
-) -> tuple[Path, ...]:
-    """Draw figures of a data set into the new folder `out`; return their paths.
+    progress: Progress | None = None,
+) -> DataFigures:
+    """Draw figures of a data set into the new folder `out`.
 
     classes.png (images a class), sizes.png, raw.png and prepared.png (the first `n` of each class, as they are and at the
     size that a network sees), means.png (the mean image of each class), tones.png (how often each value occurs),
     channels.png (one image's red, green and blue), and with a chain before-after.png. data: as for `train`; size:
     "WIDTHxHEIGHT", default: the size that `train` chooses; settings: how to read the data ({"data.labels": "table.csv"});
-    overwrite: write into a folder that holds files, and replace those of the same names; tell: gets
-    how foveola reads the folders, and the numbers that replace class names without a font.
+    overwrite: write into a folder that holds files, and replace those of the same names.
 
     Raises UsageError, DataError or ResourceError.
 
@@ -54,6 +70,7 @@ def show_data(
     from foveola.filters.chain import Chain
     from foveola.storage import new_folder, require_new_folder
 
+    tick = (progress or Progress()).tick
     if not 1 <= n <= 20:
         raise UsageError(f"the number of images per class must be from 1 to 20; got {n}")
     out, parsed = Path(out), Chain.parse(chain)
@@ -65,9 +82,8 @@ def show_data(
     new_folder(out, overwrite=overwrite)
     for name, figure in figures.items():
         figure.write(out / f"{name}.png", overwrite=overwrite)
-    for note in dict.fromkeys((*prepared.dataset.notes, *(figure.note for figure in figures.values() if figure.note))):
-        tell(note)
-    return tuple(out / f"{name}.png" for name in figures)
+    notes = dict.fromkeys((*prepared.dataset.notes, *(figure.note for figure in figures.values() if figure.note)))
+    return DataFigures(tuple(out / f"{name}.png" for name in figures), tuple(notes))
 
 
 def _figures(prepared: Prepared, rows: list[Indices], chain: Chain, tick: Tick) -> dict[str, Plot]:

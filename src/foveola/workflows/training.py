@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from foveola.compute.threads import adapting, current
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
-from foveola.runs.progress import Plan, Watch
+from foveola.runs.progress import Plan, Progress
+from foveola.text import printable
 from foveola.types import Size, SizeLike
-from foveola.workflows.datasets import Data, printable, require_there
+from foveola.workflows.datasets import Data, require_there
 from foveola.workflows.prepare_run import RunTimer, plan_run
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def train(
     out: str | os.PathLike[str] | None = None,
     runs: str | os.PathLike[str] = "runs",
     threads: int | None = None,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Run:
     """Train a classifier on `data`, measure it on a test set that it never saw, and write a report; return the Run.
 
@@ -84,13 +85,13 @@ def train(
         run.evaluation.accuracy, run.predict(["new.jpg"])
     """
     started = time.monotonic()
-    watch = watch or Watch()
+    progress = progress or Progress()
     _require_place(out, runs)
     if data is not None:
         require_there(data)
-    watch.tell(reading(data))
+    progress.tell(reading(data))
     clock = RunTimer(started, budget=budget)
-    with adapting(threads, watch.tell):
+    with adapting(threads, progress.tell):
         session = plan_run(
             data,
             settings={
@@ -114,10 +115,10 @@ def train(
             recipe=recipe,
             out=out,
             runs=runs,
-            tick=watch.tick,
+            tick=progress.tick,
             clock=clock,
         )
-        return run_session(session, clock, watch)
+        return run_session(session, clock, progress)
 
 
 def reading(data: Data | None) -> str:
@@ -136,7 +137,7 @@ def _require_place(out: str | os.PathLike[str] | None, runs: str | os.PathLike[s
         require_writable(Path(runs) / "run")
 
 
-def run_session(session: Trainer, clock: RunTimer, watch: Watch) -> Run:
+def run_session(session: Trainer, clock: RunTimer, progress: Progress) -> Run:
     """Make the run folder, train, measure and report. An interrupt names the unfinished folder.
 
     Call it within `adapting`, which decides the number of threads.
@@ -147,10 +148,10 @@ def run_session(session: Trainer, clock: RunTimer, watch: Watch) -> Run:
     session.claim_folder()
     try:
         session.begin()
-        watch.plan(_plan(session))
+        progress.plan(_plan(session))
         for row in session.rows():
             clock.first_step = clock.first_step or time.monotonic()
-            watch.row(row)
+            progress.row(row)
         session.finish()
         return _conclude(session, clock, threads.used)
     except KeyboardInterrupt as stop:
@@ -189,8 +190,8 @@ def _plan(session: Trainer) -> Plan:
 def _conclude(session: Trainer, clock: RunTimer, threads: list[int]) -> Run:
     """Write the report, then result.json, which marks the run as finished."""
     from foveola.compute.device import peak_memory_mb
+    from foveola.evaluation.metrics import result_numbers
     from foveola.report.run_page import render
-    from foveola.runs.files import result_numbers
     from foveola.runs.run import Run
     from foveola.storage import write_atomic
 
@@ -237,7 +238,7 @@ def demo(
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     threads: int | None = None,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Run:
     """Write 1,797 handwritten digits as an image folder and train on it.
 
@@ -246,9 +247,9 @@ def demo(
     from foveola.data.builtin import write_digits
     from foveola.storage import folder_atomic
 
-    place, watch = Path(folder), watch or Watch()
+    place, progress = Path(folder), progress or Progress()
     if not (place / "digits").is_dir():
-        watch.tell(f"writing 1,797 images of handwritten digits to {printable(str(place / 'digits'))}")
+        progress.tell(f"writing 1,797 images of handwritten digits to {printable(str(place / 'digits'))}")
         with folder_atomic(place / "digits", 2_000_000) as digits:
             write_digits(digits)
     return train(
@@ -260,5 +261,5 @@ def demo(
         out=out,
         runs=place / "runs",
         threads=threads,
-        watch=watch,
+        progress=progress,
     )

@@ -27,18 +27,32 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import numpy as np
+from PIL import Image
+from sklearn.datasets import load_sample_image
 
 import foveola as fv
-from foveola.data.builtin import write_photo_pieces
-from foveola.data.folder import open_folder
-from foveola.data.prepare import prepare
-from foveola.data.split import SplitSpec, split
-from foveola.figures import data as plots
-from foveola.imaging.resize import resize
+
+
+def write_pieces(folder, each):
+    """Cut `each` pieces of many sizes out of each photo, and save them in one folder per class."""
+    rng = np.random.default_rng(0)
+    for name, photo in (("flower", "flower.jpg"), ("temple", "china.jpg")):
+        whole = load_sample_image(photo)
+        (folder / name).mkdir(parents=True)
+        for number in range(each):
+            height, width = rng.integers(60, 321, 2)
+            top, left = (
+                rng.integers(0, whole.shape[0] - height),
+                rng.integers(0, whole.shape[1] - width),
+            )
+            piece = whole[top : top + height, left : left + width]
+            Image.fromarray(piece).save(folder / name / f"{number:04d}.jpg", quality=90)
+    return folder
+
 
 given = os.environ.get("FOVEOLA_COURSE_FACES")
-folder = Path(given) if given else write_photo_pieces(Path(mkdtemp()) / "pieces", each=200)
-dataset = open_folder(folder)
+folder = Path(given) if given else write_pieces(Path(mkdtemp()) / "pieces", each=200)
+dataset = fv.open_dataset(folder)
 print(
     "your folder" if given else "embedded pieces of two photos:",
     len(dataset),
@@ -65,19 +79,19 @@ print(
 # Photos come in all sizes and shapes. `prepare` reads them all; a damaged file is left out, and listed.
 
 # %%
-prepared = prepare(dataset, fv.Size(224, 224))
+prepared = fv.prepare(dataset, fv.Size(224, 224))
 dataset = prepared.dataset
 for problem in dataset.problems:
     print(problem.file, problem.reason)
 first = [np.flatnonzero(dataset.labels == label)[:5] for label in range(len(dataset.class_names))]
-plots.samples(
+fv.figures.samples(
     [[dataset.read(i) for i in rows] for rows in first],
     dataset.class_names,
     "as they are",
 )
 
 # %%
-plots.sizes(prepared.sizes[:, 0], prepared.sizes[:, 1])
+fv.figures.sizes(prepared.sizes[:, 0], prepared.sizes[:, 1])
 
 # %% [markdown]
 # The course's network needs all images in one size, here 224 by 224 points. There are three usual ways. To
@@ -87,10 +101,10 @@ plots.sizes(prepared.sizes[:, 0], prepared.sizes[:, 1])
 # %%
 tall = dataset.read(int(np.argmax(prepared.sizes[:, 0] / prepared.sizes[:, 1])))
 ways = ("stretch", "crop", "pad")
-plots.side_by_side([resize(tall, fv.Size(224, 224), how) for how in ways], ways)
+fv.figures.side_by_side([fv.resize(tall, fv.Size(224, 224), how) for how in ways], ways)
 
 # %%
-plots.samples(
+fv.figures.samples(
     [[prepared.pixels[i] for i in rows] for rows in first],
     dataset.class_names,
     "padded to 224 x 224",
@@ -100,7 +114,7 @@ plots.samples(
 # Each image is now a block of 224 x 224 x 3 numbers. Its three colours:
 
 # %%
-plots.channels(prepared.pixels[0])
+fv.figures.channels(prepared.pixels[0])
 
 # %% [markdown]
 # ## Look at the data before the network does
@@ -109,14 +123,14 @@ plots.channels(prepared.pixels[0])
 # right in nine of ten cases, and has learned nothing.
 
 # %%
-plots.class_counts(dataset.counts(), dataset.class_names)
+fv.figures.class_counts(dataset.counts(), dataset.class_names)
 
 # %% [markdown]
 # The mean image of a class shows what its images have in common. If the means differ a lot (in brightness, in a
 # border, in a background), a network can use that, whether or not it has to do with the class.
 
 # %%
-plots.class_means(prepared.pixels, dataset.labels, dataset.class_names)
+fv.figures.class_means(prepared.pixels, dataset.labels, dataset.class_names)
 
 # %% [markdown]
 # ## Train, validation, test
@@ -133,7 +147,7 @@ plots.class_means(prepared.pixels, dataset.labels, dataset.class_names)
 # difference.
 
 # %%
-parts = split(dataset, prepared.content, SplitSpec(), seed=0)
+parts = fv.split(prepared, seed=0)
 print("train", len(parts.train), " val", len(parts.val), " test", len(parts.test))
 print(parts.rule)
 assert not set(parts.train) & set(parts.test)
