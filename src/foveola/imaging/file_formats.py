@@ -145,14 +145,13 @@ def check_readable(data: bytes = b"") -> Iterator[None]:
         raise
     except UnidentifiedImageError:
         raise ImageProblem(describe_unknown_file(data)) from None
-    except pillow.DecompressionBombError as error:
-        found = re.search(r"\d+", str(error))
-        pixels = f"{int(found[0]):,} pixels" if found else "too many pixels"
-        raise ImageProblem(f"{pixels}, over the limit of {MAX_PIXELS:,}") from None
+    except pillow.DecompressionBombError:  # Pillow raises it from twice its own limit on, before foveola sees the size
+        least = 2 * (pillow.MAX_IMAGE_PIXELS or MAX_PIXELS)
+        raise ImageProblem(f"more than {least:,} pixels, over the limit of {MAX_PIXELS:,}") from None
     except MemoryError:
         raise PassingProblem("not enough memory to decode it") from None
     except Exception as error:  # decoders raise almost anything on damaged bytes; the corpus test holds this net
-        raise _damage(error) from None
+        raise _damage(error, data) from None
 
 
 def _open(data: bytes) -> pillow.Image:
@@ -203,11 +202,35 @@ def too_large(n_bytes: int) -> ImageProblem:
     )
 
 
-def _damage(error: Exception) -> ImageProblem:
+def _damage(error: Exception, data: bytes) -> ImageProblem:
     text = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
-    if re.search(r"truncat|not enough|incomplete|unexpected end|early end|cut", text, re.IGNORECASE):
-        return ImageProblem(f"cut short ({text[:120]})", cause="cut short")
-    return ImageProblem(f"damaged ({text[:120]})", cause="damaged")
+    cause = "cut short" if _is_cut_short(data) else "damaged"
+    return ImageProblem(f"{cause} ({text[:120]})", cause=cause)
+
+
+def _is_cut_short(data: bytes) -> bool:
+    """Whether a file has no end marker of its format, or fewer bytes than its header states."""
+    if data.startswith(b"\xff\xd8"):  # an end of image after the last start of a scan
+        return data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data
+    if data.startswith(b"GIF8"):
+        return not data.rstrip(b"\0").endswith(b";")
+    if data.startswith(b"RIFF"):
+        return len(data) < 8 + int.from_bytes(data[4:8], "little")
+    if data.startswith(b"BM"):
+        return len(data) < int.from_bytes(data[2:6], "little")
+    if data[4:8] == b"ftyp":
+        return len(data) < _end_of_boxes(data)
+    return (order := _ORDERS.get(data[:4])) is not None and len(data) < _end_of_strips(data, order)
+
+
+def _end_of_boxes(data: bytes) -> int:
+    """Where the last box of an AVIF or HEIC file ends, by its header. A size of 0 means up to the end of the file."""
+    here = 0
+    while here + 8 <= len(data) and (size := int.from_bytes(data[here : here + 4], "big")):
+        here += size if size > 1 else max(8, int.from_bytes(data[here + 8 : here + 16], "big"))
+    return here
 
 
 _OFFSETS, _COUNTS, _COMPRESSION = 273, 279, 259  # tags of TIFF 6.0
@@ -215,6 +238,7 @@ _NOTICES_LACK = (5, 8, 32_773, 32_946)
 """LZW, Deflate, PackBits and the older Deflate: their decoders refuse a strip with too few bytes. JPEG's shows half of it."""
 
 _FORMS = {3: "H", 4: "I"}
+_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}  # by the first bytes of a TIFF
 
 
 def fix_strip_count(data: bytes) -> bytes | None:
@@ -223,7 +247,7 @@ def fix_strip_count(data: bytes) -> bytes | None:
     Some programs write a count that is rounded up. libtiff reads no such strip, though all of its pixels may be there; with
     the true count it decodes them, or refuses the file if any is missing. Of a file with several pages the first counts.
     """
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    order = _ORDERS.get(data[:4])
     if order is None:
         return None
     try:
@@ -239,6 +263,18 @@ def fix_strip_count(data: bytes) -> bytes | None:
     at = where + (n - 1) * struct.calcsize(_FORMS[form])
     true = struct.pack(order + _FORMS[form], len(data) - offset)
     return data[:at] + true + data[at + len(true) :]
+
+
+def _end_of_strips(data: bytes, order: str) -> int:
+    """Where the last strip of a TIFF's first page ends; beyond every file if the page's tags lie beyond this one."""
+    try:
+        tags = _tags(data, order)
+        offsets, counts = (_values(data, order, *tags[tag]) for tag in (_OFFSETS, _COUNTS))
+    except struct.error:
+        return len(data) + 1
+    except KeyError:  # tiles, or a damaged page
+        return 0
+    return max((offset + count for offset, count in zip(offsets, counts, strict=False)), default=0)
 
 
 def _tags(data: bytes, order: str) -> dict[int, tuple[int, int, int]]:
