@@ -234,7 +234,7 @@ def test_a_folder_without_one_usable_image_is_refused(run, plant, tmp_path):
     place = plant(tmp_path / "field", {"cat/1.png": b"", "cat/2.png": b""})
     with pytest.raises(DataError) as refused:
         workflows.evaluate(run, place)
-    assert str(refused.value) == "field holds no usable image: all 2 files: empty file"
+    assert str(refused.value) == "field holds no usable image: none of the 2 files can be used: empty file"
 
 
 def test_arrays_of_one_class_can_be_measured(pairs, run):

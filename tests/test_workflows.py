@@ -415,7 +415,7 @@ def test_an_empty_class(two_classes, tmp_path):
 def test_a_class_whose_pictures_are_all_damaged(two_classes, plant, tmp_path):
     folder = plant(two_classes(), {"birds/1.jpg": "no picture", "birds/2.jpg": "nor this"})
     assert refused(DataError, folder, tmp_path) == (
-        f"{folder.name}: class 'birds' holds no usable image: all 2 files: not an image: looks like text"
+        f"{folder.name}: class 'birds' holds no usable image: none of the 2 files can be used: not an image: looks like text"
     )
 
 

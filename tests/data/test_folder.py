@@ -140,7 +140,8 @@ def test_an_empty_class_is_refused_with_the_reason_that_its_files_have(two_class
     (root / "emus" / "z.jpg").symlink_to("nowhere")
     (root / "emus" / "y.jpg").unlink()
     assert refusal(DataError, root) == (
-        f"{root}: class 'emus' holds no usable image: its only file: a symbolic link to a file that does not exist"
+        f"{root}: class 'emus' holds no usable image: the only file can't be used: a symbolic link to a file that does not "
+        "exist"
     )
 
 
@@ -148,7 +149,8 @@ def test_a_class_whose_link_is_broken_is_refused_by_name(two_classes):
     root = two_classes()
     (root / "emus").symlink_to("nowhere")
     assert refusal(DataError, root) == (
-        f"{root}: class 'emus' holds no usable image: its only file: a symbolic link to a file that does not exist"
+        f"{root}: class 'emus' holds no usable image: the only file can't be used: a symbolic link to a file that does not "
+        "exist"
     )
 
 
@@ -164,9 +166,9 @@ def test_linked_classes_are_the_same_data_as_the_folders_they_lead_to(two_classe
     ("reasons", "said"),
     [
         ((), ""),
-        (("x: y",), "its only file: x: y"),
-        (("x (1 byte)", "x (2 bytes)"), "all 2 files: x"),
-        (("x (1 byte)", "x (1 byte)", "z"), "3 files, of which 2: x (1 byte)"),
+        (("x: y",), "the only file can't be used: x: y"),
+        (("x (1 byte)", "x (2 bytes)"), "none of the 2 files can be used: x"),
+        (("x (1 byte)", "x (1 byte)", "z"), "none of the 3 files can be used; the reason for 2 of them: x (1 byte)"),
     ],
 )
 def test_many_reasons_come_down_to_the_most_common_one(reasons, said):
@@ -178,7 +180,7 @@ def test_many_reasons_come_down_to_the_most_common_one(reasons, said):
 
 def test_reasons_in_the_same_words_with_brackets_are_different_causes_unless_said_so():
     assert common_reasons([Problem("a", "x (1)"), Problem("b", "x (2)"), Problem("c", "y"), Problem("d", "y")]) == (
-        "4 files, of which 2: y"
+        "none of the 4 files can be used; the reason for 2 of them: y"
     )
 
 

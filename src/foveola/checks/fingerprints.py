@@ -56,8 +56,8 @@ class Fingerprints:
     """The fingerprints of n images, prepared at one size.
 
     files: uint64 (n,), digests of the files' bytes; pixels: uint64 (n,), of the prepared pixels; large: bool (n,), whether
-    an image is large enough to tell a near-copy from a likeness; greys: uint8 (n, s, s), square grey versions, or (0, s, s)
-    where none are kept.
+    an image is large enough to tell a near-duplicate from a similar image; greys: uint8 (n, s, s), square grey versions, or
+    (0, s, s) where none are kept.
     """
 
     files: Eights
@@ -75,7 +75,7 @@ class Fingerprints:
 
     @property
     def has_greys(self) -> bool:
-        """Whether near-copies can be recognised, not only equal bytes and pixels."""
+        """Whether near-duplicates can be recognised, not only equal bytes and pixels."""
         return len(self.greys) == len(self)
 
     def take(self, rows: Indices) -> Fingerprints:
@@ -248,7 +248,7 @@ class SeenCounts:
 
     @property
     def trained_on(self) -> NDArray[np.bool_]:
-        """bool (n,): whether the image, or a near-copy of it, is in the training or the validation set."""
+        """bool (n,): whether the image, or a near-duplicate of it, is in the training or the validation set."""
         return np.asarray((self.parts == 0) | (self.parts == 1), np.bool_)
 
     @property

@@ -314,16 +314,18 @@ def require_images(name: str, labels: Labels, problems: Sequence[Problem] = ()) 
 
 
 def common_reasons(problems: Sequence[Problem]) -> str:
-    """Why files can't be used, in a sentence that begins with how many: the most common reason, with its advice.
+    """A clause on files of which none can be used: how many they are, and the most common reason with its advice.
 
     >>> common_reasons([Problem("a.jpg", "cut short"), Problem("b.jpg", "cut short"), Problem("c.jpg", "no permission")])
-    '3 files, of which 2: cut short'
+    'none of the 3 files can be used; the reason for 2 of them: cut short'
     """
     if not problems:
         return ""
     cause, n = count_causes(problems)[0]
     whole = {problem.reason for problem in problems if problem.cause == cause}
     reason = whole.pop() if len(whole) == 1 else cause
-    if n < len(problems):
-        return f"{len(problems):,} files, of which {n:,}: {reason}"
-    return f"all {n:,} files: {reason}" if n > 1 else f"its only file: {reason}"
+    if len(problems) == 1:
+        return f"the only file can't be used: {reason}"
+    if n == len(problems):
+        return f"none of the {n:,} files can be used: {reason}"
+    return f"none of the {len(problems):,} files can be used; the reason for {n:,} of them: {reason}"

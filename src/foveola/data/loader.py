@@ -46,9 +46,9 @@ class Batches:
     def __len__(self) -> int:
         return math.ceil(self.epoch_size / self.batch_size)
 
-    def steps(self, pictures: int) -> int:
+    def steps(self, n_images: int) -> int:
         """The number of batches in this number of images."""
-        return max(1, math.ceil(pictures / self.batch_size))
+        return max(1, math.ceil(n_images / self.batch_size))
 
     @property
     def epoch_size(self) -> int:
@@ -64,7 +64,7 @@ class Batches:
         """The images of an epoch (from 1) where all are `epoch_size` long."""
         return self.window((number - 1) * self.epoch_size, self.epoch_size)
 
-    def window(self, begin: int, pictures: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def window(self, begin: int, n_images: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The given number of images from position `begin` of an endless sequence, shuffled and augmented by seed.
 
         The sequence shows all images once in each pass, each pass in a different order. Flips alternate: an image that is
@@ -72,8 +72,8 @@ class Batches:
         show each image both ways. Shifts are whole pixels, drawn again, edges mirrored. Cutout covers a square of each
         image (T. DeVries and G. Taylor, 2017, arXiv:1708.04552), whole here: none sticks out.
         """
-        drawn = [np.concatenate(parts) for parts in zip(*self._draws(begin, begin + pictures), strict=True)]
-        for some in np.array_split(np.arange(pictures), self.steps(pictures)):
+        drawn = [np.concatenate(parts) for parts in zip(*self._draws(begin, begin + n_images), strict=True)]
+        for some in np.array_split(np.arange(n_images), self.steps(n_images)):
             places, mirrored, shifts, corners = (part[some] for part in drawn)
             images, labels = self._arrays(self.rows[places])
             images = augment(images, mirrored, shifts, self.translate_px)
