@@ -11,7 +11,7 @@ from foveola.explanations.embedding import last_features
 from foveola.explanations.heatmaps import gradcam, integrated_gradients
 from foveola.explanations.kernels import max_activating
 from foveola.explanations.stages import FeatureMaps, feature_maps, stages_of
-from foveola.models.build import build
+from foveola.models.build import Normalised, build
 from foveola.types import Size
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
@@ -187,3 +187,19 @@ def test_maps_are_scaled_for_drawing_each_from_0_to_1_and_a_dead_channel_is_nan(
 def test_maps_of_one_pixel_share_one_scale():
     scaled = FeatureMaps("conv", np.array([1.0, 3.0, 5.0], np.float32).reshape(3, 1, 1)).scaled
     assert scaled.ravel().tolist() == [0.0, 0.5, 1.0]
+
+
+def test_modules_under_the_name_stages_are_no_names_of_stages():
+    class Layered(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stages = nn.ModuleList([nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)])
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, images):
+            for stage in self.stages:
+                images = stage(images.float())
+            return self.head(images.mean((2, 3)))
+
+    assert stages_of(Layered()) == ("stages.0", "stages.1")
+    assert stages_of(Normalised(Layered())) == ("network.stages.0", "network.stages.1")

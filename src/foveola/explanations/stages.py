@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from foveola.errors import UsageError
+from foveola.models.build import declared_stages
 from foveola.text import unknown
 from foveola.types import Images
 
@@ -56,7 +57,7 @@ def stages_of(model: nn.Module) -> tuple[str, ...]:
 
     Raises UsageError for a network without any.
     """
-    declared = tuple(getattr(model, "stages", ()))
+    declared = declared_stages(model)
     found = declared or convolutions_of(model)
     if not found:
         raise UsageError("this network has no stages and no convolutions: there are no feature maps to show")

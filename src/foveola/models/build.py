@@ -83,7 +83,7 @@ class Normalised(nn.Sequential):
         super().__init__()
         self.normalise = Normalise("standard")
         self.network = model
-        self.stages = tuple(f"network.{stage}" for stage in model.stages) if isinstance(model, Staged) else ()
+        self.stages = tuple(f"network.{stage}" for stage in declared_stages(model))
         if isinstance(model, AnySize):
             self.min_px = model.min_px
 
@@ -91,6 +91,13 @@ class Normalised(nn.Sequential):
         """Compute the pixels' scale from training images, then adapt the network itself."""
         self.normalise.adapt(images)
         adapt(self.network, images)
+
+
+def declared_stages(model: nn.Module) -> tuple[str, ...]:
+    """The stages that a network names. Many networks keep modules under `stages`: those are no names."""
+    stages = model.stages if isinstance(model, Staged) else ()
+    named = isinstance(stages, tuple | list) and all(isinstance(stage, str) for stage in stages)
+    return tuple(stages) if named else ()
 
 
 def adapt(model: nn.Module, images: Tensor) -> None:
