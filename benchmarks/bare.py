@@ -25,7 +25,7 @@ class Bare:
 
     name: str
     by_torch: Calls
-    by_loops: Calls | None
+    by_kernels: Calls | None
     flops: tuple[float, float]
 
 
@@ -68,10 +68,12 @@ def alone(layer: nn.Conv2d, example: Tensor, needs: tuple[bool, bool, bool], dty
     kernel = "x".join(map(str, layer.kernel_size))
     name = f"{x.shape[1]} to {w.shape[0]}, {kernel}, at {x.shape[2]}x{x.shape[3]}"
     by_torch = (forward, backward if any(needs) else nothing)
-    return Bare(name, by_torch, loops_of((x, w, bias), (side, side), needs, gradient), (flops, flops * sum(needs[:2])))
+    return Bare(
+        name, by_torch, kernels_of((x, w, bias), (side, side), needs, gradient), (flops, flops * sum(needs[:2]))
+    )
 
 
-def loops_of(
+def kernels_of(
     tensors: tuple[Tensor, Tensor, Tensor | None], padding: tuple[int, int], needs: Sequence[bool], gradient: Tensor
 ) -> Calls | None:
     """Forward and backward of this input, weight and bias by foveola-kernels; None where it leaves all to torch."""

@@ -82,12 +82,12 @@ def report(name: str, rounds: int) -> None:
 
     parts = spec.parts(spec.batch_size)
     bare = [alone(layer, shape, needs, dtype) for layer, shape, needs in shapes(model, images, parts)]
-    own = [one for one in bare if one.by_loops]
-    kinds = [one.by_torch for one in bare] + [one.by_loops for one in own if one.by_loops]
+    own = [one for one in bare if one.by_kernels]
+    kinds = [one.by_torch for one in bare] + [one.by_kernels for one in own if one.by_kernels]
     whole, within, single = measure(step, kinds, rounds)
     dtype_name = str(dtype).removeprefix("torch.")
     print(f"\n{name}: batch {spec.batch_size} in {parts} part(s), {dtype_name}, {torch.get_num_threads()} threads")
-    titles = [one.name for one in bare] + [f"{one.name}, our loops" for one in own]
+    titles = [one.name for one in bare] + [f"{one.name}, foveola-kernels" for one in own]
     for one, title, found in zip(bare + own, titles, zip(*single, strict=True), strict=True):
         seconds = [statistics.median(some) for some in zip(*found, strict=True)]
         columns = [f"{1e3 * s:7.2f} ms {rate(flops, s):>10}" for s, flops in zip(seconds, one.flops, strict=True)]
@@ -99,9 +99,9 @@ def report(name: str, rounds: int) -> None:
     say_ms("their rate in the step, of alone", (), share_of=within, shares=ideal, wanted="85 % or more")
     if own:
         later = iter(range(len(bare), len(kinds)))
-        taken = [next(later) if one.by_loops else number for number, one in enumerate(bare)]
+        taken = [next(later) if one.by_kernels else number for number, one in enumerate(bare)]
         ideal = [parts * sum(sum(found[number]) for number in taken) for found in single]
-        say_ms("alone, by our loops where there are", ideal)
+        say_ms("alone, by foveola-kernels where it has one", ideal)
         say_ms("their rate in the step, of these", (), share_of=within, shares=ideal, wanted="85 % or more")
 
 

@@ -11,6 +11,7 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     ROOT / "benchmarks" / "README.md",
+    ROOT / "kernels" / "README.md",
     *sorted(set(ROOT.glob("docs/**/*.md")) - {ARCHITECTURE}),
 ]
 RECIPES = sorted((ROOT / "examples").glob("*.toml"))

@@ -54,7 +54,7 @@ def _add_chunk(z, dy, winner, mean, k, sums, products):
 def add_gradients(data):
     """Sums of g and of g (r - mean), for each chunk and lane: z, n, channels, dy, winner, mean, sums, products.
 
-    Where nothing was pooled, winner is 0; else winner and z are the maps `winner` and `best` of
+    Without pooling, winner is 0; else winner and z are the maps `winner` and `best` of
     `batchnorm_forward.relu_norm_pool_drop`. mean is float32 (channels,), sums and products are float32 (CHUNKS, lanes).
     """
     words = words_of(data, 8)
@@ -109,7 +109,8 @@ def _coefficients(added, n, keep, weight, numbers, dweight, dbias, factors):
         factors[2 * channels + c] = -slope * dbias[c] / n - tilt * mean[c]
 
 
-# Alone it is not vectorised: too many arrays might overlap. The process that compiled it called that one, 5 times as slow.
+# Compiled separately it is not vectorised, because too many arrays might overlap: 5 times as slow. Without forceinline the
+# process that compiled it called that version.
 @njit(forceinline=True, **NUMBA_OPTIONS)
 def _back(z, dy, slope, tilt, level, dz):
     lanes = len(slope)

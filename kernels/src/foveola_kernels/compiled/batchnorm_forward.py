@@ -41,7 +41,7 @@ def _add_chunk(z, channels, k, sums, squares):
     lanes = lanes_of(channels)
     step = -(-len(z) // (lanes * CHUNKS)) * lanes
     sums[:], squares[:] = 0, 0
-    # Squares of what is far from 0 lose digits: take the first pixel for 0.
+    # Squares of numbers far from 0 lose digits, so the first pixel is subtracted.
     _add_relu(z[k * step : (k + 1) * step], repeated(first_pixel(z, channels), lanes), sums, squares)
 
 
@@ -128,7 +128,7 @@ def _pool_chunk(z, scale, offset, width, key, dropped, keep, k, y, best, winner)
 
 @Task
 def relu_norm_pool_drop(data):
-    """y = dropout(maxpool2x2(relu(z) * scale + offset)); which of the four pixels each value is from, and what z was there.
+    """y = dropout(maxpool2x2(relu(z) * scale + offset)); which of the four pixels each value comes from, and z there.
 
     z, n, channels, scale, offset, y, width, key, dropped, keep, best, winner. z: rows of `width` pixels, an even
     number of both; y and best: a quarter of it; winner: uint8 like y, 0 and 1 above, 2 and 3 below, or DROPPED. A place is
@@ -186,8 +186,8 @@ def _statistics(added, shift, n, learned, running, momentum, eps, numbers):
 def normalise_strips(data):
     """The same from the sums that `winograd_strips.gather` took while it wrote the map.
 
-    added, pictures, rows, columns, channels, weight, bias, running mean, running variance, momentum, eps, numbers: added is
-    (3, pictures * strips, channels), the others are as in `normalise`.
+    added, images, rows, columns, channels, weight, bias, running mean, running variance, momentum, eps, numbers: added is
+    (3, images * strips, channels), the others are as in `normalise`.
     """
     words = words_of(data, 12)
     channels, alone = words[4], own_part(1)
@@ -202,20 +202,21 @@ def normalise_strips(data):
 
 
 @njit(**NUMBA_OPTIONS)
-def _of_strips(added, pictures, rows, columns, shift):
+def _of_strips(added, images, rows, columns, shift):
     """Sums over all strips of relu(z) - shift, and of its squares: float64 (channels,).
 
-    Each strip's own are about a number of its own, d away from the shift: n d more, and 2 d times the sum and n d^2 more.
+    Each strip's sums are about its own number, which differs from the shift by d. So n d is added to the sum, and 2 d times
+    the sum plus n d^2 to the sum of squares.
     Source: T. Chan, G. Golub, R. LeVeque, "Algorithms for Computing the Sample Variance", The American Statistician 37(3),
     1983, doi:10.1080/00031305.1983.10483115.
     """
     channels, cut = len(shift), cut_of(rows, columns)
-    strips, down, size = cut[0], cut[1] * SIDE, pictures * cut[0] * channels
+    strips, down, size = cut[0], cut[1] * SIDE, images * cut[0] * channels
     about, sums = float32s(added, size), float32s(added + 4 * size, size)
     squares = float32s(added + 8 * size, size)
     total, total_squares = np.zeros(channels), np.zeros(channels)
-    for strip in range(pictures * strips):
-        # Behind the last row there can be a strip of none.
+    for strip in range(images * strips):
+        # After the last row there can be an empty strip.
         n = max(0, min(down, rows - strip % strips * down)) * columns
         for c in range(channels):
             at = strip * channels + c

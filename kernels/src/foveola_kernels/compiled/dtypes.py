@@ -59,7 +59,7 @@ def _put_compiled(values, place, value):
 
 @njit(**NUMBA_OPTIONS)
 def relu(x):
-    # In this form what is not a number stays so, as in torch: a run that diverges must be seen to.
+    # In this form NaN stays NaN, as in torch, so that a run that diverges is noticed.
     return np.float32(0) if x < np.float32(0) else x
 
 

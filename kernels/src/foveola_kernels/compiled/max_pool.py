@@ -1,4 +1,4 @@
-"""Max pooling of 2x2 pixels, forward and back, to the last bit as torch does it; sides may be odd."""
+"""Max pooling of 2x2 pixels, forward and backward, with the same bits as torch; sides may be odd."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foveola_kernels.compiled.dtypes import get
 from foveola_kernels.compiled.threads import CHUNKS, Task, feature_map, own_chunks, uint8s, words_of
 
 DROPPED = 4
-"""Beside 0..3, which of the four pixels won, in the uint8 map of a pooling: none did, dropout took the place."""
+"""A value in the uint8 map of a pooling. 0 to 3 say which of the four pixels won, this one that dropout removed the value."""
 
 
 @njit(**NUMBA_OPTIONS)
@@ -20,7 +20,7 @@ def _pool_row(above, below, width, channels, y, winner):
         c, d = below[o : o + channels], below[o + channels : o + 2 * channels]
         out, won = y[o // 2 : o // 2 + channels], winner[o // 2 : o // 2 + channels]
         for j in range(channels):
-            # The first of equals wins, and what is not a number wins over all: as in torch.
+            # As in torch, the first of equal numbers wins, and NaN wins over all.
             best, bits, who = get(a, j), a[j], np.uint8(0)
             x = get(b, j)
             if x > best or x != x:
@@ -37,7 +37,7 @@ def _pool_row(above, below, width, channels, y, winner):
 
 @njit(**NUMBA_OPTIONS)
 def _chunk_of_pairs(pixels, height, width, k):
-    """The pairs of rows of chunk k, the first and one beyond the last, among pictures of so many pixels in all."""
+    """The pairs of rows of chunk k, from the first to one after the last; `pixels` is the number in all images."""
     pairs = pixels // (height * width) * (height // 2)
     step = -(-pairs // CHUNKS)
     return k * step, min((k + 1) * step, pairs)
@@ -45,7 +45,7 @@ def _chunk_of_pairs(pixels, height, width, k):
 
 @njit(**NUMBA_OPTIONS)
 def _begin(pair, height):
-    """The row at which a pair of rows begins, rows of all pictures counted through."""
+    """The first row of a pair, counted through the rows of all images."""
     return pair // (height // 2) * height + pair % (height // 2) * 2
 
 
@@ -60,10 +60,10 @@ def _pool_pairs(z, height, width, channels, k, y, winner):
 
 @Task
 def max_pool(data):
-    """y = maxpool2x2(z), and which of the four pixels each value is from: z, n, height, width, channels, y, winner.
+    """y = maxpool2x2(z), and which of the four pixels each value comes from: z, n, height, width, channels, y, winner.
 
     z: (n, height, width, channels); y and winner: (n, height // 2, width // 2, channels), winner uint8, 0 and 1 above, 2 and
-    3 below. An odd row or column at the end is left out.
+    3 below. An odd row or column at the end is ignored.
     """
     words = words_of(data, 7)
     n, height, width, channels = words[1], words[2], words[3], words[4]
@@ -75,11 +75,11 @@ def max_pool(data):
 
 @njit(**NUMBA_OPTIONS)
 def spread(dy, winner, width, channels, out):
-    """Two rows of gradients from the row behind the pooling: each value goes to the pixel that won, the others are 0."""
+    """Two rows of gradients from one row after the pooling: each value goes to the pixel that won, the others get 0."""
     row, nothing = width * channels, dy.dtype.type(0)
     for o in range(0, width // 2 * 2 * channels, 2 * channels):
         some, won = dy[o // 2 : o // 2 + channels], winner[o // 2 : o // 2 + channels]
-        for side in range(2):  # two places a loop: with four, checking that none overlap takes longer than the work
+        for side in range(2):  # two places per loop: with four, the check for overlaps takes longer than the work
             a = out[side * row + o : side * row + o + channels]
             b = out[side * row + o + channels : side * row + o + 2 * channels]
             left, right = np.uint8(2 * side), np.uint8(2 * side + 1)

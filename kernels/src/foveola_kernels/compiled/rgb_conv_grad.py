@@ -21,8 +21,8 @@ ROWS = 4
 
 
 @njit(**NUMBA_OPTIONS)
-def _add_picture(x, dy, dw, totals, width, inputs, kernel, rows, columns, z, factors, patch):
-    """Add one picture's maps to the sums, all three addresses; z, factors and patch are addresses too, or 0."""
+def _add_image(x, dy, dw, totals, width, inputs, kernel, rows, columns, z, factors, patch):
+    """Add one image's maps to the sums, all three addresses; z, factors and patch are addresses too, or 0."""
     outputs, (tall, broad) = len(totals), kernel
     for top in range(0, rows, ROWS):
         many, own = min(ROWS, rows - top), 4 * top * columns * outputs
@@ -40,7 +40,7 @@ def _add_picture(x, dy, dw, totals, width, inputs, kernel, rows, columns, z, fac
 
 @Task
 def add_rgb_conv_gradients(data):
-    """Each chunk's sums over its pictures: x, dy, sums, totals, n, height, width, inputs, outputs, the kernel's sides, z,
+    """Each chunk's sums over its images: x, dy, sums, totals, n, height, width, inputs, outputs, the kernel's sides, z,
     factors, memory, its bytes for each thread.
 
     x: (n, height, width, inputs), padded already; dy: (n, height - kernel + 1, the same of the width, outputs), outputs a
@@ -58,7 +58,7 @@ def add_rgb_conv_gradients(data):
         sums, totals = words[2] + 4 * k * size, float32s(words[3] + 4 * k * outputs, outputs)
         float32s(sums, size)[:] = np.float32(0)
         totals[:] = np.float32(0)
-        for picture in range(n * k // CHUNKS, n * (k + 1) // CHUNKS):
-            x, own = words[0] + 4 * picture * height * width * inputs, 4 * picture * rows * columns * outputs
+        for image in range(n * k // CHUNKS, n * (k + 1) // CHUNKS):
+            x, own = words[0] + 4 * image * height * width * inputs, 4 * image * rows * columns * outputs
             z = words[11] + own if words[11] else 0
-            _add_picture(x, words[1] + own, sums, totals, width, inputs, kernel, rows, columns, z, words[12], patch)
+            _add_image(x, words[1] + own, sums, totals, width, inputs, kernel, rows, columns, z, words[12], patch)

@@ -1,8 +1,8 @@
-"""Rows of pixels on the way into a convolution and out of it, with what would else be a pass over the whole map of its own.
+"""Rows of pixels before and after a convolution, with work that would otherwise be a separate pass over the whole map.
 
-Going in, a map may still wait for its ReLU and batch norm, or a gradient for its way back through them; coming out, what a
-batch norm has to know of a map is added up while it is still in the nearest cache. The arguments: a tuple of addresses of
-float32 numbers, the pixels of the row, at least one, and the vectors of 8 channels in each.
+Before: ReLU and batch norm of a map, or the backward pass of a gradient through them. After: the sums that a batch norm needs
+are added up while the row is still in the nearest cache. Arguments: a tuple of addresses of float32 numbers, the number of
+pixels in the row (at least one), and the number of vectors of 8 channels in each pixel.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from foveola_kernels.compiled.simd import INDEX, NUMBER, VECTOR, WIDE, Loop, loa
 
 
 def _relu(builder, x):
-    """0 where x is below 0; what is not a number stays so, as in `dtypes.relu`."""
+    """0 where x is below 0; NaN stays NaN, as in `dtypes.relu`."""
     nothing = ir.Constant(VECTOR, [0.0] * WIDE)
     return builder.select(builder.fcmp_ordered("<", x, nothing), nothing, x)
 
@@ -53,7 +53,7 @@ def _back(builder, z, dy, out, slope, tilt, level):
 
 
 def _row(body, maps, channels):
-    """What runs `body` over the vectors of a row: so many of its pointers move on with the pixels, the others begin anew."""
+    """A function that runs `body` over the vectors of a row; the first `maps` pointers move with the pixels."""
 
     @intrinsic
     def row(_, addresses, pixels, vectors):
@@ -79,7 +79,7 @@ finished = _row(lambda builder, patch, out, bias: _finish(builder, patch, bias, 
 """(patch, out, bias): out = patch + bias."""
 
 finished_with_squares = _row(_add_squares, 2, 4)
-"""(patch, out, bias, about, sums, squares): the same, and what relu(out) - about comes to, and its square, is added up."""
+"""(patch, out, bias, about, sums, squares): the same, and relu(out) - about and its square are added up."""
 
 finished_with_products = _row(_add_products, 3, 4)
 """(patch, out, z, bias, about, sums, products): the same, and out and its products with relu(z) - about are added up."""

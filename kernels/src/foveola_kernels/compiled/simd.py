@@ -1,6 +1,7 @@
-"""Vectors of eight numbers, as instructions and not as Python: what `tiles` and `winograd_transforms` are made of.
+"""Vectors of eight numbers as LLVM instructions, which `tiles` and `winograd_transforms` are built from.
 
-A compiler that is given the loops keeps their sums in memory; here they are in registers from the first turn to the last.
+If numba compiles such loops from Python, it keeps their sums in memory. Here the sums stay in registers from the first
+iteration to the last.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ from llvmlite import ir
 from numba.core import cgutils
 
 WIDE = 8
-"""Numbers of a vector; on a processor without such vectors the compiler takes several instructions for one."""
+"""Numbers in a vector. On a processor without such vectors the compiler uses several instructions for one."""
 
 INDEX, NUMBER = ir.IntType(64), ir.FloatType()
 VECTOR = ir.VectorType(NUMBER, WIDE)
 
 
 class Loop:
-    """A loop in the code that is being made: it runs `count` times, at least once.
+    """A loop in the generated code: it runs `count` times, at least once.
 
-    at: pointers that begin somewhere and move on by a step; sums: vectors that go from one turn to the next. What is built
-    between making it and `end` is its body.
+    at: pointers with a start and a step; sums: vectors that pass from one iteration to the next. The instructions that are
+    built between the constructor and `end` are its body.
     """
 
     def __init__(self, builder, count, moving, sums=()):
@@ -37,7 +38,7 @@ class Loop:
         self.results = []
 
     def end(self, sums=()):
-        """Close the body; `sums` is what it has made of the sums."""
+        """Close the body; `sums` are the new values of the sums."""
         builder = self._builder
         turn = builder.add(self._turn, INDEX(1))
         moved = [builder.gep(pointer, [step]) for pointer, step in zip(self.at, self._steps, strict=True)]
@@ -69,7 +70,8 @@ class Value:
 def outer_product(builder, wide, high, high_step, vectors, sums):
     """The sums with an outer product added.
 
-    wide: points to 8 `vectors` numbers side by side; high: to the first of some that lie `high_step` apart.
+    wide: pointer to 8 `vectors` adjacent numbers; high: pointer to the first of several numbers with a distance of
+    `high_step`.
     """
     columns = [load(builder, builder.gep(wide, [INDEX(v * WIDE)])) for v in range(vectors)]
     out = []

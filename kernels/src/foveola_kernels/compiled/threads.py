@@ -1,12 +1,12 @@
-"""Work shared out among the threads of torch's own pool.
+"""Divide work among the threads of torch's own pool.
 
-torch computes on the threads of the GNU OpenMP library that it brings, and so do the loops: numba's own threads would need
-another such library, which neither package brings. GOMP_parallel is what a compiler makes of "#pragma omp parallel":
+torch computes on the threads of the GNU OpenMP library in its package, and so do the kernels. numba's own threads would need
+another such library, which neither package contains. GOMP_parallel is what a compiler makes of "#pragma omp parallel":
 https://gcc.gnu.org/onlinedocs/libgomp/Implementing-PARALLEL-construct.html
 
-A task is a C function of one argument, the address of its words: int64, addresses and sizes. The argument's type names the
-numbers of the feature maps, so that a task is compiled for those it meets and no others. It allocates what it needs and
-raises nothing. Each thread does the chunks that are its own.
+A task is a C function of one argument, the address of its words: int64 numbers, which are addresses and sizes. The type of
+the argument is that of the feature maps, so a task is compiled only for the types that are used. It allocates what it needs
+and raises no exceptions. Each thread computes its own chunks.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from numba.extending import intrinsic
 from foveola_kernels.compiled.compile_cache import NUMBA_OPTIONS, compile_cache
 
 CHUNKS = 32
-"""Pieces of work a task: enough for as many threads, few enough that adding up their sums costs nothing. Always as many,
-whatever the number of threads, so that this number changes no bit of a sum."""
+"""Pieces of work in a task: enough for this many threads, and few enough that adding up their sums costs nothing. The
+number is fixed, so the number of threads changes no bit of a sum."""
 
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """torch's own OpenMP library. Raises ImportError where torch has brought another one than GNU's, or none."""
+    """torch's own OpenMP library. Raises ImportError if torch's package contains none, or not GNU's."""
     root = Path(torch.__file__).parent
     found = [*root.glob("lib/libgomp*.so*"), *root.parent.glob("torch.libs/libgomp*.so*")]
     if len(found) != 1:
@@ -44,7 +44,7 @@ def library() -> ctypes.CDLL:
 
 @functools.cache
 def pool() -> Any:
-    """Its GOMP_parallel(function, data, threads, flags); with 0 threads it takes as many as torch has been told to."""
+    """Its GOMP_parallel(function, data, threads, flags); 0 threads means the number that is set in torch."""
     parallel = library().GOMP_parallel
     parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
     parallel.restype = None
@@ -61,11 +61,11 @@ _thread_number, _thread_count = _external("omp_get_thread_num"), _external("omp_
 
 
 NUMBERS = {16: types.uint16, 32: types.float32}
-"""What stands for the numbers of a feature map, by their bits."""
+"""The type of a feature map's numbers, by their bits."""
 
 
 class Task:
-    """A function of a task's words that is compiled on the first call and then run on all of torch's threads."""
+    """A function of a task's words that is compiled on the first call, and runs on all of torch's threads."""
 
     def __init__(self, function: Callable[[Any], None]) -> None:
         self._function = function
@@ -126,7 +126,7 @@ def _like(_, data, address):
 
 @njit(**NUMBA_OPTIONS)
 def own_part(pieces):
-    """The numbers of this thread's pieces of work, which lie side by side, as torch shares out its own."""
+    """The numbers of this thread's pieces of work. They are adjacent, as when torch divides its own work."""
     thread, threads = _thread_number(), _thread_count()
     return range(pieces * thread // threads, pieces * (thread + 1) // threads)
 

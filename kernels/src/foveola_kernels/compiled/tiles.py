@@ -15,10 +15,11 @@ from foveola_kernels.compiled.simd import INDEX, NUMBER, VECTOR, WIDE, Loop, loa
 
 
 def _adding(outputs, vectors):
-    """What adds the outer products of a picture's pixels to a tile of the gradient, of `outputs` x 8 `vectors` numbers.
+    """A function that adds the outer products of an image's pixels to a tile of the gradient: `outputs` x 8 `vectors`
+    numbers.
 
     (x, dy, dw, rows, pixels, x_row, dy_row, x_pixel, dy_pixel, dw_output): three addresses, the size of the region, at least
-    1x1, and how many numbers lie between two rows, two pixels, two outputs.
+    1x1, and the distances in numbers between rows, pixels and outputs.
     """
 
     @intrinsic
@@ -42,10 +43,10 @@ def _adding(outputs, vectors):
 
 
 def _multiplying(rows, vectors):
-    """What writes a tile of the product v u, of `rows` x 8 `vectors` numbers.
+    """A function that writes a tile of the product v u: `rows` x 8 `vectors` numbers.
 
-    (v, u, m, inner, v_row, m_row): three addresses, the number of columns of v, and how many numbers lie between two rows of
-    v and of m. A row of u is as wide as the tile.
+    (v, u, m, inner, v_row, m_row): three addresses, the number of columns of v, and the distances in numbers between the
+    rows of v and of m. A row of u is as wide as the tile.
     """
 
     @intrinsic
@@ -74,7 +75,7 @@ def _places(builder, begin, rows, vectors, row_step):
     ]
 
 
-# Twelve sums, what goes into them and a number repeated fill the 16 registers of AVX2.
+# Twelve sums, their terms and one repeated number fill the 16 registers of AVX2.
 _ADD_4X24, _ADD_6X16, _ADD_4X16, _ADD_6X8, _ADD_4X8 = (
     _adding(*size) for size in ((4, 3), (6, 2), (4, 2), (6, 1), (4, 1))
 )
@@ -89,7 +90,7 @@ def width_of_tile(inputs, begin):
 
 @njit(**NUMBA_OPTIONS)
 def height_of_tile(inputs, outputs, begin):
-    """How many outputs the tiles from `begin` on have: 4 or, beside 16 inputs, 6 as long as fours remain."""
+    """How many outputs the tiles from `begin` on have: 4, or with 16 inputs 6 if the rest can be divided into fours."""
     rest = outputs - begin
     return 6 if inputs % 24 and rest >= 6 and rest != 8 else 4
 
@@ -98,7 +99,7 @@ def height_of_tile(inputs, outputs, begin):
 def add_products(x, dy, dw, rows, pixels, x_row, dy_row, inputs, outputs, step, first, beyond):
     """Add a region's outer products to the gradient, tile by tile: the outputs from `first` to `beyond`.
 
-    The words are those of `_adding`; step: how many numbers lie between two outputs.
+    The words are those of `_adding`; step: the distance between two outputs in numbers.
     """
     from_input = 0
     while from_input < inputs:
@@ -131,9 +132,9 @@ _ADD_3X32, _ADD_3X24 = _adding(3, 4), _adding(3, 3)
 
 @njit(**NUMBA_OPTIONS)
 def add_few_taps(dy, x, dw, rows, pixels, dy_row, x_row, outputs, inputs, taps):
-    """Add a region's outer products to the gradient of so many taps that lie side by side: (taps, outputs), three addresses.
+    """Add a region's outer products to the gradient of adjacent taps: (taps, outputs), three addresses.
 
-    taps: a multiple of 3; outputs: of 24 or 32.
+    taps: a multiple of 3; outputs: a multiple of 24 or 32.
     """
     wide = 24 if outputs % 32 else 32
     for tap in range(0, taps, 3):
@@ -153,7 +154,7 @@ ROWS = 12
 def multiply(v, u, m, rows, inner, outputs, panel):
     """m = v u: v (rows, inner), u (outputs / panel, inner, panel), m (rows, outputs), all three addresses.
 
-    panel: 24, 16 or 8. What lies behind the last row, up to a multiple of ROWS, is read and written too.
+    panel: 24, 16 or 8. Numbers after the last row, up to a multiple of ROWS, are read and written, too.
     """
     for begin in range(0, outputs, panel):
         at, out = u + 4 * begin * inner, m + 4 * begin

@@ -11,14 +11,14 @@ from foveola_kernels.compiled.winograd_strips import MARGIN, PLANES, clear, cut_
 from foveola_kernels.compiled.winograd_transforms import back_to_taps, transform_taps
 
 PIECES = 32
-"""The gradient comes in so many pieces: shares of the pictures, each with sums of its own, times parts of the outputs."""
+"""Pieces of work of the gradient: shares of the images, each with separate sums, times parts of the outputs."""
 
 
 @Task
 def spread_taps(data):
     """Words: taps (9, n), planes (36, n), n, a multiple of 8, turned: transform the taps, float32, as they come.
 
-    turned: 1 for taps turned by half a turn, else 0.
+    turned: 1 for taps that are rotated by 180 degrees, else 0.
     """
     words = words_of(data, 4)
     n, own = words[2], own_part(words[2] // 8)
@@ -49,12 +49,12 @@ def gather_taps(data):
 @Task
 def convolve(data):
     """Words: x, weight, bias, y, n, height, width, inputs, outputs, padding above and to the left, panel, memory, its bytes
-    for each thread, norm, added, beside, mean.
+    for each thread, norm, added, z, mean.
 
     x: float32 (n, height, width, inputs); weight: transformed, (36, outputs / panel, inputs, panel); bias: (outputs,);
     y: (n, height + 2 padding - 2, the same of the width, outputs), is written whole. Inputs and outputs are multiples of 8;
     panel is one of 24, 16, 8 and a divisor of outputs. A negative padding leaves out pixels at the border. The last four
-    may be 0: norm as in `winograd_strips.spread`; added: (3, n * strips, outputs), beside and mean as in
+    may be 0: norm as in `winograd_strips.spread`; added: (3, n * strips, outputs), z and mean as in
     `winograd_strips.gather`.
     """
     words = words_of(data, 18)
@@ -67,7 +67,7 @@ def convolve(data):
     added = (words[15], words[15] + each, words[15] + 2 * each) if words[15] else (0, 0, 0)
     values, no_totals = words[12] + own_thread() * words[13], float32s(words[0], 0)
     products, patch = values + 4 * PLANES * plane, values + 4 * PLANES * (plane + product)
-    # The rows behind the last are multiplied too, and what happens to be there could take its time.
+    # The rows after the last one are multiplied, too. Without zeros there, denormal numbers could make this slow.
     clear(values, 0, PLANES * plane)
     own = own_part(n * strips)
     for begin in range(own.start, own.stop, together):
@@ -86,7 +86,7 @@ def add_gradients_3x3(data):
     for each thread, norm.
 
     x: (n, height, width, inputs); dy: (n, height + 2 padding - 2, the same of the width, outputs); sums: (shares, 36,
-    outputs, inputs) for `gather_taps` and totals of dy: (shares, outputs), each over a share of the pictures, are written
+    outputs, inputs) for `gather_taps` and totals of dy: (shares, outputs), each over a share of the images, are written
     whole. All float32; inputs and outputs are multiples of 8; shares divide PIECES.
     """
     words = words_of(data, 15)
@@ -101,7 +101,7 @@ def add_gradients_3x3(data):
     gradients, patch = values + 4 * PLANES * plane, values + 4 * PLANES * (plane + other)
     own, parts = own_part(PIECES), PIECES // shares
     for share in range(own.start // parts, -(-own.stop // parts)):
-        # All of a share's parts that are this thread's at once: what is added to a number, and in which order, stays.
+        # This thread's parts of a share at once. The terms of a sum and their order do not change.
         first = outputs // 4 * max(own.start - parts * share, 0) // parts * 4
         beyond = outputs // 4 * min(own.stop - parts * share, parts) // parts * 4
         if first == beyond:

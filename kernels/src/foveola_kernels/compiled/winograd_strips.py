@@ -1,7 +1,7 @@
-"""Maps cut into strips of tiles, which go to and fro between pixels and the planes of `winograd_transforms`.
+"""Maps are cut into strips of tiles, which are transformed from pixels to the planes of `winograd_transforms`, and back.
 
-A strip's pixels with their margin are copied and transformed into 36 planes (tiles, channels). Some strips go together, so
-that the planes have rows enough for a matrix product and still stay in a core's cache.
+The pixels of a strip with their margin are copied and transformed into 36 planes (tiles, channels). Several strips are
+combined, so that the planes have enough rows for a matrix product and still fit a core's cache.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from foveola_kernels.compiled.winograd_transforms import back_to_pixels, transfo
 
 PLANES, SIDE, MARGIN = 36, 4, 2
 TILES = 48
-"""So many tiles at a time, or one row of a map's; between 12 and 96 hardly anything changes."""
+"""Number of tiles that are computed together, at least one row of a map. 12 to 96 are equally fast."""
 
 
 @register_jitable(**NUMBA_OPTIONS)
 def cut_of(rows, columns):
-    """How a map that comes out is cut: (strips, rows of tiles in a strip, tiles in a row, strips that go together)."""
+    """How an output map is cut: (strips, rows of tiles in a strip, tiles in a row, strips that are combined)."""
     down, across = -(-rows // SIDE), -(-columns // SIDE)
     strips = min(down, -(-down * across // TILES))
     down = -(-down // strips)
@@ -34,24 +34,24 @@ def cut_of(rows, columns):
 
 @register_jitable(**NUMBA_OPTIONS)
 def plane_of(cut, channels):
-    """How many numbers lie between two planes: a line more than there are, else all 36 fall on the same lines of a cache."""
+    """The distance of two planes in numbers: with one more cache line, so that not all 36 use the same lines."""
     tiles = cut[1] * cut[2] * cut[3]
     return -(-tiles // ROWS) * ROWS * channels + 16
 
 
 def memory_of(rows: int, columns: int, inputs: int, outputs: int) -> int:
-    """How many bytes each thread needs for maps of which so many rows and columns come out: planes, a strip's pixels, totals.
+    """The bytes that each thread needs for output maps of this size: planes, the pixels of a strip, totals.
 
-    They are handed to a task, since a function that allocates arrays and one that takes their addresses would be two, and
-    each is compiled with all that it calls.
+    The memory is passed to a task. A task that allocates arrays would need a second function that takes their addresses, and
+    each function is compiled with everything that it calls.
     """
     cut = cut_of(rows, columns)
     pixels = (cut[1] * SIDE + MARGIN) * (cut[2] * SIDE + MARGIN) * max(inputs, outputs)
     needed = PLANES * (plane_of(cut, inputs) + plane_of(cut, outputs)) + pixels + outputs
-    return -(-4 * needed // 64) * 64  # no two threads write to one line of the cache
+    return -(-4 * needed // 64) * 64  # no two threads write to one cache line
 
 
-# Loops and no slices: numba compiles the text of the error for slices of different lengths, which takes it four seconds.
+# Loops and no slices: numba would compile the text of the error for slices of different lengths, 4 seconds.
 @njit(**NUMBA_OPTIONS)
 def copy(source, target, begin, end):
     there, here = float32s(source, end), float32s(target, end)
@@ -68,7 +68,7 @@ def clear(target, begin, end):
 
 @njit(**NUMBA_OPTIONS)
 def _copy_in(image, shape, top, left, to, rows, columns, norm):
-    """Copy so many rows and columns of an image, from (top, left) on; where they lie outside of it they are zero.
+    """Copy rows and columns of an image, starting at (top, left); pixels outside of the image are zero.
 
     image, to: addresses; shape: height, width, channels; norm: as in `spread`.
     """
@@ -90,7 +90,7 @@ def _copy_in(image, shape, top, left, to, rows, columns, norm):
 
 @njit(**NUMBA_OPTIONS)
 def add_pixels(totals, patch, pixels):
-    """Add so many pixels to the totals, one a channel."""
+    """Add pixels to the totals, one total per channel."""
     channels = len(totals)
     for pixel in range(pixels):
         some = float32s(patch + 4 * pixel * channels, channels)
@@ -102,9 +102,9 @@ def add_pixels(totals, patch, pixels):
 def spread(maps, shape, origin, margin, cut, part, patch, planes, plane, totals, norm):
     """Transform the strips of a part, range of their numbers, into planes: pixels where there is a margin, else gradients.
 
-    maps: address (pictures, *shape); origin: where the first strip's first pixel lies; patch: room for one strip's pixels;
-    totals: an array to which they are added by channel, or an empty one; norm: 0, or the address of scale and offset,
-    (2, channels), of a batch norm that the maps, and a ReLU before it, still wait for.
+    maps: address (images, *shape); origin: the position of the first strip's first pixel; patch: memory for one strip's
+    pixels; totals: an array to which they are added by channel, or an empty one; norm: 0, or the address of scale and offset,
+    (2, channels), of a ReLU and batch norm that are applied first.
     """
     strips, down, across, _ = cut
     channels, columns = shape[2], across * SIDE + margin
@@ -125,12 +125,12 @@ def spread(maps, shape, origin, margin, cut, part, patch, planes, plane, totals,
 
 
 @njit(**NUMBA_OPTIONS)
-def gather(planes, plane, cut, part, patch, bias, maps, shape, added, beside, mean):
-    """Transform the strips of a part back, add the bias and write what belongs to maps: address (pictures, *shape).
+def gather(planes, plane, cut, part, patch, bias, maps, shape, added, z, mean):
+    """Transform the strips of a part back, add the bias and write to maps: address (images, *shape).
 
-    added: three addresses (strips, channels), or zeros. With x = relu(maps), each strip's x of its first pixel is written,
-    and the sums of what x differs from it and of the squares of that. With `beside`, address (pictures, *shape) of what
-    gradients belong to, x = relu(beside), it is the sums of the gradients and of their products with x - mean, address.
+    added: three addresses (strips, channels), or zeros. With x = relu(maps), it gets each strip's first x, the sum of the
+    differences from it, and the sum of their squares. With z, address (images, *shape), whose gradients the maps are, x =
+    relu(z) and it gets the sums of the gradients and of their products with x - mean, an address.
     """
     strips, down, across, _ = cut
     rows, columns, channels = shape
@@ -145,15 +145,15 @@ def gather(planes, plane, cut, part, patch, bias, maps, shape, added, beside, me
         if added[1]:
             clear(sums, 0, channels)
             clear(products, 0, channels)
-            if not beside:
+            if not z:
                 _relu_pixel(patch, bias, about, channels)
         for row in range(min(down * SIDE, rows - top)):
             place = 4 * ((strip // strips * rows + top + row) * columns) * channels
             source, target = patch + 4 * row * line, maps + place
             if not added[1]:
                 finished((source, target, bias), columns, vectors)
-            elif beside:
-                at = source, target, beside + place, bias, mean, sums, products
+            elif z:
+                at = source, target, z + place, bias, mean, sums, products
                 finished_with_products(at, columns, vectors)
             else:
                 finished_with_squares((source, target, bias, about, sums, products), columns, vectors)

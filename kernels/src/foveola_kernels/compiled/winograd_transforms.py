@@ -1,10 +1,10 @@
 """The transforms of Winograd's convolution of 3x3 taps for 4x4 pixels at once, first as formulas, then as instructions.
 
-Six pixels in a row and three taps make four pixels of what comes out: two polynomials are multiplied by way of their values
-at six points, 0, +-1/sqrt(2), +-sqrt(2) and infinity, in six multiplications instead of twelve; in two dimensions 36 instead
-of 144. Source: S. Winograd, "Arithmetic Complexity of Computations", SIAM 1980; for networks A. Lavin and S. Gray, "Fast
-Algorithms for Convolutional Neural Networks", 2015, arXiv:1509.09308. Their points are 0, +-1, +-2; with these the error in
-float32 is less than half, for as many operations (docs/why/speed.md).
+Six pixels in a row and three taps give four pixels of output. Two polynomials are multiplied through their values at six
+points, 0, +-1/sqrt(2), +-sqrt(2) and infinity: six multiplications instead of twelve, and in two dimensions 36 instead of
+144. Source: S. Winograd, "Arithmetic Complexity of Computations", SIAM 1980; for networks A. Lavin and S. Gray, "Fast
+Algorithms for Convolutional Neural Networks", 2015, arXiv:1509.09308. Their points are 0, +-1, +-2. The points used here
+halve the error in float32, with the same number of operations (docs/why/speed.md).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def of_taps(g):
 
 
 def to_pixels(m):
-    """Six products, four pixels of what comes out: A'."""
+    """Six products, four pixels of output: A'."""
     s, d = m[1] + m[2], NEAR * (m[1] - m[2])
     t, e = m[3] + m[4], FAR * (m[3] - m[4])
     return [m[0] + s + t, d + e, 0.5 * s + 2 * t, 0.5 * d + 2 * e + m[5]]
@@ -53,10 +53,10 @@ def to_taps(m):
 
 
 def _square(formula, before, after):
-    """What applies a formula to the columns and rows of a square of vectors.
+    """A function that applies a formula to the columns and rows of a square of vectors.
 
-    (source, target, source_row, source_column, target_row, target_column, vectors): two addresses, how many numbers lie
-    between two rows and two columns of either, and how many squares of 8 channels there are, at least one.
+    (source, target, source_row, source_column, target_row, target_column, vectors): two addresses, the distances between rows
+    and between columns of each, in numbers, and the number of squares of 8 channels, at least one.
     """
 
     @intrinsic
