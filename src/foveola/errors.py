@@ -70,3 +70,7 @@ class ResourceError(FoveolaError):
     """The machine can't do it: disk, memory, device or network."""
 
     exit_code = 4
+
+
+class FoveolaWarning(RuntimeWarning):
+    """Something does not work as it should, but foveola can continue. The command line prints its sentence once."""

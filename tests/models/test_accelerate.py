@@ -82,3 +82,16 @@ def test_a_broken_package_warns_once_and_torch_trains(plant, tmp_path, text, bac
         "foveola-kernels is installed but does not work: no numba here. Training continues with torch alone and takes "
         "longer; install foveola-kernels again, or remove it"
     ]
+
+
+def test_the_command_line_prints_the_warning_as_one_sentence(plant, two_classes, tmp_path):
+    plant(tmp_path / "broken", {"foveola_kernels/__init__.py": "raise ImportError('no numba here')"})
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "broken"), *sys.path])}
+    options = ["--model", "vgg6", "--size", "16x16", "--epochs", "2", "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "foveola", "train", str(two_classes(8)), *options]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert [line for line in done.stderr.splitlines() if "kernels" in line] == [
+        "foveola: warning: foveola-kernels is installed but does not work: no numba here. Training continues with torch "
+        "alone and takes longer; install foveola-kernels again, or remove it"
+    ]
+    assert done.returncode == 0

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
+from typing import Any
 
 from foveola.cli import data as looking
 from foveola.cli import runs as asking  # each module registers its commands
@@ -14,7 +16,7 @@ from foveola.cli import train as making
 from foveola.cli.help import width_of_help
 from foveola.cli.options import app
 from foveola.cli.output import complain
-from foveola.errors import FoveolaError, ResourceError
+from foveola.errors import FoveolaError, FoveolaWarning, ResourceError
 from foveola.text import printable
 
 __all__ = ["app", "asking", "looking", "main", "making"]
@@ -23,6 +25,7 @@ __all__ = ["app", "asking", "looking", "main", "making"]
 def main() -> None:
     """Run the command line, print errors in one sentence and exit with the error's code."""
     _escape_what_an_encoding_lacks()
+    warnings.showwarning = _show_warning
     try:
         app(prog_name="foveola", terminal_width=width_of_help())
     except FoveolaError as error:
@@ -39,6 +42,17 @@ def main() -> None:
         if end.code == 130:
             complain(f"foveola: interrupted. {_left_by_interrupt(end)}")
         raise
+
+
+_usual_warning = warnings.showwarning
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Print a warning of foveola in one sentence, and others as Python does."""
+    if issubclass(category, FoveolaWarning):
+        complain(f"foveola: warning: {printable(str(message))}")
+    else:
+        _usual_warning(message, category, *where, **more)
 
 
 def _left_by_interrupt(end: BaseException) -> str:

@@ -12,6 +12,8 @@ from types import ModuleType
 import torch
 from torch import nn
 
+from foveola.errors import FoveolaWarning
+
 PACKAGE = "foveola_kernels"
 
 
@@ -21,7 +23,7 @@ def accelerated(
     """The context of a forward pass in training with this precision; it does nothing without foveola-kernels.
 
     The backward pass is accelerated, too. The results are torch's within 1e-3, with the same bits for any number of
-    threads. If the package is installed but fails, a RuntimeWarning says so once.
+    threads. If the package is installed but fails, a FoveolaWarning says so once.
     """
     kernels = _working_kernels()
     if kernels is None:
@@ -45,7 +47,7 @@ def _working_kernels() -> ModuleType | None:
     warnings.warn(
         f"foveola-kernels is installed but does not work: {problem}. Training continues with torch alone and takes longer; "
         "install foveola-kernels again, or remove it",
-        RuntimeWarning,
+        FoveolaWarning,
         stacklevel=3,
     )
     return None
