@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from foveola import cli
-from foveola.cli import runs as asking
-from foveola.cli.output import say
+from foveola.cli.output import print_line
+from foveola.cli.runs import prediction_row
 from foveola.errors import ResourceError
 from foveola.filters.chain import FILTERS
 from foveola.runs.trainer import Trainer
@@ -146,7 +146,8 @@ def test_predict_abstain_says_what_is_stated_and_what_was_measured(finished, cal
     code, out, _ = call("predict", *where, "--csv", tmp_path / "out.csv")
     assert code == 0
     assert (
-        ". Expect at most 20 % wrong answers on images like the training data. On the test set " in out.splitlines()[21]
+        ". Expect at most 20 % wrong predictions on images like the training data. On the test set, "
+        in out.splitlines()[21]
     )
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert lines[0] == "file,label,probability,dark,light,problem,label_set,copy_of"
@@ -163,7 +164,7 @@ def test_predict_prints_don_t_know_with_the_classes_that_are_left():
     both = Prediction("a.png", "", np.array([0.5, 0.5]), label_set=("dark", "light"))
     none = Prediction("b.png", "", np.array([0.5, 0.5]), label_set=())
     one = Prediction("c.png", "dark", np.array([0.9, 0.1]), label_set=("dark",))
-    assert [asking.answer_row(answer) for answer in (both, none, one)] == [
+    assert [prediction_row(answer) for answer in (both, none, one)] == [
         ("a.png", "don't know (dark or light)", ""),
         ("b.png", "don't know (like none of the classes)", ""),
         ("c.png", "dark", "90.0 %"),
@@ -228,7 +229,7 @@ def test_an_error_is_wrapped_at_words_on_a_terminal(call, monkeypatch, tmp_path)
 def test_a_severity_has_a_colour_on_a_terminal_only(monkeypatch, capsys, terminal, no_color, red):
     monkeypatch.setenv("NO_COLOR", no_color)
     monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
-    say("error:   a finding", 9, severity="error")
+    print_line("error:   a finding", 9, severity="error")
     coloured = "\x1b[31m\x1b[1merror:\x1b[0m   a finding\n"
     assert capsys.readouterr().out == (coloured if red else "error:   a finding\n")
 
@@ -392,6 +393,12 @@ def test_an_interrupt_ends_with_130_and_says_what_is_left(call, monkeypatch, tmp
     monkeypatch.setattr("foveola.workflows.train", interrupted)
     code, _, err = call("train", tmp_path)
     assert (code, err) == (130, "foveola: interrupted. No unfinished files were left.\n")
+
+
+def test_demo_without_epochs_is_refused_before_anything_is_written(call, tmp_path):
+    code, _, err = call("demo", tmp_path / "demo", "--epochs", "0")
+    assert (code, err) == (2, "foveola: the demo needs 1 or more epochs; got 0\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_demo_trains_on_a_folder_that_it_wrote(tmp_path):

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from foveola.cli.output import table
+from foveola.cli.output import print_table
 from foveola.cli.progress import Screen
 from foveola.training.history import EpochLog, ProbeLog
 
@@ -160,7 +160,7 @@ ROWS = [("tulips/a long name of a file.jpg", "3,670", "0.91 to 0.95"), ("[red]èŠ
 
 
 def test_a_table_in_a_pipe_is_plain_text_with_numbers_to_the_right(capsys):
-    table(HEADS, ROWS, spare=("interval",))
+    print_table(HEADS, ROWS, spare=("interval",))
     assert capsys.readouterr().out.splitlines() == [
         "file                              images      interval",
         "tulips/a long name of a file.jpg   3,670  0.91 to 0.95",
@@ -171,7 +171,7 @@ def test_a_table_in_a_pipe_is_plain_text_with_numbers_to_the_right(capsys):
 def test_a_table_on_a_narrow_terminal_leaves_out_spare_columns_and_wraps_names(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "30")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    table(HEADS, ROWS, spare=("interval",))
+    print_table(HEADS, ROWS, spare=("interval",))
     assert capsys.readouterr().out.splitlines() == [
         "file                    images",
         "tulips/a long name of    3,670",
@@ -183,5 +183,5 @@ def test_a_table_on_a_narrow_terminal_leaves_out_spare_columns_and_wraps_names(c
 def test_a_table_wider_than_the_terminal_keeps_its_numbers_whole(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "10")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    table(("class", "images"), [("tulip", "3,670,000")])
+    print_table(("class", "images"), [("tulip", "3,670,000")])
     assert capsys.readouterr().out.splitlines() == ["class     images", "tulip  3,670,000"]

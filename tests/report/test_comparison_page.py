@@ -14,7 +14,7 @@ from foveola.comparison.result import Comparison
 from foveola.comparison.statistics import bootstrap_accuracy, corrected_accuracy, plan_to_settle
 from foveola.evaluation.metrics import Evaluation, result_numbers, wilson
 from foveola.report.comparison_figures import AgainstZero, against_zero, colour, paired_dots
-from foveola.report.comparison_page import SHOWN_FLIPS, render
+from foveola.report.comparison_page import SHOWN_CHANGES, render
 from foveola.report.curves import Band, banded
 from foveola.report.svg import ticks
 from foveola.runs.files import write_evaluation
@@ -62,7 +62,7 @@ def make(make_run):
 WORSE = ([6, 7, 6, 8, 6], [14, 15, 13, 16, 15])
 
 
-def look(k, name):
+def image_of(k, name):
     """A picture that tells its arm."""
     return np.full((16, 16, 3), 40 * k, np.uint8)
 
@@ -108,7 +108,7 @@ def page(request, make):
         ),
         "equal": lambda: make(([6] * 5, [6] * 5)),
     }[request.param]()
-    return render(found, look, command="foveola compare DATA")
+    return render(found, image_of, command="foveola compare DATA")
 
 
 def test_it_is_whole_closed_and_safe(page):
@@ -130,7 +130,7 @@ def test_pictures_and_figures_have_texts_and_links_lead_somewhere(page):
 
 
 def test_the_policy_is_the_reports(make):
-    policies = [a["content"] for tag, a in Page(render(make(WORSE), look)).elements if "http-equiv" in a]
+    policies = [a["content"] for tag, a in Page(render(make(WORSE), image_of)).elements if "http-equiv" in a]
     assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
 
 
@@ -139,19 +139,19 @@ def test_the_first_words_are_the_verdict_with_its_numbers(make):
     points is less than a picture, which counts as one: 1.667."""
     found = make(WORSE)
     low, high = -13.333 - 2.7764 * 1.6667 / 5**0.5, -13.333 + 2.7764 * 1.6667 / 5**0.5
-    text = Page(render(found, look)).text
+    text = Page(render(found, image_of)).text
     assert f"sharpened: ▼ hurts −13.33 points (95 % interval −{-low:.2f} to −{-high:.2f})" in text
 
 
 def test_fewer_than_five_seeds_say_that_there_is_no_verdict(make):
-    text = Page(render(make(([6, 7], [14, 15])), look)).text
+    text = Page(render(make(([6, 7], [14, 15])), image_of)).text
     assert "No verdict. A verdict needs at least 5 seeds; 2 were trained." in text
     assert "sharpened: ? not enough evidence" in text
 
 
 def test_a_difference_that_was_allowed_is_warned_of_beside_every_table(make):
     found = make(WORSE, allowed=("fit.epochs",))
-    page = render(found, look)
+    page = render(found, image_of)
     warning = (
         "More than one setting differs. "
         "The arms also differ in fit.epochs, which you allowed: it may cause the difference."
@@ -159,15 +159,15 @@ def test_a_difference_that_was_allowed_is_warned_of_beside_every_table(make):
     tables = sum(tag == "table" for tag, _ in Page(page).elements)
     assert tables == 6
     assert Page(page).text.count(warning) == tables + 1  # and once at the top
-    assert "More than one setting differs" not in render(make(WORSE), look)
+    assert "More than one setting differs" not in render(make(WORSE), image_of)
 
 
 def test_what_differs_is_told_with_both_values(make):
-    assert re.search(r"sharpened ?data\.chain ?sharpen ?none", Page(render(make(WORSE), look)).text)
+    assert re.search(r"sharpened ?data\.chain ?sharpen ?none", Page(render(make(WORSE), image_of)).text)
 
 
 def test_every_seed_has_its_accuracies_and_difference(make):
-    text = Page(render(make(WORSE), look)).text
+    text = Page(render(make(WORSE), image_of)).text
     assert re.search(r"3 ?86\.67 % ?73\.33 % ?−13\.33", text)  # 8 and 16 wrong of 60
 
 
@@ -175,20 +175,20 @@ def test_every_arm_has_its_mean_with_interval_least_and_greatest(make):
     """Of 60: plain 6, 7, 6, 8, 6 wrong, on one test part; the interval is that of seeds and pictures."""
     found = make(WORSE)
     low, high, _ = bootstrap_accuracy(np.stack(found.correct[0]))
-    text = Page(render(found, look)).text
+    text = Page(render(found, image_of)).text
     assert re.search(rf"plain ?89\.00 % ?{100 * low:.2f} to {100 * high:.2f} % ?86\.67 to 90\.00 %", text)
 
 
 def test_with_a_split_a_seed_the_mean_has_the_corrected_interval(make):
     found = make(WORSE, own_split=True)
     low, high, _ = corrected_accuracy(found.accuracy[1], 60, test_to_train=60 / 240)
-    assert f"{100 * low:.2f} to {100 * high:.2f} %" in Page(render(found, look)).text
+    assert f"{100 * low:.2f} to {100 * high:.2f} %" in Page(render(found, image_of)).text
     assert found.to_json()["arms"][1]["low_accuracy"] == low
 
 
 def test_one_seed_has_its_own_interval_and_says_what_it_is(make):
     found = make(([6], [9]))
-    text = Page(render(found, look)).text
+    text = Page(render(found, image_of)).text
     assert (
         "One seed does not show how much the accuracy varies between seeds. The interval is that of this single run"
         in text
@@ -199,7 +199,7 @@ def test_one_seed_has_its_own_interval_and_says_what_it_is(make):
 
 def test_accuracies_without_an_interval_say_why(make):
     """Single runs in the table: ±9.3 points, half of Wilson's interval for 16 of 60 wrong, is the widest; val: no measure."""
-    text = Page(render(make(WORSE), look)).text
+    text = Page(render(make(WORSE), image_of)).text
     low, high, _ = wilson(44, 60)
     assert (
         f"The accuracy of a single run is known to within ±{50 * (high - low):.1f} points from its 60 test images"
@@ -209,7 +209,7 @@ def test_accuracies_without_an_interval_say_why(make):
 
 
 def test_the_methods_are_those_that_were_used(make):
-    fixed, own = (Page(render(make(WORSE, own_split=own), look)).text for own in (False, True))
+    fixed, own = (Page(render(make(WORSE, own_split=own), image_of)).text for own in (False, True))
     assert "pigeonhole bootstrap" in fixed and "Nadeau" not in fixed
     assert "pigeonhole bootstrap" not in own and "Nadeau" in own
     assert "here 0.450 instead of 0.200" in own  # 1/5 + 60/240
@@ -217,7 +217,7 @@ def test_the_methods_are_those_that_were_used(make):
 
 def test_the_pictures_that_flip_are_shown_as_both_arms_see_them(make):
     """Baseline wrong at 0..5, arm at 5..17: 0 to 4 are gained, 6 and later lost."""
-    page = render(make(([6] * 5, [13] * 5)), look)
+    page = render(make(([6] * 5, [13] * 5)), image_of)
     text = Page(page).text
     assert "sharpened against plain: 5 gained, 12 lost, of 60 test images" in text
     assert re.search(r"cat, misclassified as dog ?plain ?0 of 5 right ?sharpened ?5 of 5 right ?test/0-004\.png", text)
@@ -226,40 +226,40 @@ def test_the_pictures_that_flip_are_shown_as_both_arms_see_them(make):
 
 
 def test_of_many_flips_the_clearest_are_shown_and_all_are_counted(make):
-    text = Page(render(make(([0] * 5, [30] * 5)), look)).text
+    text = Page(render(make(([0] * 5, [30] * 5)), image_of)).text
     assert "0 gained, 30 lost" in text
-    assert f"The clearest {SHOWN_FLIPS} of 30 images." in text
+    assert f"The clearest {SHOWN_CHANGES} of 30 images." in text
 
 
 def test_the_cost_of_an_arm_is_told_and_compared(make):
-    assert re.search(r"sharpened ?11 s ?11 s to 11 s ?1\.1 times", Page(render(make(WORSE), look)).text)
+    assert re.search(r"sharpened ?11 s ?11 s to 11 s ?1\.1 times", Page(render(make(WORSE), image_of)).text)
 
 
 def test_a_page_of_a_comparison_under_way_says_so_before_anything_else(make):
-    text = Page(render(make(([6, 7], [14, 15]), unfinished="2 of 10 seeds are done"), look)).text
+    text = Page(render(make(([6, 7], [14, 15]), unfinished="2 of 10 seeds are done"), image_of)).text
     assert text.index("Not finished. 2 of 10 seeds are done.") < text.index("1 Result")
     assert "No verdict." not in text  # more seeds were already asked for
 
 
 def test_notes_are_shown(make):
-    text = Page(render(make(WORSE, notes=("the budget of 5m ends here",)), look)).text
+    text = Page(render(make(WORSE, notes=("the budget of 5m ends here",)), image_of)).text
     assert "The budget of 5m ends here." in text
 
 
 def test_the_same_comparison_gives_the_same_page(make):
     found = make(WORSE)
-    assert render(found, look) == render(replace(found), look)
+    assert render(found, image_of) == render(replace(found), image_of)
 
 
 def test_changed_predictions_are_shown_only_where_the_seeds_share_their_test_images(make):
-    text = Page(render(make(WORSE, own_split=True), look)).text
+    text = Page(render(make(WORSE, own_split=True), image_of)).text
     assert "The page does not show them, because each seed has its own test images" in text
     assert "gained" not in text and "lost" not in text
-    assert "Not shown" not in Page(render(make(WORSE), look)).text
+    assert "Not shown" not in Page(render(make(WORSE), image_of)).text
 
 
 def test_a_colour_is_always_the_same_arm(make):
-    page = render(make((*WORSE, [6, 6, 7, 8, 6]), classes=("cat", "dog")), look)
+    page = render(make((*WORSE, [6, 6, 7, 8, 6]), classes=("cat", "dog")), image_of)
     figures = re.findall(r'<svg class="small-interval".*?</svg>', page, re.DOTALL)
     colours = [set(re.findall(r'class="(arm-\d)', figure)) for figure in figures]
     assert colours == [{"arm-1"}] * 2 + [{"arm-2"}] * 2  # two classes of each arm, in the arm's colour
@@ -268,14 +268,14 @@ def test_a_colour_is_always_the_same_arm(make):
 
 def test_a_class_that_gains_or_loses_is_told_by_a_word(make):
     # the arm is wrong about 15 of 20 cats and the baseline about none
-    text = Page(render(make(([0] * 5, [20] * 5)), look)).text
+    text = Page(render(make(([0] * 5, [20] * 5)), image_of)).text
     assert re.search(r"cat ?−75\.0 ?[^c]*▼ fewer ?20", text)
     assert "▲ more 20" not in text
 
 
 def test_a_class_of_few_images_has_tenths_of_points_and_no_interval_beyond_100(make):
     # all images are wrong with two of five seeds: -40 points on average, -108 to +28 by t
-    text = Page(render(make(([0] * 5, [0, 60, 0, 60, 0])), look)).text
+    text = Page(render(make(([0] * 5, [0, 60, 0, 60, 0])), image_of)).text
     assert re.search(r"cat ?−40\.0 ?−100\.0 to \+28\.0", text)
 
 
@@ -293,16 +293,16 @@ STEADY = ([10.0, 10.4, 10.2, 10.1, 10.3], [15.1, 15.2, 15.3, 15.4, 15.5])
 
 
 def test_times_are_compared_where_runs_of_an_arm_take_alike(make):
-    assert "1.5 times" in Page(render(with_seconds(make(WORSE), STEADY), look)).text
+    assert "1.5 times" in Page(render(with_seconds(make(WORSE), STEADY), image_of)).text
     alike = (STEADY[0], STEADY[0])
-    assert "no clear difference" in Page(render(with_seconds(make(WORSE), alike), look)).text
+    assert "no clear difference" in Page(render(with_seconds(make(WORSE), alike), image_of)).text
 
 
 @pytest.mark.parametrize(("last", "threads"), [(31.0, (2,)), (15.5, (2, 1))])
 def test_times_of_a_busy_computer_are_not_compared(make, last, threads):
     """One run took twice as long; or runs went on with fewer threads."""
     rows = (STEADY[0], [*STEADY[1][:4], last])
-    text = Page(render(with_seconds(make(WORSE), rows, threads), look)).text
+    text = Page(render(with_seconds(make(WORSE), rows, threads), image_of)).text
     assert "The times are not compared." in text
     assert not re.search(r"\d times", text)
 
@@ -313,7 +313,7 @@ def test_the_page_says_how_many_more_seeds_would_settle_it(make):
     found = make(([6] * 5, [6, 7, 8, 7, 7]))
     plan = plan_to_settle(found, 1)
     assert plan.seeds > 5
-    text = Page(render(found, look)).text
+    text = Page(render(found, image_of)).text
     assert f"About {count(plan.seeds - 5, 'more seed')} would decide between sharpened and plain" in text
     assert f"Run the same command with --seeds 0-{plan.seeds - 1}; it keeps the finished runs." in text
 
@@ -321,7 +321,7 @@ def test_the_page_says_how_many_more_seeds_would_settle_it(make):
 def test_where_training_sets_overlap_the_page_says_that_seeds_do_not_help(make):
     found = make(([6] * 5, [6, 8, 6, 8, 7]), own_split=True)
     assert plan_to_settle(found, 1).overlap
-    assert "More seeds won’t decide between sharpened and plain" in Page(render(found, look)).text
+    assert "More seeds won’t decide between sharpened and plain" in Page(render(found, image_of)).text
 
 
 @pytest.mark.parametrize(
@@ -333,12 +333,12 @@ def test_where_training_sets_overlap_the_page_says_that_seeds_do_not_help(make):
     ],
 )
 def test_the_page_says_what_to_do_next(make, counts, advice):
-    assert f"What to do next: {advice}" in Page(render(make(counts), look)).text
+    assert f"What to do next: {advice}" in Page(render(make(counts), image_of)).text
 
 
 def test_the_command_breaks_between_options_only(make):
     command = "foveola compare digits --arm plain --arm 'blur: data.chain=blur(size=3)' --seeds 0-4 --margin 0.5"
-    page = render(make(WORSE), look, command=command)
+    page = render(make(WORSE), image_of, command=command)
     (shown,) = re.findall(r'<pre class="command" tabindex="0"><code>(.*?)</code>', page)
     assert html.unescape(re.sub("<[^>]+>", "", shown)) == command
     for part in ("--arm plain", "--seeds 0-4", "--margin 0.5"):
@@ -352,7 +352,8 @@ def test_the_page_says_when_the_last_run_began_and_which_version_made_it(make):
         (row[0].path / "environment.json").write_text(json.dumps(made), "utf-8")
     found = replace(found, runs=tuple(tuple(Run(run.path, run.result) for run in row) for row in found.runs))
     assert (
-        "Made by foveola 0.1.0 on 4 November 2026, 09:05. This page is a single file" in Page(render(found, look)).text
+        "Made by foveola 0.1.0 on 4 November 2026, 09:05. This page is a single file"
+        in Page(render(found, image_of)).text
     )
 
 

@@ -43,8 +43,8 @@ def test_the_section_says_whose_maps_and_what_was_answered(make_run):
         ("conv1", "20 channels of 8 × 8"),
         ("<b>conv2", "4 channels of 3 × 2"),
     ]
-    assert [one.right for one in section.heated] == [True, False]  # row 1 is wrong in this run
-    assert section.heated[1].predicted == names[run.evaluation.predicted[1]]
+    assert [one.right for one in section.heatmaps] == [True, False]  # row 1 is wrong in this run
+    assert section.heatmaps[1].predicted == names[run.evaluation.predicted[1]]
 
 
 def test_a_stage_is_described_as_it_is_in_the_network_not_as_it_is_drawn(make_run):

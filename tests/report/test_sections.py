@@ -65,7 +65,7 @@ def test_each_colour_is_shown_alone_in_a_tint_that_the_eye_sees(make_run):
     image[0, 0] = 255
     (way,) = data_section(
         run.card, run.pictures, DataPreview(names=("a",), raw=(image,), sized=(image,), seen=(image,))
-    ).ways
+    ).preprocessed
     for k, shown in enumerate(way.colours):
         pixels = decode(b64decode(shown.uri.partition(",")[2])).image
         np.testing.assert_array_equal(pixels[..., k], image[..., k])  # the channel's own values, from black

@@ -10,16 +10,14 @@ import sys
 import warnings
 from typing import Any
 
-from foveola.cli import data as looking
-from foveola.cli import runs as asking  # each module registers its commands
-from foveola.cli import train as making
+from foveola.cli import data, runs, train  # each module registers its commands
 from foveola.cli.help import width_of_help
 from foveola.cli.options import app
-from foveola.cli.output import complain
+from foveola.cli.output import print_error
 from foveola.errors import FoveolaError, FoveolaWarning, ResourceError
 from foveola.text import printable
 
-__all__ = ["app", "asking", "looking", "main", "making"]
+__all__ = ["app", "data", "main", "runs", "train"]
 
 
 def main() -> None:
@@ -29,18 +27,18 @@ def main() -> None:
     try:
         app(prog_name="foveola", terminal_width=width_of_help())
     except FoveolaError as error:
-        complain(f"foveola: {printable(str(error))}")
+        print_error(f"foveola: {printable(str(error))}")
         sys.exit(error.exit_code)
     except BrokenPipeError:
         raise
     except OSError as error:  # not handled by a workflow: a path without permission, a name that is too long
         where = printable(str(error.filename or "a file"))
         why = (error.strerror or str(error)).lower()
-        complain(f"foveola: the system refused access to {where} ({why}): check the path and its permissions")
+        print_error(f"foveola: the system refused access to {where} ({why}): check the path and its permissions")
         sys.exit(ResourceError.exit_code)
     except SystemExit as end:
         if end.code == 130:
-            complain(f"foveola: interrupted. {_left_by_interrupt(end)}")
+            print_error(f"foveola: interrupted. {_left_by_interrupt(end)}")
         raise
 
 
@@ -50,7 +48,7 @@ _usual_warning = warnings.showwarning
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """Print a warning of foveola in one sentence, and others as Python does."""
     if issubclass(category, FoveolaWarning):
-        complain(f"foveola: warning: {printable(str(message))}")
+        print_error(f"foveola: warning: {printable(str(message))}")
     else:
         _usual_warning(message, category, *where, **more)
 

@@ -10,7 +10,16 @@ import typer
 
 from foveola import workflows
 from foveola.cli.options import DATA, Json, Open, Overwrite, Reading, Settings, command, reads_data, settings_of
-from foveola.cli.output import as_typed, open_page, print_json, progress_on_screen, say, say_problems, table, warn
+from foveola.cli.output import (
+    as_typed,
+    open_page,
+    print_json,
+    print_line,
+    print_notes,
+    print_problems,
+    print_table,
+    progress_on_screen,
+)
 from foveola.errors import UsageError
 from foveola.text import count, printable
 
@@ -65,20 +74,20 @@ def check(
         if not json_:
             _print_findings(found)
     if not json_:
-        say(f"page     {printable(str(found.page))}", 9)
+        print_line(f"page     {printable(str(found.page))}", 9)
         if fix is not None:
-            say(f"list     {_list_in_words(found, fix)}", 9)
+            print_line(f"list     {_list_in_words(found, fix)}", 9)
     if open_:
         open_page(found.page)
 
 
 def _print_findings(found: workflows.Checked) -> None:
-    say(printable(found.headline))
+    print_line(printable(found.headline))
     for finding in found.findings:
-        say(f"{finding.severity + ':':8} {finding.message}", 9, severity=finding.severity)
-        say(f"         {finding.advice}", 9)
+        print_line(f"{finding.severity + ':':8} {finding.message}", 9, severity=finding.severity)
+        print_line(f"         {finding.advice}", 9)
     for remark in found.remarks:
-        say(f"note:    {remark}", 9, severity="note")
+        print_line(f"note:    {remark}", 9, severity="note")
 
 
 def _list_in_words(found: workflows.Checked, fix: Path) -> str:
@@ -125,12 +134,12 @@ def show_data(
             overwrite=overwrite,
             progress=screen,
         )
-    warn(found.notes)
+    print_notes(found.notes)
     if json_:
         print_json(found.to_json())
         return
     for path in found.written:
-        say(f"wrote {path}")
+        print_line(f"wrote {path}")
 
 
 @command(
@@ -167,10 +176,10 @@ def filter(
     if json_:
         print_json(found.to_json())
     else:
-        say_problems(found.problems, len(found.written) + len(found.problems))
+        print_problems(found.problems, len(found.written) + len(found.problems))
         for note in found.notes:
-            say(f"note: {note}")
-        say(f"{count(len(found.written), 'image')} in {out}" if source.is_dir() else f"wrote {out}")
+            print_line(f"note: {note}")
+        print_line(f"{count(len(found.written), 'image')} in {out}" if source.is_dir() else f"wrote {out}")
     if not found.written:
         raise typer.Exit(3)
 
@@ -198,15 +207,15 @@ def show(
     if json_:
         print_json(found.to_json())
         return
-    say(f"{model}, images of {found.size}, {count(found.classes, 'class', 'classes')}")
-    table(
+    print_line(f"{model}, images of {found.size}, {count(found.classes, 'class', 'classes')}")
+    print_table(
         ("layer", "kind", "output shape", "parameters"),
         [(r.name, r.kind, " x ".join(map(str, r.shape)), f"{r.parameters:,}") for r in found.rows],
         spare=("kind", "output shape"),
     )
-    say(f"parameters     {found.parameters:,}")
-    say(f"trainable      {found.trainable:,}")
-    say(f"not trainable  {found.parameters - found.trainable:,}")
+    print_line(f"parameters     {found.parameters:,}")
+    print_line(f"trainable      {found.trainable:,}")
+    print_line(f"not trainable  {found.parameters - found.trainable:,}")
 
 
 @command("foveola list models", "foveola list options", name="list")
@@ -223,12 +232,12 @@ def list_(
         return
     for entry in entries:
         if kind == "filters":  # written as in a chain
-            say(entry.signature if entry.options else entry.name)
-            say(f"    {entry.text}", 4)
+            print_line(entry.signature if entry.options else entry.name)
+            print_line(f"    {entry.text}", 4)
             continue
-        say(f"{entry.name}: {entry.text}", 4)
+        print_line(f"{entry.name}: {entry.text}", 4)
         for option in entry.options:
-            say(f"    {option}", 8)
+            print_line(f"    {option}", 8)
 
 
 @command("foveola course my-course")
@@ -244,7 +253,7 @@ def course(
         print_json(written.to_json())
         return
     for path in written.notebooks:
-        say(f"wrote {printable(str(path))}")
-    say(f"wrote {printable(str(folder / 'examples'))} and {printable(str(folder / 'docs'))}")
-    say("next  pip install jupyterlab")
-    say(f"      jupyter lab {as_typed(str(folder))}")
+        print_line(f"wrote {printable(str(path))}")
+    print_line(f"wrote {printable(str(folder / 'examples'))} and {printable(str(folder / 'docs'))}")
+    print_line("next  pip install jupyterlab")
+    print_line(f"      jupyter lab {as_typed(str(folder))}")

@@ -37,16 +37,16 @@ def print_run(run: Run, as_json: bool, open_: bool) -> None:
         print_json(result)
     else:
         problems = [(problem["file"], problem["reason"]) for problem in result["problems"]]
-        say_problems(problems, result["files_found"], "; the report lists them")
+        print_problems(problems, result["files_found"], "; the report lists them")
         for line in workflows.headlines(result):
-            say(line)
-        say(f"kept    {_kept(result)}, the best on val")
-        say(f"run     {printable(result['run'])}")
-        say(f"report  {printable(result['report'])}")
+            print_line(line)
+        print_line(f"kept    {_kept(result)}, the best on val")
+        print_line(f"run     {printable(result['run'])}")
+        print_line(f"report  {printable(result['report'])}")
         plugins = "".join(f" --plugin {as_typed(file)}" for file in run.plugins)
-        say(f"next    foveola predict {as_typed(result['run'])} photo.jpg{plugins}")
+        print_line(f"next    foveola predict {as_typed(result['run'])} photo.jpg{plugins}")
         if not open_:
-            say(f"        foveola report {as_typed(result['run'])} --open")
+            print_line(f"        foveola report {as_typed(result['run'])} --open")
     if open_:
         open_page(result["report"])
 
@@ -67,18 +67,18 @@ def as_typed(path: str) -> str:
 def open_page(path: str | os.PathLike[str] | None) -> None:
     """Open a page in the browser, or say that no browser could be opened."""
     if path is not None and not webbrowser.open(Path(path).resolve().as_uri()):
-        warn([f"no browser could be opened: open {path} yourself"])
+        print_notes([f"no browser could be opened: open {path} yourself"])
 
 
-def say_problems(problems: Sequence[tuple[str, str]], files: int, more: str = "") -> None:
+def print_problems(problems: Sequence[tuple[str, str]], files: int, more: str = "") -> None:
     """Print the files that could not be used: the first five with their reasons."""
     if not problems:
         return
-    say(f"{count(len(problems), 'file')} of {files:,} could not be used:")
+    print_line(f"{count(len(problems), 'file')} of {files:,} could not be used:")
     for file, reason in problems[:5]:
-        say(f"    {printable(file)}: {reason}")
+        print_line(f"    {printable(file)}: {reason}")
     if len(problems) > 5:
-        say(f"    and {len(problems) - 5:,} more{more}")
+        print_line(f"    and {len(problems) - 5:,} more{more}")
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -86,19 +86,19 @@ def print_json(value: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(value, indent=1))
 
 
-def warn(notes: Sequence[str]) -> None:
+def print_notes(notes: Sequence[str]) -> None:
     """Print notes on stderr. With --json the result contains them, too."""
     for note in notes:
-        complain(f"note: {printable(note)}")
+        print_error(f"note: {printable(note)}")
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Print one line on stderr, wrapped on a terminal."""
     width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
     print(text if width is None else _wrapped(text, width, 0), file=sys.stderr)
 
 
-def say(text: str, indent: int = 0, *, severity: str = "") -> None:
+def print_line(text: str, indent: int = 0, *, severity: str = "") -> None:
     """Print one line on stdout: wrapped at words and indented on a terminal, unchanged in a file or pipe.
 
     severity: the first word has the colour of this severity on a terminal, unless the variable NO_COLOR is set.
@@ -119,7 +119,7 @@ LEAST_TEXT = 14
 """A column of text is not made narrower than this: below it hardly a word fits."""
 
 
-def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, spare: Sequence[str] = ()) -> None:
+def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, spare: Sequence[str] = ()) -> None:
     """Print a table: text is aligned left, numbers right.
 
     Where the terminal is too narrow, the words of text columns are wrapped; if that does not help, the columns named in

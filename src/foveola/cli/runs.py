@@ -12,7 +12,15 @@ import typer
 
 from foveola import workflows
 from foveola.cli.options import Json, Open, Overwrite, Reading, RunPath, command, reads_data
-from foveola.cli.output import open_page, print_json, progress_on_screen, say, say_problems, table, warn
+from foveola.cli.output import (
+    open_page,
+    print_json,
+    print_line,
+    print_notes,
+    print_problems,
+    print_table,
+    progress_on_screen,
+)
 from foveola.text import count, printable
 
 if TYPE_CHECKING:
@@ -34,15 +42,15 @@ def evaluate(
     """Measure a trained network: accuracy with its interval, loss, and metrics of each class."""
     with progress_on_screen() as screen:
         found = workflows.evaluate(run, data, settings=reading, progress=screen)
-    warn(found.notes)
+    print_notes(found.notes)
     numbers = found.to_json()
     if json_:
         print_json(numbers)
         return
     for line in workflows.headlines(numbers):
-        say(line)
-    say(f"loss {found.loss:.3f} nats per image")
-    say(_calibrated(numbers))
+        print_line(line)
+    print_line(f"loss {found.loss:.3f} nats per image")
+    print_line(_calibrated(numbers))
     rows = [
         (
             r.name,
@@ -53,12 +61,14 @@ def evaluate(
         )
         for r in found.per_class
     ]
-    table(("class", "precision", "recall (95 % interval)", "F1", "images"), rows, spare=("F1", "images", "precision"))
+    print_table(
+        ("class", "precision", "recall (95 % interval)", "F1", "images"), rows, spare=("F1", "images", "precision")
+    )
     if data is not None:
-        say_problems([(p.file, p.reason) for p in found.problems], found.files_found)
+        print_problems([(p.file, p.reason) for p in found.problems], found.files_found)
     if found.used_test and found.test_opened > 1:
         times = "twice" if found.test_opened == 2 else f"{found.test_opened:,} times"
-        say(
+        print_line(
             f"You have now looked at the test set {times}. If you use it to choose between models, its accuracy becomes too "
             "optimistic."
         )
@@ -90,22 +100,22 @@ def predict(
         workflows.require_new(csv_, overwrite=overwrite)
     with progress_on_screen() as screen:
         recognise = True if csv_ is not None else None
-        answers = workflows.predict(run, files, abstain=abstain, recognise=recognise, progress=screen)
+        predictions = workflows.predict(run, files, abstain=abstain, recognise=recognise, progress=screen)
     with contextlib.ExitStack() as every:  # what can't be printed is written all the same, and the other way round
         if csv_ is not None:
-            every.callback(answers.to_csv, csv_, overwrite=overwrite)
+            every.callback(predictions.to_csv, csv_, overwrite=overwrite)
         if json_:
-            print_json(answers.to_json())
+            print_json(predictions.to_json())
         else:
-            table(("file", "label", "probability"), [answer_row(a) for a in answers])
-            if answers.abstention is not None:
-                say(_abstention(answers, answers.abstention))
-            for line in answers.notes:
-                say(line)
+            print_table(("file", "label", "probability"), [prediction_row(a) for a in predictions])
+            if predictions.abstention is not None:
+                print_line(_abstention(predictions, predictions.abstention))
+            for line in predictions.notes:
+                print_line(line)
     if csv_ is not None and not json_:
-        say(f"wrote {printable(str(csv_))}")
-    unusable = [answer.file for answer in answers if answer.problem]
-    if unusable and (len(unusable) == len(answers) or {str(path) for path in files} & set(unusable)):
+        print_line(f"wrote {printable(str(csv_))}")
+    unusable = [prediction.file for prediction in predictions if prediction.problem]
+    if unusable and (len(unusable) == len(predictions) or {str(path) for path in files} & set(unusable)):
         raise typer.Exit(3)  # not for a damaged file in a folder: it has its row
 
 
@@ -174,21 +184,21 @@ def explain(
             overwrite=overwrite,
             progress=screen,
         )
-    warn(found.notes)
+    print_notes(found.notes)
     if json_:
         print_json(found.to_json())
         return
     if found.label:
-        say(f"{found.label}, {100 * found.probability:.1f} %")
+        print_line(f"{found.label}, {100 * found.probability:.1f} %")
     for path in found.written:
-        say(f"wrote {path}")
+        print_line(f"wrote {path}")
 
 
 @command("foveola report latest", "foveola report latest --open")
 def report(run: RunPath, open_: Open = False, json_: Json = False) -> None:
     """Write the report.html of a run again."""
     found = workflows.report(run)
-    print_json(found.to_json()) if json_ else say(f"report  {found.path}")
+    print_json(found.to_json()) if json_ else print_line(f"report  {found.path}")
     if open_:
         open_page(found.path)
 
@@ -203,9 +213,9 @@ def runs(
     if json_:
         print_json(found.to_json())
     elif not found:
-        say(f"there are no runs below {folder}: foveola train makes one")
+        print_line(f"there are no runs below {folder}: foveola train makes one")
     else:
-        table(
+        print_table(
             ("run", "date", "data", "images", "classes", "model", "test accuracy", "time"),
             [_run_row(line) for line in found],
             spare=("time", "classes", "images", "data"),
@@ -219,13 +229,13 @@ def _run_row(line: RunLine) -> tuple[str, ...]:
     return str(line.path), date, line.data, images, classes, line.model, measured, _seconds(line.seconds)
 
 
-def answer_row(answer: Prediction) -> tuple[str, ...]:
+def prediction_row(prediction: Prediction) -> tuple[str, ...]:
     """Return file, label (or the reason for none) and probability."""
-    if answer.problem:
-        return (answer.file, f"({answer.problem})", "")
-    if answer.label_set is not None and not answer.label:
-        return (answer.file, f"don't know ({' or '.join(answer.label_set) or 'like none of the classes'})", "")
-    return (answer.file, answer.label, f"{100 * answer.probability:.1f} %")
+    if prediction.problem:
+        return (prediction.file, f"({prediction.problem})", "")
+    if prediction.label_set is not None and not prediction.label:
+        return (prediction.file, f"don't know ({' or '.join(prediction.label_set) or 'like none of the classes'})", "")
+    return (prediction.file, prediction.label, f"{100 * prediction.probability:.1f} %")
 
 
 def _calibrated(numbers: Mapping[str, Any]) -> str:
@@ -241,14 +251,14 @@ def _calibrated(numbers: Mapping[str, Any]) -> str:
     )
 
 
-def _abstention(answers: Sequence[Prediction], measured: Mapping[str, Any]) -> str:
+def _abstention(predictions: Sequence[Prediction], measured: Mapping[str, Any]) -> str:
     """Describe how many images got a label, with the promised and the measured error rate."""
-    asked = [answer for answer in answers if not answer.problem]
-    given = sum(bool(answer.label) for answer in asked)
-    stated = f"Expect at most {100 * measured['error']:g} % wrong answers on images like the training data."
+    asked = [prediction for prediction in predictions if not prediction.problem]
+    given = sum(bool(prediction.label) for prediction in asked)
+    stated = f"Expect at most {100 * measured['error']:g} % wrong predictions on images like the training data."
     answered, wrong = (_share(measured, name) for name in ("answered", "wrong"))
-    found = f"On the test set {answered} were answered, and {wrong} got a wrong answer."
-    return f"Answered {given:,} of {count(len(asked), 'image')}. {stated} {found}"
+    found = f"On the test set, {answered} got a class, and {wrong} got a wrong one."
+    return f"Predicted {given:,} of {count(len(asked), 'image')}. {stated} {found}"
 
 
 def _share(numbers: Mapping[str, Any], name: str) -> str:

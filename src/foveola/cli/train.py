@@ -22,7 +22,7 @@ from foveola.cli.options import (
     reads_data,
     settings_of,
 )
-from foveola.cli.output import open_page, print_json, print_run, progress_on_screen, say, table
+from foveola.cli.output import open_page, print_json, print_line, print_run, print_table, progress_on_screen
 from foveola.text import printable
 
 if TYPE_CHECKING:
@@ -255,17 +255,17 @@ def compare(
 
 def _print_comparison(found: Comparison) -> None:
     for warning in found.warnings:
-        say(f"warning: {warning}", severity="warning")
-    table(
+        print_line(f"warning: {warning}", severity="warning")
+    print_table(
         ("arm", "mean accuracy", f"{100 * found.level:.0f} % interval", "lowest to highest", "per run", "seeds"),
         [_arm_row(found, k) for k in range(len(found.arms))],
         spare=("lowest to highest", "per run", "seeds"),
     )
     for k, one in enumerate(found.against_baseline()):
-        say(one.sentence)
+        print_line(one.sentence)
         for line in found.changes_in_words(k + 1):
-            say(f"    {line}")
-    say(f"page    {printable(str(found.page))}")
+            print_line(f"    {line}")
+    print_line(f"page    {printable(str(found.page))}")
 
 
 def _arm_row(found: Comparison, k: int) -> tuple[str, ...]:

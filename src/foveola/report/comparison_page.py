@@ -45,18 +45,18 @@ SECTIONS = (
     ("methods", "Methods"),
 )
 
-SHOWN_FLIPS = 12
+SHOWN_CHANGES = 12
 """Images shown of an arm, at most, gained and lost each: they take most of the page's bytes."""
 
 EXACT_IMAGES = 1000
 """With this many test images of a class, differences have two decimals; with fewer, one."""
 
-Look = Callable[[int, str], Image]
+ImageOf = Callable[[int, str], Image]
 """(arm number, image id) to the image as that arm's network sees it: uint8 (h, w, 3)."""
 
 
-def render(found: Comparison, look: Look, *, command: str = "") -> str:
-    """Render the page as HTML text; the same runs give the same text. look: gives an image as an arm sees it."""
+def render(found: Comparison, image_of: ImageOf, *, command: str = "") -> str:
+    """Render the page as HTML text; the same runs give the same text. image_of: gives an image as an arm sees it."""
     run = found.runs[0][0]
     against = found.against_baseline()
     return (
@@ -77,7 +77,7 @@ def render(found: Comparison, look: Look, *, command: str = "") -> str:
             means=[mean_of(found, k) for k in range(len(found.arms))],
             reach=_widest(found),
             curves=_curves(found),
-            arms=[arm_section(found, k, look) for k in range(1, len(found.arms))],
+            arms=[arm_section(found, k, image_of) for k in range(1, len(found.arms))],
             costs=[cost_of(found, k) for k in range(len(found.arms))],
             colours=[colour(k) for k in range(len(found.arms))],
             total=duration(sum(one.result["seconds"] for row in found.runs for one in row)),
@@ -169,10 +169,10 @@ class ClassLine:
 
 
 @dataclass(frozen=True)
-class ShownFlip:
+class ShownChange:
     """An image whose prediction changed, as the baseline's network sees it and as the arm's does."""
 
-    flip: ChangedPrediction
+    prediction: ChangedPrediction
     before: Thumbnail
     after: Thumbnail
 
@@ -191,21 +191,22 @@ class ArmSection:
     gained: int
     lost: int
     asked: int
-    shown_gained: tuple[ShownFlip, ...]
-    shown_lost: tuple[ShownFlip, ...]
+    shown_gained: tuple[ShownChange, ...]
+    shown_lost: tuple[ShownChange, ...]
 
 
-def arm_section(found: Comparison, k: int, look: Look) -> ArmSection:
-    """Collect the values of arm number k. look: gives an image as an arm sees it."""
+def arm_section(found: Comparison, k: int, image_of: ImageOf) -> ArmSection:
+    """Collect the values of arm number k. image_of: gives an image as an arm sees it."""
     # An image that only one seed tested says nothing about an arm.
-    flipped = changed_predictions(found, k) if found.one_test_part else ChangedPredictions((), (), 0)
+    changed = changed_predictions(found, k) if found.one_test_part else ChangedPredictions((), (), 0)
     classes = class_differences(found, k)
     ends = [abs(v) for one in classes for v in (*_possible(one), one.difference.mean) if math.isfinite(v)]
     reach = max(ends, default=1.0) or 1.0
 
-    def shown(some: tuple[ChangedPrediction, ...]) -> tuple[ShownFlip, ...]:
+    def shown(some: tuple[ChangedPrediction, ...]) -> tuple[ShownChange, ...]:
         return tuple(
-            ShownFlip(one, thumbnail(look(0, one.id)), thumbnail(look(k, one.id))) for one in some[:SHOWN_FLIPS]
+            ShownChange(one, thumbnail(image_of(0, one.id)), thumbnail(image_of(k, one.id)))
+            for one in some[:SHOWN_CHANGES]
         )
 
     return ArmSection(
@@ -213,11 +214,11 @@ def arm_section(found: Comparison, k: int, look: Look) -> ArmSection:
         colour=colour(k),
         changes=tuple(found.changes(k)),
         classes=tuple(_class_line(one, reach, found.level, colour(k)) for one in classes),
-        gained=len(flipped.gained),
-        lost=len(flipped.lost),
-        asked=flipped.asked,
-        shown_gained=shown(flipped.gained),
-        shown_lost=shown(flipped.lost),
+        gained=len(changed.gained),
+        lost=len(changed.lost),
+        asked=changed.asked,
+        shown_gained=shown(changed.gained),
+        shown_lost=shown(changed.lost),
     )
 
 

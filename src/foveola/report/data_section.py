@@ -20,14 +20,14 @@ from foveola.types import Image
 
 PROBLEMS_SHOWN = 200
 
-WAY_PX = 112
+STEP_PX = 112
 """Longer side of the images in the table "From file to network"."""
 
 SAMPLED_CLASSES, MANY_CLASSES, SMALLER_PX = 100, 20, 96
 """Images take most of the page's bytes: above 20 classes samples are shrunk to 96 px, and at most 100 classes have any."""
 
 TINTS = np.array([(1.0, 0.42, 0.36), (0.36, 1.0, 0.42), (0.5, 0.7, 1.0)])
-"""Colours for the largest value of red, green and blue: light tints, because pure blue looks nearly black."""
+"""Colours for the largest value of red, green and blue: light tints, because pure blue preview nearly black."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Way:
+class PreprocessedImage:
     """One image in each preprocessing step: original, resized, filtered, and its three colour channels."""
 
     name: str
@@ -81,14 +81,14 @@ class DataSection:
     samples: tuple[ClassSamples, ...]
     sizes: Sizes | None
     histograms: tuple[Markup, ...]
-    ways: tuple[Way, ...]
+    preprocessed: tuple[PreprocessedImage, ...]
     means: tuple[tuple[str, Thumbnail], ...]
     split_rule: str
     reasons: tuple[tuple[str, int], ...]
     problems_shown: int = PROBLEMS_SHOWN
 
 
-def data_section(card: DataSummary, pictures: KeptImages, looks: DataPreview) -> DataSection:
+def data_section(card: DataSummary, pictures: KeptImages, preview: DataPreview) -> DataSection:
     """Collect the section's values."""
     return DataSection(
         classes=_class_counts(card),
@@ -96,11 +96,13 @@ def data_section(card: DataSummary, pictures: KeptImages, looks: DataPreview) ->
         samples=_samples(card, pictures),
         sizes=sizes_of(card.sizes) if card.sizes else None,
         histograms=_histograms(card) if len(card.sizes) > 1 else (),
-        ways=tuple(
-            Way(name, thumbnail(raw, WAY_PX), thumbnail(sized, WAY_PX), thumbnail(seen, WAY_PX), _colours(seen))
-            for name, raw, sized, seen in zip(looks.names, looks.raw, looks.sized, looks.seen, strict=True)
+        preprocessed=tuple(
+            PreprocessedImage(
+                name, thumbnail(raw, STEP_PX), thumbnail(sized, STEP_PX), thumbnail(seen, STEP_PX), _colours(seen)
+            )
+            for name, raw, sized, seen in zip(preview.names, preview.raw, preview.sized, preview.seen, strict=True)
         ),
-        means=tuple((name, thumbnail(mean)) for name, mean in zip(card.class_names, looks.means, strict=False)),
+        means=tuple((name, thumbnail(mean)) for name, mean in zip(card.class_names, preview.means, strict=False)),
         split_rule=card.split_rule,
         reasons=count_causes(card.problems),
     )
@@ -131,7 +133,7 @@ def _histograms(card: DataSummary) -> tuple[Markup, ...]:
 def _colours(image: Image) -> tuple[Thumbnail, ...]:
     """Thumbnails of the red, green and blue channel, each from black to its tint."""
     return tuple(
-        thumbnail(np.rint(image[..., k, None] * tint).astype(np.uint8), WAY_PX) for k, tint in enumerate(TINTS)
+        thumbnail(np.rint(image[..., k, None] * tint).astype(np.uint8), STEP_PX) for k, tint in enumerate(TINTS)
     )
 
 

@@ -48,6 +48,7 @@ def environment() -> Environment:
         "printable": printable,
         "phrases": phrases,
         "counted": count,
+        "sentence": sentence,
     }
     return environment
 
@@ -59,6 +60,15 @@ def clean(value: Any) -> Any:
     ('a\\\\nb', 3)
     """
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def sentence(text: str) -> str:
+    """Format a note of the terminal as a sentence: with a capital letter and a full stop.
+
+    >>> sentence("the split is given")
+    'The split is given.'
+    """
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def thousands(number: int) -> str:

@@ -55,24 +55,24 @@ class NetworkSection:
     right: bool
     stages: tuple[StageMaps, ...]
     heat_stage: str
-    heated: tuple[HeatmapImage, ...]
+    heatmaps: tuple[HeatmapImage, ...]
     reason: str
 
 
-def network_section(insides: NetworkPreview, evaluation: Evaluation) -> NetworkSection:
+def network_section(preview: NetworkPreview, evaluation: Evaluation) -> NetworkSection:
     """Collect the section's values."""
-    if not insides.stages:
-        return NetworkSection(None, None, "", False, (), "", (), insides.reason)
+    if not preview.stages:
+        return NetworkSection(None, None, "", False, (), "", (), preview.reason)
     stages = []
-    shapes = insides.shapes or tuple((*maps.shape, 0) for maps in insides.maps)
-    for name, maps, of in zip(insides.stages, insides.maps, shapes, strict=True):
+    shapes = preview.shapes or tuple((*maps.shape, 0) for maps in preview.maps)
+    for name, maps, of in zip(preview.stages, preview.maps, shapes, strict=True):
         stages.append(StageMaps(name, _in_words(len(maps), *of), exact(tile(maps), WIDEST_PX)))
-    kernels = tile(insides.kernels) if len(insides.kernels) else None
+    kernels = tile(preview.kernels) if len(preview.kernels) else None
     names = evaluation.class_names
-    heated = []
-    for image, heat, row in zip(insides.pictures[1:], insides.heat, insides.rows.tolist(), strict=True):
+    heatmaps = []
+    for image, heat, row in zip(preview.pictures[1:], preview.heat, preview.rows.tolist(), strict=True):
         predicted = int(evaluation.predicted[row])
-        heated.append(
+        heatmaps.append(
             HeatmapImage(
                 thumbnail(image),
                 thumbnail(heat_over(image, heat / 255)),
@@ -85,12 +85,12 @@ def network_section(insides: NetworkPreview, evaluation: Evaluation) -> NetworkS
         )
     return NetworkSection(
         None if kernels is None else exact(kernels, WIDEST_PX),
-        thumbnail(insides.pictures[0]),
-        names[evaluation.labels[insides.row]],
-        bool(evaluation.correct[insides.row]),
+        thumbnail(preview.pictures[0]),
+        names[evaluation.labels[preview.row]],
+        bool(evaluation.correct[preview.row]),
         tuple(stages),
-        insides.heat_stage,
-        tuple(heated),
+        preview.heat_stage,
+        tuple(heatmaps),
         "",
     )
 

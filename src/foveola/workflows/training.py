@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveola.compute.threads import adapting, current
+from foveola.errors import UsageError
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
 from foveola.runs.progress import Plan, Progress
@@ -242,8 +243,11 @@ def demo(
 ) -> Run:
     """Write 1,797 handwritten digits as an image folder and train on it.
 
-    Digits must not be mirrored, so flips are off.
+    Digits must not be mirrored, so flips are off. Raises UsageError for less than one epoch, because `fast` starts from
+    random weights.
     """
+    if epochs < 1:
+        raise UsageError(f"the demo needs 1 or more epochs; got {epochs}")
     from foveola.data.builtin import write_digits
     from foveola.storage import folder_atomic
 
