@@ -2,6 +2,7 @@
 
 import collections
 import copy
+import functools
 import itertools
 
 import pytest
@@ -162,6 +163,12 @@ def test_a_layer_of_a_class_with_its_own_forward_is_called():
     x, plain = maps(2, 8, 8, 8), copy.deepcopy(layers)
     assert functions(ours(x, layers)) == {"_Convolution": 1}
     torch.testing.assert_close(ours(x, layers), plain(x), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [3, 8])
+def test_convolutions_with_another_padding_than_zeros_keep_it(channels):
+    layers = layers_of(channels, 32, 8, kind=functools.partial(nn.Conv2d, padding_mode="reflect"))
+    assert_the_same(layers, copy.deepcopy(layers).double(), maps(2, channels, 8, 8))
 
 
 def test_a_norm_in_evaluation_mode_keeps_its_statistics():

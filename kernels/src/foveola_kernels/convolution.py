@@ -91,7 +91,8 @@ def _same(layer: nn.Conv2d, images: Sequence[int]) -> bool:
     if not (_ON.get() and _learns(images, layer.weight) and layer.kernel_size[0] % 2 == layer.kernel_size[1] % 2 == 1):
         return False
     plain = layer.stride == layer.dilation == (1, 1) and layer.groups == 1
-    padded = isinstance(layer, ConvSame) or layer.padding == _half(layer)
+    zeros = layer.padding_mode == "zeros" and layer.padding == _half(layer)
+    padded = isinstance(layer, ConvSame) or zeros
     return plain and padded and (layer.bias is None or layer.bias.dtype == torch.float32)
 
 
