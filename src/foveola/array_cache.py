@@ -165,7 +165,8 @@ MOST_MAPPED_BYTES = 1 << 28
 times in two epochs of `fast`, 0.42 s of 20; kept, reading its batches takes 0.03 s."""
 
 RANDOM_FROM_BYTES = 1 << 32
-"""From this size on the system is told that rows come in no order. Below, what it reads ahead is soon wanted anyway."""
+"""From this size on foveola tells the system that rows come in no order. Of smaller files it soon needs what the system reads
+ahead."""
 
 
 class MemmapReader:
@@ -195,7 +196,7 @@ class MemmapReader:
 
 
 def find_memmap(array: object) -> mmap.mmap | None:
-    """The map that an array, or what it is a view of, lies in; None when it lies in memory."""
+    """The map that holds an array, or the array that it is a view of; None if it is in memory."""
     while array is not None and not isinstance(array, mmap.mmap):
         array = getattr(array, "base", None)
     return array

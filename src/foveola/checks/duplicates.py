@@ -1,4 +1,4 @@
-"""Findings about duplicates: identical pixels, near-duplicates, conflicting labels, and leaks between official parts.
+"""Findings about duplicates: equal pixels, near-duplicates, conflicting labels, leaks between given train, val and test sets.
 
 A test image with a copy in train was in effect learned, so the accuracy on it is too high.
 """
@@ -47,9 +47,9 @@ class DuplicateGroups:
         return merge_groups(self.copies, self.derived)
 
 
-def merged_groups(dataset: Dataset, relations: DuplicateGroups) -> Indices:
+def merged_groups(dataset: Dataset, duplicates: DuplicateGroups) -> Indices:
     """Groups of images that count as one: copies of each other, or members of one group (`--group-by`); int64 (n,)."""
-    return relations.copies if dataset.groups is None else merge_groups(relations.copies, dataset.groups)
+    return duplicates.copies if dataset.groups is None else merge_groups(duplicates.copies, dataset.groups)
 
 
 def mentioned_names(dataset: Dataset, groups: list[Indices]) -> tuple[tuple[str, ...], ...]:
@@ -69,11 +69,11 @@ JUDGES = {1: "val image", 2: "test image"}
 """Names of the parts that measure a network, by their numbers in `Dataset.parts`."""
 
 
-def leaks(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
+def leaks(dataset: Dataset, duplicates: DuplicateGroups) -> Finding | None:
     """Images of the official test part with a copy or derived file in the official train or val part."""
     return _between(
         dataset,
-        relations,
+        duplicates,
         2,
         (0, 1),
         "train or val",
@@ -83,11 +83,11 @@ def leaks(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
     )
 
 
-def leak_to_val(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
+def leak_to_val(dataset: Dataset, duplicates: DuplicateGroups) -> Finding | None:
     """The same for the official val part, on which the epoch is chosen and the confidence is calibrated."""
     return _between(
         dataset,
-        relations,
+        duplicates,
         1,
         (0,),
         "train",
@@ -97,18 +97,18 @@ def leak_to_val(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
 
 
 def _between(
-    dataset: Dataset, relations: DuplicateGroups, judge: int, before: tuple[int, ...], where: str, so: str, advice: str
+    dataset: Dataset, duplicates: DuplicateGroups, judge: int, before: tuple[int, ...], where: str, so: str, advice: str
 ) -> Finding | None:
     """Images of the part `judge` with a relative in the parts `before`, which the data itself gives."""
     if dataset.parts is None:
         return None
     judged, seen = np.flatnonzero(dataset.parts == judge), np.flatnonzero(np.isin(dataset.parts, before))
-    group_ids = relations.groups
+    group_ids = duplicates.groups
     leaked = leaking(group_ids, seen, judged)
     if not len(leaked):
         return None
     groups = [rows for rows in members_of(group_ids) if np.isin(rows, leaked).any()]
-    exact = len(leaking(relations.content, seen, judged))
+    exact = len(leaking(duplicates.content, seen, judged))
     share = len(leaked) / len(judged)
     named = mentioned_names(dataset, [rows[np.argsort(-dataset.parts[rows], kind="stable")] for rows in groups])
     to_leave = np.concatenate([rows[np.isin(dataset.parts[rows], before)] for rows in groups])
@@ -125,15 +125,15 @@ def _between(
     )
 
 
-def duplicate_findings(dataset: Dataset, relations: DuplicateGroups) -> list[Finding]:
+def duplicate_findings(dataset: Dataset, duplicates: DuplicateGroups) -> list[Finding]:
     """The findings `exact_duplicate`, `near_duplicate`, `label_conflict` and `split_leak`."""
-    found = [_exact(dataset, relations), _near(dataset, relations), _too_many(relations)]
-    found += [_conflict(dataset, relations), leaks(dataset, relations), leak_to_val(dataset, relations)]
+    found = [_exact(dataset, duplicates), _near(dataset, duplicates), _too_many(duplicates)]
+    found += [_conflict(dataset, duplicates), leaks(dataset, duplicates), leak_to_val(dataset, duplicates)]
     return [finding for finding in found if finding is not None]
 
 
-def _exact(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
-    groups = members_of(relations.content)
+def _exact(dataset: Dataset, duplicates: DuplicateGroups) -> Finding | None:
+    groups = members_of(duplicates.content)
     if not groups:
         return None
     named, extra = mentioned_names(dataset, groups), sum(len(rows) - 1 for rows in groups)
@@ -145,35 +145,35 @@ def _exact(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
         "keep one of each; where foveola splits the data, all copies of an image go to the same set",
         flatten(named),
         named,
-        leave_out=tuple(dataset.ids[i] for rows in groups for i in _spare(dataset, relations, rows)),
+        leave_out=tuple(dataset.ids[i] for rows in groups for i in _spare(dataset, duplicates, rows)),
     )
 
 
-def _near(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
-    if not len(relations.near):
+def _near(dataset: Dataset, duplicates: DuplicateGroups) -> Finding | None:
+    if not len(duplicates.near):
         return None
-    rows = np.unique(relations.near[:, :2])
-    groups = [g for g in members_of(relations.copies) if np.isin(g, rows).any()]
-    firsts = [_distinct(relations, group) for group in groups]
+    rows = np.unique(duplicates.near[:, :2])
+    groups = [g for g in members_of(duplicates.copies) if np.isin(g, rows).any()]
+    firsts = [_distinct(duplicates, group) for group in groups]
     named = mentioned_names(dataset, firsts)
-    laid = int((relations.near[:, 2] > 0).sum())
+    turned = int((duplicates.near[:, 2] > 0).sum())
     return Finding(
         "near_duplicate",
         "warning",
         f"{count(sum(map(len, firsts)), 'image')} are near-duplicates of only {count(len(groups), 'original')}: saved again, "
         "resized, slightly cropped, or in other tones"
-        + (f"; {count(laid, 'pair')} mirrored or turned" if laid else ""),
+        + (f"; {count(turned, 'pair')} mirrored or turned" if turned else ""),
         "compare them side by side and keep one of each; where foveola splits the data, near-duplicates go to the same set",
         flatten(named),
         named,
-        leave_out=tuple(dataset.ids[i] for group in firsts for i in _spare(dataset, relations, group)),
+        leave_out=tuple(dataset.ids[i] for group in firsts for i in _spare(dataset, duplicates, group)),
     )
 
 
-def _too_many(relations: DuplicateGroups) -> Finding | None:
+def _too_many(duplicates: DuplicateGroups) -> Finding | None:
     """How near-duplicates of many images are searched, or why they are not; what is missed: docs/why/speed.md."""
-    n = len(comparable_images(relations.content, relations.sizes))
-    if not relations.near_searched:
+    n = len(comparable_images(duplicates.content, duplicates.sizes))
+    if not duplicates.near_searched:
         return Finding(
             "near_duplicate",
             "warning",
@@ -196,27 +196,27 @@ def _too_many(relations: DuplicateGroups) -> Finding | None:
     )
 
 
-def _distinct(relations: DuplicateGroups, rows: Indices) -> Indices:
+def _distinct(duplicates: DuplicateGroups, rows: Indices) -> Indices:
     """The first row of each different content."""
-    return rows[np.sort(np.unique(relations.content[rows], return_index=True)[1])]
+    return rows[np.sort(np.unique(duplicates.content[rows], return_index=True)[1])]
 
 
-def _spare(dataset: Dataset, relations: DuplicateGroups, rows: Indices) -> list[int]:
+def _spare(dataset: Dataset, duplicates: DuplicateGroups, rows: Indices) -> list[int]:
     """All of some copies except the one to keep.
 
     Kept is a test image before a val and a train image, then an original before a derived file, then the largest image.
     """
     parts = np.full(len(dataset), -1) if dataset.parts is None else dataset.parts
-    pixels = relations.sizes[rows].astype(np.int64).prod(axis=1)
+    pixels = duplicates.sizes[rows].astype(np.int64).prod(axis=1)
     made = np.array([is_derived(dataset.ids[i]) for i in rows])
     kept = rows[np.lexsort((rows, -pixels, made, -parts[rows]))[0]]
     return [int(i) for i in rows if i != kept]
 
 
-def _conflict(dataset: Dataset, relations: DuplicateGroups) -> Finding | None:
+def _conflict(dataset: Dataset, duplicates: DuplicateGroups) -> Finding | None:
     """Copies under two labels. Turned ones do not count: a turned 6 is a 9."""
-    upright = relations.near[relations.near[:, 2] == 0, :2]
-    group_ids = merge_groups(relations.content, groups_of_pairs(len(dataset), upright))
+    upright = duplicates.near[duplicates.near[:, 2] == 0, :2]
+    group_ids = merge_groups(duplicates.content, groups_of_pairs(len(dataset), upright))
     groups = [rows for rows in members_of(group_ids) if len(set(dataset.labels[rows].tolist())) > 1]
     if not groups:
         return None

@@ -174,7 +174,7 @@ def _near(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], tick: Tick) -> Ind
     order = np.argsort(pairs[:, 0], kind="stable")
     ranks = np.empty(len(pairs), np.int64)
     ranks[order] = np.arange(len(pairs)) - np.searchsorted(pairs[order, 0], pairs[order, 0])
-    # The likeliest partner of every image first: all of them may be copies.
+    # The most similar image of each one first: all of them may be copies.
     likely = np.argsort(ranks, kind="stable")[: max(MOST_LOOKED_AT, len(ours))]
     pairs = pairs[likely] - np.array([0, len(ours), 0])
 

@@ -103,19 +103,19 @@ COMMON = 0.05
 """A property that a larger share of the images has is typical of the data, not a fault: bright drawings, dark skies."""
 
 
-def quality_findings(dataset: Dataset, looks: ImageStats, sizes: NDArray[np.int32]) -> list[Finding]:
+def quality_findings(dataset: Dataset, stats: ImageStats, sizes: NDArray[np.int32]) -> list[Finding]:
     """The findings `quality`; sizes: int32 (n, 2), upright height and width of the originals."""
-    grey = looks.colours @ np.array([0.299, 0.587, 0.114], np.float32)
-    blank = looks.contrast < BLANK
-    contrasty = looks.contrast >= np.median(looks.contrast) / 2
-    blurred = ~blank & contrasty & (looks.sharpness < BLURRED * np.median(looks.sharpness))
+    grey = stats.colours @ np.array([0.299, 0.587, 0.114], np.float32)
+    blank = stats.contrast < BLANK
+    contrasty = stats.contrast >= np.median(stats.contrast) / 2
+    blurred = ~blank & contrasty & (stats.sharpness < BLURRED * np.median(stats.sharpness))
     side = np.sqrt(sizes.astype(np.float64).prod(axis=1))
     shape = sizes.max(axis=1) / np.maximum(sizes.min(axis=1), 1)
     found = [
         _finding(dataset, blank, side, "warning", "blank: a single colour", "leave them out", drop=True),
         _finding(dataset, ~blank & (grey < DARK), grey, "note", "very dark", _LOOK),
         _finding(dataset, ~blank & (grey > BRIGHT), -grey, "note", "very bright", _LOOK),
-        _finding(dataset, blurred, looks.sharpness, "note", "blurred compared with the others", _LOOK),
+        _finding(dataset, blurred, stats.sharpness, "note", "blurred compared with the others", _LOOK),
         _finding(dataset, side < np.median(side) / SMALL, side, "note", "much smaller than the others", _SMALL),
         _finding(dataset, shape >= LONG * np.median(shape), -shape, "note", "with an extreme aspect ratio", _LONG),
     ]

@@ -39,7 +39,7 @@ from foveola.types import Indices, Tick, no_tick
 
 UPRIGHT = 0.7
 """Similarity from which two images, one of them perhaps mirrored, are candidates. Of 500 images of each set with a
-tenth cut off both sides, the median lies at 0.84 (flowers), 0.83 (signs) and 0.85 (cifar10)."""
+tenth cut off both sides, the median is 0.84 (flowers), 0.83 (signs) and 0.85 (cifar10)."""
 
 TURNED = 0.9
 """The same for images that are turned or upside down, too: rarer, and eight chances to look alike by accident."""
@@ -64,10 +64,10 @@ _BLOCK = (512, 512)
 
 
 def candidates(greys: NDArray[np.uint8], *, against: int | None = None, tick: Tick = no_tick) -> NDArray[np.int64]:
-    """Pairs of images that may be copies: int64 (m, 3), rows (i, j, variant), i < j; image j laid so is like i.
+    """Pairs of images that may be copies: int64 (m, 3), rows (i, j, variant), i < j; image j in this orientation is like i.
 
-    greys: uint8 (n, 32, 32); against: compare only the images before this position with those from it on. The likeliest
-    come first. Three sieves, each finer and slower than the one before:
+    greys: uint8 (n, 32, 32); against: compare only the images before this position with those from it on. The most similar
+    pairs come first. Three tests, each more exact and slower than the one before:
 
     1. With E and O the products over even and odd columns, the similarity is E + O upright and E - O mirrored, so one
        comparison of E + |O| finds both. For the other six ways an upper bound is compared: with the coefficients' absolute
@@ -86,7 +86,7 @@ def candidates(greys: NDArray[np.uint8], *, against: int | None = None, tick: Ti
 
 
 def _alike(described: Floats, against: int | None = None, tick: Tick = no_tick) -> Indices:
-    """The pairs that pass the first two sieves; of more than ALL_WITH_ALL images those that faiss finds."""
+    """The pairs that pass the first two tests; of more than ALL_WITH_ALL images those that faiss finds."""
     n = len(described)
     last = n if against is None else against
     halves = described[:, :, 0::2].reshape(n, -1), described[:, :, 1::2].reshape(n, -1)
@@ -148,7 +148,7 @@ def _limits(even: Floats, odd: Floats, bound: Floats) -> tuple[float, float]:
         return UPRIGHT, TURNED
     most = min(MOST, MOST_IN_ALL / n)
     rng = np.random.default_rng(0)
-    a, b = rng.integers(0, n, (2, max(100_000, int(10 * n / most))))  # ten of them lie above the limit at least
+    a, b = rng.integers(0, n, (2, max(100_000, int(10 * n / most))))  # at least ten of them are above the limit
     a, b = a[a != b], b[a != b]
     alike, highest = np.empty(len(a), np.float32), np.empty(len(a), np.float32)
     for some in np.array_split(np.arange(len(a)), len(a) // 65_536 + 1):
@@ -203,21 +203,21 @@ VERSION = 3
 """Raise it with every change that changes what counts as a copy: old answers are then not found any more."""
 
 SMALLEST_PX = 32
-"""Images with a shorter side carry too little to tell a copy from a likeness: they are compared by content only."""
+"""Smaller images have too few details to tell a copy from a similar image. They are compared by content only."""
 
 MOST_LOOKED_AT = 30_000
-"""Pairs that are laid over each other, the likeliest first: 0.7 ms each on one core at 32 px, 1.2 ms at 64 px."""
+"""Pairs that are aligned and compared, the most similar first: 0.7 ms each on one core at 32 px, 1.2 ms at 64 px."""
 
 
 def near_duplicate_pairs(
-    prepared: Prepared, looks: Callable[[], ImageStats] | None = None, *, tick: Tick = no_tick
+    prepared: Prepared, get_stats: Callable[[], ImageStats] | None = None, *, tick: Tick = no_tick
 ) -> Indices | None:
     """Pairs that are copies but differ in pixels: int64 (m, 3), rows (i, j, variant), i < j, sorted.
 
     None if they can't be searched, because there are more than ALL_WITH_ALL images and faiss is not installed.
 
     variant: how j must be oriented to look like i (see `similarity.VARIANTS`; 0 is upright). Taken from the cache if it is
-    there. looks: gives what `look` gives, if the caller needs it too.
+    there. get_stats: returns `image_stats`, if the caller needs them too.
     """
     place = cache_place("near-duplicates", prepared.key, str(VERSION))
     kept = read_arrays(place)
@@ -225,7 +225,7 @@ def near_duplicate_pairs(
         rows = comparable_images(prepared.content, prepared.sizes)
         if len(rows) > ALL_WITH_ALL and load_faiss() is None:
             return None
-        greys = (looks or (lambda: image_stats(prepared, tick=tick)))().greys
+        greys = (get_stats or (lambda: image_stats(prepared, tick=tick)))().greys
         kept = {"pairs": _search(prepared, rows, greys, tick)}
         write_arrays(place, kept)
     return kept["pairs"]

@@ -19,30 +19,30 @@ from foveola.types import Tick, no_tick
 
 
 def find_duplicates(
-    prepared: Prepared, looks: Callable[[], ImageStats] | None = None, *, tick: Tick = no_tick
+    prepared: Prepared, get_stats: Callable[[], ImageStats] | None = None, *, tick: Tick = no_tick
 ) -> DuplicateGroups:
     """Exact duplicates, near-duplicates (from the cache if possible) and derived files of the prepared images."""
-    near = near_duplicate_pairs(prepared, looks, tick=tick)
+    near = near_duplicate_pairs(prepared, get_stats, tick=tick)
     pairs = np.zeros((0, 3), np.int64) if near is None else near
     derived = derived_groups(prepared.dataset)
     return DuplicateGroups(prepared.content, pairs, derived, prepared.sizes, near_searched=near is not None)
 
 
-def quick_findings(prepared: Prepared, relations: DuplicateGroups) -> list[Finding]:
+def quick_findings(prepared: Prepared, duplicates: DuplicateGroups) -> list[Finding]:
     """The findings that take no further time once the duplicates are known."""
     dataset = prepared.dataset
     return [
-        *duplicate_findings(dataset, relations),
-        *derived_file_findings(dataset, relations.derived),
+        *duplicate_findings(dataset, duplicates),
+        *derived_file_findings(dataset, duplicates.derived),
         *balance_findings(dataset),
         *file_findings(prepared),
     ]
 
 
-def slow_findings(prepared: Prepared, looks: ImageStats, relations: DuplicateGroups) -> list[Finding]:
+def slow_findings(prepared: Prepared, stats: ImageStats, duplicates: DuplicateGroups) -> list[Finding]:
     """The findings that need the pixels of every image, or scikit-learn."""
     dataset, sizes = prepared.dataset, prepared.sizes
     return [
-        *shortcut_findings(dataset, prepared.files, sizes, looks.colours, relations.copies),
-        *quality_findings(dataset, looks, sizes),
+        *shortcut_findings(dataset, prepared.files, sizes, stats.colours, duplicates.copies),
+        *quality_findings(dataset, stats, sizes),
     ]

@@ -31,24 +31,24 @@ KEPT = 8
 """Frequencies kept in each direction."""
 
 VARIANTS = 8
-"""Ways to lay an image: bit 0 mirrors left-right, bit 1 upside down, bit 2 transposes first."""
+"""Orientations of an image: bit 0 mirrors it left-right, bit 1 turns it upside down, bit 2 transposes it first."""
 
 
 DETAIL_SIDE = 64
-"""Side at which two images are laid over each other, in pixels; less where they are smaller."""
+"""Side at which two images are aligned, in pixels; less where they are smaller."""
 
 AGREEMENT = 0.95
 """Correlation of the details from which two images are copies.
 
 Of 300 images each of flowers and signs against themselves, saved as JPEG of quality 50, at 0.6 of the size, mirrored,
 turned, with a twentieth cut off, 95 % lie above 0.985; with a tenth cut off above 0.975; of cifar10 above 0.93. Among all
-pairs of 2,062 hand signs, mostly the same poses before the same wall, none reaches it. The pairs found in
+pairs of 2,062 hand signs, mostly the same poses in front of the same wall, none reaches it. The pairs found in
 flowers (but two of 33) and a random 40 of cifar10 were looked at and are copies; between 0.88 and 0.93 the first
-likenesses are among them. Of cifar10's pairs none lies under two labels, though nothing here looks at labels.
+pairs that are only similar appear. No pair of cifar10 has two labels, although labels are not used here.
 """
 
 TEXTURE = 4.0
-"""Deviation of the details, in grey levels 0..255, below which an image is too smooth to be told from another."""
+"""Deviation of the details, in grey levels 0..255, below which an image is too smooth to be compared with another."""
 
 OVERLAP, SCALE, SHEAR = 0.6, 1.5, 0.1
 """Limits of a slight crop: the least common share of the image, the largest ratio of the sides, and the largest turn or
@@ -58,7 +58,7 @@ _STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
 
 
 def orient(image: NDArray[np.generic], variant: int) -> NDArray[np.generic]:
-    """A square image (s, s) laid in one of the eight ways.
+    """A square image (s, s) in one of the eight orientations.
 
     >>> orient(np.array([[1, 2], [3, 4]]), 5).tolist()   # transposed, then mirrored: turned clockwise by 90 degrees
     [[3, 1], [4, 2]]
@@ -75,8 +75,8 @@ def orient(image: NDArray[np.generic], variant: int) -> NDArray[np.generic]:
 def describe(greys: NDArray[np.uint8]) -> Floats:
     """Descriptors, float32 (n, 8, 8), each of length 1 (0 for an image of one tone), of grey images uint8 (n, 32, 32).
 
-    Coefficient (u, v) of the cosine transform is weighted by the root of its frequency, for images have the less of a
-    frequency the higher it is, and a sky is not to outweigh what stands before it. The constant is left out.
+    Coefficient (u, v) of the cosine transform is weighted by the root of its frequency, because images have less of the
+    high frequencies, and a sky should not outweigh the object in front of it. The constant is left out.
     """
     out = np.empty((len(greys), KEPT, KEPT), np.float32)
     for start in range(0, len(greys), 4096):
@@ -103,7 +103,7 @@ def _cosines(n: int) -> Floats:
 
 
 def orient_descriptor(described: Floats, variants: Indices) -> Floats:
-    """The descriptors of images laid another way: float32 (n, 8, 8)."""
+    """The descriptors of images in other orientations: float32 (n, 8, 8)."""
     signs = np.where(np.arange(KEPT) % 2, -1, 1).astype(np.float32)
     bits = variants[:, None, None]
     out = np.where(bits & 4, described.transpose(0, 2, 1), described)
@@ -118,7 +118,7 @@ _SIGNS = np.array(
 
 
 def similarities(ours: Floats, theirs: Floats) -> Floats:
-    """Products of pairs of descriptors, float32 (n, 8, 8), the second one laid in each of the eight ways: float32 (n, 8).
+    """Products of pairs of descriptors, float32 (n, 8, 8), the second one in each of the eight orientations: float32 (n, 8).
 
     A way turns the signs of odd rows or columns, so four sums by parity, and four with the transposed one, give all eight.
     """
@@ -167,7 +167,7 @@ def is_copy(a: Floats, b: Floats) -> bool:
     try:
         # None is "no mask", which the stubs of this overload forget.
         found = cv2.findTransformECC(a, b, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, _STEPS, None, 1)  # type: ignore[call-overload]
-    except cv2.error:  # the iteration found no way to lay them over each other
+    except cv2.error:  # the iteration found no alignment
         return False
     move = np.asarray(found[1], np.float32)
     if not _is_slight(move):

@@ -169,7 +169,7 @@ def _likely(table: NDArray[np.int16], asked: NDArray[np.int16]) -> Iterator[Indi
         return
     from scipy.spatial import cKDTree
 
-    # Means of what differs by 12 at most do so, too; and of twelve numbers a tree knows who is near.
+    # If two images differ by 12 at most, so do their means; and a tree finds neighbours among points of twelve numbers.
     tree = cKDTree(_quarters(table))
     for one in _quarters(asked):
         yield np.array(tree.query_ball_point(one, 12, p=np.inf, return_sorted=True), np.int64)

@@ -211,7 +211,7 @@ class PartTable(NamedTuple):
 def tables_of_parts(listing: FolderScan, reading: Reading, tables: Sequence[str]) -> list[PartTable]:
     """For each part without class folders the one table that names nearly all of its images and only classes of train.
 
-    Such a table lies in the part's folder, or in one above it. A part that two tables fit has none.
+    Such a table is in the set's folder, or in one above it. If two tables fit, none is used.
     """
     found = []
     for folder, part in reading.unlabelled.items():

@@ -67,7 +67,7 @@ def words(name: str) -> list[str]:
 
 
 def part_of(name: str) -> Part | None:
-    """The part that a folder's name stands for, or None. Masks and labels of a part are no part.
+    """The set (train, val or test) that a folder's name means, or None. Masks and labels of a set are not one.
 
     >>> part_of("Final_Training"), part_of("validation_set"), part_of("test1"), part_of("trainer"), part_of("train_masks")
     ('train', 'val', 'test', None, None)
@@ -98,7 +98,7 @@ def is_passage(name: str) -> bool:
 
 
 def is_companion(name: str) -> bool:
-    """Whether a name stands for what belongs to other images: "masks", "ground_truth", "train_labels".
+    """Whether a name means files that belong to other images: "masks", "ground_truth", "train_labels".
 
     >>> is_companion("ground_truth"), is_companion("train_masks"), is_companion("with_mask")
     (True, True, False)
@@ -147,7 +147,7 @@ STRAYS = 20
 class Tree:
     """The folders that hold images, by their paths; "" is the data folder itself.
 
-    own: how many images lie directly in a folder; total: how many lie in it and below; notes: folders that hold side files
+    own: number of images directly in a folder; total: number in it and below; notes: folders that hold side files
     alone; empty: other folders without an image, such as a class that is still to be filled, or whose files are refused.
     """
 
@@ -216,7 +216,7 @@ class Tree:
 
 
 def parent(path: str) -> str:
-    """The folder that a file or folder lies in.
+    """The folder that contains a file or folder.
 
     >>> parent("a/b/c"), parent("a")
     ('a/b', '')
@@ -230,7 +230,7 @@ def name_of(path: str) -> str:
 
 
 def depth(path: str) -> int:
-    """The level that a folder lies at: 0 for the data folder itself, 1 for the folders in it."""
+    """The level of a folder: 0 for the data folder itself, 1 for the folders in it."""
     return path.count("/") + 1 if path else 0
 
 
@@ -260,7 +260,7 @@ class FolderSummary(NamedTuple):
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes at one level. places: what each folder that holds images directly stands for; names: in natural order."""
+    """The classes at one level. places: class and set of each folder with images; names: in natural order."""
 
     level: Level
     places: Mapping[str, FolderSummary]
@@ -271,7 +271,7 @@ class Classes:
 def classes_at(tree: Tree, bases: Sequence[Base], level: Level) -> Classes:
     """The classes at a level, which counts from the data folder to the classes of the first base.
 
-    Bases may lie at different depths ("Final_Training/Images", "test"): the level is the same number of steps below each.
+    Bases may have different depths ("Final_Training/Images", "test"): the level is the same number of steps below each.
     """
     inner = level != "leaf" and all(base.part is None for base in bases) and holds_parts(tree, bases, level)
     steps = 0 if level == "leaf" else level - depth(bases[0].folder)
@@ -308,7 +308,7 @@ def plausible(tree: Tree, bases: Sequence[Base]) -> list[Classes]:
 
 
 def holds_parts(tree: Tree, bases: Sequence[Base], level: int) -> bool:
-    """Whether all class folders at a level hold nothing but folders of parts, as in "cats/train" and "cats/test"."""
+    """Whether all class folders at a level contain only train, val or test folders, as in "cats/train" and "cats/test"."""
     folders = [kid for base in bases for kid in folders_at(tree, base, level - depth(bases[0].folder))]
     names = {name_of(kid) for folder in folders for kid in tree.kids(folder)}
     if len(folders) < 2 or any(tree.own[folder] or not tree.kids(folder) for folder in folders):

@@ -39,7 +39,7 @@ class Labelling:
 
 
 def by_folder(listing: FolderScan, reading: Reading) -> Labelling:
-    """Label each file by the folder it lies in; files outside the class folders are problems, or left out with a part."""
+    """Label each file by its folder; files outside the class folders are problems, or left out with a part."""
     out = Labelling(class_names=reading.class_names, notes=(reading.sentence,) if reading.sentence else ())
     for row, file in enumerate(listing.ids):
         folder = parent(file)

@@ -48,7 +48,7 @@ class Reading:
     """What each folder is. places: class and part of the folders that hold images; left_out: folders that are not used.
 
     class_names: in natural order, with classes whose folder is still empty; sentence: how the tree is read, for the user;
-    "" where the class folders lie directly in the data folder, and nothing else does. unlabelled: the folders of parts that
+    "" if only class folders are directly in the data folder. unlabelled: the folders of parts that
     hold images without class folders; they are left out, unless a table has their labels.
     """
 
@@ -245,7 +245,7 @@ def _is_flat(tree: Tree, folder: str) -> bool:
 
 
 def _is_nameless(tree: Tree, folder: str, known: Collection[str]) -> bool:
-    """Whether the folders in a part stand for no class, as in "test/unknown" and "test/batch1"; `known` are the classes."""
+    """Whether the folders in a set are not classes, as in "test/unknown" and "test/batch1"; `known` are the classes."""
     kids = tree.kids(folder)
     inside = {name_of(one) for one in tree.inside(folder)}
     return bool(kids) and all(is_nameless(name_of(kid)) for kid in kids) and inside.isdisjoint(known)

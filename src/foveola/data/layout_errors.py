@@ -234,7 +234,7 @@ def other_classes(root: Path) -> str:
 
 
 def other_parts(root: Path) -> str:
-    """For a folder called "train": that the other parts lie next to it and are not used; "" if there are none."""
+    """A note for a folder called "train": the other sets are next to it and not used; "" if there are none."""
     if part_of(root.resolve().name) != "train":
         return ""
     parts = [path.name for path in _folders_beside(root) if part_of(path.name) in ("val", "test")]

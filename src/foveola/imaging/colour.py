@@ -50,7 +50,7 @@ _WHITE_IS_ZERO = 0
 
 
 class SampleRange(NamedTuple):
-    """The values of black and of white; white lies below black where the file says that white is zero."""
+    """The values of black and of white; white is the lower one if the file says that white is zero."""
 
     black: float
     white: float
@@ -66,7 +66,7 @@ def is_deep(picture: pillow.Image) -> bool:
     tiles = getattr(picture, "tile", None)
     if not tiles:
         return False
-    how = tiles[0][3]  # what the decoder is told: "RGB;16B", ("RGB;16L", 0, 1), ("RGB", 4095) in a PPM
+    how = tiles[0][3]  # the decoder's arguments: "RGB;16B", ("RGB;16L", 0, 1), ("RGB", 4095) in a PPM
     pieces = how if isinstance(how, tuple) else (how,)
     if picture.format == "PPM" and len(pieces) > 1:
         return bool(pieces[1] > 255)
@@ -221,7 +221,7 @@ def _of_bits(bits: bytes) -> SampleRange:
 
 
 def _is_unscaled(samples: NDArray[Any], declared: SampleRange) -> bool:
-    """Whether the 16-bit samples of a PNG that declares fewer bits lie at the bottom of the range.
+    """Whether the 16-bit samples of a PNG that declares fewer bits are at the bottom of the range.
 
     The standard wants them scaled to the whole range, which leaves the low bits zero or repeats the high ones in them; some
     programs write them as they are.

@@ -266,7 +266,7 @@ def fix_strip_count(data: bytes) -> bytes | None:
 
 
 def _end_of_strips(data: bytes, order: str) -> int:
-    """Where the last strip of a TIFF's first page ends; beyond every file if the page's tags lie beyond this one."""
+    """Where the last strip of a TIFF's first page ends; more than the file's length if its tags are cut off."""
     try:
         tags = _tags(data, order)
         offsets, counts = (_values(data, order, *tags[tag]) for tag in (_OFFSETS, _COUNTS))

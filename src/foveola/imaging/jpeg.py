@@ -51,7 +51,7 @@ def jpeg_quality(picture: pillow.Image) -> float:
 
 
 def add_end_marker(data: bytes) -> bytes | None:
-    """The JPEG file with an end marker where nothing but the marker is missing; None for every other file.
+    """The JPEG file with an end marker if only the marker is missing; None for every other file.
 
     What follows the last scan is left out: it is the maker's own.
     """
@@ -91,15 +91,15 @@ def _codes_all(heads: list[bytes]) -> bool:
 
     False where a header is not one that libjpeg accepts (T.81, G.1.1.1): libjpeg then refuses the file.
     """
-    told: set[int] = set()
+    coded: set[int] = set()
     for head in heads:
         start, last, bits = head[-3:]
         before, low = bits >> 4, bits & 15
         if not start <= last <= 63 or low > 13 or (before and low != before - 1):
             return False
         if low == 0:
-            told.update(range(start, last + 1))
-    return told >= set(range(64))
+            coded.update(range(start, last + 1))
+    return coded >= set(range(64))
 
 
 def _is_scan(head: bytes) -> bool:
