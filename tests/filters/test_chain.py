@@ -90,17 +90,17 @@ def test_a_kernel_that_was_read_back_is_the_same_number(image):
         ("kernel", "position 1: kernel needs values: write kernel(values=...)"),
         (
             "kernel(values=[[1,2],[3,4]])",
-            "position 15, kernel: values = [[1, 2], [3, 4]] can't be used: it must be 3x3, 5x5 or 7x7 numbers, and it "
+            "position 15, kernel: values = [[1, 2], [3, 4]] can't be used: it must have 3x3, 5x5 or 7x7 numbers; it "
             "has 2 rows of 2",
         ),
         (
             "kernel(values=[[1,2,3],[3,4],[0,0,0]])",
-            "position 15, kernel: values = [[1, 2, 3], [3, 4], [0, 0, 0]] can't be used: it must be 3x3, 5x5 or 7x7 "
-            "numbers, and it has 3 rows of 2x3",
+            "position 15, kernel: values = [[1, 2, 3], [3, 4], [0, 0, 0]] can't be used: it must have 3x3, 5x5 or 7x7 "
+            "numbers; it has 3 rows of 2x3",
         ),
         (
             f"kernel(values={[[0] * 9] * 9})",
-            f"position 15, kernel: values = {[[0] * 9] * 9} can't be used: it must be 3x3, 5x5 or 7x7 numbers, and it has 9 "
+            f"position 15, kernel: values = {[[0] * 9] * 9} can't be used: it must have 3x3, 5x5 or 7x7 numbers; it has 9 "
             "rows of 9",
         ),
         ("blur|", "position 5: this can't be read; write for example blur(size=3)|sharpen"),

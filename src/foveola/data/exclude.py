@@ -102,7 +102,7 @@ def exclude(dataset: Dataset, ids: Sequence[str], name: str, *, for_training: bo
 
 
 def _rows_of(dataset: Dataset, ids: Sequence[str], name: str) -> list[int]:
-    """The rows of the images that a list names; files that can't be used anyway have rows behind the last one.
+    """The rows of the images that a list names. Unusable files count as rows after the last image.
 
     Raises UsageError for names that the data does not have, or that fit several files.
     """

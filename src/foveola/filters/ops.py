@@ -103,7 +103,7 @@ def _square(values: list[list[float]]) -> list[list[float]]:
     if side not in (3, 5, 7) or any(len(row) != side for row in values):
         rows = "x".join(sorted({str(len(row)) for row in values})) or "0"
         raise PydanticCustomError(
-            "square", f"it must be 3x3, 5x5 or 7x7 numbers, and it has {side} rows of {rows}".replace("{", "(")
+            "square", f"it must have 3x3, 5x5 or 7x7 numbers; it has {side} rows of {rows}".replace("{", "(")
         )
     return values
 

@@ -1,4 +1,4 @@
-"""Run a comparison seed after seed, with progress and results so far on the disk."""
+"""Run a comparison seed by seed: show progress and save the results so far."""
 
 from __future__ import annotations
 
