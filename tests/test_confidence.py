@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,23 +45,6 @@ def run(hazy, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOVEOLA_CACHE", str(base / "cache"))
         return fv.train(hazy, model="fast", epochs=3, settings=SETTINGS, out=base / "run")
-
-
-@pytest.fixture
-def old(run, tmp_path):
-    """The run as a version before calibration left it: no calibration.npz, no temperature, none of the numbers."""
-    folder = tmp_path / "old"
-    shutil.copytree(run.path, folder)
-    (folder / "calibration.npz").unlink()
-    with safe_open(folder / "weights.safetensors", "pt") as file:
-        meta = json.loads(file.metadata()["foveola"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    del meta["temperature"]
-    save_file(tensors, folder / "weights.safetensors", {"foveola": json.dumps(meta)})
-    new = ("temperature", "n_calibration", "calibration_part", "reliability", "abstain", "test_loss_uncalibrated")
-    result = {k: v for k, v in run.result.items() if k not in new and not k.startswith("ece")}
-    (folder / "result.json").write_text(json.dumps(result))
-    return folder
 
 
 def files_of(run, hazy):
@@ -141,25 +125,6 @@ def test_too_few_calibration_pictures_say_what_is_possible(run, hazy):
     )
 
 
-def test_an_old_run_opens_with_temperature_1_and_says_so(old, hazy):
-    run = fv.open_run(old)
-    assert (run.calibration, run.evaluation.temperature, Predictor.open(old).temperature) == (None, 1.0, 1.0)
-    answers = run.predict(files_of(run, hazy)[:3])
-    assert np.abs(answers[0].probabilities - softmax(run.evaluation.logits)[0]).max() < 1e-5
-    page = workflows.report(old).path.read_text("utf-8")
-    assert "This run has no calibrated probabilities" in page
-    assert fv.evaluate(old).to_json()["n_calibration"] == 0
-
-
-def test_an_old_run_can_t_abstain_and_says_what_to_do(old, hazy):
-    with pytest.raises(UsageError) as caught:
-        fv.open_run(old).predict([hazy], abstain=0.1)
-    assert str(caught.value) == (
-        f"the run {old} has no calibration images, so foveola can't limit its error rate: train again, or leave "
-        "abstain out"
-    )
-
-
 def test_a_temperature_that_is_no_number_is_damage(run, tmp_path):
     folder = tmp_path / "bent"
     shutil.copytree(run.path, folder)
@@ -169,6 +134,31 @@ def test_a_temperature_that_is_no_number_is_damage(run, tmp_path):
     save_file(tensors, folder / "weights.safetensors", {"foveola": json.dumps({**meta, "temperature": 0})})
     with pytest.raises(UsageError, match=r"can't be read: the file is damaged; train again$"):
         Predictor.open(folder)
+
+
+def test_weights_of_another_format_are_refused(run, tmp_path):
+    folder = shutil.copytree(run.path, tmp_path / "other")
+    with safe_open(folder / "weights.safetensors", "pt") as file:
+        meta = json.loads(file.metadata()["foveola"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    save_file(tensors, folder / "weights.safetensors", {"foveola": json.dumps({**meta, "format": 9})})
+    with pytest.raises(UsageError) as refused:
+        fv.Predictor.open(folder)
+    assert str(refused.value) == (
+        f"the weights of the run {folder} have format 9, but this version of foveola reads format 1 only: train again"
+    )
+
+
+def test_predict_reads_each_file_of_the_run_once(run, hazy, monkeypatch):
+    read, read_text = [], Path.read_text
+
+    def noted(path, *how):
+        read.append(path.name)
+        return read_text(path, *how)
+
+    monkeypatch.setattr(Path, "read_text", noted)
+    fv.Predictor.open(fv.open_run(run.path)).predict(files_of(run, hazy)[:1], abstain=0.2)
+    assert {name: read.count(name) for name in read if name != "result.json"} == {"data.json": 1}
 
 
 def test_every_evaluation_of_its_own_test_part_is_counted_and_told(run, hazy, tmp_path):

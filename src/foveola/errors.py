@@ -4,6 +4,7 @@
     ├── UsageError      2     an option, a name, a recipe or a run folder that can't be what was meant
     │   ├── KeywordError      a function was called with a keyword that it does not take; names the nearest one
     │   ├── DamagedRunError   a finished run's file can't be read; names run and file
+    │   ├── OtherFormatError  a run or a comparison was written by a version that this one can't read
     │   └── DivergedError     the loss is not finite any more; names the setting that is likely to blame
     ├── DataError       3     the data can't be used: missing, empty, one class, damaged archive...
     │   └── ImageProblem      one file is not a usable image; listed, counted, never fatal for the others
@@ -14,6 +15,7 @@ Each error text is one sentence with what was asked, what was found, what is all
 that a user sees is a bug in foveola.
 """
 
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 ProblemKind: TypeAlias = Literal["unusable", "missing_package", "excluded"]
@@ -38,7 +40,23 @@ class KeywordError(UsageError, TypeError):
 
 
 class DamagedRunError(UsageError):
-    """A file of a finished run can't be read. The text names the run and the file."""
+    """A file of a finished run can't be read. run: its folder; file: the file's name."""
+
+    def __init__(self, run: Path, file: str) -> None:
+        super().__init__(run, file)
+        self.run, self.file = run, file
+
+    @property
+    def what(self) -> str:
+        """What is wrong, without what to do."""
+        return f"the run {self.run} is damaged: its {self.file} can't be read"
+
+    def __str__(self) -> str:
+        return f"{self.what}; train again"
+
+
+class OtherFormatError(UsageError):
+    """A run folder or a comparison folder was written by a version of foveola that this one can't read."""
 
 
 class DivergedError(UsageError):

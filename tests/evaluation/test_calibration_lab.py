@@ -86,10 +86,3 @@ def test_only_error_rates_that_are_possible_are_measured():
         0.1,
         0.2,
     ]
-
-
-def test_a_run_without_calibration_pictures_has_temperature_1_and_no_error_rates():
-    numbers = CalibrationReport(evaluation(50), None).numbers()
-    assert (numbers["temperature"], numbers["n_calibration"], numbers["calibration_part"]) == (1.0, 0, None)
-    assert numbers["abstain"] == []
-    assert numbers["ece"] == numbers["ece_uncalibrated"]

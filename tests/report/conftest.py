@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from foveola.data.dataset import Problem
+from foveola.evaluation.calibration import Calibration
 from foveola.evaluation.metrics import Evaluation, result_numbers
 from foveola.models.summary import LayerRow, Summary
 from foveola.recipes.recipe import recipe_from_tables
+from foveola.runs.data_preview import DataPreview
 from foveola.runs.data_summary import DataSummary, KeptImages
 from foveola.runs.files import write_evaluation, write_network
-from foveola.runs.network_preview import WORST, rows_of_grid
+from foveola.runs.network_preview import WORST, NetworkPreview, rows_of_grid
 from foveola.runs.run import Run
 from foveola.training.history import EpochLog
 
@@ -59,8 +61,12 @@ def make_run(tmp_path_factory):
         rows = np.unique(np.concatenate([rows_of_grid(n), evaluation.worst(WORST)]))
         _pictures(rows, size, k, ids).save(folder / "pictures.npz")
         rows = (LayerRow("conv", "Conv2d", (56, 56, 32), 896), LayerRow("norm", "BatchNorm2d", (56, 56, 32), 128))
+        Calibration(evaluation.logits, evaluation.labels, "val", 1.0).save(folder / "calibration.npz")
+        DataPreview().save(folder / "looks.npz")
+        NetworkPreview(reason="there is no network").save(folder / "insides.npz")
         write_network(folder / "network.json", Summary((*rows, LayerRow("output", "Linear", (k,), 99)), 1123, 1059))
-        (folder / "environment.json").write_text('{"foveola": "0.1.0", "device": "cpu", "cores": 2}', "utf-8")
+        environment = {"foveola": "0.1.0", "device": "cpu", "cores": 2, "started": "2026-11-30T08:00:00+00:00"}
+        (folder / "environment.json").write_text(json.dumps(environment), "utf-8")
         return Run(folder, _result(evaluation, epochs))
 
     return make
@@ -117,5 +123,7 @@ def _result(evaluation, epochs):
         "best_epoch": epochs,
         "epochs": epochs,
         "seconds": 61.2,
+        "threads": [1],
+        "peak_memory_mb": None,
         **numbers,
     }

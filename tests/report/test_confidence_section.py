@@ -91,15 +91,6 @@ def test_a_share_of_nothing_is_a_dash():
     assert with_interval(CoverageShare(132, 160)) == "82.5 % (75.9 to 87.6)"
 
 
-def test_a_run_without_calibration_is_said_to_be_uncalibrated(make_run):
-    text = text_of(render(make_run()))
-    assert (
-        "This run has no calibrated probabilities. The network’s own probabilities, shown here, are often too high. Train "
-        "again to calibrate them."
-    ) in text
-    assert "This is not available, because the run kept no calibration images. Train again to get them." in text
-
-
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [

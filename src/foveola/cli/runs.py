@@ -240,13 +240,10 @@ def prediction_row(prediction: Prediction) -> tuple[str, ...]:
 
 def _calibrated(numbers: Mapping[str, Any]) -> str:
     """Describe how well the probabilities are calibrated, in one line."""
-    if not numbers["n_calibration"]:
-        how = "probabilities are not calibrated: the run kept no images for it"
-    else:
-        on = count(numbers["n_calibration"], "image")
-        how = f"probabilities calibrated on {on}, temperature {numbers['temperature']:.2f}"
+    on = count(numbers["n_calibration"], "image")
     return (
-        f"{how}; expected calibration error {100 * numbers['ece']:.1f} % (95 % interval {100 * numbers['ece_low']:.1f} to "
+        f"probabilities calibrated on {on}, temperature {numbers['temperature']:.2f}; "
+        f"expected calibration error {100 * numbers['ece']:.1f} % (95 % interval {100 * numbers['ece_low']:.1f} to "
         f"{100 * numbers['ece_high']:.1f} %, {100 * numbers['ece_by_chance']:.1f} % by chance alone)"
     )
 

@@ -232,10 +232,8 @@ class Calibration:
         write_atomic(path, buffer.getvalue())
 
     @classmethod
-    def load(cls, path: Path) -> Calibration | None:
-        """Read the file that `save` wrote; None if there is none. Raises ValueError or others for a damaged file."""
-        if not path.exists():
-            return None
+    def load(cls, path: Path) -> Calibration:
+        """Read the file that `save` wrote. Raises OSError, ValueError or others for a missing or damaged file."""
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             how, temperature = arrays["how"].tobytes().decode(), float(arrays["temperature"])
             if how not in get_args(How) or not 0 < temperature < math.inf:

@@ -15,10 +15,10 @@ from foveola.evaluation.metrics import Evaluation
 class CalibrationReport:
     """Calibration of an evaluation's probabilities, with and without the temperature.
 
-    calibration is None for a run without calibration data; then the temperature is 1 and there are no abstention results.
+    calibration: the held-out predictions of the run.
     """
 
-    def __init__(self, evaluation: Evaluation, calibration: Calibration | None) -> None:
+    def __init__(self, evaluation: Evaluation, calibration: Calibration) -> None:
         self.evaluation, self.calibration = evaluation, calibration
         self.uncalibrated = replace(evaluation, temperature=1.0)
 
@@ -45,15 +45,15 @@ class CalibrationReport:
     @cached_property
     def abstentions(self) -> list[Abstention]:
         """The results of abstaining, for each error rate with enough calibration images."""
-        return [] if self.calibration is None else self.calibration.abstentions(self.evaluation)
+        return self.calibration.abstentions(self.evaluation)
 
     def numbers(self) -> dict[str, Any]:
         """All results for JSON."""
-        n = 0 if self.calibration is None else len(self.calibration)
+        n = len(self.calibration)
         return {
             "temperature": self.evaluation.temperature,
             "n_calibration": n,
-            "calibration_part": None if self.calibration is None else self.calibration.how,
+            "calibration_part": self.calibration.how,
             "test_loss_uncalibrated": self.uncalibrated.loss,
             "ece": self.error.value,
             "ece_low": self.error.interval.low,

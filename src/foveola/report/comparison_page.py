@@ -83,7 +83,7 @@ def render(found: Comparison, image_of: ImageOf, *, command: str = "") -> str:
             total=duration(sum(one.result["seconds"] for row in found.runs for one in row)),
             command=command,
             steady=steady(found),
-            made=date(max(one.environment.get("started", "") for row in found.runs for one in row)),
+            made=date(max(one.environment["started"] for row in found.runs for one in row)),
             dots_px=DOTS_PX,
             question=found.question,
         )

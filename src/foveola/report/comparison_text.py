@@ -110,7 +110,7 @@ def cost_of(found: Comparison, k: int) -> ArmCost:
     """Time, memory and parameters of arm number k; memory only if all its runs recorded it."""
     runs = found.runs[k]
     seconds = [float(run.result["seconds"]) for run in runs]
-    memory = [run.result.get("peak_memory_mb") for run in runs]
+    memory = [run.result["peak_memory_mb"] for run in runs]
     known = [float(mb) for mb in memory if mb]
     first = runs[0]
     return ArmCost(
@@ -132,7 +132,7 @@ def steady(found: Comparison) -> bool:
         seconds = [float(run.result["seconds"]) for run in row]
         if len(row) < 2 or max(seconds) > UNSTEADY * min(seconds):
             return False
-        if any(len(run.result.get("threads", ())) > 1 for run in row):
+        if any(len(run.result["threads"]) > 1 for run in row):
             return False
     return True
 

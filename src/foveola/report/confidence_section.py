@@ -51,7 +51,7 @@ class ErrorText(NamedTuple):
 class ConfidenceSection:
     """Values of the section.
 
-    how: how the calibration images were held out, "" if the run has none; worse: whether the temperature increases the
+    how: how the calibration images were held out; worse: whether the temperature increases the
     calibration error on the test set; axis_from: the start of the diagram's axes, "" for 0.
     """
 
@@ -75,8 +75,7 @@ class ConfidenceSection:
 def confidence_section(confidence: CalibrationReport) -> ConfidenceSection:
     """Collect the section's values."""
     calibration, error, before = confidence.calibration, confidence.error, confidence.error_before
-    n = 0 if calibration is None else len(calibration)
-    rings = () if calibration is None else confidence.bins_before
+    n, rings = len(calibration), confidence.bins_before
     rates = tuple(
         RateLine(
             error=f"{100 * one.error:g} %",
@@ -91,7 +90,7 @@ def confidence_section(confidence: CalibrationReport) -> ConfidenceSection:
         for one in confidence.abstentions
     )
     return ConfidenceSection(
-        how="" if calibration is None else calibration.how,
+        how=calibration.how,
         n=n,
         few=n < FEW,
         temperature=f"{confidence.evaluation.temperature:.2f}",

@@ -64,8 +64,7 @@ def network_section(preview: NetworkPreview, evaluation: Evaluation) -> NetworkS
     if not preview.stages:
         return NetworkSection(None, None, "", False, (), "", (), preview.reason)
     stages = []
-    shapes = preview.shapes or tuple((*maps.shape, 0) for maps in preview.maps)
-    for name, maps, of in zip(preview.stages, preview.maps, shapes, strict=True):
+    for name, maps, of in zip(preview.stages, preview.maps, preview.shapes, strict=True):
         stages.append(StageMaps(name, _in_words(len(maps), *of), exact(tile(maps), WIDEST_PX)))
     kernels = tile(preview.kernels) if len(preview.kernels) else None
     names = evaluation.class_names

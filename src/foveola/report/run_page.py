@@ -142,7 +142,7 @@ def page_footer(run: Run, tables: dict[str, Any]) -> PageFooter:
     """Date, command, data and folder of a run. Home folders become "~", because readers may share the page."""
     data, folder = tables.get("data", {}).get("source", ""), without_home(str(run.result.get("run", run.path)))
     return PageFooter(
-        on=date(run.environment.get("started", "")),
+        on=date(run.environment["started"]),
         command=typed(run.environment.get("command", ())),
         data=data,
         data_word=shell(data),

@@ -27,7 +27,7 @@ SHOWN, SHOWN_PX = 6, 160
 
 @dataclass(frozen=True)
 class DataPreview:
-    """How the data looks; empty for a run from before this was kept.
+    """How the data looks.
 
     means: uint8 (k, h, w, 3), the mean of `counted` (int64 (k,)) training images of each of the first classes; names: ids
     of the training images that are shown; raw, sized, seen: each as its file has it, at the network's size, and after the
@@ -52,8 +52,6 @@ class DataPreview:
     @classmethod
     def load(cls, path: Path) -> DataPreview:
         """Read what `save` wrote."""
-        if not path.exists():
-            return cls()
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             names = tuple(json.loads(arrays["names"].tobytes()))
             kinds = [tuple(arrays[f"{kind}_{k}"] for k in range(len(names))) for kind in ("raw", "sized", "seen")]

@@ -80,8 +80,8 @@ class DataSummary:
         """Read a card from its JSON text."""
         raw: dict[str, Any] = json.loads(text)
         raw["problems"] = tuple(Problem(**problem) for problem in raw["problems"])
-        raw["findings"] = tuple(FindingLine(**{**line, "ids": tuple(line["ids"])}) for line in raw.get("findings", ()))
-        raw["leaked"] = tuple(raw.get("leaked", ()))
+        raw["findings"] = tuple(FindingLine(**{**line, "ids": tuple(line["ids"])}) for line in raw["findings"])
+        raw["leaked"] = tuple(raw["leaked"])
         raw["sizes"] = tuple((h, w, n) for h, w, n in raw["sizes"])
         raw["counts"] = {part: tuple(counts) for part, counts in raw["counts"].items()}
         return cls(**{**raw, "class_names": tuple(raw["class_names"]), "remarks": tuple(raw["remarks"])})

@@ -10,12 +10,12 @@ import os
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from foveola.errors import DamagedRunError, UsageError
+from foveola.errors import DamagedRunError, OtherFormatError, UsageError
 from foveola.html_table import MOST_ROWS, table
 from foveola.text import count
 
@@ -95,13 +95,28 @@ def is_run(path: Path) -> bool:
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """Read result.json of a run. Raises UsageError for an unfinished run, DamagedRunError for a damaged one."""
+    """Read result.json of a run. Raises UsageError for an unfinished, a damaged or a run of another format."""
     try:
-        return dict(json.loads((path / "result.json").read_text("utf-8")))
+        found = dict(json.loads((path / "result.json").read_text("utf-8")))
     except FileNotFoundError:
         raise UsageError(f"the run {path} is not finished: it has no result.json; train again") from None
     except (ValueError, TypeError):
-        raise DamagedRunError(f"the run {path} is damaged: its result.json can't be read; train again") from None
+        raise DamagedRunError(path, "result.json") from None
+    require_format(found, f"the run {path}", "train again")
+    return found
+
+
+FORMAT = 1
+"""The number of the layout of run folders and comparison folders, in their result.json and comparison.json. It changes with
+the layout."""
+
+
+def require_format(found: Mapping[str, Any], what: str, remedy: str) -> None:
+    """Raise OtherFormatError for a folder of another format. found: its JSON file; what: the folder, for the sentence."""
+    number = found.get("format")
+    if number != FORMAT:
+        has = "no format number" if number is None else f"format {number}"
+        raise OtherFormatError(f"{what} has {has}, but this version of foveola reads format {FORMAT} only: {remedy}")
 
 
 def _runs_below(folder: Path, levels: int | None = None) -> Iterator[Path]:
@@ -154,8 +169,8 @@ def _when(path: Path) -> tuple[str, int]:
     file = path / ("result.json" if _is_finished(path) else "recipe.toml")
     changed = file.stat().st_mtime_ns
     try:
-        said = read_result(path).get("finished")
-    except (UsageError, OSError):
+        said = read_result(path)["finished"]
+    except (UsageError, OSError, KeyError):
         said = None
     return str(said or datetime.fromtimestamp(changed / 1e9, UTC).isoformat(timespec="seconds")), changed
 
@@ -163,9 +178,9 @@ def _when(path: Path) -> tuple[str, int]:
 class RunLine(NamedTuple):
     """One run in a list.
 
-    status: "finished", "unfinished" or "damaged"; date: when it was finished, or begun if it is not finished (ISO 8601,
-    UTC); images: how many there are in train, val and test; accuracy: on test, with low and high, the ends of its 95 %
-    interval. What is not known is None or "".
+    status: "finished", "unfinished", or "damaged" (also: of another format); date: when it was finished, or begun if it
+    is not finished (ISO 8601, UTC); images: how many there are in train, val and test; accuracy: on test, with low and
+    high, the ends of its 95 % interval. What is not known is None or "".
     """
 
     path: Path
@@ -215,7 +230,7 @@ def _line(path: Path) -> RunLine:
     date, _ = _when(path)
     try:
         result = read_result(path)
-    except DamagedRunError:
+    except (DamagedRunError, OtherFormatError):
         return RunLine(path, "damaged", date, **_begun(path))
     except UsageError:
         return RunLine(path, "unfinished", date, **_begun(path))

@@ -22,7 +22,7 @@ class Measurement(Evaluation):
     """An `Evaluation` of a run on a data set, with everything that `foveola evaluate` prints.
 
     run: the run's folder; data: the data set's name; files_found, files_used, files_ignored and problems: how the files of
-    that data set add up; calibration: the run's held-out answers, None for a run from before they were kept; test_opened:
+    that data set add up; calibration: the run's held-out predictions; test_opened:
     how often the run's test part has been opened by now; used_test: whether this measurement used it; copy_of: for each image
     that was trained on (`trained_on`) the name of the training image that it is or nearly is, "" for the others and where it
     is not known; notes: how the folders were read, and what a reader of the numbers must know.
@@ -37,7 +37,7 @@ class Measurement(Evaluation):
     files_used: int
     files_ignored: int
     problems: tuple[Problem, ...] = ()
-    calibration: Calibration | None = None
+    calibration: Calibration
     test_opened: int = 1
     used_test: bool = True
     copy_of: tuple[str, ...] = ()

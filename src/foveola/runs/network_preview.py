@@ -32,7 +32,7 @@ class NetworkPreview:
     maps: for each stage uint8 (c, h, w), every channel from its least (0) to its greatest value (255); row: whose maps, a
     position in the evaluation; rows: int64 (m,), whose heat maps; heat: uint8 (m, H, W); images: uint8 (m + 1, H, W, 3),
     that of `row` first; heat_stage: where Grad-CAM was taken; shapes: of each stage its channels, their height and width in
-    the network, and how many are dead (empty for a run from before this was kept).
+    the network, and how many are dead.
     """
 
     kernels: Images = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
@@ -57,13 +57,11 @@ class NetworkPreview:
 
     @classmethod
     def load(cls, path: Path) -> NetworkPreview:
-        """Read what `save` wrote; a run from before this was kept has none."""
-        if not path.exists():
-            return cls(reason="the run did not keep this")
+        """Read what `save` wrote."""
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             heat_stage, reason, *stages = arrays["names"].tobytes().decode().split("\n")
             maps = tuple(arrays[f"map_{k}"] for k in range(len(stages)))
-            shapes = tuple((c, h, w, dead) for c, h, w, dead in arrays["shapes"].tolist()) if "shapes" in arrays else ()
+            shapes = tuple((c, h, w, dead) for c, h, w, dead in arrays["shapes"].tolist())
             return cls(
                 arrays["kernels"], tuple(stages), maps, int(arrays["row"]), arrays["rows"], arrays["heat"],
                 arrays["pictures"], heat_stage, reason, shapes,

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from foveola.checks.fingerprints import Fingerprints, SeenImages, fingerprint, joined
 from foveola.compute.threads import Pace
 from foveola.data.dataset import Dataset, normalise_name
-from foveola.errors import ImageProblem, UsageError
+from foveola.errors import ImageProblem, OtherFormatError, UsageError
 from foveola.evaluation.calibration import require_rate
 from foveola.evaluation.calibration_report import abstention_numbers
 from foveola.evaluation.conformal import label_sets
@@ -36,6 +36,9 @@ from foveola.runs.run import Run, open_run, require_registered
 from foveola.storage import write_atomic
 from foveola.text import count, printable, unknown
 from foveola.types import Image, Images, Size, Tick, no_tick
+
+NETWORK_FORMAT = 1
+"""The number of the layout of weights.safetensors. It changes with the layout."""
 
 CHUNK = 64
 """Number of images that are in memory at a time."""
@@ -128,17 +131,15 @@ class Predictor:
         without calibration.
         """
         require_rate(error)
-        if self.run is None or self.run.calibration is None:
-            where = "this network" if self.run is None else f"the run {self.run.path}"
+        if self.run is None:
             raise UsageError(
-                f"{where} has no calibration images, so foveola can't limit its error rate: train again, or leave "
-                "abstain out"
+                "this network has no run, so foveola can't limit its error rate: use Predictor.open, or leave abstain out"
             )
         return self.run.calibration.limit(error)
 
     def _abstention(self, error: float) -> dict[str, object]:
         """The results of abstaining at this rate on the run's test set, under the names of result.json."""
-        assert self.run is not None and self.run.calibration is not None, "`abstention_limit` refuses a network without"
+        assert self.run is not None, "`abstention_limit` refuses a network without a run"
         calibration = self.run.calibration
         return abstention_numbers(calibration.abstention(self.run.evaluation, error), len(calibration))
 
@@ -217,7 +218,7 @@ def save_network(
     become a different file every time.
     """
     about = {
-        "format": 1,
+        "format": NETWORK_FORMAT,
         "model": recipe.model.name,
         "options": dict(recipe.model.options),
         "class_names": list(class_names),
@@ -241,10 +242,15 @@ def _read_network(run: Path) -> Predictor:
             about = json.loads(file.metadata()["foveola"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
         size, names = Size.parse(about["size"]), tuple(about["class_names"])
-        temperature = float(about.get("temperature", 1.0))  # 1 in runs from before there was one
+        if about["format"] != NETWORK_FORMAT:
+            raise OtherFormatError(
+                f"the weights of the run {run} have format {about['format']}, but this version of foveola reads format "
+                f"{NETWORK_FORMAT} only: train again"
+            )
+        temperature = float(about["temperature"])
         if not 0 < temperature < float("inf"):
             raise ValueError(temperature)
-        require_registered(run, about["model"], about.get("chain", ""))
+        require_registered(run, about["model"], about["chain"])
         model = build(about["model"], size, len(names), about["options"])
         model.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, TypeError):
@@ -252,8 +258,8 @@ def _read_network(run: Path) -> Predictor:
     if any(not bool(torch.isfinite(value).all()) for value in tensors.values() if value.is_floating_point()):
         raise UsageError(f"the weights of the run {run} are not finite numbers: train again")
     model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    views = Views(about.get("average_flips") is True, about.get("average_shift_px", 0))
-    return Predictor(model, names, size, about["resize"], views, Chain.parse(about.get("chain", "")), temperature)
+    views = Views(about["average_flips"], about["average_shift_px"])
+    return Predictor(model, names, size, about["resize"], views, Chain.parse(about["chain"]), temperature)
 
 
 def match_classes(dataset: Dataset, class_names: Sequence[str]) -> NDArray[np.int64]:

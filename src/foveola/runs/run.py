@@ -113,7 +113,7 @@ class Run:
         except UsageError:
             raise
         except Exception:  # the readers of zip, npy and JSON raise almost anything on damaged bytes
-            raise DamagedRunError(f"the run {self.path} is damaged: its {name} can't be read; train again") from None
+            raise DamagedRunError(self.path, name) from None
 
     def require_whole(self) -> None:
         """Read what a comparison is made of. Raises DamagedRunError, naming the first file that can't be read."""
@@ -147,7 +147,7 @@ class Run:
     @cached_property
     def evaluation(self) -> Evaluation:
         """The answers to the test part."""
-        names, temperature = self.card.class_names, 1.0 if self.calibration is None else self.calibration.temperature
+        names, temperature = self.card.class_names, self.calibration.temperature
         with (
             self._reading("predictions.npz") as path,
             np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays,
@@ -161,13 +161,11 @@ class Run:
             return Evaluation(logits, labels, ids, names, "test", temperature, trained_on)
 
     @cached_property
-    def calibration(self) -> Calibration | None:
-        """The held-out answers that temperature and abstention come from; None for a run from before they were kept."""
-        names = self.card.class_names
+    def calibration(self) -> Calibration:
+        """The held-out predictions that temperature and abstention come from."""
         with self._reading("calibration.npz") as path:
             found = Calibration.load(path)
-            if found is not None:
-                require_valid_predictions(found.logits, found.labels, len(names))
+            require_valid_predictions(found.logits, found.labels, len(self.card.class_names))
             return found
 
     @cached_property

@@ -14,6 +14,7 @@ from foveola.compute.threads import adapting, require_threads
 from foveola.errors import UsageError
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
+from foveola.runs.folders import require_format, slug
 from foveola.runs.progress import Progress
 from foveola.workflows.comparison_budget import Pace
 from foveola.workflows.comparison_runner import Trials
@@ -81,7 +82,7 @@ def compare(
     trials.settle(len(wanted))
     for line in (*_warnings(fair, len(wanted)), *_changed(about, folder, Path(runs))):
         progress.tell(f"warning: {line}")
-    known = _read(folder / "comparison.json").get("seeds", []) if (folder / "comparison.json").is_file() else []
+    known = _read(folder / "comparison.json")["seeds"] if (folder / "comparison.json").is_file() else []
     with adapting(trials.threads):
         pace = Pace.of(budget, started, trials, wanted[0])
         series = Series(
@@ -190,7 +191,6 @@ def _folder(
 
     Raises UsageError for a folder with the comparison of other data or other arms, or with something else.
     """
-    from foveola.runs.folders import slug
     from foveola.storage import digest, require_new_folder, require_writable
 
     dataset = trials.dataset
@@ -226,4 +226,5 @@ def _read(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = dict(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         raise UsageError(f"{path} can't be read: choose another --out, or delete the folder") from None
+    require_format(found, str(path), "choose another --out, or delete the folder")
     return found

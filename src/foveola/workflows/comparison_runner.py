@@ -87,7 +87,7 @@ def finished_like(planned: Trainer, tell: Tell = tell_nobody) -> Run | None:
     from foveola.runs.run import open_run
 
     parent, name = planned.folder.parent, f"seed-{planned.seed:04d}"
-    damaged, threads = [], current()
+    damaged, threads = list[DamagedRunError](), current()
     assert threads is not None, "a comparison has a number of threads"
     for path in sorted(parent.glob(f"{name}*")):
         try:
@@ -99,11 +99,11 @@ def finished_like(planned: Trainer, tell: Tell = tell_nobody) -> Run | None:
                 run.require_whole()
                 return run
         except DamagedRunError as problem:  # it is trained again, next to it
-            damaged.append(str(problem).removesuffix("train again"))
+            damaged.append(problem)
         except (UsageError, OSError, ValueError, KeyError):  # unfinished
             continue
-    for said in damaged:
-        tell(f"note: {said}foveola trains it again in a new folder")
+    for one in damaged:
+        tell(f"note: {one.what}; foveola trains it again in a new folder")
     return None
 
 

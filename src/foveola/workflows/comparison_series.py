@@ -147,13 +147,15 @@ class Series:
     def _write(self, found: Comparison, seeds: Sequence[int]) -> None:
         """Write the page and its numbers atomically; seeds: those of the command on the page."""
         from foveola.report.comparison_page import render
+        from foveola.runs.folders import FORMAT
         from foveola.storage import write_atomic
 
         assert found.page is not None
         write_atomic(
             found.page, render(found, self.trials.picture, command=command_to_repeat(found, self.trials, seeds))
         )
-        write_atomic(self.folder / "comparison.json", json.dumps({**self.about, **found.numbers()}, indent=1))
+        numbers = {"format": FORMAT, **self.about, **found.numbers()}
+        write_atomic(self.folder / "comparison.json", json.dumps(numbers, indent=1))
         self.known = set(found.seeds)
 
 

@@ -193,6 +193,7 @@ def _conclude(session: Trainer, clock: RunTimer, threads: list[int]) -> Run:
     from foveola.compute.device import peak_memory_mb
     from foveola.evaluation.metrics import result_numbers
     from foveola.report.run_page import render
+    from foveola.runs.folders import FORMAT
     from foveola.runs.run import Run
     from foveola.storage import write_atomic
 
@@ -200,6 +201,7 @@ def _conclude(session: Trainer, clock: RunTimer, threads: list[int]) -> Run:
     card, best = run.card, session.best
     assert best is not None, "a run has at least one row"
     result = {
+        "format": FORMAT,
         "run": str(session.folder),
         "report": str(run.report),
         "data": card.name,
