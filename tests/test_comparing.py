@@ -265,7 +265,7 @@ def clock(monkeypatch):
     """Time that passes only when the test says so."""
     now = [1000.0]
     monkeypatch.setattr("foveola.workflows.comparing.monotonic", lambda: now[0])
-    monkeypatch.setattr("foveola.workflows.comparison_budget.monotonic", lambda: now[0])
+    monkeypatch.setattr("foveola.workflows.comparison_series.monotonic", lambda: now[0])
     return now
 
 
@@ -716,7 +716,7 @@ def test_the_page_of_a_comparison_that_went_further_is_not_replaced_by_less(comp
 
 def test_progress_counts_runs_and_knows_the_time_once_one_was_trained(folder, tmp_path, monkeypatch, recorder):
     seen, now = [], [0.0]
-    monkeypatch.setattr("foveola.workflows.comparison_budget.monotonic", lambda: now[0])
+    monkeypatch.setattr("foveola.workflows.comparison_series.monotonic", lambda: now[0])
     one = Trials._one
 
     def slow(self, arm, seed):

@@ -17,8 +17,8 @@ from foveola.errors import UsageError
 from foveola.evaluation.calibration import fit_temperature
 from foveola.evaluation.conformal import label_sets
 from foveola.evaluation.metrics import softmax
+from foveola.runs.files import count_test_uses
 from foveola.runs.predictor import Predictor
-from foveola.runs.usage import count_test_uses
 from foveola.types import no_tick
 
 SETTINGS = {"model.width1": 8, "model.width2": 8, "model.width3": 8, "fit.batch_size": 16, "split.val_fraction": 0.3}

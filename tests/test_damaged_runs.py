@@ -12,7 +12,7 @@ import foveola as fv
 from foveola import cli, workflows
 from foveola.errors import DamagedRunError, UsageError
 from foveola.imaging.decode import encode
-from foveola.runs.usage import count_test_uses
+from foveola.runs.files import count_test_uses
 
 SETTINGS = {
     "model.width1": 8, "model.width2": 8, "model.width3": 8, "model.name": "fast", "fit.batch_size": 16, "fit.epochs": 1,

@@ -10,7 +10,7 @@ import foveola as fv
 from foveola import workflows
 from foveola.errors import DamagedRunError, DataError
 from foveola.evaluation.headline import trained_on
-from foveola.runs.usage import count_test_uses
+from foveola.runs.files import count_test_uses
 
 SHORT = {"fit.epochs": 1, "fit.batch_size": 8, "model.name": "fast", "data.size": "32x32"}
 

@@ -10,9 +10,8 @@ from foveola.evaluation.calibration import Bin, Calibration
 from foveola.evaluation.conformal import Abstention, CoverageShare
 from foveola.report.confidence_section import abstention_bar, reliability_diagram, with_interval
 from foveola.report.run_page import render
-from foveola.runs.files import write_evaluation
+from foveola.runs.files import record_test_use, write_evaluation
 from foveola.runs.run import Run
-from foveola.runs.usage import record_test_use
 from foveola.types import Interval
 
 

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from foveola.runs import deadline as deadlines
-from foveola.runs.deadline import Deadline
+from foveola.runs import time_budget as deadlines
+from foveola.runs.time_budget import Deadline
 from foveola.training.config import FitSpec
 
 SPEC = FitSpec(epochs=20, batch_size=10)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from foveola.errors import ResourceError
-from foveola.runs.usage import NAME, count_test_uses, record_test_use
+from foveola.runs.files import NAME, count_test_uses, record_test_use
 
 
 def test_training_is_the_first_opening(tmp_path):

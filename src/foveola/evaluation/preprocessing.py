@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from foveola.types import Image, Size
 
 if TYPE_CHECKING:
     from torch import Tensor
+
 
 _HOW = {
     "pad": "proportions kept, black around",
@@ -68,3 +69,19 @@ class Preprocessing:
             f"Preprocessing: resized to {self.size} (width x height), {self.resize} ({_HOW[self.resize]}); {filters}"
             f"RGB, values 0 to 255, shape (n, 3, {self.size.height_px}, {self.size.width_px}); the network normalises"
         )
+
+
+class Views(NamedTuple):
+    """Test-time augmentation: the versions of an image whose predictions are averaged; by default only the image itself.
+
+    flips: include the mirror image, for twice the time. shift_px: include the image moved by this many pixels up and left,
+    and down and right, with edges mirrored, for three times the time. The original has half of the weight and the two moved
+    images the other half (K. Jordan, arXiv:2404.00498, "multi-crop evaluation", and its code).
+    """
+
+    flips: bool = False
+    shift_px: int = 0
+
+
+ALONE = Views()
+"""Only the image itself."""

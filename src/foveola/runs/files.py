@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from foveola.evaluation.metrics import Evaluation
 from foveola.evaluation.predictions import csv_cell
 from foveola.models.summary import Summary
-from foveola.storage import write_atomic
+from foveola.storage import disk_errors_as_resource_error, write_atomic
 
 
 def require_valid_predictions(logits: NDArray[Any], labels: NDArray[Any], classes: int) -> None:
@@ -51,3 +53,32 @@ def write_network(path: Path, network: Summary) -> None:
     """Save the network's layer table."""
     rows = [[row.name, row.kind, list(row.shape), row.parameters] for row in network.rows]
     write_atomic(path, json.dumps({"rows": rows, "parameters": network.parameters, "trainable": network.trainable}))
+
+
+NAME = "test_opened_again.jsonl"
+
+
+def count_test_uses(run: Path) -> int:
+    """Return the number of uses: 1 after training."""
+    try:
+        return 1 + (run / NAME).read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 1
+
+
+def record_test_use(run: Path, by: str) -> int:
+    """Record one more use of the test set; return the number of uses.
+
+    One line, appended by one write and flushed to the disk: two processes at once leave two lines, and a kill none or one.
+    Raises ResourceError when the folder can't be written: see `workflows.answers.use_test_part` for what follows.
+    """
+    line = json.dumps({"when": datetime.now(UTC).isoformat(timespec="seconds"), "by": by}) + "\n"
+    path = run / NAME
+    with disk_errors_as_resource_error(path, len(line)):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            os.write(handle, line.encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    return count_test_uses(run)

@@ -26,7 +26,7 @@ from foveola.evaluation.inputs import Input, Inputs, OneInput, gather
 from foveola.evaluation.metrics import softmax
 from foveola.evaluation.predict import averaged_over_views, predict
 from foveola.evaluation.predictions import Prediction, Predictions, labels_by_folder
-from foveola.evaluation.views import ALONE, Views
+from foveola.evaluation.preprocessing import ALONE, Views
 from foveola.filters.chain import UNCHANGED, Chain
 from foveola.imaging import decode as images
 from foveola.imaging.resize import Resize

@@ -45,18 +45,17 @@ from foveola.models.summary import LayerRow, Summary
 from foveola.recipes.recipe import Recipe, read_tables, recipe_from_tables
 from foveola.runs.data_preview import DataPreview
 from foveola.runs.data_summary import DataSummary, KeptImages
-from foveola.runs.files import require_valid_predictions
+from foveola.runs.files import count_test_uses, require_valid_predictions
 from foveola.runs.folders import find_run, read_result
 from foveola.runs.network_preview import NetworkPreview
-from foveola.runs.usage import count_test_uses
 from foveola.text import printable
 from foveola.training.history import EpochLog, ProbeLog
 from foveola.types import Size
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
-    from foveola.runs.measurement import Measurement
     from foveola.runs.predictor import Classifier
+    from foveola.workflows.evaluating import Measurement
     from foveola.workflows.explaining import Explained
 
 

@@ -1,4 +1,4 @@
-"""Time budget: measure a few steps, forecast the time of a run, and choose network and epochs to fill the budget.
+"""Choose settings that fill a time budget, and end a run at a given time.
 
 The recipe records the chosen numbers and not the budget, so anyone can repeat the run.
 """
@@ -22,9 +22,9 @@ from foveola.evaluation.calibration import ENOUGH, FOLDS, MOST
 from foveola.evaluation.predict import averaged_over_views
 from foveola.models.registry import MODELS
 from foveola.recipes.recipe import Recipe, merge_tables, recipe_from_tables, resolve_defaults
-from foveola.runs.deadline import SLACK, Deadline
 from foveola.runs.trainer import Trainer
 from foveola.text import show_time
+from foveola.training.config import FitSpec
 from foveola.training.features import are_features_cached, has_features
 from foveola.training.timing import (
     CROSS_EVALUATIONS,
@@ -248,3 +248,60 @@ def _too_small(recipe: Recipe, costs: StepCosts, n_train: int, budget: float, sp
         f"a budget of {show_time(budget)} is too small: {what}, and reading, measuring and the report take "
         f"{show_time(math.ceil(around))}: give --budget {show_time(least)} or more"
     )
+
+
+SLACK = 0.02
+"""By less than this share of the budget the end may lie off before anything is changed."""
+
+RECENT = 3
+"""The last N epochs say how fast the machine is."""
+
+SHORTEST, LONGEST = 1 / 3, 3.0
+"""An epoch can become this many times as long as planned, at least and at most."""
+
+
+@dataclass
+class Deadline:
+    """When a run should end, what its epochs should cost, and what they did.
+
+    end: monotonic seconds; slack, val, rest: seconds, of what may be off, of a pass over val, of what follows the epochs;
+    steps: seconds a step, by the images' size; step_pictures: how many images such a step had; spec: with the number of
+    epochs.
+    """
+
+    end: float
+    slack: float
+    steps: dict[float, float]
+    step_pictures: float
+    val: float
+    rest: float
+    spec: FitSpec
+    factor: float = 1.0
+    _asked: float = 0.0
+    _expected: list[float] = field(default_factory=list)
+    _took: list[float] = field(default_factory=list)
+
+    def pictures(self, epoch: int, planned: int) -> int:
+        """How many images the epoch (from 1) shows, where N were planned for each; asked as each begins."""
+        assert isinstance(self.spec.epochs, int), "a planned run has a number of epochs"
+        now, speed = time.monotonic(), 1.0
+        if epoch > 1:
+            self._took.append(now - self._asked)
+            speed = max(sum(self._took[-RECENT:]) / sum(self._expected[-RECENT:]), 1e-9)
+        left = range(epoch, self.spec.epochs + 1)
+        trained, around = sum(self._trained(one, planned) for one in left), self.val * len(left) + self.rest
+        off = now + speed * (self.factor * trained + around) - self.end
+        if abs(off) > self.slack:  # before the first epoch, too: features and head may have taken longer than planned
+            wanted = (self.end - now - speed * around) / (speed * trained)
+            self.factor = min(max(wanted, SHORTEST), LONGEST)
+        self._asked = now
+        n = max(min(planned, self.spec.batch_size), round(planned * self.factor))
+        self._expected.append(self._trained(epoch, n) + self.val)
+        return n
+
+    def _trained(self, epoch: int, pictures: int) -> float:
+        """Seconds that the epoch's steps should take."""
+        epochs = self.spec.epochs
+        assert isinstance(epochs, int)
+        sizes = sizes_of(self.spec, (epoch - 1) / epochs, epoch / epochs)
+        return mean_step(self.steps, sizes) * pictures / self.step_pictures

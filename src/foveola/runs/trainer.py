@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,7 +31,6 @@ from foveola.models.registry import get_model
 from foveola.recipes.recipe import Recipe, merge_tables, recipe_from_tables
 from foveola.runs.data_preview import make_preview
 from foveola.runs.data_summary import keep_images, summarise_data
-from foveola.runs.deadline import Deadline
 from foveola.runs.environment import environment_of, origin_of, own_code, own_files, versions_of
 from foveola.runs.files import write_evaluation, write_network, write_table
 from foveola.runs.network_preview import WORST, rows_of_grid
@@ -43,6 +42,9 @@ from foveola.training.features import LinearProbe, cached_features, has_features
 from foveola.training.history import EpochLog, ProbeLog, Row, StepLog, is_better
 from foveola.training.loop import fit, min_input_size
 from foveola.types import Indices, Tick, no_tick
+
+if TYPE_CHECKING:
+    from foveola.runs.time_budget import Deadline
 
 _SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**27
 """At most this many images, fewer if they are large: as floats 2,000 of 1024x1024 would take 25 GB."""

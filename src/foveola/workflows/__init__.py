@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from foveola.workflows.explaining import explain as explain
     from foveola.workflows.filtering import filter as filter
     from foveola.workflows.listings import catalog as catalog
+    from foveola.workflows.listings import load_plugin as load_plugin
     from foveola.workflows.listings import runs as runs
     from foveola.workflows.listings import show as show
-    from foveola.workflows.plugins import load_plugin as load_plugin
     from foveola.workflows.predicting import predict as predict
     from foveola.workflows.showing import show_data as show_data
     from foveola.workflows.training import demo as demo
@@ -67,8 +67,7 @@ _WHERE = {
     "foveola.workflows.evaluating": ("evaluate", "report"),
     "foveola.workflows.explaining": ("explain",),
     "foveola.workflows.filtering": ("filter",),
-    "foveola.workflows.listings": ("catalog", "runs", "show"),
-    "foveola.workflows.plugins": ("load_plugin",),
+    "foveola.workflows.listings": ("catalog", "load_plugin", "runs", "show"),
     "foveola.workflows.predicting": ("predict",),
     "foveola.workflows.showing": ("show_data",),
     "foveola.workflows.training": ("demo", "reading", "train"),

@@ -16,9 +16,8 @@ from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
 from foveola.runs.folders import require_format, slug
 from foveola.runs.progress import Progress
-from foveola.workflows.comparison_budget import Pace
 from foveola.workflows.comparison_runner import Trials
-from foveola.workflows.comparison_series import Series
+from foveola.workflows.comparison_series import Pace, Series
 from foveola.workflows.datasets import Data
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from foveola.data.prepare import Prepared
     from foveola.data.split import Split
     from foveola.recipes.recipe import Recipe
-    from foveola.runs.deadline import Deadline
+    from foveola.runs.time_budget import Deadline
     from foveola.runs.trainer import Trainer
 
 
