@@ -47,9 +47,8 @@ def test_show_has_the_defaults_of_the_command():
 
 def test_a_network_s_table_is_one_line_at_the_prompt_and_rows_in_a_notebook():
     table = fv.show("vgg6")
-    assert (
-        repr(table) == f"Summary({len(table.rows)} layers, 552,362 parameters, {table.trainable:,} of them trainable)"
-    )
+    found = f"Summary({len(table.rows)} layers, 552,362 parameters, {table.trainable:,} of them trainable)"
+    assert repr(table) == f"vgg6 for images of 32x32: {found}"
     assert table._repr_html_().count("<tr>") == len(table.rows[:20]) + 1
 
 

@@ -24,6 +24,7 @@ def insides():
         heat=rng.integers(0, 256, (2, 24, 32), np.uint8),
         pictures=rng.integers(0, 256, (3, 24, 32, 3), np.uint8),
         heat_stage="conv2",
+        shapes=((20, 8, 8, 0), (4, 2, 3, 0)),
     )
 
 
@@ -83,4 +84,4 @@ def test_the_page_shows_kernels_maps_and_heat(make_run):
 
 
 def test_the_page_of_a_run_without_says_why(make_run):
-    assert "Nothing to show: the run did not keep this." in render(make_run())
+    assert "Nothing to show: there is no network." in render(make_run())

@@ -9,13 +9,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foveola.checks.duplicates import merged_groups
+from foveola.checks.finding import sort_findings
+from foveola.checks.image_quality import image_stats
+from foveola.checks.label_errors import has_too_few_images, label_error_findings
+from foveola.checks.run import find_duplicates, quick_findings, slow_findings
 from foveola.compute.threads import adapting
+from foveola.data.exclude import format_line, write_list
+from foveola.data.prepare import prepare
 from foveola.errors import UsageError
 from foveola.html_table import table
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
+from foveola.recipes.recipe import merge_tables, recipe_from_tables
+from foveola.report.check_page import render
 from foveola.runs.progress import Progress
-from foveola.text import count
+from foveola.storage import require_new, write_atomic, write_numbered
+from foveola.text import count, printable
 from foveola.types import Size, Tick
 from foveola.workflows.datasets import Data, leave_out, open_data, require_there, suggest_size
 
@@ -59,9 +69,6 @@ class Checked:
     def write_page(self, out: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> Path:
         """Write the page with thumbnails; return its path. out: a new file; None: the first free name of check.html,
         check-2.html, and so on. overwrite: replace an older file of that name."""
-        from foveola.report.check_page import render
-        from foveola.storage import write_atomic, write_numbered
-
         assert self._prepared is not None and self._looks is not None, "only `check` makes these"
         files = (self.files_found, self.files_used, self.files_ignored)
         page = render(
@@ -81,8 +88,6 @@ class Checked:
 
     def write_list(self, fix: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the list of images that you could leave out, for `train(exclude=...)`; return its path."""
-        from foveola.storage import write_atomic
-
         write_atomic(Path(fix), _list(self), overwrite=overwrite)
         self._written["list"] = str(Path(fix))
         return Path(fix)
@@ -144,11 +149,6 @@ def check(
     tick = (progress or Progress()).tick
     if data is not None:
         require_there(data)
-    from foveola.checks.finding import sort_findings
-    from foveola.checks.image_quality import image_stats
-    from foveola.checks.run import find_duplicates, quick_findings, slow_findings
-    from foveola.data.prepare import prepare
-    from foveola.recipes.recipe import merge_tables, recipe_from_tables
 
     source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
     recipe = recipe_from_tables(merge_tables({}, {"data.source": source, **(settings or {})}), where="the settings")
@@ -180,9 +180,6 @@ def _size(recipe: Recipe, dataset: Any) -> Size:
 def _suspects(
     prepared: Prepared, relations: DuplicateGroups, wanted: bool | None, tick: Tick
 ) -> tuple[list[Finding], tuple[str, ...]]:
-    from foveola.checks.duplicates import merged_groups
-    from foveola.checks.label_errors import has_too_few_images, label_error_findings
-
     units = merged_groups(prepared.dataset, relations)
     reason = _no_search(prepared, wanted) or has_too_few_images(prepared.dataset, units) or _no_weights(wanted)
     if reason:
@@ -219,8 +216,6 @@ def require_outputs(
     out: str | os.PathLike[str] | None, fix: str | os.PathLike[str] | None, *, overwrite: bool = False
 ) -> None:
     """Refuse output files that exist or can't be written, before minutes of work. Raises UsageError or ResourceError."""
-    from foveola.storage import require_new
-
     for path in (out, fix):
         if path is not None:
             require_new(Path(path), overwrite=overwrite)
@@ -230,9 +225,6 @@ def require_outputs(
 
 def _list(checked: Checked) -> str:
     """Return the text of `--fix`: images that you could leave out, by kind; possibly wrong labels are comments."""
-    from foveola.data.exclude import format_line, write_list
-    from foveola.text import printable
-
     opening = [
         f"What foveola check would leave out of {printable(checked.name)}. Nothing was deleted or moved.",
         "Read it, take lines out that should stay, and train with: foveola train DATA --exclude THIS-FILE",

@@ -10,12 +10,15 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from foveola.comparison.arms import SHORT, Arm, parse_arm, require_arms, require_fair
+from foveola.comparison.statistics import LEAST_SEEDS
 from foveola.compute.threads import adapting, require_threads
 from foveola.errors import UsageError
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
 from foveola.runs.folders import require_format, slug
 from foveola.runs.progress import Progress
+from foveola.storage import digest, require_new_folder, require_writable
 from foveola.workflows.comparison_runner import Trials
 from foveola.workflows.comparison_series import Pace, Series
 from foveola.workflows.datasets import Data
@@ -66,8 +69,6 @@ def compare(
         found = fv.compare("photos", ["plain", "sharpened: chain=sharpen"], seeds=5)
         print(found.against_baseline()[0].sentence, found.page)
     """
-    from foveola.comparison.arms import require_arms, require_fair
-
     require_threads(threads)
     progress = progress or Progress()
     started = monotonic()
@@ -102,8 +103,6 @@ def compare(
 
 def _warnings(fair: AllowedDifferences, seeds: int) -> Iterator[str]:
     """Yield the warnings before the first run."""
-    from foveola.comparison.statistics import LEAST_SEEDS
-
     for key in fair.allowed:
         yield f"the arms also differ in {key}, which you allowed: it may cause the difference"
     if seeds < LEAST_SEEDS:
@@ -175,8 +174,6 @@ def _require_points(margin: float, half_width: float | None) -> None:
 
 
 def _arm(given: str | os.PathLike[str] | Mapping[str, object]) -> Arm:
-    from foveola.comparison.arms import SHORT, Arm, parse_arm
-
     if not isinstance(given, Mapping):
         return parse_arm(os.fspath(given))
     settings = {SHORT.get(key, key): value for key, value in given.items() if key != "name"}
@@ -190,8 +187,6 @@ def _folder(
 
     Raises UsageError for a folder with the comparison of other data or other arms, or with something else.
     """
-    from foveola.storage import digest, require_new_folder, require_writable
-
     dataset = trials.dataset
     about = {
         "data": dataset.name,

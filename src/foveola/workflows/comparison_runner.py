@@ -24,10 +24,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from foveola.comparison.result import require_same_test
 from foveola.compute.threads import adapting, current
 from foveola.errors import DamagedRunError, DataError, UsageError
+from foveola.filters.chain import Chain
+from foveola.models.registry import get_model
 from foveola.processes import call_apart
+from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables
 from foveola.runs.progress import Progress
+from foveola.runs.run import open_run
 from foveola.text import printable
 from foveola.types import Image, Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.datasets import Data, open_data
@@ -84,8 +89,6 @@ def finished_like(planned: Trainer, tell: Tell = tell_nobody) -> Run | None:
 
     A run whose number of threads changed is never used again. If only damaged runs match, `tell` names them.
     """
-    from foveola.runs.run import open_run
-
     parent, name = planned.folder.parent, f"seed-{planned.seed:04d}"
     damaged, threads = list[DamagedRunError](), current()
     assert threads is not None, "a comparison has a number of threads"
@@ -109,9 +112,6 @@ def finished_like(planned: Trainer, tell: Tell = tell_nobody) -> Run | None:
 
 def is_built_in(session: Trainer) -> bool:
     """Whether another process knows the network and the filters too: those of users are registered in one only."""
-    from foveola.filters.chain import Chain
-    from foveola.models.registry import get_model
-
     factory = get_model(session.recipe.model.name)
     return getattr(factory, "__module__", "").startswith("foveola.") and Chain.parse(session.recipe.data.chain).is_ours
 
@@ -147,8 +147,6 @@ def train_one(session: Trainer, clock: RunTimer, progress: Progress) -> Run:
 @lru_cache(maxsize=1)
 def _opened(source: str, recipe: Path | None, told: str, state: str, place: str) -> Dataset:
     """The data, read once a process for each state and working folder: processes outlive their comparison."""
-    from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables
-
     tables = read_recipe(recipe) if recipe else {}
     found = open_data(recipe_from_tables(merge_tables(tables, {**json.loads(told), "data.source": source})))
     if state_of(found) != state:
@@ -197,8 +195,6 @@ class Trials:
         progress: Progress,
     ) -> Trials:
         """Read the data, once for all arms. Raises UsageError where their recipes name different data."""
-        from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables
-
         source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
         tables = [read_recipe(arm.recipe) if arm.recipe else {} for arm in arms]
         if data is None:
@@ -218,8 +214,6 @@ class Trials:
 
     def first(self, seed: int) -> list[Trainer]:
         """A session of each arm with this seed, the first one asked for. Raises UsageError for other test images."""
-        from foveola.comparison.result import require_same_test
-
         if not self._first:
             self._first = [self.session(arm, seed)[0] for arm in self.arms]
             ids = [[session.prepared.dataset.ids[i] for i in session.split.test] for session in self._first]
@@ -270,8 +264,6 @@ class Trials:
 
     def _side_by_side(self, seeds: Sequence[int]) -> Iterator[Iterator[FinishedRun]]:
         """The same in several processes."""
-        from foveola.runs.run import open_run
-
         # Planned here too, so that images are decoded and filtered once and not by every process.
         there = {
             (k, seed): finished_like(self.session(arm, seed)[0], self.progress.tell)

@@ -12,9 +12,14 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from foveola.comparison.result import Comparison
+from foveola.comparison.statistics import LEAST_SEEDS, PilotStudy
 from foveola.errors import UsageError
+from foveola.report.comparison_page import render
+from foveola.runs.folders import FORMAT
 from foveola.runs.progress import Progress
-from foveola.text import count
+from foveola.storage import write_atomic
+from foveola.text import count, parse_time, show_time
 from foveola.workflows.comparison_runner import START_SECONDS, FinishedRun, Trials
 
 if TYPE_CHECKING:
@@ -71,8 +76,6 @@ class Series:
 
     def found(self, unfinished: str = "") -> Comparison:
         """The comparison over the finished seeds."""
-        from foveola.comparison.result import Comparison
-
         return Comparison(
             tuple(self.arms), tuple(self.seeds[: len(self.rows)]), tuple(zip(*self.rows, strict=True)), self.margin,
             question=self.fair.question, allowed=self.fair.allowed, notes=tuple(self.notes), path=self.folder,
@@ -149,10 +152,6 @@ class Series:
 
     def _write(self, found: Comparison, seeds: Sequence[int]) -> None:
         """Write the page and its numbers atomically; seeds: those of the command on the page."""
-        from foveola.report.comparison_page import render
-        from foveola.runs.folders import FORMAT
-        from foveola.storage import write_atomic
-
         assert found.page is not None
         write_atomic(
             found.page, render(found, self.trials.picture, command=command_to_repeat(found, self.trials, seeds))
@@ -206,9 +205,6 @@ class Pace:
     @classmethod
     def of(cls, budget: str | float | None, started: float, trials: Trials, seed: int) -> Pace:
         """Raises UsageError when the first pair does not fit in the budget; finished runs cost nothing."""
-        from foveola.comparison.statistics import LEAST_SEEDS
-        from foveola.text import parse_time, show_time
-
         if budget is None:
             return cls(trials, started)
         limit = parse_time(budget)
@@ -260,9 +256,6 @@ class Pace:
 
     def ended(self, done: int, wanted: int) -> str:
         """Describe the end of the budget: seeds done, seeds missing and their time."""
-        from foveola.comparison.statistics import LEAST_SEEDS
-        from foveola.text import show_time
-
         more = show_time(math.ceil((wanted - done) * self.pair_seconds()))
         missing = f"a verdict needs {LEAST_SEEDS} seeds"
         if done >= LEAST_SEEDS:
@@ -275,8 +268,6 @@ class Pace:
 
 def outlook(found: Comparison, half_width: float, pace: Pace, asked: int) -> str:
     """Estimate from the pilot seeds how many seeds and minutes an interval of this half-width needs."""
-    from foveola.comparison.statistics import PilotStudy
-
     n = len(found.seeds)
     pilots = [PilotStudy.of(found, k) for k in range(1, len(found.arms))]
     needed = [pilot.seeds(half_width) for pilot in pilots]

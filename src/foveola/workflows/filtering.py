@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
+from foveola.data.dataset import read_named
+from foveola.data.scan import scan_folder
 from foveola.errors import ImageProblem, UsageError
+from foveola.filters.chain import Chain
+from foveola.imaging import decode as images
+from foveola.imaging.colour import STRETCH, few_levels_note
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
 from foveola.runs.progress import Progress
+from foveola.storage import new_folder, require_new, write_atomic
 from foveola.text import count
 from foveola.types import Tick
 
@@ -69,10 +75,6 @@ def filter(
 
         fv.filter("photo.jpg", "edges.png", "blur(size=3)|canny(low=50, high=150)")
     """
-    from foveola.filters.chain import Chain
-    from foveola.imaging import decode as images
-    from foveola.storage import require_new, write_atomic
-
     source, out, parsed, tick = Path(source), Path(out), Chain.parse(chain), (progress or Progress()).tick
     if not parsed.steps:
         raise UsageError("the chain is empty: write, for example, blur(size=3)|sharpen")
@@ -105,8 +107,6 @@ def _notes(levels: Sequence[int]) -> tuple[str, ...]:
     """Notes about 16-bit images that were converted to 8 bits; levels: of each image, 0 for 8-bit images."""
     import numpy as np
 
-    from foveola.imaging.colour import STRETCH, few_levels_note
-
     deep = sum(level > 0 for level in levels)
     if not deep:
         return ()
@@ -122,17 +122,10 @@ def _draw(image: Image, chain: Chain, drawing: Drawing) -> Plot:
 
 
 def _read(path: Path) -> Decoded:
-    from foveola.data.dataset import read_named
-    from foveola.imaging import decode as images
-
     return images.decode(read_named(path))
 
 
 def _folder(source: Path, out: Path, chain: Chain, overwrite: bool, tick: Tick) -> Filtered:
-    from foveola.data.scan import scan_folder
-    from foveola.imaging import decode as images
-    from foveola.storage import new_folder, write_atomic
-
     listing = scan_folder(source)
     if not listing.ids:
         raise UsageError(f"{source} contains no images: name a folder of images")

@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from foveola.data.builtin import DATASETS
 from foveola.errors import UsageError
+from foveola.explanations.registry import EXPLANATIONS
+from foveola.filters.chain import FILTERS
 from foveola.html_table import table as html_table
 from foveola.keywords import checks_keywords
 from foveola.models.registry import MODELS
 from foveola.models.summary import LayerRow, Summary
+from foveola.recipes.options import options
 from foveola.runs.folders import RunList, list_runs
 from foveola.text import unknown
 from foveola.types import Size, SizeLike
@@ -27,7 +31,7 @@ def show_defaults(model: str) -> tuple[str, int]:
     return entry.show_size, entry.show_classes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelLayers:
     """The layers of a network, as `show` returns them; size: of the images; parameters and trainable are counts."""
 
@@ -53,9 +57,16 @@ class ModelLayers:
             "trainable": self.trainable,
         }
 
+    @property
+    def _summary(self) -> Summary:
+        return Summary(self.rows, self.parameters, self.trainable)
+
+    def __repr__(self) -> str:
+        return f"{self.model} for images of {self.size}: {self._summary!r}"
+
     def _repr_html_(self) -> str:
         """Show a row for each layer in a notebook."""
-        return Summary(self.rows, self.parameters, self.trainable)._repr_html_()
+        return self._summary._repr_html_()
 
 
 @checks_keywords()
@@ -129,17 +140,15 @@ def catalog(kind: str = "models") -> Catalog:
 
 
 def _entries(kind: str) -> list[Entry]:
-    table: Mapping[str, Callable[..., Any]]
-    if kind == "models":
-        table = MODELS
-    elif kind == "datasets":
-        from foveola.data.builtin import DATASETS as table
-    elif kind == "filters":
-        from foveola.filters.chain import FILTERS as table
-    elif kind == "explanations":
-        from foveola.explanations.registry import EXPLANATIONS as table
-    else:
-        raise UsageError(unknown("listing", kind, ("models", "datasets", "filters", "explanations", "options")))
+    tables: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+        "models": MODELS,
+        "datasets": DATASETS,
+        "filters": FILTERS,
+        "explanations": EXPLANATIONS,
+    }
+    if kind not in tables:
+        raise UsageError(unknown("listing", kind, [*tables, "options"]))
+    table = tables[kind]
     entries = []
     for name, thing in sorted(table.items()):
         # `tick` is for progress bars; users don't write one.
@@ -158,8 +167,6 @@ def _entries(kind: str) -> list[Entry]:
 
 
 def _recipe_options() -> list[Entry]:
-    from foveola.recipes.options import options
-
     return [Entry(o.name, f"{o.name}=...", o.text, (o.values, f"default: {o.default}")) for o in options()]
 
 

@@ -11,8 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foveola.checks.finding import sort_findings
+from foveola.checks.fingerprints import kept_fingerprints
+from foveola.checks.run import find_duplicates, quick_findings
+from foveola.data.builtin import DATASETS
+from foveola.data.dataset import require_classes
+from foveola.data.prepare import apply_filters, prepare
+from foveola.data.split import split
 from foveola.errors import UsageError
-from foveola.text import printable
+from foveola.filters.chain import Chain
+from foveola.models.registry import require_known, require_model
+from foveola.recipes.defaults import choose_model
+from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables, resolve_defaults
+from foveola.runs.folders import run_folder
+from foveola.storage import digest
+from foveola.text import parse_time, printable
 from foveola.types import Size, Tick
 from foveola.workflows.datasets import Data, leave_out, open_data, require_plain, suggest_size
 
@@ -55,10 +68,6 @@ def plan_run(
     clock: RunTimer,
 ) -> Trainer:
     """Prepare a run before its first step: read, decode, split, plan and build. Writes only caches."""
-    from foveola.models.registry import require_known, require_model
-    from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables
-    from foveola.text import parse_time
-
     # What can be refused without torch is refused before it is imported.
     if not 0 <= seed < 2**32:
         raise UsageError(f"seed {seed} is out of range: give a whole number from 0 to {2**32 - 1:,}")
@@ -74,11 +83,8 @@ def plan_run(
     if clock.budget is not None:
         clock.budget = parse_time(clock.budget)
     with _collector_paused():
-        from foveola.data.dataset import require_classes
-        from foveola.runs.folders import run_folder
         from foveola.runs.time_budget import require_free
         from foveola.runs.trainer import Trainer
-        from foveola.storage import digest
 
     clock.imported = time.monotonic()
     require_model(early.model.name)
@@ -99,8 +105,6 @@ def plan_run(
 
 def _require_source(source: str, recipe: Path) -> None:
     """Raise UsageError if the data that a recipe names does not exist."""
-    from foveola.data.builtin import DATASETS
-
     there = os.path.exists(os.path.expanduser(source))  # noqa: PTH110, PTH111 - as `open_data` reads it
     if source and not there and source not in DATASETS:
         raise UsageError(
@@ -129,14 +133,6 @@ def _prepare(
     dataset: Dataset, recipe: Recipe, seed: int, tick: Tick
 ) -> tuple[Prepared, Split, tuple[Finding, ...], Mapping[str, NDArray[Any]]]:
     """Decode, find duplicates, split with duplicates kept together: images, split, findings and fingerprints."""
-    from foveola.checks.finding import sort_findings
-    from foveola.checks.fingerprints import kept_fingerprints
-    from foveola.checks.run import find_duplicates, quick_findings
-    from foveola.data.dataset import require_classes
-    from foveola.data.prepare import apply_filters, prepare
-    from foveola.data.split import split
-    from foveola.filters.chain import Chain
-
     given = recipe.data.size
     size = Size.parse(given) if given != "auto" else suggest_size(dataset, recipe.model.name)
     prepared = prepare(dataset, size, recipe.data.resize, tick=tick)
@@ -153,8 +149,6 @@ def _complete(
     tables: Mapping[str, Any], prepared: Prepared, split: Split, seed: int, clock: RunTimer
 ) -> tuple[Recipe, tuple[str, ...]]:
     """Replace every "auto" of the recipe; return it with remarks on the chosen network and budget plan."""
-    from foveola.recipes.defaults import choose_model
-    from foveola.recipes.recipe import merge_tables, resolve_defaults
     from foveola.runs.time_budget import deadline, fit_to_budget
 
     dataset, n_train, called = prepared.dataset, len(split.train), printable(prepared.dataset.name)

@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foveola.data.prepare import apply_filters, prepare
 from foveola.errors import DataError, ImageProblem, UsageError
+from foveola.filters.chain import Chain
+from foveola.imaging import decode as images
+from foveola.imaging.resize import shrink
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
 from foveola.runs.progress import Progress
+from foveola.storage import new_folder, require_new_folder
 from foveola.text import printable
 from foveola.types import Size, SizeLike, Tick
 from foveola.workflows.datasets import Data, open_as, suggest_size
@@ -66,10 +71,6 @@ def show_data(
 
         fv.show_data("photos", "figures", chain="sharpen")
     """
-    from foveola.data.prepare import prepare
-    from foveola.filters.chain import Chain
-    from foveola.storage import new_folder, require_new_folder
-
     tick = (progress or Progress()).tick
     if not 1 <= n <= 20:
         raise UsageError(f"the number of images per class must be from 1 to 20; got {n}")
@@ -88,7 +89,6 @@ def show_data(
 
 def _figures(prepared: Prepared, rows: list[Indices], chain: Chain, tick: Tick) -> dict[str, Plot]:
     """The figures by the names of their files; `rows` are the images of each class that are shown."""
-    from foveola.data.prepare import apply_filters
     from foveola.figures import data as plots
 
     dataset, pixels = prepared.dataset, prepared.pixels
@@ -121,9 +121,6 @@ def _first_of_each(dataset: Dataset, n: int) -> list[Indices]:
 
 
 def _raw(dataset: Dataset, rows: Indices) -> list[Image]:
-    from foveola.imaging import decode as images
-    from foveola.imaging.resize import shrink
-
     found = []
     with images.suppress_pillow_warnings():
         for row in rows.tolist():

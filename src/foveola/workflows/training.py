@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING
 
 from foveola.compute.threads import adapting, current
 from foveola.errors import UsageError
+from foveola.data.builtin import write_digits
+from foveola.data.prepare import describe
+from foveola.evaluation.metrics import result_numbers
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
+from foveola.recipes.recipe import parse_option
+from foveola.report.run_page import render
+from foveola.runs.folders import FORMAT
 from foveola.runs.progress import Plan, Progress
+from foveola.runs.run import Run
+from foveola.storage import folder_atomic, require_new_folder, require_writable, write_atomic
 from foveola.text import printable
 from foveola.types import Size, SizeLike
 from foveola.workflows.datasets import Data, require_there
@@ -27,8 +35,6 @@ if TYPE_CHECKING:
 
 def _option_of_a_recipe(name: str) -> str:
     """Hint for an unknown keyword of `train` that is an option of a recipe."""
-    from foveola.recipes.recipe import parse_option
-
     key = parse_option(name)
     return f'; {name} is an option of the recipe: settings={{"{key}": ...}}' if key else ""
 
@@ -130,8 +136,6 @@ def reading(data: Data | None) -> str:
 
 def _require_place(out: str | os.PathLike[str] | None, runs: str | os.PathLike[str]) -> None:
     """Refuse a run folder that is in use or can't be made, before any training."""
-    from foveola.storage import require_new_folder, require_writable
-
     if out is not None:
         require_new_folder(Path(out))
     else:
@@ -164,7 +168,6 @@ def run_session(session: Trainer, clock: RunTimer, progress: Progress) -> Run:
 
 
 def _plan(session: Trainer) -> Plan:
-    from foveola.data.prepare import describe
     from foveola.models.build import summary
     from foveola.training.features import has_features
 
@@ -191,11 +194,6 @@ def _plan(session: Trainer) -> Plan:
 def _conclude(session: Trainer, clock: RunTimer, threads: list[int]) -> Run:
     """Write the report, then result.json, which marks the run as finished."""
     from foveola.compute.device import peak_memory_mb
-    from foveola.evaluation.metrics import result_numbers
-    from foveola.report.run_page import render
-    from foveola.runs.folders import FORMAT
-    from foveola.runs.run import Run
-    from foveola.storage import write_atomic
 
     run = Run(session.folder, {})
     card, best = run.card, session.best
@@ -250,9 +248,6 @@ def demo(
     """
     if epochs < 1:
         raise UsageError(f"the demo needs 1 or more epochs; got {epochs}")
-    from foveola.data.builtin import write_digits
-    from foveola.storage import folder_atomic
-
     place, progress = Path(folder), progress or Progress()
     if not (place / "digits").is_dir():
         progress.tell(f"writing 1,797 images of handwritten digits to {printable(str(place / 'digits'))}")
