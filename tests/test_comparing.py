@@ -24,7 +24,7 @@ from foveola.config import parse_setting
 from foveola.errors import DataError, ResourceError, UsageError
 from foveola.imaging.decode import encode
 from foveola.recipes.recipe import recipe_from_tables
-from foveola.runs import time_budget
+from foveola.runs import time_budget, trainer
 from foveola.runs.progress import Progress
 from foveola.text import show_time
 from foveola.workflows import open_data
@@ -108,6 +108,13 @@ def test_runs_that_are_there_are_not_repeated(compared, folder, monkeypatch, rec
     again = fv.compare(folder, arms, seeds=5, settings=SMALL, runs=runs, progress=recorder(told))
     np.testing.assert_array_equal(again.accuracy, found.accuracy[:2])
     assert all(line.endswith("(already finished)") for line in told)
+
+
+def test_a_finished_comparison_is_planned_without_building_a_network(compared, folder, monkeypatch):
+    found, _, runs = compared
+    monkeypatch.setattr(trainer, "build", lambda *_, **__: pytest.fail("a network was built"))
+    again = fv.compare(folder, ["plain", "blurred: chain=blur(size=5)"], seeds=5, settings=SMALL, runs=runs)
+    np.testing.assert_array_equal(again.accuracy, found.accuracy[:2])
 
 
 def test_an_unfinished_run_is_trained_again(compared, folder):

@@ -71,7 +71,7 @@ def _train(args: Any, watch: Watch, place: Path) -> None:
     from foveola.compute.device import choose_precision
     from foveola.data.loader import Batches
     from foveola.models.build import adapt, build
-    from foveola.recipes.recipe import resolve_defaults
+    from foveola.recipes.defaults import resolve_defaults
     from foveola.training.loop import fit
     from foveola.types import Size
 
@@ -99,7 +99,7 @@ def _train(args: Any, watch: Watch, place: Path) -> None:
     size = Size(args.side, args.side)
     spec = resolve_defaults(
         {"model": {"name": "fast"}, "fit": {"epochs": 1}}, size, args.rows, "larger than memory"
-    ).fit
+    ).recipe.fit
     model = build("fast", size, 10, {"width1": 8, "width2": 8, "width3": 8}, seed=args.seed)
     train = Batches(pixels, labels, rows, spec.batch_size, flip=True, translate_px=2, seed=args.seed)
     val = Batches(pixels, labels, rows[:512], spec.batch_size)

@@ -7,13 +7,12 @@ from torch import nn
 from foveola.errors import ResourceError, UsageError
 from foveola.models.build import build
 from foveola.models.registry import MODELS, ModelEntry, require_model
-from foveola.recipes.defaults import max_pixels
+from foveola.recipes.defaults import max_pixels, resolve_defaults
 from foveola.recipes.options import options
-from foveola.recipes.recipe import resolve_defaults
 from foveola.training.config import FitSpec
 from foveola.training.loop import min_input_size
 from foveola.types import Size
-from foveola.workflows import show_defaults
+from foveola.workflows.listings import show_defaults
 
 
 def refuse():
@@ -47,7 +46,7 @@ def mean():
 
 
 def test_a_users_network_brings_the_settings_that_it_is_trained_with(mean):
-    recipe = resolve_defaults({"model": {"name": "mean"}}, Size(64, 64), 10_000, "t")
+    recipe = resolve_defaults({"model": {"name": "mean"}}, Size(64, 64), 10_000, "t").recipe
     assert (recipe.fit.lr_peak, recipe.fit.batch_size, recipe.fit.start_scale) == (0.5, 8, 0.5)
     assert recipe.fit.epochs == 8  # the pixels of 200,000 images of 32x32 are seen in 5 epochs; the fewest are 8
     assert (recipe.model.average_flips, recipe.model.average_shift_px) == (True, 2)
@@ -55,7 +54,7 @@ def test_a_users_network_brings_the_settings_that_it_is_trained_with(mean):
 
 def test_what_a_recipe_says_goes_before_the_entry(mean):
     tables = {"model": {"name": "mean", "average_flips": False}, "fit": {"lr_peak": 0.1}}
-    recipe = resolve_defaults(tables, Size(64, 64), 10_000, "t")
+    recipe = resolve_defaults(tables, Size(64, 64), 10_000, "t").recipe
     assert (recipe.fit.lr_peak, recipe.model.average_flips) == (0.1, False)
 
 

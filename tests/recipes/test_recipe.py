@@ -6,8 +6,8 @@ import pytest
 
 from foveola.errors import UsageError
 from foveola.models import pretrained_weights as pretrained
-from foveola.recipes.defaults import choose_epochs, choose_model, choose_size, max_pixels
-from foveola.recipes.recipe import merge_tables, read_recipe, read_tables, recipe_from_tables, resolve_defaults
+from foveola.recipes.defaults import choose_epochs, choose_model, choose_size, max_pixels, resolve_defaults
+from foveola.recipes.recipe import merge_tables, read_recipe, read_tables, recipe_from_tables
 from foveola.types import Size
 
 
@@ -18,14 +18,14 @@ def refusal(tables, where="the recipe"):
 
 
 def test_a_recipe_survives_its_file(tmp_path):
-    recipe = resolve_defaults({"model": {"name": "vgg6", "head_batchnorm": True}}, Size(32, 48), 1000, "a title")
+    recipe = resolve_defaults({"model": {"name": "vgg6", "head_batchnorm": True}}, Size(32, 48), 1000, "a title").recipe
     (tmp_path / "recipe.toml").write_text(recipe.to_toml())
     assert recipe_from_tables(read_tables(tmp_path / "recipe.toml")) == recipe
 
 
 def test_a_complete_recipe_leaves_nothing_to_choose():
-    recipe = resolve_defaults({}, Size(32, 32), 45_000, "t")
-    assert (recipe.model.name, recipe.data.size, recipe.fit.epochs, recipe.title) == ("fast", "32x32", 8, "t")
+    recipe = resolve_defaults({}, Size(32, 32), 45_000, "t").recipe
+    assert (recipe.model.name, recipe.data.size, recipe.fit.epochs, recipe.title) == ("fast", "32x32", 8, "t, fast")
 
 
 def test_the_networks_recommendations_give_way_to_what_is_said():
@@ -156,12 +156,12 @@ def test_more_pictures_take_fewer_epochs(n, expected):
 
 def test_flips_are_averaged_where_they_were_trained_on_and_where_it_pays():
     for name, flip, wanted in (("fast", True, True), ("fast", False, False), ("vgg6", True, False)):
-        recipe = resolve_defaults({"model": {"name": name}, "fit": {"flip": flip}}, Size(32, 32), 1000, "t")
+        recipe = resolve_defaults({"model": {"name": name}, "fit": {"flip": flip}}, Size(32, 32), 1000, "t").recipe
         assert recipe.model.average_flips is wanted
 
 
 def test_averaging_flips_is_a_wish_that_counts():
-    recipe = resolve_defaults({"model": {"name": "vgg6", "average_flips": True}}, Size(32, 32), 1000, "t")
+    recipe = resolve_defaults({"model": {"name": "vgg6", "average_flips": True}}, Size(32, 32), 1000, "t").recipe
     assert recipe.model.average_flips is True
     assert recipe_from_tables(recipe.tables()).fingerprint == recipe.fingerprint
 

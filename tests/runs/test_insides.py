@@ -112,7 +112,3 @@ def test_all_answers_right():
 def test_all_answers_wrong():
     found = evaluation([[5, 0]] * 6, [1] * 6)
     assert len(make_network_preview(build("vgg6", Size(40, 36), 2, seed=0), found, PIXELS, TEST).rows) == 3
-
-
-def test_a_run_from_before_has_a_reason(tmp_path):
-    assert NetworkPreview.load(tmp_path / "none.npz").reason == "the run did not keep this"

@@ -60,10 +60,6 @@ def test_it_is_read_back_as_it_was_written(material, tmp_path):
             np.testing.assert_array_equal(one, other)
 
 
-def test_a_run_from_before_this_was_kept_has_none(tmp_path):
-    assert DataPreview.load(tmp_path / "looks.npz").names == ()
-
-
 def test_names_that_are_no_text_are_kept_as_they_are(tmp_path):
     image = np.zeros((2, 2, 3), np.uint8)
     DataPreview(names=("h\udce4nde/1\n.jpg",), raw=(image,), sized=(image,), seen=(image,)).save(tmp_path / "looks.npz")

@@ -1,11 +1,15 @@
-"""Defaults that depend on the data: network, epochs and image size, with the reason that the screen shows."""
+"""Defaults that depend on the data: network, epochs, image size; `resolve_defaults` replaces every "auto" of a recipe."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
+from foveola.errors import UsageError
 from foveola.models import pretrained_weights
 from foveola.models.registry import MODELS
+from foveola.recipes.recipe import Recipe, merge_tables, recipe_from_tables
 from foveola.types import Size
 
 PHOTO_PX = 112
@@ -68,3 +72,44 @@ def max_pixels(model: str) -> int:
     """The largest side for size "auto": what the network's entry says; for "auto" that of the network for photos."""
     name = choose_model(Size(PHOTO_PX, PHOTO_PX), 0).name if model == "auto" else model
     return MODELS.entry(name).max_auto_px
+
+
+class Resolved(NamedTuple):
+    """A recipe without "auto", and the remark on the network that was chosen, "" if the user named one."""
+
+    recipe: Recipe
+    remark: str = ""
+
+
+def resolve_defaults(
+    tables: Mapping[str, Any], size: Size, n_train: int, title: str, *, mirror_safe: bool = True
+) -> Resolved:
+    """Replace every "auto" of a recipe: the size as given, the network by size, the epochs by the number of images.
+
+    tables: the recipe as the user gave it; title: the name of the data, for a recipe without a title. Flips are off by
+    default for data whose mirror images change class, such as digits (not `mirror_safe`).
+
+    Raises UsageError for wrong settings, and for shifts of whole images.
+    """
+    name, remark = tables.get("model", {}).get("name", "auto"), ""
+    if name == "auto":
+        name, why = choose_model(size, n_train)
+        remark = f"chose the network {name}: {why}"
+    settings: dict[str, object] = {"model.name": name, "data.size": str(size)}
+    if not mirror_safe and "flip" not in tables.get("fit", {}):
+        settings["fit.flip"] = False
+    recipe = recipe_from_tables(merge_tables(tables, settings))
+    entry, fit, model = MODELS.entry(name), recipe.fit, recipe.model
+    if fit.epochs == "auto":
+        fit = replace(fit, epochs=choose_epochs(n_train, size if entry.epochs_by_pixels else None))
+    if model.average_flips == "auto":
+        model = replace(model, average_flips=entry.average_flips and fit.flip)
+    if model.average_shift_px == "auto":
+        model = replace(model, average_shift_px=entry.average_shift_px)
+    recipe = replace(recipe, title=recipe.title or f"{title}, {name}", fit=fit, model=model)
+    if recipe.views.shift_px >= min(size):
+        raise UsageError(
+            f"model.average_shift_px = {recipe.views.shift_px} moves images of {size} out of their frame: give less than "
+            "their shorter side, or a larger --size"
+        )
+    return Resolved(recipe, remark)

@@ -9,7 +9,7 @@ Each table is the spec of one room:
     [model]    name = "alexnet_mini", and its options
     [fit]      epochs = 40, ...
 
-foveola chooses missing settings when it knows the data (`resolve_defaults`). The run folder holds the completed recipe.
+foveola chooses missing settings when it knows the data (`recipes.defaults`). The run folder holds the completed recipe.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from foveola.evaluation.preprocessing import Views
 from foveola.filters.chain import Chain
 from foveola.imaging.resize import Resize
 from foveola.models.registry import MODELS, get_model
-from foveola.recipes.defaults import choose_epochs, choose_model
 from foveola.storage import digest, require_ordinary
 from foveola.text import unknown
 from foveola.training.config import FitSpec
@@ -272,37 +271,6 @@ def recipe_from_tables(tables: Mapping[str, Any], *, where: str = "the recipe") 
         model=build(ModelSpec, {**own, "options": model}, where=f"{where}, [model]"),
         fit=build(FitSpec, {**recommended, **tables.get("fit", {})}, where=f"{where}, [fit]"),
     )
-
-
-def resolve_defaults(
-    tables: Mapping[str, Any], size: Size, n_train: int, title: str, *, mirror_safe: bool = True
-) -> Recipe:
-    """Replace every "auto" of a recipe: the size as given, the network by size, the epochs by the number of images.
-
-    Flips are off by default for data whose mirror images change class, such as digits. Raises
-    UsageError for shifts of whole images.
-    """
-    if not mirror_safe and "flip" not in tables.get("fit", {}):
-        tables = merge_tables(tables, {"fit.flip": False})
-    name = recipe_from_tables(tables).model.name
-    if name == "auto":
-        name = choose_model(size, n_train).name
-    entry = MODELS.entry(name)
-    settings: dict[str, object] = {"model.name": name, "data.size": str(size)}
-    recipe = recipe_from_tables(merge_tables(tables, settings))
-    if recipe.fit.epochs == "auto":
-        settings["fit.epochs"] = choose_epochs(n_train, size if entry.epochs_by_pixels else None)
-    if recipe.model.average_flips == "auto":
-        settings["model.average_flips"] = entry.average_flips and recipe.fit.flip
-    if recipe.model.average_shift_px == "auto":
-        settings["model.average_shift_px"] = entry.average_shift_px
-    recipe = recipe_from_tables(merge_tables(tables, settings))
-    if recipe.views.shift_px >= min(size):
-        raise UsageError(
-            f"model.average_shift_px = {recipe.views.shift_px} moves images of {size} out of their frame: give less than "
-            "their shorter side, or a larger --size"
-        )
-    return recipe if recipe.title else recipe_from_tables(merge_tables(recipe.tables(), {"title": title}))
 
 
 def _sorted(value: Any) -> Any:

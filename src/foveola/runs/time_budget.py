@@ -21,7 +21,8 @@ from foveola.errors import UsageError
 from foveola.evaluation.calibration import ENOUGH, FOLDS, MOST
 from foveola.evaluation.predict import averaged_over_views
 from foveola.models.registry import MODELS
-from foveola.recipes.recipe import Recipe, merge_tables, recipe_from_tables, resolve_defaults
+from foveola.recipes.defaults import resolve_defaults
+from foveola.recipes.recipe import Recipe, merge_tables
 from foveola.runs.trainer import Trainer
 from foveola.text import show_time
 from foveola.training.config import FitSpec
@@ -170,7 +171,7 @@ def fit_to_budget(
     def session_of(model: str) -> Trainer:
         one = merge_tables(tables, {"model.name": model, "fit.epochs": 1})
         mirror_safe = prepared.dataset.mirror_safe
-        recipe = resolve_defaults(one, prepared.size, n_train, f"{name}, {model}", mirror_safe=mirror_safe)
+        recipe = resolve_defaults(one, prepared.size, n_train, name, mirror_safe=mirror_safe).recipe
         return Trainer(prepared, split, recipe, seed, Path())
 
     given = tables["model"]["name"]
@@ -227,15 +228,10 @@ def _forecast(recipe: Recipe, costs: StepCosts, n_train: int, budget: float, spe
         epochs, passes = 1, (free + (1 - AIM) * budget - costs.val) / costs.train
         passes = 1.0 if passes >= 1 else passes
         seconds = spent + costs.rest + costs.val + passes * costs.train
-    settings: dict[str, object] = {
-        "fit.epochs": epochs,
-        "fit.epoch_images": round(max(1.0, passes) * n_train / epochs),
-    }
+    fit = replace(recipe.fit, epochs=epochs, epoch_images=round(max(1.0, passes) * n_train / epochs))
     if passes < 1 and costs.has_head:
-        settings, seconds = {"fit.epochs": 0}, spent + costs.rest
-    return Forecast(
-        recipe_from_tables(merge_tables(recipe.tables(), settings)), passes, seconds, peak_memory_mb(), costs
-    )
+        fit, seconds = replace(recipe.fit, epochs=0), spent + costs.rest
+    return Forecast(replace(recipe, fit=fit), passes, seconds, peak_memory_mb(), costs)
 
 
 def _too_small(recipe: Recipe, costs: StepCosts, n_train: int, budget: float, spent: float) -> UsageError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from foveola.evaluation.predict import predict
 from foveola.filters.chain import FILTERS, Chain
 from foveola.models.build import adapt, build, summary
 from foveola.models.registry import get_model
-from foveola.recipes.recipe import Recipe, merge_tables, recipe_from_tables
+from foveola.recipes.recipe import Recipe
 from foveola.runs.data_preview import make_preview
 from foveola.runs.data_summary import keep_images, summarise_data
 from foveola.runs.environment import environment_of, origin_of, own_code, own_files, versions_of
@@ -79,8 +80,6 @@ class Trainer:
         fit_spec = self.recipe.fit
         self.device = choose_device(fit_spec.device)
         self.dtype = choose_precision(fit_spec.precision, self.device)
-        size, classes = self.prepared.size, len(self.prepared.dataset.class_names)
-        self.model = build(self.recipe.model.name, size, classes, self.recipe.model.options, seed=self.seed)
         self.views = self.recipe.views
         given = fit_spec.epoch_images
         if isinstance(given, list) and len(given) != fit_spec.epochs:
@@ -97,13 +96,23 @@ class Trainer:
             epoch_images=0 if isinstance(given, list) else given,
             seed=self.seed,
         )
-        min_input_size(self.model, fit_spec)  # refuses now, before a folder is made
-        if not fit_spec.epochs:
-            _freeze(self.model, self.recipe.model.name)
         self.best: EpochLog | ProbeLog | None = None
         self._best_state: dict[str, torch.Tensor] = {}
         self._calibration: Calibration | None = None
         self._head: LinearProbe | None = None
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The network with its first weights, built when it is first needed: a comparison plans without networks.
+
+        Raises UsageError for options that the network does not have, and for images that are too small for it.
+        """
+        name, classes = self.recipe.model.name, len(self.prepared.dataset.class_names)
+        model = build(name, self.prepared.size, classes, self.recipe.model.options, seed=self.seed)
+        min_input_size(model, self.recipe.fit)
+        if not self.recipe.fit.epochs:
+            _freeze(model, name)
+        return model
 
     def rows(self) -> Iterator[Row]:
         """Train; write history.jsonl epoch by epoch; hand every row on.
@@ -175,7 +184,7 @@ class Trainer:
         epochs = self.recipe.fit.epochs
         if self.deadline and isinstance(epochs, int) and set(self._lengths) - {self.train.epoch_size}:
             lengths = self._lengths + [self.train.epoch_size] * (epochs - len(self._lengths))
-            self.recipe = recipe_from_tables(merge_tables(self.recipe.tables(), {"fit.epoch_images": lengths}))
+            self.recipe = replace(self.recipe, fit=replace(self.recipe.fit, epoch_images=lengths))
             write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
 
     def _kept(self, rows: Iterator[Row], name: str) -> Iterator[Row]:

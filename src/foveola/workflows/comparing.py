@@ -84,6 +84,7 @@ def compare(
         progress.tell(f"warning: {line}")
     known = _read(folder / "comparison.json")["seeds"] if (folder / "comparison.json").is_file() else []
     with adapting(trials.threads):
+        trials.require_trainable(wanted[0])
         pace = Pace.of(budget, started, trials, wanted[0])
         series = Series(
             parsed,

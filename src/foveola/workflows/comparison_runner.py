@@ -221,6 +221,12 @@ class Trials:
                 require_same_test(self.arms[0].name, ids[0], arm.name, theirs, seed)
         return self._first
 
+    def require_trainable(self, seed: int) -> None:
+        """Build the network of each arm without a finished run. Raises UsageError for one that can't be built."""
+        for session in self.first(seed):
+            if finished_like(session) is None:
+                _ = session.model
+
     def session(self, arm: Arm, seed: int) -> tuple[Trainer, RunTimer]:
         """A run of this arm and seed, planned and not begun."""
         return plan_one(self.dataset, self.source, arm, self.common, self.runs, seed, self.progress.tick)

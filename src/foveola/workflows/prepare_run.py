@@ -21,8 +21,8 @@ from foveola.data.split import split
 from foveola.errors import UsageError
 from foveola.filters.chain import Chain
 from foveola.models.registry import require_known, require_model
-from foveola.recipes.defaults import choose_model
-from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables, resolve_defaults
+from foveola.recipes.defaults import resolve_defaults
+from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables
 from foveola.runs.folders import run_folder
 from foveola.storage import digest
 from foveola.text import parse_time, printable
@@ -151,19 +151,13 @@ def _complete(
     """Replace every "auto" of the recipe; return it with remarks on the chosen network and budget plan."""
     from foveola.runs.time_budget import deadline, fit_to_budget
 
-    dataset, n_train, called = prepared.dataset, len(split.train), printable(prepared.dataset.name)
-    name = tables.get("model", {}).get("name", "auto")
-    chosen, remarks = name == "auto", tuple[str, ...]()
-    if chosen:
-        choice = choose_model(prepared.size, n_train)
-        name, remarks = choice.name, (f"chose the network {choice.name}: {choice.why}",)
-    tables = merge_tables(tables, {"model.name": name})
-    if clock.budget is not None:
-        budget = float(clock.budget)
-        found = fit_to_budget(budget, clock.started, tables, prepared, split, seed, name=called, sizes=chosen)
-        clock.predicted = found.seconds
-        clock.deadline = deadline(found, budget, clock.started, n_train)
-        return found.recipe, (*remarks, found.sentence(budget))
-    return resolve_defaults(
-        tables, prepared.size, n_train, f"{called}, {name}", mirror_safe=dataset.mirror_safe
-    ), remarks
+    n_train, title = len(split.train), printable(prepared.dataset.name)
+    found = resolve_defaults(tables, prepared.size, n_train, title, mirror_safe=prepared.dataset.mirror_safe)
+    remarks = (found.remark,) if found.remark else ()
+    if clock.budget is None:
+        return found.recipe, remarks
+    budget, tables = float(clock.budget), merge_tables(tables, {"model.name": found.recipe.model.name})
+    forecast = fit_to_budget(budget, clock.started, tables, prepared, split, seed, name=title, sizes=bool(found.remark))
+    clock.predicted = forecast.seconds
+    clock.deadline = deadline(forecast, budget, clock.started, n_train)
+    return forecast.recipe, (*remarks, forecast.sentence(budget))

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveola.compute.threads import adapting, current
-from foveola.errors import UsageError
 from foveola.data.builtin import write_digits
 from foveola.data.prepare import describe
+from foveola.errors import UsageError
 from foveola.evaluation.metrics import result_numbers
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
