@@ -268,7 +268,9 @@ class Run:
         figures = [foveola.figures.curves(self)] if self.history else []
         figures.append(foveola.figures.confusion(self.evaluation))
         shown = (base64.b64encode(figure.as_bytes("png")).decode() for figure in figures)
-        images = "".join(f'<img style="max-width: 100%" src="data:image/png;base64,{data}"><br>' for data in shown)
+        images = "".join(
+            f'<img style="max-width: min(100%, 640px)" src="data:image/png;base64,{data}"><br>' for data in shown
+        )
         path = html.escape(printable(str(self.report)))
         return f"<p><b>foveola run</b>: {html.escape(self.headline)}</p>{images}<p>report: <code>{path}</code></p>"
 

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from foveola.runs.time_budget import Deadline
 
 _SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**27
-"""At most this many images, fewer if they are large: as floats 2,000 of 1024x1024 would take 25 GB."""
+"""The network is initialised from at most this many images, fewer if they are large: 2,000 of
+1024x1024 would take 25 GB as float32."""
 
 
 _BESIDE_WEIGHTS_BYTES = 5_000_000
@@ -60,8 +61,8 @@ class Trainer:
     """Train a run: iterate `rows`, then call `finish`. numbered: foveola chose the folder's name, and adds a number if
     the folder exists.
 
-    The best weights on val are kept: see `better`. With a deadline the epochs' lengths are found as they begin, and the
-    recipe says them in the end.
+    The weights that are best on val are kept: see `is_better`. With a deadline, the length of each epoch is chosen when it
+    begins, and the recipe records the lengths at the end.
     """
 
     prepared: Prepared
@@ -115,10 +116,10 @@ class Trainer:
         return model
 
     def rows(self) -> Iterator[Row]:
-        """Train; write history.jsonl epoch by epoch; hand every row on.
+        """Train, and yield a row for each step and epoch; history.jsonl gets a line after each epoch.
 
-        A network with ready features has its head fitted first (head.jsonl, one line a penalty). The epochs, if there are
-        any, go on from the best head.
+        If the network has pre-trained features, its last layer is fitted first (head.jsonl, one line for each penalty). The
+        epochs, if there are any, continue from the best last layer.
         """
         model = self.ready()
         if has_features(model):
@@ -138,7 +139,7 @@ class Trainer:
         return LinearProbe(head, self.prepared, self.split, kept, self.recipe.fit.flip, mirrored)
 
     def _conclude(self, head: LinearProbe) -> None:
-        """The head that val has chosen is the whole result: calibrate before val is learned from too, then learn from it."""
+        """Only the last layer is trained: calibrate it on val, then fit it again on train and val together."""
         assert isinstance(self.best, ProbeLog)
         self._head = head
         # kept features are of images in their place only, so that answers averaged over shifts are given again
@@ -148,15 +149,14 @@ class Trainer:
         self._best_state = copy.deepcopy(self.model.state_dict())
 
     def _on_val(self, device: torch.device) -> Calibration:
-        """Val answered once more, in float32 and all views, as test and new images are; before test is opened."""
+        """Calibration from predictions for val, in float32 and all views, as for test and new images."""
         rows = sample_rows(self.split.val, self.seed)
         return Calibration.of(self._answers(rows, device), self.prepared.dataset.labels[rows], "val")
 
     def _answers(self, rows: Indices, device: torch.device) -> NDArray[np.float32]:
-        """What the network as it is now answers, float32 (n, K): by its head alone, where that alone has learned.
+        """Logits of the current network, float32 (n, K), from cached features if only the last layer was trained.
 
-        Features that were kept in a short format, by another device or for other views are not what new images will be
-        answered with.
+        Features in bfloat16, of another device or of other views differ from those of new images, so they are not used.
         """
         exact = self.dtype == torch.float32 and self.device.type == "cpu"
         if self._head is not None and exact and not self.views.shift_px:
@@ -173,14 +173,14 @@ class Trainer:
                 return
 
     def _pictures(self, epoch: int) -> int:
-        """How many images this epoch shows."""
+        """The number of images in this epoch."""
         given = self.recipe.fit.epoch_images
         planned = given[epoch - 1] if isinstance(given, list) else self.train.epoch_size
         self._lengths.append(self.deadline.pictures(epoch, planned) if self.deadline else planned)
         return self._lengths[-1]
 
     def _say_lengths(self) -> None:
-        """Write down how long the epochs became, so that the recipe alone repeats the run."""
+        """Record the lengths of the epochs in the recipe, so that the recipe alone repeats the run."""
         epochs = self.recipe.fit.epochs
         if self.deadline and isinstance(epochs, int) and set(self._lengths) - {self.train.epoch_size}:
             lengths = self._lengths + [self.train.epoch_size] * (epochs - len(self._lengths))
@@ -198,7 +198,7 @@ class Trainer:
                 yield row
 
     def finish(self) -> Evaluation:
-        """Take the best weights, calibrate, open test once, write what the run has learned (all but report and result)."""
+        """Take the best weights, calibrate, measure on the test set once, and write all files except report and result."""
         self._say_lengths()
         self.model.load_state_dict(self._best_state)
         self.model.to("cpu")
@@ -220,7 +220,7 @@ class Trainer:
         return evaluation
 
     def claim_folder(self) -> None:
-        """Make the run's folder, on a disk with room for the run. Raises UsageError or ResourceError."""
+        """Make the run's folder. Raises UsageError, or ResourceError if the disk has too little room for the run."""
         weights = sum(one.numel() * one.element_size() for one in self.model.state_dict().values())
         require_room(self.folder, weights + _BESIDE_WEIGHTS_BYTES)
         self.folder = claim_folder(self.folder) if self.numbered else new_folder(self.folder)
@@ -241,7 +241,7 @@ class Trainer:
         )
 
     def ready(self) -> nn.Module:
-        """The network, having seen training images, on its device."""
+        """The network on its device, initialised from training images where it needs them."""
         pixels = self.prepared.size.height_px * self.prepared.size.width_px
         adapt(self.model, self.train.sample(min(_SEEN_BEFORE_THE_FIRST_STEP, max(1, _SEEN_PIXELS // pixels))))
         return self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
@@ -262,7 +262,7 @@ class Trainer:
 
     @property
     def versions(self) -> dict[str, Any]:
-        """What decides a run's numbers next to recipe, data and seed, under the names of environment.json."""
+        """What influences the numbers of a run besides recipe, data and seed, under the names of environment.json."""
         return {**versions_of(self.device, self.dtype), **self._own}
 
     @property
