@@ -92,6 +92,14 @@ def test_another_size_rule_or_version_is_another_cache(two_classes, decodes, mon
     assert len(decodes) == 16
 
 
+def test_notes_with_other_texts_are_not_taken_from_the_cache(two_classes, decodes, monkeypatch):
+    dataset = open_folder(two_classes(2))
+    prepare(dataset, SIZE)
+    monkeypatch.setattr(module, "Note", ["a text of another version"])
+    prepare(dataset, SIZE)
+    assert len(decodes) == 8
+
+
 @pytest.mark.parametrize("file", ["pixels.npy", "content.npy", "facts.json"])
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut", "header", "one byte", "a folder"])
 def test_a_damaged_cache_is_made_again(two_classes, cache, decodes, file, damage):

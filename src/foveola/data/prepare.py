@@ -117,7 +117,8 @@ def prepare(dataset: Dataset, size: Size, how: Resize = "pad", *, tick: Tick = n
 
 
 def _key(dataset: Dataset, size: Size, how: Resize) -> str:
-    return digest(dataset.fingerprint, repr(tuple(size)), how, str(VERSION))
+    # The notes are kept by their texts, so an array with texts of another version has another key.
+    return digest(dataset.fingerprint, repr(tuple(size)), how, str(VERSION), *Note)
 
 
 def _in_memory(dataset: Dataset, pixels: Images, size: Size, how: Resize) -> Prepared:
