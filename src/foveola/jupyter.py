@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from foveola.report.curves import CurveLine, curves
 from foveola.runs.progress import Plan, Progress, row_seconds, row_sentence
 from foveola.training.history import EpochLog, ProbeLog, Row, StepLog, is_better
 
@@ -139,8 +140,6 @@ class Cell(Progress):
         epochs = [row for row in self.rows if isinstance(row, EpochLog)]
         if len(epochs) < 2:
             return ""
-        from foveola.report.curves import CurveLine, curves
-
         best = functools.reduce(lambda kept, row: row if is_better(row, kept) else kept, epochs).epoch
         loss = [CurveLine(part, [getattr(row, f"{part}_loss") for row in epochs]) for part in ("train", "val")]
         accuracy = [CurveLine(part, [getattr(row, f"{part}_accuracy") for row in epochs]) for part in ("train", "val")]

@@ -97,6 +97,18 @@ def printable(text: str) -> str:
 _DIRECTION_MARKS = frozenset((0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 
 
+def shorten(text: str, most: int) -> str:
+    """Shorten a text to at most `most` letters by removing its middle, because names often differ at their ends.
+
+    >>> shorten("train/ants/466530434_4000737.jpg", 20), shorten("rose", 6)
+    ('train/ants…00737.jpg', 'rose')
+    """
+    if len(text) <= most:
+        return text
+    head = most // 2
+    return f"{text[:head]}…{text[len(text) - (most - head - 1) :]}"
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """The sentence for an unknown name: what was asked, the closest known one, all that are allowed.
 

@@ -13,9 +13,8 @@ from typing import NamedTuple
 from markupsafe import Markup, escape
 
 from foveola.figures.pixels import arm_number
-from foveola.report.formatting import shorten
 from foveola.report.svg import short_number, svg, ticks
-from foveola.text import printable
+from foveola.text import printable, shorten
 
 MARGIN_LEFT, MARGIN_RIGHT = 3.0, 97.0  # percent of the width: half a label must fit at both ends
 

@@ -11,8 +11,7 @@ import numpy as np
 from foveola.comparison.result import Comparison, PairedResult
 from foveola.comparison.statistics import plan_to_settle
 from foveola.report.comparison_figures import colour, signed
-from foveola.report.formatting import shorten
-from foveola.text import count, duration
+from foveola.text import count, duration, shorten
 from foveola.types import Interval
 
 UNSTEADY = 1.25

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from foveola.evaluation.headline import with_interval
 from foveola.figures.pixels import ARM_COLOURS, BLUE, VERMILION, rgb
-from foveola.text import count, duration, percent, printable
+from foveola.text import count, duration, percent, printable, shorten
 
 _HOME = re.compile(r"(?<![\w./~])(?:/home/[^/\s]+|/Users/[^/\s]+|/root|[A-Za-z]:\\Users\\[^\\\s]+)(?![^/\\\s])")
 
@@ -96,18 +96,6 @@ def number(value: float) -> str:
     ('32', '0.1', '0.032', '1,000')
     """
     return f"{round(value):,}" if abs(value) >= 10 else f"{float(f'{value:.2g}'):g}"
-
-
-def shorten(text: str, most: int) -> str:
-    """Shorten a text to at most `most` letters by removing its middle, because names often differ at their ends.
-
-    >>> shorten("train/ants/466530434_4000737.jpg", 20), shorten("rose", 6)
-    ('train/ants…00737.jpg', 'rose')
-    """
-    if len(text) <= most:
-        return text
-    head = most // 2
-    return f"{text[:head]}…{text[len(text) - (most - head - 1) :]}"
 
 
 def date(moment: str) -> str:

@@ -13,8 +13,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from foveola.report.formatting import shorten
-from foveola.text import count, percent, printable
+from foveola.text import count, percent, printable, shorten
 
 LEVELS = 5
 """Shades of the compact matrix: with one path for each shade, 100 x 100 cells take a few kilobytes."""
