@@ -513,7 +513,7 @@ def test_check_prints_its_findings_though_the_page_can_not_be_written(finished, 
     def full(*_):
         raise ResourceError("disk full")
 
-    monkeypatch.setattr("foveola.storage.write_numbered", full)
+    monkeypatch.setattr("foveola.workflows.checking.write_numbered", full)
     code, out, err = call("check", base / "shades", "--no-suspects")
     assert code == 4 and err.endswith("foveola: disk full\n")
     assert out.startswith("shades: 40 images")

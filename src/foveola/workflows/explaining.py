@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foveola import figures
 from foveola.compute.threads import adapting
 from foveola.data.dataset import normalise_name
 from foveola.data.prepare import Prepared, apply_filters, prepare
@@ -233,7 +234,6 @@ class _Drawing:
     def all_stages(self, image: Image) -> Explained:
         """One file for each stage, in a new folder."""
         from foveola.explanations.stages import feature_maps
-        from foveola.figures import explanations as figures
 
         found = feature_maps(self.predictor.model, image)
         new_folder(self.out, overwrite=self.overwrite)
@@ -247,14 +247,12 @@ class _Drawing:
     def one_stage(self, image: Image) -> Plot:
         """Every channel of a stage."""
         from foveola.explanations.stages import feature_maps
-        from foveola.figures import explanations as figures
 
         return figures.feature_maps(feature_maps(self.predictor.model, image, [self.stage])[0])
 
     def kernels(self) -> Plot:
         """The learned kernels of a convolution, of the first by default."""
         from foveola.explanations.kernels import kernels
-        from foveola.figures import explanations as figures
 
         return figures.kernels(kernels(self.predictor.model, self.stage))
 
@@ -262,7 +260,6 @@ class _Drawing:
         """The arithmetic of one number of a convolution: the largest by default."""
         from foveola.explanations.convolution_arithmetic import one_pixel
         from foveola.explanations.stages import convolutions_of, feature_maps
-        from foveola.figures import explanations as figures
 
         model = self.predictor.model
         layer = self.stage or next(iter(convolutions_of(model)), "")
@@ -274,20 +271,17 @@ class _Drawing:
 
     def heatmap(self, image: Image, label: str | None) -> Explained:
         """A heat map over the image, for a class: by default for the predicted one."""
-        from foveola.figures.explanations import heatmaps
-
         predictor = self.predictor
         chances = predictor.probabilities(image[None])[0]  # averaged over the network's views, as `predict` answers
         target = int(chances.argmax()) if label is None else predictor.class_names.index(label)
         at = {"stage": self.stage} if self.stage else {}
         found = EXPLANATIONS[self.method](predictor.model, image, target, **at)
         found = replace(found, probability=float(chances[target]))
-        figure = heatmaps(image, [found], [printable(name) for name in predictor.class_names])
+        figure = figures.heatmaps(image, [found], [printable(name) for name in predictor.class_names])
         return self.write(figure, predictor.class_names[target], found.probability)
 
     def of_data(self, dataset: Dataset, how: str) -> Plot:
         """Draw maximally activating patches, or the test set in two dimensions (counted as a use of the test set)."""
-        from foveola.figures import explanations as figures
 
         predictor, run, tick = self.predictor, self.predictor.run, self.progress.tick
         assert run is not None, "`explain` opens a run"

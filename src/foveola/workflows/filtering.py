@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
+from foveola import figures
 from foveola.data.dataset import read_named
 from foveola.data.scan import scan_folder
 from foveola.errors import ImageProblem, UsageError
@@ -116,9 +117,7 @@ def _notes(levels: Sequence[int]) -> tuple[str, ...]:
 
 
 def _draw(image: Image, chain: Chain, drawing: Drawing) -> Plot:
-    from foveola.figures.filters import kernel_view, steps
-
-    return steps(image, chain) if drawing == "steps" else kernel_view(image, chain)
+    return figures.steps(image, chain) if drawing == "steps" else figures.kernel_view(image, chain)
 
 
 def _read(path: Path) -> Decoded:
