@@ -24,7 +24,7 @@ from foveola.workflows.comparison_series import Pace, Series
 from foveola.workflows.datasets import Data
 
 if TYPE_CHECKING:
-    from foveola.comparison.arms import AllowedDifferences, Arm
+    from foveola.comparison.arms import AllowedDifferences
     from foveola.comparison.result import Comparison
     from foveola.recipes.recipe import Recipe
 

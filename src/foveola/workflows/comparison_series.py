@@ -24,7 +24,6 @@ from foveola.workflows.comparison_runner import START_SECONDS, FinishedRun, Tria
 
 if TYPE_CHECKING:
     from foveola.comparison.arms import AllowedDifferences, Arm
-    from foveola.comparison.result import Comparison
     from foveola.runs.run import Run
 
 

@@ -35,10 +35,7 @@ from foveola.workflows.datasets import Data, open_as, require_there
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from foveola.checks.fingerprints import SeenCounts
-    from foveola.data.dataset import Dataset
     from foveola.data.prepare import Prepared
-    from foveola.runs.data_summary import DataSummary
 
 
 @checks_keywords()

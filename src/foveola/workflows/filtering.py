@@ -26,7 +26,6 @@ from foveola.types import Tick
 
 if TYPE_CHECKING:
     from foveola.figures.style import Plot
-    from foveola.filters.chain import Chain
     from foveola.imaging.decode import Decoded
     from foveola.types import Image
 

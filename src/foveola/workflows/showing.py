@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
     from foveola.data.prepare import Prepared
     from foveola.figures.style import Plot
-    from foveola.filters.chain import Chain
     from foveola.types import Image, Indices
 
 MOST_RAW_PX = 600

@@ -29,7 +29,6 @@ from foveola.workflows.datasets import Data, require_there
 from foveola.workflows.prepare_run import RunTimer, plan_run
 
 if TYPE_CHECKING:
-    from foveola.runs.run import Run
     from foveola.runs.trainer import Trainer
 
 
