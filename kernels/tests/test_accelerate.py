@@ -30,7 +30,7 @@ print(*names[:3])
 
 
 def used(capability):
-    """The operations of a small network from the last to the first, where torch is told which instructions to use."""
+    """The operations of a small network from last to first, with the instructions that torch is allowed to use."""
     environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability}
     done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=True)
     return done.stdout.split()

@@ -184,7 +184,7 @@ def test_draws_are_those_of_the_paper():
 
     from foveola_kernels.compiled import dtypes
 
-    draw = njit(lambda key, counter: dtypes.draw(key, counter))  # which has no way in from Python of its own
+    draw = njit(lambda key, counter: dtypes.draw(key, counter))  # numba code only: Python can't call it directly
 
     key = 0x548C9DECBCE65297
     for counter in (0, 1, 2, 12_345, 2**40 + 17):

@@ -45,7 +45,7 @@ def call_apart(
         for result in results:  # noqa: UP028 - `yield from` would close them before the warning is off
             yield result
     finally:
-        with warnings.catch_warnings():  # joblib warns of results that nobody took
+        with warnings.catch_warnings():  # joblib warns about unused results
             warnings.simplefilter("ignore", UserWarning)
             results.close()
 

@@ -1,4 +1,4 @@
-"""Training without foveola-kernels, and with one that is broken: each in a process of its own."""
+"""Training without foveola-kernels, and with a broken one. Each test starts its own process."""
 
 import os
 import subprocess

@@ -11,7 +11,7 @@ SIDE, LEAST_PIXELS = 4, 16
 """A tile's side, and the smallest output, in pixels, for which the transforms are worth their time."""
 
 MANY = 64 * 64
-"""From this many pairs of channels on, fewer shares of the images are faster: each share has sums of its own to add up."""
+"""From this many pairs of channels on, fewer shares of the images are faster: the sums of every share must be added up."""
 
 
 def pays(rows: int, columns: int) -> bool:
