@@ -41,6 +41,22 @@ def test_a_setting_that_is_gone_here_is_gone_there(monkeypatch):
     assert {cache for _, cache in call_apart(where_and_cache, [(0,), (1,)], processes=2, idle_seconds=20)} == {None}
 
 
+GROWN = []
+
+
+def grow(megabytes):
+    GROWN.append(bytearray(b"x" * (megabytes << 20)))
+    time.sleep(1.1)  # joblib looks at the memory at most once a second
+    return os.getpid()
+
+
+@pytest.mark.slow
+def test_a_process_that_grew_is_replaced_and_the_other_calls_go_on():
+    there = list(call_apart(grow, [(1,), (1,), (400,), (400,), (1,), (1,)], processes=2, idle_seconds=20))
+    assert len(there) == 6
+    assert len(set(there)) > 2
+
+
 def test_stopping_early_warns_of_nothing():
     calls = call_apart(time.sleep, [(0.5,)] * 8, processes=2, idle_seconds=20)
     assert next(calls) is None

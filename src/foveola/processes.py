@@ -36,6 +36,9 @@ def call_apart(
     """
     import joblib  # 0.1 s, which commands without it need not pay
 
+    # A process that has grown by 300 MB or waited too long is ended between two calls and another one started, which joblib
+    # warns about in a thread of its own. Where warnings are errors, that thread ends and the call would never return.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
     place, settings = str(Path.cwd()), _settings()
     pool = joblib.Parallel(
         n_jobs=processes, return_as="generator", max_nbytes="1M" if share else None, idle_worker_timeout=idle_seconds
