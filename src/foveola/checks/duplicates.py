@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.checks.derived_files import is_derived
-from foveola.checks.faiss_search import EXTRA
 from foveola.checks.finding import Finding
 from foveola.checks.near_duplicates import ALL_WITH_ALL, comparable_images
+from foveola.checks.similarity import EXTRA
 from foveola.data.dataset import Dataset
 from foveola.data.grouping import groups_of_pairs, leaking, members_of, merge_groups
 from foveola.text import count, percent, printable

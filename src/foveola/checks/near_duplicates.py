@@ -3,7 +3,7 @@
 The search compares the descriptors of all pairs, and `is_copy` confirms or rejects each candidate. The result is cached under
 the data's key. All pairs are n * n / 2 comparisons: 60,000 images of cifar10 take 9.7 s on two cores without AVX-512 (two
 runs; 19.9 s before each core had separate rows), 20,000 take 1.5 s. More than ALL_WITH_ALL images need the library faiss
-(`faiss_search`).
+(`similarity.nearest_pairs`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from foveola.array_cache import MemmapReader, cache_place, read_arrays, write_arrays
-from foveola.checks.faiss_search import load_faiss, nearest_pairs
 from foveola.checks.image_quality import ImageStats, image_stats, to_square_grey, without_padding
 from foveola.checks.similarity import (
     DETAIL_SIDE,
@@ -28,6 +27,8 @@ from foveola.checks.similarity import (
     Floats,
     describe,
     is_copy,
+    load_faiss,
+    nearest_pairs,
     ordered,
     orient,
     orient_descriptor,

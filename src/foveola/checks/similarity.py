@@ -1,9 +1,15 @@
-"""How alike two images are: descriptors to compare many images, and a close comparison of two.
+"""How alike images are: descriptors to compare many images, a search among too many to compare all, a close look at two.
 
 A descriptor is the low-frequency corner of the discrete cosine transform of a small grey image, as in perceptual hashes (C.
 Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010), but kept as numbers, so that a comparison
 is a matrix product. In this basis a mirrored image has the sign of every other column changed, an upside-down one that of
 every other row, and a transposed one is transposed. So the eight orientations of an image need no further descriptors.
+
+The library faiss searches more images than can be compared each with all others. It groups the descriptors into cells by
+k-means and compares each image, in each of the eight orientations, only with the images of the few cells nearest to it: an
+inverted file (H. Jégou, M. Douze and C. Schmid, "Product Quantization for Nearest Neighbor Search", IEEE PAMI 33(1), 2011).
+As i searches for j and j for i, a pair has two chances. The recall is on the page docs/why/speed.md, "Near-duplicates among
+many images".
 
 Two images of sky look alike, and so do two hands in front of one wall, because their coarse structure is the same. A copy
 also shares the fine details. So `is_copy` moves, scales and shears the second image until it fits the first (ECC: G.
@@ -14,13 +20,15 @@ of itself.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import functools
+from types import ModuleType
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.types import Indices
+from foveola.types import Indices, Tick, no_tick
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -32,29 +40,6 @@ KEPT = 8
 
 VARIANTS = 8
 """Orientations of an image: bit 0 mirrors it left-right, bit 1 turns it upside down, bit 2 transposes it first."""
-
-
-DETAIL_SIDE = 64
-"""Side at which two images are aligned, in pixels; less where they are smaller."""
-
-AGREEMENT = 0.95
-"""Correlation of the details from which two images are copies.
-
-Of 300 images each of flowers and signs against themselves, saved as JPEG of quality 50, at 0.6 of the size, mirrored,
-turned, with a twentieth cut off, 95 % lie above 0.985; with a tenth cut off above 0.975; of cifar10 above 0.93. Among all
-pairs of 2,062 hand signs, mostly the same poses in front of the same wall, none reaches it. The pairs found in
-flowers (but two of 33) and a random 40 of cifar10 were looked at and are copies; between 0.88 and 0.93 the first
-pairs that are only similar appear. No pair of cifar10 has two labels, although labels are not used here.
-"""
-
-TEXTURE = 4.0
-"""Deviation of the details, in grey levels 0..255, below which an image is too smooth to be compared with another."""
-
-OVERLAP, SCALE, SHEAR = 0.6, 1.5, 0.1
-"""Limits of a slight crop: the least common share of the image, the largest ratio of the sides, and the largest turn or
-shear (0.1: 6 degrees). With more freedom one silhouette can be bent into another."""
-
-_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
 
 
 def orient(image: NDArray[np.generic], variant: int) -> NDArray[np.generic]:
@@ -156,6 +141,102 @@ def tangents(greys: NDArray[np.uint8]) -> Floats:
     flat = moves.reshape(len(greys), KEPT * KEPT, -1)
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-3)
     return np.asarray(np.linalg.qr(flat)[0], np.float32)
+
+
+EXTRA = 'pip install "foveola[large]"'
+"""The command that installs faiss."""
+
+PER_CELL = 512
+"""Images per cell, on average. It does not grow with the number of images, so the time per image stays about the same."""
+
+UPRIGHT_PROBES, TURNED_PROBES = 16, 4
+"""Cells that an image is compared with: upright or mirrored, and in each other orientation, where the limit is higher."""
+
+_PER_CELL_IN_TRAINING = 40
+"""Descriptors per cell that k-means sees."""
+
+_QUERIES_AT_ONCE = 16_384
+
+
+@functools.cache
+def load_faiss() -> ModuleType | None:
+    """The library, or None where it is not installed. Importing it takes 0.7 s."""
+    try:
+        import faiss
+    except ImportError:
+        return None
+    found: ModuleType = faiss
+    return found
+
+
+def nearest_pairs(described: Floats, upright: float, turned: float, *, tick: Tick = no_tick) -> tuple[Indices, Indices]:
+    """Pairs of similar descriptors: two tables, int64 (2, m), i < j. `load_faiss` must give the library.
+
+    described: float32 (n, 8, 8), of length 1 or 0. The first table has the pairs with a product of at least `upright`, as
+    they are or with one of them mirrored. The second has those of at least `turned` in one of the other orientations. A
+    pair may be in both.
+    """
+    rows = np.flatnonzero(described.any(axis=(1, 2)))  # an image of one tone is similar to none
+    found: tuple[list[Indices], list[Indices]] = [np.zeros((2, 0), np.int64)], [np.zeros((2, 0), np.int64)]
+    index = _cells(described[rows].reshape(-1, KEPT * KEPT)) if len(rows) > 1 else None
+    for variant in range(VARIANTS if index is not None else 0):
+        turns = variant >= 2
+        index.nprobe = min(TURNED_PROBES if turns else UPRIGHT_PROBES, index.nlist)  # type: ignore[union-attr]
+        for start in range(0, len(rows), _QUERIES_AT_ONCE):
+            some = rows[start : start + _QUERIES_AT_ONCE]
+            oriented = orient_descriptor(described[some], np.full(len(some), variant))
+            found[turns].append(rows[_similar(index, oriented, turned if turns else upright, start)])
+        tick("Searching for duplicates", variant + 1, VARIANTS)
+    return _distinct_pairs(found[0]), _distinct_pairs(found[1])
+
+
+def _cells(flat: Floats) -> Any:
+    """faiss's index of descriptors float32 (n, 64), in cells of about PER_CELL."""
+    faiss: Any = load_faiss()
+    cells = max(1, round(len(flat) / PER_CELL))
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(flat.shape[1]), flat.shape[1], cells, faiss.METRIC_INNER_PRODUCT)
+    index.cp.min_points_per_centroid = 1  # no warning on small sets
+    index.cp.max_points_per_centroid = _PER_CELL_IN_TRAINING
+    index.train(flat)
+    index.add(flat)
+    return index
+
+
+def _similar(index: Any, oriented: Floats, least: float, start: int) -> Indices:
+    """Pairs of the queries float32 (m, 8, 8), numbered from `start`, and indexed descriptors: int64 (2, k)."""
+    flat = np.ascontiguousarray(oriented.reshape(len(oriented), -1))
+    edges, _, others = index.range_search(flat, float(least))
+    queries = np.repeat(np.arange(len(flat)), np.diff(edges.astype(np.int64))) + start
+    return np.stack([queries, others])
+
+
+def _distinct_pairs(found: list[Indices]) -> Indices:
+    """Each pair of two different images once, i < j."""
+    pairs = np.sort(np.concatenate(found, axis=1), axis=0)
+    return np.unique(pairs[:, pairs[0] < pairs[1]], axis=1)
+
+
+DETAIL_SIDE = 64
+"""Side at which two images are aligned, in pixels; less where they are smaller."""
+
+AGREEMENT = 0.95
+"""Correlation of the details from which two images are copies.
+
+Of 300 images each of flowers and signs against themselves, saved as JPEG of quality 50, at 0.6 of the size, mirrored,
+turned, with a twentieth cut off, 95 % lie above 0.985; with a tenth cut off above 0.975; of cifar10 above 0.93. Among all
+pairs of 2,062 hand signs, mostly the same poses in front of the same wall, none reaches it. The pairs found in
+flowers (but two of 33) and a random 40 of cifar10 were looked at and are copies; between 0.88 and 0.93 the first
+pairs that are only similar appear. No pair of cifar10 has two labels, although labels are not used here.
+"""
+
+TEXTURE = 4.0
+"""Deviation of the details, in grey levels 0..255, below which an image is too smooth to be compared with another."""
+
+OVERLAP, SCALE, SHEAR = 0.6, 1.5, 0.1
+"""Limits of a slight crop: the least common share of the image, the largest ratio of the sides, and the largest turn or
+shear (0.1: 6 degrees). With more freedom one silhouette can be bent into another."""
+
+_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
 
 
 def is_copy(a: Floats, b: Floats) -> bool:

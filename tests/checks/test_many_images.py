@@ -5,13 +5,12 @@ import sys
 import numpy as np
 import pytest
 
-from foveola.checks import faiss_search
 from foveola.checks import near_duplicates as room
+from foveola.checks import similarity
 from foveola.checks.duplicates import duplicate_findings
-from foveola.checks.faiss_search import load_faiss, nearest_pairs
 from foveola.checks.near_duplicates import candidates, near_duplicate_pairs
 from foveola.checks.run import find_duplicates
-from foveola.checks.similarity import VARIANTS, describe, orient, similarities
+from foveola.checks.similarity import VARIANTS, describe, load_faiss, nearest_pairs, orient, similarities
 from foveola.data.arrays import from_arrays
 from foveola.data.prepare import prepare
 from foveola.types import Size
@@ -23,11 +22,11 @@ needs_faiss = pytest.mark.skipif(load_faiss() is None, reason="needs faiss-cpu")
 def many(monkeypatch):
     """Any number of images is too many to compare all with all; a few dozen cells for a few hundred images."""
     monkeypatch.setattr(room, "ALL_WITH_ALL", 0)
-    monkeypatch.setattr(faiss_search, "PER_CELL", 8)
+    monkeypatch.setattr(similarity, "PER_CELL", 8)
 
     def probe(upright, turned):
-        monkeypatch.setattr(faiss_search, "UPRIGHT_PROBES", upright)
-        monkeypatch.setattr(faiss_search, "TURNED_PROBES", turned)
+        monkeypatch.setattr(similarity, "UPRIGHT_PROBES", upright)
+        monkeypatch.setattr(similarity, "TURNED_PROBES", turned)
 
     return probe
 
