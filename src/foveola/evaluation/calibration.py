@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -271,3 +271,70 @@ def assign_folds(units: Indices, labels: Labels, seed: int) -> Indices:
     fold = np.empty(len(names), np.int64)
     fold[by_class] = np.arange(len(names)) % min(FOLDS, len(names))
     return np.asarray(fold[of], np.int64)
+
+
+class CalibrationReport:
+    """Calibration of an evaluation's probabilities, with and without the temperature.
+
+    calibration: the held-out predictions of the run.
+    """
+
+    def __init__(self, evaluation: Evaluation, calibration: Calibration) -> None:
+        self.evaluation, self.calibration = evaluation, calibration
+        self.uncalibrated = replace(evaluation, temperature=1.0)
+
+    @cached_property
+    def error(self) -> CalibrationError:
+        """The expected calibration error of the calibrated probabilities."""
+        return calibration_error(self.evaluation.confidence, self.evaluation.correct)
+
+    @cached_property
+    def error_before(self) -> CalibrationError:
+        """The same without the temperature."""
+        return calibration_error(self.uncalibrated.confidence, self.evaluation.correct)
+
+    @cached_property
+    def bins(self) -> tuple[Bin, ...]:
+        """The reliability diagram."""
+        return reliability(self.evaluation.confidence, self.evaluation.correct)
+
+    @cached_property
+    def bins_before(self) -> tuple[Bin, ...]:
+        """The same without the temperature."""
+        return reliability(self.uncalibrated.confidence, self.evaluation.correct)
+
+    @cached_property
+    def abstentions(self) -> list[conformal.Abstention]:
+        """The results of abstaining, for each error rate with enough calibration images."""
+        return self.calibration.abstentions(self.evaluation)
+
+    def numbers(self) -> dict[str, Any]:
+        """All results for JSON."""
+        n = len(self.calibration)
+        return {
+            "temperature": self.evaluation.temperature,
+            "n_calibration": n,
+            "calibration_part": self.calibration.how,
+            "test_loss_uncalibrated": self.uncalibrated.loss,
+            "ece": self.error.value,
+            "ece_low": self.error.interval.low,
+            "ece_high": self.error.interval.high,
+            "ece_by_chance": self.error.by_chance,
+            "ece_uncalibrated": self.error_before.value,
+            "ece_uncalibrated_low": self.error_before.interval.low,
+            "ece_uncalibrated_high": self.error_before.interval.high,
+            "reliability": [_bin(one) for one in self.bins],
+            "abstain": [conformal.abstention_numbers(one, n) for one in self.abstentions],
+        }
+
+
+def _bin(one: Bin) -> dict[str, Any]:
+    return {
+        "low": one.low,
+        "high": one.high,
+        "confidence": one.confidence,
+        "accuracy": one.accuracy,
+        "accuracy_low": one.interval.low,
+        "accuracy_high": one.interval.high,
+        "n": one.n,
+    }

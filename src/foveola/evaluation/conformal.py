@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,3 +128,20 @@ def abstention(probabilities: Floats, labels: Labels, error: float, limit: float
         CoverageShare(wrong, n),
         CoverageShare(wrong, given),
     )
+
+
+def abstention_numbers(one: Abstention, n_calibration: int) -> dict[str, Any]:
+    """The results of abstaining, for JSON; a share of no images is null, and its interval 0 to 1."""
+    out: dict[str, Any] = {"error": one.error}
+    shares = {
+        "coverage": one.covered,
+        "answered": one.answered,
+        "wrong": one.wrong,
+        "wrong_of_answered": one.wrong_answers,
+    }
+    for name, share in shares.items():
+        low, high, _ = share.interval
+        value = None if math.isnan(share.share) else share.share
+        out |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    expected = coverage_range(n_calibration, one.error)
+    return {**out, "coverage_expected_low": expected.low, "coverage_expected_high": expected.high}

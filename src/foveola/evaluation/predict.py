@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from foveola.compute.device import autocast_context, tune_malloc
 from foveola.compute.threads import Pace
-from foveola.evaluation.preprocessing import ALONE, Views
+from foveola.evaluation.inputs import ALONE, Views
 
 PIXELS_AT_ONCE = 2**18
 """Pixels in one forward pass on a CPU: four images of 256x256, or 256 of 32x32.

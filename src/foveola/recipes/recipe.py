@@ -27,7 +27,7 @@ from annotated_types import Ge, Le
 from foveola.config import Meaning, build, check_options
 from foveola.data.split import SplitSpec
 from foveola.errors import UsageError
-from foveola.evaluation.preprocessing import Views
+from foveola.evaluation.inputs import Views
 from foveola.filters.chain import Chain
 from foveola.imaging.resize import Resize
 from foveola.models.registry import MODELS, get_model

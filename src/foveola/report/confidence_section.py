@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from foveola.evaluation.calibration import Bin, CalibrationError
-from foveola.evaluation.calibration_report import CalibrationReport
+from foveola.evaluation.calibration import Bin, CalibrationError, CalibrationReport
 from foveola.evaluation.conformal import Abstention, CoverageShare, coverage_range
 from foveola.report.svg import share_of_box, short_number, svg, ticks
 from foveola.text import percent

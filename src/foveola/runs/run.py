@@ -32,13 +32,11 @@ import foveola  # the verbs, which a run offers as methods; they are imported on
 from foveola.checks.fingerprints import NAME as FINGERPRINTS
 from foveola.checks.fingerprints import SeenImages
 from foveola.errors import DamagedRunError, UsageError
-from foveola.evaluation.calibration import Calibration
-from foveola.evaluation.calibration_report import CalibrationReport
+from foveola.evaluation.calibration import Calibration, CalibrationReport
 from foveola.evaluation.headline import headline
-from foveola.evaluation.inputs import Inputs, OneInput
+from foveola.evaluation.inputs import Inputs, OneInput, Preprocessing
 from foveola.evaluation.metrics import Evaluation
 from foveola.evaluation.predictions import Predictions
-from foveola.evaluation.preprocessing import Preprocessing
 from foveola.filters.chain import FILTERS, Chain, names_in
 from foveola.models.registry import MODELS
 from foveola.models.summary import LayerRow, Summary

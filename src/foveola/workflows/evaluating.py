@@ -17,8 +17,7 @@ from foveola.data.dataset import Dataset, Problem
 from foveola.data.exclude import exclude
 from foveola.data.prepare import apply_filters, prepare
 from foveola.errors import DamagedRunError, ResourceError, UsageError
-from foveola.evaluation.calibration import Calibration
-from foveola.evaluation.calibration_report import CalibrationReport
+from foveola.evaluation.calibration import Calibration, CalibrationReport
 from foveola.evaluation.metrics import Evaluation, result_numbers
 from foveola.jupyter import shown_in_notebooks
 from foveola.keywords import checks_keywords
