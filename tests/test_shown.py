@@ -80,7 +80,7 @@ def test_the_list_of_runs_is_a_table(tmp_path):
     path = tmp_path / "runs" / "pets-fast-1" / "seed-0000"
     path.mkdir(parents=True)
     (path / "recipe.toml").write_text('[model]\nname = "fast"\n')
-    (path / "result.json").write_text('{"format": 1, "test_accuracy": 0.9, "finished": "2026-11-30T08:15:02+00:00"}')
+    (path / "result.json").write_text('{"format": 2, "test_accuracy": 0.9, "finished": "2026-11-30T08:15:02+00:00"}')
     found = fv.runs(tmp_path / "runs")
     assert repr(found) == f"RunList of 1 run\n{path}  2026-11-30 08:15    fast  90.0 %"
     assert found._repr_html_().count("<tr>") == 2

@@ -77,13 +77,13 @@ def test_the_run_folder_holds_everything_and_nothing_half(run):
     assert sorted(path.name for path in run.path.iterdir()) == [
         "calibration.npz",
         "data.json",
+        "data_preview.npz",
         "environment.json",
         "fingerprints.npz",
         "history.jsonl",
-        "insides.npz",
-        "looks.npz",
+        "images.npz",
         "network.json",
-        "pictures.npz",
+        "network_preview.npz",
         "predictions.csv",
         "predictions.npz",
         "recipe.toml",
@@ -174,7 +174,9 @@ def test_preprocessing_names_an_image_that_can_t_be_read(run, stripes_folder):
 
 def test_completion_shows_what_a_user_needs(run):
     assert {"class_names", "evaluation", "model", "predict", "preprocessing", "report"} <= set(dir(run))
-    assert set(dir(run)).isdisjoint({"card", "head", "insides", "looks", "network", "require_whole"})
+    assert set(dir(run)).isdisjoint(
+        {"card", "head", "data_preview", "images", "network", "network_preview", "require_whole"}
+    )
     assert all(hasattr(run, name) for name in dir(run))
 
 

@@ -129,7 +129,7 @@ def test_a_file_that_is_not_there_is_refused_before_torch_is_imported(tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     (run / "recipe.toml").write_text("")
-    (run / "result.json").write_text('{"format": 1}')
+    (run / "result.json").write_text('{"format": 2}')
     code = (
         "import sys\nfrom foveola.cli import main\nsys.argv = ['foveola', 'predict', 'run', 'nope.jpg']\n"
         "try:\n    main()\nfinally:\n    print('torch' in sys.modules)"

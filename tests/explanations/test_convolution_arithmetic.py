@@ -114,7 +114,7 @@ def test_it_adds_up_to_what_the_layer_gave(conv):
 def test_a_channel_of_a_group_reads_the_inputs_of_its_group():
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, groups=2))
     found = [one_pixel(model, IMAGE, layer, channel, 0, 0) for layer, channel in (("0", 3), ("1", 1), ("1", 2))]
-    assert [(one.first, one.of_picture) for one in found] == [(0, True), (0, False), (2, False)]
+    assert [(one.first, one.over_colours) for one in found] == [(0, True), (0, False), (2, False)]
 
 
 def test_a_deep_layer_of_a_network():

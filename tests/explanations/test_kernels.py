@@ -19,13 +19,13 @@ def test_the_first_convolutions_kernels_as_pictures():
         model[0].weight.copy_(torch.tensor([[2.0, -2.0, 0.0], [1.0, 0.5, -1.0]])[..., None, None])
     found = kernels(model)
     assert found.layer == "0"
-    assert found.pictures.tolist() == [[[[255, 0, 128]]], [[[191, 159, 64]]]]  # 127.5 + 127.5 w / 2, halves to even
+    assert found.images.tolist() == [[[[255, 0, 128]]], [[[191, 159, 64]]]]  # 127.5 + 127.5 w / 2, halves to even
 
 
 def test_kernels_over_more_than_three_channels_are_no_pictures():
     found = kernels(build("vgg6", Size(32, 32), 10), "conv2")
     assert found.values.shape == (32, 32, 3, 3)
-    assert found.pictures is None
+    assert found.images is None
 
 
 def test_an_unknown_layer():

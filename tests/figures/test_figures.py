@@ -112,7 +112,7 @@ def test_every_channel_is_drawn(channels, columns):
 def test_kernels_over_colours_are_pictures():
     values = np.zeros((2, 3, 2, 2), np.float32)
     values[1, 0] = 1
-    figure = explanations.kernels(Kernels("conv1", values, of_picture=True))
+    figure = explanations.kernels(Kernels("conv1", values, over_colours=True))
     assert titles(figure) == ["conv1: 2 kernels of 2x2 over red, green, blue"]
     picture = shown(figure.axes[0])
     assert picture[:, :2].tolist() == [[[128, 128, 128]] * 2] * 2
@@ -121,7 +121,7 @@ def test_kernels_over_colours_are_pictures():
 
 def test_the_gaps_between_kernels_are_no_weight():
     checker = np.array([[1, -1], [-1, 1]], np.float32)
-    figure = explanations.kernels(Kernels("whitening", np.broadcast_to(checker, (17, 3, 2, 2)), of_picture=True))
+    figure = explanations.kernels(Kernels("whitening", np.broadcast_to(checker, (17, 3, 2, 2)), over_colours=True))
     picture = shown(figure.axes[0])
     gaps = {tuple(colour) for colour in np.concatenate([picture[:, 2], picture[2], picture[3:, 3:].reshape(-1, 3)])}
     assert gaps == {explanations.GAPS}
@@ -283,13 +283,13 @@ def test_a_class_named_with_a_low_line_is_in_the_legend():
 
 def test_only_the_first_classes_are_added_up():
     pixels = np.arange(3 * 12, dtype=np.uint8).reshape(3, 2, 2, 3)
-    np.testing.assert_array_equal(data.mean_pictures(pixels, np.array([0, 2, 1]), 2), pixels[[0, 2]])
+    np.testing.assert_array_equal(data.mean_images(pixels, np.array([0, 2, 1]), 2), pixels[[0, 2]])
 
 
-def test_mean_pictures_are_numpys_means():
+def test_mean_images_are_numpys_means():
     rng = np.random.default_rng(0)
     pixels, labels = rng.integers(0, 256, (2300, 3, 4, 3), np.uint8), rng.integers(0, 3, 2300)
-    found = data.mean_pictures(pixels, labels, 4)
+    found = data.mean_images(pixels, labels, 4)
     for label in range(3):
         np.testing.assert_array_equal(found[label], np.rint(pixels[labels == label].mean(axis=0)))
     assert not found[3].any()

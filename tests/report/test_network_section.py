@@ -1,4 +1,4 @@
-"""The report's section on the network's inside."""
+"""The report's section on what the network sees."""
 
 import io
 from base64 import b64decode
@@ -13,7 +13,7 @@ from foveola.report.run_page import render
 from foveola.runs.network_preview import NetworkPreview
 
 
-def insides():
+def preview():
     rng = np.random.default_rng(0)
     return NetworkPreview(
         kernels=rng.integers(0, 256, (5, 3, 3, 3), np.uint8),
@@ -22,13 +22,13 @@ def insides():
         row=2,
         rows=np.array([2, 1]),
         heat=rng.integers(0, 256, (2, 24, 32), np.uint8),
-        pictures=rng.integers(0, 256, (3, 24, 32, 3), np.uint8),
+        images=rng.integers(0, 256, (3, 24, 32, 3), np.uint8),
         heat_stage="conv2",
         shapes=((20, 8, 8, 0), (4, 2, 3, 0)),
     )
 
 
-def test_without_heat_a_picture_is_grey_and_with_it_takes_its_colour():
+def test_without_heat_a_image_is_grey_and_with_it_takes_its_colour():
     image = np.full((1, 2, 3), (30, 60, 90), np.uint8)
     out = heat_over(image, np.array([[0.0, 1.0]]))
     assert out[0, 0].tolist() == [60, 60, 60]
@@ -37,7 +37,7 @@ def test_without_heat_a_picture_is_grey_and_with_it_takes_its_colour():
 
 def test_the_section_says_whose_maps_and_what_was_answered(make_run):
     run = make_run()
-    section = network_section(insides(), run.evaluation)
+    section = network_section(preview(), run.evaluation)
     names = run.evaluation.class_names
     assert section.true == names[run.evaluation.labels[2]]
     assert [(one.name, one.text) for one in section.stages] == [
@@ -50,7 +50,7 @@ def test_the_section_says_whose_maps_and_what_was_answered(make_run):
 
 def test_a_stage_is_described_as_it_is_in_the_network_not_as_it_is_drawn(make_run):
     shapes = ((128, 56, 56, 32), (4, 2, 3, 0))
-    section = network_section(replace(insides(), shapes=shapes), make_run().evaluation)
+    section = network_section(replace(preview(), shapes=shapes), make_run().evaluation)
     assert section.stages[0].text == (
         "128 channels of 56 × 56, the first 20 of them; 32 of 128 channels do not react to this image"
     )
@@ -67,15 +67,15 @@ def test_gaps_and_empty_places_of_a_mosaic_are_transparent():
 
 
 def test_the_page_shows_mosaics_without_a_background(make_run):
-    section = network_section(insides(), make_run().evaluation)
-    for shown in (section.kernels, section.stages[0].picture):
+    section = network_section(preview(), make_run().evaluation)
+    for shown in (section.kernels, section.stages[0].image):
         data = b64decode(shown.uri.removeprefix("data:image/png;base64,"))
         assert PIL.Image.open(io.BytesIO(data)).mode in ("LA", "RGBA")
 
 
 def test_the_page_shows_kernels_maps_and_heat(make_run):
     run = make_run()
-    insides().save(run.path / "insides.npz")
+    preview().save(run.path / "network_preview.npz")
     page = render(run)
     assert "the learned kernels of the first convolution" in page
     assert page.count('alt="feature maps of stage') == 2

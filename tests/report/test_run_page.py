@@ -267,11 +267,11 @@ def test_the_page_tells_where_the_data_is_and_names_no_user(make_run):
     assert '"~/sick.csv"' in html.unescape(page)
 
 
-def test_the_page_shows_pictures_on_their_way_and_mean_pictures(make_run):
+def test_the_page_shows_pictures_on_their_way_and_mean_images(make_run):
     run = make_run()
     image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
-    looks = DataPreview(np.stack([image] * 3), np.array([24] * 3), ("<i>.jpg",), (image,), (image,), (image,))
-    looks.save(run.path / "looks.npz")
+    preview = DataPreview(np.stack([image] * 3), np.array([24] * 3), ("<i>.jpg",), (image,), (image,), (image,))
+    preview.save(run.path / "data_preview.npz")
     page = render(run)
     assert "<h3>From file to network</h3>" in page
     assert page.count('alt="mean image of class') == 3
@@ -302,7 +302,7 @@ def test_the_picture_that_maps_are_of_is_called_right_where_it_is(make_run, turn
     evaluation = replace(run.evaluation, labels=(run.evaluation.labels + turned) % 3)
     pixels = np.random.default_rng(0).integers(0, 256, (len(evaluation), 24, 32, 3), np.uint8)
     model = build("vgg6", Size(24, 32), 3, seed=0).eval()
-    make_network_preview(model, evaluation, pixels, np.arange(len(evaluation))).save(run.path / "insides.npz")
+    make_network_preview(model, evaluation, pixels, np.arange(len(evaluation))).save(run.path / "network_preview.npz")
     write_evaluation(run.path / "predictions.npz", evaluation)
     assert said in render(Run(run.path, run.result))
 

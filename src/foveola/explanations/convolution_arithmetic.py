@@ -47,7 +47,7 @@ class ConvolutionArithmetic:
     patch, kernel: float64 (C, kh, kw), the patch including zero padding; value: the output of the network's layer, computed
     in float32; sees: the receptive field in the image: top, left, bottom, right in pixels; activation: "ReLU", "SiLU" and so
     on if one follows the convolution directly, and activated is its output; "" if another layer follows, such as pooling or
-    batch norm; first: the number of the patch's first input channel, which is not 0 in grouped convolutions; of_picture:
+    batch norm; first: the number of the patch's first input channel, which is not 0 in grouped convolutions; over_colours:
     whether the inputs are red, green and blue.
     """
 
@@ -63,7 +63,7 @@ class ConvolutionArithmetic:
     activation: str = ""
     activated: float = 0.0
     first: int = 0
-    of_picture: bool = False
+    over_colours: bool = False
 
     @property
     def products(self) -> Numbers:
@@ -115,9 +115,9 @@ def one_pixel(model: nn.Module, image: Image, layer: str, channel: int, row: int
     sees = receptive_field(model, layer, image.shape[:2], row, column)
     at = 0, channel, row, column
     activated = float(following.result[at]) if following.name and following.result is not None else 0.0
-    of_picture = layer == known[0] and each == 3
+    over_colours = layer == known[0] and each == 3
     return ConvolutionArithmetic(
-        layer, channel, row, column, patch, kernel, bias, value, sees, following.name, activated, first, of_picture
+        layer, channel, row, column, patch, kernel, bias, value, sees, following.name, activated, first, over_colours
     )
 
 

@@ -28,18 +28,20 @@ _PROBES, _AT_ONCE = 4, 64
 
 @dataclass(frozen=True)
 class Kernels:
-    """A convolution's weights: float32 (outputs, inputs, kh, kw); of_picture: over red, green and blue; groups: of inputs, of
-    which an output sees one."""
+    """A convolution's weights: float32 (outputs, inputs, kh, kw).
+
+    over_colours: whether the inputs are red, green and blue; groups: of inputs, of which an output sees one.
+    """
 
     layer: str
     values: NDArray[np.float32]
-    of_picture: bool = False
+    over_colours: bool = False
     groups: int = 1
 
     @property
-    def pictures(self) -> Images | None:
+    def images(self) -> Images | None:
         """Kernels over three colours as images uint8 (outputs, kh, kw, 3), zero is grey, one scale for all; else None."""
-        if not self.of_picture:
+        if not self.over_colours:
             return None
         top = float(np.abs(self.values).max()) or 1.0
         return np.asarray(np.rint(127.5 + 127.5 * self.values.transpose(0, 2, 3, 1) / top), np.uint8)

@@ -52,7 +52,7 @@ def before_after(before: Sequence[Image], after: Sequence[Image], what: str) -> 
 
 
 def samples(
-    pictures: Sequence[Sequence[Image]],
+    images: Sequence[Sequence[Image]],
     class_names: Sequence[str],
     what: str,
     sizes: Sequence[NDArray[np.int32]] | None = None,
@@ -61,7 +61,7 @@ def samples(
 
     sizes: int32 (m, 2) for each class, heights and widths of the original files, if the given images are smaller.
     """
-    chosen = pictures[:MOST_CLASSES]
+    chosen = images[:MOST_CLASSES]
     shapes = sizes or [np.array([image.shape[:2] for image in row], np.int32).reshape(-1, 2) for row in chosen]
     columns = max(map(len, chosen))
     one_size = len({tuple(size) for row in shapes for size in row.tolist()}) == 1
@@ -80,14 +80,12 @@ def samples(
     return figure
 
 
-def side_by_side(pictures: Sequence[Image], titles: Sequence[str]) -> Plot:
+def side_by_side(images: Sequence[Image], titles: Sequence[str]) -> Plot:
     """A few images in a row, each with its title."""
     names = spelled(titles)
     with styled(names):
-        figure = plot(COLUMN_INCHES / len(pictures) * aspect(*pictures) + 0.3, note=note_on(titles))
-        for place, image, title in zip(
-            figure.subplots(1, len(pictures), squeeze=False)[0], pictures, names, strict=True
-        ):
+        figure = plot(COLUMN_INCHES / len(images) * aspect(*images) + 0.3, note=note_on(titles))
+        for place, image, title in zip(figure.subplots(1, len(images), squeeze=False)[0], images, names, strict=True):
             show(place, image, title)
     return figure
 
@@ -143,7 +141,7 @@ def class_counts(counts: NDArray[np.int64], class_names: Sequence[str]) -> Plot:
 
 def class_means(pixels: Images, labels: Labels, class_names: Sequence[str]) -> Plot:
     """The mean image of each class."""
-    means = mean_pictures(pixels, labels, min(len(class_names), MOST_CLASSES))
+    means = mean_images(pixels, labels, min(len(class_names), MOST_CLASSES))
     rows, columns = grid_shape(len(means), 5)
     wide = COLUMN_INCHES / max(columns, 3)
     shown = class_names[:MOST_CLASSES]
@@ -162,7 +160,7 @@ def class_means(pixels: Images, labels: Labels, class_names: Sequence[str]) -> P
     return figure
 
 
-def mean_pictures(pixels: Images, labels: Labels, classes: int) -> Images:
+def mean_images(pixels: Images, labels: Labels, classes: int) -> Images:
     """The mean image of each of the first `classes` classes, rounded: uint8 (K, H, W, 3); black for a class without images.
 
     A thousand images are added at a time, so the data set may be larger than memory.

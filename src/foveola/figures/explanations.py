@@ -79,16 +79,16 @@ def kernels(found: Kernels, columns: int = 16) -> Plot:
 
     In a deeper layer a row is an output channel and a column an input channel; the first 16 of each are drawn.
     """
-    pictures = found.pictures
+    images = found.images
     with styled():
-        if pictures is not None:
-            n = len(pictures)
-            coloured = mosaic(pictures, columns, np.array(GAPS, np.uint8))
+        if images is not None:
+            n = len(images)
+            coloured = mosaic(images, columns, np.array(GAPS, np.uint8))
             figure = plot(COLUMN_INCHES * aspect(coloured) + 0.35)
             axes = figure.add_subplot()
             axes.imshow(coloured)
             axes.set_title(
-                f"{found.layer}: {count(n, 'kernel')} of {pictures.shape[1]}x{pictures.shape[2]} over red, green, blue"
+                f"{found.layer}: {count(n, 'kernel')} of {images.shape[1]}x{images.shape[2]} over red, green, blue"
             )
             no_axes(axes)
             return figure
@@ -246,7 +246,7 @@ def one_pixel(found: ConvolutionArithmetic, image: Image) -> Plot:
     """
     weight = np.abs(found.products).sum(axis=(1, 2))
     inputs = np.sort(np.argsort(-weight, kind="stable")[:4]).tolist()
-    colours = (", red", ", green", ", blue") if found.of_picture else ("",) * len(weight)
+    colours = (", red", ", green", ", blue") if found.over_colours else ("",) * len(weight)
     with styled():
         high = 2.2 if max(found.kernel.shape[1:]) > 7 else 1.85
         figure = plot(1.85 + len(inputs) * high)

@@ -99,7 +99,7 @@ def confusion(found: Evaluation) -> Plot:
 
 def predictions(run: Run, columns: int = 5) -> Plot:
     """25 test images, evenly chosen, each with its prediction, and with the true class if the prediction is wrong."""
-    found, pictures = run.evaluation, run.pictures
+    found, images = run.evaluation, run.images
     rows = rows_of_grid(len(found))
     lines, columns = grid_shape(len(rows), columns)
     names = spelled(found.class_names)
@@ -107,7 +107,7 @@ def predictions(run: Run, columns: int = 5) -> Plot:
         figure = plot(lines * (COLUMN_INCHES / columns + 0.3), note=note_on(found.class_names))
         places = figure.subplots(lines, columns, squeeze=False).ravel()
         for place, row in zip(places, rows.tolist(), strict=False):
-            show(place, pictures.of(row))
+            show(place, images.of(row))
             right = bool(found.correct[row])
             answer, truth = names[found.predicted[row]], names[found.labels[row]]
             place.set_xlabel(
@@ -120,7 +120,7 @@ def predictions(run: Run, columns: int = 5) -> Plot:
 
 def probabilities(run: Run, n: int = 8, most: int = 10) -> Plot:
     """Test images, evenly chosen, each with a bar chart of the `most` probable classes."""
-    found, pictures = run.evaluation, run.pictures
+    found, images = run.evaluation, run.images
     kept = rows_of_grid(len(found))  # the run keeps the pixels of these images
     rows = kept[rows_of_grid(len(kept), n)]
     names = spelled(found.class_names)
@@ -128,7 +128,7 @@ def probabilities(run: Run, n: int = 8, most: int = 10) -> Plot:
         figure = plot(len(rows) * 1.25, note=note_on(found.class_names))
         places = figure.subplots(len(rows), 2, squeeze=False, width_ratios=(1, 3))
         for (left, right), row in zip(places, rows.tolist(), strict=True):
-            show(left, pictures.of(row))
+            show(left, images.of(row))
             _bars(right, found, names, row, most)
         if len(found.class_names) <= most:  # all rows show the same classes, so the last row's names are enough
             for right in places[:-1, 1]:

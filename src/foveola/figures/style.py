@@ -137,13 +137,13 @@ def grid_shape(n: int, columns: int) -> tuple[int, int]:
     return math.ceil(n / columns), columns
 
 
-def aspect(*pictures: NDArray[Any]) -> float:
+def aspect(*images: NDArray[Any]) -> float:
     """Height divided by width of the tallest of these images, at most TALLEST.
 
     >>> aspect(np.zeros((10, 20)), np.zeros((30, 20))), aspect(np.zeros((4096, 1)))
     (1.5, 3.0)
     """
-    return float(min(TALLEST, max(picture.shape[0] / picture.shape[1] for picture in pictures)))
+    return float(min(TALLEST, max(image.shape[0] / image.shape[1] for image in images)))
 
 
 def show(axes: Axes, image: Image | np.ndarray, title: str = "", **how: Any) -> None:

@@ -186,7 +186,7 @@ def _shower(prepared: Prepared) -> Show:
     row = {name: i for i, name in enumerate(dataset.ids)}
     made: dict[int, Thumbnail] = {}
 
-    def picture(i: int) -> Thumbnail:
+    def thumbnail_of(i: int) -> Thumbnail:
         if i not in made:
             image: Image = cut(i, reader.read(np.array([i]))[0])
             made[i] = thumbnail(image, THUMBNAIL_PX)
@@ -196,7 +196,7 @@ def _shower(prepared: Prepared) -> Show:
         i = row.get(name)
         if i is None:
             return Shown(name, "", caption, None)
-        return Shown(name, dataset.class_names[dataset.labels[i]], caption, picture(i))
+        return Shown(name, dataset.class_names[dataset.labels[i]], caption, thumbnail_of(i))
 
     return show
 
@@ -208,7 +208,7 @@ class Shown:
     id: str
     label: str
     caption: str
-    picture: Thumbnail | None
+    image: Thumbnail | None
 
 
 class Group(NamedTuple):
@@ -298,7 +298,7 @@ class Drawing:
         return tuple(out)
 
     def _spend(self, images: Iterable[Shown]) -> None:
-        self.left -= sum(len(image.picture.uri) for image in images if image.picture)
+        self.left -= sum(len(image.image.uri) for image in images if image.image)
 
     def _remember(self, ids: Sequence[str], number: int) -> None:
         for one in ids:

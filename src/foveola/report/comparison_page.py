@@ -160,7 +160,7 @@ class ClassLine:
     """One class: difference, interval and p as text and as a figure; sign: "▲ more" or "▼ fewer" if significant."""
 
     name: str
-    pictures: int
+    images: int
     mean: str
     interval: str
     p: str
@@ -236,7 +236,7 @@ def _class_line(one: ClassDifference, reach: float, level: float, arm_colour: st
     kind = f"{arm_colour} {'held' if holds else 'open'}"
     return ClassLine(
         name=one.name,
-        pictures=one.pictures,
+        images=one.pictures,
         mean=signed(one.difference.mean, places),
         interval=interval_text(one.difference.interval._replace(low=low, high=high), places),
         p=p_value_text(one.corrected_p),

@@ -46,7 +46,7 @@ class ClassSamples:
 
     name: str
     total: int
-    pictures: tuple[tuple[str, Thumbnail], ...]
+    images: tuple[tuple[str, Thumbnail], ...]
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ class DataSection:
     problems_shown: int = PROBLEMS_SHOWN
 
 
-def data_section(card: DataSummary, pictures: KeptImages, preview: DataPreview) -> DataSection:
+def data_section(card: DataSummary, images: KeptImages, preview: DataPreview) -> DataSection:
     """Collect the section's values."""
     return DataSection(
         classes=_class_counts(card),
         totals=tuple(sum(card.counts[part]) for part in PARTS),
-        samples=_samples(card, pictures),
+        samples=_samples(card, images),
         sizes=sizes_of(card.sizes) if card.sizes else None,
         histograms=_histograms(card) if len(card.sizes) > 1 else (),
         preprocessed=tuple(
@@ -146,10 +146,10 @@ def _class_counts(card: DataSummary) -> tuple[ClassCounts, ...]:
     )
 
 
-def _samples(card: DataSummary, pictures: KeptImages) -> tuple[ClassSamples, ...]:
+def _samples(card: DataSummary, images: KeptImages) -> tuple[ClassSamples, ...]:
     longest = SMALLER_PX if len(card.class_names) > MANY_CLASSES else 160
     out = []
-    for label, group in groupby(pictures.samples, key=lambda sample: sample[0]):
+    for label, group in groupby(images.samples, key=lambda sample: sample[0]):
         if label < SAMPLED_CLASSES:
             shown = tuple((name, thumbnail(image, longest)) for _, name, image in group)
             out.append(ClassSamples(card.class_names[label], sum(card.counts[part][label] for part in PARTS), shown))

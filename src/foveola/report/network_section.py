@@ -29,14 +29,14 @@ class StageMaps:
 
     name: str
     text: str
-    picture: Thumbnail
+    image: Thumbnail
 
 
 @dataclass(frozen=True)
 class HeatmapImage:
     """A test image and its heat map."""
 
-    picture: Thumbnail
+    image: Thumbnail
     heat: Thumbnail
     name: str
     true: str
@@ -50,7 +50,7 @@ class NetworkSection:
     """Values of the section; reason: why there is nothing to show, else ""."""
 
     kernels: Thumbnail | None
-    picture: Thumbnail | None
+    image: Thumbnail | None
     true: str
     right: bool
     stages: tuple[StageMaps, ...]
@@ -69,7 +69,7 @@ def network_section(preview: NetworkPreview, evaluation: Evaluation) -> NetworkS
     kernels = tile(preview.kernels) if len(preview.kernels) else None
     names = evaluation.class_names
     heatmaps = []
-    for image, heat, row in zip(preview.pictures[1:], preview.heat, preview.rows.tolist(), strict=True):
+    for image, heat, row in zip(preview.images[1:], preview.heat, preview.rows.tolist(), strict=True):
         predicted = int(evaluation.predicted[row])
         heatmaps.append(
             HeatmapImage(
@@ -84,7 +84,7 @@ def network_section(preview: NetworkPreview, evaluation: Evaluation) -> NetworkS
         )
     return NetworkSection(
         None if kernels is None else exact(kernels, WIDEST_PX),
-        thumbnail(preview.pictures[0]),
+        thumbnail(preview.images[0]),
         names[evaluation.labels[preview.row]],
         bool(evaluation.correct[preview.row]),
         tuple(stages),

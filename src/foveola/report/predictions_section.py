@@ -70,7 +70,7 @@ class Bar:
 class ShownPrediction:
     """One test image as the network saw it, its prediction, and bars for the most probable classes."""
 
-    picture: Thumbnail
+    image: Thumbnail
     name: str
     true: str
     predicted: str
@@ -94,14 +94,14 @@ class PredictionsSection:
     worst: tuple[ShownPrediction, ...]
 
 
-def predictions_section(evaluation: Evaluation, pictures: KeptImages) -> PredictionsSection:
+def predictions_section(evaluation: Evaluation, images: KeptImages) -> PredictionsSection:
     """Collect the sections' values."""
     few = len(evaluation.class_names) <= NUMBERED_CLASSES
     shown = rows_of_grid(len(evaluation))
 
     @cache  # the strip repeats images of the grid
     def prediction(row: int) -> ShownPrediction:
-        return _shown_prediction(evaluation, pictures, row)
+        return _shown_prediction(evaluation, images, row)
 
     def predictions(rows: Indices) -> tuple[ShownPrediction, ...]:
         return tuple(prediction(int(row)) for row in rows)
@@ -154,11 +154,11 @@ def frequent_confusions(evaluation: Evaluation) -> tuple[Confusion, ...]:
     return tuple(Confusion(names[i], names[j], n, percent(n / support[i])) for i, j, n in pairs if n)
 
 
-def _shown_prediction(evaluation: Evaluation, pictures: KeptImages, row: int) -> ShownPrediction:
+def _shown_prediction(evaluation: Evaluation, images: KeptImages, row: int) -> ShownPrediction:
     true, predicted = int(evaluation.labels[row]), int(evaluation.predicted[row])
     probabilities = evaluation.probabilities[row]
     return ShownPrediction(
-        picture=thumbnail(pictures.of(row)),
+        image=thumbnail(images.of(row)),
         name=evaluation.ids[row],
         true=evaluation.class_names[true],
         predicted=evaluation.class_names[predicted],

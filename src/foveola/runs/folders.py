@@ -106,7 +106,7 @@ def read_result(path: Path) -> dict[str, Any]:
     return found
 
 
-FORMAT = 1
+FORMAT = 2
 """The number of the layout of run folders and comparison folders, in their result.json and comparison.json. It changes with
 the layout."""
 

@@ -1,7 +1,4 @@
-"""Which test images a run keeps, because its report shows them.
-
-What a run keeps of its network's inside, so that the report needs no network any more.
-"""
+"""What a run keeps of its network for the report (kernels, feature maps, heat maps), and which test images it shows."""
 
 from __future__ import annotations
 
@@ -26,13 +23,13 @@ def rows_of_grid(n: int, most: int = GRID) -> np.ndarray[Any, np.dtype[np.int64]
 
 @dataclass(frozen=True)
 class NetworkPreview:
-    """A network's inside in images; empty where it could not be looked into, for the `reason`.
+    """Kernels, feature maps and heat maps of a network; all are empty if they can't be computed, and `reason` says why.
 
-    kernels: the first convolution's as images uint8 (n, kh, kw, 3), none if it does not lie over colours; stages: names;
-    maps: for each stage uint8 (c, h, w), every channel from its least (0) to its greatest value (255); row: whose maps, a
-    position in the evaluation; rows: int64 (m,), whose heat maps; heat: uint8 (m, H, W); images: uint8 (m + 1, H, W, 3),
-    that of `row` first; heat_stage: where Grad-CAM was taken; shapes: of each stage its channels, their height and width in
-    the network, and how many are dead.
+    kernels: those of the first convolution as images uint8 (n, kh, kw, 3), none unless its inputs are red, green and blue;
+    stages: names; maps: for each stage uint8 (c, h, w), each channel from its lowest (0) to its highest value (255); row: the
+    image of the maps, a position in the evaluation; rows: int64 (m,), the images of the heat maps; heat: uint8 (m, H, W);
+    images: uint8 (m + 1, H, W, 3), first that of `row`; heat_stage: the stage of Grad-CAM; shapes: for each stage its
+    channels, their height and width in the network, and the number of channels that do not react.
     """
 
     kernels: Images = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
@@ -41,7 +38,7 @@ class NetworkPreview:
     row: int = -1
     rows: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
     heat: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 1, 1), np.uint8))
-    pictures: Images = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
+    images: Images = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
     heat_stage: str = ""
     reason: str = ""
     shapes: tuple[tuple[int, int, int, int], ...] = ()
@@ -52,7 +49,7 @@ class NetworkPreview:
         names = "\n".join((self.heat_stage, self.reason.replace("\n", " "), *self.stages))
         arrays["names"] = np.frombuffer(names.encode(), np.uint8)
         arrays |= {"kernels": self.kernels, "row": np.array(self.row), "rows": self.rows, "heat": self.heat}
-        arrays |= {"pictures": self.pictures, "shapes": np.array(self.shapes, np.int64).reshape(-1, 4)}
+        arrays |= {"images": self.images, "shapes": np.array(self.shapes, np.int64).reshape(-1, 4)}
         np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
     @classmethod
@@ -64,5 +61,5 @@ class NetworkPreview:
             shapes = tuple((c, h, w, dead) for c, h, w, dead in arrays["shapes"].tolist())
             return cls(
                 arrays["kernels"], tuple(stages), maps, int(arrays["row"]), arrays["rows"], arrays["heat"],
-                arrays["pictures"], heat_stage, reason, shapes,
+                arrays["images"], heat_stage, reason, shapes,
             )  # fmt: skip

@@ -37,21 +37,19 @@ def make_network_preview(model: nn.Module, evaluation: Evaluation, pixels: Image
     ]
     rows = np.concatenate([right, wrong]).astype(np.int64)
     row = int(rows[0])
-    pictures = np.array(pixels[test[np.concatenate([[row], rows])]])
+    images = np.array(pixels[test[np.concatenate([[row], rows])]])
     try:
         stages = _some(stages_of(model))
-        whole = feature_maps(model, pictures[0], stages)
+        whole = feature_maps(model, images[0], stages)
         maps, shapes = tuple(map(_scaled, whole)), tuple((*one.values.shape, one.dead) for one in whole)
-        found = [
-            gradcam(model, image, int(evaluation.predicted[r])) for image, r in zip(pictures[1:], rows, strict=True)
-        ]
+        found = [gradcam(model, image, int(evaluation.predicted[r])) for image, r in zip(images[1:], rows, strict=True)]
         heat = np.stack([np.rint(255 * one.heat).astype(np.uint8) for one in found])
-        first = kernels(model).pictures
+        first = kernels(model).images
     except Exception as problem:  # a user's own network may do anything
         return NetworkPreview(reason=str(problem).partition("\n")[0] or type(problem).__name__)
     empty = np.zeros((0, 1, 1, 3), np.uint8)
     return NetworkPreview(
-        empty if first is None else first[:KERNELS], stages, maps, row, rows, heat, pictures, found[0].stage, "", shapes
+        empty if first is None else first[:KERNELS], stages, maps, row, rows, heat, images, found[0].stage, "", shapes
     )
 
 

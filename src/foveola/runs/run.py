@@ -3,10 +3,11 @@
     recipe.toml          what was done            history.jsonl        one line an epoch (head.jsonl: one a penalty)
     data.json            what the data is         weights.safetensors  the network (arrays only, nothing is pickled)
     network.json         its layers               predictions.npz      logits and labels of the test part
-    environment.json     machine and versions     images.npz         what the report shows (and looks.npz, insides.npz)
+    environment.json     machine and versions     predictions.csv      the test part's answers as a table
     calibration.npz      held-out logits          test_opened_again.jsonl  one line per use after training
-    fingerprints.npz     digests and small grey    predictions.csv      the test part's answers as a table
-                         versions of the images
+    fingerprints.npz     digests and small grey   images.npz           samples and test images for the report
+                         versions of the images   data_preview.npz     preprocessing steps and mean images for it
+                                                  network_preview.npz  kernels, feature maps and heat maps for it
     report.html          the page                 result.json          the numbers; written last
 
 A folder without result.json is an unfinished run.
@@ -172,21 +173,21 @@ class Run:
             return SeenImages.load(path)
 
     @cached_property
-    def pictures(self) -> KeptImages:
+    def images(self) -> KeptImages:
         """The images that the report shows."""
-        with self._reading("pictures.npz") as path:
+        with self._reading("images.npz") as path:
             return KeptImages.load(path)
 
     @cached_property
-    def looks(self) -> DataPreview:
+    def data_preview(self) -> DataPreview:
         """Example images, preprocessing steps and mean images for the report."""
-        with self._reading("looks.npz") as path:
+        with self._reading("data_preview.npz") as path:
             return DataPreview.load(path)
 
     @cached_property
-    def insides(self) -> NetworkPreview:
-        """The views of the network's inside that the report shows."""
-        with self._reading("insides.npz") as path:
+    def network_preview(self) -> NetworkPreview:
+        """Kernels, feature maps and heat maps for the report."""
+        with self._reading("network_preview.npz") as path:
             return NetworkPreview.load(path)
 
     @cached_property

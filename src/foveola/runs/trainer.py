@@ -213,10 +213,12 @@ class Trainer:
         write_evaluation(self.folder / "predictions.npz", evaluation)
         write_table(self.folder / "predictions.csv", evaluation)
         shown = np.concatenate([rows_of_grid(len(evaluation)), evaluation.worst(WORST)])
-        with disk_errors_as_resource_error(self.folder / "pictures.npz", 0):
-            keep_images(self.prepared, self.split, shown).save(self.folder / "pictures.npz")
-            make_preview(self.prepared, self.split).save(self.folder / "looks.npz")
-            make_network_preview(self.model, evaluation, self.prepared.pixels, test).save(self.folder / "insides.npz")
+        with disk_errors_as_resource_error(self.folder / "images.npz", 0):
+            keep_images(self.prepared, self.split, shown).save(self.folder / "images.npz")
+            make_preview(self.prepared, self.split).save(self.folder / "data_preview.npz")
+            make_network_preview(self.model, evaluation, self.prepared.pixels, test).save(
+                self.folder / "network_preview.npz"
+            )
         return evaluation
 
     def claim_folder(self) -> None:

@@ -1,4 +1,4 @@
-"""What a run keeps of its network's inside."""
+"""What a run keeps of its network for the report: kernels, feature maps and heat maps."""
 
 import numpy as np
 import pytest
@@ -25,21 +25,21 @@ FOUND = evaluation([[5, 0], [2, 0], [0, 3], [0, 4], [1, 0], [0, 1]], [0, 1, 1, 0
 
 
 @pytest.fixture(scope="module")
-def inside():
+def preview():
     return make_network_preview(build("vgg6", Size(40, 36), 2, seed=0).eval(), FOUND, PIXELS, TEST)
 
 
-def test_the_surest_right_and_the_surest_wrong_answers_are_shown(inside):
-    assert inside.row == 0
-    assert inside.rows.tolist() == [0, 2, 4, 3, 1, 5]
-    np.testing.assert_array_equal(inside.pictures, PIXELS[[3, 3, 7, 13, 11, 5, 17]])
+def test_the_surest_right_and_the_surest_wrong_answers_are_shown(preview):
+    assert preview.row == 0
+    assert preview.rows.tolist() == [0, 2, 4, 3, 1, 5]
+    np.testing.assert_array_equal(preview.images, PIXELS[[3, 3, 7, 13, 11, 5, 17]])
 
 
-def test_maps_of_every_stage_fill_their_range(inside):
-    assert inside.stages == ("norm1", "norm2", "norm3", "norm4", "norm5", "norm6")
-    assert inside.maps[0].shape == (CHANNELS, MAP_PX, MAP_PX)
-    assert inside.maps[4].shape == (CHANNELS, 10, 9)
-    for maps in inside.maps:
+def test_maps_of_every_stage_fill_their_range(preview):
+    assert preview.stages == ("norm1", "norm2", "norm3", "norm4", "norm5", "norm6")
+    assert preview.maps[0].shape == (CHANNELS, MAP_PX, MAP_PX)
+    assert preview.maps[4].shape == (CHANNELS, 10, 9)
+    for maps in preview.maps:
         flat = maps.reshape(len(maps), -1)
         alive = flat.max(axis=1) > flat.min(axis=1)
         assert alive.any()
@@ -47,37 +47,37 @@ def test_maps_of_every_stage_fill_their_range(inside):
         assert (flat.max(axis=1)[alive] == 255).all()
 
 
-def test_shapes_are_those_of_the_network(inside):
-    assert [shape[:3] for shape in inside.shapes] == [
+def test_shapes_are_those_of_the_network(preview):
+    assert [shape[:3] for shape in preview.shapes] == [
         (32, 40, 36), (32, 40, 36), (64, 20, 18), (64, 20, 18), (128, 10, 9), (128, 10, 9),
     ]  # fmt: skip
 
 
-def test_heat_maps_are_grad_cams_of_the_answers(inside):
+def test_heat_maps_are_grad_cams_of_the_answers(preview):
     from foveola.explanations.heatmaps import gradcam
 
-    assert (inside.heat.shape, inside.heat_stage) == ((6, 40, 36), "norm6")
+    assert (preview.heat.shape, preview.heat_stage) == ((6, 40, 36), "norm6")
     model = build("vgg6", Size(40, 36), 2, seed=0).eval()
-    for k, row in enumerate(inside.rows):
+    for k, row in enumerate(preview.rows):
         by_hand = gradcam(model, PIXELS[TEST[row]], int(FOUND.predicted[row])).heat
-        np.testing.assert_allclose(inside.heat[k] / 255, by_hand, atol=0.003)
+        np.testing.assert_allclose(preview.heat[k] / 255, by_hand, atol=0.003)
 
 
-def test_what_is_saved_comes_back(inside, tmp_path):
-    inside.save(tmp_path / "insides.npz")
-    assert NetworkPreview.load(tmp_path / "insides.npz").shapes == inside.shapes
-    back = NetworkPreview.load(tmp_path / "insides.npz")
-    for name in ("kernels", "rows", "heat", "pictures"):
-        np.testing.assert_array_equal(getattr(back, name), getattr(inside, name))
-    for one, other in zip(back.maps, inside.maps, strict=True):
+def test_what_is_saved_comes_back(preview, tmp_path):
+    preview.save(tmp_path / "network_preview.npz")
+    assert NetworkPreview.load(tmp_path / "network_preview.npz").shapes == preview.shapes
+    back = NetworkPreview.load(tmp_path / "network_preview.npz")
+    for name in ("kernels", "rows", "heat", "images"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(preview, name))
+    for one, other in zip(back.maps, preview.maps, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert (back.stages, back.row, back.heat_stage, back.reason) == (inside.stages, 0, "norm6", "")
+    assert (back.stages, back.row, back.heat_stage, back.reason) == (preview.stages, 0, "norm6", "")
 
 
 def test_a_network_without_convolutions_has_a_reason_instead(tmp_path):
     model = nn.Sequential(nn.Flatten(), nn.Linear(40 * 36 * 3, 2))
-    make_network_preview(model, FOUND, PIXELS, TEST).save(tmp_path / "insides.npz")
-    back = NetworkPreview.load(tmp_path / "insides.npz")
+    make_network_preview(model, FOUND, PIXELS, TEST).save(tmp_path / "network_preview.npz")
+    back = NetworkPreview.load(tmp_path / "network_preview.npz")
     assert back.reason == "this network has no stages and no convolutions: there are no feature maps to show"
     assert back.stages == ()
 
