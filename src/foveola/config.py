@@ -1,4 +1,4 @@
-"""Settings: build frozen dataclasses from mappings, and report all mistakes in one error.
+"""Settings: build frozen dataclasses from mappings, check keywords, and report all mistakes in one error.
 
 Each package defines its own settings (FitSpec next to the training loop, SplitSpec next to the split). Pydantic checks the
 types; the error texts are foveola's.
@@ -7,17 +7,20 @@ types; the error texts are foveola's.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import tomllib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from foveola.errors import UsageError
+from foveola.errors import KeywordError, UsageError
 from foveola.text import unknown
 
+P = ParamSpec("P")
+R = TypeVar("R")
 S = TypeVar("S")
 
 
@@ -117,3 +120,37 @@ def parse_setting(text: str) -> tuple[str, object]:
 def _adapter(hint: Any) -> TypeAdapter[Any]:
     # Strict, because "8" for a number or 1 for true is more often a mistake than intended.
     return TypeAdapter(hint, config=ConfigDict(strict=True))
+
+
+def no_hint(name: str) -> str:
+    """No hint (the default)."""
+    return ""
+
+
+def checks_keywords(hint: Callable[[str], str] = no_hint) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator that makes a function refuse an unknown keyword and name the nearest one that it takes.
+
+    hint: gives an additional sentence about an unknown keyword, or "". The function raises KeywordError, which is a
+    UsageError and a TypeError.
+
+    >>> @checks_keywords()
+    ... def train(*, epochs: int = 1, lr: float = 0.1) -> int:
+    ...     return epochs
+    >>> train(epoch=3)
+    Traceback (most recent call last):
+    foveola.errors.KeywordError: train: unknown keyword 'epoch' (did you mean 'epochs'?); known: epochs, lr
+    """
+
+    def checked(function: Callable[P, R]) -> Callable[P, R]:
+        known = list(inspect.signature(function).parameters)
+
+        @functools.wraps(function)
+        def call(*args: P.args, **keywords: P.kwargs) -> R:
+            for name in keywords:
+                if name not in known:
+                    raise KeywordError(f"{function.__name__}: {unknown('keyword', name, known)}{hint(name)}")
+            return function(*args, **keywords)
+
+        return call
+
+    return checked

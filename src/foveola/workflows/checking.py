@@ -15,12 +15,12 @@ from foveola.checks.image_quality import image_stats
 from foveola.checks.label_errors import has_too_few_images, label_error_findings
 from foveola.checks.run import find_duplicates, quick_findings, slow_findings
 from foveola.compute.threads import adapting
+from foveola.config import checks_keywords
 from foveola.data.exclude import format_line, write_list
 from foveola.data.prepare import prepare
 from foveola.errors import UsageError
 from foveola.html_table import table
 from foveola.jupyter import shown_in_notebooks
-from foveola.keywords import checks_keywords
 from foveola.recipes.recipe import merge_tables, recipe_from_tables
 from foveola.report.check_page import render
 from foveola.runs.progress import Progress

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from foveola.comparison.arms import SHORT, Arm, parse_arm, require_arms, require_fair
 from foveola.comparison.statistics import LEAST_SEEDS
 from foveola.compute.threads import adapting, require_threads
+from foveola.config import checks_keywords
 from foveola.errors import UsageError
 from foveola.jupyter import shown_in_notebooks
-from foveola.keywords import checks_keywords
 from foveola.runs.folders import require_format, slug
 from foveola.runs.progress import Progress
 from foveola.storage import digest, require_new_folder, require_writable

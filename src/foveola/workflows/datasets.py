@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from foveola.checks.run import find_duplicates
+from foveola.config import checks_keywords
 from foveola.data import prepare as preparing
 from foveola.data import split as splitting
 from foveola.data.arrays import open_npz
@@ -23,7 +24,6 @@ from foveola.evaluation.inputs import require_no_address
 from foveola.imaging import decode as images
 from foveola.imaging.resize import Resize
 from foveola.jupyter import shown_in_notebooks
-from foveola.keywords import checks_keywords
 from foveola.recipes.defaults import choose_size, max_pixels
 from foveola.recipes.recipe import DataSpec, Recipe, merge_tables, recipe_from_tables
 from foveola.runs.progress import Progress

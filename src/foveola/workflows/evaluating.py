@@ -13,6 +13,7 @@ import numpy as np
 
 from foveola.checks.fingerprints import SeenCounts
 from foveola.compute.threads import adapting
+from foveola.config import checks_keywords
 from foveola.data.dataset import Dataset, Problem
 from foveola.data.exclude import exclude
 from foveola.data.prepare import apply_filters, prepare
@@ -20,7 +21,6 @@ from foveola.errors import DamagedRunError, ResourceError, UsageError
 from foveola.evaluation.calibration import Calibration, CalibrationReport
 from foveola.evaluation.metrics import Evaluation, result_numbers
 from foveola.jupyter import shown_in_notebooks
-from foveola.keywords import checks_keywords
 from foveola.report.run_page import render
 from foveola.runs.data_summary import DataSummary
 from foveola.runs.files import record_test_use

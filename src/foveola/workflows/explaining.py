@@ -13,13 +13,13 @@ import numpy as np
 
 from foveola import figures
 from foveola.compute.threads import adapting
+from foveola.config import checks_keywords
 from foveola.data.dataset import normalise_name
 from foveola.data.prepare import Prepared, apply_filters, prepare
 from foveola.errors import ImageProblem, UsageError
 from foveola.evaluation.inputs import Input, OneInput, gather
 from foveola.explanations.registry import EXPLANATIONS
 from foveola.jupyter import shown_in_notebooks
-from foveola.keywords import checks_keywords
 from foveola.runs.progress import Progress
 from foveola.runs.run import open_run
 from foveola.storage import new_folder, require_new, require_new_folder

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from foveola import figures
+from foveola.config import checks_keywords
 from foveola.data.dataset import read_named
 from foveola.data.scan import scan_folder
 from foveola.errors import ImageProblem, UsageError
@@ -18,7 +19,6 @@ from foveola.filters.chain import Chain
 from foveola.imaging import decode as images
 from foveola.imaging.colour import STRETCH, few_levels_note
 from foveola.jupyter import shown_in_notebooks
-from foveola.keywords import checks_keywords
 from foveola.runs.progress import Progress
 from foveola.storage import new_folder, require_new, write_atomic
 from foveola.text import count

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from foveola.config import checks_keywords
 from foveola.data.builtin import DATASETS
 from foveola.errors import UsageError
 from foveola.explanations.registry import EXPLANATIONS
 from foveola.filters.chain import FILTERS
 from foveola.html_table import table as html_table
-from foveola.keywords import checks_keywords
 from foveola.models.registry import MODELS
 from foveola.models.summary import LayerRow, Summary
 from foveola.recipes.options import options

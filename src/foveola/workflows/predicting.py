@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from foveola.compute.threads import adapting
+from foveola.config import checks_keywords
 from foveola.evaluation.calibration import require_rate
 from foveola.evaluation.inputs import Inputs, gather
 from foveola.jupyter import shown_in_notebooks
-from foveola.keywords import checks_keywords
 from foveola.runs.progress import Progress
 from foveola.runs.run import open_run
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foveola.config import checks_keywords
 from foveola.data.prepare import apply_filters, prepare
 from foveola.errors import DataError, ImageProblem, UsageError
 from foveola.filters.chain import Chain
 from foveola.imaging import decode as images
 from foveola.imaging.resize import shrink
 from foveola.jupyter import shown_in_notebooks
-from foveola.keywords import checks_keywords
 from foveola.runs.progress import Progress
 from foveola.storage import new_folder, require_new_folder
 from foveola.text import printable

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveola.compute.threads import adapting, current
+from foveola.config import checks_keywords
 from foveola.data.builtin import write_digits
 from foveola.data.prepare import describe
 from foveola.errors import UsageError
 from foveola.evaluation.metrics import result_numbers
 from foveola.jupyter import shown_in_notebooks
-from foveola.keywords import checks_keywords
 from foveola.recipes.recipe import parse_option
 from foveola.report.run_page import render
 from foveola.runs.folders import FORMAT
