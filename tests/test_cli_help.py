@@ -7,7 +7,7 @@ import pytest
 
 import foveola as package
 from foveola import cli
-from foveola.cli.help import SECTIONS
+from foveola.cli.application import SECTIONS
 
 
 def named(command):

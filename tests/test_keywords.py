@@ -31,7 +31,7 @@ def test_train_says_how_to_give_an_option_of_the_recipe():
 
 
 def test_train_has_the_options_of_the_command():
-    from foveola.cli.options import READING
+    from foveola.cli.application import READING
     from foveola.cli.train import train
 
     ours = set(inspect.signature(fv.train).parameters)

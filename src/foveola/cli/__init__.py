@@ -11,8 +11,7 @@ import warnings
 from typing import Any
 
 from foveola.cli import data, runs, train  # each module registers its commands
-from foveola.cli.help import width_of_help
-from foveola.cli.options import app
+from foveola.cli.application import app, width_of_help
 from foveola.cli.output import print_error
 from foveola.errors import FoveolaError, FoveolaWarning, ResourceError
 from foveola.text import printable

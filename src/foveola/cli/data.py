@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from foveola import workflows
-from foveola.cli.options import DATA, Json, Open, Overwrite, Reading, Settings, command, reads_data, settings_of
+from foveola.cli.application import DATA, Json, Open, Overwrite, Reading, Settings, command, reads_data, settings_of
 from foveola.cli.output import (
     as_typed,
     open_page,

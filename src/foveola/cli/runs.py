@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foveola import workflows
-from foveola.cli.options import Json, Open, Overwrite, Reading, RunPath, command, reads_data
+from foveola.cli.application import Json, Open, Overwrite, Reading, RunPath, command, reads_data
 from foveola.cli.output import (
     open_page,
     print_json,

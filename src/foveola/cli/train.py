@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foveola import workflows
-from foveola.cli.options import (
+from foveola.cli.application import (
     DATA,
     GroupBy,
     Json,
