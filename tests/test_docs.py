@@ -10,7 +10,7 @@ import pytest
 
 import foveola as fv
 from foveola import cli
-from foveola.recipes.options import SPECS, options
+from foveola.recipes.recipe import SPECS, options
 from foveola.text import printable
 
 ROOT = Path(__file__).parents[1]

@@ -10,9 +10,11 @@ import dataclasses
 import functools
 import inspect
 import tomllib
-from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar, get_type_hints
+from collections.abc import Callable, Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -100,6 +102,64 @@ def _requirement(error: ErrorDetails) -> str:
     limits = error.get("ctx", {})
     plain = {name: int(n) if isinstance(n, float) and n.is_integer() else n for name, n in limits.items()}
     return f"it must be {needed.format(**plain)}"
+
+
+def allowed_values(hint: Any) -> str:
+    """Describe the values that a type allows.
+
+    >>> allowed_values(Annotated[float, Gt(0), Le(1)]), allowed_values(bool | Literal["auto"])
+    ('number above 0, up to 1', 'true, false or auto')
+    """
+    return enumerate_words(list(_values(hint)), "or")
+
+
+def _values(hint: Any) -> Iterator[str]:
+    """Each way in which a value of this type may be written."""
+    bounds: list[Any] = []
+    if get_origin(hint) is Annotated:
+        hint, *bounds = get_args(hint)
+    if get_origin(hint) in (Union, UnionType):
+        for one in get_args(hint):
+            yield from _values(one)
+    elif get_origin(hint) is Literal:
+        yield from map(str, get_args(hint))
+    elif hint is bool:
+        yield from ("true", "false")
+    else:
+        kind = {int: "whole number", float: "number", str: "text"}.get(hint, str(hint))
+        yield kind + _range(bounds)
+
+
+def _range(bounds: list[Any]) -> str:
+    """Bounds in words, to stand behind "number"."""
+    least = next((b.ge for b in bounds if isinstance(b, Ge)), None)
+    above = next((b.gt for b in bounds if isinstance(b, Gt)), None)
+    most = next((b.le for b in bounds if isinstance(b, Le)), None)
+    below = next((b.lt for b in bounds if isinstance(b, Lt)), None)
+    if least is not None and most is None and below is None:
+        return f", {format_value(least)} or more"
+    low = f" above {format_value(above)}" if above is not None else ""
+    high = f", below {format_value(below)}" if below is not None else ""
+    if least is not None:
+        low = f" from {format_value(least)}"
+    if most is not None:
+        high = f"{' to' if least is not None else ', up to'} {format_value(most)}"
+    return low + high
+
+
+def format_value(value: object) -> str:
+    """A value as a list of options shows it: true, 4,096, 0.01."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def enumerate_words(names: list[str], last_word: str) -> str:
+    """Words with commas between them, and `last_word` before the last one."""
+    *others, last = names
+    return f"{', '.join(others)} {last_word} {last}" if others else last
 
 
 def parse_setting(text: str) -> tuple[str, object]:

@@ -8,7 +8,7 @@ from foveola.errors import ResourceError, UsageError
 from foveola.models.build import build
 from foveola.models.registry import MODELS, ModelEntry, require_model
 from foveola.recipes.defaults import max_pixels, resolve_defaults
-from foveola.recipes.options import options
+from foveola.recipes.recipe import options
 from foveola.training.config import FitSpec
 from foveola.training.loop import min_input_size
 from foveola.types import Size

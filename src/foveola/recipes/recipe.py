@@ -16,15 +16,16 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import tomli_w
 from annotated_types import Ge, Le
 
-from foveola.config import Meaning, build, check_options
+from foveola.config import Meaning, allowed_values, build, check_options, enumerate_words, format_value
 from foveola.data.split import SplitSpec
 from foveola.errors import UsageError
 from foveola.evaluation.inputs import Views
@@ -129,6 +130,10 @@ class ModelSpec:
 _OWN = ("name", "average_flips", "average_shift_px")
 
 
+SPECS: Mapping[str, type] = {"data": DataSpec, "split": SplitSpec, "model": ModelSpec, "fit": FitSpec}
+"""The tables of a recipe and what checks them."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """The specs of the rooms, composed. Its fingerprint leaves out the title and where the data lies."""
@@ -176,8 +181,7 @@ def parse_option(name: str) -> str:
     >>> parse_option("momentum"), parse_option("test_fraction"), parse_option("momentun")
     ('fit.momentum', 'split.test_fraction', '')
     """
-    specs = {"data": DataSpec, "split": SplitSpec, "model": ModelSpec, "fit": FitSpec}
-    return next((f"{key}.{name}" for key, spec in specs.items() if name in {one.name for one in fields(spec)}), "")
+    return next((f"{key}.{name}" for key, spec in SPECS.items() if name in {one.name for one in fields(spec)}), "")
 
 
 def read_tables(path: Path) -> dict[str, Any]:
@@ -233,7 +237,7 @@ def merge_tables(
         table, dot, name = key.partition(".")
         if key == "title":
             out["title"] = value
-        elif not dot or table not in ("data", "split", "model", "fit"):
+        elif not dot or table not in SPECS:
             raise UsageError(f"unknown setting '{key}': write title, or data., split., model. or fit. and the option")
         elif not isinstance(out.setdefault(table, {}), dict):
             raise UsageError(f"{where}: {table} must be a table: write [{table}] above its options")
@@ -247,7 +251,7 @@ def recipe_from_tables(tables: Mapping[str, Any], *, where: str = "the recipe") 
 
     Raises UsageError for unknown tables, options, models and wrong values.
     """
-    known = ("title", "data", "split", "model", "fit")
+    known = ("title", *SPECS)
     for key, value in tables.items():
         if key not in known:
             raise UsageError(f"{where}: {unknown('table', key, known)}")
@@ -275,3 +279,47 @@ def recipe_from_tables(tables: Mapping[str, Any], *, where: str = "the recipe") 
 
 def _sorted(value: Any) -> Any:
     return {key: _sorted(value[key]) for key in sorted(value)} if isinstance(value, dict) else value
+
+
+class Option(NamedTuple):
+    """One option of a recipe, as `--set` takes it."""
+
+    name: str
+    values: str
+    default: str
+    text: str
+
+
+def options() -> Iterator[Option]:
+    """All options of a recipe, in the order of its tables.
+
+    >>> next(option for option in options() if option.name == "fit.cutout_px").values
+    'whole number from 0 to 512'
+    """
+    yield Option("title", "text", "data and network", "Title of the run and its report.")
+    for table, spec in SPECS.items():
+        hints = get_type_hints(spec, include_extras=True)
+        for one in fields(spec):
+            hint = hints[one.name]
+            meaning = _meaning(hint)
+            if meaning is None:  # the options of the networks themselves: `foveola list models`
+                continue
+            default = meaning.left_out or _defaults(table, one.name, one.default)
+            yield Option(f"{table}.{one.name}", meaning.values or allowed_values(hint), default, meaning.text)
+    yield Option("model.*", "see `foveola list models`", "by network", "Options of the network itself, by their names.")
+
+
+def _meaning(hint: Any) -> Meaning | None:
+    return next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Meaning)), None)
+
+
+def _defaults(table: str, name: str, default: object) -> str:
+    """Describe the default, and the networks that have another default."""
+    others = defaultdict(list)
+    if table == "fit":
+        for network, entry in MODELS.entries():
+            if entry.fit.get(name, default) != default:
+                others[entry.fit[name]].append(network)
+    mine = "none" if default == "" else format_value(default)
+    theirs = (f"{format_value(value)} for {enumerate_words(names, 'and')}" for value, names in others.items())
+    return "; ".join([mine, *theirs])

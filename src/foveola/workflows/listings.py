@@ -19,7 +19,7 @@ from foveola.filters.chain import FILTERS
 from foveola.html_table import table as html_table
 from foveola.models.registry import MODELS
 from foveola.models.summary import LayerRow, Summary
-from foveola.recipes.options import options
+from foveola.recipes.recipe import options
 from foveola.runs.folders import RunList, list_runs
 from foveola.text import unknown
 from foveola.types import Size, SizeLike
