@@ -223,7 +223,7 @@ def test_the_report_tells_findings_and_the_accuracy_without_leaked_test_pictures
     ]
     text = run.report.read_text("utf-8")
     assert f"Without them the accuracy is <strong>{100 * np.mean(kept):.1f} %</strong>" in text
-    assert "2 images have two labels or more" in text
+    assert "2 images have two or more labels" in text
 
 
 def test_near_duplicates_and_twins_stay_on_one_side_and_the_naive_split_is_counted(tmp_path, plant):

@@ -85,10 +85,10 @@ def test_turned_deep_transparent_and_misnamed_files_are_told(tmp_path, plant, sc
     Image.fromarray(scene(53)).save(root / "b" / "named.jpg", format="PNG")
     found = messages(root, "format")
     assert {message.partition(":")[0]: ids for message, ids in found.items() if len(ids) == 1} == {
-        "turned upright by its EXIF orientation": ("a/turned.jpg",),
+        "rotated upright by the EXIF orientation": ("a/turned.jpg",),
         "16-bit samples reduced to 8 bits": ("a/deep.png",),
-        "transparency laid on white": ("b/clear.png",),
-        "1 file has a name for another format than the content; foveola goes by the content": ("b/named.jpg",),
+        "transparency replaced by white": ("b/clear.png",),
+        "1 file has an extension that does not match the content; foveola goes by the content": ("b/named.jpg",),
     }
 
 
@@ -116,8 +116,8 @@ def test_val_pictures_with_a_copy_in_train_are_told(tmp_path, plant, scene):
     files |= {f"val/a/copy{n}.png": scene(n) for n in range(3)}
     found = messages(plant(tmp_path / "pets", files), "split_leak")
     assert found == {
-        "3 of 43 val images (7.0 %) have a copy or a derived file in train, 3 of them with identical pixels: the epoch is "
-        "chosen on images that the network was trained on, and its confidence will be too high": tuple(
+        "3 of 43 val images (7.0 %) have a copy or a derived file in train, 3 of them with identical pixels: the best "
+        "epoch is chosen on images that the network was trained on, and its confidence will be too high": tuple(
             name for n in range(3) for name in (f"val/a/copy{n}.png", f"train/a/{n:02d}.png")
         )
     }
@@ -131,11 +131,11 @@ def test_heic_files_without_their_package_are_told_how_to_be_read_and_are_not_le
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     found = {f.message: f for f in fv.check(root, suspects=False).findings if f.kind == "damaged"}
     assert list(found) == [
-        "1 file of 10 can't be used: a Git-LFS pointer, not the image: run git lfs pull (1)",
-        "1 HEIC file of 10 files can't be read without a package",
+        "1 of 10 files can't be used: a Git-LFS pointer, not the image: run git lfs pull (1)",
+        "1 of 10 files can't be read without the package for HEIC",
     ]
-    heic = found["1 HEIC file of 10 files can't be read without a package"]
-    assert heic.advice == 'install it: pip install "foveola[heic]"; until then the other images are used'
+    heic = found["1 of 10 files can't be read without the package for HEIC"]
+    assert heic.advice == 'install it: pip install "foveola[heic]"; foveola uses all other images'
     assert (heic.ids, heic.leave_out) == (("a/IMG_1.HEIC",), ())
 
 
@@ -151,6 +151,6 @@ def test_copies_are_counted_in_plain_words(tmp_path, plant, scene):
         "4 files show only 2 different images (identical pixels): 2 of them are copies"
     ]
     assert list(messages(root, "near_duplicate")) == [
-        "2 images are near-duplicates of only 1 original: saved again, resized, slightly cropped, or in other tones; 1 pair "
-        "mirrored or turned"
+        "2 images are near-duplicates of only 1 original: saved again, resized, slightly cropped, or with other brightness "
+        "or colours; 1 pair mirrored or rotated"
     ]

@@ -247,7 +247,7 @@ def test_one_class_can_be_checked_shown_and_laid_out(pairs, run, plant, tmp_path
     place = plant(tmp_path / "field", field(pairs, ["cat"], 30))
     checked = fv.check(place)
     assert (checked.files_used, [finding.kind for finding in checked.findings]) == (30, [])
-    assert checked.remarks == ("the search for wrong labels was skipped: all images have one label",)
+    assert checked.remarks == ("the search for wrong labels was skipped: all images have the same label",)
     fv.show_data(place, tmp_path / "figures")
     assert (tmp_path / "figures").is_dir()
     fv.explain(run, place, tmp_path / "map.png", "embedding")

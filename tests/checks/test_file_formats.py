@@ -28,16 +28,16 @@ def found(prepared, *problems):
 @pytest.mark.parametrize("words", ["empty file", "excluded by the list q.txt", "HEIC needs a package"])
 def test_the_kind_of_a_problem_decides_what_is_reported_and_not_its_words(prepared, words):
     assert found(prepared, Problem("x", words, kind="excluded")) == {}
-    assert found(prepared, Problem("x", words)) == {f"1 file of 7 can't be used: {words} (1)": ("x",)}
+    assert found(prepared, Problem("x", words)) == {f"1 of 7 files can't be used: {words} (1)": ("x",)}
     assert found(prepared, Problem("x", words, kind="missing_package")) == {
-        "1 HEIC file of 7 files can't be read without a package": ("x",)
+        "1 of 7 files can't be read without the package for HEIC": ("x",)
     }
 
 
 def test_the_causes_of_damaged_files_are_counted(prepared):
     problems = [Problem(n, f"cut short ({n} bytes)", cause="cut short") for n in ("1", "2")]
     assert list(found(prepared, *problems, Problem("3", "empty file"))) == [
-        "3 files of 9 can't be used: cut short (2); empty file (1)"
+        "3 of 9 files can't be used: cut short (2); empty file (1)"
     ]
 
 

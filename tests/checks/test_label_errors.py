@@ -42,10 +42,10 @@ def doubted(right, swapped, n=40):
 def test_swapped_labels_are_found_and_named():
     [finding] = doubted(0.98, 2)
     assert set(finding.ids) == {"00000", "00001"}
-    assert finding.captions == ("dog? looks like cat, 98.0 %", "cat? looks like dog, 98.0 %")
+    assert finding.captions == ("labelled dog, looks like cat: 98.0 %", "labelled cat, looks like dog: 98.0 %")
     assert finding.message == (
-        "2 labels of 40 may be wrong: a classifier that never saw these images, and is right about 95.0 % of all, is "
-        "sure of another class"
+        "2 of 40 labels may be wrong: a classifier that was not trained on these images is sure of another class; it "
+        "classifies 95.0 % of all images as labelled"
     )
 
 

@@ -116,9 +116,9 @@ def test_a_note_says_that_only_likely_pairs_were_compared(prepared, monkeypatch)
     assert notes(prepared) == [
         (
             "note",
-            "8 images are too many to compare each with all others: near-duplicates were searched among likely pairs, and "
-            "one pair in a hundred may have been missed",
-            "nothing: copies with identical pixels are all found",
+            "8 images are too many to compare all pairs: foveola compared only likely pairs and may have missed one "
+            "near-duplicate in a hundred",
+            "no action needed: foveola found all copies with identical pixels",
             8,
         )
     ]
@@ -129,9 +129,9 @@ def test_without_faiss_a_warning_says_that_near_duplicates_were_not_searched(pre
     assert notes(prepared) == [
         (
             "warning",
-            "near-duplicates were not searched: for more than 7 images, here 8, foveola needs the package faiss-cpu",
-            'install it with pip install "foveola[large]" and run the command again; copies with identical pixels are all '
-            "found without it",
+            "foveola did not search for near-duplicates: for more than 7 images (here 8) it needs the package faiss-cpu",
+            'install it with pip install "foveola[large]" and run the command again; foveola finds copies with identical '
+            "pixels without it",
             8,
         )
     ]

@@ -38,7 +38,7 @@ def test_a_size_that_tells_the_class_is_an_error_that_names_it_with_its_accuracy
     assert found.severity == "error"
     assert found.message == (
         "the size in pixels of a file alone predicts the class of 100.0 % of the images; the most frequent class is 50.0 % "
-        "(small trees, cross-validated)"
+        "(small decision trees, cross-validated)"
     )
 
 
@@ -77,7 +77,7 @@ def own_sizes(labels):
 def test_sizes_of_images_cut_out_around_things_are_a_warning_at_most():
     [found] = findings(sizes=own_sizes)
     assert found.severity == "warning"
-    assert found.advice.startswith("nothing, if the images are cut out around things")
+    assert found.advice.startswith("no action needed if the images are cropped to objects")
 
 
 def test_sizes_that_tell_the_class_along_with_the_format_are_an_error():
@@ -107,7 +107,7 @@ def test_facts_that_tell_the_class_only_together_are_found():
     assert (found.severity, found.kind) == ("error", "shortcut")
     assert found.message == (
         "format, colour mode, size and JPEG quality of a file together predict the class of 100.0 % of the images; the most "
-        "frequent class is 50.0 % (small trees, cross-validated)"
+        "frequent class is 50.0 % (small decision trees, cross-validated)"
     )
 
 

@@ -196,7 +196,7 @@ def test_a_palettes_transparent_entry_is_laid_on_white(encoded):
     picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     decoded = images.decode(encoded(picture, "PNG", transparency=1))
     assert decoded.image.tolist() == [[[10, 20, 30], [255, 255, 255], [70, 80, 90]]]
-    assert decoded.notes == ("transparency laid on white",)
+    assert decoded.notes == ("transparency replaced by white",)
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
@@ -205,7 +205,7 @@ def test_transparency_is_laid_on_white_and_hides_what_is_below(encoded, format):
     decoded = images.decode(encoded(rgba, format, **({"lossless": True} if format == "WEBP" else {})))
     # 128/255 of the colour and 127/255 of white
     assert decoded.image.tolist() == [[[10, 20, 30], [255, 255, 255], [127, 177, 227]]]
-    assert decoded.notes == ("transparency laid on white",)
+    assert decoded.notes == ("transparency replaced by white",)
 
 
 def test_grey_with_alpha_is_laid_on_white(encoded):
@@ -235,7 +235,7 @@ def test_of_several_frames_the_first_is_taken_and_said(encoded, format):
     options = {"lossless": True} if format == "WEBP" else {}
     decoded = images.decode(encoded(frames[0], format, save_all=True, append_images=frames[1:], **options))
     assert np.abs(decoded.image[8, 8].astype(int) - (255, 0, 0)).max() <= 3
-    assert decoded.notes == ("first of several frames or pages",)
+    assert decoded.notes == ("only the first of several frames or pages is used",)
 
 
 def test_a_phones_multi_picture_jpeg_counts_as_jpeg(ramp, encoded):
@@ -276,7 +276,7 @@ def test_the_exif_orientation_is_applied_once(ramp, encoded, format, orientation
     decoded = images.decode(tagged(encoded, ramp(), format, orientation))
     assert np.array_equal(decoded.image, UPRIGHT[orientation](stored))
     assert (decoded.height_px, decoded.width_px) == decoded.image.shape[:2]
-    assert decoded.notes == (("turned upright by its EXIF orientation",) if orientation > 1 else ())
+    assert decoded.notes == (("rotated upright by the EXIF orientation",) if orientation > 1 else ())
 
 
 @pytest.mark.parametrize("orientation", [6, 8])

@@ -55,7 +55,7 @@ def test_a_jpeg_that_lacks_only_its_end_marker_is_whole_however_it_is_read(scene
 def test_the_missing_end_marker_is_noted_and_the_file_keeps_its_size(scene):
     data = jpeg(scene, "progressive")[:-2]
     decoded = images.decode_and_resize(data, Size(16, 16))
-    assert decoded.notes == ("the JPEG has no end marker, but all of its pixels",)
+    assert decoded.notes == ("JPEG without an end marker, but with all pixels",)
     assert (decoded.format, decoded.stored_bytes) == ("JPEG", len(data))
 
 

@@ -264,7 +264,7 @@ def test_an_alpha_channel_that_a_bmp_uses_counts(ramp):
     decoded = images.decode(bmp(rgba))
     assert np.array_equal(decoded.image[0, 0], ramp()[0, 0])
     assert (decoded.image[1:] == 255).all()
-    assert decoded.notes == ("transparency laid on white",)
+    assert decoded.notes == ("transparency replaced by white",)
 
 
 def test_a_fourth_channel_of_a_tiff_that_says_nothing_of_it_is_none_where_it_is_zero(ramp):
@@ -283,7 +283,7 @@ def test_of_an_apng_whose_first_image_is_no_frame_the_first_frame_is_taken(ramp,
     options = {"save_all": True, "append_images": [frame, frame.rotate(180)], "default_image": True}
     decoded = images.decode(encoded(notice, "PNG", **options))
     assert np.array_equal(decoded.image, ramp())
-    assert decoded.notes == ("first of several frames or pages",)
+    assert decoded.notes == ("only the first of several frames or pages is used",)
 
 
 # What 8 bits cost

@@ -37,7 +37,7 @@ def test_a_last_strip_that_is_said_to_be_longer_than_the_file_is_read(tiff, scen
     wrong = with_count(data, at, count + 100_000)
     decoded = images.decode(wrong)
     assert np.array_equal(decoded.image, scene(5))
-    assert decoded.notes == ("the TIFF states a wrong length for its last strip, but has all of its pixels",)
+    assert decoded.notes == ("TIFF with a wrong length of its last strip, but with all pixels",)
     assert decoded.stored_bytes == len(wrong)
     assert np.array_equal(
         images.decode_and_resize(wrong, Size(16, 16)).image, images.decode_and_resize(data, Size(16, 16)).image

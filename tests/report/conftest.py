@@ -84,7 +84,7 @@ def _card(names, each, size, problems, remarks):
         resize="pad",
         sizes=((60, 80, used - 3), (10, 20, 2), (400, 300, 1)),
         formats={"JPEG": used - 1, "PNG": 1},
-        notes={"transparency laid on white": 2},
+        notes={"transparency replaced by white": 2},
         remarks=tuple(remarks),
         split_rule="20 % test, 10 % of the rest val; stratified by class, seed 5, copies in the same set",
         problems=tuple(Problem(file, reason) for file, reason in problems),

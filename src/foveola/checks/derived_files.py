@@ -117,9 +117,9 @@ def derived_file_findings(dataset: Dataset, group_ids: Indices) -> list[Finding]
         Finding(
             "twin",
             "warning",
-            f"{count(len(derived), 'file is', 'files are')} made from another file, judging by the names, such as "
+            f"judging by the names, {count(len(derived), 'file was', 'files were')} made from another file, such as "
             f"'{printable(derived[0])}' from '{printable(named[0][0])}'",
-            "train on the originals alone; where foveola splits the data, each goes to the same set as its original",
+            "train on the originals only; if foveola splits the data, it puts each file in the same set as its original",
             ids,
             named,
             leave_out=spare,

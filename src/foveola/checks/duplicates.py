@@ -78,8 +78,8 @@ def leaks(dataset: Dataset, duplicates: DuplicateGroups) -> Finding | None:
         (0, 1),
         "train or val",
         "the accuracy will be too high",
-        "leave out the copies in train and val, so that the test set stays as it is; or also state the accuracy without "
-        "these test images, as the report of a run does",
+        "remove the copies from train and val, not from test; or also report the accuracy without these test images, as the "
+        "report of a run does",
     )
 
 
@@ -91,8 +91,8 @@ def leak_to_val(dataset: Dataset, duplicates: DuplicateGroups) -> Finding | None
         1,
         (0,),
         "train",
-        "the epoch is chosen on images that the network was trained on, and its confidence will be too high",
-        "leave out the copies in train, so that the val set stays as it is",
+        "the best epoch is chosen on images that the network was trained on, and its confidence will be too high",
+        "remove the copies from train, not from val",
     )
 
 
@@ -142,7 +142,7 @@ def _exact(dataset: Dataset, duplicates: DuplicateGroups) -> Finding | None:
         "warning",
         f"{count(sum(map(len, groups)), 'file')} show only {count(len(groups), 'different image')} (identical pixels): "
         f"{count(extra, 'of them is a copy', 'of them are copies')}",
-        "keep one of each; where foveola splits the data, all copies of an image go to the same set",
+        "keep one of each; if foveola splits the data, it puts all copies of an image in the same set",
         flatten(named),
         named,
         leave_out=tuple(dataset.ids[i] for rows in groups for i in _spare(dataset, duplicates, rows)),
@@ -161,9 +161,9 @@ def _near(dataset: Dataset, duplicates: DuplicateGroups) -> Finding | None:
         "near_duplicate",
         "warning",
         f"{count(sum(map(len, firsts)), 'image')} are near-duplicates of only {count(len(groups), 'original')}: saved again, "
-        "resized, slightly cropped, or in other tones"
-        + (f"; {count(turned, 'pair')} mirrored or turned" if turned else ""),
-        "compare them side by side and keep one of each; where foveola splits the data, near-duplicates go to the same set",
+        "resized, slightly cropped, or with other brightness or colours"
+        + (f"; {count(turned, 'pair')} mirrored or rotated" if turned else ""),
+        "compare them and keep one of each; if foveola splits the data, it puts near-duplicates in the same set",
         flatten(named),
         named,
         leave_out=tuple(dataset.ids[i] for group in firsts for i in _spare(dataset, duplicates, group)),
@@ -177,9 +177,9 @@ def _too_many(duplicates: DuplicateGroups) -> Finding | None:
         return Finding(
             "near_duplicate",
             "warning",
-            f"near-duplicates were not searched: for more than {ALL_WITH_ALL:,} images, here {n:,}, foveola needs the "
+            f"foveola did not search for near-duplicates: for more than {ALL_WITH_ALL:,} images (here {n:,}) it needs the "
             "package faiss-cpu",
-            f"install it with {EXTRA} and run the command again; copies with identical pixels are all found without it",
+            f"install it with {EXTRA} and run the command again; foveola finds copies with identical pixels without it",
             about=n,
             topic="not searched",
         )
@@ -188,9 +188,9 @@ def _too_many(duplicates: DuplicateGroups) -> Finding | None:
     return Finding(
         "near_duplicate",
         "note",
-        f"{n:,} images are too many to compare each with all others: near-duplicates were searched among likely pairs, and "
-        "one pair in a hundred may have been missed",
-        "nothing: copies with identical pixels are all found",
+        f"{n:,} images are too many to compare all pairs: foveola compared only likely pairs and may have missed one "
+        "near-duplicate in a hundred",
+        "no action needed: foveola found all copies with identical pixels",
         about=n,
         topic="a faster search",
     )
@@ -226,7 +226,7 @@ def _conflict(dataset: Dataset, duplicates: DuplicateGroups) -> Finding | None:
     return Finding(
         "label_conflict",
         "error",
-        f"{count(len(groups), 'image has', 'images have')} two labels or more, in {count(len(ids), 'file')}: no classifier "
+        f"{count(len(groups), 'image has', 'images have')} two or more labels in {count(len(ids), 'file')}: no classifier "
         "can be right about all of them",
         "decide which label is right and delete the other files, or leave all of them out",
         ids,

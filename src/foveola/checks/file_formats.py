@@ -17,16 +17,17 @@ _SUFFIXES = {
 }  # fmt: skip
 
 SAVE_AGAIN = (
-    "nothing: all pixels are used; save the files again before you share them, as other programs may refuse them"
+    "no action needed: foveola uses all pixels; save the files again before you share them, because other programs may "
+    "refuse them"
 )
 
 _ADVICE = {
-    Note.TURNED: "nothing: training and prediction both apply the orientation; other tools may show these images on their "
-    "side",
-    Note.TO_8_BITS: "nothing: foveola uses the high byte of each sample, or the range that the file declares",
+    Note.TURNED: "no action needed: training and prediction both apply the orientation; other programs may show these images "
+    "on their side",
+    Note.TO_8_BITS: "no action needed: foveola uses the high byte of each sample, or the range that the file declares",
     Note.ON_WHITE: "if only some classes have transparent images, give all images the same background, or the network may "
     "learn the background",
-    Note.FROM_CMYK: "nothing: colours may differ slightly from a print",
+    Note.FROM_CMYK: "no action needed: the colours may differ slightly from those of a print",
     Note.FIRST_FRAME: "save each frame that you need as a separate file",
     Note.NO_END: SAVE_AGAIN,
     Note.WRONG_COUNT: SAVE_AGAIN,
@@ -50,8 +51,8 @@ def _damaged(dataset: Dataset) -> list[Finding]:
         Finding(
             "damaged",
             "warning",
-            f"{count(len(problems), 'file')} of {dataset.files_found:,} can't be used: {causes}",
-            "repair, convert or delete them, depending on the reason given for each file; the other images are used",
+            f"{len(problems):,} of {count(dataset.files_found, 'file')} can't be used: {causes}",
+            "repair, convert or delete them, depending on the reason given for each file; foveola uses all other images",
             ids,
             captions=tuple(problem.reason for problem in problems),
             leave_out=ids,
@@ -64,8 +65,8 @@ def _heic(dataset: Dataset) -> list[Finding]:
     ids = tuple(problem.file for problem in dataset.problems if problem.kind == "missing_package")
     if not ids:
         return []
-    message = f"{count(len(ids), 'HEIC file')} of {count(dataset.files_found, 'file')} can't be read without a package"
-    advice = 'install it: pip install "foveola[heic]"; until then the other images are used'
+    message = f"{len(ids):,} of {count(dataset.files_found, 'file')} can't be read without the package for HEIC"
+    advice = 'install it: pip install "foveola[heic]"; foveola uses all other images'
     return [Finding("damaged", "warning", message, advice, ids, topic="HEIC")]
 
 
@@ -99,8 +100,8 @@ def _misnamed(dataset: Dataset, files: FileFacts) -> list[Finding]:
             said.append(f"is {forms[k]}")
     if not ids:
         return []
-    have = "has a name" if len(ids) == 1 else "have names"
-    message = f"{count(len(ids), 'file')} {have} for another format than the content; foveola goes by the content"
+    have = "has an extension that does" if len(ids) == 1 else "have extensions that do"
+    message = f"{count(len(ids), 'file')} {have} not match the content; foveola goes by the content"
     return [
         Finding(
             "format",
@@ -121,13 +122,15 @@ def _mixed(dataset: Dataset, files: FileFacts) -> list[Finding]:
     if not grey.any() or grey.all():
         return []
     ids = tuple(dataset.ids[i] for i in np.flatnonzero(grey))
-    message = f"{count(len(ids), 'image')} of {len(dataset):,} are stored in grey, the others in colour"
+    stored = "is stored" if len(ids) == 1 else "are stored"
+    message = f"{len(ids):,} of {count(len(dataset), 'image')} {stored} in grey, the others in colour"
     return [
         Finding(
             "format",
             "note",
             message,
-            "nothing, unless colour matters and only some classes lack it",
+            "no action needed, unless most of them are in a few classes: then the network may learn to recognise these "
+            "classes by their lack of colour",
             ids,
             topic="grey images",
         )

@@ -124,7 +124,7 @@ def quality_findings(dataset: Dataset, stats: ImageStats, sizes: NDArray[np.int3
 
 _LOOK = "look at them: a network can't learn from images in which you recognise nothing"
 _SMALL = "look at them: small images among photos are often previews, icons or failed downloads"
-_LONG = "look at them: in banners and strips the subject has only few pixels"
+_LONG = "look at them: in banners and strips the subject has only a few pixels"
 
 
 def _finding(

@@ -36,7 +36,7 @@ def has_too_few_images(dataset: Dataset, group_ids: Indices) -> str:
     groups: int64 (n,), equal for images that must stay in one fold, such as copies of one photo: they count as one image.
     """
     if len(np.unique(dataset.labels)) < 2:
-        return "all images have one label"
+        return "all images have the same label"
     of_class = np.unique(np.stack([dataset.labels, group_ids]), axis=1)[0]
     different = np.bincount(of_class, minlength=len(dataset.class_names))
     k = int(different.argmin())
@@ -94,15 +94,15 @@ def label_error_findings(dataset: Dataset, chances: Chances) -> list[Finding]:
         return []
     names = [printable(name) for name in dataset.class_names]
     captions = tuple(
-        f"{names[labels[i]]}? looks like {names[j]}, {percent(float(chances[i, j]))}"
+        f"labelled {names[labels[i]]}, looks like {names[j]}: {percent(float(chances[i, j]))}"
         for i, j in zip(rows.tolist(), likely.tolist(), strict=True)
     )
     return [
         Finding(
             "suspect_label",
             "warning",
-            f"{count(len(rows), 'label')} of {len(labels):,} may be wrong: a classifier that never saw these images, and "
-            f"is right about {percent(right)} of all, is sure of another class",
+            f"{len(rows):,} of {count(len(labels), 'label')} may be wrong: a classifier that was not trained on these images "
+            f"is sure of another class; it classifies {percent(right)} of all images as labelled",
             "look at them, the most suspicious first, and move wrongly labelled images to the right class",
             tuple(dataset.ids[i] for i in rows.tolist()),
             captions=captions,

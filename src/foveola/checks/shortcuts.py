@@ -135,9 +135,9 @@ def _telling(what: str, reached: float, majority: float, facts: tuple[str, ...])
     return Finding(
         "shortcut",
         "error" if _way(reached, majority) >= ERROR else "warning",
-        f"{what}; the most frequent class is {percent(majority)} (small trees, cross-validated)",
-        "find out how the images of the classes came to differ, and save all in one format, size and quality; else a network "
-        "may learn that instead of what the images show",
+        f"{what}; the most frequent class is {percent(majority)} (small decision trees, cross-validated)",
+        "find out why the classes differ in this, and save all images in one format, size and quality; otherwise a network "
+        "may learn this difference instead of the content",
         about=len(facts),
         topic="file properties",
         facts=facts,
@@ -149,9 +149,9 @@ def _by_shape(what: str, majority: float) -> Finding:
     return Finding(
         "shortcut",
         "warning",
-        f"{what}; the most frequent class is {percent(majority)} (small trees, cross-validated)",
-        "nothing, if the images are cut out around things whose shape tells the class; if they come from different sources, "
-        "save all in one size",
+        f"{what}; the most frequent class is {percent(majority)} (small decision trees, cross-validated)",
+        "no action needed if the images are cropped to objects whose shape depends on the class; if they come from different "
+        "sources, save all images in one size",
         about=1,
         topic="file properties",
         facts=(_SIZE,),
@@ -164,8 +164,8 @@ def _by_bytes(reached: float, majority: float) -> Finding:
         "note",
         f"the size in bytes of a file alone predicts the class of {percent(reached)} of the images; the most frequent "
         f"class is {percent(majority)}; format, size in pixels and JPEG quality do not predict it",
-        "nothing, if one class shows more detail, which takes more bytes; if one class was compressed harder, save all "
-        "images again from their sources in the same way",
+        "no action needed if the images of one class show more detail, which takes more bytes; if they were compressed "
+        "differently, save all images again from their sources in the same way",
         about=1,
         topic="size in bytes",
         facts=("the size in bytes",),
@@ -178,8 +178,8 @@ def _by_colour(reached: float, majority: float) -> Finding:
         "note",
         f"the mean colour of an image alone predicts the class of {percent(reached)}; the most frequent class is "
         f"{percent(majority)}",
-        "nothing, if colour is what tells these classes apart; if it is the light or the ground they were taken in, take "
-        "some images of each class elsewhere",
+        "no action needed if the classes really differ in colour; if only the light or the background differs, add images of "
+        "each class from other places",
         about=1,
         topic="mean colour",
         facts=("the mean colour",),
@@ -209,8 +209,8 @@ def _by_name(dataset: Dataset) -> list[Finding]:
             "shortcut",
             "note",
             f"the files of {len(own):,} of {len(of_class):,} classes have a different naming pattern: {said}",
-            "nothing, if they were renamed; if the classes come from different cameras or sites, take some images of each "
-            "class from each",
+            "no action needed if the files were renamed; if the classes come from different cameras or sites, add images of "
+            "each class from each of them",
             about=len(own),
             topic="file names",
             facts=("the name",),

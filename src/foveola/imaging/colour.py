@@ -24,13 +24,13 @@ from foveola.types import Image, Indices
 class Note(StrEnum):
     """What decoding did to an image, beyond reading its pixels; the value is the text that users read."""
 
-    TURNED = "turned upright by its EXIF orientation"
+    TURNED = "rotated upright by the EXIF orientation"
     TO_8_BITS = "16-bit samples reduced to 8 bits"
-    ON_WHITE = "transparency laid on white"
+    ON_WHITE = "transparency replaced by white"
     FROM_CMYK = "converted from CMYK"
-    FIRST_FRAME = "first of several frames or pages"
-    NO_END = "the JPEG has no end marker, but all of its pixels"
-    WRONG_COUNT = "the TIFF states a wrong length for its last strip, but has all of its pixels"
+    FIRST_FRAME = "only the first of several frames or pages is used"
+    NO_END = "JPEG without an end marker, but with all pixels"
+    WRONG_COUNT = "TIFF with a wrong length of its last strip, but with all pixels"
 
 
 GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")

@@ -53,7 +53,7 @@ class Decoded:
 
     `image` is uint8 (h, w, 3), RGB, upright; `height_px` and `width_px` are those of the whole image (upright);
     `reduced` is True when a JPEG was decoded at 1/2, 1/4 or 1/8, enough for the size asked for; `notes` are the
-    conversions ("transparency laid on white"); `content` is the SHA-256 of the decoded pixels before any resizing; `mode` is
+    conversions ("converted from CMYK"); `content` is the SHA-256 of the decoded pixels before any resizing; `mode` is
     what the file stores, as Pillow calls it ("RGB", "L", "RGBA", "P", "CMYK", "I;16"), and `stored_bytes` its size; `levels`
     is how many of 256 levels the image uses where its file has more than 8 bits, else 0; `quality` is a JPEG's, 1 to 100,
     else 0.
