@@ -4,6 +4,7 @@ import shlex
 import sys
 
 import pytest
+import typer
 
 import foveola as package
 from foveola import cli
@@ -72,7 +73,7 @@ def test_every_command_answers_h_and_shows_examples_that_can_be_parsed(call, nam
     examples = [line.strip() for line in out.partition("\nExamples:\n")[2].splitlines()]
     assert examples
     assert [line for line in examples if len(line) > 78] == []
-    parser = cli.options.typer.main.get_command(cli.app)
+    parser = typer.main.get_command(cli.app)
     for example in examples:
         foveola, command, *args = shlex.split(example)
         assert (foveola, command) == ("foveola", name)
