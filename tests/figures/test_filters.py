@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from foveola.figures.filters import kernels_of, why_none
 from foveola.filters.chain import FILTERS, Chain
-from foveola.filters.kernel_info import kernels_of, why_none
 
 
 def step(text):
