@@ -5,11 +5,11 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.datasets import load_sample_image
 
 from foveola import cli
-from foveola.data.builtin import write_photo_pieces
 from foveola.imaging.decode import encode
 
 ROOT = Path(__file__).parents[1]
@@ -27,12 +27,25 @@ SHORTER = {
 """What the commands of the table get here on top, so that they take seconds."""
 
 
+def write_photo_pieces(folder, each):
+    """Cut `each` pieces of many sizes (60 to 320 px) out of each of scikit-learn's two photos, as an image folder."""
+    rng = np.random.default_rng(0)
+    for name, photo in (("flower", "flower.jpg"), ("temple", "china.jpg")):
+        whole = load_sample_image(photo)
+        (folder / name).mkdir(parents=True)
+        for number in range(each):
+            height, width = rng.integers(60, 321, 2)
+            top, left = rng.integers(0, whole.shape[0] - height), rng.integers(0, whole.shape[1] - width)
+            piece = np.ascontiguousarray(whole[top : top + height, left : left + width])
+            (folder / name / f"{number:04d}.jpg").write_bytes(encode(piece, "JPEG"))
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with a photo, `faces` (pieces of two photos), the recipes, and what all the commands have left there."""
     folder = tmp_path_factory.mktemp("counterparts")
     (folder / "photo.jpg").write_bytes(encode(load_sample_image("china.jpg"), "JPEG"))
-    write_photo_pieces(folder / "faces", each=15)
+    write_photo_pieces(folder / "faces", 15)
     (folder / "examples").symlink_to(ROOT / "examples")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from foveola.data import builtin as samples
 from foveola.data.builtin import DATASETS, open_digits, write_digits
 from foveola.data.folder import open_folder
 from foveola.errors import UsageError
@@ -80,13 +79,6 @@ def test_digits_are_never_written_over_something(tmp_path):
 def test_data_sets_open_by_name(digits):
     assert sorted(DATASETS) == ["cifar10", "digits"]
     assert DATASETS["digits"](no_tick).fingerprint == digits.fingerprint
-
-
-def test_cifar10_by_name_is_the_one_in_the_cache(monkeypatch, digits):
-    asked = []
-    monkeypatch.setattr(samples, "open_cifar10", lambda path, *, tick: asked.append((path, tick)) or digits)
-    assert DATASETS["cifar10"](print) is digits
-    assert asked == [(None, print)]
 
 
 def test_an_unknown_name_is_helped():

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foveola.data import cifar10
+from foveola.data import builtin, cifar10
+from foveola.data.builtin import DATASETS
 from foveola.data.cifar10 import CLASS_NAMES, cifar10_place, open_cifar10, unpickle_batch
 from foveola.errors import DataError, ResourceError
+from foveola.types import no_tick
 
 BIN = [*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin"]
 EXPECTED = "and not uint8 of (n, 3072) row by row"
@@ -401,33 +403,33 @@ class Quiet(SimpleHTTPRequestHandler):
 def web(monkeypatch):
     """Where the archive would come from, and its checksum, replaced; nothing listens there."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(cifar10, "URL", "http://127.0.0.1:9/cifar-10-binary.tar.gz")
+    monkeypatch.setattr(builtin, "CIFAR10_URL", "http://127.0.0.1:9/cifar-10-binary.tar.gz")
 
 
-def test_without_a_path_the_cache_is_used(cache, web):
+def test_by_name_the_cache_is_used(cache, web):
     (cache / "downloads").mkdir()
     archive(cache / "downloads" / "cifar-10-binary.tar.gz", BINARY)
-    assert len(open_cifar10(None)) == 12
+    assert len(DATASETS["cifar10"](no_tick)) == 12
 
 
 def test_without_a_network_it_says_what_to_put_where(cache, web):
     with pytest.raises(ResourceError) as caught:
-        open_cifar10(None)
+        DATASETS["cifar10"](no_tick)
     assert str(caught.value) == (
         "can't download http://127.0.0.1:9/cifar-10-binary.tar.gz: there is no connection: try again later, or put the "
         f"file cifar-10-binary.tar.gz (md5 c32a1d4ab5d03f1284b67883e8d87530) into {cache / 'downloads'} by hand"
     )
 
 
-def test_without_a_path_it_is_downloaded_and_read(tmp_path, monkeypatch, web):
+def test_by_name_it_is_downloaded_and_read(tmp_path, monkeypatch, web):
     data = archive(tmp_path / "cifar-10-binary.tar.gz", BINARY).read_bytes()
-    monkeypatch.setattr(cifar10, "MD5", md5(data).hexdigest())
+    monkeypatch.setattr(builtin, "CIFAR10_MD5", md5(data).hexdigest())
     told = []
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,)).start()
-        monkeypatch.setattr(cifar10, "URL", f"http://127.0.0.1:{server.server_port}/cifar-10-binary.tar.gz")
+        monkeypatch.setattr(builtin, "CIFAR10_URL", f"http://127.0.0.1:{server.server_port}/cifar-10-binary.tar.gz")
         try:
-            dataset = open_cifar10(None, tick=lambda *args: told.append(args))
+            dataset = DATASETS["cifar10"](lambda *args: told.append(args))
         finally:
             server.shutdown()
     assert len(dataset) == 12
@@ -436,5 +438,5 @@ def test_without_a_path_it_is_downloaded_and_read(tmp_path, monkeypatch, web):
 
 
 def test_the_official_address_and_checksum():
-    assert cifar10.URL == "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-    assert cifar10.MD5 == "c32a1d4ab5d03f1284b67883e8d87530"
+    assert builtin.CIFAR10_URL == "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+    assert builtin.CIFAR10_MD5 == "c32a1d4ab5d03f1284b67883e8d87530"

@@ -4,7 +4,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from foveola.data.download import download
+from foveola.data.builtin import download
 from foveola.errors import ResourceError
 
 DATA = bytes(range(256)) * 4000
@@ -228,7 +228,7 @@ def test_an_archive_labelled_as_packed_is_kept_as_it_is(web, fetch):
 
 
 def test_a_slow_server_is_told(web, fetch, monkeypatch):
-    monkeypatch.setattr("foveola.data.download._TIMEOUT_SECONDS", (1.0, 0.05))
+    monkeypatch.setattr("foveola.data.builtin._TIMEOUT_SECONDS", (1.0, 0.05))
     held = threading.Event()
     monkeypatch.setitem(globals(), "answer", lambda *args: held.wait(5))
     text = refusal(fetch)

@@ -25,9 +25,7 @@ import numpy as np
 
 from foveola.data.arrays import from_arrays
 from foveola.data.dataset import Dataset
-from foveola.data.download import download
 from foveola.errors import DataError
-from foveola.storage import cache_root
 from foveola.text import printable
 from foveola.types import Images, Labels, Tick, no_tick
 
@@ -122,8 +120,6 @@ def _text(value: Any) -> Any:
 
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 
 _PIXEL_BYTES = 3 * 32 * 32
 _MAX_MEMBER_BYTES = 100_000_000
@@ -147,24 +143,20 @@ class _Form:
         return (*(f"data_batch_{k}{self.suffix}" for k in range(1, 6)), f"test_batch{self.suffix}")
 
 
-def open_cifar10(path: Path | None, *, tick: Tick = no_tick) -> Dataset:
-    """CIFAR-10 with its official parts train and test; downloaded once into the cache when `path` is None.
+def open_cifar10(path: Path, *, tick: Tick = no_tick) -> Dataset:
+    """CIFAR-10 with its official parts train and test.
 
     `path` is cifar-10-binary.tar.gz, cifar-10-python.tar.gz, an unpacked cifar-10-batches-bin or cifar-10-batches-py,
     or a folder that holds one of them. Images are uint8 (32, 32, 3); batches may hold any number of them. Raises
-    DataError (not CIFAR-10, cut, damaged) and ResourceError (no network).
+    DataError (not CIFAR-10, cut, damaged).
     """
-    downloads = cache_root() / "downloads"
-    found = _find(path or downloads)
-    if found is None and path is not None:
+    found = _find(path)
+    if found is None:
         raise DataError(
             f"{path} {'is not CIFAR-10' if path.exists() else 'is not there'}: give cifar-10-binary.tar.gz, "
             "cifar-10-python.tar.gz, the unpacked cifar-10-batches-bin or cifar-10-batches-py, or the folder around it"
         )
-    if found is None:
-        place, form = download(URL, downloads, _BINARY.archive, MD5, title="Downloading CIFAR-10", tick=tick), _BINARY
-    else:
-        place, form = found
+    place, form = found
     batches: dict[str, Batch] = {}
     for name, data in _from_folder(place, form) if place.is_dir() else _from_archive(place, form):
         batches[name] = form.read(data, f"{place}: {name}")
