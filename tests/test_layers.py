@@ -64,6 +64,15 @@ def test_large_photos_are_decoded_checked_and_filtered_without_torch(command, tm
             path = tmp_path / "photos" / name / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encode(rng.integers(0, 256, (300, 400, 3), dtype=np.uint8)))
+    assert_no_torch(command, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["models", "datasets", "filters", "explanations", "options"])
+def test_lists_are_printed_without_torch(kind, tmp_path):
+    assert_no_torch(["list", kind], tmp_path)
+
+
+def assert_no_torch(command, folder):
     code = "import sys\nfrom foveola.cli import main\ntry:\n    main()\nfinally:\n    print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, cwd=folder)
     assert done.stdout.endswith("\nFalse\n"), done.stdout + done.stderr

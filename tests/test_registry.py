@@ -4,8 +4,19 @@ import sys
 import pytest
 
 from foveola.errors import UsageError
-from foveola.registry import Later, Registry
+from foveola.explanations.registry import EXPLANATIONS
+from foveola.models.registry import MODELS
+from foveola.registry import Later, Registry, describe_source
 from foveola.text import unknown
+
+PLACES = {
+    "model": [("models.course", "vgg6"), ("models.fast", "fast_l"), ("models.transfer", "transfer")],
+    "method": [
+        ("explanations.kernels", "max_activating"),
+        ("explanations.heatmaps", "gradcam"),
+        ("explanations.convolution_arithmetic", "one_pixel"),
+    ],
+}
 
 
 @pytest.fixture
@@ -99,6 +110,24 @@ def test_an_unknown_name_is_refused_without_an_import():
     words.require("wrap")
     with pytest.raises(UsageError, match=r"^unknown word 'wrp' \(did you mean 'wrap'\?\); known: wrap$"):
         words.require("wrp")
+
+
+@pytest.mark.parametrize("table", [MODELS, EXPLANATIONS])
+def test_an_entry_is_described_before_its_import_as_after_it(table):
+    described = [describe_source(f"foveola.{module}", name) for module, name in PLACES[table.kind]]
+    imported = [table[name] and table.describe(name) for _, name in PLACES[table.kind]]
+    assert [text for text, _ in described] == [text for text, _ in imported]
+    for (_, before), (_, after) in zip(described, imported, strict=True):
+        assert list(before) == list(after)
+        assert {key: before[key] for key in before if key != "tick"} == {
+            key: after[key] for key in after if key != "tick"
+        }
+        assert before.get("tick", "no_tick") == "no_tick"
+
+
+def test_a_thing_without_a_signature_has_no_parameters():
+    assert Registry("thing", {"seven": 7}).describe("seven").parameters == {}
+    assert Registry("thing", {"type": type}).describe("type").parameters == {}
 
 
 def test_later_changes_of_the_given_mapping_do_not_reach_the_registry():

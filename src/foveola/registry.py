@@ -1,8 +1,11 @@
 """Registry: a table of named objects that users can add to, used for every extension point."""
 
+import ast
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast, overload
 
 from foveola.errors import UsageError
@@ -17,6 +20,17 @@ class Later(NamedTuple):
     """An entry of a table that is imported from its module when it is first used."""
 
     module: str
+
+
+REQUIRED = inspect.Parameter.empty
+"""The default of a parameter that has none."""
+
+
+class Description(NamedTuple):
+    """What a list shows of an entry: the first line of its docstring, and each parameter's default, or REQUIRED."""
+
+    text: str
+    parameters: Mapping[str, object]
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -81,6 +95,18 @@ class Registry(Mapping[str, T], Generic[T]):
         if name not in self._items:
             raise UsageError(unknown(self.kind, name, self._items))
 
+    def describe(self, name: str) -> Description:
+        """What a list shows of an entry. One that is imported later is read from its source: importing torch takes seconds.
+
+        >>> Registry("table", {"describe_source": Later("foveola.registry")}).describe("describe_source").parameters
+        {'module': <class 'inspect._empty'>, 'function': <class 'inspect._empty'>}
+        """
+        self.require(name)
+        item = self._items[name]
+        if isinstance(item, Later):
+            return describe_source(item.module, name)
+        return Description(_first_line(inspect.getdoc(item)), _parameters(item))
+
     def get(self, name: str, default: Any = None) -> Any:  # Mapping's own would let our UsageError through
         return self[name] if name in self._items else default
 
@@ -95,8 +121,41 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the names, and what each one is."""
-        rows = [(name, (inspect.getdoc(thing) or "").partition("\n")[0]) for name, thing in sorted(self.items())]
+        rows = [(name, self.describe(name).text) for name in sorted(self)]
         return table((self.kind, "what it is"), rows)
 
     def __len__(self) -> int:
         return len(self._items)
+
+
+def describe_source(module: str, function: str) -> Description:
+    """The description of a function in a module that is not imported; a default that is no plain value is given as text."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None, f"there is no module {module}"
+    nodes = ast.parse(Path(spec.origin).read_bytes()).body
+    node = next(node for node in nodes if isinstance(node, ast.FunctionDef) and node.name == function)
+    names = [one.arg for one in (*node.args.posonlyargs, *node.args.args)]
+    defaults = [*[None] * (len(names) - len(node.args.defaults)), *node.args.defaults, *node.args.kw_defaults]
+    names += [one.arg for one in node.args.kwonlyargs]
+    return Description(_first_line(ast.get_docstring(node)), dict(zip(names, map(_value, defaults), strict=True)))
+
+
+def _parameters(item: object) -> dict[str, object]:
+    try:
+        signature = inspect.signature(item)  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # not a function, or one of Python's own without a signature
+        return {}
+    return {parameter.name: parameter.default for parameter in signature.parameters.values()}
+
+
+def _value(default: ast.expr | None) -> object:
+    if default is None:
+        return REQUIRED
+    try:
+        return ast.literal_eval(default)
+    except ValueError:
+        return ast.unparse(default)
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").partition("\n")[0]

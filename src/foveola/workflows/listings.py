@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from foveola.html_table import table as html_table
 from foveola.models.registry import MODELS
 from foveola.models.summary import LayerRow, Summary
 from foveola.recipes.recipe import options
+from foveola.registry import REQUIRED, Registry
 from foveola.runs.folders import RunList, list_runs
 from foveola.text import unknown
 from foveola.types import Size, SizeLike
@@ -140,7 +140,7 @@ def catalog(kind: str = "models") -> Catalog:
 
 
 def _entries(kind: str) -> list[Entry]:
-    tables: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+    tables: Mapping[str, Registry[Any]] = {
         "models": MODELS,
         "datasets": DATASETS,
         "filters": FILTERS,
@@ -148,21 +148,18 @@ def _entries(kind: str) -> list[Entry]:
     }
     if kind not in tables:
         raise UsageError(unknown("listing", kind, [*tables, "options"]))
-    table = tables[kind]
     entries = []
-    for name, thing in sorted(table.items()):
+    for name in sorted(tables[kind]):
+        text, parameters = tables[kind].describe(name)
         # `tick` is for progress bars; users don't write one.
-        parameters = [p for p in inspect.signature(thing).parameters.values() if p.name != "tick"]
+        defaults = [(key, value) for key, value in parameters.items() if key != "tick"]
         if kind == "filters":  # the image is given by whoever calls; an option without a default must be said
-            options = tuple(
-                f"{p.name}=..." if p.default is p.empty else f"{p.name}={_written(p.default)}" for p in parameters[1:]
-            )
+            options = tuple(f"{key}={'...' if value is REQUIRED else _written(value)}" for key, value in defaults[1:])
         elif kind == "explanations":  # as options of `foveola explain`
-            options = tuple(EXPLAIN_OPTIONS[p.name] for p in parameters if p.name in EXPLAIN_OPTIONS)
+            options = tuple(EXPLAIN_OPTIONS[key] for key, _ in defaults if key in EXPLAIN_OPTIONS)
         else:
-            options = tuple(f"{p.name}={_written(p.default)}" for p in parameters if p.default is not p.empty)
-        text = (inspect.getdoc(thing) or "").splitlines()
-        entries.append(Entry(name, f"{name}({', '.join(options)})", text[0] if text else "", options))
+            options = tuple(f"{key}={_written(value)}" for key, value in defaults if value is not REQUIRED)
+        entries.append(Entry(name, f"{name}({', '.join(options)})", text, options))
     return entries
 
 
