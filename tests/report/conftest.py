@@ -11,10 +11,9 @@ from foveola.evaluation.calibration import Calibration
 from foveola.evaluation.metrics import Evaluation, result_numbers
 from foveola.models.summary import LayerRow, Summary
 from foveola.recipes.recipe import recipe_from_tables
-from foveola.runs.data_preview import DataPreview
-from foveola.runs.data_summary import DataSummary, KeptImages
+from foveola.runs.data_summary import DataSummary
 from foveola.runs.files import write_evaluation, write_network
-from foveola.runs.network_preview import WORST, NetworkPreview, rows_of_grid
+from foveola.runs.previews import WORST, DataPreview, KeptImages, NetworkPreview, rows_of_grid
 from foveola.runs.run import Run
 from foveola.training.history import EpochLog
 

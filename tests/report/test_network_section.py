@@ -10,7 +10,7 @@ import PIL.Image
 from foveola.figures.pixels import heat_over
 from foveola.report.network_section import network_section, tile
 from foveola.report.run_page import render
-from foveola.runs.network_preview import NetworkPreview
+from foveola.runs.previews import NetworkPreview
 
 
 def preview():

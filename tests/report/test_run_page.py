@@ -13,9 +13,8 @@ from foveola.evaluation.metrics import wilson
 from foveola.models.build import build
 from foveola.models.summary import LayerRow, Summary
 from foveola.report.run_page import command, render
-from foveola.runs.data_preview import DataPreview
 from foveola.runs.files import write_evaluation, write_network
-from foveola.runs.network_views import make_network_preview
+from foveola.runs.previews import DataPreview, make_network_preview
 from foveola.runs.run import Run
 from foveola.training.history import ProbeLog
 from foveola.types import Size

@@ -12,7 +12,7 @@ from foveola.imaging.decode import decode
 from foveola.report.data_section import data_section, sizes_of
 from foveola.report.predictions_section import class_lines, confusion_cells, frequent_confusions, predictions_section
 from foveola.report.thumbnails import thumbnail
-from foveola.runs.data_preview import DataPreview
+from foveola.runs.previews import DataPreview
 
 
 def evaluation_of(labels, predicted, names):

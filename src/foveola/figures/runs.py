@@ -24,7 +24,7 @@ from foveola.figures.style import (
     styled,
 )
 from foveola.figures.text import note_on, spelled
-from foveola.runs.network_preview import rows_of_grid
+from foveola.runs.previews import rows_of_grid
 from foveola.runs.run import Run
 
 

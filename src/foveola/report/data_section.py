@@ -13,8 +13,8 @@ from foveola.evaluation.metrics import Evaluation, wilson
 from foveola.report.formatting import shape
 from foveola.report.svg import count_bar, histogram
 from foveola.report.thumbnails import Thumbnail, thumbnail
-from foveola.runs.data_preview import DataPreview
-from foveola.runs.data_summary import DataSummary, FindingLine, KeptImages
+from foveola.runs.data_summary import DataSummary, FindingLine
+from foveola.runs.previews import DataPreview, KeptImages
 from foveola.text import percent
 from foveola.types import Image
 

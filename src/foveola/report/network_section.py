@@ -14,7 +14,7 @@ from foveola.figures.pixels import heat_over, mosaic
 from foveola.models.summary import LayerRow, Summary
 from foveola.report.formatting import shape
 from foveola.report.thumbnails import Thumbnail, exact, thumbnail
-from foveola.runs.network_preview import NetworkPreview
+from foveola.runs.previews import NetworkPreview
 from foveola.text import count, percent
 
 COLUMNS, WIDEST_PX = 16, 640

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from foveola.evaluation.metrics import Evaluation
 from foveola.report.svg import compact_matrix, probability_bar
 from foveola.report.thumbnails import Thumbnail, thumbnail
-from foveola.runs.data_summary import KeptImages
-from foveola.runs.network_preview import STRIP, WORST, rows_of_grid
+from foveola.runs.previews import STRIP, WORST, KeptImages, rows_of_grid
 from foveola.text import percent
 from foveola.types import Indices
 

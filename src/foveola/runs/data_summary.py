@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +15,7 @@ from foveola.checks.finding import Finding
 from foveola.data.dataset import PARTS, Part, Problem
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
-from foveola.errors import ImageProblem
-from foveola.imaging import decode as images
-from foveola.imaging.resize import shrink
-from foveola.types import Image, Images, Indices
-
-SAMPLES_PER_CLASS = 6
-SAMPLE_PX = 160
-
+from foveola.types import Indices
 
 LISTED = 20
 """Number of ids that a card keeps of each finding."""
@@ -119,58 +110,3 @@ def _frequent(sizes: NDArray[np.int32]) -> tuple[tuple[int, int, int], ...]:
     keys, counts = np.unique(sizes.astype(np.int64) @ np.array([1 << 20, 1]), return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return tuple((int(keys[i] >> 20), int(keys[i] & 0xFFFFF), int(counts[i])) for i in order)
-
-
-@dataclass(frozen=True)
-class KeptImages:
-    """Images kept for the report.
-
-    samples: (class number, id, uint8 (h, w, 3) with true proportions, longer side at most 160); rows: int64 (m,),
-    positions in the evaluation; prepared: uint8 (m, H, W, 3), those test images as the network saw them.
-    """
-
-    samples: tuple[tuple[int, str, Image], ...]
-    rows: Indices
-    prepared: Images
-
-    def of(self, row: int) -> Image:
-        """The test image at this position of the evaluation, as the network saw it."""
-        return np.asarray(self.prepared[int(np.searchsorted(self.rows, row))])
-
-    def save(self, path: Path) -> None:
-        """Write them as an .npz file (arrays only)."""
-        arrays: dict[str, NDArray[Any]] = {"rows": self.rows, "prepared": self.prepared}
-        names = [[label, name] for label, name, _ in self.samples]
-        arrays["names"] = np.frombuffer(json.dumps(names).encode(), np.uint8)
-        arrays |= {f"sample_{i}": image for i, (_, _, image) in enumerate(self.samples)}
-        np.savez(path, **arrays)  # type: ignore[arg-type]
-
-    @classmethod
-    def load(cls, path: Path) -> KeptImages:
-        """Read what `save` wrote."""
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            names = json.loads(arrays["names"].tobytes())
-            samples = tuple((label, name, arrays[f"sample_{i}"]) for i, (label, name) in enumerate(names))
-            return cls(samples, arrays["rows"], arrays["prepared"])
-
-
-def pick_samples(prepared: Prepared, split: Split) -> tuple[tuple[int, str, Image], ...]:
-    """A few training images of each class, evenly spread, small, with their true proportions."""
-    dataset, out = prepared.dataset, []
-    each = SAMPLES_PER_CLASS if len(dataset.class_names) <= 20 else 3
-    for label in range(len(dataset.class_names)):
-        rows = split.train[dataset.labels[split.train] == label]
-        for row in rows[:: max(1, len(rows) // each)][:each]:
-            try:
-                with images.suppress_pillow_warnings():
-                    whole = dataset.read(int(row))
-            except ImageProblem:  # it was fine a minute ago; the prepared one will do
-                whole = prepared.pixels[row]
-            out.append((label, dataset.ids[row], shrink(whole, SAMPLE_PX)))
-    return tuple(out)
-
-
-def keep_images(prepared: Prepared, split: Split, rows: Indices) -> KeptImages:
-    """The images a report shows: samples of the classes, and these positions of the test part."""
-    rows = np.unique(rows)
-    return KeptImages(pick_samples(prepared, split), rows, np.array(prepared.pixels[split.test[rows]]))

@@ -42,11 +42,10 @@ from foveola.filters.chain import FILTERS, Chain, names_in
 from foveola.models.registry import MODELS
 from foveola.models.summary import LayerRow, Summary
 from foveola.recipes.recipe import Recipe, read_tables, recipe_from_tables
-from foveola.runs.data_preview import DataPreview
-from foveola.runs.data_summary import DataSummary, KeptImages
+from foveola.runs.data_summary import DataSummary
 from foveola.runs.files import count_test_uses, require_valid_predictions
 from foveola.runs.folders import find_run, read_result
-from foveola.runs.network_preview import NetworkPreview
+from foveola.runs.previews import DataPreview, KeptImages, NetworkPreview
 from foveola.text import printable
 from foveola.training.history import EpochLog, ProbeLog
 from foveola.types import Size

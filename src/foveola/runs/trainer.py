@@ -20,7 +20,7 @@ from foveola.checks.fingerprints import NAME as FINGERPRINTS
 from foveola.checks.fingerprints import save_seen_images as keep_seen
 from foveola.compute.device import choose_device, choose_precision
 from foveola.data.loader import Batches
-from foveola.data.prepare import Prepared
+from foveola.data.prepare import Prepared, describe
 from foveola.data.split import Split
 from foveola.errors import UsageError
 from foveola.evaluation.calibration import ENOUGH, Calibration, sample_rows
@@ -30,13 +30,12 @@ from foveola.filters.chain import FILTERS, Chain
 from foveola.models.build import adapt, build, summary
 from foveola.models.registry import get_model
 from foveola.recipes.recipe import Recipe
-from foveola.runs.data_preview import make_preview
-from foveola.runs.data_summary import keep_images, summarise_data
+from foveola.runs.data_summary import summarise_data
 from foveola.runs.environment import environment_of, origin_of, own_code, own_files, versions_of
 from foveola.runs.files import write_evaluation, write_network, write_table
-from foveola.runs.network_preview import WORST, rows_of_grid
-from foveola.runs.network_views import make_network_preview
 from foveola.runs.predictor import save_network
+from foveola.runs.previews import WORST, keep_images, make_network_preview, make_preview, rows_of_grid
+from foveola.runs.progress import Plan
 from foveola.storage import claim_folder, disk_errors_as_resource_error, new_folder, require_room, write_atomic
 from foveola.text import count
 from foveola.training.features import LinearProbe, cached_features, has_features
@@ -220,6 +219,30 @@ class Trainer:
                 self.folder / "network_preview.npz"
             )
         return evaluation
+
+    @property
+    def plan(self) -> Plan:
+        """What is about to be trained."""
+        dataset, split = self.prepared.dataset, self.split
+        unequal = [
+            one.message
+            for one in self.findings
+            if one.kind == "imbalance"
+            and one.severity == "warning"
+            and one.topic != "missing in test"  # the split's notes
+        ]
+        return Plan(
+            data=f"{dataset.name}: {describe(self.prepared)}",
+            recipe=self.recipe,
+            seed=self.seed,
+            parts={"train": len(split.train), "val": len(split.val), "test": len(split.test)},
+            parameters=summary(self.model, self.prepared.size).parameters,
+            device=str(self.device),
+            precision=str(self.dtype).removeprefix("torch."),
+            folder=self.folder,
+            remarks=(*self.remarks, *dataset.notes, *split.notes, *unequal),
+            ready_features=has_features(self.model),
+        )
 
     def claim_folder(self) -> None:
         """Make the run's folder. Raises UsageError, or ResourceError if the disk has too little room for the run."""

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 from foveola.compute.threads import adapting, current
 from foveola.config import checks_keywords
 from foveola.data.builtin import write_digits
-from foveola.data.prepare import describe
 from foveola.errors import UsageError
 from foveola.evaluation.metrics import result_numbers
 from foveola.jupyter import shown_in_notebooks
 from foveola.recipes.recipe import parse_option
 from foveola.report.run_page import render
 from foveola.runs.folders import FORMAT
-from foveola.runs.progress import Plan, Progress
+from foveola.runs.progress import Progress
 from foveola.runs.run import Run
 from foveola.storage import folder_atomic, require_new_folder, require_writable, write_atomic
 from foveola.text import printable
@@ -152,7 +151,7 @@ def run_session(session: Trainer, clock: RunTimer, progress: Progress) -> Run:
     session.claim_folder()
     try:
         session.begin()
-        progress.plan(_plan(session))
+        progress.plan(session.plan)
         for row in session.rows():
             clock.first_step = clock.first_step or time.monotonic()
             progress.row(row)
@@ -164,30 +163,6 @@ def run_session(session: Trainer, clock: RunTimer, progress: Progress) -> Run:
             "command again."
         )
         raise
-
-
-def _plan(session: Trainer) -> Plan:
-    from foveola.models.build import summary
-    from foveola.training.features import has_features
-
-    split = session.split
-    unequal = [
-        one.message
-        for one in session.findings
-        if one.kind == "imbalance" and one.severity == "warning" and one.topic != "missing in test"  # the split's notes
-    ]
-    return Plan(
-        data=f"{session.prepared.dataset.name}: {describe(session.prepared)}",
-        recipe=session.recipe,
-        seed=session.seed,
-        parts={"train": len(split.train), "val": len(split.val), "test": len(split.test)},
-        parameters=summary(session.model, session.prepared.size).parameters,
-        device=str(session.device),
-        precision=str(session.dtype).removeprefix("torch."),
-        folder=session.folder,
-        remarks=(*session.remarks, *session.prepared.dataset.notes, *split.notes, *unequal),
-        ready_features=has_features(session.model),
-    )
 
 
 def _conclude(session: Trainer, clock: RunTimer, threads: list[int]) -> Run:

@@ -1,4 +1,4 @@
-"""The data's card."""
+"""The numbers of a data set that a run keeps."""
 
 import numpy as np
 

@@ -9,7 +9,7 @@ import pytest
 
 from foveola.errors import DamagedRunError, OtherFormatError, UsageError
 from foveola.recipes.recipe import recipe_from_tables
-from foveola.runs.folders import find_run, list_runs, run_folder
+from foveola.runs.folders import FORMAT, find_run, list_runs, run_folder
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def make(tmp_path, monkeypatch):
         if second is not None:
             numbers = {"test_accuracy": 0.9, "test_accuracy_low": 0.8, "test_accuracy_high": 0.95, "seconds": 12.5}
             finished = f"2026-11-30T08:00:{second:02d}+00:00"
-            (path / "result.json").write_text(json.dumps({"format": 1, **numbers, "finished": finished}))
+            (path / "result.json").write_text(json.dumps({"format": FORMAT, **numbers, "finished": finished}))
         return path
 
     return run
@@ -163,13 +163,13 @@ def test_a_run_s_folder_is_called_like_its_data_in_any_script(name, folder):
     assert run_folder(Path("runs"), name, recipe, "0123456789", 7) == Path(f"runs/{folder}-fast-01234567/seed-0007")
 
 
-@pytest.mark.parametrize(("found", "has"), [({}, "no format number"), ({"format": 2}, "format 2")])
+@pytest.mark.parametrize(("found", "has"), [({}, "no format number"), ({"format": 1}, "format 1")])
 def test_a_run_of_another_format_is_refused_with_what_to_do(make, found, has):
     path = make("runs/pets-fast-1/seed-0000", 1)
     (path / "result.json").write_text(json.dumps(found))
     with pytest.raises(OtherFormatError) as refused:
         find_run(path)
     assert str(refused.value) == (
-        f"the run {path} has {has}, but this version of foveola reads format 1 only: train again"
+        f"the run {path} has {has}, but this version of foveola reads format {FORMAT} only: train again"
     )
     assert [line.status for line in list_runs(path.parent)] == ["damaged"]
