@@ -7,10 +7,9 @@ from torch import nn
 
 from foveola.data.loader import Batches
 from foveola.models.build import adapt, build
-from foveola.training.batch_norm import images_needed, recompute_statistics, stale_norms
 from foveola.training.config import FitSpec
 from foveola.training.history import EpochLog
-from foveola.training.loop import fit
+from foveola.training.loop import fit, images_needed, recompute_statistics, stale_norms
 from foveola.types import Size
 
 CPU = torch.device("cpu")
