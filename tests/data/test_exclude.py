@@ -28,6 +28,23 @@ def test_a_list_is_read_as_it_was_written_however_odd_the_names(tmp_path):
     assert read_list(path) == tuple(ODD)
 
 
+def test_a_list_of_another_format_is_refused(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text(write_list([("copies", ["a.png"])]).replace("format 1", "format 2"), "utf-8")
+    with pytest.raises(UsageError) as refused:
+        read_list(path)
+    assert str(refused.value) == (
+        f"the exclude list {path} has format 2, but this version of foveola reads format 1 only: make a new list with "
+        "foveola check --fix"
+    )
+
+
+def test_a_list_written_by_hand_needs_no_format_line(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("a.png\n# blurred\nb.png\n", "utf-8")
+    assert read_list(path) == ("a.png", "b.png")
+
+
 def test_left_out_pictures_are_listed_with_the_list_s_name_and_the_sum_holds(two_classes):
     dataset = open_folder(two_classes(4))
     left = exclude(dataset, ["cats/1.png", "dogs/3.png"], "q.txt")

@@ -1,12 +1,13 @@
 """Exclude lists: text files with images to leave out, written by `foveola check --fix`, read by `foveola train --exclude`.
 
-Each line holds one id; lines that begin with # give the reason. An ambiguous id (it begins with # or a quote, or contains
-outer spaces, a line break or bytes that are not text) is written as a JSON string.
+Each line holds one id; lines that begin with # give the format and the reasons. An ambiguous id (it begins with # or a
+quote, or contains outer spaces, a line break or bytes that are not text) is written as a JSON string.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +21,16 @@ from foveola.errors import DataError, UsageError
 from foveola.storage import digest, require_ordinary
 from foveola.text import count, printable
 
+FORMAT = 1
+"""The number of the lists' format, in their first line. It changes with the way that ids are written."""
+
 
 def write_list(sections: Iterable[tuple[str, Iterable[str]]], opening: Sequence[str] = ()) -> str:
     """The text of a list: sections of (why, ids), each id once, where it comes first.
 
     >>> print(write_list([("copies", ["a.png", "#b.png"]), ("damaged", ["a.png", "c.png"])]), end="")
+    # foveola exclude list, format 1
+    <BLANKLINE>
     # copies
     a.png
     "#b.png"
@@ -33,7 +39,7 @@ def write_list(sections: Iterable[tuple[str, Iterable[str]]], opening: Sequence[
     c.png
     """
     seen: set[str] = set()
-    blocks = ["\n".join(f"# {line}" for line in opening)] if opening else []
+    blocks = ["\n".join(f"# {line}" for line in (f"foveola exclude list, format {FORMAT}", *opening))]
     for why, ids in sections:
         new = [name for name in dict.fromkeys(ids) if name not in seen]
         seen.update(new)
@@ -49,7 +55,10 @@ def format_line(name: str) -> str:
 
 
 def read_list(path: Path) -> tuple[str, ...]:
-    """The ids in a list, each once. Raises UsageError if the file does not exist or is not a list."""
+    """The ids in a list, each once. A list without a format line, written by hand, is read as one of this format.
+
+    Raises UsageError if the file does not exist, is not a list or has another format.
+    """
     try:
         require_ordinary(path)
         lines = path.read_text("utf-8-sig").splitlines()
@@ -61,8 +70,18 @@ def read_list(path: Path) -> tuple[str, ...]:
         ) from None
     except OSError as error:
         raise UsageError(f"the exclude list {path} can't be read: {(error.strerror or str(error)).lower()}") from None
+    _require_format(path, lines)
     wanted = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     return tuple(dict.fromkeys(_read(line, path) for line in wanted))
+
+
+def _require_format(path: Path, lines: Sequence[str]) -> None:
+    for found in filter(None, (re.fullmatch(r"#\s*foveola exclude list, format (\d+)\s*", line) for line in lines)):
+        if int(found[1]) != FORMAT:
+            raise UsageError(
+                f"the exclude list {path} has format {found[1]}, but this version of foveola reads format {FORMAT} only: "
+                "make a new list with foveola check --fix"
+            )
 
 
 def _read(line: str, path: Path) -> str:
