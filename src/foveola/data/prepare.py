@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from foveola.array_cache import Entry, cache_place, cached_entry, create_array
 from foveola.data.dataset import Arrays, Dataset, Problem, require_images
+from foveola.data.decode_workers import content_ids, decode_all
 from foveola.data.grouping import factorize
 from foveola.errors import UsageError
 from foveola.filters.chain import Chain
@@ -133,9 +134,6 @@ def _in_memory(dataset: Dataset, pixels: Images, size: Size, how: Resize) -> Pre
 
 def _make(folder: Path, dataset: Dataset, size: Size, how: Resize, tick: Tick) -> dict[str, Any]:
     """Decode all images into the folder, and return the facts that are no arrays."""
-    # Cold only: what decodes need not be loaded by a second run.
-    from foveola.data.decode_workers import content_ids, decode_all
-
     target = create_array(folder, "pixels", (len(dataset), *size, 3), np.uint8)
     outcomes = decode_all(dataset.source, target, size, how, tick)
     # 0.05 s for 400 photos; without it a power cut could leave rows of zeros under the key.
