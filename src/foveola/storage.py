@@ -249,6 +249,25 @@ def new_folder(path: Path, *, overwrite: bool | None = None) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def output_folder(path: Path) -> Iterator[Path]:
+    """An empty folder for output that is filled whole or not at all: if the block fails, what it wrote is deleted again.
+
+    Raises UsageError for a folder that holds files, ResourceError if the disk refuses.
+    """
+    there = path.is_dir()
+    new_folder(path)
+    try:
+        with disk_errors_as_resource_error(path, 0):
+            yield path
+    except BaseException:
+        for left in path.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        if not there:
+            path.rmdir()
+        raise
+
+
 def require_ordinary(path: Path) -> None:
     """Refuse to read a named pipe, a socket or a device, which may never end. Raises OSError with the reason.
 

@@ -75,6 +75,7 @@ def compare(
     parsed, wanted = [_arm(arm) for arm in arms], parse_seeds(seeds)
     _require_points(margin, half_width)
     require_arms(parsed)
+    _require_place(Path(runs), out)
     trials = Trials.open(data, parsed, settings or {}, Path(runs), jobs, threads or 0, progress)
     recipes = trials.recipes(wanted[0])
     fair = require_fair(parsed, recipes, question, allow)
@@ -181,12 +182,21 @@ def _arm(given: str | os.PathLike[str] | Mapping[str, object]) -> Arm:
     return Arm(str(given.get("name") or ", ".join(f"{k}={v}" for k, v in settings.items()) or "plain"), settings)
 
 
+def _require_place(runs: Path, out: str | os.PathLike[str] | None) -> None:
+    """Refuse a folder for the page that holds something else than a comparison or can't be written, before any work."""
+    folder = runs / "comparisons" / "new" if out is None else Path(out)
+    if out is None or (folder / "comparison.json").is_file():
+        require_writable(folder / "comparison.html")
+    else:
+        require_new_folder(folder)
+
+
 def _folder(
     trials: Trials, recipes: Sequence[Recipe], runs: Path, out: str | os.PathLike[str] | None
 ) -> tuple[Path, dict[str, Any]]:
     """Return the folder of the page and the first entries of its comparison.json.
 
-    Raises UsageError for a folder with the comparison of other data or other arms, or with something else.
+    Raises UsageError for a folder with the comparison of other data or other arms.
     """
     dataset = trials.dataset
     about = {
@@ -197,10 +207,7 @@ def _folder(
     key = digest(json.dumps(about))[:8]
     folder = Path(out) if out is not None else runs / "comparisons" / f"{slug(dataset.name)}-{key}"
     if not (folder / "comparison.json").is_file():
-        if out is not None:
-            require_new_folder(folder)
         return folder, about
-    require_writable(folder / "index.html")
     there = _read(folder / "comparison.json")
     if there.get("fingerprint") != dataset.fingerprint:
         raise UsageError(

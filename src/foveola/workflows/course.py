@@ -16,7 +16,7 @@ from typing import Any
 
 import foveola
 from foveola.errors import UsageError
-from foveola.storage import disk_errors_as_resource_error, new_folder
+from foveola.storage import output_folder
 
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
@@ -35,13 +35,11 @@ class CourseFiles:
 def write_course(folder: str | os.PathLike[str]) -> CourseFiles:
     """Write the notebooks of the course, the example recipes and the documentation into a new folder.
 
-    Raises UsageError when the folder is not empty,
-    ResourceError when the disk is full or not writable.
+    An interrupted or failed call leaves nothing. Raises UsageError if the folder holds files, ResourceError if the disk is
+    full or not writable.
     """
-    place = Path(folder)
-    new_folder(place)
     written = []
-    with disk_errors_as_resource_error(place, 0):
+    with output_folder(Path(folder)) as place:
         for source in sorted(_material("course").glob("[0-9]*.py")):
             target = place / f"{source.stem}.ipynb"
             target.write_text(json.dumps(notebook(source.read_text("utf-8")), indent=1), "utf-8")

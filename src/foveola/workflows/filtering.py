@@ -129,6 +129,8 @@ def _folder(source: Path, out: Path, chain: Chain, overwrite: bool, tick: Tick) 
         raise UsageError(f"{source} contains no images: name a folder of images")
     if out.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"the output folder {out} is inside {source}: choose one outside of it")
+    if source.resolve().is_relative_to(out.resolve()):
+        raise UsageError(f"the output folder {out} contains {source}: choose one outside of it")
     new_folder(out, overwrite=overwrite)
 
     def one(name: str, target: str) -> tuple[str, int]:
