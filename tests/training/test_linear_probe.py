@@ -1,4 +1,4 @@
-"""The linear head: scikit-learn's solution, in the network's own units, with the best of the path left to be chosen."""
+"""The linear probe: scikit-learn's solution in the network's own units; cross-fitting answers each row without its label."""
 
 import copy
 
@@ -12,7 +12,7 @@ from torch import nn
 from foveola.errors import DivergedError
 from foveola.evaluation.metrics import softmax
 from foveola.training import linear_probe as linear
-from foveola.training.linear_probe import STRENGTHS, Features, fit_linear_probe
+from foveola.training.linear_probe import STRENGTHS, Features, cross_fit, fit_linear_probe
 
 
 def clouds(n, features, classes, seed=0, apart=1.0):
@@ -194,3 +194,53 @@ def test_read_only_features_are_taken_and_left_as_they_are():
     train.values.flags.writeable = False
     fitted(train, train, [1.0])
     assert np.array_equal(train.values, before)
+
+
+def rows(n=60, features=6, classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    values = rng.normal(0, 1, (n, features)) + np.eye(classes, features)[labels]
+    return Features(values.astype(np.float32), labels)
+
+
+def test_all_folds_at_once_give_what_one_head_after_the_other_gives():
+    data, folds = rows(), np.arange(60) // 6 % 5
+    found = cross_fit(data, folds, data, 0.1, 3, tolerance=1e-7)
+    values, mean, deviation = linear.standardise(data.values)
+    for fold in range(5):
+        held = folds == fold
+        problem = linear.LogisticRegression(values[~held], data.labels[~held], 3)
+        solution = problem.solve(0.1, problem.start(), 1e-8)
+        weight = solution[:, :-1] / deviation
+        alone = (data.values[held] - mean) @ weight.T + solution[:, -1]
+        assert softmax(found[held]) == pytest.approx(softmax(alone), abs=1e-4)
+
+
+def test_a_rows_own_label_has_no_say_in_its_answer():
+    data, folds = rows(), np.arange(60) % 5
+    before = cross_fit(data, folds, data, 0.1, 3, tolerance=1e-7)
+    labels = data.labels.copy()
+    labels[folds == 2] = (labels[folds == 2] + 1) % 3
+    changed = Features(data.values, labels)
+    after = cross_fit(changed, folds, changed, 0.1, 3, tolerance=1e-7)
+    assert np.abs(after - before)[folds == 2].max() < 1e-3
+    assert np.abs(after - before)[folds != 2].max() > 0.1
+
+
+def test_both_views_of_a_picture_are_held_out_together():
+    data, folds = rows(), np.arange(60) % 5
+    labels = data.labels.copy()
+    labels[folds == 1] = (labels[folds == 1] + 1) % 3
+    found = []
+    for some in (data.labels, labels):
+        twice = Features(np.concatenate([data.values, data.values[:, ::-1]]), np.tile(some, 2))
+        found.append(cross_fit(twice, folds, Features(data.values, some), 0.1, 3, tolerance=1e-7))
+    assert np.abs(found[0] - found[1])[folds == 1].max() < 1e-3
+
+
+@pytest.mark.parametrize("columns", [6, 2])  # two folds at a time; and one, whose classes alone are more
+def test_many_classes_go_in_groups_of_folds(columns, monkeypatch):
+    data, folds = rows(), np.arange(60) % 5
+    whole = cross_fit(data, folds, data, 0.1, 3, tolerance=1e-6)
+    monkeypatch.setattr("foveola.training.linear_probe._COLUMNS", columns)
+    assert cross_fit(data, folds, data, 0.1, 3, tolerance=1e-6) == pytest.approx(whole, abs=1e-3)
