@@ -48,6 +48,12 @@ def test_the_head_alone_tells_them_apart(run):
     assert run.result["head_penalty"] == best.strength
 
 
+def test_the_report_of_a_folder_is_the_one_that_training_wrote(run):
+    written = run.report.read_bytes()
+    fv.report(run.path)
+    assert run.report.read_bytes() == written
+
+
 def test_the_head_is_calibrated_on_what_it_had_not_seen_of_train_and_val(run):
     calibration = run.calibration
     assert (calibration.how, len(calibration)) == ("cross-fit", run.result["n_train"] + run.result["n_val"])

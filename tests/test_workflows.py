@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +92,36 @@ def test_the_run_folder_holds_everything_and_nothing_half(run):
         "result.json",
         "weights.safetensors",
     ]
+
+
+@pytest.mark.parametrize("settings", [{}, {"data.chain": "blur(size=3)"}])
+def test_the_report_of_a_folder_is_the_one_that_training_wrote(stripes_folder, tmp_path, settings):
+    run = train(stripes_folder, tmp_path / "run", epochs=2, settings=settings)
+    written = run.report.read_bytes()
+    fv.report(run.path)
+    assert run.report.read_bytes() == written
+
+
+def test_training_reads_no_file_that_it_writes(stripes_folder, tmp_path):
+    code = f"""if True:
+        import sys
+        import foveola as fv
+        read = []
+
+        def note(event, arguments):
+            if event == "open" and isinstance(arguments[0], str) and not arguments[2] & 3:  # O_RDONLY is 0
+                read.append(arguments[0])
+
+        sys.addaudithook(note)
+        fv.train({str(stripes_folder)!r}, model="fast", epochs=1, settings={FAST!r}, out="run")
+        read.append("then")
+        fv.open_run("run").evaluation
+        print(*read, sep="\\n")"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    read = map(Path, done.stdout.splitlines())
+    names = [path.name for path in read if path.parent.name == "run" or path.name == "then"]
+    assert names[0] == "then"
+    assert {"result.json", "predictions.npz"} <= set(names)  # a file that is read is noted
 
 
 def test_a_run_stands_for_its_folder_in_every_verb(run, stripes_folder, tmp_path):

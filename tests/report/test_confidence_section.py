@@ -9,10 +9,15 @@ import pytest
 from foveola.evaluation.calibration import Bin, Calibration
 from foveola.evaluation.conformal import Abstention, CoverageShare
 from foveola.report.confidence_section import abstention_bar, reliability_diagram, with_interval
+from foveola.report.report_data import read_report_data
 from foveola.report.run_page import render
 from foveola.runs.files import record_test_use, write_evaluation
 from foveola.runs.run import Run
 from foveola.types import Interval
+
+
+def page_of(run):
+    return render(read_report_data(run))
 
 
 def text_of(page):
@@ -56,7 +61,7 @@ def test_the_page_tells_where_the_axes_start_if_that_is_not_0(make_run):
         one = make_run(names=("cat", "dog"), wrong_every=0)
         logits = np.where(np.eye(2)[one.evaluation.labels] == right, np.log(0.95 / 0.05), 0)
         write_evaluation(one.path / "predictions.npz", replace(one.evaluation, logits=logits.astype(np.float32)))
-        return text_of(render(Run(one.path, one.result)))
+        return text_of(page_of(Run(one.path, one.result)))
 
     assert "both axes start at 80 %" in text(right=1)
     assert "axes start" not in text(right=0)  # all are wrong: the dot lies at 0
@@ -69,8 +74,8 @@ def test_a_temperature_that_makes_the_calibration_error_larger_is_said_to(make_r
     logits = np.eye(3, dtype=np.float32)[(labels + np.arange(60) // 30) % 3] * 4  # half of them surely wrong
     Calibration.of(logits, labels, "val").save(run.path / "calibration.npz")
     assert run.confidence.error.value > run.confidence.error_before.value
-    assert said in text_of(render(run))
-    assert said not in text_of(render(make_run()))
+    assert said in text_of(page_of(run))
+    assert said not in text_of(page_of(make_run()))
 
 
 def test_the_bar_of_an_error_rate_is_right_then_wrong_then_not_answered():
@@ -106,34 +111,34 @@ def test_a_share_of_nothing_is_a_dash():
     ],
 )
 def test_it_is_said_on_what_the_temperature_was_fitted(make_run, how, sentence):
-    assert sentence in text_of(render(calibrated(make_run(), how=how)))
+    assert sentence in text_of(page_of(calibrated(make_run(), how=how)))
 
 
 def test_few_calibration_pictures_are_said_to_be_few(make_run):
     said = "are few, so a prior keeps the temperature near 1."
-    assert f"60 images {said}" in text_of(render(calibrated(make_run())))
-    assert said not in text_of(render(calibrated(make_run(), n=300)))
+    assert f"60 images {said}" in text_of(page_of(calibrated(make_run())))
+    assert said not in text_of(page_of(calibrated(make_run(), n=300)))
 
 
 def test_the_table_of_error_rates_has_those_that_are_possible(make_run):
-    text = text_of(render(calibrated(make_run(), n=10)))
+    text = text_of(page_of(calibrated(make_run(), n=10)))
     assert "--abstain 0.1" in text and "--abstain 0.05" not in text
 
 
 def test_too_few_pictures_for_any_of_them_are_said_to_be(make_run):
-    text = text_of(render(calibrated(make_run(), n=3)))
+    text = text_of(page_of(calibrated(make_run(), n=3)))
     assert "3 calibration images are too few. An error rate of 20 % needs at least 4, and 5 % needs 19." in text
 
 
 def test_the_page_tells_from_the_second_opening_of_test_on(make_run):
     run = make_run()
-    assert "images were used once, at the end" in text_of(render(run))
+    assert "images were used once, at the end" in text_of(page_of(run))
     record_test_use(run.path, "evaluate")
-    text = text_of(render(run))
+    text = text_of(page_of(run))
     assert "used once" not in text
     assert "The test set has now been used 2 times , 1 time of them after training." in text
 
 
 def test_recall_has_its_interval_by_class(make_run):
     # 6 of 8 right: Wilson 40.9 to 92.9
-    assert '<td class="num">75.0 %</td><td class="num">40.9 to 92.9</td>' in render(make_run())
+    assert '<td class="num">75.0 %</td><td class="num">40.9 to 92.9</td>' in page_of(make_run())

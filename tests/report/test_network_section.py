@@ -9,8 +9,13 @@ import PIL.Image
 
 from foveola.figures.pixels import heat_over
 from foveola.report.network_section import network_section, tile
+from foveola.report.report_data import read_report_data
 from foveola.report.run_page import render
 from foveola.runs.previews import NetworkPreview
+
+
+def page_of(run):
+    return render(read_report_data(run))
 
 
 def preview():
@@ -76,7 +81,7 @@ def test_the_page_shows_mosaics_without_a_background(make_run):
 def test_the_page_shows_kernels_maps_and_heat(make_run):
     run = make_run()
     preview().save(run.path / "network_preview.npz")
-    page = render(run)
+    page = page_of(run)
     assert "the learned kernels of the first convolution" in page
     assert page.count('alt="feature maps of stage') == 2
     assert page.count('alt="heat map of') == 2
@@ -84,4 +89,4 @@ def test_the_page_shows_kernels_maps_and_heat(make_run):
 
 
 def test_the_page_of_a_run_without_says_why(make_run):
-    assert "Nothing to show: there is no network." in render(make_run())
+    assert "Nothing to show: there is no network." in page_of(make_run())

@@ -12,6 +12,7 @@ import pytest
 from foveola.evaluation.metrics import wilson
 from foveola.models.build import build
 from foveola.models.summary import LayerRow, Summary
+from foveola.report.report_data import read_report_data
 from foveola.report.run_page import command, render
 from foveola.runs.files import write_evaluation, write_network
 from foveola.runs.previews import DataPreview, make_network_preview
@@ -21,6 +22,10 @@ from foveola.types import Size
 
 VOID = {"meta", "link", "img", "br", "wbr", "col"}
 HOSTILE = ("<script>alert(1)</script>.jpg", 'a"onerror="alert(2).jpg', "line\nbreak\udcff.jpg")
+
+
+def page_of(run):
+    return render(read_report_data(run))
 
 
 class Page(HTMLParser):
@@ -75,7 +80,7 @@ KINDS = ("usual", "hostile", "perfect", "hundred", "wide")
 
 @pytest.fixture(scope="module", params=KINDS)
 def page(request, shapes):
-    return render(shapes[request.param]())
+    return page_of(shapes[request.param]())
 
 
 def test_every_element_is_closed_where_it_belongs(page):
@@ -119,7 +124,7 @@ def test_the_page_can_be_written_as_utf_8(page):
 
 
 def test_the_policy_forbids_everything_but_data_pictures_and_own_style(make_run):
-    policies = [m["content"] for m in Page(render(make_run())).all("meta") if m.get("http-equiv")]
+    policies = [m["content"] for m in Page(page_of(make_run())).all("meta") if m.get("http-equiv")]
     assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
 
 
@@ -131,40 +136,40 @@ def test_the_first_sentence_says_the_evaluations_own_numbers(make_run):
         f"This network classified {100 * accuracy:.1f} % of 30 test images correctly, none of which it was trained on. Its "
         f"true accuracy is most likely between {100 * low:.1f} % and {100 * high:.1f} % (95 % Wilson interval). Always "
         f"answering cat, the most frequent class, would reach {100 * base:.1f} %."
-    ) in Page(render(run)).text
+    ) in Page(page_of(run)).text
 
 
 def test_the_first_sentence_by_hand(make_run):
     # 24 pictures of 3 classes, every fourth wrong: 18 of 24 right; Wilson by hand: 0.551 to 0.880
-    text = Page(render(make_run())).text
+    text = Page(page_of(make_run())).text
     assert "75.0 % of 24 test images" in text
     assert "between 55.1 % and 88.0 %" in text
     assert "would reach 33.3 %" in text
 
 
 def test_a_network_no_better_than_the_baseline_is_called_so(make_run):
-    text = Page(render(make_run(wrong_every=2, names=("cat", "dog")))).text
+    text = Page(page_of(make_run(wrong_every=2, names=("cat", "dog")))).text
     assert "No better than always answering cat. The interval contains that baseline" in text
 
 
 def test_a_network_clearly_better_than_the_baseline_gets_no_warning(make_run):
-    assert "better than always answering" not in render(make_run(wrong_every=0))
+    assert "better than always answering" not in page_of(make_run(wrong_every=0))
 
 
 def test_the_files_are_stated_as_a_sum(make_run):
-    text = Page(render(make_run(problems=[("a.jpg", "empty file"), ("b.jpg", "empty file")]))).text
+    text = Page(page_of(make_run(problems=[("a.jpg", "empty file"), ("b.jpg", "empty file")]))).text
     assert "129 found = 120 used + 2 with problems + 7 ignored" in text
 
 
 def test_the_first_200_problems_are_listed_and_all_are_counted(make_run):
-    page = Page(render(make_run(problems=[(f"file-{i}.jpg", f"cut short ({i} bytes)") for i in range(1201)])))
+    page = Page(page_of(make_run(problems=[(f"file-{i}.jpg", f"cut short ({i} bytes)") for i in range(1201)])))
     assert "foveola could not use 1,201 files." in page.text and "The first 200 of 1,201 files" in page.text
     assert "file-199.jpg" in page.text and "file-200.jpg" not in page.text
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_shown_and_change_nothing(make_run, name):
-    page = render(make_run(problems=[(name, "empty file")]))
+    page = page_of(make_run(problems=[(name, "empty file")]))
     visible = name.replace("\n", "\\n").replace("\udcff", "\\xff")
     assert visible in "".join(Page(page).seen)
     assert f"<code>{html.escape(visible).replace('&quot;', '&#34;')}</code>" in page
@@ -172,12 +177,12 @@ def test_hostile_names_are_shown_and_change_nothing(make_run, name):
 
 def test_the_confusion_matrix_holds_the_evaluations_numbers(make_run):
     run = make_run(each=10)
-    cells = re.findall(r'<td class="(?:none|hit|miss)" title="[^"]*"[^>]*>(\d+)</td>', render(run))
+    cells = re.findall(r'<td class="(?:none|hit|miss)" title="[^"]*"[^>]*>(\d+)</td>', page_of(run))
     assert [int(cell) for cell in cells] == run.evaluation.confusion.ravel().tolist()
 
 
 def test_25_classes_have_numbers_in_the_matrix_and_26_do_not(make_run):
-    pages = [render(make_run(names=[f"c{i}" for i in range(k)], each=2, wrong_every=3)) for k in (25, 26)]
+    pages = [page_of(make_run(names=[f"c{i}" for i in range(k)], each=2, wrong_every=3)) for k in (25, 26)]
     assert ['class="confusion' in page for page in pages] == [True, False]
     assert ['class="matrix"' in page for page in pages] == [False, True]
     assert ["Most frequent confusions" in page for page in pages] == [False, True]
@@ -186,13 +191,13 @@ def test_25_classes_have_numbers_in_the_matrix_and_26_do_not(make_run):
 def test_a_perfect_run_says_there_are_no_mistakes(make_run):
     assert (
         "There are no mistakes: all 24 test images were classified correctly."
-        in Page(render(make_run(wrong_every=0))).text
+        in Page(page_of(make_run(wrong_every=0))).text
     )
 
 
 def test_right_and_wrong_are_told_by_sign_and_word(make_run):
     run = make_run(each=8)  # all 24 test pictures are in the grid, and 8 of them in the strip
-    page = Page(render(run)).text
+    page = Page(page_of(run)).text
     assert page.count("✗ wrong") >= 6 and page.count("✓ right") >= 18
     assert page.count("✗ wrong") + page.count("✓ right") == 24 + 8
 
@@ -201,28 +206,28 @@ def test_the_kept_epoch_is_named_with_its_val_accuracy(make_run):
     # the fixture's val accuracy is 1 - 0.9 / epoch
     assert (
         "The weights of epoch 3 of 3 were kept. Its validation accuracy, 70.0 % (50.8 to 85.1),"
-        in Page(render(make_run())).text
+        in Page(page_of(make_run())).text
     )
 
 
 def test_epochs_that_were_measured_on_smaller_images_are_named(make_run):
     run, told = make_run(), "Training began with smaller images. Up to epoch 2 the validation images were made smaller"
-    assert "Training began with smaller images" not in Page(render(run)).text
+    assert "Training began with smaller images" not in Page(page_of(run)).text
     rows = [row._replace(val_scale=0.5 if row.epoch <= 2 else 1.0) for row in run.history]
     lines = "".join(json.dumps(row._asdict()) + "\n" for row in rows)
     (run.path / "history.jsonl").write_text(lines, "utf-8")
-    assert told in Page(render(Run(run.path, run.result))).text
+    assert told in Page(page_of(Run(run.path, run.result))).text
 
 
 def test_the_networks_table_counts_all_trainable_and_other_parameters(make_run):
-    text = Page(render(make_run())).text
+    text = Page(page_of(make_run())).text
     assert "56 × 56 × 32" in text
     assert re.search(r"All parameters ?1,123 ?Trainable ?1,059 ?Not trainable ?64", text)
 
 
 def test_the_recipe_is_shown_as_it_lies_in_the_folder(make_run):
     run = make_run(title='A "quoted" <title>')
-    shown = re.search(r'<pre tabindex="0"><code>(.*?)</code>', render(run), re.DOTALL)
+    shown = re.search(r'<pre tabindex="0"><code>(.*?)</code>', page_of(run), re.DOTALL)
     assert html.unescape(shown[1]) == (run.path / "recipe.toml").read_text("utf-8")
 
 
@@ -230,7 +235,7 @@ def test_a_recipe_with_a_network_of_the_users_own_is_no_obstacle(make_run):
     run = make_run()
     recipe = run.path / "recipe.toml"
     recipe.write_text(recipe.read_text("utf-8").replace('name = "auto"', 'name = "my_own"'), "utf-8")
-    assert "my_own" in render(run)
+    assert "my_own" in page_of(run)
 
 
 def test_the_command_quotes_a_path_with_spaces():
@@ -244,11 +249,11 @@ def test_the_command_for_data_from_memory_has_a_placeholder():
 
 def test_the_same_run_gives_the_same_page(make_run):
     run = make_run(names=("<b>", "dog\udcff"), ids=HOSTILE)
-    assert render(run) == render(type(run)(run.path, run.result))
+    assert page_of(run) == page_of(type(run)(run.path, run.result))
 
 
 def test_a_usual_page_is_small(make_run):
-    assert len(render(make_run(names=[str(i) for i in range(10)], size=(96, 96)))) < 2_000_000
+    assert len(page_of(make_run(names=[str(i) for i in range(10)], size=(96, 96)))) < 2_000_000
 
 
 def test_the_page_tells_where_the_data_is_and_names_no_user(make_run):
@@ -260,7 +265,7 @@ def test_the_page_tells_where_the_data_is_and_names_no_user(make_run):
         ),
         "utf-8",
     )
-    page = render(run)
+    page = page_of(run)
     assert "/home/anna" not in page and "anna" not in page
     assert "foveola train ~/pets --recipe recipe.toml" in Page(page).text
     assert '"~/sick.csv"' in html.unescape(page)
@@ -271,7 +276,7 @@ def test_the_page_shows_pictures_on_their_way_and_mean_images(make_run):
     image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
     preview = DataPreview(np.stack([image] * 3), np.array([24] * 3), ("<i>.jpg",), (image,), (image,), (image,))
     preview.save(run.path / "data_preview.npz")
-    page = render(run)
+    page = page_of(run)
     assert "<h3>From file to network</h3>" in page
     assert page.count('alt="mean image of class') == 3
     assert [page.count(f'alt="its {colour} channel"') for colour in ("red", "green", "blue")] == [1, 1, 1]
@@ -281,7 +286,7 @@ def test_the_page_shows_pictures_on_their_way_and_mean_images(make_run):
 
 def test_vals_accuracy_has_its_interval_as_a_field_and_it_is_said_why_train_has_none(make_run):
     run = make_run()
-    page = render(run)
+    page = page_of(run)
     n_val = sum(run.card.counts["val"])
     field = re.search(r'<polygon class="band val" points="([^"]+)"', page)[1].split()
     assert len(field) == 2 * len(run.history)
@@ -303,7 +308,7 @@ def test_the_picture_that_maps_are_of_is_called_right_where_it_is(make_run, turn
     model = build("vgg6", Size(24, 32), 3, seed=0).eval()
     make_network_preview(model, evaluation, pixels, np.arange(len(evaluation))).save(run.path / "network_preview.npz")
     write_evaluation(run.path / "predictions.npz", evaluation)
-    assert said in render(Run(run.path, run.result))
+    assert said in page_of(Run(run.path, run.result))
 
 
 def with_head(run, strengths=(10.0, 1.0, 0.0316), epochs=0):
@@ -321,20 +326,20 @@ def with_head(run, strengths=(10.0, 1.0, 0.0316), epochs=0):
 
 
 def test_a_network_without_epochs_has_no_epoch_that_was_chosen(make_run):
-    text = Page(render(with_head(make_run()))).text
+    text = Page(page_of(with_head(make_run()))).text
     assert "The validation images (val) decided how strongly the last layer is regularised." in text
     assert "which epoch" not in text
     assert "had no effect" in text  # batch size and learning rate in the recipe
 
 
 def test_a_network_with_epochs_says_that_val_chose_among_them(make_run):
-    assert "(val) decided which epoch’s weights to keep." in Page(render(make_run())).text
-    both = Page(render(with_head(make_run(), epochs=3))).text
+    assert "(val) decided which epoch’s weights to keep." in Page(page_of(make_run())).text
+    both = Page(page_of(with_head(make_run(), epochs=3))).text
     assert "decided how strongly the last layer is regularised and which epoch’s weights to keep." in both
 
 
 def test_penalties_are_shown_by_their_value(make_run):
-    page = render(with_head(make_run()))
+    page = page_of(with_head(make_run()))
     assert "It kept penalty 1, whose validation loss of 0.400 is the lowest." in Page(page).text
     axis = re.findall(r'y="226" text-anchor="middle">([^<]+)<', page)
     assert axis == ["10", "1", "0.032"] * 2
@@ -352,7 +357,7 @@ def test_the_page_says_when_from_what_and_by_which_command_it_was_made(make_run)
     made["command"] = ["foveola", "train", "/home/anna/my pets", "--epochs", "3"]
     (run.path / "environment.json").write_text(json.dumps(made), "utf-8")
     run = Run(run.path, {**run.result, "run": "runs/pets/seed-0005"})
-    page = render(run)
+    page = page_of(run)
     text = Page(page).text
     assert "foveola report · 30 November 2026, 09:05" in text
     assert "Made by foveola 0.1.0 on 30 November 2026, 09:05." in text
@@ -362,7 +367,7 @@ def test_the_page_says_when_from_what_and_by_which_command_it_was_made(make_run)
 
 def test_the_page_says_what_to_do_next_in_commands_for_this_run(make_run):
     run = make_run()
-    page = Page(render(Run(run.path, {**run.result, "run": "runs/my pets/seed-0005"}))).text
+    page = Page(page_of(Run(run.path, {**run.result, "run": "runs/my pets/seed-0005"}))).text
     assert page.index("Next: foveola predict 'runs/my pets/seed-0005' photo.jpg") < page.index("Total time") + 80
     for line in ("predict 'runs/my pets/seed-0005' photo.jpg", "evaluate 'runs/my pets/seed-0005'", "check pets"):
         assert f"foveola {line}" in page
@@ -370,14 +375,14 @@ def test_the_page_says_what_to_do_next_in_commands_for_this_run(make_run):
 
 def test_a_table_of_predictions_is_linked_where_there_is_one(make_run):
     run = make_run()
-    assert "predictions.csv" not in render(run)
+    assert "predictions.csv" not in page_of(run)
     (run.path / "predictions.csv").write_text("file,label\n")
-    assert '<a href="predictions.csv">' in render(run)
+    assert '<a href="predictions.csv">' in page_of(run)
 
 
 def layers(run, names):
     write_network(run.path / "network.json", Summary(tuple(LayerRow(n, "Conv2d", (8, 8, 4), 10) for n in names), 1, 1))
-    return Page(render(Run(run.path, run.result)))
+    return Page(page_of(Run(run.path, run.result)))
 
 
 def test_the_layers_of_a_long_network_are_folded_by_stage(make_run):
@@ -419,6 +424,6 @@ def test_printed_pages_have_numbers(page):
 def test_a_long_file_name_is_cut_in_its_middle_and_whole_on_hover(make_run):
     name = "test/" + "a" * 60 + "_466530434.jpg"
     run = make_run(ids=("test/0.jpg", name))  # the second test picture is wrong in this run
-    shown = re.search(rf'<code class="id" title="{name}">(.+?)</code>', render(run))[1]
+    shown = re.search(rf'<code class="id" title="{name}">(.+?)</code>', page_of(run))[1]
     assert shown.startswith("test/<wbr>aaa")  # a line may end after the folder
     assert shown.endswith("_466530434.jpg") and len(shown.replace("<wbr>", "")) == 44

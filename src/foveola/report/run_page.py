@@ -5,7 +5,7 @@ The page has no scripts, network requests or web fonts; texts from the data are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,17 +13,16 @@ import tomli_w
 from markupsafe import Markup
 
 from foveola.evaluation.metrics import Evaluation, Standing, is_imbalanced, wilson
-from foveola.recipes.recipe import read_tables
 from foveola.report.confidence_section import confidence_section
 from foveola.report.curves import CurveLine, curves
 from foveola.report.data_section import data_section, findings_section
 from foveola.report.formatting import date, environment, number, shell, typed, without_home
 from foveola.report.network_section import blocks, network_section
 from foveola.report.predictions_section import predictions_section
+from foveola.report.report_data import ReportData
 from foveola.report.svg import accuracy_axis, baseline_label
-from foveola.runs.run import Run
 from foveola.text import percent
-from foveola.training.history import EpochLog, ProbeLog
+from foveola.training.history import EpochLog, ProbeLog, best_head
 
 SECTIONS = (
     ("data", "Data"),
@@ -103,34 +102,30 @@ class PageFooter:
     run_word: str
 
 
-def render(run: Run) -> str:
-    """Render the report of a finished run as HTML text; the same run gives the same text, which is valid UTF-8."""
-    # The raw tables, because the recipe may name a user's own network that this process has not registered.
-    tables = read_tables(run.path / "recipe.toml")
-    for key in ("source", "labels", "exclude"):
-        if tables.get("data", {}).get(key):
-            tables["data"][key] = without_home(tables["data"][key])
+def render(run: ReportData) -> str:
+    """Render the report of a run as HTML text; the same values give the same text, which is valid UTF-8."""
+    tables = _shown_recipe(run.recipe)
     return (
         environment()
         .get_template("report.html.j2")
         .render(
             run=run,
-            card=run.card,
+            card=run.data,
             network=run.network,
             evaluation=run.evaluation,
             recipe=tables,
-            title=tables.get("title") or f"{run.card.name}, {run.result['model']}",
+            title=tables.get("title") or f"{run.data.name}, {run.model}",
             sections=SECTIONS,
             made=page_footer(run, tables),
             environment=[(key, value) for key, value in run.environment.items() if key not in ("started", "command")],
-            predictions_csv="predictions.csv" if (run.path / "predictions.csv").is_file() else "",
+            predictions_csv="predictions.csv" if run.has_csv else "",
             blocks=blocks(run.network),
             headline=headline(run.evaluation),
-            data=data_section(run.card, run.images, run.data_preview),
+            data=data_section(run.data, run.images, run.data_preview),
             learning=training_section(run, tables["fit"]),
             predictions=predictions_section(run.evaluation, run.images),
             confidence=confidence_section(run.confidence),
-            findings=findings_section(run.card, run.evaluation),
+            findings=findings_section(run.data, run.evaluation),
             activations=network_section(run.network_preview, run.evaluation),
             command=command(tables, run.seed),
             recipe_lines=tomli_w.dumps(tables).splitlines(),
@@ -138,9 +133,18 @@ def render(run: Run) -> str:
     )
 
 
-def page_footer(run: Run, tables: dict[str, Any]) -> PageFooter:
+def _shown_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe's tables with home folders as "~"."""
+    data = dict(recipe.get("data", {}))
+    for key in ("source", "labels", "exclude"):
+        if data.get(key):
+            data[key] = without_home(data[key])
+    return {**recipe, "data": data}
+
+
+def page_footer(run: ReportData, tables: dict[str, Any]) -> PageFooter:
     """Date, command, data and folder of a run. Home folders become "~", because readers may share the page."""
-    data, folder = tables.get("data", {}).get("source", ""), without_home(str(run.result.get("run", run.path)))
+    data, folder = tables.get("data", {}).get("source", ""), without_home(run.folder)
     return PageFooter(
         on=date(run.environment["started"]),
         command=typed(run.environment.get("command", ())),
@@ -172,11 +176,10 @@ def headline(evaluation: Evaluation) -> Headline:
     )
 
 
-def training_section(run: Run, fit: dict[str, Any]) -> TrainingSection:
+def training_section(run: ReportData, fit: dict[str, Any]) -> TrainingSection:
     """The curves of a run: the penalties of its last layer first, then its epochs."""
-    kept_epoch = run.result["best_epoch"]
-    head_best = run.kept_head
-    n_val = sum(run.card.counts["val"])
+    kept_epoch, head_best = run.best_epoch, best_head(run.head)
+    n_val = sum(run.data.counts["val"])
     stages = []
     if head_best:
         strengths = [number(row.strength) for row in run.head]

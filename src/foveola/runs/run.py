@@ -92,11 +92,6 @@ class Run:
         with self._reading("head.jsonl") as path:
             return tuple(ProbeLog(**row) for row in self._lines("head.jsonl")) if path.exists() else ()
 
-    @property
-    def kept_head(self) -> ProbeLog | None:
-        """The head with the lowest loss on val; None where no head was fitted."""
-        return min(self.head, key=lambda row: row.val_loss, default=None)
-
     def _lines(self, name: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.path / name).read_text("utf-8").splitlines()]
 

@@ -29,12 +29,22 @@ from foveola.evaluation.predict import predict
 from foveola.filters.chain import FILTERS, Chain
 from foveola.models.build import adapt, build, summary
 from foveola.models.registry import get_model
+from foveola.models.summary import Summary
 from foveola.recipes.recipe import Recipe
-from foveola.runs.data_summary import summarise_data
+from foveola.runs.data_summary import DataSummary, summarise_data
 from foveola.runs.environment import environment_of, origin_of, own_code, own_files, versions_of
 from foveola.runs.files import write_evaluation, write_network, write_table
 from foveola.runs.predictor import save_network
-from foveola.runs.previews import WORST, keep_images, make_network_preview, make_preview, rows_of_grid
+from foveola.runs.previews import (
+    WORST,
+    DataPreview,
+    KeptImages,
+    NetworkPreview,
+    keep_images,
+    make_network_preview,
+    make_preview,
+    rows_of_grid,
+)
 from foveola.runs.progress import Plan
 from foveola.storage import claim_folder, disk_errors_as_resource_error, new_folder, require_room, write_atomic
 from foveola.text import count
@@ -53,6 +63,23 @@ _SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**27
 
 _BESIDE_WEIGHTS_BYTES = 5_000_000
 """Space of a run folder without the weights: the report and its images."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The values of a finished training. The run's folder has the same as files.
+
+    head: the solutions of the last layer, () if it was not trained alone; images, data_preview, network_preview: for the
+    report.
+    """
+
+    head: tuple[ProbeLog, ...]
+    history: tuple[EpochLog, ...]
+    evaluation: Evaluation
+    calibration: Calibration
+    images: KeptImages
+    data_preview: DataPreview
+    network_preview: NetworkPreview
 
 
 @dataclass
@@ -97,6 +124,7 @@ class Trainer:
             seed=self.seed,
         )
         self.best: EpochLog | ProbeLog | None = None
+        self._rows: list[EpochLog | ProbeLog] = []
         self._best_state: dict[str, torch.Tensor] = {}
         self._calibration: Calibration | None = None
         self._head: LinearProbe | None = None
@@ -193,32 +221,46 @@ class Trainer:
                 if not isinstance(row, StepLog):
                     file.write(json.dumps(row._asdict()) + "\n")
                     file.flush()
+                    self._rows.append(row)
                     self._keep(row)
                 yield row
 
-    def finish(self) -> Evaluation:
+    def finish(self) -> Trained:
         """Take the best weights, calibrate, measure on the test set once, and write all files except report and result."""
         self._say_lengths()
         self.model.load_state_dict(self._best_state)
         self.model.to("cpu")
         calibration = self._calibration or self._on_val(torch.device("cpu"))
         calibration.save(self.folder / "calibration.npz")
-        temperature = calibration.temperature
-        dataset, test = self.prepared.dataset, self.split.test
-        answers = self._answers(test, torch.device("cpu"))
-        ids = tuple(dataset.ids[i] for i in test)
-        evaluation = Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", temperature)
-        save_network(self.folder / "weights.safetensors", self.model, self.recipe, dataset.class_names, temperature)
+        evaluation = self._on_test(calibration.temperature)
+        names = evaluation.class_names
+        save_network(self.folder / "weights.safetensors", self.model, self.recipe, names, calibration.temperature)
         write_evaluation(self.folder / "predictions.npz", evaluation)
         write_table(self.folder / "predictions.csv", evaluation)
+        return Trained(
+            tuple(row for row in self._rows if isinstance(row, ProbeLog)),
+            tuple(row for row in self._rows if isinstance(row, EpochLog)),
+            evaluation,
+            calibration,
+            *self._for_report(evaluation),
+        )
+
+    def _on_test(self, temperature: float) -> Evaluation:
+        dataset, test = self.prepared.dataset, self.split.test
+        answers = self._answers(test, torch.device("cpu"))
+        ids, trained_on = tuple(dataset.ids[i] for i in test), np.isin(test, self.split.leaked)
+        return Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", temperature, trained_on)
+
+    def _for_report(self, evaluation: Evaluation) -> tuple[KeptImages, DataPreview, NetworkPreview]:
+        """The images of the report, also written to the folder."""
         shown = np.concatenate([rows_of_grid(len(evaluation)), evaluation.worst(WORST)])
+        images, preview = keep_images(self.prepared, self.split, shown), make_preview(self.prepared, self.split)
+        network = make_network_preview(self.model, evaluation, self.prepared.pixels, self.split.test)
         with disk_errors_as_resource_error(self.folder / "images.npz", 0):
-            keep_images(self.prepared, self.split, shown).save(self.folder / "images.npz")
-            make_preview(self.prepared, self.split).save(self.folder / "data_preview.npz")
-            make_network_preview(self.model, evaluation, self.prepared.pixels, test).save(
-                self.folder / "network_preview.npz"
-            )
-        return evaluation
+            images.save(self.folder / "images.npz")
+            preview.save(self.folder / "data_preview.npz")
+            network.save(self.folder / "network_preview.npz")
+        return images, preview, network
 
     @property
     def plan(self) -> Plan:
@@ -236,7 +278,7 @@ class Trainer:
             recipe=self.recipe,
             seed=self.seed,
             parts={"train": len(split.train), "val": len(split.val), "test": len(split.test)},
-            parameters=summary(self.model, self.prepared.size).parameters,
+            parameters=self.network.parameters,
             device=str(self.device),
             precision=str(self.dtype).removeprefix("torch."),
             folder=self.folder,
@@ -253,17 +295,26 @@ class Trainer:
     def begin(self) -> None:
         """Write what is known before the first step: recipe, data, network, environment."""
         write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
-        write_atomic(self.folder / "data.json", summarise_data(self.prepared, self.split, self.findings).to_json())
+        write_atomic(self.folder / "data.json", self.data_summary.to_json())
         if self.fingerprints:
             keep_seen(self.folder / FINGERPRINTS, self.fingerprints, self.prepared.dataset.ids, self.split)
-        write_network(self.folder / "network.json", summary(self.model, self.prepared.size))
-        write_atomic(
-            self.folder / "environment.json",
-            json.dumps(
-                {**environment_of(self.device, self.dtype), **self._own, **own_files(self._used), **origin_of()},
-                indent=1,
-            ),
-        )
+        write_network(self.folder / "network.json", self.network)
+        write_atomic(self.folder / "environment.json", json.dumps(self.environment, indent=1))
+
+    @cached_property
+    def data_summary(self) -> DataSummary:
+        """The numbers of the data, its split and its findings."""
+        return summarise_data(self.prepared, self.split, self.findings)
+
+    @cached_property
+    def network(self) -> Summary:
+        """The network's table of layers."""
+        return summary(self.model, self.prepared.size)
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """The entries of environment.json."""
+        return {**environment_of(self.device, self.dtype), **self._own, **own_files(self._used), **origin_of()}
 
     def ready(self) -> nn.Module:
         """The network on its device, initialised from training images where it needs them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 
@@ -51,6 +52,11 @@ class ProbeLog(NamedTuple):
 
 
 Row: TypeAlias = StepLog | EpochLog | ProbeLog
+
+
+def best_head(rows: Sequence[ProbeLog]) -> ProbeLog | None:
+    """The head with the lowest loss on val; None if there are no heads."""
+    return min(rows, key=lambda row: row.val_loss, default=None)
 
 
 def is_better(row: EpochLog | ProbeLog, than: EpochLog | ProbeLog) -> bool:

@@ -21,6 +21,7 @@ from foveola.errors import DamagedRunError, ResourceError, UsageError
 from foveola.evaluation.calibration import Calibration, CalibrationReport
 from foveola.evaluation.metrics import Evaluation, result_numbers
 from foveola.jupyter import shown_in_notebooks
+from foveola.report.report_data import read_report_data
 from foveola.report.run_page import render
 from foveola.runs.data_summary import DataSummary
 from foveola.runs.files import record_test_use
@@ -150,7 +151,7 @@ def use_test_part(run: Run, by: str, note: Callable[[str], None]) -> None:
         )
         return
     try:
-        write_atomic(run.report, render(run))
+        write_atomic(run.report, render(read_report_data(run)))
     except (DamagedRunError, ResourceError, OSError) as problem:
         note(
             f"this use of the test set of {run.path} is recorded, but its report could not be updated ({_reason(problem)}): "
@@ -209,7 +210,7 @@ class Report:
 def report(run: str | os.PathLike[str], *, progress: Progress | None = None) -> Report:
     """Rebuild a run's report.html from its folder. Raises UsageError for an unknown or damaged run."""
     opened = open_run(run)
-    write_atomic(opened.report, render(opened))
+    write_atomic(opened.report, render(read_report_data(opened)))
     return Report(opened.path, opened.report)
 
 

@@ -8,27 +8,30 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foveola.compute.threads import adapting, current
 from foveola.config import checks_keywords
 from foveola.data.builtin import write_digits
 from foveola.errors import UsageError
+from foveola.evaluation.calibration import CalibrationReport
 from foveola.evaluation.metrics import result_numbers
 from foveola.jupyter import shown_in_notebooks
 from foveola.recipes.recipe import parse_option
+from foveola.report.report_data import ReportData
 from foveola.report.run_page import render
 from foveola.runs.folders import FORMAT
 from foveola.runs.progress import Progress
 from foveola.runs.run import Run
 from foveola.storage import folder_atomic, require_new_folder, require_writable, write_atomic
 from foveola.text import printable
+from foveola.training.history import best_head
 from foveola.types import Size, SizeLike
 from foveola.workflows.datasets import Data, require_there
 from foveola.workflows.prepare_run import RunTimer, plan_run
 
 if TYPE_CHECKING:
-    from foveola.runs.trainer import Trainer
+    from foveola.runs.trainer import Trained, Trainer
 
 
 def _option_of_a_recipe(name: str) -> str:
@@ -155,8 +158,7 @@ def run_session(session: Trainer, clock: RunTimer, progress: Progress) -> Run:
         for row in session.rows():
             clock.first_step = clock.first_step or time.monotonic()
             progress.row(row)
-        session.finish()
-        return _conclude(session, clock, threads.used)
+        return _conclude(session, session.finish(), clock, threads.used)
     except KeyboardInterrupt as stop:
         stop.add_note(
             f"The unfinished run is in {session.folder} and can't be continued: delete that folder, then run the "
@@ -165,30 +167,39 @@ def run_session(session: Trainer, clock: RunTimer, progress: Progress) -> Run:
         raise
 
 
-def _conclude(session: Trainer, clock: RunTimer, threads: list[int]) -> Run:
+def _conclude(session: Trainer, trained: Trained, clock: RunTimer, threads: list[int]) -> Run:
     """Write the report, then result.json, which marks the run as finished."""
+    confidence = CalibrationReport(trained.evaluation, trained.calibration)
+    run = Run(session.folder, _result(session, trained, confidence, clock, threads))
+    write_atomic(run.report, render(_report_data(session, trained, confidence, run.result)))
+    write_atomic(run.path / "result.json", json.dumps(run.result, indent=1))
+    return run
+
+
+def _result(
+    session: Trainer, trained: Trained, confidence: CalibrationReport, clock: RunTimer, threads: list[int]
+) -> dict[str, Any]:
+    """The entries of result.json (see docs/reference/json.md)."""
     from foveola.compute.device import peak_memory_mb
 
-    run = Run(session.folder, {})
-    card, best = run.card, session.best
-    assert best is not None, "a run has at least one row"
-    result = {
+    data, head = session.data_summary, best_head(trained.head)
+    return {
         "format": FORMAT,
         "run": str(session.folder),
-        "report": str(run.report),
-        "data": card.name,
+        "report": str(session.folder / "report.html"),
+        "data": data.name,
         "model": session.recipe.model.name,
         "seed": session.seed,
-        **{f"n_{part}": sum(counts) for part, counts in card.counts.items()},
-        **result_numbers(run.evaluation),
-        **run.confidence.numbers(),
-        "best_epoch": getattr(best, "epoch", 0),
-        "epochs": len(run.history),
-        "head_penalty": run.kept_head.strength if run.kept_head else None,
-        "files_found": card.files_found,
-        "files_used": card.files_used,
-        "files_ignored": card.files_ignored,
-        "problems": [{"file": p.file, "reason": p.reason} for p in card.problems],
+        **{f"n_{part}": sum(counts) for part, counts in data.counts.items()},
+        **result_numbers(trained.evaluation),
+        **confidence.numbers(),
+        "best_epoch": getattr(session.best, "epoch", 0),
+        "epochs": len(trained.history),
+        "head_penalty": head.strength if head else None,
+        "files_found": data.files_found,
+        "files_used": data.files_used,
+        "files_ignored": data.files_ignored,
+        "problems": [{"file": p.file, "reason": p.reason} for p in data.problems],
         "threads": threads,
         "seconds_before_first_step": clock.first_step - clock.started,
         "seconds_importing": clock.imported - clock.started,
@@ -198,10 +209,29 @@ def _conclude(session: Trainer, clock: RunTimer, threads: list[int]) -> Run:
         "seconds": time.monotonic() - clock.started,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    run = Run(session.folder, result)
-    write_atomic(run.report, render(run))
-    write_atomic(session.folder / "result.json", json.dumps(result, indent=1))
-    return run
+
+
+def _report_data(
+    session: Trainer, trained: Trained, confidence: CalibrationReport, result: Mapping[str, Any]
+) -> ReportData:
+    return ReportData(
+        recipe=session.recipe.tables(),
+        model=result["model"],
+        seed=session.seed,
+        environment=session.environment,
+        data=session.data_summary,
+        network=session.network,
+        head=trained.head,
+        history=trained.history,
+        best_epoch=result["best_epoch"],
+        seconds=result["seconds"],
+        evaluation=trained.evaluation,
+        confidence=confidence,
+        images=trained.images,
+        data_preview=trained.data_preview,
+        network_preview=trained.network_preview,
+        folder=str(session.folder),
+    )
 
 
 @checks_keywords()
