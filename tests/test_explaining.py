@@ -12,8 +12,8 @@ from PIL import Image as pillow
 
 import foveola as fv
 from foveola.errors import DataError, ImageProblem, UsageError
+from foveola.explanations.convolutions import max_activating
 from foveola.explanations.heatmaps import gradcam
-from foveola.explanations.kernels import max_activating
 from foveola.figures import explanations as plots
 from foveola.figures.style import Plot
 from foveola.imaging.decode import encode

@@ -26,7 +26,7 @@ LIGHT = (
     "foveola.data.folder",
     "foveola.data.prepare",
     "foveola.models.registry",
-    "foveola.explanations.registry",
+    "foveola.explanations",
     "foveola.recipes.recipe",
     "foveola.runs.run",
     "foveola.report.run_page",

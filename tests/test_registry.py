@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from foveola.errors import UsageError
-from foveola.explanations.registry import EXPLANATIONS
+from foveola.explanations import EXPLANATIONS
 from foveola.models.registry import MODELS
 from foveola.registry import Later, Registry, describe_source
 from foveola.text import unknown
@@ -12,9 +12,9 @@ from foveola.text import unknown
 PLACES = {
     "model": [("models.course", "vgg6"), ("models.fast", "fast_l"), ("models.transfer", "transfer")],
     "method": [
-        ("explanations.kernels", "max_activating"),
+        ("explanations.convolutions", "max_activating"),
         ("explanations.heatmaps", "gradcam"),
-        ("explanations.convolution_arithmetic", "one_pixel"),
+        ("explanations.convolutions", "one_pixel"),
     ],
 }
 

@@ -13,10 +13,9 @@ import numpy as np
 import torch
 
 from benchmarks.ours.events import say, versions
-from foveola.explanations.convolution_arithmetic import one_pixel
+from foveola.explanations import EXPLANATIONS, HEATMAPS
+from foveola.explanations.convolutions import kernels, one_pixel
 from foveola.explanations.heatmaps import Heatmap
-from foveola.explanations.kernels import kernels
-from foveola.explanations.registry import EXPLANATIONS, HEATMAPS
 from foveola.explanations.stages import convolutions_of, feature_maps
 from foveola.figures import explanations as plots
 from foveola.models.build import build

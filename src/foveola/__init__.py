@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from foveola.errors import FoveolaError as FoveolaError
     from foveola.errors import ResourceError as ResourceError
     from foveola.errors import UsageError as UsageError
-    from foveola.explanations.registry import EXPLANATIONS as EXPLANATIONS
+    from foveola.explanations import EXPLANATIONS as EXPLANATIONS
     from foveola.filters.chain import FILTERS as FILTERS
     from foveola.filters.chain import Chain as Chain
     from foveola.imaging.resize import resize as resize
@@ -63,7 +63,7 @@ _WHERE = {
     "DATASETS": "foveola.data.builtin",
     "DataError": "foveola.errors",
     "Dataset": "foveola.data.dataset",
-    "EXPLANATIONS": "foveola.explanations.registry",
+    "EXPLANATIONS": "foveola.explanations",
     "FILTERS": "foveola.filters.chain",
     "FoveolaError": "foveola.errors",
     "MODELS": "foveola.models.registry",

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from foveola.errors import UsageError
+from foveola.explanations import EXPLANATIONS, HEATMAPS
 from foveola.explanations.heatmaps import Heatmap, gradcam, hirescam, integrated_gradients, occlusion
-from foveola.explanations.registry import EXPLANATIONS, HEATMAPS
 from foveola.models.build import build
 from foveola.types import Size
 

@@ -6,10 +6,9 @@ import torch
 from torch import nn
 
 from foveola.errors import UsageError
-from foveola.explanations.convolution_arithmetic import one_pixel
+from foveola.explanations.convolutions import max_activating, one_pixel
 from foveola.explanations.embedding import last_features
 from foveola.explanations.heatmaps import gradcam, integrated_gradients
-from foveola.explanations.kernels import max_activating
 from foveola.explanations.stages import FeatureMaps, feature_maps, stages_of
 from foveola.models.build import Normalised, build
 from foveola.types import Size

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from foveola.explanations.convolution_arithmetic import ConvolutionArithmetic
+from foveola.explanations.convolutions import ConvolutionArithmetic, Kernels, Patch
 from foveola.explanations.heatmaps import Heatmap
-from foveola.explanations.kernels import Kernels, Patch
 from foveola.explanations.stages import FeatureMaps
 from foveola.figures import data, explanations, filters
 from foveola.figures.style import INK

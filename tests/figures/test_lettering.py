@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from foveola.explanations.convolution_arithmetic import ConvolutionArithmetic
+from foveola.explanations.convolutions import ConvolutionArithmetic
 from foveola.explanations.heatmaps import Heatmap
 from foveola.figures import data, explanations, filters
 from foveola.figures.text import fit_text, fixed, in_units, short, width_of

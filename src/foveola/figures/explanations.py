@@ -13,9 +13,8 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from foveola.explanations.convolution_arithmetic import ConvolutionArithmetic
+from foveola.explanations.convolutions import ConvolutionArithmetic, Kernels, Patch
 from foveola.explanations.heatmaps import Heatmap
-from foveola.explanations.kernels import Kernels, Patch
 from foveola.explanations.stages import FeatureMaps
 from foveola.figures.data import MOST_CLASSES
 from foveola.figures.pixels import COLOURS, VERMILION, heat_over, mosaic

@@ -166,8 +166,8 @@ def make_network_preview(model: nn.Module, evaluation: Evaluation, pixels: Image
     model: on the processor; pixels: the prepared data, `test` its rows in the evaluation's order. A network that can't be
     looked into (no convolution, no gradient) gives an empty one: a run is not lost for an image of it.
     """
+    from foveola.explanations.convolutions import kernels
     from foveola.explanations.heatmaps import gradcam  # torch, which a reader of runs does not need
-    from foveola.explanations.kernels import kernels
     from foveola.explanations.stages import feature_maps, stages_of
 
     right, wrong = evaluation.correct, ~evaluation.correct

@@ -18,7 +18,7 @@ from foveola.data.dataset import normalise_name
 from foveola.data.prepare import Prepared, apply_filters, prepare
 from foveola.errors import ImageProblem, UsageError
 from foveola.evaluation.inputs import Input, OneInput, gather
-from foveola.explanations.registry import EXPLANATIONS
+from foveola.explanations import EXPLANATIONS
 from foveola.jupyter import shown_in_notebooks
 from foveola.runs.progress import Progress
 from foveola.runs.run import open_run
@@ -252,13 +252,13 @@ class _Drawing:
 
     def kernels(self) -> Plot:
         """The learned kernels of a convolution, of the first by default."""
-        from foveola.explanations.kernels import kernels
+        from foveola.explanations.convolutions import kernels
 
         return figures.kernels(kernels(self.predictor.model, self.stage))
 
     def one_pixel(self, image: Image, place: tuple[int, int, int] | None) -> Plot:
         """The arithmetic of one number of a convolution: the largest by default."""
-        from foveola.explanations.convolution_arithmetic import one_pixel
+        from foveola.explanations.convolutions import one_pixel
         from foveola.explanations.stages import convolutions_of, feature_maps
 
         model = self.predictor.model
@@ -291,7 +291,7 @@ class _Drawing:
             rows = rows[np.unique(np.linspace(0, len(rows) - 1, MOST_EMBEDDED).round().astype(np.int64))]
         pixels = prepared.pixels[rows]
         if self.method == "max_activating":
-            from foveola.explanations.kernels import max_activating
+            from foveola.explanations.convolutions import max_activating
             from foveola.explanations.stages import stages_of
 
             stage = self.stage or stages_of(predictor.model)[-1]

@@ -13,7 +13,7 @@ from typing import Any
 from foveola.config import checks_keywords
 from foveola.data.builtin import DATASETS
 from foveola.errors import UsageError
-from foveola.explanations.registry import EXPLANATIONS
+from foveola.explanations import EXPLANATIONS
 from foveola.filters.chain import FILTERS
 from foveola.html_table import table as html_table
 from foveola.models.registry import MODELS
