@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast, overload
 
 from foveola.errors import UsageError
-from foveola.html_table import table
-from foveola.text import unknown
+from foveola.text import html_table, unknown
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -122,7 +121,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def _repr_html_(self) -> str:
         """What a notebook shows: the names, and what each one is."""
         rows = [(name, self.describe(name).text) for name in sorted(self)]
-        return table((self.kind, "what it is"), rows)
+        return html_table((self.kind, "what it is"), rows)
 
     def __len__(self) -> int:
         return len(self._items)

@@ -1,10 +1,11 @@
-"""Words and numbers as text: counts, percentages, lengths of time, names fit for a screen, and "did you mean"."""
+"""Words and numbers as text: counts, percentages, lengths of time, names fit for a screen, "did you mean", HTML tables."""
 
 from __future__ import annotations
 
 import difflib
+import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from foveola.errors import UsageError
 
@@ -133,3 +134,26 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 MANY, NEAREST = 20, 5
 """Lists of more than MANY names are shortened to the NEAREST closest ones."""
+
+
+MOST_ROWS = 20
+"""The number of rows of a table that are shown."""
+
+
+def html_table(header: Sequence[str], rows: Sequence[Sequence[object]], *, above: str = "") -> str:
+    """An HTML table of the first rows, for notebooks, with a line above it; the text of the cells is escaped.
+
+    >>> html_table(["name"], [["<b>"]], above="1 class")
+    '<p>1 class</p><table><tr><th>name</th></tr><tr><td>&lt;b&gt;</td></tr></table>'
+    """
+    lines = [f"<p>{_escaped(above)}</p>"] if above else []
+    cells = [f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in row)}</tr>" for row in rows[:MOST_ROWS]]
+    lines.append(f"<table><tr>{''.join(f'<th>{_escaped(name)}</th>' for name in header)}</tr>{''.join(cells)}</table>")
+    if len(rows) > MOST_ROWS:
+        lines.append(f"<p>and {count(len(rows) - MOST_ROWS, 'more row')}</p>")
+    return "".join(lines)
+
+
+def _escaped(value: object) -> str:
+    """A value as HTML text; undecodable bytes and control characters are written as escapes."""
+    return html.escape(printable(str(value)))

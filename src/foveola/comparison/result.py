@@ -26,9 +26,8 @@ from foveola.comparison.statistics import (
     verdict,
 )
 from foveola.errors import UsageError
-from foveola.html_table import table
 from foveola.runs.run import Run
-from foveola.text import count
+from foveola.text import count, html_table
 from foveola.types import Interval
 
 
@@ -129,7 +128,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         """Show the verdicts and a row for each arm in a notebook."""
         rows = [(arm.name, f"{100 * row.mean():.2f} %") for arm, row in zip(self.arms, self.accuracy, strict=True)]
-        return table(("arm", "mean test accuracy"), rows, above="; ".join(repr(self).splitlines()))
+        return html_table(("arm", "mean test accuracy"), rows, above="; ".join(repr(self).splitlines()))
 
     def __post_init__(self) -> None:
         for seed, pair in zip(self.seeds, zip(*self.runs, strict=True), strict=True):

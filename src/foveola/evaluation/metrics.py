@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import Part
-from foveola.html_table import table
-from foveola.text import count, printable
+from foveola.text import count, html_table, printable
 from foveola.types import Indices, Interval, Labels
 
 Floats = NDArray[np.float64]
@@ -87,7 +86,7 @@ class Evaluation:
             )
             for r in self.per_class
         ]
-        return table(("class", "precision", "recall (95 % interval)", "F1", "images"), rows, above=self.sentence)
+        return html_table(("class", "precision", "recall (95 % interval)", "F1", "images"), rows, above=self.sentence)
 
     @cached_property
     def probabilities(self) -> Floats:

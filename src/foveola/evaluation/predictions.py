@@ -17,9 +17,8 @@ from foveola.data.dataset import normalise_name
 from foveola.errors import UsageError
 from foveola.evaluation.headline import headlines, seen
 from foveola.evaluation.metrics import Evaluation, result_numbers
-from foveola.html_table import table
 from foveola.storage import write_atomic
-from foveola.text import count, printable
+from foveola.text import count, html_table, printable
 
 MOST_SHOWN = 20
 """Number of predictions that a notebook or the Python prompt shows."""
@@ -225,7 +224,7 @@ class Predictions(Sequence[Prediction]):
 
     def _repr_html_(self) -> str:
         """HTML for notebooks: a table of the first predictions."""
-        return table(("image", "prediction"), [(one.file, _answer(one)) for one in self])
+        return html_table(("image", "prediction"), [(one.file, _answer(one)) for one in self])
 
 
 def csv_cell(value: Any) -> str:

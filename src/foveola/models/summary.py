@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from foveola.html_table import table
+from foveola.text import html_table
 
 
 class LayerRow(NamedTuple):
@@ -31,4 +31,4 @@ class Summary(NamedTuple):
     def _repr_html_(self) -> str:
         """What a notebook shows: a row for each layer."""
         rows = [(row.name, row.kind, " x ".join(map(str, row.shape)), f"{row.parameters:,}") for row in self.rows]
-        return table(("layer", "kind", "output shape", "parameters"), rows, above=repr(self))
+        return html_table(("layer", "kind", "output shape", "parameters"), rows, above=repr(self))

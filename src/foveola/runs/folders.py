@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foveola.errors import DamagedRunError, OtherFormatError, UsageError
-from foveola.html_table import MOST_ROWS, table
-from foveola.text import count
+from foveola.text import MOST_ROWS, count, html_table
 
 if TYPE_CHECKING:
     from foveola.recipes.recipe import Recipe
@@ -210,7 +209,9 @@ class RunList(list[RunLine]):
 
     def _repr_html_(self) -> str:
         """Show a row for each run in a notebook."""
-        return table(("run", "finished", "data", "model", "test accuracy"), self._rows(), above=count(len(self), "run"))
+        return html_table(
+            ("run", "finished", "data", "model", "test accuracy"), self._rows(), above=count(len(self), "run")
+        )
 
     def _rows(self) -> list[tuple[str, ...]]:
         measured = ["" if one.accuracy is None else f"{100 * one.accuracy:.1f} %" for one in self]

@@ -19,13 +19,12 @@ from foveola.config import checks_keywords
 from foveola.data.exclude import format_line, write_list
 from foveola.data.prepare import prepare
 from foveola.errors import UsageError
-from foveola.html_table import table
 from foveola.jupyter import shown_in_notebooks
 from foveola.recipes.recipe import merge_tables, recipe_from_tables
 from foveola.report.check_page import render
 from foveola.runs.progress import Progress
 from foveola.storage import require_new, write_atomic, write_numbered
-from foveola.text import count, printable
+from foveola.text import count, html_table, printable
 from foveola.types import Size, Tick
 from foveola.workflows.datasets import Data, leave_out, open_data, require_there, suggest_size
 
@@ -98,7 +97,7 @@ class Checked:
     def _repr_html_(self) -> str:
         """Show the summary and a row for each finding in a notebook."""
         rows = [(one.severity, one.message, one.advice) for one in self.findings]
-        return table(("severity", "what was found", "what to do"), rows, above=self.headline)
+        return html_table(("severity", "what was found", "what to do"), rows, above=self.headline)
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `foveola check --json` prints."""

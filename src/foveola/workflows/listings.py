@@ -15,13 +15,12 @@ from foveola.data.builtin import DATASETS
 from foveola.errors import UsageError
 from foveola.explanations import EXPLANATIONS
 from foveola.filters.chain import FILTERS
-from foveola.html_table import table as html_table
 from foveola.models.registry import MODELS
 from foveola.models.summary import LayerRow, Summary
 from foveola.recipes.recipe import options
 from foveola.registry import REQUIRED, Registry
 from foveola.runs.folders import RunList, list_runs
-from foveola.text import unknown
+from foveola.text import html_table, unknown
 from foveola.types import Size, SizeLike
 
 
