@@ -41,6 +41,22 @@ def test_the_confusion_matrix_has_true_classes_as_rows(random_evaluation):
     assert evaluation([[0, 1, 0]], [2]).confusion.tolist() == [[0, 0, 0], [0, 0, 0], [0, 1, 0]]
 
 
+def test_shares_of_the_confusion_matrix_are_of_the_true_class(random_evaluation):
+    e = random_evaluation
+    assert e.confusion_shares == pytest.approx(confusion_matrix(e.labels, e.predicted, normalize="true"))
+    assert evaluation([[0, 1, 0]], [2]).confusion_shares.tolist() == [[0, 0, 0], [0, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("true", "most", "expected"),
+    [(1, 3, [1, 2, 3]), (6, 5, [1, 2, 3, 0, 6]), (6, 1, [6]), (4, 10, [1, 2, 3, 0, 5, 4, 6])],
+)
+def test_the_likely_classes_include_the_true_one(true, most, expected):
+    probabilities = [0.1, 0.4, 0.2, 0.15, 0.05, 0.06, 0.04]
+    found = evaluation([np.log(probabilities)], [true], names=tuple("abcdefg"))
+    assert found.likely_classes(0, most) == expected
+
+
 def test_per_class_numbers_agree_with_scikit_learn(random_evaluation):
     e = random_evaluation
     expected = precision_recall_fscore_support(e.labels, e.predicted)

@@ -49,7 +49,7 @@ def test_a_count_bar_lays_the_parts_end_to_end():
 
 
 def test_the_compact_matrix_shades_cells_by_their_share_of_the_row():
-    svg = compact_matrix(np.array([[9, 1], [5, 5]]))
+    svg = compact_matrix(np.array([[0.9, 0.1], [0.5, 0.5]]))
     # 90 % is level 5 of 5, 10 % is level 1, 50 % is level 3
     assert '<path class="hit level-5" d="M0 0h1v1h-1z"/>' in svg
     assert '<path class="miss level-1" d="M1 0h1v1h-1z"/>' in svg
@@ -57,7 +57,7 @@ def test_the_compact_matrix_shades_cells_by_their_share_of_the_row():
 
 
 def test_a_class_without_test_pictures_leaves_its_row_of_the_matrix_empty():
-    assert "M0 1h" not in compact_matrix(np.array([[3, 0], [0, 0]]))
+    assert "M0 1h" not in compact_matrix(np.array([[1.0, 0], [0, 0]]))
 
 
 def test_texts_of_a_figure_are_escaped():

@@ -162,6 +162,11 @@ class Evaluation:
         return np.bincount(self.labels * k + self.predicted, minlength=k * k).reshape(k, k).astype(np.int64)
 
     @property
+    def confusion_shares(self) -> Floats:
+        """The confusion matrix as shares of the true class: float64 (K, K), 0..1; a row without images is 0."""
+        return np.asarray(self.confusion / np.maximum(self.counts[:, None], 1), np.float64)
+
+    @property
     def per_class(self) -> tuple[ClassNumbers, ...]:
         """Precision, recall, F1 and number of images of each class; 0 where undefined."""
         hits = np.diag(self.confusion).astype(np.float64)
@@ -183,6 +188,15 @@ class Evaluation:
         rows = np.flatnonzero(~self.trained_on)
         ids = tuple(self.ids[i] for i in rows)
         return Evaluation(self.logits[rows], self.labels[rows], ids, self.class_names, self.part, self.temperature)
+
+    def likely_classes(self, row: int, most: int) -> list[int]:
+        """The `most` most probable classes of image `row`, the most probable first.
+
+        The true class takes the last place if it is not among them, so that a figure of the probabilities always shows it.
+        """
+        order = [int(k) for k in np.argsort(-self.probabilities[row], kind="stable")[:most]]
+        true = int(self.labels[row])
+        return order if true in order else [*order[:-1], true]
 
     def worst(self, most: int) -> Indices:
         """The wrong predictions with the lowest probabilities of the true class, worst first: int64 (m,)."""

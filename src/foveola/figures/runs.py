@@ -73,8 +73,7 @@ def curves(run: Run) -> Plot:
 
 def confusion(found: Evaluation) -> Plot:
     """Confusion matrix: rows are the true classes, columns the predicted ones; colours show the share of the row."""
-    counts = found.confusion
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    counts, share = found.confusion, found.confusion_shares
     n, names = len(counts), spelled(found.class_names)
     side = min(COLUMN_INCHES, 2.8 + 0.35 * n)
     with styled(names):
@@ -119,7 +118,7 @@ def predictions(run: Run, columns: int = 5) -> Plot:
 
 
 def probabilities(run: Run, n: int = 8, most: int = 10) -> Plot:
-    """Test images, evenly chosen, each with a bar chart of the `most` probable classes."""
+    """Test images, evenly chosen, each with a bar chart of the `most` most probable classes and the true class."""
     found, images = run.evaluation, run.images
     kept = rows_of_grid(len(found))  # the run keeps the pixels of these images
     rows = kept[rows_of_grid(len(kept), n)]
@@ -138,7 +137,7 @@ def probabilities(run: Run, n: int = 8, most: int = 10) -> Plot:
 
 def _bars(axes: Axes, found: Evaluation, class_names: Sequence[str], row: int, most: int) -> None:
     chances = found.probabilities[row]
-    shown = np.sort(np.argsort(-chances, kind="stable")[:most])
+    shown = sorted(found.likely_classes(row, most))
     answer, truth = int(found.predicted[row]), int(found.labels[row])
     colours = [BLUE if k == truth else VERMILION if k == answer else FAINT for k in shown]
     axes.bar(range(len(shown)), chances[shown], color=colours, width=0.7)

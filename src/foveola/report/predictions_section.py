@@ -7,7 +7,6 @@ from functools import cache
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from foveola.evaluation.metrics import Evaluation
 from foveola.report.svg import compact_matrix, probability_bar
@@ -108,7 +107,7 @@ def predictions_section(evaluation: Evaluation, images: KeptImages) -> Predictio
     return PredictionsSection(
         lines=class_lines(evaluation),
         cells=confusion_cells(evaluation) if few else (),
-        matrix=None if few else compact_matrix(evaluation.confusion),
+        matrix=None if few else compact_matrix(evaluation.confusion_shares),
         confusions=() if few else frequent_confusions(evaluation),
         wrong=int((~evaluation.correct).sum()),
         grid=predictions(shown),
@@ -133,24 +132,24 @@ def class_lines(evaluation: Evaluation) -> tuple[ClassLine, ...]:
 
 def confusion_cells(evaluation: Evaluation) -> tuple[tuple[Cell, ...], ...]:
     """The confusion matrix cell by cell, rows true, columns predicted."""
-    names, confusion = evaluation.class_names, evaluation.confusion
+    names, counts = evaluation.class_names, evaluation.counts.tolist()
+    confusion, shares = evaluation.confusion, evaluation.confusion_shares
 
     def cell(i: int, j: int) -> Cell:
-        n, of = int(confusion[i, j]), int(confusion[i].sum())
-        text = f"true {names[i]}, predicted {names[j]}: {n:,} of {of:,}" + (f" ({percent(n / of)})" if of else "")
-        return Cell(n, n / max(1, of), text, "none" if not n else "hit" if i == j else "miss")
+        n, of, share = int(confusion[i, j]), counts[i], float(shares[i, j])
+        text = f"true {names[i]}, predicted {names[j]}: {n:,} of {of:,}" + (f" ({percent(share)})" if of else "")
+        return Cell(n, share, text, "none" if not n else "hit" if i == j else "miss")
 
     return tuple(tuple(cell(i, j) for j in range(len(names))) for i in range(len(names)))
 
 
 def frequent_confusions(evaluation: Evaluation) -> tuple[Confusion, ...]:
     """The most frequent confusions; equally frequent ones in the order of the classes."""
-    names, mistakes = evaluation.class_names, evaluation.confusion.copy()
-    support = mistakes.sum(axis=1)
+    names, mistakes, shares = evaluation.class_names, evaluation.confusion.copy(), evaluation.confusion_shares
     np.fill_diagonal(mistakes, 0)
     order = np.argsort(-mistakes, axis=None, kind="stable")[:CONFUSIONS]
     pairs = [(i, j, int(mistakes[i, j])) for i, j in zip(*np.unravel_index(order, mistakes.shape), strict=True)]
-    return tuple(Confusion(names[i], names[j], n, percent(n / support[i])) for i, j, n in pairs if n)
+    return tuple(Confusion(names[i], names[j], n, percent(float(shares[i, j]))) for i, j, n in pairs if n)
 
 
 def _shown_prediction(evaluation: Evaluation, images: KeptImages, row: int) -> ShownPrediction:
@@ -164,18 +163,8 @@ def _shown_prediction(evaluation: Evaluation, images: KeptImages, row: int) -> S
         right=true == predicted,
         true_probability=percent(probabilities[true]),
         predicted_probability=percent(probabilities[predicted]),
-        bars=tuple(_bar(evaluation, row, k) for k in bar_classes(probabilities, true)),
+        bars=tuple(_bar(evaluation, row, k) for k in evaluation.likely_classes(row, BARS)),
     )
-
-
-def bar_classes(probabilities: NDArray[np.float64], true: int) -> list[int]:
-    """The classes with a bar, most probable first; the true class takes the last place if it is not among them.
-
-    >>> bar_classes(np.array([0.1, 0.4, 0.2, 0.15, 0.05, 0.06, 0.04]), 6)
-    [1, 2, 3, 0, 6]
-    """
-    top = [int(k) for k in np.argsort(-probabilities, kind="stable")[:BARS]]
-    return top if true in top else [*top[:-1], true]
 
 
 def _bar(evaluation: Evaluation, row: int, k: int) -> Bar:

@@ -76,10 +76,9 @@ def histogram(name: str, values: NDArray[np.int64], counts: NDArray[np.int64], t
     )
 
 
-def compact_matrix(confusion: NDArray[np.int64]) -> Markup:
-    """SVG of the confusion matrix, int64 (K, K), without numbers: a darker cell is a larger share of its row."""
-    k = len(confusion)
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+def compact_matrix(shares: NDArray[np.float64]) -> Markup:
+    """SVG of a confusion matrix without numbers: a darker cell is a larger share of its row. shares: (K, K), 0..1."""
+    k = len(shares)
     levels = np.ceil(shares * LEVELS).astype(int)  # 0 only for empty cells, so that a single mistake is visible
     paths = []
     for kind, inside in (("hit", np.eye(k, dtype=bool)), ("miss", ~np.eye(k, dtype=bool))):
