@@ -4,7 +4,7 @@ import pytest
 
 from foveola.checks.finding import Finding
 from foveola.report.check_page import GROUPS, MEMBERS, SINGLES, Drawing, Shown
-from foveola.report.thumbnails import Thumbnail
+from foveola.report.formatting import Thumbnail
 
 
 def show(name, caption):

@@ -10,8 +10,8 @@ from foveola.data.dataset import Problem, count_causes
 from foveola.evaluation.metrics import Evaluation
 from foveola.imaging.decode import decode
 from foveola.report.data_section import data_section, sizes_of
-from foveola.report.predictions_section import class_lines, confusion_cells, frequent_confusions, predictions_section
-from foveola.report.thumbnails import thumbnail
+from foveola.report.formatting import thumbnail
+from foveola.report.results_section import class_lines, confusion_cells, frequent_confusions, predictions_section
 from foveola.runs.previews import DataPreview
 
 

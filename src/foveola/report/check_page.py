@@ -21,9 +21,8 @@ from foveola.checks.image_quality import without_padding
 from foveola.checks.shortcut_evidence import Examples, Table, evidence_of
 from foveola.data.dataset import PARTS, Dataset
 from foveola.data.prepare import Prepared
-from foveola.report.formatting import date, environment, shell, without_home
+from foveola.report.formatting import Thumbnail, date, environment, shell, thumbnail, without_home
 from foveola.report.svg import count_bar
-from foveola.report.thumbnails import Thumbnail, thumbnail
 from foveola.text import count
 from foveola.types import Image
 

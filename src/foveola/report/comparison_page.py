@@ -29,8 +29,7 @@ from foveola.report.comparison_figures import (
 )
 from foveola.report.comparison_text import cost_of, interval_text, line_of, mean_of, p_value_text, steady
 from foveola.report.curves import Band, banded
-from foveola.report.formatting import date, environment
-from foveola.report.thumbnails import Thumbnail, thumbnail
+from foveola.report.formatting import Thumbnail, date, environment, thumbnail
 from foveola.text import duration
 from foveola.types import Image
 

@@ -10,9 +10,8 @@ from markupsafe import Markup
 
 from foveola.data.dataset import PARTS, count_causes
 from foveola.evaluation.metrics import Evaluation, wilson
-from foveola.report.formatting import shape
+from foveola.report.formatting import Thumbnail, shape, thumbnail
 from foveola.report.svg import count_bar, histogram
-from foveola.report.thumbnails import Thumbnail, thumbnail
 from foveola.runs.data_summary import DataSummary, FindingLine
 from foveola.runs.previews import DataPreview, KeptImages
 from foveola.text import percent

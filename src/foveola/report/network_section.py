@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from foveola.evaluation.metrics import Evaluation
 from foveola.figures.pixels import heat_over, mosaic
 from foveola.models.summary import LayerRow, Summary
-from foveola.report.formatting import shape
-from foveola.report.thumbnails import Thumbnail, exact, thumbnail
+from foveola.report.formatting import Thumbnail, exact, shape, thumbnail
 from foveola.runs.previews import NetworkPreview
 from foveola.text import count, percent
 

@@ -13,13 +13,12 @@ import tomli_w
 from markupsafe import Markup
 
 from foveola.evaluation.metrics import Evaluation, Standing, is_imbalanced, wilson
-from foveola.report.confidence_section import confidence_section
 from foveola.report.curves import CurveLine, curves
 from foveola.report.data_section import data_section, findings_section
 from foveola.report.formatting import date, environment, number, shell, typed, without_home
 from foveola.report.network_section import blocks, network_section
-from foveola.report.predictions_section import predictions_section
 from foveola.report.report_data import ReportData
+from foveola.report.results_section import confidence_section, predictions_section
 from foveola.report.svg import accuracy_axis, baseline_label
 from foveola.text import percent
 from foveola.training.history import EpochLog, ProbeLog, best_head

@@ -1,4 +1,4 @@
-"""Figures of the pages as SVG: accuracy axis, bars, histograms, a compact confusion matrix.
+"""Figures of the pages as SVG: accuracy axis, bars, histograms, a compact confusion matrix, the reliability diagram.
 
 Colours come from the page's CSS variables by class, so that one figure works in light mode, dark mode and print. Lengths
 of bars and axes are percentages of their box, so that the text keeps its size at any width.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -15,8 +16,17 @@ from numpy.typing import NDArray
 
 from foveola.text import count, percent, printable, shorten
 
+if TYPE_CHECKING:
+    from foveola.evaluation.calibration import Bin
+    from foveola.evaluation.conformal import Abstention
+
 LEVELS = 5
 """Shades of the compact matrix: with one path for each shade, 100 x 100 cells take a few kilobytes."""
+
+SIDE, LEFT, TOP = 300, 48, 14
+
+WIDTH, HEIGHT = LEFT + SIDE + 16, TOP + SIDE + 44
+"""The square of the reliability diagram, its margins, and the whole figure, in pixels."""
 
 
 def accuracy_axis(accuracy: float, low: float, high: float, baseline: float, baseline_name: str) -> Markup:
@@ -109,6 +119,70 @@ def _flush(accuracy: float, low: float, high: float) -> str:
 
 def _beside(share: float) -> str:
     return 'text-anchor="start" dx="7"' if share < 0.5 else 'text-anchor="end" dx="-7"'
+
+
+class _Square(NamedTuple):
+    """Two axes from `low` to 1 in one square."""
+
+    low: float
+
+    def x(self, share: float) -> str:
+        return short_number(LEFT + (share - self.low) / (1 - self.low) * SIDE)
+
+    def y(self, share: float) -> str:
+        return short_number(TOP + (1 - max(share, self.low)) / (1 - self.low) * SIDE)
+
+
+def reliability_diagram(bins: Sequence[Bin], before: Sequence[Bin]) -> Markup:
+    """Reliability diagram: accuracy by predicted probability with intervals; rings show `before`, the uncalibrated bins.
+
+    The axes start at a round share below the lowest value, so that the dots of a good network do not overlap.
+    """
+    square = _Square(axis_start([*bins, *before]))
+    rings = [f'<circle class="ring" cx="{square.x(b.confidence)}" cy="{square.y(b.accuracy)}" r="4"/>' for b in before]
+    body = [_axes(square), *rings, *(_dot(square, one) for one in bins)]
+    said = "; ".join(
+        f"probability {percent(one.confidence)}, right {percent(one.accuracy)} of {one.n:,}" for one in bins
+    )
+    return svg(f'class="reliability" viewBox="0 0 {WIDTH} {HEIGHT}"', f"Reliability diagram: {said}", "".join(body))
+
+
+def axis_start(bins: Sequence[Bin]) -> float:
+    """The start of both axes of the diagram: the largest multiple of 0.2 below all dots, at most 0.8."""
+    return min(0.8, math.floor(5 * min(min(one.confidence, one.accuracy) for one in bins)) / 5)
+
+
+def _dot(square: _Square, one: Bin) -> str:
+    x, low, high = square.x(one.confidence), square.y(one.interval.low), square.y(one.interval.high)
+    return (
+        f'<line class="whisker" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/>'
+        f'<circle class="dot" cx="{x}" cy="{square.y(one.accuracy)}" r="4.5"/>'
+    )
+
+
+def _axes(square: _Square) -> str:
+    out, right, bottom = [], LEFT + SIDE, TOP + SIDE
+    for tick in ticks(square.low, 1):
+        x, y, label = square.x(tick), square.y(tick), f"{100 * tick:.0f} %"
+        out.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y}" y2="{y}"/>')
+        out.append(f'<text class="muted" x="{LEFT - 8}" y="{y}" dy="4" text-anchor="end">{label}</text>')
+        out.append(f'<text class="muted" x="{x}" y="{bottom + 18}" text-anchor="middle">{label}</text>')
+    middle = short_number(LEFT + SIDE / 2)
+    out.append(f'<line class="diagonal" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{TOP}"/>')
+    out.append(f'<text class="muted" x="{middle}" y="{bottom + 38}" text-anchor="middle">predicted probability</text>')
+    return "".join(out)
+
+
+def abstention_bar(one: Abstention) -> Markup:
+    """Stacked bar of all images: right predictions, wrong predictions, abstentions."""
+    n, wrong = one.answered.n, one.wrong.many
+    parts = (("right", one.answered.many - wrong), ("wrong", wrong), ("none", n - one.answered.many))
+    rects, x = [], 0
+    for kind, many in parts:
+        rects.append(f'<rect class="{kind}" x="{share_of_box(x / n)}" width="{share_of_box(many / n)}" height="10"/>')
+        x += many
+    text = f"{parts[0][1]:,} right, {wrong:,} wrong, {parts[2][1]:,} don’t know"
+    return svg('class="bar" width="100%" height="10"', text, "".join(rects))
 
 
 def svg(attributes: str, text: str, body: str) -> Markup:

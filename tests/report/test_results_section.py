@@ -8,9 +8,10 @@ import pytest
 
 from foveola.evaluation.calibration import Bin, Calibration
 from foveola.evaluation.conformal import Abstention, CoverageShare
-from foveola.report.confidence_section import abstention_bar, reliability_diagram, with_interval
 from foveola.report.report_data import read_report_data
+from foveola.report.results_section import with_interval
 from foveola.report.run_page import render
+from foveola.report.svg import abstention_bar, reliability_diagram
 from foveola.runs.files import record_test_use, write_evaluation
 from foveola.runs.run import Run
 from foveola.types import Interval

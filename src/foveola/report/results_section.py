@@ -1,16 +1,27 @@
-"""Report sections on the predictions: metrics by class, confusion matrix, test images and the worst mistakes."""
+"""Report sections on the test results: metrics by class, confusion matrix, test images, worst mistakes, and confidence
+(calibration of the probabilities, results of abstaining)."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 
+from foveola.evaluation.calibration import CalibrationError, CalibrationReport
+from foveola.evaluation.conformal import CoverageShare, coverage_range
 from foveola.evaluation.metrics import Evaluation
-from foveola.report.svg import compact_matrix, probability_bar
-from foveola.report.thumbnails import Thumbnail, thumbnail
+from foveola.report.formatting import Thumbnail, thumbnail
+from foveola.report.svg import (
+    abstention_bar,
+    axis_start,
+    compact_matrix,
+    probability_bar,
+    reliability_diagram,
+)
 from foveola.runs.previews import STRIP, WORST, KeptImages, rows_of_grid
 from foveola.text import percent
 from foveola.types import Indices
@@ -18,6 +29,9 @@ from foveola.types import Indices
 NUMBERED_CLASSES, CONFUSIONS, BARS = 25, 20, 5
 """Up to 25 classes the confusion matrix shows counts; with more, the 20 most frequent confusions are listed. Bars: the
 number of classes with a probability bar."""
+
+FEW = 200
+"""With fewer calibration images the section says that a prior keeps the temperature near 1."""
 
 
 @dataclass(frozen=True)
@@ -173,3 +187,102 @@ def _bar(evaluation: Evaluation, row: int, k: int) -> Bar:
     sign = {"right": "✓ true", "wrong": "✗ predicted", "other": "◂ true" if k == true else ""}[kind]
     share = float(evaluation.probabilities[row, k])
     return Bar(evaluation.class_names[k], percent(share), kind, sign, probability_bar(share, kind))
+
+
+@dataclass(frozen=True)
+class RateLine:
+    """One allowed error rate and the shares measured on the test set, each with its interval.
+
+    kept: the share of images whose true class should not be ruled out; expected: the range of this share in 95 of 100 runs.
+    """
+
+    error: str
+    kept: str
+    answered: str
+    wrong: str
+    wrong_answers: str
+    coverage: str
+    expected: str
+    bar: Markup
+
+
+class ErrorText(NamedTuple):
+    """A calibration error and its 95 % interval, as text."""
+
+    value: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class ConfidenceSection:
+    """Values of the section.
+
+    how: how the calibration images were held out; worse: whether the temperature increases the
+    calibration error on the test set; axis_from: the start of the diagram's axes, "" for 0.
+    """
+
+    how: str
+    n: int
+    few: bool
+    temperature: str
+    error: ErrorText
+    error_before: ErrorText
+    worse: bool
+    by_chance: str
+    loss: str
+    loss_before: str
+    bins: int
+    figure: Markup
+    axis_from: str
+    rates: tuple[RateLine, ...]
+    example: RateLine | None
+
+
+def confidence_section(confidence: CalibrationReport) -> ConfidenceSection:
+    """Collect the section's values."""
+    calibration, error, before = confidence.calibration, confidence.error, confidence.error_before
+    n, rings = len(calibration), confidence.bins_before
+    rates = tuple(
+        RateLine(
+            error=f"{100 * one.error:g} %",
+            kept=f"{100 * (1 - one.error):g} %",
+            answered=with_interval(one.answered),
+            wrong=with_interval(one.wrong),
+            wrong_answers=with_interval(one.wrong_answers),
+            coverage=with_interval(one.covered),
+            expected=_range(*coverage_range(n, one.error)[:2]),
+            bar=abstention_bar(one),
+        )
+        for one in confidence.abstentions
+    )
+    return ConfidenceSection(
+        how=calibration.how,
+        n=n,
+        few=n < FEW,
+        temperature=f"{confidence.evaluation.temperature:.2f}",
+        error=_in_words(error),
+        error_before=_in_words(before),
+        worse=percent(error.value) != percent(before.value) and error.value > before.value,
+        by_chance=percent(error.by_chance),
+        loss=f"{confidence.evaluation.loss:.3f}",
+        loss_before=f"{confidence.uncalibrated.loss:.3f}",
+        bins=len(confidence.bins),
+        figure=reliability_diagram(confidence.bins, rings),
+        axis_from=f"{100 * low:.0f} %" if (low := axis_start([*confidence.bins, *rings])) else "",
+        rates=rates,
+        example=rates[0] if rates else None,
+    )
+
+
+def _in_words(error: CalibrationError) -> ErrorText:
+    return ErrorText(percent(error.value), _range(error.interval.low, error.interval.high))
+
+
+def with_interval(share: CoverageShare) -> str:
+    """A share with its 95 % interval, or "–" if there are no images."""
+    low, high, _ = share.interval
+    return "–" if math.isnan(share.share) else f"{percent(share.share)} ({_range(low, high)})"
+
+
+def _range(low: float, high: float) -> str:
+    return f"{100 * low:.1f} to {100 * high:.1f}"
