@@ -11,7 +11,7 @@ from foveola.evaluation.metrics import Evaluation
 from foveola.models.summary import Summary
 from foveola.recipes.recipe import read_tables
 from foveola.runs.data_summary import DataSummary
-from foveola.runs.previews import DataPreview, KeptImages, NetworkPreview
+from foveola.runs.previews import Previews
 from foveola.runs.run import Run
 from foveola.training.history import EpochLog, ProbeLog
 
@@ -39,9 +39,7 @@ class ReportData:
     seconds: float
     evaluation: Evaluation
     confidence: CalibrationReport
-    images: KeptImages
-    data_preview: DataPreview
-    network_preview: NetworkPreview
+    previews: Previews
     folder: str
     test_uses: int = 1
     has_csv: bool = True
@@ -62,9 +60,7 @@ def read_report_data(run: Run) -> ReportData:
         seconds=run.result["seconds"],
         evaluation=run.evaluation,
         confidence=run.confidence,
-        images=run.images,
-        data_preview=run.data_preview,
-        network_preview=run.network_preview,
+        previews=Previews(run.images, run.data_preview, run.network_preview),
         folder=str(run.result.get("run", run.path)),
         test_uses=run.test_opened,
         has_csv=(run.path / "predictions.csv").is_file(),

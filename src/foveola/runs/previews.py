@@ -28,6 +28,32 @@ if TYPE_CHECKING:
     from foveola.evaluation.metrics import Evaluation
     from foveola.explanations.stages import FeatureMaps
 
+
+@dataclass(frozen=True)
+class Previews:
+    """Everything that a run keeps for its report."""
+
+    images: KeptImages
+    data: DataPreview
+    network: NetworkPreview
+
+    def save(self, folder: Path) -> None:
+        """Write three files: images.npz, data_preview.npz and network_preview.npz."""
+        self.images.save(folder / "images.npz")
+        self.data.save(folder / "data_preview.npz")
+        self.network.save(folder / "network_preview.npz")
+
+
+def make_previews(model: nn.Module, evaluation: Evaluation, prepared: Prepared, split: Split) -> Previews:
+    """Choose and make what the report shows. model: on the processor; evaluation: of the test images in their order."""
+    shown = np.concatenate([rows_of_grid(len(evaluation)), evaluation.worst(WORST)])
+    return Previews(
+        keep_images(prepared, split, shown),
+        make_preview(prepared, split),
+        make_network_preview(model, evaluation, prepared.pixels, split.test),
+    )
+
+
 CLASSES, EACH = 20, 200
 """Largest numbers of classes with a mean image, and of training images in each mean (evenly chosen)."""
 

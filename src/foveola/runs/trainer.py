@@ -35,16 +35,7 @@ from foveola.runs.data_summary import DataSummary, summarise_data
 from foveola.runs.environment import environment_of, origin_of, own_code, own_files, versions_of
 from foveola.runs.files import write_evaluation, write_network, write_table
 from foveola.runs.predictor import save_network
-from foveola.runs.previews import (
-    WORST,
-    DataPreview,
-    KeptImages,
-    NetworkPreview,
-    keep_images,
-    make_network_preview,
-    make_preview,
-    rows_of_grid,
-)
+from foveola.runs.previews import Previews, make_previews
 from foveola.runs.progress import Plan
 from foveola.storage import claim_folder, disk_errors_as_resource_error, new_folder, require_room, write_atomic
 from foveola.text import count
@@ -69,17 +60,14 @@ _BESIDE_WEIGHTS_BYTES = 5_000_000
 class Trained:
     """The values of a finished training. The run's folder has the same as files.
 
-    head: the solutions of the last layer, () if it was not trained alone; images, data_preview, network_preview: for the
-    report.
+    head: the solutions of the last layer, () if it was not trained alone.
     """
 
     head: tuple[ProbeLog, ...]
     history: tuple[EpochLog, ...]
     evaluation: Evaluation
     calibration: Calibration
-    images: KeptImages
-    data_preview: DataPreview
-    network_preview: NetworkPreview
+    previews: Previews
 
 
 @dataclass
@@ -237,30 +225,18 @@ class Trainer:
         save_network(self.folder / "weights.safetensors", self.model, self.recipe, names, calibration.temperature)
         write_evaluation(self.folder / "predictions.npz", evaluation)
         write_table(self.folder / "predictions.csv", evaluation)
-        return Trained(
-            tuple(row for row in self._rows if isinstance(row, ProbeLog)),
-            tuple(row for row in self._rows if isinstance(row, EpochLog)),
-            evaluation,
-            calibration,
-            *self._for_report(evaluation),
-        )
+        previews = make_previews(self.model, evaluation, self.prepared, self.split)
+        with disk_errors_as_resource_error(self.folder / "images.npz", 0):
+            previews.save(self.folder)
+        head = tuple(row for row in self._rows if isinstance(row, ProbeLog))
+        history = tuple(row for row in self._rows if isinstance(row, EpochLog))
+        return Trained(head, history, evaluation, calibration, previews)
 
     def _on_test(self, temperature: float) -> Evaluation:
         dataset, test = self.prepared.dataset, self.split.test
         answers = self._answers(test, torch.device("cpu"))
         ids, trained_on = tuple(dataset.ids[i] for i in test), np.isin(test, self.split.leaked)
         return Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", temperature, trained_on)
-
-    def _for_report(self, evaluation: Evaluation) -> tuple[KeptImages, DataPreview, NetworkPreview]:
-        """The images of the report, also written to the folder."""
-        shown = np.concatenate([rows_of_grid(len(evaluation)), evaluation.worst(WORST)])
-        images, preview = keep_images(self.prepared, self.split, shown), make_preview(self.prepared, self.split)
-        network = make_network_preview(self.model, evaluation, self.prepared.pixels, self.split.test)
-        with disk_errors_as_resource_error(self.folder / "images.npz", 0):
-            images.save(self.folder / "images.npz")
-            preview.save(self.folder / "data_preview.npz")
-            network.save(self.folder / "network_preview.npz")
-        return images, preview, network
 
     @property
     def plan(self) -> Plan:

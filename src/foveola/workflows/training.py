@@ -227,9 +227,7 @@ def _report_data(
         seconds=result["seconds"],
         evaluation=trained.evaluation,
         confidence=confidence,
-        images=trained.images,
-        data_preview=trained.data_preview,
-        network_preview=trained.network_preview,
+        previews=trained.previews,
         folder=str(session.folder),
     )
 
