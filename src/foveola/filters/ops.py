@@ -116,28 +116,28 @@ Kernel = Annotated[list[list[Number]], AfterValidator(_square)]
 
 @on_stacks
 def kernel(image: Image, *, values: Kernel) -> Mat:
-    """Any kernel of 3x3 to 7x7 numbers: `cv2.filter2D(image, -1, values)`."""
+    """Your own kernel of 3x3 to 7x7 numbers: `cv2.filter2D(image, -1, values)`."""
     require_room(image, len(values), "kernel")
     return cv2.filter2D(image, -1, np.array(values, np.float32))
 
 
 @on_stacks
 def sharpen(image: Image) -> Mat:
-    """Edges become steeper: `cv2.filter2D` with 0 -1 0 / -1 5 -1 / 0 -1 0."""
+    """Sharpen: `cv2.filter2D` with 0 -1 0 / -1 5 -1 / 0 -1 0."""
     require_room(image, 3, "sharpen")
     return cv2.filter2D(image, -1, _SHARPEN)
 
 
 @on_stacks
 def emboss(image: Image) -> Mat:
-    """A relief lit from one corner: `cv2.filter2D` with -2 -1 0 / -1 1 1 / 0 1 2."""
+    """Emboss, a relief lit from one corner: `cv2.filter2D` with -2 -1 0 / -1 1 1 / 0 1 2."""
     require_room(image, 3, "emboss")
     return cv2.filter2D(image, -1, _EMBOSS)
 
 
 @on_stacks
 def blur(image: Image, *, size: KernelSize = 3, sigma: Sigma = 0.0) -> Mat:
-    """A Gaussian mean of the neighbours: `cv2.GaussianBlur(image, (size, size), sigma)`; sigma 0 means what fits the size.
+    """Gaussian blur: `cv2.GaussianBlur(image, (size, size), sigma)`; with sigma 0, OpenCV derives it from the size.
 
     That is OpenCV's own table up to size 9 (of size 3 it is 1/4 1/2 1/4), above it sigma = 0.15 size + 0.35. Halves are
     rounded up.
@@ -148,7 +148,7 @@ def blur(image: Image, *, size: KernelSize = 3, sigma: Sigma = 0.0) -> Mat:
 
 @on_stacks
 def box(image: Image, *, size: KernelSize = 3) -> Mat:
-    """The plain mean of the neighbours: `cv2.blur(image, (size, size))`."""
+    """Box blur, the mean of the neighbours: `cv2.blur(image, (size, size))`."""
     require_room(image, size, f"box(size={size})")
     return cv2.blur(image, (size, size))
 
@@ -157,7 +157,7 @@ def box(image: Image, *, size: KernelSize = 3) -> Mat:
 def unsharp(
     image: Image, *, size: KernelSize = 5, sigma: Sigma = 0.0, amount: Annotated[float, Ge(0), Le(20)] = 1.0
 ) -> Mat:
-    """The image plus `amount` times what a Gaussian blur takes away: `cv2.addWeighted` of the two."""
+    """Unsharp mask, the image plus `amount` times its difference from its Gaussian blur: `cv2.addWeighted`."""
     require_room(image, size, f"unsharp(size={size})")
     return cv2.addWeighted(image, 1 + amount, cv2.GaussianBlur(image, (size, size), sigma), -amount, 0)
 
@@ -168,21 +168,21 @@ Threshold = Annotated[float, Ge(0), Le(10_000)]
 
 @on_stacks
 def sobel(image: Image, *, size: DerivativeSize = 3) -> Mat:
-    """Length of the gradient in each colour: `cv2.magnitude` of `cv2.Sobel` in x and in y."""
+    """Gradient magnitude in each colour by Sobel's kernels: `cv2.magnitude` of `cv2.Sobel` in x and in y."""
     require_room(image, max(3, size), f"sobel(size={size})")
     return _length(cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=size), cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=size))
 
 
 @on_stacks
 def scharr(image: Image) -> Mat:
-    """Length of the gradient in each colour by Scharr's kernel, truer to its direction than Sobel's: `cv2.Scharr`."""
+    """Gradient magnitude in each colour by Scharr's kernels, more isotropic than Sobel's: `cv2.Scharr`."""
     require_room(image, 3, "scharr")
     return _length(cv2.Scharr(image, cv2.CV_32F, 1, 0), cv2.Scharr(image, cv2.CV_32F, 0, 1))
 
 
 @on_stacks
 def laplacian(image: Image, *, size: DerivativeSize = 1) -> Mat:
-    """How far each pixel differs from its surroundings, in each colour: `cv2.convertScaleAbs(cv2.Laplacian(...))`."""
+    """Laplacian, the absolute second derivative in each colour: `cv2.convertScaleAbs(cv2.Laplacian(...))`."""
     require_room(image, max(3, size), f"laplacian(size={size})")
     return cv2.convertScaleAbs(cv2.Laplacian(image, cv2.CV_32F, ksize=size))
 
@@ -195,7 +195,7 @@ def require_order(low: float, high: float) -> None:
 
 @on_stacks
 def canny(image: Image, *, low: Threshold = 50.0, high: Threshold = 150.0) -> Mat:
-    """Thin edges, 255 on 0 (J. Canny, 1986): those above `high`, and those above `low` that touch them; `cv2.Canny`.
+    """Canny edges, 255 on 0 (J. Canny, 1986): those above `high`, and those above `low` that touch them; `cv2.Canny`.
 
     The border pixel is repeated outwards.
     """
@@ -210,28 +210,28 @@ def _length(across: np.ndarray, down: np.ndarray) -> Mat:
 
 @on_stacks
 def median(image: Image, *, size: KernelSize = 3) -> Mat:
-    """The middle one of the neighbours' values, in each colour: `cv2.medianBlur`; the border pixel is repeated outwards."""
+    """Median of the neighbours, in each colour: `cv2.medianBlur`; the border pixel is repeated outwards."""
     require_room(image, size, f"median(size={size})")
     return cv2.medianBlur(image, size)
 
 
 @on_stacks
 def bilateral(image: Image, *, size: KernelSize = 5, sigma_color: Sigma = 50.0, sigma_space: Sigma = 50.0) -> Mat:
-    """A mean of near neighbours of near colour (Tomasi and Manduchi, 1998): `cv2.bilateralFilter`."""
+    """Bilateral filter, a blur that keeps edges (Tomasi and Manduchi, 1998): `cv2.bilateralFilter`."""
     require_room(image, size, f"bilateral(size={size})")
     return cv2.bilateralFilter(image, size, sigma_color, sigma_space)
 
 
 @on_stacks
 def denoise(image: Image, *, strength: Annotated[float, Gt(0), Le(100)] = 3.0) -> Mat:
-    """Means over alike patches (Buades, Coll and Morel, 2005): `cv2.fastNlMeansDenoisingColored`, 7 px within 21 px."""
+    """Non-local means (Buades, Coll and Morel, 2005): `cv2.fastNlMeansDenoisingColored`, 7 px patches within 21 px."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return cv2.cvtColor(cv2.fastNlMeansDenoisingColored(bgr, None, strength, strength, 7, 21), cv2.COLOR_BGR2RGB)
 
 
 @on_stacks
 def grayscale(image: Image) -> Mat:
-    """Brightness alone, 0.299 R + 0.587 G + 0.114 B in all three channels: `cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)`."""
+    """Greyscale, 0.299 R + 0.587 G + 0.114 B in all three channels: `cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)`."""
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
@@ -243,7 +243,7 @@ def invert(image: Image) -> Mat:
 
 @on_stacks
 def gamma(image: Image, *, value: Annotated[float, Gt(0), Le(10)] = 0.5) -> Mat:
-    """255 (v / 255)^value: below 1 dark parts become lighter, above 1 darker; `cv2.LUT`."""
+    """Gamma correction, 255 (v / 255)^value: below 1 the image becomes brighter, above 1 darker; `cv2.LUT`."""
     return cv2.LUT(image, np.rint(255 * (np.arange(256) / 255) ** value).astype(np.uint8))
 
 
@@ -251,7 +251,7 @@ def gamma(image: Image, *, value: Annotated[float, Gt(0), Le(10)] = 0.5) -> Mat:
 def equalize(
     image: Image, *, limit: Annotated[float, Gt(0), Le(100)] = 2.0, tiles: Annotated[int, Ge(1), Le(64)] = 8
 ) -> Mat:
-    """Contrast evened out region by region (CLAHE, K. Zuiderveld, 1994) on the lightness of L*a*b*: `cv2.createCLAHE`."""
+    """Adaptive histogram equalisation (CLAHE, K. Zuiderveld, 1994) of the lightness of L*a*b*: `cv2.createCLAHE`."""
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
     lab[..., 0] = cv2.createCLAHE(limit, (tiles, tiles)).apply(lab[..., 0])
     return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
@@ -265,7 +265,7 @@ Side = Annotated[int, Ge(1), Le(4096)]
 
 @on_stacks
 def resize_down_up(image: Image, *, factor: Factor = 4) -> Mat:
-    """Pixelated: `cv2.resize` to 1/factor by the mean of each area, and back by repeating pixels.
+    """Pixelate: `cv2.resize` to 1/factor by the mean of each area, and back by repeating pixels.
 
     Means of exactly 2x2 pixels are rounded half up, others half to even.
     """
@@ -291,7 +291,7 @@ def scale(image: Image, *, width: Side, height: Side) -> Mat:
 
 @on_stacks
 def upscale(image: Image, *, factor: Annotated[int, Ge(1), Le(8)] = 2) -> Mat:
-    """`factor` times as many pixels each way, smoothly (Lanczos, 8x8 neighbours): `cv2.resize`; it resizes.
+    """Enlarge `factor` times in each direction (Lanczos, 8x8 neighbours): `cv2.resize`; it resizes.
 
     The border pixel is repeated outwards. Raises UsageError for more than 120 million pixels or a side of more than 30,000.
     """

@@ -155,7 +155,7 @@ class Transfer(EfficientNetLite0):
 
 
 def transfer(*, size: Size, classes: int, finetune_stages: Annotated[int, Ge(0), Le(9)] = 3) -> Transfer:
-    """EfficientNet-Lite0 as trained on ImageNet, with a head of your own: for photos, above all when there are few."""
+    """EfficientNet-Lite0, pre-trained on ImageNet, with a new classifier: for photos, especially if there are few."""
     return Transfer(classes, finetune_stages)
 
 

@@ -51,7 +51,7 @@ class DataSpec:
     size: Annotated[
         str,
         Meaning(
-            "Image size in pixels, 8 to 1024 a side.",
+            "Image size in pixels, 8 to 1024 per side.",
             values="WIDTHxHEIGHT or auto",
             left_out="a square of the median of the longer sides, rounded, 32 to 224 (256 for transfer)",
         ),
@@ -59,7 +59,7 @@ class DataSpec:
     resize: Annotated[
         Resize,
         Meaning(
-            "How images get their size. pad: keep the proportions and fill with black; crop: cut; stretch: distort."
+            "How images are resized. pad: fill with black; crop: cut off the edges; stretch: change the proportions."
         ),
     ] = "pad"
     chain: Annotated[
@@ -70,7 +70,7 @@ class DataSpec:
         ),
     ] = ""
     labels: Annotated[
-        str, Meaning("CSV table of file and label, where folders do not give the classes.", values="a file")
+        str, Meaning("CSV table of files and labels, if the folders are not the classes.", values="a file")
     ] = ""
     label_pattern: Annotated[
         str,
@@ -79,7 +79,7 @@ class DataSpec:
     group_by: Annotated[
         str,
         Meaning(
-            "Keeps images of one group (a person, a plant, a video) in the same set.",
+            "Keep images of one group (a person, a plant, a video) in the same set.",
             values="a column of data.labels, or a regular expression on the file path",
         ),
     ] = ""
@@ -88,11 +88,11 @@ class DataSpec:
         Meaning(
             "Level of the class folders: 1 for those directly in the data, 2 for those inside them; leaf: the deepest.",
             values="whole number above 0, or leaf",
-            left_out="as the folders show it",
+            left_out="found from the folders",
         ),
     ] = ""
     exclude: Annotated[
-        str, Meaning("List of images to leave out, as `foveola check --fix` writes it.", values="a file")
+        str, Meaning("Text file of images to leave out, as written by `foveola check --fix`.", values="a file")
     ] = ""
 
 
@@ -105,22 +105,22 @@ class ModelSpec:
         Meaning(
             "The network.",
             values="a name of `foveola list models`, or timm:NAME with the extra foveola[timm]",
-            left_out="fast for images below 112 pixels; else transfer, or alexnet_mini where ImageNet's weights are not "
+            left_out="fast for images below 112 pixels; else transfer, or alexnet_mini if ImageNet's weights are not "
             "installed",
         ),
     ] = "auto"
     average_flips: Annotated[
         bool | Literal["auto"],
         Meaning(
-            "Predict with the mean of an image and its mirror image, at twice the time.",
-            left_out="true for fast, fast_m, fast_l and transfer where they are trained with fit.flip",
+            "Average predictions over an image and its mirror image. Takes twice the time.",
+            left_out="true for fast, fast_m, fast_l and transfer if they are trained with fit.flip",
         ),
     ] = "auto"
     average_shift_px: Annotated[
         Annotated[int, Ge(0), Le(8)] | Literal["auto"],
         Meaning(
-            "Predict with the mean over the image moved by this many pixels both ways along a diagonal, at three times the "
-            "time. 0: no shifts.",
+            "Average predictions over an image and two copies, shifted by this many pixels both ways along a diagonal. "
+            "Takes three times the time. 0: no shifts.",
             left_out="1 for fast_m and fast_l, else 0",
         ),
     ] = "auto"

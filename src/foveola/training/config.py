@@ -22,7 +22,7 @@ class FitSpec:
     epochs: Annotated[
         Annotated[int, Ge(0), Le(1_000_000)] | Literal["auto"],
         Meaning(
-            "Passes over the training images. 0 fits the last layer of a pre-trained network only.",
+            "Number of passes over the training images. 0 trains only the last layer of a pre-trained network.",
             left_out="8 to 40, to see about 400,000 images (fast, fast_m, fast_l: the pixels of 200,000 images of 32x32); 0 "
             "for transfer",
         ),
@@ -30,18 +30,18 @@ class FitSpec:
     epoch_images: Annotated[
         Annotated[int, Ge(0)] | list[Annotated[int, Ge(1)]],
         Meaning(
-            "Number of images that count as one epoch. 0: all training images. A list has a number for "
-            "each epoch; --budget may write one.",
+            "Number of images in an epoch. 0: all training images. A list has one number per epoch; --budget may write "
+            "one.",
             values="whole number, 0 or more, or a list of whole numbers",
         ),
     ] = 0
-    batch_size: Annotated[Count, Meaning("Images per training step.")] = 64
+    batch_size: Annotated[Count, Meaning("Number of images in a training step.")] = 64
     micro_batch_size: Annotated[
         int,
         Ge(0),
         Meaning(
-            "Images that go through the network at once; gradients are added up until the step. 0: the whole batch. Batch "
-            "norm sees a micro-batch. Of smaller images (fit.start_scale), as many as have the same number of pixels."
+            "Number of images in a forward pass; gradients are accumulated over the batch. 0: the whole batch. Batch norm "
+            "uses the micro-batch. With smaller images (fit.start_scale) it has more of them, with equally many pixels."
         ),
     ] = 0
     optimizer: Annotated[
@@ -54,45 +54,54 @@ class FitSpec:
     lr_peak: Annotated[float, Gt(0), Meaning("Highest learning rate.")] = 1e-3
     schedule: Annotated[
         Literal["constant", "cosine", "one-cycle"],
-        Meaning("Learning rate over the steps. cosine: down to 0; one-cycle: straight up, then straight down to 0."),
+        Meaning("Learning rate schedule. cosine: down to 0; one-cycle: straight up, then straight down to 0."),
     ] = "constant"
-    warmup_fraction: Annotated[Share, Meaning("Share of the steps in which the learning rate rises.")] = 0.0
+    warmup_fraction: Annotated[Share, Meaning("Warm-up: share of the steps in which the learning rate rises.")] = 0.0
     weight_decay: Annotated[float, Ge(0), Meaning("Weight decay per step, in units of the learning rate.")] = 0.0
     momentum: Annotated[Share, Meaning("Momentum of sgd and muon.")] = 0.9
-    label_smoothing: Annotated[Share, Meaning("Share of the target that is spread over all classes.")] = 0.0
+    label_smoothing: Annotated[
+        Share, Meaning("Label smoothing: share of the target that is spread over all classes.")
+    ] = 0.0
     norm_lr_scale: Annotated[
         float, Gt(0), Meaning("Learning rate of the parameters of batch norm, as a multiple of fit.lr_peak.")
     ] = 1.0
     flip: Annotated[
-        bool, Meaning("Also train on mirror images (left-right).", left_out="true; false for the embedded digits")
+        bool,
+        Meaning(
+            "Also train on mirrored images (left and right swapped).", left_out="true; false for the embedded digits"
+        ),
     ] = True
-    translate_px: Annotated[int, Ge(0), Le(64), Meaning("Random shifts by up to this many pixels.")] = 0
+    translate_px: Annotated[
+        int, Ge(0), Le(64), Meaning("Shift training images at random by up to this many pixels.")
+    ] = 0
     cutout_px: Annotated[
         int,
         Ge(0),
         Le(512),
-        Meaning("Side in pixels of a square that covers a random place of every image, in the mean colour. 0: none."),
+        Meaning("Cutout: side in pixels of a square in the mean colour that covers a random place. 0: none."),
     ] = 0
     start_scale: Annotated[
         float,
         Gt(0),
         Le(1),
         Meaning(
-            "Side of the images in the first steps, as a share of the whole; it grows to 1 by fit.whole_from. For networks "
-            "that take images of any size."
+            "Size of the images in the first steps, as a share of the full size. It grows to 1 by fit.whole_from. For "
+            "networks that accept images of any size."
         ),
     ] = 1.0
     whole_from: Annotated[
         float,
         Ge(0),
         Le(1),
-        Meaning("Share of the steps after which images have their whole size (see fit.start_scale)."),
+        Meaning("Share of the steps after which images have their full size (see fit.start_scale)."),
     ] = 0.7
     patience: Annotated[
-        int, Ge(0), Meaning("Stop after this many epochs without a better validation accuracy. 0: never.")
+        int,
+        Ge(0),
+        Meaning("Early stopping: stop after this many epochs without a better validation accuracy. 0: never."),
     ] = 0
     precision: Annotated[
-        Precision, Meaning("Number format of the computation.", left_out="bfloat16 where the processor supports it")
+        Precision, Meaning("Number format of the computation.", left_out="bfloat16 if the processor supports it")
     ] = "auto"
     device: Annotated[
         str,
