@@ -50,7 +50,7 @@ def balanced(r: Mapping[str, Any]) -> str:
 
 def trained_on(r: Mapping[str, Any]) -> str:
     """How many of the images were trained on, and the accuracy without them, in one line; "" if none is known to be."""
-    n, rest = r.get("n_trained_on"), r.get("without_trained_on")
+    n, rest = r["n_trained_on"], r["without_trained_on"]
     if not n:
         return ""
     if rest is None:

@@ -229,14 +229,14 @@ def list_runs(base: Path) -> RunList:
 
 def _line(path: Path) -> RunLine:
     date, _ = _when(path)
+    keys = {"accuracy": "test_accuracy", "low": "test_accuracy_low", "high": "test_accuracy_high", "seconds": "seconds"}
     try:
         result = read_result(path)
-    except (DamagedRunError, OtherFormatError):
+        numbers: dict[str, Any] = {name: result[key] for name, key in keys.items()}
+    except (DamagedRunError, OtherFormatError, KeyError):
         return RunLine(path, "damaged", date, **_begun(path))
     except UsageError:
         return RunLine(path, "unfinished", date, **_begun(path))
-    keys = {"accuracy": "test_accuracy", "low": "test_accuracy_low", "high": "test_accuracy_high", "seconds": "seconds"}
-    numbers: dict[str, Any] = {name: result.get(key) for name, key in keys.items()}
     return RunLine(path, "finished", date, **_begun(path), **numbers)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from foveola.compute.device import peak_memory_mb
 from foveola.data.prepare import Prepared
@@ -20,6 +21,7 @@ from foveola.data.split import Split
 from foveola.errors import UsageError
 from foveola.evaluation.calibration import ENOUGH, FOLDS, MOST
 from foveola.evaluation.predict import averaged_over_views
+from foveola.models.build import FeatureNetwork
 from foveola.models.registry import MODELS
 from foveola.recipes.defaults import resolve_defaults
 from foveola.recipes.recipe import Recipe, merge_tables
@@ -60,26 +62,32 @@ class StepCosts:
 
 def measure_costs(session: Trainer, steps: Mapping[float, float]) -> StepCosts:
     """What a run like this one should cost, its steps known; the session's network changes: throw both away."""
-    n, split = len(session.prepared.pixels), session.split
+    split = session.split
     learned = pass_seconds(session, steps)
-    model, device, dtype, spec = session.ready(), session.device, session.dtype, session.recipe.fit
+    model, device, dtype = session.ready(), session.device, session.dtype
     answer = answer_seconds(model, model, session.batches(split.val).in_order(), device, dtype)
-    rest, before = CLOSING_SECONDS, 0.0
-    if has_features(model):
-        read, head = model.features, model.head
-        if not are_features_cached(session.prepared, model, device, dtype):
-            batches = session.batches(split.train).in_order()
-            before += 2 * n * answer_seconds(model, read, batches, device, dtype)  # type: ignore[arg-type]
-        rows = len(split.train) * (2 if spec.flip else 1)
-        features, classes = int(head.in_features), int(head.out_features)  # type: ignore[union-attr, arg-type]
-        before += head_seconds(rows, features, classes)
-        if len(split.val) < ENOUGH:
-            rest += head_seconds(rows, features, FOLDS * classes, CROSS_EVALUATIONS)
+    before, after = _head_costs(session, model) if has_features(model) else (0.0, 0.0)
+    rest = CLOSING_SECONDS + after
     # Test, and val for calibration, are answered on the processor in float32, in all views. Last: it moves the network there.
     read_all = averaged_over_views(model.cpu(), session.views)
     exact = answer_seconds(model, read_all, session.batches(split.test).in_order(), CPU, FLOAT32)
     rest += exact * (len(split.test) + min(len(split.val), MOST))
     return StepCosts(learned, answer * len(split.val), rest + before, has_features(model), steps, before)
+
+
+def _head_costs(session: Trainer, model: nn.Module) -> tuple[float, float]:
+    """Seconds for features and head before the epochs, and for the head's cross-validation after them."""
+    assert isinstance(model, FeatureNetwork) and isinstance(model.head, nn.Linear), "only for networks with features"
+    split, device, dtype, before = session.split, session.device, session.dtype, 0.0
+    if not are_features_cached(session.prepared, model, device, dtype):
+        batches = session.batches(split.train).in_order()
+        before = 2 * len(session.prepared.pixels) * answer_seconds(model, model.features, batches, device, dtype)
+    rows = len(split.train) * (2 if session.recipe.fit.flip else 1)
+    features, classes = model.head.in_features, model.head.out_features
+    before += head_seconds(rows, features, classes)
+    if len(split.val) >= ENOUGH:
+        return before, 0.0
+    return before, head_seconds(rows, features, FOLDS * classes, CROSS_EVALUATIONS)
 
 
 def time_steps(session: Trainer, least_seconds: float = 0.0) -> dict[float, float]:

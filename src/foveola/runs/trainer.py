@@ -148,7 +148,8 @@ class Trainer:
 
     def _ready_head(self, model: nn.Module) -> LinearProbe:
         kept = cached_features(self.prepared, model, self.device, self.dtype, tick=self.tick)
-        head: nn.Linear = model.head  # type: ignore[assignment]
+        head = model.head
+        assert isinstance(head, nn.Linear), "features come with a linear head"
         # Epochs that follow are measured on val as it is, without mirror images: so is the head that they have to beat.
         mirrored = self.views.flips and not self.recipe.fit.epochs
         return LinearProbe(head, self.prepared, self.split, kept, self.recipe.fit.flip, mirrored)
