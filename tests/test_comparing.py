@@ -838,7 +838,7 @@ def test_pictures_of_the_page_are_those_of_their_names_where_files_are_left_out(
     for name in ("dark/02.png", "light/29.png"):
         expected = np.asarray(pillow.open(own / name))
         for k in range(2):
-            np.testing.assert_array_equal(trials.picture(k, name), expected)
+            np.testing.assert_array_equal(trials.image(k, name), expected)
 
 
 def test_another_comparison_that_can_t_be_read_is_none_of_this_one_s_business(folder, tmp_path):

@@ -84,9 +84,9 @@ def test_class_differences_are_those_of_the_recalls():
     base = [run(labels, [0, 1, 1, 1, 1, 0]), run(labels, [0, 0, 1, 1, 0, 0])]
     other = [run(labels, [0, 0, 1, 1, 0, 0]), run(labels, [0, 0, 1, 1, 1, 0])]
     cat, dog = class_differences(comparison(base, other), 1)  # no test picture is an owl
-    assert (cat.name, cat.pictures, dog.name, dog.pictures) == ("cat", 2, "dog", 4)
-    assert cat.difference == paired_difference([50.0, 0.0], pictures=2)
-    assert dog.difference == paired_difference([-25.0, 25.0], pictures=4)
+    assert (cat.name, cat.images, dog.name, dog.images) == ("cat", 2, "dog", 4)
+    assert cat.difference == paired_difference([50.0, 0.0], images=2)
+    assert dog.difference == paired_difference([-25.0, 25.0], images=4)
     assert [cat.corrected_p, dog.corrected_p] == holm([cat.difference.p_value, dog.difference.p_value])
 
 
@@ -94,7 +94,7 @@ def test_class_differences_know_of_splits_of_their_own():
     base = [run([0, 0], [0, 1], ["x", "y"]), run([0, 0], [1, 1], ["x", "z"])]
     other = [run([0, 0], [0, 0], ["x", "y"]), run([0, 0], [1, 1], ["x", "z"])]
     (cat,) = class_differences(comparison(base, other), 1)
-    assert cat.difference == paired_difference([50.0, 0.0], pictures=2, test_to_train=2 / 8)
+    assert cat.difference == paired_difference([50.0, 0.0], images=2, test_to_train=2 / 8)
 
 
 def test_runs_of_a_seed_on_different_pictures_are_no_pair():

@@ -28,7 +28,7 @@ from foveola.types import Interval
 def test_the_interval_and_the_test_are_scipys():
     rng = np.random.default_rng(0)
     one, other = rng.normal(80, 1, 9), rng.normal(80.5, 1, 9)
-    found, theirs = paired_difference(other - one, pictures=MANY), stats.ttest_rel(other, one)
+    found, theirs = paired_difference(other - one, images=MANY), stats.ttest_rel(other, one)
     low, high = theirs.confidence_interval(0.95)
     assert (found.mean, found.p_value) == (pytest.approx((other - one).mean()), pytest.approx(theirs.pvalue))
     assert (found.interval.low, found.interval.high) == (pytest.approx(low), pytest.approx(high))
@@ -36,19 +36,19 @@ def test_the_interval_and_the_test_are_scipys():
 
 def test_splits_of_their_own_widen_the_interval_by_nadeau_and_bengio():
     values = [0.5, 1.0, 0.2, 0.9, -0.1, 0.4]
-    plain, corrected = (paired_difference(values, pictures=MANY, test_to_train=share) for share in (0, 0.25))
+    plain, corrected = (paired_difference(values, images=MANY, test_to_train=share) for share in (0, 0.25))
     ratio = (corrected.interval.high - corrected.mean) / (plain.interval.high - plain.mean)
     assert ratio == pytest.approx(math.sqrt((1 / 6 + 0.25) / (1 / 6)))
 
 
 def test_one_difference_has_no_scatter():
-    assert paired_difference([3.0], pictures=MANY) == Difference(3.0, Interval(-math.inf, math.inf, 0.95), 1.0, 1)
+    assert paired_difference([3.0], images=MANY) == Difference(3.0, Interval(-math.inf, math.inf, 0.95), 1.0, 1)
 
 
 @pytest.mark.parametrize("values", [[0.0] * 5, [1.25] * 5, [1.25, 1.25, 0.0, 1.25, 1.25]])
 def test_seeds_that_agree_to_the_picture_are_no_proof(values):
     """Their deviation counts as one picture's worth: of 80 pictures 1.25 points."""
-    found = paired_difference(values, pictures=80)
+    found = paired_difference(values, images=80)
     error = 1.25 / math.sqrt(5)
     assert found.interval.high - found.mean == pytest.approx(stats.t.ppf(0.975, 4) * error)
     assert found.p_value == pytest.approx(2 * stats.t.sf(found.mean / error, 4))
@@ -57,7 +57,7 @@ def test_seeds_that_agree_to_the_picture_are_no_proof(values):
 
 def test_the_interval_for_new_pictures_is_no_point_either_where_all_agree():
     right = np.ones((5, 80), bool)
-    assert bootstrap_difference(right, right) == pytest.approx(paired_difference([0.0] * 5, pictures=80).interval)
+    assert bootstrap_difference(right, right) == pytest.approx(paired_difference([0.0] * 5, images=80).interval)
 
 
 @pytest.mark.parametrize(("pictures", "seeds"), [(12, 5), (40, 5), (40, 10)])
@@ -67,7 +67,7 @@ def test_on_few_test_pictures_no_verdict_is_wrong_more_often_than_stated(picture
     rng, wrong = np.random.default_rng(9), 0
     for _ in range(2_000):
         gaps = 100 * (rng.binomial(pictures, 0.97, seeds) - rng.binomial(pictures, 0.99, seeds)) / pictures
-        wrong += verdict(paired_difference(gaps, pictures=pictures), 0.5) in ("no_difference", "helps")
+        wrong += verdict(paired_difference(gaps, images=pictures), 0.5) in ("no_difference", "helps")
     assert wrong <= rate_may_be(0.05, 2_000)
 
 
@@ -75,7 +75,7 @@ def test_of_four_arms_at_the_margin_none_is_called_smaller_more_often_than_state
     """2,000 comparisons; without the correction some arm is in more than twice as many."""
     rng, corrected, plain = np.random.default_rng(10), 0, 0
     for _ in range(2_000):
-        found = [paired_difference(row, pictures=10_000) for row in rng.normal(0.5, 0.2, (4, 10))]
+        found = [paired_difference(row, images=10_000) for row in rng.normal(0.5, 0.2, (4, 10))]
         corrected += any(verdict(one, 0.5, 1.0, arms=4) == "no_difference" for one in found)
         plain += any(verdict(one, 0.5, 1.0) == "no_difference" for one in found)
     assert corrected <= rate_may_be(0.05, 2_000)
@@ -95,7 +95,7 @@ def rate_may_be(most, of=1_000):
 def test_without_a_difference_false_alarms_are_as_rare_as_stated(n):
     """1,000 comparisons of a method with itself."""
     rng = np.random.default_rng(1)
-    said = [verdict(paired_difference(rng.normal(0, 0.4, n), pictures=MANY), 0.5) for _ in range(1_000)]
+    said = [verdict(paired_difference(rng.normal(0, 0.4, n), images=MANY), 0.5) for _ in range(1_000)]
     assert sum(word in ("helps", "hurts") for word in said) <= rate_may_be(0.05)
 
 
@@ -105,7 +105,7 @@ def families(arms, n, runs=1_000):
     rng, corrected, plain = np.random.default_rng(4), 0, 0
     for _ in range(runs):
         accuracy = rng.normal(80, 0.4, (arms + 1, n))
-        found = [paired_difference(row - accuracy[0], pictures=MANY) for row in accuracy[1:]]
+        found = [paired_difference(row - accuracy[0], images=MANY) for row in accuracy[1:]]
         p_values = holm([one.p_value for one in found])
         loud = ("helps", "hurts")
         corrected += any(verdict(one, 0.5, p) in loud for one, p in zip(found, p_values, strict=True))
@@ -122,7 +122,7 @@ def test_of_four_arms_that_do_nothing_any_one_is_said_to_work_no_more_often_than
 @pytest.mark.parametrize(("n", "level"), [(5, 0.95), (10, 0.9)])
 def test_intervals_hold_the_known_difference_as_often_as_they_say(n, level):
     rng = np.random.default_rng(2)
-    found = [paired_difference(rng.normal(0.7, 0.4, n), pictures=MANY, level=level).interval for _ in range(1_000)]
+    found = [paired_difference(rng.normal(0.7, 0.4, n), images=MANY, level=level).interval for _ in range(1_000)]
     covered = sum(low <= 0.7 <= high for low, high, _ in found)
     assert stats.binomtest(covered, 1_000, level).pvalue > 0.01
 
@@ -155,8 +155,8 @@ def learned(rng, sets, splits, noise):
 
 def test_with_splits_by_seed_false_alarms_are_rare_by_the_correction_and_frequent_without():
     gaps = resampled(np.random.default_rng(5), 1_000, 10, 1.0)
-    corrected = sum(paired_difference(row, pictures=20, test_to_train=0.25).p_value < 0.05 for row in gaps)
-    plain = sum(paired_difference(row, pictures=20).p_value < 0.05 for row in gaps)
+    corrected = sum(paired_difference(row, images=20, test_to_train=0.25).p_value < 0.05 for row in gaps)
+    plain = sum(paired_difference(row, images=20).p_value < 0.05 for row in gaps)
     assert corrected <= rate_may_be(0.05)
     assert plain > 3 * rate_may_be(0.05)
 
@@ -165,7 +165,7 @@ def test_with_splits_by_seed_the_corrected_intervals_hold_the_known_difference()
     truth = resampled(np.random.default_rng(6), 20_000, 1, 1.3).mean()
     assert truth < -3  # there is one
     gaps = resampled(np.random.default_rng(7), 1_000, 10, 1.3)
-    found = [paired_difference(row, pictures=20, test_to_train=0.25).interval for row in gaps]
+    found = [paired_difference(row, images=20, test_to_train=0.25).interval for row in gaps]
     missed = sum(not low <= truth <= high for low, high, _ in found)
     assert missed <= rate_may_be(0.05)
 
@@ -201,7 +201,7 @@ def test_an_interval_over_seeds_alone_does_not_know_of_new_pictures():
     rng, missed = np.random.default_rng(3), 0
     for _ in range(300):
         one, other = simulated(rng, 5, 100, 0.0, *KINDS["pictures"])
-        missed += paired_difference(100 * (other.mean(axis=1) - one.mean(axis=1)), pictures=100).p_value < 0.05
+        missed += paired_difference(100 * (other.mean(axis=1) - one.mean(axis=1)), images=100).p_value < 0.05
     assert missed > 3 * rate_may_be(0.05, 300)
 
 
@@ -210,7 +210,7 @@ def test_where_pictures_add_nothing_the_bootstrap_interval_is_the_paired_t():
     one = np.repeat([[True], [False], [True], [False], [True]], 40, axis=1)
     other = np.repeat([[True], [True], [True], [False], [True]], 40, axis=1)
     found = bootstrap_difference(one, other, repeats=2_000)
-    expected = paired_difference(100 * (other.mean(axis=1) - one.mean(axis=1)), pictures=40).interval
+    expected = paired_difference(100 * (other.mean(axis=1) - one.mean(axis=1)), images=40).interval
     assert found == pytest.approx(expected)
 
 
@@ -334,7 +334,7 @@ def test_the_ends_are_where_t_says():
 
 def test_in_the_middle_the_interval_of_a_share_is_the_paired_t_of_one_arm():
     values = np.array([0.801, 0.812, 0.808, 0.795, 0.803, 0.81])
-    plain = paired_difference(100 * values, pictures=MANY, test_to_train=0.2).interval
+    plain = paired_difference(100 * values, images=MANY, test_to_train=0.2).interval
     found = corrected_accuracy(values, 10_000, test_to_train=0.2)
     assert (100 * found.low, 100 * found.high) == pytest.approx((plain.low, plain.high), abs=0.05)
 

@@ -240,14 +240,14 @@ def trained(monkeypatch):
     def run(speed, spec=SPEC, steps=None, planned=PLANNED, late=0.0):
         steps, now = steps or {1.0: 1.0}, [0.0]
         monkeypatch.setattr(deadlines, "time", SimpleNamespace(monotonic=lambda: now[0]))
-        plan = Deadline(0.0, 0.0, steps, step_pictures=10, val=1.0, rest=5.0, spec=spec)
+        plan = Deadline(0.0, 0.0, steps, step_images=10, val=1.0, rest=5.0, spec=spec)
         cost = [plan._trained(epoch, planned) for epoch in range(1, 21)]
         plan.end = sum(cost) + 20 + 5
         plan.slack = 0.02 * plan.end
         now[0] = late
         lengths = []
         for epoch in range(1, 21):
-            lengths.append(plan.pictures(epoch, planned))
+            lengths.append(plan.images(epoch, planned))
             now[0] += speed(epoch) * (cost[epoch - 1] * lengths[-1] / planned + 1.0)
         return lengths, now[0] + speed(20) * 5 - plan.end
 

@@ -83,7 +83,7 @@ class Screen(workflows.Progress):
 
     def __enter__(self) -> Screen:
         if self.live:
-            self._display = Live(self._picture(), console=self.console, refresh_per_second=8, transient=False)
+            self._display = Live(self._frame(), console=self.console, refresh_per_second=8, transient=False)
             self._display.start()
         return self
 
@@ -92,7 +92,7 @@ class Screen(workflows.Progress):
             for task in self._tasks.values():
                 self.bars.remove_task(task)
             self.doing = ""
-            self._display.update(self._picture(), refresh=True)
+            self._display.update(self._frame(), refresh=True)
             self._display.stop()
 
     def tick(self, stage: str, done: int, total: int) -> None:
@@ -103,7 +103,7 @@ class Screen(workflows.Progress):
             elif done < total and self.bars.tasks[self.bars.task_ids.index(self._tasks[stage])].finished:
                 self.bars.reset(self._tasks[stage], total=total)  # the stage comes again: its clock starts again
             self.bars.update(self._tasks[stage], completed=done, total=total, visible=done < total)
-            self._display.update(self._picture())
+            self._display.update(self._frame())
         elif self.lines and (done == total or self._is_news(stage, 4 * done // max(1, total))):
             self._last_line = time.monotonic()
             self._line(f"{stage}: {done:,} of {total:,}")
@@ -119,7 +119,7 @@ class Screen(workflows.Progress):
         if "runs" not in self._tasks:
             self._tasks["runs"] = self.bars.add_task(what, total=total, until=until)
         self.bars.update(self._tasks["runs"], description=what, completed=done, until=until, visible=done < total)
-        self._display.update(self._picture())
+        self._display.update(self._frame())
 
     def tell(self, line: str) -> None:
         """Print a line that stays, above the bars."""
@@ -150,7 +150,7 @@ class Screen(workflows.Progress):
         """What a terminal shows next to the spinner while no bar moves."""
         self.doing = what
         if self._display is not None:
-            self._display.update(self._picture())
+            self._display.update(self._frame())
 
     def _is_news(self, stage: str, quarter: int) -> bool:
         if quarter <= self._quarters.get(stage, 0) or time.monotonic() - self._last_line < QUIET_SECONDS:
@@ -162,7 +162,7 @@ class Screen(workflows.Progress):
         """Words are wrapped on a terminal; a file or pipe gets the line as it is."""
         self.console.print(Text(text), soft_wrap=not self.live)
 
-    def _picture(self) -> Group:
+    def _frame(self) -> Group:
         shown: list[RenderableType] = [self._table()] if self.rows else []
         if any(task.visible for task in self.bars.tasks):
             shown.append(self.bars)

@@ -46,7 +46,7 @@ class ClassDifference(NamedTuple):
     name: str
     difference: Difference
     corrected_p: float
-    pictures: int
+    images: int
 
 
 def changed_predictions(found: Comparison, k: int) -> ChangedPredictions:
@@ -123,21 +123,19 @@ def class_differences(found: Comparison, k: int) -> list[ClassDifference]:
         gaps, n = _gaps(found, k, label)
         if gaps is not None:
             kept.append((name, n))
-            differences.append(
-                paired_difference(gaps, pictures=n, level=found.level, test_to_train=found.test_to_train)
-            )
+            differences.append(paired_difference(gaps, images=n, level=found.level, test_to_train=found.test_to_train))
     corrected = holm([one.p_value for one in differences])
     return [ClassDifference(name, one, p, n) for (name, n), one, p in zip(kept, differences, corrected, strict=True)]
 
 
 def _gaps(found: Comparison, k: int, label: int) -> tuple[list[float] | None, int]:
     """The differences of a class's recalls in points, one a seed, and its test images with the first seed."""
-    gaps, pictures = [], 0
+    gaps, images = [], 0
     for s, run in enumerate(found.runs[0]):
         of_class = run.evaluation.labels == label
         if not of_class.any():
             return None, 0
-        pictures = pictures or int(of_class.sum())
+        images = images or int(of_class.sum())
         base, other = found.correct[0][s], found.correct[k][s]
         gaps.append(100 * float(other[of_class].mean() - base[of_class].mean()))
-    return gaps, pictures
+    return gaps, images

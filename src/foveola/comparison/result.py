@@ -185,8 +185,8 @@ class Comparison:
             return self.runs[k][0].evaluation.interval
         if self.one_test_part:
             return bootstrap_accuracy(np.stack(self.correct[k]), level=self.level)
-        pictures = len(self.correct[k][0])
-        return corrected_accuracy(self.accuracy[k], pictures, level=self.level, test_to_train=self.test_to_train)
+        images = len(self.correct[k][0])
+        return corrected_accuracy(self.accuracy[k], images, level=self.level, test_to_train=self.test_to_train)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -215,7 +215,7 @@ class Comparison:
     @cached_property
     def _against(self) -> tuple[PairedResult, ...]:
         how: dict[str, Any] = {"level": self.level, "test_to_train": self.test_to_train}
-        found = [paired_difference(row, pictures=len(self.correct[0][0]), **how) for row in self.gaps[1:]]
+        found = [paired_difference(row, images=len(self.correct[0][0]), **how) for row in self.gaps[1:]]
         corrected = holm([one.p_value for one in found])
         return tuple(self._paired(k + 1, one, p) for k, (one, p) in enumerate(zip(found, corrected, strict=True)))
 

@@ -49,8 +49,8 @@ def choose_epochs(n_train: int, size: Size | None = None) -> int:
     >>> choose_epochs(288), choose_epochs(20_000), choose_epochs(45_000), choose_epochs(1_480, Size(96, 96))
     (40, 20, 9, 15)
     """
-    pictures = 200_000 * 1024 / (size.height_px * size.width_px) if size else 400_000
-    return min(40, max(8, round(pictures / max(1, n_train))))
+    images = 200_000 * 1024 / (size.height_px * size.width_px) if size else 400_000
+    return min(40, max(8, round(images / max(1, n_train))))
 
 
 def choose_size(heights: list[int], widths: list[int], most: int = 224) -> Size:

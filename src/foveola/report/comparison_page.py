@@ -229,13 +229,13 @@ def _possible(one: ClassDifference) -> tuple[float, float]:
 
 def _class_line(one: ClassDifference, reach: float, level: float, arm_colour: str) -> ClassLine:
     low, high = _possible(one)
-    places = 2 if one.pictures >= EXACT_IMAGES else 1
+    places = 2 if one.images >= EXACT_IMAGES else 1
     holds = one.corrected_p <= 1 - level
     sign = "" if not holds else "▲ more" if one.difference.mean > 0 else "▼ fewer"
     kind = f"{arm_colour} {'held' if holds else 'open'}"
     return ClassLine(
         name=one.name,
-        images=one.pictures,
+        images=one.images,
         mean=signed(one.difference.mean, places),
         interval=interval_text(one.difference.interval._replace(low=low, high=high), places),
         p=p_value_text(one.corrected_p),

@@ -269,14 +269,14 @@ class Deadline:
     """When a run should end, what its epochs should cost, and what they did.
 
     end: monotonic seconds; slack, val, rest: seconds, of what may be off, of a pass over val, of what follows the epochs;
-    steps: seconds a step, by the images' size; step_pictures: how many images such a step had; spec: with the number of
+    steps: seconds a step, by the images' size; step_images: how many images such a step had; spec: with the number of
     epochs.
     """
 
     end: float
     slack: float
     steps: dict[float, float]
-    step_pictures: float
+    step_images: float
     val: float
     rest: float
     spec: FitSpec
@@ -285,7 +285,7 @@ class Deadline:
     _expected: list[float] = field(default_factory=list)
     _took: list[float] = field(default_factory=list)
 
-    def pictures(self, epoch: int, planned: int) -> int:
+    def images(self, epoch: int, planned: int) -> int:
         """How many images the epoch (from 1) shows, where N were planned for each; asked as each begins."""
         assert isinstance(self.spec.epochs, int), "a planned run has a number of epochs"
         now, speed = time.monotonic(), 1.0
@@ -303,9 +303,9 @@ class Deadline:
         self._expected.append(self._trained(epoch, n) + self.val)
         return n
 
-    def _trained(self, epoch: int, pictures: int) -> float:
+    def _trained(self, epoch: int, images: int) -> float:
         """Seconds that the epoch's steps should take."""
         epochs = self.spec.epochs
         assert isinstance(epochs, int)
         sizes = sizes_of(self.spec, (epoch - 1) / epochs, epoch / epochs)
-        return mean_step(self.steps, sizes) * pictures / self.step_pictures
+        return mean_step(self.steps, sizes) * images / self.step_images

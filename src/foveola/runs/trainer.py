@@ -183,16 +183,16 @@ class Trainer:
         val = self.batches(self.split.val)
         spec = self.recipe.fit
         how: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "seed": self.seed}
-        for row in fit(model, self.train, val, spec, **how, images_in=self._pictures):
+        for row in fit(model, self.train, val, spec, **how, images_in=self._images_in):
             yield row
             if isinstance(row, EpochLog) and self._had_enough(row):
                 return
 
-    def _pictures(self, epoch: int) -> int:
+    def _images_in(self, epoch: int) -> int:
         """The number of images in this epoch."""
         given = self.recipe.fit.epoch_images
         planned = given[epoch - 1] if isinstance(given, list) else self.train.epoch_size
-        self._lengths.append(self.deadline.pictures(epoch, planned) if self.deadline else planned)
+        self._lengths.append(self.deadline.images(epoch, planned) if self.deadline else planned)
         return self._lengths[-1]
 
     def _say_lengths(self) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from foveola.data.prepare import Prepared
     from foveola.recipes.recipe import Recipe
 
-SUSPECTS_PIXELS, SUSPECTS_PICTURES = 100_000_000, 20_000
+SUSPECTS_PIXELS, SUSPECTS_IMAGES = 100_000_000, 20_000
 """`check` looks for wrong labels by default up to these numbers of pixels and images: about 40 s on two cores, 74 s without
 bfloat16 (2,062 images of `signs`). The features are cached, and `train` with `transfer` uses them again."""
 
@@ -193,7 +193,7 @@ def _no_search(prepared: Prepared, wanted: bool | None) -> str:
     n = len(prepared.pixels)
     if wanted is False:
         return "--no-suspects was given"
-    if wanted is None and (n > SUSPECTS_PICTURES or n * prepared.size[0] * prepared.size[1] > SUSPECTS_PIXELS):
+    if wanted is None and (n > SUSPECTS_IMAGES or n * prepared.size[0] * prepared.size[1] > SUSPECTS_PIXELS):
         return "it would take several minutes for this many images; --suspects runs it"
     return ""
 

@@ -1,13 +1,11 @@
 """Train the runs of a comparison, arm by arm and seed by seed; finished runs are used again.
 
-Several runs train at once if there are enough cores.
+Several runs train at once if there are enough cores. Measured on two cores (n = 4 runs each way, in turns), two processes
+of one thread need 88 % of the time of one process of two threads: 2.6 against 3.0 s a run on digits, 14.7 against 16.6 s on
+CIFAR-10 (one epoch of `fast`). Starting the processes takes five seconds, so a few runs train one after the other.
 
-Measured on two cores (n = 4 runs each way, interleaved): two processes of one thread
-train in 88 % of the time that one process of two threads takes, on digits (2.6 against 3.0 s a run) and on CIFAR-10 (14.7
-against 16.6 s, one epoch of `fast`). Starting them costs five seconds, so a few runs go one after the other.
-
-The number of threads changes the order of sums and so the rounding. A comparison fixes it before its first run, from the
-machine alone: it does not depend on the number of runs, those left or those that train at once.
+The number of threads changes the order of sums, and so their rounding. A comparison fixes it before its first run, from the
+number of cores alone: it does not depend on how many runs there are, are left or train at once.
 """
 
 from __future__ import annotations
@@ -48,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class _Reading(Progress):
-    """The progress of one of many runs: how far its data is, without its plan and its epochs."""
+    """The progress of one of many runs: reading its data, without its plan and its epochs."""
 
     def __init__(self, shown: Progress) -> None:
         self.shown = shown
@@ -58,7 +56,7 @@ class _Reading(Progress):
 
 
 class FinishedRun(NamedTuple):
-    """A finished run, and whether it existed before."""
+    """A finished run; there: whether it existed before this comparison."""
 
     run: Run
     there: bool
@@ -73,7 +71,7 @@ def plan_one(
     seed: int,
     tick: Tick = no_tick,
 ) -> tuple[Trainer, RunTimer]:
-    """A run of this arm and seed, not begun, and the clock that it is timed by; source: as in `Trials`."""
+    """Plan the run of an arm and seed, without training it; return it with its timer. source: as in `Trials`."""
     clock = RunTimer(monotonic())
     settings = {**common, **arm.settings}
     if source is not None:
@@ -111,7 +109,7 @@ def finished_like(planned: Trainer, tell: Tell = tell_nobody) -> Run | None:
 
 
 def is_built_in(session: Trainer) -> bool:
-    """Whether another process knows the network and the filters too: those of users are registered in one only."""
+    """Whether other processes know the network and the filters: those of users are registered in this process only."""
     factory = get_model(session.recipe.model.name)
     return getattr(factory, "__module__", "").startswith("foveola.") and Chain.parse(session.recipe.data.chain).is_ours
 
@@ -119,9 +117,9 @@ def is_built_in(session: Trainer) -> bool:
 def train_apart(
     data: Dataset | str, source: str | None, arm: Arm, common: dict[str, object], seed: int, runs: Path, threads: int
 ) -> str:
-    """Train one run in a separate process; return its folder. data: the planned data, or the state of its source.
+    """Train one run in a separate process; return its folder. data: the data set, or the state of its source (`state_of`).
 
-    Raises DataError where the source has changed since then.
+    Raises DataError if the source has changed since then.
     """
     if isinstance(data, str):
         assert source is not None, "data is sent or named"
@@ -146,7 +144,7 @@ def train_one(session: Trainer, clock: RunTimer, progress: Progress) -> Run:
 
 @lru_cache(maxsize=1)
 def _opened(source: str, recipe: Path | None, told: str, state: str, place: str) -> Dataset:
-    """The data, read once a process for each state and working folder: processes outlive their comparison."""
+    """The data, read once in each process. state, place: part of the key, because processes outlive their comparison."""
     tables = read_recipe(recipe) if recipe else {}
     found = open_data(recipe_from_tables(merge_tables(tables, {**json.loads(told), "data.source": source})))
     if state_of(found) != state:
@@ -155,10 +153,10 @@ def _opened(source: str, recipe: Path | None, told: str, state: str, place: str)
 
 
 WORTH_PROCESSES = 4
-"""With fewer runs, starting more processes does not pay."""
+"""Smallest number of runs for which several processes save time."""
 
 AT_A_TIME = 4
-"""At most this many processes train at a time, for each has its own memory; more cores mean more threads for each."""
+"""Largest number of processes that train at once, because each needs memory; with more cores each gets more threads."""
 
 START_SECONDS = 5.0
 """Seconds to start the processes."""
@@ -213,7 +211,7 @@ class Trials:
         return [session.recipe for session in self.first(seed)]
 
     def first(self, seed: int) -> list[Trainer]:
-        """A session of each arm with this seed, the first one asked for. Raises UsageError for other test images."""
+        """The planned run of each arm with the first seed. Raises UsageError if the arms have different test images."""
         if not self._first:
             self._first = [self.session(arm, seed)[0] for arm in self.arms]
             ids = [[session.prepared.dataset.ids[i] for i in session.split.test] for session in self._first]
@@ -228,7 +226,7 @@ class Trials:
                 _ = session.model
 
     def session(self, arm: Arm, seed: int) -> tuple[Trainer, RunTimer]:
-        """A run of this arm and seed, planned and not begun."""
+        """Plan the run of an arm and seed, without training it; return it with its timer."""
         return plan_one(self.dataset, self.source, arm, self.common, self.runs, seed, self.progress.tick)
 
     @property
@@ -269,7 +267,7 @@ class Trials:
         return FinishedRun(there or train_one(session, clock, self.progress), there is not None)
 
     def _side_by_side(self, seeds: Sequence[int]) -> Iterator[Iterator[FinishedRun]]:
-        """The same in several processes."""
+        """As `rows`, in several processes."""
         # Planned here too, so that images are decoded and filtered once and not by every process.
         there = {
             (k, seed): finished_like(self.session(arm, seed)[0], self.progress.tell)
@@ -305,13 +303,13 @@ class Trials:
         planned = (self.session(arm, seed)[0] for seed in seeds for arm in self.arms)
         return sum(finished_like(one) is None for one in planned)
 
-    def picture(self, k: int, name: str) -> Image:
+    def image(self, k: int, name: str) -> Image:
         """An image as arm k sees it, by its id."""
         return np.asarray(self._first[k].prepared.pixels[self._places[k][name]])
 
     @cached_property
     def _places(self) -> list[dict[str, int]]:
-        """Of each arm the rows of its images, by their ids: what it leaves out and what can't be decoded has none."""
+        """For each arm: id of an image -> its row. Images that are excluded or can't be decoded are missing."""
         return [{name: i for i, name in enumerate(one.prepared.dataset.ids)} for one in self._first]
 
 

@@ -152,9 +152,7 @@ class Series:
     def _write(self, found: Comparison, seeds: Sequence[int]) -> None:
         """Write the page and its numbers atomically; seeds: those of the command on the page."""
         assert found.page is not None
-        write_atomic(
-            found.page, render(found, self.trials.picture, command=command_to_repeat(found, self.trials, seeds))
-        )
+        write_atomic(found.page, render(found, self.trials.image, command=command_to_repeat(found, self.trials, seeds)))
         numbers = {"format": FORMAT, **self.about, **found.numbers()}
         write_atomic(self.folder / "comparison.json", json.dumps(numbers, indent=1))
         self.known = set(found.seeds)
