@@ -24,8 +24,10 @@ from foveola.cli.output import (
 from foveola.text import count, printable
 
 if TYPE_CHECKING:
-    from foveola.evaluation.predictions import Prediction
+    from foveola.evaluation.metrics import ClassNumbers
+    from foveola.evaluation.predictions import Prediction, Predictions
     from foveola.runs.folders import RunLine
+    from foveola.workflows.evaluating import Measurement
 
 
 @command("foveola evaluate latest", "foveola evaluate latest other-photos")
@@ -47,31 +49,7 @@ def evaluate(
     if json_:
         print_json(numbers)
         return
-    for line in workflows.headlines(numbers):
-        print_line(line)
-    print_line(f"loss {found.loss:.3f} nats per image")
-    print_line(_calibrated(numbers))
-    rows = [
-        (
-            r.name,
-            f"{r.precision:.3f}",
-            f"{r.recall:.3f} ({r.recall_low:.3f} to {r.recall_high:.3f})",
-            f"{r.f1:.3f}",
-            f"{r.support:,}",
-        )
-        for r in found.per_class
-    ]
-    print_table(
-        ("class", "precision", "recall (95 % interval)", "F1", "images"), rows, spare=("F1", "images", "precision")
-    )
-    if data is not None:
-        print_problems([(p.file, p.reason) for p in found.problems], found.files_found)
-    if found.used_test and found.test_opened > 1:
-        times = "twice" if found.test_opened == 2 else f"{found.test_opened:,} times"
-        print_line(
-            f"You have now looked at the test set {times}. If you use it to choose between models, its accuracy becomes too "
-            "optimistic."
-        )
+    _print_measurement(found, numbers, with_files=data is not None)
 
 
 @command(
@@ -104,14 +82,7 @@ def predict(
     with contextlib.ExitStack() as every:  # what can't be printed is written all the same, and the other way round
         if csv_ is not None:
             every.callback(predictions.to_csv, csv_, overwrite=overwrite)
-        if json_:
-            print_json(predictions.to_json())
-        else:
-            print_table(("file", "label", "probability"), [prediction_row(a) for a in predictions])
-            if predictions.abstention is not None:
-                print_line(_abstention(predictions, predictions.abstention))
-            for line in predictions.notes:
-                print_line(line)
+        print_json(predictions.to_json()) if json_ else _print_predictions(predictions)
     if csv_ is not None and not json_:
         print_line(f"wrote {printable(str(csv_))}")
     unusable = [prediction.file for prediction in predictions if prediction.problem]
@@ -222,11 +193,44 @@ def runs(
         )
 
 
+def _print_measurement(found: Measurement, numbers: Mapping[str, Any], with_files: bool) -> None:
+    for line in workflows.headlines(numbers):
+        print_line(line)
+    print_line(f"loss {found.loss:.3f} nats per image")
+    print_line(_calibrated(numbers))
+    print_table(
+        ("class", "precision", "recall (95 % interval)", "F1", "images"),
+        [_class_row(one) for one in found.per_class],
+        spare=("F1", "images", "precision"),
+    )
+    if with_files:
+        print_problems([(p.file, p.reason) for p in found.problems], found.files_found)
+    if found.used_test and found.test_opened > 1:
+        times = "twice" if found.test_opened == 2 else f"{found.test_opened:,} times"
+        print_line(
+            f"You have now looked at the test set {times}. If you use it to choose between models, its accuracy becomes too "
+            "optimistic."
+        )
+
+
+def _class_row(one: ClassNumbers) -> tuple[str, ...]:
+    recall = f"{one.recall:.3f} ({one.recall_low:.3f} to {one.recall_high:.3f})"
+    return one.name, f"{one.precision:.3f}", recall, f"{one.f1:.3f}", f"{one.support:,}"
+
+
 def _run_row(line: RunLine) -> tuple[str, ...]:
     images, classes = (f"{number:,}" if number else "" for number in (line.images, line.classes))
     measured = _interval(line) if line.status == "finished" else line.status
     date = datetime.fromisoformat(line.date).astimezone().strftime("%Y-%m-%d %H:%M")
     return str(line.path), date, line.data, images, classes, line.model, measured, _seconds(line.seconds)
+
+
+def _print_predictions(predictions: Predictions) -> None:
+    print_table(("file", "label", "probability"), [prediction_row(one) for one in predictions])
+    if predictions.abstention is not None:
+        print_line(_abstention(predictions, predictions.abstention))
+    for line in predictions.notes:
+        print_line(line)
 
 
 def prediction_row(prediction: Prediction) -> tuple[str, ...]:
