@@ -102,7 +102,7 @@ def test_progress_and_outlook_are_told(compared):
 
 def test_runs_that_are_there_are_not_repeated(compared, folder, monkeypatch, recorder):
     found, _, runs = compared
-    monkeypatch.setattr("foveola.workflows.comparison_runner.run_session", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("foveola.workflows.comparison_runner.train_and_report", lambda *_: pytest.fail("trained again"))
     told = []
     arms = ["plain", "blurred: chain=blur(size=5)"]
     again = fv.compare(folder, arms, seeds=5, settings=SMALL, runs=runs, progress=recorder(told))
@@ -311,7 +311,7 @@ def test_a_budget_ends_after_the_pairs_that_fit(
         return compared[0].runs[0][0]
 
     monkeypatch.setattr(time_budget, "expected_seconds", lambda _: 10.0)
-    monkeypatch.setattr("foveola.workflows.comparison_runner.run_session", trained)
+    monkeypatch.setattr("foveola.workflows.comparison_runner.train_and_report", trained)
     told = []
     found = fv.compare(
         folder,
@@ -464,7 +464,7 @@ def test_a_folder_with_anything_else_is_refused(folder, tmp_path):
 def sessions(folder, tmp_path, arms, seed=3):
     """Planned runs of these arms with one seed."""
     trials = Trials.open(folder, [parse_arm(arm) for arm in arms], SMALL, tmp_path / "runs", 1, 0, Progress())
-    return [trials.session(arm, seed)[0] for arm in trials.arms]
+    return [trials.plan(arm, seed)[0] for arm in trials.arms]
 
 
 def test_arms_of_a_seed_start_from_the_same_weights_to_the_last_bit(folder, tmp_path):

@@ -25,7 +25,7 @@ from foveola.runs.trainer import Trainer
 from foveola.training.history import EpochLog, Row
 from foveola.types import no_tick
 from foveola.workflows.prepare_run import RunTimer, plan_run
-from foveola.workflows.training import run_session
+from foveola.workflows.training import train_and_report
 
 RECIPE = Path("examples/course_cifar10.toml")
 SETTLING = 500
@@ -56,7 +56,7 @@ def main() -> None:
                     numbers.update(last_weights(session))
 
     with adapting():
-        result = run_session(session, clock, Epochs()).result
+        result = train_and_report(session, clock, Epochs()).result
     whole = {name: result[name] for name in ("epochs", "n_train", "n_test", "peak_memory_mb")}
     say("end", accuracy=result["test_accuracy"], **numbers, **whole)
 

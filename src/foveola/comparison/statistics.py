@@ -277,7 +277,7 @@ class PilotStudy:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SeedPlan:
     """Total number of seeds that would settle a comparison, if the mean difference stays the same.
 
     seeds: None if 1,000 are not enough; overlap: whether the overlap of the training sets is the reason, because it limits
@@ -288,7 +288,7 @@ class Plan:
     overlap: bool
 
 
-def plan_to_settle(found: Comparison, k: int) -> Plan:
+def plan_to_settle(found: Comparison, k: int) -> SeedPlan:
     """Number of seeds until the interval of arm k excludes 0 or lies within the margin, whichever comes first.
 
     found: a comparison of at least two seeds.
@@ -297,8 +297,8 @@ def plan_to_settle(found: Comparison, k: int) -> Plan:
     mean = abs(float(pilot.gaps.mean()))
     half_width = max(mean, found.margin - mean)
     if half_width <= pilot.narrowest(found.level):
-        return Plan(None, overlap=True)
-    return Plan(pilot.seeds(half_width, found.level), overlap=False)
+        return SeedPlan(None, overlap=True)
+    return SeedPlan(pilot.seeds(half_width, found.level), overlap=False)
 
 
 def seeds_needed(

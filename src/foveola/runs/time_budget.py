@@ -60,29 +60,29 @@ class StepCosts:
     before: float = 0.0
 
 
-def measure_costs(session: Trainer, steps: Mapping[float, float]) -> StepCosts:
-    """What a run like this one should cost, its steps known; the session's network changes: throw both away."""
-    split = session.split
-    learned = pass_seconds(session, steps)
-    model, device, dtype = session.ready(), session.device, session.dtype
-    answer = answer_seconds(model, model, session.batches(split.val).in_order(), device, dtype)
-    before, after = _head_costs(session, model) if has_features(model) else (0.0, 0.0)
+def measure_costs(trainer: Trainer, steps: Mapping[float, float]) -> StepCosts:
+    """What a run like this one should cost, its steps known; the trainer's network changes: throw both away."""
+    split = trainer.split
+    learned = pass_seconds(trainer, steps)
+    model, device, dtype = trainer.ready(), trainer.device, trainer.dtype
+    answer = answer_seconds(model, model, trainer.batches(split.val).in_order(), device, dtype)
+    before, after = _head_costs(trainer, model) if has_features(model) else (0.0, 0.0)
     rest = CLOSING_SECONDS + after
     # Test, and val for calibration, are answered on the processor in float32, in all views. Last: it moves the network there.
-    read_all = averaged_over_views(model.cpu(), session.views)
-    exact = answer_seconds(model, read_all, session.batches(split.test).in_order(), CPU, FLOAT32)
+    read_all = averaged_over_views(model.cpu(), trainer.views)
+    exact = answer_seconds(model, read_all, trainer.batches(split.test).in_order(), CPU, FLOAT32)
     rest += exact * (len(split.test) + min(len(split.val), MOST))
     return StepCosts(learned, answer * len(split.val), rest + before, has_features(model), steps, before)
 
 
-def _head_costs(session: Trainer, model: nn.Module) -> tuple[float, float]:
+def _head_costs(trainer: Trainer, model: nn.Module) -> tuple[float, float]:
     """Seconds for features and head before the epochs, and for the head's cross-validation after them."""
     assert isinstance(model, FeatureNetwork) and isinstance(model.head, nn.Linear), "only for networks with features"
-    split, device, dtype, before = session.split, session.device, session.dtype, 0.0
-    if not are_features_cached(session.prepared, model, device, dtype):
-        batches = session.batches(split.train).in_order()
-        before = 2 * len(session.prepared.pixels) * answer_seconds(model, model.features, batches, device, dtype)
-    rows = len(split.train) * (2 if session.recipe.fit.flip else 1)
+    split, device, dtype, before = trainer.split, trainer.device, trainer.dtype, 0.0
+    if not are_features_cached(trainer.prepared, model, device, dtype):
+        batches = trainer.batches(split.train).in_order()
+        before = 2 * len(trainer.prepared.pixels) * answer_seconds(model, model.features, batches, device, dtype)
+    rows = len(split.train) * (2 if trainer.recipe.fit.flip else 1)
     features, classes = model.head.in_features, model.head.out_features
     before += head_seconds(rows, features, classes)
     if len(split.val) >= ENOUGH:
@@ -90,15 +90,15 @@ def _head_costs(session: Trainer, model: nn.Module) -> tuple[float, float]:
     return before, head_seconds(rows, features, FOLDS * classes, CROSS_EVALUATIONS)
 
 
-def time_steps(session: Trainer, least_seconds: float = 0.0) -> dict[float, float]:
-    """Seconds a step, by the images' size, timed for N seconds in all; the session's network learns from it."""
-    model, device, dtype, fit = session.ready(), session.device, session.dtype, session.recipe.fit
-    return step_seconds(model, session.train, fit, device, dtype, least_seconds=least_seconds)
+def time_steps(trainer: Trainer, least_seconds: float = 0.0) -> dict[float, float]:
+    """Seconds a step, by the images' size, timed for N seconds in all; the trainer's network learns from it."""
+    model, device, dtype, fit = trainer.ready(), trainer.device, trainer.dtype, trainer.recipe.fit
+    return step_seconds(model, trainer.train, fit, device, dtype, least_seconds=least_seconds)
 
 
-def pass_seconds(session: Trainer, steps: Mapping[float, float]) -> float:
+def pass_seconds(trainer: Trainer, steps: Mapping[float, float]) -> float:
     """Seconds of a pass over train, of those that a step takes at each size."""
-    return mean_step(steps, sizes_of(session.recipe.fit)) * len(session.train)
+    return mean_step(steps, sizes_of(trainer.recipe.fit)) * len(trainer.train)
 
 
 AIM = 0.96
@@ -176,7 +176,7 @@ def fit_to_budget(
     def planned(recipe: Recipe, costs: StepCosts) -> Forecast:
         return _forecast(recipe, costs, n_train, budget, time.monotonic() - started)
 
-    def session_of(model: str) -> Trainer:
+    def trainer_of(model: str) -> Trainer:
         one = merge_tables(tables, {"model.name": model, "fit.epochs": 1})
         mirror_safe = prepared.dataset.mirror_safe
         recipe = resolve_defaults(one, prepared.size, n_train, name, mirror_safe=mirror_safe).recipe
@@ -184,23 +184,23 @@ def fit_to_budget(
 
     given = tables["model"]["name"]
     names = (given, *MODELS.entry(given).larger) if sizes else (given,)
-    forecast, session = _largest(map(session_of, names), planned)
+    forecast, trainer = _largest(map(trainer_of, names), planned)
     costs = forecast.costs
     if forecast.passes >= LARGER_FROM:
-        steps = time_steps(session, MEASURED * budget)
-        costs = replace(costs, train=pass_seconds(session, steps), steps=steps)
+        steps = time_steps(trainer, MEASURED * budget)
+        costs = replace(costs, train=pass_seconds(trainer, steps), steps=steps)
     forecast = planned(forecast.recipe, costs)
     if forecast.passes < 1 and (forecast.recipe.fit.epochs or forecast.seconds > budget):
         raise _too_small(forecast.recipe, costs, n_train, budget, time.monotonic() - started)
     return forecast
 
 
-def _largest(sessions: Iterator[Trainer], planned: Callable[[Recipe, StepCosts], Forecast]) -> tuple[Forecast, Trainer]:
+def _largest(trainers: Iterator[Trainer], planned: Callable[[Recipe, StepCosts], Forecast]) -> tuple[Forecast, Trainer]:
     """The last of these runs, from small to large, that passes over train often enough; the first in any case."""
-    first = next(sessions)
+    first = next(trainers)
     found = planned(first.recipe, measure_costs(first, time_steps(first))), first
     # The next size costs about three times as much: it is not worth measuring where it can't fit.
-    while found[0].passes >= 3 * LARGER_FROM and (larger := next(sessions, None)) is not None:
+    while found[0].passes >= 3 * LARGER_FROM and (larger := next(trainers, None)) is not None:
         steps = time_steps(larger)
         # With the answers of the size before, which cost less: timing its own can take longer than its steps.
         at_best = replace(found[0].costs, train=pass_seconds(larger, steps))
@@ -213,10 +213,10 @@ def _largest(sessions: Iterator[Trainer], planned: Callable[[Recipe, StepCosts],
     return found
 
 
-def expected_seconds(session: Trainer) -> float:
+def expected_seconds(trainer: Trainer) -> float:
     """What a planned run should take in all, by a few steps of a network like its own."""
-    like = Trainer(session.prepared, session.split, session.recipe, session.seed, Path())
-    costs, fit = measure_costs(like, time_steps(like)), session.recipe.fit
+    like = Trainer(trainer.prepared, trainer.split, trainer.recipe, trainer.seed, Path())
+    costs, fit = measure_costs(like, time_steps(like)), trainer.recipe.fit
     assert isinstance(fit.epochs, int), "a planned run has a number of epochs"
     given, size = fit.epoch_images, like.train.epoch_size
     passes = sum(given) / size if isinstance(given, list) else fit.epochs

@@ -20,7 +20,7 @@ from foveola.runs.folders import require_format, slug
 from foveola.runs.progress import Progress
 from foveola.storage import digest, require_new_folder, require_writable
 from foveola.workflows.comparison_runner import Trials
-from foveola.workflows.comparison_series import Pace, Series
+from foveola.workflows.comparison_series import Series, TimeLimit
 from foveola.workflows.datasets import Data
 
 if TYPE_CHECKING:
@@ -86,12 +86,12 @@ def compare(
     known = _read(folder / "comparison.json")["seeds"] if (folder / "comparison.json").is_file() else []
     with adapting(trials.threads):
         trials.require_trainable(wanted[0])
-        pace = Pace.of(budget, started, trials, wanted[0])
+        limit = TimeLimit.of(budget, started, trials, wanted[0])
         series = Series(
             parsed,
             wanted,
             trials,
-            pace,
+            limit,
             fair,
             margin,
             half_width,

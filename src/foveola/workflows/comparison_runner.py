@@ -35,7 +35,7 @@ from foveola.text import printable
 from foveola.types import Image, Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.datasets import Data, open_data
 from foveola.workflows.prepare_run import RunTimer, plan_run
-from foveola.workflows.training import run_session
+from foveola.workflows.training import train_and_report
 
 if TYPE_CHECKING:
     from foveola.comparison.arms import Arm
@@ -108,10 +108,10 @@ def finished_like(planned: Trainer, tell: Tell = tell_nobody) -> Run | None:
     return None
 
 
-def is_built_in(session: Trainer) -> bool:
+def is_built_in(trainer: Trainer) -> bool:
     """Whether other processes know the network and the filters: those of users are registered in this process only."""
-    factory = get_model(session.recipe.model.name)
-    return getattr(factory, "__module__", "").startswith("foveola.") and Chain.parse(session.recipe.data.chain).is_ours
+    factory = get_model(trainer.recipe.model.name)
+    return getattr(factory, "__module__", "").startswith("foveola.") and Chain.parse(trainer.recipe.data.chain).is_ours
 
 
 def train_apart(
@@ -126,8 +126,8 @@ def train_apart(
         told = {key: value for key, value in {**common, **arm.settings}.items() if key.startswith("data.")}
         data = _opened(source, arm.recipe, json.dumps(told), data, str(Path.cwd()))
     with adapting(threads):
-        session, clock = plan_one(data, source, arm, common, runs, seed)
-        return str(train_one(session, clock, Progress()).path)
+        trainer, clock = plan_one(data, source, arm, common, runs, seed)
+        return str(train_one(trainer, clock, Progress()).path)
 
 
 def state_of(dataset: Dataset) -> str:
@@ -135,11 +135,11 @@ def state_of(dataset: Dataset) -> str:
     return dataset.fingerprint + dataset.grouping.get("groups", "")
 
 
-def train_one(session: Trainer, clock: RunTimer, progress: Progress) -> Run:
+def train_one(trainer: Trainer, clock: RunTimer, progress: Progress) -> Run:
     from foveola.compute.device import reset_peak_memory
 
     clock.own_memory = reset_peak_memory()  # or all later runs would report the largest run's memory
-    return run_session(session, clock, _Reading(progress))
+    return train_and_report(trainer, clock, _Reading(progress))
 
 
 @lru_cache(maxsize=1)
@@ -208,24 +208,24 @@ class Trials:
 
     def recipes(self, seed: int) -> list[Recipe]:
         """Return the completed recipe of each arm."""
-        return [session.recipe for session in self.first(seed)]
+        return [trainer.recipe for trainer in self.first(seed)]
 
     def first(self, seed: int) -> list[Trainer]:
         """The planned run of each arm with the first seed. Raises UsageError if the arms have different test images."""
         if not self._first:
-            self._first = [self.session(arm, seed)[0] for arm in self.arms]
-            ids = [[session.prepared.dataset.ids[i] for i in session.split.test] for session in self._first]
+            self._first = [self.plan(arm, seed)[0] for arm in self.arms]
+            ids = [[trainer.prepared.dataset.ids[i] for i in trainer.split.test] for trainer in self._first]
             for arm, theirs in zip(self.arms[1:], ids[1:], strict=True):
                 require_same_test(self.arms[0].name, ids[0], arm.name, theirs, seed)
         return self._first
 
     def require_trainable(self, seed: int) -> None:
         """Build the network of each arm without a finished run. Raises UsageError for one that can't be built."""
-        for session in self.first(seed):
-            if finished_like(session) is None:
-                _ = session.model
+        for trainer in self.first(seed):
+            if finished_like(trainer) is None:
+                _ = trainer.model
 
-    def session(self, arm: Arm, seed: int) -> tuple[Trainer, RunTimer]:
+    def plan(self, arm: Arm, seed: int) -> tuple[Trainer, RunTimer]:
         """Plan the run of an arm and seed, without training it; return it with its timer."""
         return plan_one(self.dataset, self.source, arm, self.common, self.runs, seed, self.progress.tick)
 
@@ -245,8 +245,8 @@ class Trials:
             self.jobs = min(cores // self.threads, AT_A_TIME, runs) if able and runs >= WORTH_PROCESSES else 1
             self.jobs = max(1, self.jobs)
         elif self.jobs > 1:
-            for arm, session in zip(self.arms, self._first, strict=True):
-                if not is_built_in(session):
+            for arm, trainer in zip(self.arms, self._first, strict=True):
+                if not is_built_in(trainer):
                     raise UsageError(
                         f"--jobs {self.jobs} trains in separate processes, which don't know the network or filter of arm "
                         f"'{arm.name}', because it is registered in this process only: give --jobs 1"
@@ -261,16 +261,16 @@ class Trials:
             yield (self._one(arm, seed) for arm in self.arms)
 
     def _one(self, arm: Arm, seed: int) -> FinishedRun:
-        session, clock = self.session(arm, seed)
-        there = finished_like(session, self.progress.tell)
+        trainer, clock = self.plan(arm, seed)
+        there = finished_like(trainer, self.progress.tell)
         self.trained += there is None
-        return FinishedRun(there or train_one(session, clock, self.progress), there is not None)
+        return FinishedRun(there or train_one(trainer, clock, self.progress), there is not None)
 
     def _side_by_side(self, seeds: Sequence[int]) -> Iterator[Iterator[FinishedRun]]:
         """As `rows`, in several processes."""
         # Planned here too, so that images are decoded and filtered once and not by every process.
         there = {
-            (k, seed): finished_like(self.session(arm, seed)[0], self.progress.tell)
+            (k, seed): finished_like(self.plan(arm, seed)[0], self.progress.tell)
             for seed in seeds
             for k, arm in enumerate(self.arms)
         }
@@ -293,14 +293,14 @@ class Trials:
         from foveola.runs.time_budget import expected_seconds
 
         total = 0.0
-        for session in self.first(seed):
-            there = finished_like(session)
-            total += float(there.result["seconds"]) if there else expected_seconds(session)
+        for trainer in self.first(seed):
+            there = finished_like(trainer)
+            total += float(there.result["seconds"]) if there else expected_seconds(trainer)
         return total
 
     def missing(self, seeds: Sequence[int]) -> int:
         """Number of missing runs of these seeds."""
-        planned = (self.session(arm, seed)[0] for seed in seeds for arm in self.arms)
+        planned = (self.plan(arm, seed)[0] for seed in seeds for arm in self.arms)
         return sum(finished_like(one) is None for one in planned)
 
     def image(self, k: int, name: str) -> Image:

@@ -42,7 +42,7 @@ class Series:
     arms: Sequence[Arm]
     seeds: Sequence[int]
     trials: Trials
-    pace: Pace
+    limit: TimeLimit
     fair: AllowedDifferences
     margin: float
     half_width: float | None
@@ -67,7 +67,7 @@ class Series:
             raise
         ended = len(self.rows) < len(self.seeds)
         if ended:
-            self._note(self.pace.ended(len(self.rows), len(self.seeds)))
+            self._note(self.limit.ended(len(self.rows), len(self.seeds)))
         found = self.found()
         if not ended or self._is_news:
             self._write(found, found.seeds)
@@ -84,21 +84,21 @@ class Series:
     def _next(self) -> Sequence[int]:
         """The seeds that are trained together next: as many as keep all processes busy, and as the budget has room for.
 
-        The first seed always fits: `Pace.of` has checked it.
+        The first seed always fits: `TimeLimit.of` has checked it.
         """
         some = self.seeds[len(self.rows) :][: self.trials.group]
-        if self.pace.limit < math.inf:
-            while some and not self.pace.allows(self.trials.missing(some)):
+        if self.limit.seconds < math.inf:
+            while some and not self.limit.allows(self.trials.missing(some)):
                 some = some[:-1]
         return some or self.seeds[: not self.rows]
 
     def _train(self, some: Sequence[int]) -> None:
         trained = self.trials.trained
-        with self.pace.measured():
+        with self.limit.measured():
             for seed, row in zip(some, self.trials.rows(some), strict=True):
                 self.rows.append(tuple(self._told(seed, row)))
         if self.half_width is not None and len(self.rows) - len(some) < PILOT <= len(self.rows):
-            self._note(outlook(self.found(), self.half_width, self.pace, len(self.seeds)))
+            self._note(outlook(self.found(), self.half_width, self.limit, len(self.seeds)))
         # Measured: 0.2 to 0.4 s on CIFAR-10 (two arms, five seeds, 10,000 test images), of 30 s that a run takes there.
         if self._is_news and self.trials.trained > trained and len(self.rows) < len(self.seeds):
             self._write(self.found(self._so_far), self.seeds)
@@ -111,7 +111,7 @@ class Series:
     def _told(self, seed: int, row: Iterator[FinishedRun]) -> Iterator[Run]:
         for k, (run, there) in enumerate(row):
             if not there:
-                self.pace.finished()
+                self.limit.finished()
             how = "already finished" if there else f"{run.result['seconds']:.0f} s"
             ends = (100 * run.result[f"test_accuracy{end}"] for end in ("", "_low", "_high"))
             said = "{:.2f} %, 95 % interval {:.2f} to {:.2f}".format(*ends)
@@ -136,7 +136,7 @@ class Series:
     def _show(self, done: int) -> None:
         self.done = done
         total = len(self.seeds) * len(self.arms)
-        self.progress.runs(done, total, self.pace.left(total - done))
+        self.progress.runs(done, total, self.limit.left(total - done))
 
     def _note(self, line: str) -> None:
         self.notes.append(line)
@@ -187,12 +187,15 @@ PAGE_SECONDS = 3.0
 
 
 @dataclass
-class Pace:
-    """Seconds: start of the comparison, its limit, and the time that its pairs (all arms once) took so far."""
+class TimeLimit:
+    """The time limit of a comparison, in seconds, and the time that its pairs (all arms once) took so far.
+
+    started: monotonic seconds.
+    """
 
     trials: Trials
     started: float
-    limit: float = math.inf
+    seconds: float = math.inf
     expected: float = 0.0
     _spent: float = 0.0
     _trained: int = 0
@@ -200,7 +203,7 @@ class Pace:
     _finished: int = 0
 
     @classmethod
-    def of(cls, budget: str | float | None, started: float, trials: Trials, seed: int) -> Pace:
+    def of(cls, budget: str | float | None, started: float, trials: Trials, seed: int) -> TimeLimit:
         """Raises UsageError when the first pair does not fit in the budget; finished runs cost nothing."""
         if budget is None:
             return cls(trials, started)
@@ -249,7 +252,7 @@ class Pace:
             return True
         start = START_SECONDS if self.trials.jobs > 1 and not self._trained else 0.0
         todo = runs / len(self.trials.arms) * self.pair_seconds()
-        return monotonic() - self.started + start + todo + PAGE_SECONDS <= self.limit
+        return monotonic() - self.started + start + todo + PAGE_SECONDS <= self.seconds
 
     def ended(self, done: int, wanted: int) -> str:
         """Describe the end of the budget: seeds done, seeds missing and their time."""
@@ -258,12 +261,12 @@ class Pace:
         if done >= LEAST_SEEDS:
             missing = "more seeds would narrow the interval"
         return (
-            f"the budget of {show_time(self.limit)} ended after {done} of {count(wanted, 'seed')}: {missing}; "
+            f"the budget of {show_time(self.seconds)} ended after {done} of {count(wanted, 'seed')}: {missing}; "
             f"the remaining {wanted - done} take about {more}"
         )
 
 
-def outlook(found: Comparison, half_width: float, pace: Pace, asked: int) -> str:
+def outlook(found: Comparison, half_width: float, limit: TimeLimit, asked: int) -> str:
     """Estimate from the pilot seeds how many seeds and minutes an interval of this half-width needs."""
     n = len(found.seeds)
     pilots = [PilotStudy.of(found, k) for k in range(1, len(found.arms))]
@@ -278,6 +281,6 @@ def outlook(found: Comparison, half_width: float, pace: Pace, asked: int) -> str
     if None in needed:
         return f"{begin} needs more than 1,000 seeds"
     most = max(one for one in needed if one is not None)
-    minutes = math.ceil(pace.pair_seconds(found.runs) * max(0, most - n) / 60)
+    minutes = math.ceil(limit.pair_seconds(found.runs) * max(0, most - n) / 60)
     more = f"; this comparison has {asked}" if most > asked else ""
     return f"{begin} needs about {count(most, 'seed')}, {count(minutes, 'more minute')}{more}"

@@ -100,7 +100,7 @@ def train(
     progress.tell(reading(data))
     clock = RunTimer(started, budget=budget)
     with adapting(threads, progress.tell):
-        session = plan_run(
+        trainer = plan_run(
             data,
             settings={
                 "data.size": size if size is None or size == "auto" else str(Size.of(size)),
@@ -126,7 +126,7 @@ def train(
             tick=progress.tick,
             clock=clock,
         )
-        return run_session(session, clock, progress)
+        return train_and_report(trainer, clock, progress)
 
 
 def reading(data: Data | None) -> str:
@@ -143,7 +143,7 @@ def _require_place(out: str | os.PathLike[str] | None, runs: str | os.PathLike[s
         require_writable(Path(runs) / "run")
 
 
-def run_session(session: Trainer, clock: RunTimer, progress: Progress) -> Run:
+def train_and_report(trainer: Trainer, clock: RunTimer, progress: Progress) -> Run:
     """Make the run folder, train, measure and report. An interrupt names the unfinished folder.
 
     Call it within `adapting`, which decides the number of threads.
@@ -151,49 +151,49 @@ def run_session(session: Trainer, clock: RunTimer, progress: Progress) -> Run:
     threads = current()
     assert threads is not None, "verbs train within `adapting`"
     threads.start_list()
-    session.claim_folder()
+    trainer.claim_folder()
     try:
-        session.begin()
-        progress.plan(session.plan)
-        for row in session.rows():
+        trainer.begin()
+        progress.plan(trainer.plan)
+        for row in trainer.rows():
             clock.first_step = clock.first_step or time.monotonic()
             progress.row(row)
-        return _conclude(session, session.finish(), clock, threads.used)
+        return _conclude(trainer, trainer.finish(), clock, threads.used)
     except KeyboardInterrupt as stop:
         stop.add_note(
-            f"The unfinished run is in {session.folder} and can't be continued: delete that folder, then run the "
+            f"The unfinished run is in {trainer.folder} and can't be continued: delete that folder, then run the "
             "command again."
         )
         raise
 
 
-def _conclude(session: Trainer, trained: Trained, clock: RunTimer, threads: list[int]) -> Run:
+def _conclude(trainer: Trainer, trained: Trained, clock: RunTimer, threads: list[int]) -> Run:
     """Write the report, then result.json, which marks the run as finished."""
     confidence = CalibrationReport(trained.evaluation, trained.calibration)
-    run = Run(session.folder, _result(session, trained, confidence, clock, threads))
-    write_atomic(run.report, render(_report_data(session, trained, confidence, run.result)))
+    run = Run(trainer.folder, _result(trainer, trained, confidence, clock, threads))
+    write_atomic(run.report, render(_report_data(trainer, trained, confidence, run.result)))
     write_atomic(run.path / "result.json", json.dumps(run.result, indent=1))
     return run
 
 
 def _result(
-    session: Trainer, trained: Trained, confidence: CalibrationReport, clock: RunTimer, threads: list[int]
+    trainer: Trainer, trained: Trained, confidence: CalibrationReport, clock: RunTimer, threads: list[int]
 ) -> dict[str, Any]:
     """The entries of result.json (see docs/reference/json.md)."""
     from foveola.compute.device import peak_memory_mb
 
-    data, head = session.data_summary, best_head(trained.head)
+    data, head = trainer.data_summary, best_head(trained.head)
     return {
         "format": FORMAT,
-        "run": str(session.folder),
-        "report": str(session.folder / "report.html"),
+        "run": str(trainer.folder),
+        "report": str(trainer.folder / "report.html"),
         "data": data.name,
-        "model": session.recipe.model.name,
-        "seed": session.seed,
+        "model": trainer.recipe.model.name,
+        "seed": trainer.seed,
         **{f"n_{part}": sum(counts) for part, counts in data.counts.items()},
         **result_numbers(trained.evaluation),
         **confidence.numbers(),
-        "best_epoch": getattr(session.best, "epoch", 0),
+        "best_epoch": getattr(trainer.best, "epoch", 0),
         "epochs": len(trained.history),
         "head_penalty": head.strength if head else None,
         "files_found": data.files_found,
@@ -212,15 +212,15 @@ def _result(
 
 
 def _report_data(
-    session: Trainer, trained: Trained, confidence: CalibrationReport, result: Mapping[str, Any]
+    trainer: Trainer, trained: Trained, confidence: CalibrationReport, result: Mapping[str, Any]
 ) -> ReportData:
     return ReportData(
-        recipe=session.recipe.tables(),
+        recipe=trainer.recipe.tables(),
         model=result["model"],
-        seed=session.seed,
-        environment=session.environment,
-        data=session.data_summary,
-        network=session.network,
+        seed=trainer.seed,
+        environment=trainer.environment,
+        data=trainer.data_summary,
+        network=trainer.network,
         head=trained.head,
         history=trained.history,
         best_epoch=result["best_epoch"],
@@ -228,7 +228,7 @@ def _report_data(
         evaluation=trained.evaluation,
         confidence=confidence,
         previews=trained.previews,
-        folder=str(session.folder),
+        folder=str(trainer.folder),
     )
 
 
