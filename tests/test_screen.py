@@ -25,7 +25,7 @@ def now(monkeypatch):
 def shown(screen):
     """What stands on the screen now."""
     paper = console(False)
-    paper.print(screen._picture())
+    paper.print(screen._frame())
     return paper.file.getvalue()
 
 
