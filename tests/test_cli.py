@@ -111,7 +111,7 @@ def test_predict_names_each_file_once_and_writes_the_csv(finished, call, tmp_pat
     assert lines[0] == "file,label,probability,dark,light,problem,copy_of"
     assert len(lines) == 21
     assert out.splitlines()[21].startswith("with the folder names as true classes: test accuracy ")
-    assert " of these 20 images, or near-duplicates of them, were trained on; without them: " in out.splitlines()[22]
+    assert " of these 20 images, or on near-duplicates of them; without them: " in out.splitlines()[22]
     assert out.splitlines()[-1] == f"wrote {tmp_path / 'out.csv'}"
     assert all(line.split(",")[1] in ("dark", "light") for line in lines[1:])
 
@@ -264,7 +264,7 @@ def test_runs_lists_the_run_with_its_accuracy(finished, call):
 
 
 def test_runs_of_an_empty_place_says_what_makes_one(call, tmp_path):
-    assert call("runs", tmp_path)[:2] == (0, f"there are no runs below {tmp_path}: foveola train makes one\n")
+    assert call("runs", tmp_path)[:2] == (0, f"there are no runs in {tmp_path}: foveola train creates one\n")
 
 
 @pytest.mark.parametrize(

@@ -167,8 +167,8 @@ def test_every_line_about_a_run_has_its_interval(compared):
             "a comparison needs at least two arms, such as --arm plain --arm 'x: chain=sharpen'; got 1",
         ),
         (["plain", "plain: chain=blur"], {}, "two arms are called 'plain': give each arm a different name"),
-        (["one", "other"], {}, "arms 'one' and 'other' have the same settings: change a setting of one"),
-        (["one", "other: fit.flip=true"], {}, "arms 'one' and 'other' have the same settings: change a setting of one"),
+        (["one", "other"], {}, SAME),
+        (["one", "other: fit.flip=true"], {}, SAME),
         (
             ["plain", "sharp: chain=sharpen; epochs=2"],
             {"question": ["data.chain"]},
@@ -419,8 +419,8 @@ def test_a_folder_with_a_comparison_of_other_data_is_refused(compared, folder, p
         fv.compare(other, ARMS, settings=SMALL, out=found.path, runs=tmp_path / "runs")
     mine, theirs = fingerprint(found), open_data(recipe_from_tables({"data": {"source": str(other)}})).fingerprint
     assert str(error.value) == (
-        f"{found.path} holds a comparison of other data (noisy, fingerprint {mine[:8]}; given is other, {theirs[:8]}), and "
-        "runs of different data can't be paired: choose another --out, or give the same data"
+        f"{found.path} contains a comparison of other data (noisy, fingerprint {mine[:8]}; given is other, {theirs[:8]}), "
+        "and runs of different data can't be paired: choose another --out, or give the same data"
     )
 
 
@@ -433,8 +433,8 @@ def test_a_folder_with_another_comparison_is_refused(compared, folder, tmp_path)
     with pytest.raises(UsageError) as error:
         fv.compare(folder, ["plain", "x: chain=sharpen"], settings=SMALL, out=found.path, runs=tmp_path / "runs")
     assert str(error.value) == (
-        f"{found.path} holds a different comparison (plain, blurred, inverted): choose another --out, or give the same arms "
-        "and options to continue it"
+        f"{found.path} contains a different comparison (plain, blurred, inverted): choose another --out, or give the same "
+        "arms and options to continue it"
     )
 
 
@@ -447,9 +447,9 @@ def test_data_that_changed_since_is_told(compared, folder, tmp_path, plant, nois
     told = []
     again = fv.compare(more, ARMS, seeds=1, settings=SMALL, runs=runs, progress=recorder(told))
     assert told[1] == (
-        f"warning: {found.path} holds the same comparison of an older version of noisy (fingerprint "
+        f"warning: {found.path} contains the same comparison of an older version of noisy (fingerprint "
         f"{fingerprint(found)[:8]}, now "
-        f"{fingerprint(again)[:8]}): its runs can't be paired with new ones, so foveola trains all again"
+        f"{fingerprint(again)[:8]}): its runs can't be paired with new ones, so foveola trains all runs again"
     )
     assert not any("already finished" in line for line in told)
 
@@ -457,7 +457,7 @@ def test_data_that_changed_since_is_told(compared, folder, tmp_path, plant, nois
 def test_a_folder_with_anything_else_is_refused(folder, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("dear")
-    with pytest.raises(UsageError, match="holds files already"):
+    with pytest.raises(UsageError, match="already contains files"):
         fv.compare(folder, ARMS, settings=SMALL, out=tmp_path / "full", runs=tmp_path / "runs")
 
 

@@ -50,7 +50,7 @@ def test_recipes_and_documentation_come_too_and_their_links_lead_to_files(folder
 
 def test_a_folder_with_files_is_left_as_it_is(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UsageError, match="holds files already"):
+    with pytest.raises(UsageError, match="already contains files"):
         workflows.write_course(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

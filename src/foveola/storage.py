@@ -145,7 +145,7 @@ def require_new_folder(path: Path, *, overwrite: bool | None = None) -> None:
             require_writable(path)
         elif not overwrite and any(path.iterdir()):
             way = "delete it first" if overwrite is None else "add --overwrite to replace files of the same names"
-            raise UsageError(f"the output folder {path} holds files already: choose a new folder, or {way}")
+            raise UsageError(f"the output folder {path} already contains files: choose a new folder, or {way}")
         else:
             require_writable(path / "file")
 

@@ -88,7 +88,8 @@ def test_a_chain_that_changes_the_size():
     with pytest.raises(UsageError) as error:
         apply_filters(pictures(12), Chain.parse("blur|upscale"))
     assert str(error.value) == (
-        "chain 'blur|upscale' makes 24x24 of 12x12: a network takes one size, so take the filter out and say --size 24x24"
+        "chain 'blur|upscale' changes the size of the images from 12x12 to 24x24: remove the filter that does this, and use "
+        "--size 24x24"
     )
 
 

@@ -178,7 +178,7 @@ def test_a_part_is_named_in_its_refusals():
 
 def test_test_pictures_have_the_size_of_the_others():
     assert refusal(pixels(2), [0, 1], test=(pixels(1, height=7), [0])) == (
-        "arrays: the train images are 5x6 (width x height) and the test images 5x7: bring them to one size"
+        "arrays: the train images are 5x6 (width x height) and the test images 5x7: make all images the same size"
     )
 
 

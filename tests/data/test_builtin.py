@@ -71,7 +71,7 @@ def test_digits_are_never_written_over_something(tmp_path):
     with pytest.raises(UsageError) as caught:
         write_digits(tmp_path)
     assert str(caught.value) == (
-        f"the output folder {tmp_path} holds files already: choose a new folder, or delete it first"
+        f"the output folder {tmp_path} already contains files: choose a new folder, or delete it first"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

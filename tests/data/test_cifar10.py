@@ -167,7 +167,7 @@ def test_something_else_is_refused(tmp_path):
         "cifar-10-batches-py, or the folder around it"
     )
     assert refusal(tmp_path) == f"{tmp_path} is not CIFAR-10: {allowed}"
-    assert refusal(tmp_path / "x") == f"{tmp_path / 'x'} is not there: {allowed}"
+    assert refusal(tmp_path / "x") == f"{tmp_path / 'x'} does not exist: {allowed}"
 
 
 def test_a_batch_of_another_length_is_refused(tmp_path):
@@ -201,8 +201,8 @@ def test_a_label_below_zero_is_refused(tmp_path, plant):
 def test_a_missing_batch_is_named(tmp_path, plant):
     folder = plant(tmp_path, {name: binary(0) for name in BIN if name not in ("data_batch_4.bin", "test_batch.bin")})
     assert refusal(folder) == (
-        f"{folder} lacks data_batch_4.bin, test_batch.bin: CIFAR-10 has data_batch_1.bin, data_batch_2.bin, "
-        "data_batch_3.bin, data_batch_4.bin, data_batch_5.bin, test_batch.bin; get it again"
+        f"{folder} has no data_batch_4.bin, test_batch.bin: CIFAR-10 consists of data_batch_1.bin, data_batch_2.bin, "
+        "data_batch_3.bin, data_batch_4.bin, data_batch_5.bin, test_batch.bin; download it again"
     )
 
 
@@ -213,7 +213,7 @@ def test_links_in_an_archive_are_passed_over(tmp_path):
     link.type, link.linkname = tarfile.SYMTYPE, str(secret)
     files = {name: data for name, data in BINARY.items() if "test" not in name}
     path = archive(tmp_path / "cifar-10-binary.tar.gz", files, [link])
-    assert refusal(path).startswith(f"{path} lacks test_batch.bin: ")
+    assert refusal(path).startswith(f"{path} has no test_batch.bin: ")
 
 
 def test_members_elsewhere_are_passed_over(tmp_path):

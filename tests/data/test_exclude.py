@@ -110,7 +110,7 @@ def test_a_name_that_several_files_have_is_refused(two_classes):
 def test_a_list_that_leaves_a_class_empty_is_refused(two_classes):
     dataset = open_folder(two_classes(2))
     message = (
-        "with the images of q.txt left out, pets: class 'cats' holds no usable image: add images to it, or remove "
+        "with the images of q.txt left out, pets: class 'cats' contains no usable image: add images to it, or remove "
         "the class"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):

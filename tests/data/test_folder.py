@@ -115,7 +115,7 @@ def test_an_empty_class_is_refused(two_classes):
     root = two_classes()
     (root / "emus\n").mkdir()
     assert refusal(DataError, root) == (
-        f"{root}: class 'emus\\n' holds no usable image: add images to it, or remove the class"
+        f"{root}: class 'emus\\n' contains no usable image: add images to it, or remove the class"
     )
 
 
@@ -124,14 +124,14 @@ def test_several_empty_classes_are_named(two_classes):
     (root / "emus").mkdir()
     (root / "yaks").mkdir()
     assert refusal(DataError, root) == (
-        f"{root}: 2 classes (emus, yaks) hold no usable image: add images to them, or remove them"
+        f"{root}: 2 classes (emus, yaks) contain no usable image: add images to them, or remove them"
     )
 
 
 def test_one_class_by_a_pattern_is_refused(two_classes):
     root = two_classes()
     assert refusal(DataError, root, label_pattern="(cat)") == (
-        f"{root} holds one class, 'cat': a classifier needs at least two"
+        f"{root} contains one class, 'cat': a classifier needs at least two"
     )
 
 
@@ -140,8 +140,8 @@ def test_an_empty_class_is_refused_with_the_reason_that_its_files_have(two_class
     (root / "emus" / "z.jpg").symlink_to("nowhere")
     (root / "emus" / "y.jpg").unlink()
     assert refusal(DataError, root) == (
-        f"{root}: class 'emus' holds no usable image: the only file can't be used: a symbolic link to a file that does not "
-        "exist"
+        f"{root}: class 'emus' contains no usable image: the only file can't be used: a symbolic link to a file that does "
+        "not exist"
     )
 
 
@@ -149,8 +149,8 @@ def test_a_class_whose_link_is_broken_is_refused_by_name(two_classes):
     root = two_classes()
     (root / "emus").symlink_to("nowhere")
     assert refusal(DataError, root) == (
-        f"{root}: class 'emus' holds no usable image: the only file can't be used: a symbolic link to a file that does not "
-        "exist"
+        f"{root}: class 'emus' contains no usable image: the only file can't be used: a symbolic link to a file that does "
+        "not exist"
     )
 
 
@@ -300,10 +300,10 @@ def test_a_single_class_folder_is_refused_with_the_folder_above(two_classes):
 
 def test_two_ways_to_tell_the_class_are_refused(two_classes, tmp_path):
     assert refusal(UsageError, two_classes(), labels=tmp_path / "x.csv", label_pattern="(.)") == (
-        "--labels and --label-pattern both tell the class: use one of them"
+        "--labels and --label-pattern both define the classes: use one of them"
     )
     assert refusal(UsageError, two_classes(), label_pattern="(.)", class_level=2) == (
-        "--label-pattern and --class-level both tell the class: use one of them"
+        "--label-pattern and --class-level both define the classes: use one of them"
     )
 
 

@@ -197,7 +197,7 @@ def test_a_table_about_other_files_is_said(root, table):
     path = table("file,label\nx,a\ny,b\n")
     assert refusal(DataError, root, path) == (
         f"none of the 2 files named in {path} is in {root}: line 2 names 'x', and the folder has files such as '0.png': "
-        f"write each path as it is below {root}"
+        f"write each path relative to {root}"
     )
 
 
@@ -211,7 +211,7 @@ def test_an_empty_table_is_said(root, table, text):
 
 def test_a_table_of_a_header_only_is_said(root, table):
     path = table("file,label\n")
-    assert refusal(DataError, root, path) == f"{path} names no files: it has a header and no rows below"
+    assert refusal(DataError, root, path) == f"{path} lists no files: it has a header but no rows"
 
 
 def test_a_table_of_names_that_several_files_have_shows_two_of_them(tmp_path, plant, table):
@@ -219,7 +219,7 @@ def test_a_table_of_names_that_several_files_have_shows_two_of_them(tmp_path, pl
     path = table("file,label\n0.png,x\n1.png,y\n")
     assert refusal(DataError, root, path) == (
         f"none of the 2 files named in {path} is unique in {root}: line 2 names '0.png', which fits both "
-        f"'a/0.png' and 'b/0.png' and 1 more file: write each path as it is below {root}"
+        f"'a/0.png' and 'b/0.png' and 1 more file: write each path relative to {root}"
     )
 
 
@@ -306,7 +306,7 @@ def test_cells_with_several_labels_are_noted(root, table, labels, number, mark):
         csv.writer(file).writerows([("file", "label"), *((f"{k}.png", label) for k, label in enumerate(labels))])
     notes = by_table(scan_folder(root), path, None).notes[1:]
     example = next((label for label in labels if mark and mark in label), "")
-    verb = "hold" if number > 1 else "holds"
+    verb = "contain" if number > 1 else "contains"
     said = (
         f"{number} of 4 labels in labels.csv {verb} '{mark}', such as '{example}': foveola gives an image one class, so each "
         "combination counts as a separate class"

@@ -212,20 +212,20 @@ GROCERIES = (
 CHOICES = {
     "coarse and fine classes": (
         images("cats/persian|siamese") + images("dogs/pug|beagle"),
-        "set: the class folders hold folders that may be classes, too. Choose how to read it. "
+        "set: the class folders contain folders that may be classes, too. Choose how to read it. "
         "2 classes at level 1 (cats and dogs): foveola train set --class-level 1. "
         "4 classes at level 2 (beagle, persian, pug and siamese): foveola train set --class-level 2",
     ),
     "classes at depth 2 and 3": (
         GROCERIES,
-        "set: the class folders hold folders that may be classes, too. Choose how to read it. "
+        "set: the class folders contain folders that may be classes, too. Choose how to read it. "
         "2 classes at level 2 (Fruit and Milk): foveola train set --class-level 2. "
         "4 classes at level 3 (Apple, Melon, Oat and Soy): foveola train set --class-level 3. "
         "5 classes in the deepest folders (Gala, Golden, Melon and 2 more): foveola train set --class-level leaf",
     ),
     "two properties": (
         images("apple|pear/fresh|rotten"),
-        "set: several class folders hold folders of the same names (fresh and rotten). Choose how to read it. "
+        "set: several class folders contain folders of the same names (fresh and rotten). Choose how to read it. "
         "2 classes at level 1 (apple and pear): foveola train set --class-level 1. "
         "2 classes at level 2 (fresh and rotten): foveola train set --class-level 2. "
         "4 classes in the deepest folders (apple/fresh, apple/rotten, pear/fresh and pear/rotten): "
@@ -277,19 +277,19 @@ def test_folders_that_are_hardly_classes_are_refused_until_the_user_says_so(file
 
 
 FLAT = {
-    "images and masks": (images("images|masks"), "set holds 6 images but no class folders"),
-    "images and labels that are images": (images("images|labels"), "set holds 6 images but no class folders"),
+    "images and masks": (images("images|masks"), "set contains 6 images but no class folders"),
+    "images and labels that are images": (images("images|labels"), "set contains 6 images but no class folders"),
     "pets": (
         [*images("images", name="Beagle_{}.jpg"), *images("images", name="Pug_{}.jpg"), *images("annotations/trimaps")],
         "--label-pattern '(Beagle|Pug)[^/]*$'",
     ),
     "part and class in one name": (images("train_cats|train_dogs|test_cats"), "--label-pattern '(cats|dogs)[^/]*/'"),
-    "images alone": (images("Images", name="{:03}.jpg"), "set holds 3 images but no class folders"),
+    "images alone": (images("Images", name="{:03}.jpg"), "set contains 3 images but no class folders"),
     "train and test1": (
         [*(f"train/{k}.{i}.jpg" for k in ("cat", "dog") for i in range(3)), "test1/1.jpg"],
         "--label-pattern '(cat|dog)[^/]*$'",
     ),
-    "YOLO": (images("images/train|val"), "train and val look like parts and hold no class folders"),
+    "YOLO": (images("images/train|val"), "train and val look like parts and contain no class folders"),
     "pairs in parts": (images("trainA|trainB|testA|testB"), "--label-pattern '(A|B)[^/]*/'"),
 }
 
@@ -308,7 +308,7 @@ def test_data_sets_side_by_side_are_refused():
         + images("bottle|cable/ground_truth/broken")
     )
     assert refused(files) == (
-        "set holds 2 data sets (bottle and cable), each with separate parts. "
+        "set contains 2 data sets (bottle and cable), each with separate parts. "
         "Name one of them, for example: foveola train set/bottle or foveola train set/cable"
     )
 
@@ -346,26 +346,26 @@ def test_an_empty_class_folder_is_a_class():
 def test_a_folder_of_notes_is_no_class():
     reading = read(images("cats|dogs"), sides=["notes/readme.txt"])
     assert reading.class_names == ("cats", "dogs")
-    assert reading.sentence == "2 classes at level 1; notes holds no images and is left out"
+    assert reading.sentence == "2 classes at level 1; notes contains no images and is left out"
 
 
 def test_a_class_that_train_lacks_is_refused_with_the_nearest():
     files = images("train/cats|dogs") + images("test/cat|dogs")
     assert refused(files) == (
-        "set: the test set has class 'cat' that the train set lacks: unknown class 'cat' (did you mean 'cats'?); "
+        "set: the test set has class 'cat', missing in the train set: unknown class 'cat' (did you mean 'cats'?); "
         "known: cats, dogs; rename or remove it, because classes are matched by name"
     )
 
 
 def test_several_classes_that_train_lacks_are_counted():
     assert refused(images("train/cats|dogs") + images("val/10|9|11")).startswith(
-        "set: the val set has class '9' and 2 more classes that the train set lacks: unknown class '9'; known: "
+        "set: the val set has class '9' and 2 more classes, missing in the train set: unknown class '9'; known: "
     )
 
 
 def test_one_class_is_refused():
     assert refused(["cats/1.jpg", "cats/deep/2.jpg"]) == (
-        "set holds one class, 'cats': a classifier needs at least two, each in its own folder"
+        "set contains one class, 'cats': a classifier needs at least two, each in its own folder"
     )
 
 
@@ -375,7 +375,8 @@ def test_an_empty_folder_is_refused():
 
 def test_a_folder_of_side_files_alone_is_refused_with_what_it_holds():
     assert (
-        refused([], sides=["a/1.xml", "a/2.xml", "b.csv"]) == "set holds 3 files and no images: 2 .xml and 1 .csv files"
+        refused([], sides=["a/1.xml", "a/2.xml", "b.csv"])
+        == "set contains 3 files and no images: 2 .xml and 1 .csv files"
     )
 
 

@@ -56,19 +56,21 @@ def test_an_npz_may_be_compressed(tmp_path):
 def test_an_npz_without_its_keys_is_refused(tmp_path):
     path = saved(tmp_path / "a.npz", x_train=PIXELS, y_train=np.array([0, 1]), x_test=PIXELS)
     assert refusal(path) == (
-        f"{path} lacks y_test, it holds x_test, x_train, y_train: save x_train, y_train, x_test and y_test (and x_val, "
-        "y_val if there are such), or images and labels, with or without class_names"
+        f"{path} has no y_test (it contains x_test, x_train, y_train): save x_train, y_train, x_test and y_test (and x_val, "
+        "y_val if you have them), or images and labels, with or without class_names"
     )
 
 
 def test_an_npz_of_something_else_is_refused(tmp_path):
     path = saved(tmp_path / "a.npz", weights=np.zeros(3))
-    assert refusal(path).startswith(f"{path} lacks x_train and y_train, it holds weights: save ")
+    assert refusal(path).startswith(f"{path} has no x_train and y_train (it contains weights): save ")
 
 
 def test_an_npz_of_python_objects_is_refused_and_not_loaded(tmp_path):
     path = saved(tmp_path / "a.npz", images=PIXELS, labels=np.array(["a", None], object))
-    assert refusal(path) == f"{path}: labels holds Python objects, which are never loaded: save it as numbers or text"
+    assert (
+        refusal(path) == f"{path}: labels contains Python objects, which are never loaded: save it as numbers or text"
+    )
 
 
 def test_an_npz_over_the_limit_is_refused_before_loading(tmp_path, monkeypatch):
@@ -107,7 +109,7 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path):
 
 def test_a_missing_npz_is_refused(tmp_path):
     path = tmp_path / "a.npz"
-    assert refusal(path) == f"{path} is not there: give the path of an .npz file"
+    assert refusal(path) == f"{path} does not exist: give the path of an .npz file"
     assert refusal(tmp_path) == f"{tmp_path} is a folder: give the path of an .npz file"
 
 

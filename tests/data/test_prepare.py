@@ -199,7 +199,7 @@ def test_a_class_may_lose_all_its_images_but_not_all_classes(two_classes, plant,
     for _ in range(2):
         with pytest.raises(DataError) as caught:
             prepare(nothing, SIZE)
-        assert str(caught.value) == "zoo holds no usable image: none of the 2 files can be used: empty file"
+        assert str(caught.value) == "zoo contains no usable image: none of the 2 files can be used: empty file"
 
 
 def test_too_small_a_disk_is_said_before_any_picture_is_read(two_classes, cache, decodes, monkeypatch):

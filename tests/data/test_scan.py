@@ -122,7 +122,7 @@ def test_a_link_to_a_folder_above_the_data_is_not_followed(tmp_path, plant):
     listing = scan_folder(root)
     assert (listing.ids, problems(listing)) == (
         ("dog/d.jpg",),
-        {"above": "a link to a folder that holds the data folder: not followed"},
+        {"above": "a link to a folder that contains the data folder: not followed"},
     )
 
 
@@ -264,7 +264,7 @@ def test_a_file_for_a_folder_is_said(tmp_path):
     (tmp_path / "x").write_bytes(b"")
     with pytest.raises(DataError) as caught:
         scan_folder(tmp_path / "x")
-    assert str(caught.value) == f"{tmp_path / 'x'} is not a folder: name the folder that holds the class folders"
+    assert str(caught.value) == f"{tmp_path / 'x'} is not a folder: name the folder that contains the class folders"
 
 
 def refuse(monkeypatch, place, error):

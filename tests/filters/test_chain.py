@@ -112,11 +112,11 @@ def test_a_kernel_that_was_read_back_is_the_same_number(image):
         ("os.system('x')", "position 1: this is not a filter; write for example blur(size=3)|sharpen"),
         (
             "blur|canny(low=200, high=100)",
-            "position 6: canny(low=200, high=100): low must not be above high: exchange the two",
+            "position 6: canny(low=200, high=100): low must not be above high: swap them",
         ),
         (
             "canny(low=200)",  # above the default
-            "position 1: canny(low=200, high=150): low must not be above high: exchange the two",
+            "position 1: canny(low=200, high=150): low must not be above high: swap them",
         ),
         ("gamma(value=0)", "position 13, gamma: value = 0 can't be used: it must be greater than 0"),
     ],
@@ -151,7 +151,7 @@ def test_a_position_counts_letters_not_bytes():
 def test_a_very_long_sentence():
     with pytest.raises(UsageError) as error:
         Chain.parse("blur|" * 500)
-    assert str(error.value) == "the chain has 2,500 letters: 2,000 are allowed"
+    assert str(error.value) == "the chain has 2,500 characters: at most 2,000 are allowed"
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ def test_what_is_no_picture_is_refused(images, found):
 def test_a_picture_without_pixels_is_refused():
     with pytest.raises(UsageError) as error:
         FILTERS["invert"](np.zeros((0, 8, 3), np.uint8))
-    assert str(error.value) == "a filter takes images of one pixel at least: this is uint8 (0, 8, 3)"
+    assert str(error.value) == "a filter needs an image of at least one pixel; got uint8 (0, 8, 3)"
 
 
 @pytest.mark.parametrize(
@@ -282,15 +282,15 @@ def test_what_could_not_be_read_again_is_not_made(shape, made):
     with pytest.raises(UsageError) as error:
         FILTERS["upscale"](np.zeros((*shape, 3), np.uint8), factor=8)
     assert str(error.value) == (
-        f"upscale(factor=8) would make {made} of this image: 120,000,000 pixels and sides of 30,000 are allowed; take a "
-        "smaller factor"
+        f"upscale(factor=8) would make this image {made}, but at most 120,000,000 pixels and sides of 30,000 are allowed; "
+        "use a smaller factor"
     )
 
 
 def test_canny_with_exchanged_thresholds():
     with pytest.raises(UsageError) as error:
         FILTERS["canny"](np.zeros((9, 9, 3), np.uint8), low=200.0, high=100.0)
-    assert str(error.value) == "canny(low=200, high=100): low must not be above high: exchange the two"
+    assert str(error.value) == "canny(low=200, high=100): low must not be above high: swap them"
 
 
 def test_a_side_that_shrinks_while_the_other_grows_is_averaged_over_all_it_covers():

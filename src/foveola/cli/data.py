@@ -95,9 +95,9 @@ def _list_in_words(found: workflows.Checked, fix: Path) -> str:
     named = len({name for finding in found.findings for name in finding.leave_out})
     path = printable(str(fix))
     if named:
-        return f"{path} names {count(named, 'image')}: read it, then foveola train DATA --exclude {as_typed(str(fix))}"
+        return f"{path} lists {count(named, 'image')}: read it, then foveola train DATA --exclude {as_typed(str(fix))}"
     doubtful = any(finding.kind == "suspect_label" for finding in found.findings)
-    return f"{path} names no image to leave out" + (", only labels to look at, as comments" if doubtful else "")
+    return f"{path} lists no image to leave out" + (", only labels to look at, as comments" if doubtful else "")
 
 
 @command("foveola show-data photos figures", name="show-data")

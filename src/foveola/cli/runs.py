@@ -184,7 +184,7 @@ def runs(
     if json_:
         print_json(found.to_json())
     elif not found:
-        print_line(f"there are no runs below {folder}: foveola train makes one")
+        print_line(f"there are no runs in {folder}: foveola train creates one")
     else:
         print_table(
             ("run", "date", "data", "images", "classes", "model", "test accuracy", "time"),

@@ -98,7 +98,8 @@ def require_fair(
     for k, one in enumerate(prints):
         if one in prints[:k]:
             raise UsageError(
-                f"arms '{names[prints.index(one)]}' and '{names[k]}' have the same settings: change a setting of one"
+                f"arms '{names[prints.index(one)]}' and '{names[k]}' have the same settings: change one of them, for example "
+                f"'{names[k]}: chain=sharpen'"
             )
     found = differences(recipes)
     for key in found:

@@ -52,7 +52,7 @@ def _found(name: str) -> torch.device:
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if kind not in there or int(index or 0) >= count:
         raise ResourceError(
-            f"device '{name}' is not on this machine, which has {', '.join(there)}; use --set fit.device=auto"
+            f"device '{name}' is not available on this computer, which has {', '.join(there)}; use --set fit.device=auto"
         )
     return torch.device(name)
 

@@ -121,7 +121,7 @@ def _require_fit(
     for (part, stack), column in zip(stacks.items(), columns, strict=True):
         if sizes[part] != sizes["train"]:
             found = f"the train images are {sizes['train']} (width x height) and the {part} images {sizes[part]}"
-            raise DataError(f"{name}: {found}: bring them to one size")
+            raise DataError(f"{name}: {found}: make all images the same size")
         if len(stack) != len(column):
             found = f"{count(len(stack), f'{words[part]}image')} and {count(len(column), f'{words[part]}label')}"
             raise DataError(f"{name}: there are {found}: give one label for each image")
@@ -175,7 +175,7 @@ def open_npz(path: Path) -> Dataset:
     ResourceError when the memory is too small.
     """
     if not path.is_file():
-        raise DataError(f"{path} is {'a folder' if path.is_dir() else 'not there'}: give the path of an .npz file")
+        raise DataError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}: give the path of an .npz file")
     try:
         with zipfile.ZipFile(path) as archive:
             found = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
@@ -210,8 +210,8 @@ def _keys(path: Path, found: Collection[str]) -> list[str]:
     missing = [key for key in wanted if key not in found]
     if missing:
         raise DataError(
-            f"{path} lacks {' and '.join(missing)}, it holds {', '.join(map(printable, sorted(found))) or 'nothing'}: "
-            "save x_train, y_train, x_test and y_test (and x_val, y_val if there are such), or images and labels, "
+            f"{path} has no {' and '.join(missing)} (it contains {', '.join(map(printable, sorted(found))) or 'nothing'}): "
+            "save x_train, y_train, x_test and y_test (and x_val, y_val if you have them), or images and labels, "
             "with or without class_names"
         )
     return [*wanted, "class_names"] if "class_names" in found else wanted
@@ -226,7 +226,9 @@ def _require_loadable(path: Path, archive: zipfile.ZipFile, entries: Mapping[str
             shape, _, dtype = read(member)
             held = entry.file_size - member.tell()
         if dtype.hasobject:
-            raise DataError(f"{path}: {key} holds Python objects, which are never loaded: save it as numbers or text")
+            raise DataError(
+                f"{path}: {key} contains Python objects, which are never loaded: save it as numbers or text"
+            )
         # numpy reserves memory by the header and not by the file, so a header must not claim what is not there.
         size = dtype.itemsize * math.prod(shape)
         if size != held:

@@ -153,7 +153,7 @@ def open_cifar10(path: Path, *, tick: Tick = no_tick) -> Dataset:
     found = _find(path)
     if found is None:
         raise DataError(
-            f"{path} {'is not CIFAR-10' if path.exists() else 'is not there'}: give cifar-10-binary.tar.gz, "
+            f"{path} {'is not CIFAR-10' if path.exists() else 'does not exist'}: give cifar-10-binary.tar.gz, "
             "cifar-10-python.tar.gz, the unpacked cifar-10-batches-bin or cifar-10-batches-py, or the folder around it"
         )
     place, form = found
@@ -163,7 +163,9 @@ def open_cifar10(path: Path, *, tick: Tick = no_tick) -> Dataset:
         tick("Reading CIFAR-10", len(batches), len(form.batches))
     missing = [name for name in form.batches if name not in batches]
     if missing:
-        raise DataError(f"{place} lacks {', '.join(missing)}: CIFAR-10 has {', '.join(form.batches)}; get it again")
+        raise DataError(
+            f"{place} has no {', '.join(missing)}: CIFAR-10 consists of {', '.join(form.batches)}; download it again"
+        )
     images, labels = (np.concatenate([batches[name][k] for name in form.batches[:5]]) for k in (0, 1))
     return from_arrays(images, labels, CLASS_NAMES, test=batches[form.batches[5]], name="cifar10")
 

@@ -293,12 +293,12 @@ def require_classes(name: str, class_names: Sequence[str], labels: Labels, probl
     counts = np.bincount(labels, minlength=len(class_names))
     if len(class_names) < 2:
         only = f"one class, '{class_names[0]}'" if class_names else "no class"
-        raise DataError(f"{name} holds {only}: a classifier needs at least two")
+        raise DataError(f"{name} contains {only}: a classifier needs at least two")
     empty = [class_names[k] for k in np.flatnonzero(counts == 0).tolist()]
     if not empty:
         return
     shown = ", ".join(printable(one) for one in empty[:10]) + (f", and {len(empty) - 10:,} more" if empty[10:] else "")
-    which = f"class '{shown}' holds" if len(empty) == 1 else f"{len(empty):,} classes ({shown}) hold"
+    which = f"class '{shown}' contains" if len(empty) == 1 else f"{len(empty):,} classes ({shown}) contain"
     names = {one.rpartition("/")[2] for one in empty}
     reasons = common_reasons(
         [p for p in problems if p.label in empty or not names.isdisjoint(normalise_name(p.file).split("/"))]
@@ -310,7 +310,7 @@ def require_classes(name: str, class_names: Sequence[str], labels: Labels, probl
 def require_images(name: str, labels: Labels, problems: Sequence[Problem] = ()) -> None:
     """Refuse data without a usable image, the only requirement if no network is trained on it. Raises DataError."""
     if not len(labels):
-        raise DataError(f"{name} holds no usable image: {common_reasons(problems) or 'check the path'}")
+        raise DataError(f"{name} contains no usable image: {common_reasons(problems) or 'check the path'}")
 
 
 def common_reasons(problems: Sequence[Problem]) -> str:

@@ -55,7 +55,7 @@ def open_folder(
     given = [way for way, value in ways.items() if value is not None]
     if len(given) > 1:
         raise UsageError(
-            f"{' and '.join(given)} {'both' if len(given) == 2 else 'all'} tell the class: use one of them"
+            f"{' and '.join(given)} {'both' if len(given) == 2 else 'all'} define the classes: use one of them"
         )
     listing = scan_folder(root)
     by_rows = labels is not None

@@ -92,10 +92,10 @@ def _none_found(
 ) -> str:
     """Why no row found a file, by one row and one file."""
     if lost is None:
-        return f"{table} names no files: it has a header and no rows below"
+        return f"{table} lists no files: it has a header but no rows"
     row, fit = lost
     start = f"none of the {count(len(rows), 'file')} named in {table}"
-    advice = f"write each path as it is below {listing.root}"
+    advice = f"write each path relative to {listing.root}"
     named = f"line {row.line} names '{printable(row.file)}'"
     if fit:
         return f"{start} is unique in {listing.root}: {named}, which fits {_files(listing, fit)}: {advice}"
@@ -152,7 +152,7 @@ def _several_labels(table: Path, rows: Mapping[int, Row]) -> tuple[str, ...]:
             several = [label for label in several if all(used[piece] > 1 for piece in pieces[label])]
         if several:
             number = sum(labels[label] for label in several)
-            verb, example = "holds" if number == 1 else "hold", printable(several[0])
+            verb, example = "contains" if number == 1 else "contain", printable(several[0])
             return (
                 f"{number:,} of {count(len(rows), 'label')} in {table.name} {verb} '{mark}', such as '{example}': foveola "
                 "gives an image one class, so each combination counts as a separate class",

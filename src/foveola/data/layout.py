@@ -203,13 +203,13 @@ _UNLABELLED, _COMPANION, _OTHER, _NOTES = (
     "has no labels and is left out",
     "belongs to other images and is left out",
     "is not a part of the data and is left out",
-    "holds no images and is left out",
+    "contains no images and is left out",
 )
 _PLURAL = {
     _UNLABELLED: "have no labels and are left out",
     _COMPANION: "belong to other images and are left out",
     _OTHER: "are not parts of the data and are left out",
-    _NOTES: "hold no images and are left out",
+    _NOTES: "contain no images and are left out",
 }
 
 
@@ -332,7 +332,8 @@ def _one_class(root: Path, tree: Tree, bases: Sequence[Base]) -> Refusal | None:
     if len(names) != 1:
         return None
     return Refusal(
-        f"{root} holds one class, '{printable(name_of(folders[0]))}': a classifier needs at least two, each in its own folder"
+        f"{root} contains one class, '{printable(name_of(folders[0]))}': a classifier needs at least two, each in its own "
+        "folder"
     )
 
 
@@ -340,6 +341,6 @@ def _strangers(root: Path, part: Part, strangers: set[str], known: set[str]) -> 
     first = min(strangers, key=natural_key)
     more = f" and {count(len(strangers) - 1, 'more class', 'more classes')}" if len(strangers) > 1 else ""
     return Refusal(
-        f"{root}: the {part} set has class '{printable(first)}'{more} that the train set lacks: "
+        f"{root}: the {part} set has class '{printable(first)}'{more}, missing in the train set: "
         f"{unknown('class', first, known)}; rename or remove it, because classes are matched by name"
     )

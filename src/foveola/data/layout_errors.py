@@ -60,7 +60,7 @@ def doubtful_classes(root: Path, tree: Tree, bases: Sequence[Base], ids: Sequenc
         verb = "look like train and test sets, folds or stages of a data set, not like classes"
         return _choose(root, tree, bases, ids, f"{listed(wrong)} {verb}")
     if names == ["A", "B"] and len(folders) == 2 and _are_pairs(folders, ids):
-        return _choose(root, tree, bases, ids, "A and B hold images of the same names, as pairs of images do")
+        return _choose(root, tree, bases, ids, "A and B contain images of the same names, as pairs of images do")
     return None
 
 
@@ -78,9 +78,9 @@ def deeper_classes(root: Path, tree: Tree, bases: Sequence[Base], ids: Sequence[
     shared = sorted((name for name, n in Counter(names).items() if n > 1), key=natural_key)
     if len(bases) == 1 and len(shared) > 1:
         return _choose(
-            root, tree, bases, ids, f"several class folders hold folders of the same names ({listed(shared)})"
+            root, tree, bases, ids, f"several class folders contain folders of the same names ({listed(shared)})"
         )
-    return _choose(root, tree, bases, ids, "the class folders hold folders that may be classes, too")
+    return _choose(root, tree, bases, ids, "the class folders contain folders that may be classes, too")
 
 
 def data_sets_side_by_side(root: Path, tree: Tree, classes: Classes, base: Base) -> Refusal | None:
@@ -90,7 +90,7 @@ def data_sets_side_by_side(root: Path, tree: Tree, classes: Classes, base: Base)
         return None
     commands = [f"foveola train {quoted(root / folder)}" for folder in folders[:2]]
     return Refusal(
-        f"{root} holds {count(len(folders), 'data set')} ({listed([name_of(f) for f in folders])}), each with separate "
+        f"{root} contains {count(len(folders), 'data set')} ({listed([name_of(f) for f in folders])}), each with separate "
         f"parts. Name one of them, for example: {' or '.join(commands)}"
     )
 
@@ -101,16 +101,16 @@ def no_class_folders(root: Path, tree: Tree, ids: Sequence[str], where: Sequence
     train = f"foveola train {quoted(root)}"
     way = f"{train} --labels TABLE.csv, or {train} --label-pattern {pattern or 'REGEX'}"
     if where:
-        is_part = f"{listed(where)} look like {'parts' if len(where) > 1 else 'a part'} and hold no class folders"
+        is_part = f"{listed(where)} look like {'parts' if len(where) > 1 else 'a part'} and contain no class folders"
         if len(where) == 1:
-            is_part = is_part.replace("look like", "looks like").replace("and hold ", "and holds ")
+            is_part = is_part.replace("look like", "looks like").replace("and contain ", "and contains ")
         other = f". If they are the classes: {train} --class-level 1" if len(tree.kids("")) > 1 else ""
         return Refusal(
-            f"{root} holds {n}: {is_part}. Give the classes with a table or from the file names: {way}{other}",
+            f"{root} contains {n}: {is_part}. Give the classes with a table or from the file names: {way}{other}",
             flat=True,
         )
     return Refusal(
-        f"{root} holds {n} but no class folders. Put the images of each class in their own folder, or give the classes "
+        f"{root} contains {n} but no class folders. Put the images of each class in their own folder, or give the classes "
         f"with a table or from the file names: {way}",
         flat=True,
     )
@@ -120,7 +120,7 @@ def no_images(listing: FolderScan) -> Refusal:
     """The refusal of a folder without images: it is empty, or all of its files are something else."""
     if not listing.found:
         return Refusal(f"the folder {listing.root} is empty: put the images of each class in their own folder in it")
-    held = f"{listing.root} holds {count(listing.found, 'file')} and no images"
+    held = f"{listing.root} contains {count(listing.found, 'file')} and no images"
     what = listing.sides_in_words() or common_reasons(listing.problems)
     return Refusal(f"{held}{': ' if what else ''}{what}")
 

@@ -218,8 +218,8 @@ def _require_same_size(prepared: Prepared, chain: Chain) -> None:
     height, width = chain(np.zeros((*size, 3), np.uint8)).shape[:2]
     if (height, width) != tuple(size):
         raise UsageError(
-            f"chain '{chain}' makes {width}x{height} of {size}: a network takes one size, so take the filter out and say "
-            f"--size {width}x{height}"
+            f"chain '{chain}' changes the size of the images from {size} to {width}x{height}: remove the filter that does "
+            f"this, and use --size {width}x{height}"
         )
 
 

@@ -76,7 +76,7 @@ def require_folder(root: Path) -> None:
         if not root.exists():
             raise DataError(f"the folder {root} does not exist: check the path")
         if not root.is_dir():
-            raise DataError(f"{root} is not a folder: name the folder that holds the class folders")
+            raise DataError(f"{root} is not a folder: name the folder that contains the class folders")
 
 
 @contextlib.contextmanager
@@ -168,7 +168,7 @@ class _Walk:
         if real in self._read:
             self._skip(name, real)
         elif self.root.startswith(real.rstrip("/") + "/"):
-            self.problems.append(Problem(name, "a link to a folder that holds the data folder: not followed"))
+            self.problems.append(Problem(name, "a link to a folder that contains the data folder: not followed"))
         else:
             self.folders.append(name)
             self._waiting.append((path, name))

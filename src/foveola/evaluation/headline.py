@@ -62,12 +62,12 @@ def seen(n: int, images: int) -> str:
     """How many of the images were trained on.
 
     >>> seen(96, 120)
-    '96 of these 120 images, or near-duplicates of them, were trained on'
+    'the network was trained on 96 of these 120 images, or on near-duplicates of them'
     """
     which = (
         ("this image" if n == 1 else f"all {n:,} images") if n == images else f"{n:,} of these {count(images, 'image')}"
     )
-    return f"{which}, {'or a near-duplicate of it, was' if n == 1 else 'or near-duplicates of them, were'} trained on"
+    return f"the network was trained on {which}, or on {'a near-duplicate of it' if n == 1 else 'near-duplicates of them'}"
 
 
 def with_interval(share: float, n: int) -> str:

@@ -207,7 +207,7 @@ def names_in(text: str) -> tuple[str, ...]:
 def _nodes(source: str) -> list[ast.expr]:
     """The filters of a chain as Python's parser reads them. Raises UsageError that names the position."""
     if len(source) > MAX_LETTERS:
-        raise UsageError(f"the chain has {len(source):,} letters: {MAX_LETTERS:,} are allowed")
+        raise UsageError(f"the chain has {len(source):,} characters: at most {MAX_LETTERS:,} are allowed")
     if not source:
         return []
     try:

@@ -74,7 +74,7 @@ def require_pictures(images: Any) -> None:
             f"a filter takes images as uint8 (height, width, 3) or a stack of them: this is {describe_value(images)}"
         )
     if 0 in images.shape[-3:]:
-        raise UsageError(f"a filter takes images of one pixel at least: this is {describe_value(images)}")
+        raise UsageError(f"a filter needs an image of at least one pixel; got {describe_value(images)}")
 
 
 def describe_value(value: Any) -> str:
@@ -190,7 +190,7 @@ def laplacian(image: Image, *, size: DerivativeSize = 1) -> Mat:
 def require_order(low: float, high: float) -> None:
     """Raise UsageError unless Canny's thresholds are in their order."""
     if low > high:
-        raise UsageError(f"canny(low={low:g}, high={high:g}): low must not be above high: exchange the two")
+        raise UsageError(f"canny(low={low:g}, high={high:g}): low must not be above high: swap them")
 
 
 @on_stacks
@@ -298,7 +298,7 @@ def upscale(image: Image, *, factor: Annotated[int, Ge(1), Le(8)] = 2) -> Mat:
     height, width = factor * image.shape[0], factor * image.shape[1]
     if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE_PX:  # what could not be read again is not made
         raise UsageError(
-            f"upscale(factor={factor}) would make {width}x{height} of this image: {MAX_PIXELS:,} pixels and sides of "
-            f"{MAX_SIDE_PX:,} are allowed; take a smaller factor"
+            f"upscale(factor={factor}) would make this image {width}x{height}, but at most {MAX_PIXELS:,} pixels and "
+            f"sides of {MAX_SIDE_PX:,} are allowed; use a smaller factor"
         )
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_LANCZOS4)

@@ -174,8 +174,8 @@ def encode(image: Image, format: Literal["PNG", "JPEG"] = "PNG", *, quality: int
     """
     if format == "JPEG" and max(image.shape[:2]) > MAX_JPEG_SIDE_PX:
         raise UsageError(
-            f"an image of {image.shape[0]}x{image.shape[1]} can't be a JPEG, whose sides end at {MAX_JPEG_SIDE_PX:,}: "
-            "write it as .png"
+            f"an image of {image.shape[1]}x{image.shape[0]} can't be a JPEG, whose sides are at most {MAX_JPEG_SIDE_PX:,} "
+            "pixels: write it as .png"
         )
     out = io.BytesIO()
     options = {"quality": quality} if format == "JPEG" else {"optimize": True} if smallest else {"compress_level": 3}

