@@ -38,8 +38,8 @@ print(
 )
 
 # %% [markdown]
-# `shape` says height, width and the number of colours; `uint8` says that every number is a whole number from 0 to
-# 255. Three numbers, one each for red, green and blue, make the colour of one point. The point in the upper left
+# `shape` gives height, width and the number of colours; `uint8` means that every number is a whole number from 0 to
+# 255. Three numbers, one each for red, green and blue, make the colour of one pixel. The pixel in the upper left
 # corner:
 
 # %%
@@ -54,9 +54,9 @@ fv.figures.channels(photo)
 # %% [markdown]
 # ## Smaller, by area
 #
-# We go on with an image of 100 by 100 points, so that single points can be seen. To make an image smaller, many
-# points must become one. The best way is to take the mean over the *area* that each new point covers. OpenCV
-# calls it `INTER_AREA`; in foveola it is the filter `scale`. Taking just one point of each area would be faster,
+# We continue with an image of 100 by 100 pixels, so that single pixels can be seen. To make an image smaller, many
+# pixels must become one. The best way is to take the mean over the *area* that each new pixel covers. OpenCV
+# calls it `INTER_AREA`; in foveola it is the filter `scale`. Taking just one pixel of each area would be faster,
 # but fine stripes could turn into coarse ones that were never there.
 
 # %%
@@ -75,12 +75,12 @@ fv.figures.steps(photo, scaled)
 # %% [markdown]
 # ## A kernel, by hand
 #
-# A kernel is a small table, here 3 by 3. Lay it over a point and its eight neighbours, multiply what lies on top
-# of each other, and add the nine products up. The sum is that point of the new image. Then move the kernel one
-# point on, over the old image. That is all.
+# A kernel is a small table, here 3 by 3. Lay it over a pixel and its eight neighbours, multiply what lies on top
+# of each other, and add up the nine products. The sum is that pixel of the new image. Then move the kernel one
+# pixel on, over the old image. That is all.
 #
-# The kernel below counts the point itself five times and takes its four nearest neighbours away. If all five are
-# equal, the sum is 5 - 4 = 1 times the point: nothing changes. If the point is brighter than the mean of its four
+# The kernel below counts the pixel itself five times and subtracts its four nearest neighbours. If all five are
+# equal, the sum is 5 - 4 = 1 times the pixel: nothing changes. If the pixel is brighter than the mean of its four
 # neighbours, it becomes brighter still. The image is *sharpened*.
 
 # %%
@@ -89,15 +89,15 @@ sharpen = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]])
 row, column = 40, 50
 patch = small[row - 1 : row + 2, column - 1 : column + 2, 1].astype(
     int
-)  # the green values of nine points
+)  # the green values of nine pixels
 print(patch)
 print("products\n", patch * sharpen)
 print("sum", (patch * sharpen).sum())
 
 # %% [markdown]
 # A sum may be below 0 or above 255. `uint8` can't hold that, so it is clipped: below 0 becomes 0, above 255
-# becomes 255. At the border some neighbours are missing; they are taken from the mirror image of the image.
-# OpenCV does all of it for every point and colour. Our sum agrees with it:
+# becomes 255. At the border some neighbours are missing; they are taken from the mirrored image.
+# OpenCV does all of it for every pixel and colour. Our sum agrees with it:
 
 # %%
 by_opencv = cv2.filter2D(small, -1, sharpen)
@@ -144,7 +144,7 @@ fv.figures.steps(small, fv.Chain.parse("blur(size=3)|canny(low=50, high=150)"))
 # %% [markdown]
 # ## Blur, then sharpen
 #
-# You might think that they cancel out. They do not. Stripes one point wide are gone after this blur, and no kernel
+# You might think that they cancel out. They do not. Stripes one pixel wide are gone after this blur, and no kernel
 # can bring them back. The blur only weakens and rounds everything coarser, but `sharpen` does not strengthen it by
 # the right factors.
 
@@ -172,12 +172,12 @@ fv.figures.steps(small, fv.Chain.parse("blur(size=3)|sharpen"))
 #
 # The last number above is not 0. But the kernels are not the reason. After each filter the image is rounded to whole
 # numbers and clipped to 0 to 255, and the loss depends on the order. Here is the same with numbers that
-# are neither rounded nor clipped, for `sharpen` and for a lopsided kernel:
+# are neither rounded nor clipped, for `sharpen` and for an asymmetric kernel:
 
 # %%
 bell = cv2.getGaussianKernel(3, 0)
 blur = bell @ bell.T  # the kernel of blur(size=3)
-lopsided = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+asymmetric = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 
 
 def lay(kernel, image):
@@ -189,18 +189,18 @@ def apart(one, other):
 
 
 exact = small.astype(float)
-for name, kernel in {"sharpen": sharpen, "lopsided": lopsided}.items():
+for name, kernel in {"sharpen": sharpen, "asymmetric": asymmetric}.items():
     found = apart(blur, kernel)
     print(
         f"{name:8}  largest difference inside {found[1:-1, 1:-1].max()}, with the border {found.max()}"
     )
 assert apart(blur, sharpen).max() == 0
-assert apart(blur, lopsided)[1:-1, 1:-1].max() == 0
+assert apart(blur, asymmetric)[1:-1, 1:-1].max() == 0
 
 # %% [markdown]
 # Away from the border the order of two kernels never matters. At the border it does not matter for kernels that are
 # symmetric from left to right and from top to bottom, such as `blur` and `sharpen`: a mirrored image gives the mirrored
-# result. For the lopsided kernel it does.
+# result. For the asymmetric kernel it does.
 #
 # Canny's method is not a kernel. It makes decisions, so the order matters. If you blur first, it finds other edges. If you
 # blur afterwards, the edges themselves become soft.
@@ -214,11 +214,11 @@ fv.figures.steps(small, fv.Chain.parse("canny(low=50, high=150)|blur(size=3)"))
 # %% [markdown]
 # ## What a kernel does, in three images
 #
-# `kernel_view` draws a kernel's numbers; what becomes of a single bright point; and which *frequencies* pass. A
-# frequency is how often light and dark alternate. In the third image the middle stands for even areas, the rim
-# for the finest stripes. A blur lets the middle pass and holds the rim back. Sharpening is the reverse: even
-# areas stay as they are (1 times), upright or level stripes one point wide become 5 times as strong, and a chessboard
-# of single points 9 times. That is why noise grows when an image is sharpened. (The fourth image is the whole one
+# `kernel_view` draws a kernel's numbers; what it does to a single bright pixel; and which *frequencies* pass. A
+# frequency is how often light and dark alternate. In the third image the middle stands for uniform areas, the rim
+# for the finest stripes. A blur lets the middle pass and blocks the rim. Sharpening is the reverse: uniform
+# areas stay as they are (1 times), vertical or horizontal stripes one pixel wide become 5 times as strong, and a checkerboard
+# of single pixels 9 times. That is why noise grows when an image is sharpened. (The fourth image is the whole one
 # after the filter.)
 
 # %%
@@ -227,8 +227,8 @@ fv.figures.kernel_view(small, fv.Chain.parse("blur(size=5)|sharpen"))
 # %% [markdown]
 # ## Your own kernel
 #
-# Any table of 3 by 3, 5 by 5 or 7 by 7 numbers will do. This one compares a point's left side with its right
-# side, and so finds upright edges. A negative sum is clipped to 0, so only edges that become brighter to the
+# Any table of 3 by 3, 5 by 5 or 7 by 7 numbers will do. This one compares a pixel's left side with its right
+# side, and so finds vertical edges. A negative sum is clipped to 0, so only edges that become brighter to the
 # right are seen. Change the numbers!
 
 # %%
@@ -249,5 +249,5 @@ fv.figures.kernel_view(small, mine)
 # foveola filter photo.jpg kernel.png --chain sharpen --kernel-view
 # ```
 #
-# **To think about.** What does a kernel of nine times 1/9 do? What does one do whose numbers sum to 0 to an even
-# area? Is there a kernel that moves the image one point to the left? Try it.
+# **To think about.** What does a kernel of nine times 1/9 do? What does one do whose numbers sum to 0 to a uniform
+# area? Is there a kernel that moves the image one pixel to the left? Try it.

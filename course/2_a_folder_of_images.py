@@ -66,12 +66,12 @@ print(
 # The original data shows faces, and its two classes sort people by their looks. A program can learn to repeat
 # such labels. It can't find out who somebody is. A face does not tell a person's gender, origin, honesty or
 # health; what the program learns is how *these* photos were sorted by *that* collector, with light, hair and
-# make-up among the reasons. Where such a program decides about people, it tends to be wrong most often for those who
+# make-up among the reasons. If such a program decides about people, it tends to be wrong most often for those who
 # were rare in its data, and that is easily missed, because its numbers were measured on more of the same.
 #
 # Whoever collects photos of people needs their consent, for this use; photos found on the internet have authors,
 # licences and often people in them who were never asked. Two questions before every collection: *May I?* and *What
-# happens to those whom it gets wrong?* For learning how networks work, flowers and temples do as well.
+# happens to the people it gets wrong?* For learning how networks work, flowers and temples do as well.
 
 # %% [markdown]
 # ## Raw images
@@ -94,9 +94,9 @@ fv.figures.samples(
 fv.figures.sizes(prepared.sizes[:, 0], prepared.sizes[:, 1])
 
 # %% [markdown]
-# The course's network needs all images in one size, here 224 by 224 points. There are three usual ways. To
-# *stretch* an image changes its proportions. To *crop* it cuts something off. To *pad* it keeps everything and fills
-# the rest with black, as in the course.
+# The course's network needs all images to have the same size, here 224 by 224 pixels. There are three usual ways.
+# *Stretching* changes its proportions. *Cropping* cuts something off. *Padding* keeps everything and fills the rest with
+# black, as in the course.
 
 # %%
 tall = dataset.read(int(np.argmax(prepared.sizes[:, 0] / prepared.sizes[:, 1])))
@@ -154,7 +154,7 @@ assert not set(parts.train) & set(parts.test)
 
 # %% [markdown]
 # Two things are easily forgotten. The same image, saved twice under two names, must not be in train *and* in
-# test. foveola compares the images' content and keeps equal images in the same part. And images of the same person,
+# test. foveola compares the images' content and keeps equal images in the same set. And images of the same person,
 # plant or film must stay together as well. foveola can't know these groups, so you name them (`--group-by`).
 #
 # The embedded pieces break this rule. All pieces of a class are cut out of one photo, and they overlap. So nearly

@@ -14,7 +14,7 @@
 # # 3. A first deep network
 #
 # AlexNet won the ImageNet contest of 2012, and deep learning became famous with it. It had 60 million numbers to
-# learn. The course's network is made after it and about a hundred times smaller: five convolutions, two hidden dense
+# learn. The course's network is modelled on it and about a hundred times smaller: five convolutions, two hidden dense
 # layers and an output, 635,170 numbers. This notebook builds it, counts it, trains it and measures it.
 #
 # As in the last notebook, `FOVEOLA_COURSE_FACES` names your folder. Without it, the notebook takes 357 images that are
@@ -110,8 +110,8 @@ print(run.headline)
 #
 # On the left is the *loss*: how surprised the network is by the true classes, in nats. 0 means no surprise at all, and
 # ln 2 = 0.69 is guessing between two. On the right is the accuracy. As long as both curves get better, the network learns
-# something that holds for new images, too. If train keeps getting better and val does not, the network has begun to learn
-# the training images by heart. That is **overfitting**. (Train is measured during training, with dropout, so it can look
+# something that holds for new images, too. If train keeps getting better and val does not, the network has begun to memorise
+# the training images. That is **overfitting**. (Train is measured during training, with dropout, so it can look
 # worse than val at first.)
 #
 # The noisy digits show it clearly. After about ten epochs the network knows nearly all training images, while the loss

@@ -125,7 +125,7 @@ fv.figures.feature_maps(maps["relu5"])
 
 # %% [markdown]
 # The maps become smaller (the list above gives their sizes), and the deeper the layer, the less they look like an
-# image. A bright point in the last layer means: *something of a certain kind is about here*. The network has learned
+# image. A bright pixel in the last layer means: *something of a certain kind is about here*. The network has learned
 # which kind.
 #
 # ## The kernels themselves
@@ -181,7 +181,7 @@ fv.figures.layout(places, found.labels, found.predicted, found.class_names, seen
 # ## The arithmetic of one number
 #
 # There is no secret in a layer. Here is one number of the first convolution, the largest one. The kernel covers a
-# patch of the (normalised) image, 11 x 11 points of three colours. The layer multiplies them number by number, adds up
+# patch of the (normalised) image, 11 x 11 pixels of three colours. The layer multiplies them number by number, adds up
 # all products, and adds a bias. ReLU turns a negative sum into 0.
 
 # %%

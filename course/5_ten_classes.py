@@ -13,7 +13,7 @@
 # %% [markdown]
 # # 5. Ten classes
 #
-# CIFAR-10 is the fruit fly of image classification: 60,000 colour images of 32 by 32 points, in ten classes of
+# CIFAR-10 is the fruit fly of image classification: 60,000 colour images of 32 by 32 pixels, in ten classes of
 # 6,000 each. 10,000 of them are the test set, the same for everybody since 2009, so results can be compared.
 #
 # Put the path of the data into `FOVEOLA_COURSE_CIFAR10` (a folder of class folders, or the official archive).
