@@ -143,3 +143,17 @@ def test_the_page_tells_from_the_second_opening_of_test_on(make_run):
 def test_recall_has_its_interval_by_class(make_run):
     # 6 of 8 right: Wilson 40.9 to 92.9
     assert '<td class="num">75.0 %</td><td class="num">40.9 to 92.9</td>' in page_of(make_run())
+
+
+@pytest.mark.parametrize("sure", [0.9, 0.999])
+def test_fewer_predictions_at_a_larger_error_rate_are_explained(make_run, sure):
+    """Of 100 calibration images 15 are predicted with 80 % and 85 with 99 %: a rate of 20 % rules out what has 90 %."""
+    run = make_run(names=("cat", "dog"), wrong_every=0)
+    right = np.eye(2)[run.evaluation.labels] == 1
+    logits = np.where(right, np.log(sure / (1 - sure)), 0)
+    write_evaluation(run.path / "predictions.npz", replace(run.evaluation, logits=logits.astype(np.float32)))
+    labels, chances = np.zeros(100, np.int64), np.repeat([0.8, 0.99], [15, 85])
+    held_out = np.stack([np.log(chances / (1 - chances)), np.zeros(100)], axis=1).astype(np.float32)
+    Calibration.of(held_out, labels, "val").save(run.path / "calibration.npz")
+    text = text_of(page_of(Run(run.path, run.result)))
+    assert ("A larger allowed error can give fewer predictions" in text) == (sure == 0.9)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -218,7 +219,8 @@ class ConfidenceSection:
     """Values of the section.
 
     how: how the calibration images were held out; worse: whether the temperature increases the
-    calibration error on the test set; axis_from: the start of the diagram's axes, "" for 0.
+    calibration error on the test set; axis_from: the start of the diagram's axes, "" for 0; fewer: whether a larger allowed
+    error rate gave fewer predictions.
     """
 
     how: str
@@ -235,6 +237,7 @@ class ConfidenceSection:
     figure: Markup
     axis_from: str
     rates: tuple[RateLine, ...]
+    fewer: bool
     example: RateLine | None
 
 
@@ -270,6 +273,7 @@ def confidence_section(confidence: CalibrationReport) -> ConfidenceSection:
         figure=reliability_diagram(confidence.bins, rings),
         axis_from=f"{100 * low:.0f} %" if (low := axis_start([*confidence.bins, *rings])) else "",
         rates=rates,
+        fewer=any(b.answered.many < a.answered.many for a, b in pairwise(confidence.abstentions)),
         example=rates[0] if rates else None,
     )
 
