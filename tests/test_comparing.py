@@ -158,6 +158,9 @@ def test_every_line_about_a_run_has_its_interval(compared):
     assert line.startswith(f"seed 3, blurred: {share:.2f} %, 95 % interval {low:.2f} to {high:.2f} (")
 
 
+SAME = "arms 'one' and 'other' have the same settings: change one of them, for example 'other: chain=sharpen'"
+
+
 @pytest.mark.parametrize(
     ("arms", "options", "said"),
     [

@@ -288,14 +288,16 @@ REST = {
 
 def test_the_line_about_images_that_were_trained_on():
     assert trained_on(numbers(96, REST)) == (
-        "the network was trained on 96 of these 120 images, or on near-duplicates of them; without them: test accuracy 91.7 % (95 % "
+        "the network was trained on 96 of these 120 images, or on near-duplicates of them; without them: test accuracy "
+        "91.7 % (95 % "
         "interval 74.2 to 97.7 %, n = 24); always answering 'cat' would give 50.0 %"
     )
     assert trained_on(numbers(1, {**REST, "n_test": 24}, 25)).startswith(
         "the network was trained on 1 of these 25 images, or on a near-duplicate of it; without it: test accuracy 91.7 %"
     )
     assert trained_on(numbers(120)) == (
-        "the network was trained on all 120 images, or on near-duplicates of them: this accuracy says nothing about new images"
+        "the network was trained on all 120 images, or on near-duplicates of them: this accuracy says nothing about new "
+        "images"
     )
     assert trained_on(numbers(1, None, 1)) == (
         "the network was trained on this image, or on a near-duplicate of it: this accuracy says nothing about new images"

@@ -132,8 +132,8 @@ def test_a_figure_is_the_same_file_every_time(photo, tmp_path, drawing, ending, 
             "photos",
             "out",
             {"chain": "canny(low=200, high=100)"},
-            "chain 'canny(low=200, high=100)', position 1: canny(low=200, high=100): low must not be above high: exchange "
-            "the two",
+            "chain 'canny(low=200, high=100)', position 1: canny(low=200, high=100): low must not be above high: swap "
+            "them",
         ),
         ("none.png", "out.png", {}, "there is no file {0}/none.png: check the path"),
         (

@@ -268,7 +268,9 @@ def _share(numbers: Mapping[str, Any], name: str) -> str:
 
 
 def _interval(line: Any) -> str:
-    return "" if line.accuracy is None else f"{line.accuracy:.1%} ({line.low:.1%} to {line.high:.1%})"
+    return (
+        "" if line.accuracy is None else f"{100 * line.accuracy:.1f} % ({100 * line.low:.1f} to {100 * line.high:.1f})"
+    )
 
 
 def _seconds(seconds: float | None) -> str:

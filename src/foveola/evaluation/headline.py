@@ -67,7 +67,9 @@ def seen(n: int, images: int) -> str:
     which = (
         ("this image" if n == 1 else f"all {n:,} images") if n == images else f"{n:,} of these {count(images, 'image')}"
     )
-    return f"the network was trained on {which}, or on {'a near-duplicate of it' if n == 1 else 'near-duplicates of them'}"
+    return (
+        f"the network was trained on {which}, or on {'a near-duplicate of it' if n == 1 else 'near-duplicates of them'}"
+    )
 
 
 def with_interval(share: float, n: int) -> str:
