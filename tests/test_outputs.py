@@ -53,7 +53,7 @@ def test_a_folder_that_holds_files_is_used_only_with_overwrite_and_others_stay(p
     with pytest.raises(UsageError) as caught:
         FOLDERS[kind](photos, out)
     assert str(caught.value) == (
-        f"the output folder {out} holds files already: choose a new folder, or add --overwrite to replace files of the "
+        f"the output folder {out} already contains files: choose a new folder, or add --overwrite to replace files of the "
         "same names"
     )
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
@@ -68,7 +68,9 @@ def test_a_run_a_comparison_and_the_course_need_a_new_or_empty_folder(tmp_path, 
     data = plant(tmp_path / "photos", {"a/1.png": "no image", "b/1.png": "no image"})  # not read: the refusal is first
     with pytest.raises(UsageError) as caught:
         NEVER_REPLACED[kind](data, out)
-    assert str(caught.value) == f"the output folder {out} holds files already: choose a new folder, or delete it first"
+    assert (
+        str(caught.value) == f"the output folder {out} already contains files: choose a new folder, or delete it first"
+    )
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
 
 
