@@ -100,6 +100,6 @@ def test_a_demo_does_not_train_on_images_that_it_did_not_write(tmp_path, plant, 
     with pytest.raises(UsageError) as caught:
         fv.demo(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path / 'digits'} holds something else than the demo's digits: give another folder, as in foveola demo "
+        f"{tmp_path / 'digits'} contains something other than the demo's digits: give another folder, as in foveola demo "
         "my-folder"
     )

@@ -43,7 +43,7 @@ def unpickle_batch(data: bytes, where: str) -> tuple[Images, Labels]:
     """The data, uint8 (n, 3072), 0..255, and the labels, int64 (n,), of a pickled batch; `where` names it in errors.
 
     The pickle is a dict of "data" (an array) and "labels" (a list of numbers), its keys text, or bytes as Python 2
-    wrote them. Raises DataError when it asks for anything else to be imported, is damaged, or holds something else.
+    wrote them. Raises DataError when it asks for anything else to be imported, is damaged, or contains something else.
     """
     try:
         _require_small_memo(data)

@@ -183,7 +183,7 @@ def _arm(given: str | os.PathLike[str] | Mapping[str, object]) -> Arm:
 
 
 def _require_place(runs: Path, out: str | os.PathLike[str] | None) -> None:
-    """Refuse a folder for the page that holds something else than a comparison or can't be written, before any work."""
+    """Refuse a folder for the page that contains something other than a comparison or can't be written, before any work."""
     folder = runs / "comparisons" / "new" if out is None else Path(out)
     if out is None or (folder / "comparison.json").is_file():
         require_writable(folder / "comparison.html")

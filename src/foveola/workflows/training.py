@@ -246,7 +246,7 @@ def demo(
     """Write 1,797 handwritten digits as an image folder and train on it.
 
     Digits must not be mirrored, so flips are off. Raises UsageError for less than one epoch, because `fast` starts from
-    random weights, and if `folder`/digits holds something else.
+    random weights, and if `folder`/digits contains something else.
     """
     if epochs < 1:
         raise UsageError(f"the demo needs 1 or more epochs; got {epochs}")
@@ -266,12 +266,12 @@ def demo(
 
 
 def _write_digits(folder: Path, progress: Progress) -> None:
-    """Write the digits, unless an earlier demo did. Raises UsageError for a folder that holds something else."""
+    """Write the digits, unless an earlier demo did. Raises UsageError for a folder that contains something else."""
     if not folder.is_dir():
         progress.tell(f"writing 1,797 images of handwritten digits to {printable(str(folder))}")
         with folder_atomic(folder, 2_000_000) as digits:
             write_digits(digits)
     elif {one.name for one in folder.iterdir() if not one.name.startswith(".")} != set("0123456789"):
         raise UsageError(
-            f"{folder} holds something else than the demo's digits: give another folder, as in foveola demo my-folder"
+            f"{folder} contains something other than the demo's digits: give another folder, as in foveola demo my-folder"
         )
