@@ -1,5 +1,7 @@
 """What values look like at the prompt and in a notebook: short, and text only."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ import foveola as fv
 from foveola.errors import UsageError
 from foveola.evaluation.metrics import Evaluation
 from foveola.registry import Registry
+from foveola.runs.folders import FORMAT
 from foveola.workflows import Checked
 
 
@@ -80,7 +83,9 @@ def test_the_list_of_runs_is_a_table(tmp_path):
     path = tmp_path / "runs" / "pets-fast-1" / "seed-0000"
     path.mkdir(parents=True)
     (path / "recipe.toml").write_text('[model]\nname = "fast"\n')
-    (path / "result.json").write_text('{"format": 2, "test_accuracy": 0.9, "finished": "2026-11-30T08:15:02+00:00"}')
+    numbers = {"test_accuracy": 0.9, "test_accuracy_low": 0.6, "test_accuracy_high": 0.98, "seconds": 12.5}
+    result = {"format": FORMAT, "finished": "2026-11-30T08:15:02+00:00", **numbers}
+    (path / "result.json").write_text(json.dumps(result))
     found = fv.runs(tmp_path / "runs")
     assert repr(found) == f"RunList of 1 run\n{path}  2026-11-30 08:15    fast  90.0 %"
     assert found._repr_html_().count("<tr>") == 2
