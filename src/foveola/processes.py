@@ -36,8 +36,8 @@ def call_apart(
     """
     import joblib  # 0.1 s, which commands without it need not pay
 
-    # A process that has grown by 300 MB or waited too long is ended between two calls and another one started, which joblib
-    # warns about in a thread of its own. Where warnings are errors, that thread ends and the call would never return.
+    # Between two calls, joblib replaces a process that has grown by 300 MB or was idle for too long. The thread that manages
+    # the processes then gives a warning. If warnings are errors, that thread dies and the caller waits forever.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
     place, settings = str(Path.cwd()), _settings()
     pool = joblib.Parallel(
