@@ -45,8 +45,9 @@ def test_keywords_go_into_the_recipe(plant, noise, tmp_path):
     run = fv.train(
         plant(tmp_path / "pets", files), model="fast", epochs=1, size=(32, 32), batch_size=7, lr=0.02, flip=False,
         label_pattern="(cat|dog)", device="cpu", precision="float32", out=tmp_path / "run",
-        settings={"model.width1": 8, "model.width2": 8, "model.width3": 8},
+        augment="text", settings={"model.width1": 8, "model.width2": 8, "model.width3": 8},
     )  # fmt: skip
     fit, data = run.recipe.fit, run.recipe.data
     assert (fit.batch_size, fit.lr_peak, fit.flip, fit.device, fit.precision) == (7, 0.02, False, "cpu", "float32")
+    assert (fit.augment, fit.translate_px) == ("text", 0)
     assert (data.size, data.label_pattern, run.class_names) == ("32x32", "(cat|dog)", ("cat", "dog"))

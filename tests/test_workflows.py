@@ -76,6 +76,7 @@ def test_files_found_are_used_or_listed_or_ignored(run):
 
 def test_the_run_folder_holds_everything_and_nothing_half(run):
     assert sorted(path.name for path in run.path.iterdir()) == [
+        "augmentation_preview.npz",
         "calibration.npz",
         "data.json",
         "data_preview.npz",

@@ -94,6 +94,13 @@ def train(
             help="Also train on mirrored images (left and right swapped). [default: yes, except for digits]",
         ),
     ] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET",
+            help="Random changes of training images: none, photo, flat (no up or down) or text. [default: by network]",
+        ),
+    ] = None,
     reading: Reading,
     group_by: GroupBy = None,
     device: Annotated[
@@ -118,6 +125,7 @@ def train(
         "fit.batch_size": batch_size,
         "fit.lr_peak": lr,
         "fit.flip": flip,
+        "fit.augment": augment,
         "fit.device": device,
         "fit.precision": precision,
         "data.group_by": group_by,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foveola.array_cache import MemmapReader
+from foveola.data.augmentation import AUGMENTATIONS, Augmentation
 from foveola.types import Images, Indices, Labels
 
 _COLOUR_PIXELS = 2**27
@@ -31,6 +32,7 @@ class Batches:
     pixels: uint8 (n, H, W, 3); labels: int64 (n,); rows: int64 (m,), which of them, in order. A batch is (uint8 tensor
     (b, 3, H, W) channels-last, int64 tensor (b,)). The batches of an epoch differ in size by one at most, so from
     a batch size of 3 on none is a single image. epoch_images: how many images make an epoch (0: all of `rows`).
+    augment: the name of a set of `AUGMENTATIONS`, or "auto" for none; flips, shifts and cutout are separate.
     """
 
     pixels: Images
@@ -42,6 +44,7 @@ class Batches:
     cutout_px: int = 0
     epoch_images: int = 0
     seed: int = 0
+    augment: str = "auto"
 
     def __len__(self) -> int:
         return math.ceil(self.epoch_size / self.batch_size)
@@ -70,19 +73,45 @@ class Batches:
         The sequence shows all images once in each pass, each pass in a different order. Flips alternate: an image that is
         mirrored in one pass is not mirrored in the next (K. Jordan, arXiv:2404.00498, section 3.6), so every two passes
         show each image both ways. Shifts are whole pixels, drawn again, edges mirrored. Cutout covers a square of each
-        image (T. DeVries and G. Taylor, 2017, arXiv:1708.04552), whole here: none sticks out.
+        image (T. DeVries and G. Taylor, 2017, arXiv:1708.04552), whole here: none sticks out. The changes of `augment` come
+        after flips and shifts, and before cutout.
         """
         drawn = [np.concatenate(parts) for parts in zip(*self._draws(begin, begin + n_images), strict=True)]
         for some in np.array_split(np.arange(n_images), self.steps(n_images)):
-            places, mirrored, shifts, corners = (part[some] for part in drawn)
-            images, labels = self._arrays(self.rows[places])
-            images = augment(images, mirrored, shifts, self.translate_px)
-            if self.cutout_px:
-                cutout(images, corners, self.cutout_px, self._mean_colour)
+            images, labels = self._changed(*(part[some] for part in drawn))
             yield _tensor(images), torch.from_numpy(labels)
 
+    def first_pass(self, places: Indices) -> Images:
+        """The images at these places of `rows` as the first pass shows them: uint8 (m, H, W, 3)."""
+        drawn = [np.concatenate(parts) for parts in zip(*self._draws(0, len(self.rows)), strict=True)]
+        when = np.argsort(drawn[0])[places]
+        return self._changed(*(part[when] for part in drawn))[0]
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether a pass shows other images than those in the array."""
+        named = self._augmentation is not None and self._augmentation.changes_images
+        return bool(self.flip or self.translate_px or self.cutout_px or named)
+
+    def _changed(
+        self,
+        places: Indices,
+        mirrored: NDArray[np.bool_],
+        shifts: NDArray[np.int64],
+        corners: NDArray[np.int64],
+        draws: NDArray[np.float64],
+    ) -> tuple[Images, Labels]:
+        images, labels = self._arrays(self.rows[places])
+        images = augment(images, mirrored, shifts, self.translate_px)
+        if self._augmentation is not None:
+            images = self._augmentation.apply(images, draws)
+        if self.cutout_px:
+            cutout(images, corners, self.cutout_px, self._mean_colour)
+        return images, labels
+
     def _draws(self, begin: int, end: int) -> Iterator[tuple[NDArray[Any], ...]]:
-        """For each pass that a window touches: places in `rows`, whether mirrored, shift and corner of cutout."""
+        """For each pass that a window touches: places in `rows`, whether mirrored, shift, corner of cutout, numbers of
+        `augment`."""
         n = len(self.rows)
         mirrored = np.random.default_rng([self.seed, 0xF11B]).random(n) < 0.5
         for turn in range(begin // n, -(-end // n)):
@@ -93,7 +122,14 @@ class Batches:
             if self.cutout_px:
                 room = np.maximum(np.array(self.pixels.shape[1:3]) - self.cutout_px + 1, 1)
                 corners = rng.integers(0, room, (n, 2))
-            yield order, (mirrored[order] ^ (turn % 2 == 1)) & self.flip, shifts[order], corners[order]
+            draws = np.zeros((n, 0))
+            if self._augmentation is not None:
+                draws = self._augmentation.draw(np.random.default_rng([self.seed, turn + 1, 0xA46]), n)
+            yield order, (mirrored[order] ^ (turn % 2 == 1)) & self.flip, shifts[order], corners[order], draws[order]
+
+    @cached_property
+    def _augmentation(self) -> Augmentation | None:
+        return AUGMENTATIONS.get(self.augment)
 
     @cached_property
     def _reader(self) -> MemmapReader:

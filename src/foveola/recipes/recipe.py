@@ -32,6 +32,7 @@ from foveola.evaluation.inputs import Views
 from foveola.filters.chain import Chain
 from foveola.imaging.resize import Resize
 from foveola.models.registry import MODELS, get_model
+from foveola.recipes.fit_settings import fit_settings, require_unmirrored
 from foveola.storage import digest, require_ordinary
 from foveola.text import unknown
 from foveola.training.config import FitSpec
@@ -268,12 +269,14 @@ def recipe_from_tables(tables: Mapping[str, Any], *, where: str = "the recipe") 
     if data.size != "auto":
         Size.parse(data.size)
     data = replace(data, chain=str(Chain.parse(data.chain)))
+    fit = fit_settings(recommended, tables.get("fit", {}), where=where)
+    require_unmirrored(fit, own.get("average_flips"), where)
     return Recipe(
         title=str(tables.get("title", "")),
         data=data,
         split=build(SplitSpec, tables.get("split", {}), where=f"{where}, [split]"),
         model=build(ModelSpec, {**own, "options": model}, where=f"{where}, [model]"),
-        fit=build(FitSpec, {**recommended, **tables.get("fit", {})}, where=f"{where}, [fit]"),
+        fit=fit,
     )
 
 

@@ -60,7 +60,7 @@ def read_report_data(run: Run) -> ReportData:
         seconds=run.result["seconds"],
         evaluation=run.evaluation,
         confidence=run.confidence,
-        previews=Previews(run.images, run.data_preview, run.network_preview),
+        previews=Previews(run.images, run.data_preview, run.network_preview, run.augmentation_preview),
         folder=str(run.result.get("run", run.path)),
         test_uses=run.test_opened,
         has_csv=(run.path / "predictions.csv").is_file(),

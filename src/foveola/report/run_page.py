@@ -13,6 +13,7 @@ import tomli_w
 from markupsafe import Markup
 
 from foveola.evaluation.metrics import Evaluation, Standing, is_imbalanced, wilson
+from foveola.report.augmentation_section import augmentation_section
 from foveola.report.curves import CurveLine, curves
 from foveola.report.data_section import data_section, findings_section
 from foveola.report.formatting import date, environment, number, shell, typed, without_home
@@ -121,6 +122,7 @@ def render(run: ReportData) -> str:
             blocks=blocks(run.network),
             headline=headline(run.evaluation),
             data=data_section(run.data, run.previews.images, run.previews.data),
+            augmentation=augmentation_section(run.previews.augmentation, tables["fit"]),
             learning=training_section(run, tables["fit"]),
             predictions=predictions_section(run.evaluation, run.previews.images),
             confidence=confidence_section(run.confidence),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from foveola.errors import ImageProblem
 from foveola.imaging import decode as images
 from foveola.imaging.resize import shrink
+from foveola.runs.augmentation_preview import AugmentationPreview
 from foveola.types import Image, Images, Indices
 
 if TYPE_CHECKING:
@@ -36,21 +37,32 @@ class Previews:
     images: KeptImages
     data: DataPreview
     network: NetworkPreview
+    augmentation: AugmentationPreview = field(default_factory=AugmentationPreview)
 
     def save(self, folder: Path) -> None:
-        """Write three files: images.npz, data_preview.npz and network_preview.npz."""
+        """Write images.npz, data_preview.npz, network_preview.npz and, if training changed images,
+        augmentation_preview.npz."""
         self.images.save(folder / "images.npz")
         self.data.save(folder / "data_preview.npz")
         self.network.save(folder / "network_preview.npz")
+        if self.augmentation.names:
+            self.augmentation.save(folder / "augmentation_preview.npz")
 
 
-def make_previews(model: nn.Module, evaluation: Evaluation, prepared: Prepared, split: Split) -> Previews:
+def make_previews(
+    model: nn.Module,
+    evaluation: Evaluation,
+    prepared: Prepared,
+    split: Split,
+    augmentation: AugmentationPreview | None = None,
+) -> Previews:
     """Choose and make what the report shows. model: on the processor; evaluation: of the test images in their order."""
     shown = np.concatenate([rows_of_grid(len(evaluation)), evaluation.worst(WORST)])
     return Previews(
         keep_images(prepared, split, shown),
         make_preview(prepared, split),
         make_network_preview(model, evaluation, prepared.pixels, split.test),
+        augmentation or AugmentationPreview(),
     )
 
 

@@ -8,6 +8,8 @@
     fingerprints.npz     digests and small grey   images.npz           samples and test images for the report
                          versions of the images   data_preview.npz     preprocessing steps and mean images for it
                                                   network_preview.npz  kernels, feature maps and heat maps for it
+                                                  augmentation_preview.npz  training images before and after
+                                                                       augmentation, if there was any
     report.html          the page                 result.json          the numbers; written last
 
 A folder without result.json is an unfinished run.
@@ -42,6 +44,7 @@ from foveola.filters.chain import FILTERS, Chain, names_in
 from foveola.models.registry import MODELS
 from foveola.models.summary import LayerRow, Summary
 from foveola.recipes.recipe import Recipe, read_tables, recipe_from_tables
+from foveola.runs.augmentation_preview import AugmentationPreview
 from foveola.runs.data_summary import DataSummary
 from foveola.runs.files import count_test_uses, require_valid_predictions
 from foveola.runs.folders import find_run, read_result
@@ -183,6 +186,12 @@ class Run:
         """Kernels, feature maps and heat maps for the report."""
         with self._reading("network_preview.npz") as path:
             return NetworkPreview.load(path)
+
+    @cached_property
+    def augmentation_preview(self) -> AugmentationPreview:
+        """Training images before and after augmentation, for the report; none if there was no augmentation."""
+        with self._reading("augmentation_preview.npz") as path:
+            return AugmentationPreview.load(path) if path.exists() else AugmentationPreview()
 
     @cached_property
     def confidence(self) -> CalibrationReport:

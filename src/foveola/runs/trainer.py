@@ -31,6 +31,7 @@ from foveola.models.build import adapt, build, summary
 from foveola.models.registry import get_model
 from foveola.models.summary import Summary
 from foveola.recipes.recipe import Recipe
+from foveola.runs.augmentation_preview import augmentation_preview
 from foveola.runs.data_summary import DataSummary, summarise_data
 from foveola.runs.environment import environment_of, origin_of, own_code, own_files, versions_of
 from foveola.runs.files import write_evaluation, write_network, write_table
@@ -110,6 +111,7 @@ class Trainer:
             cutout_px=fit_spec.cutout_px,
             epoch_images=0 if isinstance(given, list) else given,
             seed=self.seed,
+            augment=fit_spec.augment,
         )
         self.best: EpochLog | ProbeLog | None = None
         self._rows: list[EpochLog | ProbeLog] = []
@@ -226,7 +228,8 @@ class Trainer:
         save_network(self.folder / "weights.safetensors", self.model, self.recipe, names, calibration.temperature)
         write_evaluation(self.folder / "predictions.npz", evaluation)
         write_table(self.folder / "predictions.csv", evaluation)
-        previews = make_previews(self.model, evaluation, self.prepared, self.split)
+        changed = augmentation_preview(self.train, self.prepared.dataset) if self.recipe.fit.epochs else None
+        previews = make_previews(self.model, evaluation, self.prepared, self.split, changed)
         with disk_errors_as_resource_error(self.folder / "images.npz", 0):
             previews.save(self.folder)
         head = tuple(row for row in self._rows if isinstance(row, ProbeLog))

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from foveola.config import Meaning
+from foveola.data.augmentation import AugmentName
 from foveola.types import Precision
 
 Count = Annotated[int, Ge(1), Le(1_000_000)]
@@ -65,10 +66,20 @@ class FitSpec:
     norm_lr_scale: Annotated[
         float, Gt(0), Meaning("Learning rate of the parameters of batch norm, as a multiple of fit.lr_peak.")
     ] = 1.0
+    augment: Annotated[
+        AugmentName,
+        Meaning(
+            "Random changes of the training images. none: images as they are; photo: mirror, crop and scale, slight "
+            "rotation, brightness, contrast and colour; flat (scans, microscopes, aerial photos): all eight rotations and "
+            "mirrors, slight scale, brightness; text: no mirroring, slight shift, scale and rotation, brightness; auto: "
+            "only fit.flip, fit.translate_px and fit.cutout_px."
+        ),
+    ] = "auto"
     flip: Annotated[
         bool,
         Meaning(
-            "Also train on mirrored images (left and right swapped).", left_out="true; false for the embedded digits"
+            "Also train on mirrored images (left and right swapped).",
+            left_out="true; false for the embedded digits, and for augment = none or text",
         ),
     ] = True
     translate_px: Annotated[
