@@ -140,7 +140,7 @@ def say_ms(
 def in_convolutions(step: Callable[[], object], steps: int) -> float:
     """Seconds of a step that lie in convolutions.
 
-    The profiler lengthens a step by a few microseconds an operation, and most operations are small: the seconds in
+    The profiler lengthens a step by a few microseconds per operation, and most operations are small: the seconds in
     convolutions (a handful of calls) are taken from it, the length of the step is not.
     """
     found: list[float] = []

@@ -42,7 +42,7 @@ def mask():
 def faulty(tmp_path, plant, encoded):
     """Clean data and faults: what was planted, by kind, as sets of ids."""
     root = clean(tmp_path / "pets", plant)
-    one = scene(0)  # train/cats/000.png; 20 images a folder, so train/dogs begins at 20, test/cats at 40
+    one = scene(0)  # train/cats/000.png; 20 images per folder, so train/dogs begins at 20, test/cats at 40
     plant(
         root,
         {
@@ -159,7 +159,7 @@ def test_swapped_labels_are_suspected_the_others_are_not(tmp_path, plant):
 
 
 def test_a_folder_of_few_photos_and_their_copies_is_checked_without_the_search_for_wrong_labels(tmp_path, plant):
-    """Two photos a class, six times each: 24 files, and nothing to learn from without having seen the copies."""
+    """Two photos per class, six times each: 24 files, and nothing to learn from without having seen the copies."""
     files = {}
     for k, kind in enumerate(("cats", "dogs")):
         for base in range(2):
@@ -301,7 +301,7 @@ def test_the_page_draws_copies_once_and_leads_to_them(faulty, tmp_path):
 
 def test_the_page_counts_the_images_of_each_class_by_part(faulty, tmp_path):
     text = text_of(page_of(faulty[0], tmp_path))
-    # 20 a folder and what was planted: 8 cats in train that can be read, 2 swapped dogs, one copy in each test folder
+    # 20 per folder and what was planted: 8 cats in train that can be read, 2 swapped dogs, one copy in each test folder
     assert re.search(r"Classes class train val test images as a bar cats 27 0 21 48 .*dogs 22 0 21 43", text)
 
 

@@ -30,7 +30,7 @@ def main() -> None:
     import foveola as fv
 
     rng = np.random.default_rng(args.seed)
-    # Generator.integers would make eight bytes a pixel on the way for some types; bytes are what is wanted.
+    # Generator.integers would make eight bytes per pixel on the way for some types; bytes are what is wanted.
     pixels = np.frombuffer(rng.bytes(args.n * args.side**2 * 3), np.uint8).reshape(args.n, args.side, args.side, 3)
     labels = rng.permutation(np.arange(args.n, dtype=np.int64) % 10)
     say("start", versions=versions("foveola", "torch"), threads=torch.get_num_threads())

@@ -72,7 +72,7 @@ def test_a_classifier_that_agrees_or_is_unsure_or_doubts_too_much_says_nothing(r
             "class 'cat' has only 1 different image, and each class needs 5",
         ),
     ],
-    ids=["all different", "pairs", "two photos a class", "one photo twenty times", "all the same"],
+    ids=["all different", "pairs", "two photos per class", "one photo twenty times", "all the same"],
 )
 def test_copies_of_one_image_count_once_when_there_is_enough_to_find_wrong_labels(units, reason):
     dataset = from_arrays(np.zeros((40, 8, 8), np.uint8), np.repeat([0, 1], 20), ["cat", "dog"])

@@ -86,7 +86,7 @@ def test_sizes_that_tell_the_class_along_with_the_format_are_an_error():
 
 
 def test_copies_of_one_image_are_asked_about_once():
-    """Two photos a class, fifteen times each: of two photos nothing can be told."""
+    """Two photos per class, fifteen times each: of two photos nothing can be told."""
     group_ids = np.arange(N) % 4
     assert (
         findings(

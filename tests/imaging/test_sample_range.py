@@ -74,7 +74,7 @@ def png16(samples, bits=0):
 
 
 def colour_png16(samples, bits=(), transparent=()):
-    """A PNG of 16 bits a channel, grey and alpha, RGB or RGBA by its channels; bits: its sBIT; transparent: its tRNS."""
+    """A PNG of 16 bits per channel, grey and alpha, RGB or RGBA by its channels; bits: its sBIT; transparent: its tRNS."""
     height, width, channels = samples.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0))

@@ -29,7 +29,7 @@ def logits_for(labels, predicted, classes):
 
 @pytest.fixture(scope="session")
 def make_run(tmp_path_factory):
-    """A finished run: of `names` with `each` test pictures a class, every `wrong_every`-th of them wrong (0: none).
+    """A finished run: of `names` with `each` test images per class, every `wrong_every`-th of them wrong (0: none).
 
     problems: (file, reason) pairs; ids: names of the first test pictures; epochs; size: of the prepared pictures.
     """

@@ -54,7 +54,7 @@ def test_a_budget_and_a_number_of_epochs_contradict_each_other():
 
 
 def test_the_forecast_fills_the_budget_up_to_its_margin():
-    # 96 s of 100 less 10 spent less 6 around: 80 for epochs; at 30 + 2 a pass three epochs, 74 s of them steps.
+    # 96 s of 100 less 10 spent less 6 around: 80 for epochs; at 30 + 2 per pass three epochs, 74 s of them steps.
     found = _forecast(RECIPE, StepCosts(train=30, val=2, rest=6), 900, 100, 10)
     assert found.recipe.fit.epochs == 3
     assert found.passes == pytest.approx(74 / 30)
@@ -85,7 +85,7 @@ def test_one_epoch_may_use_the_margin_up():
 
 
 def test_where_val_costs_more_than_train_it_is_measured_less_often():
-    # 51 s for epochs, 10 a pass and 15 for val: three times val would leave 6 s, twice leaves 21.
+    # 51 s for epochs, 10 per pass and 15 for val: three times val would leave 6 s, twice leaves 21.
     found = _forecast(RECIPE, StepCosts(train=10, val=15, rest=35), 900, 100, 10)
     assert (found.recipe.fit.epochs, found.passes) == (2, pytest.approx(2.1))
 
@@ -112,7 +112,7 @@ def noise():
 
 
 def costs(monkeypatch, per_pass):
-    """Plant what the measuring finds: seconds a pass for each network; whose answers were timed, as it goes."""
+    """Plant what the measuring finds: seconds per pass for each network; whose answers were timed, as it goes."""
     answered = []
 
     def steps(session, least_seconds=0.0):
@@ -226,7 +226,7 @@ def test_lengths_that_are_not_one_an_epoch_are_refused_before_a_folder_is_made(n
 SPEC = FitSpec(epochs=20, batch_size=10)
 
 PLANNED = 100
-"""Pictures an epoch; in batches of 10 that take a second, 10 seconds, and one for val."""
+"""Images per epoch; in batches of 10 that take a second, 10 seconds, and one for val."""
 
 
 @pytest.fixture

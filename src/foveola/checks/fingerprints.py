@@ -36,7 +36,7 @@ VERSION = 1
 
 FEW, MANY = 10_000, 100_000
 """Up to FEW images have grey versions of `DETAIL_SIDE`, more have them of 32 px, and more than MANY have none: only equal
-bytes and equal pixels are then recognised. So a file takes at most 6 MB, 20 MB and 16 bytes an image."""
+bytes and equal pixels are then recognised. So a file takes at most 6 MB, 20 MB and 16 bytes per image."""
 
 QUALITY = 50
 """JPEG quality of the grey versions.

@@ -60,7 +60,7 @@ def image_stats(prepared: Prepared, *, tick: Tick = no_tick) -> ImageStats:
 
 
 def _deviation(values: cv2.typing.MatLike) -> float:
-    """Standard deviation of all values. numpy's `std` makes arrays on the way: with it 75 to 81 us an image of 32x32."""
+    """Standard deviation of all values. numpy's `std` makes arrays on the way: with it 75 to 81 us per image of 32x32."""
     return float(cv2.meanStdDev(values)[1][0, 0])
 
 
@@ -97,7 +97,7 @@ BLURRED = 0.15
 """Sharpness against the median of the set below which an image is blurred, if its contrast is at least half the median."""
 
 SMALL, LONG = 4.0, 3.0
-"""Times fewer pixels a side than the median, and times longer than wide, from which size and shape are odd."""
+"""Times fewer pixels per side than the median, and times longer than wide, from which size and shape are odd."""
 
 COMMON = 0.05
 """A property that a larger share of the images has is typical of the data, not a fault: bright drawings, dark skies."""

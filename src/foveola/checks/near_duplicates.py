@@ -46,7 +46,7 @@ TURNED = 0.9
 """The same for images that are turned or upside down, too: rarer, and eight chances to look alike by accident."""
 
 MOST = 100
-"""Candidates an image. Where all images are alike, as X-rays are, both limits rise until no more are expected: copies are
+"""Candidates per image. Where all images are alike, as X-rays are, both limits rise until no more are expected: copies are
 more alike still."""
 
 MOST_IN_ALL = 6_000_000
@@ -143,7 +143,7 @@ def _best_of(described: Floats, uprights: Indices, turns: Indices, limits: tuple
 
 
 def _limits(even: Floats, odd: Floats, bound: Floats) -> tuple[float, float]:
-    """UPRIGHT and TURNED, or what leaves MOST candidates an image and MOST_IN_ALL, from pairs drawn at random."""
+    """UPRIGHT and TURNED, or what leaves MOST candidates per image and MOST_IN_ALL, from pairs drawn at random."""
     n = len(even)
     if n <= MOST:
         return UPRIGHT, TURNED
@@ -269,7 +269,7 @@ def _judge(prepared: Prepared) -> Callable[[Indices], list[bool]]:
         return to_square_grey(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8), side)
 
     def judge(pairs: Indices) -> list[bool]:
-        reader = MemmapReader(prepared.pixels)  # one a thread: it counts what it has touched
+        reader = MemmapReader(prepared.pixels)  # one per thread: it counts what it has touched
         out = []
         for i, j, variant in pairs.tolist():
             ours = grey(reader, i).astype(np.float32)

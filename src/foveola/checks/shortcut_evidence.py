@@ -38,7 +38,7 @@ class Examples(NamedTuple):
 
 
 class Property(NamedTuple):
-    """A property of the images, one value an image: words, or float64 amounts that `said` puts into words."""
+    """A property of the images, one value per image: words, or float64 amounts that `said` puts into words."""
 
     title: str
     values: Sequence[str] | NDArray[np.float64]

@@ -38,7 +38,7 @@ def width_of_help() -> int:
 
 
 class Command(TyperCommand):
-    """A command whose epilog holds examples, one a line."""
+    """A command whose epilog contains examples, one per line."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Give the usage line without Typer's braces around what is required: brackets mark what is not."""

@@ -129,7 +129,7 @@ def class_differences(found: Comparison, k: int) -> list[ClassDifference]:
 
 
 def _gaps(found: Comparison, k: int, label: int) -> tuple[list[float] | None, int]:
-    """The differences of a class's recalls in points, one a seed, and its test images with the first seed."""
+    """The differences of a class's recalls in points, one per seed, and its test images with the first seed."""
     gaps, images = [], 0
     for s, run in enumerate(found.runs[0]):
         of_class = run.evaluation.labels == label

@@ -146,7 +146,7 @@ def _impulse(axes: Axes, step: Step) -> None:
 
 
 def _passed(axes: Axes, values: Numbers) -> None:
-    """|H(u, v)| = |sum k(x, y) exp(-2 pi i (ux + vy))|, u and v in cycles a pixel, -1/2..1/2."""
+    """|H(u, v)| = |sum k(x, y) exp(-2 pi i (ux + vy))|, u and v in cycles per pixel, -1/2..1/2."""
     gain = np.abs(np.fft.fftshift(np.fft.fft2(values, (FREQUENCIES, FREQUENCIES))))
     drawn = axes.imshow(gain, extent=(-0.5, 0.5, 0.5, -0.5), vmin=0, vmax=max(1.0, float(gain.max())), cmap="viridis")
     axes.set_title("frequencies passed")

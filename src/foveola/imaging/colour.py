@@ -180,7 +180,7 @@ def _of_type(picture: pillow.Image, tags: dict[int, Any]) -> SampleRange | None:
 
 
 def _of_colour(picture: pillow.Image, data: bytes) -> list[SampleRange]:
-    """The declared range of red, green, blue and alpha of an image of 16 bits a channel; empty for any other image."""
+    """The declared range of red, green, blue and alpha of an image of 16 bits per channel; empty for any other image."""
     if picture.mode not in ("RGB", "RGBA"):
         return []
     if picture.format == "PNG" and data[24:25] == b"\x10":

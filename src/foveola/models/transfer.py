@@ -89,7 +89,7 @@ class EfficientNetLite0(nn.Module):
     `stages` names the modules whose outputs are feature maps; at 224x224 their sides are 112, 112, 56, 28, 14, 14, 7, 7
     and 7. `Normalise` is fixed to mean 127 and deviation 128, MEAN_RGB and STDDEV_RGB of the original's
     efficientnet_lite_builder.py. Measured on 255 daisies of 128x128, enlarged to 224x224: 107 are "daisy" to the ImageNet
-    head, at 3.32 nats an image; with torchvision's mean and deviation it is 94, at 3.79.
+    head, at 3.32 nats per image; with torchvision's mean and deviation it is 94, at 3.79.
     """
 
     def __init__(self, classes: int) -> None:
@@ -123,7 +123,7 @@ class EfficientNetLite0(nn.Module):
 
 
 def _conv_relu6(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    # In place: 25 to 34 ms an image (float32, one busy core) against 38 to 51 with a copy; a convolution's gradient
+    # In place: 25 to 34 ms per image (float32, one busy core) against 38 to 51 with a copy; a convolution's gradient
     # does not need its output.
     conv = ConvSame(inputs, outputs, kernel, stride, groups=groups)
     return nn.Sequential(OrderedDict(conv=conv, relu=nn.ReLU6(inplace=True)))

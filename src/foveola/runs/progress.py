@@ -41,7 +41,7 @@ class Plan:
     ready_features: bool = False
 
     def lines(self) -> Iterator[str]:
-        """The plan in words, one statement a line."""
+        """The plan in words, one statement per line."""
         name, parts = self.recipe.model.name, self.parts
         yield self.data
         yield f"split: {parts['train']:,} train, {parts['val']:,} val, {parts['test']:,} test, seed {self.seed}"

@@ -48,7 +48,7 @@ CLOSING_SECONDS = 1.5
 class StepCosts:
     """Seconds on this machine: of a pass over train and one over val, and of all that is not epochs.
 
-    has_head: whether a head is fitted first, so that a run without epochs is one too; steps: seconds a step, by the
+    has_head: whether a head is fitted first, so that a run without epochs is one too; steps: seconds per step, by the
     images' size; before: what of `rest` comes before the epochs, features and head.
     """
 
@@ -91,7 +91,7 @@ def _head_costs(trainer: Trainer, model: nn.Module) -> tuple[float, float]:
 
 
 def time_steps(trainer: Trainer, least_seconds: float = 0.0) -> dict[float, float]:
-    """Seconds a step, by the images' size, timed for N seconds in all; the trainer's network learns from it."""
+    """Seconds per step, by the images' size, timed for N seconds in all; the trainer's network learns from it."""
     model, device, dtype, fit = trainer.ready(), trainer.device, trainer.dtype, trainer.recipe.fit
     return step_seconds(model, trainer.train, fit, device, dtype, least_seconds=least_seconds)
 
@@ -269,7 +269,7 @@ class Deadline:
     """When a run should end, what its epochs should cost, and what they did.
 
     end: monotonic seconds; slack, val, rest: seconds, of what may be off, of a pass over val, of what follows the epochs;
-    steps: seconds a step, by the images' size; step_images: how many images such a step had; spec: with the number of
+    steps: seconds per step, by the images' size; step_images: how many images such a step had; spec: with the number of
     epochs.
     """
 

@@ -1,7 +1,7 @@
 """Train the runs of a comparison, arm by arm and seed by seed; finished runs are used again.
 
 Several runs train at once if there are enough cores. Measured on two cores (n = 4 runs each way, in turns), two processes
-of one thread need 88 % of the time of one process of two threads: 2.6 against 3.0 s a run on digits, 14.7 against 16.6 s on
+of one thread need 88 % of the time of one process of two threads: 2.6 against 3.0 s per run on digits, 14.7 against 16.6 s on
 CIFAR-10 (one epoch of `fast`). Starting the processes takes five seconds, so a few runs train one after the other.
 
 The number of threads changes the order of sums, and so their rounding. A comparison fixes it before its first run, from the

@@ -60,7 +60,7 @@ def show_data(
 ) -> DataFigures:
     """Draw figures of a data set into the new folder `out`.
 
-    classes.png (images a class), sizes.png, raw.png and prepared.png (the first `n` of each class, as they are and at the
+    classes.png (images per class), sizes.png, raw.png and prepared.png (the first `n` of each class, as they are and at the
     size that a network sees), means.png (the mean image of each class), tones.png (how often each value occurs),
     channels.png (one image's red, green and blue), and with a chain before-after.png. data: as for `train`; size:
     "WIDTHxHEIGHT", default: the size that `train` chooses; settings: how to read the data ({"data.labels": "table.csv"});

@@ -84,7 +84,7 @@ def draw(key, counter):
 
 @njit(**NUMBA_OPTIONS)
 def repeated(values, lanes):
-    """A value a channel, as often as it takes for `lanes` elements: float32."""
+    """A value per channel, as often as it takes for `lanes` elements: float32."""
     out = np.empty(lanes, np.float32)
     for begin in range(0, lanes, len(values)):
         # A loop and no slice: numba would compile the text of the error for slices of different lengths, 4 seconds.
