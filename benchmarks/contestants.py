@@ -61,7 +61,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Suite:
-    """A question and who answers it. `columns`: (heading, number's name, how it is written) of the table."""
+    """A question and the programs that answer it. `columns`: (heading, number's name, how it is written) of the table."""
 
     name: str
     question: str
@@ -122,7 +122,7 @@ def read_run(out: str, folder: Path) -> Events:
 
 
 def _shown(folder: Path, result: Mapping[str, Any]) -> int:
-    """How many pictures the epochs of a run showed: with a budget they are of lengths of their own."""
+    """How many images the epochs of a run showed: with a budget, epochs differ in length."""
     recipe = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))
     given = recipe.get("fit", {}).get("epoch_images", 0) or result["n_train"]
     return sum(given) if isinstance(given, list) else int(given) * int(result["epochs"])

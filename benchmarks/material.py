@@ -1,4 +1,4 @@
-"""The pictures of the benchmarks, from one folder: the same for every contestant, written once.
+"""The images of the benchmarks, from one folder: the same for every contestant, written once.
 
 The folder holds cifar10/{train,test}/CLASS/ and faces/CLASS/. It is named by --data or by FOVEOLA_BENCH_DATA.
 """

@@ -131,7 +131,7 @@ fv.figures.curves(run)
 found = run.evaluation
 low, high, _ = found.interval
 print(f"{found.accuracy:.1%} of {len(found)} images; 95 % interval {low:.1%} to {high:.1%}")
-print(f"always answering the more frequent class: {found.majority_accuracy:.1%}")
+print(f"always predicting the more frequent class: {found.majority_accuracy:.1%}")
 
 # %% [markdown]
 # The course text reports 82.5 %, from one run with 160 test images. The interval:

@@ -50,12 +50,12 @@ def main() -> None:
         sys.exit(1)
     print(f"docs: {len(list(SITE.rglob('*.html')))} pages in {SITE.relative_to(ROOT)}/, all links lead somewhere")
     if given := list(surroundings()):
-        print(f"docs: the course shows pictures of {', '.join(given)}: ask whose they are before you publish the site")
+        print(f"docs: the course shows images of {', '.join(given)}: ask whose they are before you publish the site")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/docs")
-    parser.add_argument("--small", action="store_true", help="run the notebooks on few pictures")
+    parser.add_argument("--small", action="store_true", help="run the notebooks on few images")
     parser.add_argument("--only", metavar="N", choices=list("123456"), help="run notebook N, and build no site")
     parser.add_argument(
         "--options", action="store_true", help="write the table of recipe options into its page, no site"

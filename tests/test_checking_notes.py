@@ -48,7 +48,7 @@ def test_a_picture_that_is_hard_to_see_is_found_and_no_other(tmp_path, plant, sc
 def test_classes_unlike_in_number_are_told_with_what_guessing_gives(tmp_path, plant, scene):
     files = {f"a/{n:02d}.png": scene(n) for n in range(44)} | {f"b/{n:02d}.png": scene(50 + n) for n in range(4)}
     assert list(messages(plant(tmp_path / "pets", files), "imbalance")) == [
-        "class 'a' has 11.0 times as many images as 'b' (44 and 4): always answering 'a' is right for 91.7 %",
+        "class 'a' has 11.0 times as many images as 'b' (44 and 4): always predicting 'a' is right for 91.7 %",
         "1 class with fewer than 20 images: 'b' (4)",
     ]
 

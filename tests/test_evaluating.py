@@ -290,7 +290,7 @@ def test_the_line_about_images_that_were_trained_on():
     assert trained_on(numbers(96, REST)) == (
         "the network was trained on 96 of these 120 images, or on near-duplicates of them; without them: test accuracy "
         "91.7 % (95 % "
-        "interval 74.2 to 97.7 %, n = 24); always answering 'cat' would give 50.0 %"
+        "interval 74.2 to 97.7 %, n = 24); always predicting 'cat' would give 50.0 %"
     )
     assert trained_on(numbers(1, {**REST, "n_test": 24}, 25)).startswith(
         "the network was trained on 1 of these 25 images, or on a near-duplicate of it; without it: test accuracy 91.7 %"

@@ -533,6 +533,28 @@ def test_no_data_at_all(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("recipe", "settings", "said"),
+    [
+        ("", {}, []),
+        ("[data]\nsource = 'gone'", {}, ["reading gone ..."]),
+        ("data = 3", {}, []),
+        ("", {"data.source": "lost"}, ["reading lost ..."]),
+    ],
+)
+def test_the_first_line_names_the_data_if_there_are_any(tmp_path, recipe, settings, said):
+    class Told(fv.Progress):
+        lines = ()
+
+        def tell(self, line):
+            self.lines += (line,)
+
+    (tmp_path / "r.toml").write_text(recipe)
+    with pytest.raises(UsageError):
+        fv.train(recipe=tmp_path / "r.toml", settings=settings, runs=tmp_path, progress=(told := Told()))
+    assert list(told.lines) == said
+
+
 def test_nothing_to_predict(run, tmp_path):
     with pytest.raises(UsageError) as caught:
         run.predict([])
@@ -703,7 +725,7 @@ def test_very_unequal_classes_are_named_before_the_first_step(plant, noise, tmp_
     root, plans = plant(tmp_path / "set", {name: noise(k) for k, name in enumerate(names)}), []
     fv.train(root, model="fast", epochs=1, size="16x16", out=tmp_path / "run", progress=recorder(plan=plans.append))
     assert (
-        "class 'common' has 15.0 times as many images as 'rare' (60 and 4): always answering 'common' is right for 93.8 %"
+        "class 'common' has 15.0 times as many images as 'rare' (60 and 4): always predicting 'common' is right for 93.8 %"
         in plans[0].remarks
     )
 

@@ -1,6 +1,6 @@
-"""Seconds for all explanations of one picture, figures drawn too: feature maps of each stage, kernels, one pixel, heat maps.
+"""Seconds for all explanations of one image, figures drawn too: feature maps of each stage, kernels, one pixel, heat maps.
 
-The weights are drawn and not trained, the picture is noise: how long it takes depends on neither. Importing is not counted.
+The weights are drawn and not trained, the image is noise: how long it takes depends on neither. Importing is not counted.
 """
 
 from __future__ import annotations

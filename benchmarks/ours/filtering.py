@@ -1,4 +1,4 @@
-"""Seconds for `blur(size=3)|sharpen` on n pictures of 32x32: the bare OpenCV calls in a loop, and foveola's two ways.
+"""Seconds for `blur(size=3)|sharpen` on n images of 32x32: the bare OpenCV calls in a loop, and foveola's two ways.
 
 opencv: what one would write without foveola, each answer into an array made before. chain: `Chain` on the whole stack.
 cache: `apply_filters` as `train --chain` does it, with all images written to the disk and checked. Each way first runs on
@@ -24,7 +24,7 @@ KERNEL = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32)
 
 
 def opencv(images: Images) -> Images:
-    """The two calls, picture by picture."""
+    """The two calls, image by image."""
     out = np.empty_like(images)
     for k in range(len(images)):
         out[k] = cv2.filter2D(cv2.GaussianBlur(images[k], (3, 3), 0), -1, KERNEL)

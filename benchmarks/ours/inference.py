@@ -1,4 +1,4 @@
-"""Pictures a second at batch 256, and milliseconds for one picture, of a network of foveola's on prepared pictures.
+"""Images per second at batch 256, and milliseconds for one image, of a foveola network on prepared images.
 
 The weights are drawn and not trained: how long a network takes does not depend on what it has learned.
 """
@@ -36,7 +36,7 @@ def main() -> None:
     say("start", versions=versions("foveola", "torch"), threads=torch.get_num_threads())
 
     def times(count: int) -> list[float]:
-        """Seconds of each call on `count` pictures; the first calls choose kernels and are not counted."""
+        """Seconds of each call on `count` images; the first calls choose kernels and are not counted."""
         for _ in range(3):
             network.logits(pixels[:count], args.batch)
         out: list[float] = []

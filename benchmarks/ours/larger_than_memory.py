@@ -1,8 +1,8 @@
-"""Train on pictures in a sparse memory map larger than the memory that is allowed; watch the memory by /proc.
+"""Train on images in a sparse memory map larger than the memory that is allowed; watch the memory by /proc.
 
 The map is made with holes (zeros that take no room on the disk). So many rows, spread evenly over all of it, are trained on
-for one epoch; a quarter of each is noise, since pictures that are all alike have no variance to be normalised by.
---source memory takes as many pictures from the memory instead: the rate to compare with.
+for one epoch; a quarter of each is noise, since images that are all alike have no variance to be normalised by.
+--source memory takes as many images from the memory instead: the rate to compare with.
 
 The limit is watched and not enforced: what counts is the largest resident memory that /proc/self/status showed, looked at
 50 times a second; pages of the map that the system holds for us are in it.
@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.ours.events import say, versions
 
 NOISE_SHARE = 4
-"""One in so many bytes of a picture in the map is noise, the rest is a hole."""
+"""One in this many bytes of an image in the map is noise, the rest is a hole."""
 
 
 class Watch(threading.Thread):
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--source", choices=["map", "memory"], default="map")
     parser.add_argument("--gigabytes", type=float, default=20.0, help="size of the map, 10^9 bytes")
     parser.add_argument("--limit-megabytes", type=float, default=2_000.0)
-    parser.add_argument("--rows", type=int, default=65_536, help="pictures trained on")
+    parser.add_argument("--rows", type=int, default=65_536, help="images trained on")
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, required=True, help="a folder for the map, which is removed at the end")

@@ -1,4 +1,4 @@
-"""Seconds that foveola takes from a folder of pictures to one array at one size: listing, digests, decoding, resizing.
+"""Seconds that foveola takes from a folder of images to one array at one size: listing, digests, decoding, resizing.
 
 --fill prepares the folder once before, in another process, so that what is measured is a second start. What is measured is
 the work and not the import of Python's packages, as with the peer's program.

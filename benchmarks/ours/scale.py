@@ -1,4 +1,4 @@
-"""Time and memory of training one epoch on n synthetic pictures, from the arrays to the finished run: `foveola.train`.
+"""Time and memory of training one epoch on n synthetic images, from the arrays to the finished run: `foveola.train`.
 
 The network is the narrowest `fast`: the less the convolutions take, the more would be seen of anything around them that
 grows faster than n. Labels are random, nothing can be learned, and nothing is claimed about accuracy.

@@ -1,7 +1,7 @@
 """The course's CIFAR-10 network as `foveola train` trains it, and what its last weights reach once their statistics settled.
 
 After few epochs much of the accuracy on test hangs on batch norm's running statistics, which trail behind weights that
-move fast: answers twenty steps apart differ by several points. So the network of the last step is measured twice: as
+move fast: accuracies twenty steps apart differ by several points. So the network of the last step is measured twice: as
 it is, and after SETTLING batches went through it in training mode with its weights fixed, so that 0.99 to their power,
 0.7 %, is left of what the statistics were. The run's own result, of the weights that val chose, is the accuracy.
 """
@@ -72,18 +72,18 @@ def last_weights(session: Trainer) -> dict[str, float]:
 def _settle(session: Trainer, model: torch.nn.Module) -> None:
     """Let training batches go through the network, dropout and all, so that its statistics are those of its weights."""
     model.train()
-    pictures = SETTLING * session.recipe.fit.batch_size
+    settling = SETTLING * session.recipe.fit.batch_size
     how = session.device, session.dtype
     with torch.random.fork_rng(), torch.no_grad(), autocast_context(*how), accelerated(model, *how):
         torch.manual_seed(session.seed)
-        for images, _ in session.train.window(0, pictures):
+        for images, _ in session.train.window(0, settling):
             model(images.to(session.device))
 
 
 def _accuracy(session: Trainer, model: torch.nn.Module) -> float:
     test = session.batches(session.split.test)
-    answers = predict(model, test.in_order(), session.device, views=session.views)
-    return float((answers.argmax(axis=1) == test.labels[test.rows]).mean())
+    logits = predict(model, test.in_order(), session.device, views=session.views)
+    return float((logits.argmax(axis=1) == test.labels[test.rows]).mean())
 
 
 if __name__ == "__main__":

@@ -34,11 +34,11 @@ CASES = [
     pytest.param((3, 16, 12, (8, 8), (3, 3), (1, 1)), id="tiles of 6 x 16"),
     pytest.param((2, 32, 20, (7, 5), (3, 3), (1, 1)), id="tiles of 6 and 4 x 16"),
     pytest.param((2, 40, 32, (6, 6), (3, 3), (0, 0)), id="tiles of 16 and 8, no padding"),
-    pytest.param((1, 8, 4, (5, 5), (3, 3), (1, 1)), id="the smallest tile, one picture"),
+    pytest.param((1, 8, 4, (5, 5), (3, 3), (1, 1)), id="the smallest tile, one image"),
     pytest.param((2, 48, 8, (9, 11), (3, 5), (1, 2)), id="a kernel that is no square"),
     pytest.param((2, 8, 8, (1, 1), (5, 5), (2, 2)), id="places of the kernel that no pixel reaches"),
     pytest.param((2, 16, 8, (3, 300), (3, 3), (1, 1)), id="long rows"),
-    pytest.param((17, 128, 64, (7, 7), (3, 3), (1, 1)), id="pictures that fill no group evenly"),
+    pytest.param((17, 128, 64, (7, 7), (3, 3), (1, 1)), id="images that fill no group evenly"),
 ]
 
 
@@ -67,9 +67,9 @@ def test_the_number_of_threads_changes_no_bit():
 
 NARROW = [
     pytest.param((9, 3, 32, (32, 32), (3, 3), (1, 1)), id="tiles of 3 x 32"),
-    pytest.param((33, 3, 48, (9, 11), (5, 5), (2, 2)), id="two tiles of 3 x 24, more pictures than chunks"),
+    pytest.param((33, 3, 48, (9, 11), (5, 5), (2, 2)), id="two tiles of 3 x 24, more images than chunks"),
     pytest.param((2, 3, 64, (7, 6), (3, 5), (0, 1)), id="a kernel that is no square, rows left over"),
-    pytest.param((1, 1, 24, (5, 5), (3, 3), (1, 1)), id="one channel, one picture"),
+    pytest.param((1, 1, 24, (5, 5), (3, 3), (1, 1)), id="one channel, one image"),
     pytest.param((3, 6, 32, (1, 40), (1, 9), (0, 0)), id="six channels, one row"),
 ]
 
@@ -159,7 +159,7 @@ def taken(out):
         pytest.param(nn.Conv2d(8, 8, 3, padding=1), (2, 8, 3, 3), id="a small map"),
         pytest.param(nn.Conv2d(8, 8, 3, padding=1).requires_grad_(False), (2, 8, 8, 8), id="frozen"),
         pytest.param(nn.Conv2d(8, 8, 3, padding=1).double(), (2, 8, 8, 8), id="float64"),
-        pytest.param(nn.Conv2d(8, 8, 3, padding=1), (8, 8, 8), id="a picture that is no batch"),
+        pytest.param(nn.Conv2d(8, 8, 3, padding=1), (8, 8, 8), id="a single image without a batch axis"),
     ],
 )
 def test_what_does_not_fit_is_left_to_torch(layer, shape):

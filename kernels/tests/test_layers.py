@@ -139,7 +139,7 @@ def test_dropout_drops_its_share_and_scales_the_rest_by_the_exact_share_kept():
     assert abs(int((out == 0).sum()) - 0.3 * n) < 5 * math.sqrt(n * 0.3 * 0.7)
 
 
-def test_dropout_draws_pictures_channels_and_pixels_apart():
+def test_dropout_draws_images_channels_and_pixels_separately():
     torch.manual_seed(0)
     kept = (relu_norm(torch.zeros(16, 32, 20, 20), constant(), dropout=0.5) > 0).double()
     for dimension in range(4):

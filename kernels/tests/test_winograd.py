@@ -45,10 +45,10 @@ def maps(*shape, seed=0):
 CASES = [
     pytest.param((9, 24, 32, (31, 31), (1, 1)), id="half a tile at the border, two strips"),
     pytest.param((5, 16, 24, (15, 15), (1, 1)), id="24 outputs"),
-    pytest.param((13, 40, 8, (7, 7), (1, 1)), id="8 outputs, pictures that fill no block"),
+    pytest.param((13, 40, 8, (7, 7), (1, 1)), id="8 outputs, images that fill no block"),
     pytest.param((2, 8, 48, (6, 9), (0, 0)), id="no padding, no square"),
     pytest.param((2, 16, 16, (5, 4), (2, 2)), id="a padding of two"),
-    pytest.param((1, 8, 8, (4, 4), (1, 1)), id="one picture, one tile"),
+    pytest.param((1, 8, 8, (4, 4), (1, 1)), id="one image, one tile"),
     pytest.param((3, 8, 16, (9, 300), (1, 0)), id="rows longer than a block"),
     pytest.param((2, 16, 8, (50, 40), (1, 1)), id="several strips, the last one short"),
     pytest.param((3, 72, 136, (8, 8), (0, 1)), id="many channels"),
@@ -167,7 +167,7 @@ def test_the_error_is_at_most_three_times_torchs():
     assert 0 < ours < 3 * theirs
 
 
-def test_a_picture_comes_out_the_same_whatever_lies_beside_it():
+def test_an_image_gives_the_same_result_in_any_batch():
     x, weight, _ = made(13, 16, 24, (7, 7), (1, 1))
     alone = convolve(x[3:4], weight, None, (1, 1))
     x[:3], x[4:] = float("nan"), float("inf")

@@ -50,7 +50,7 @@ def read_arrays(place: Path) -> dict[str, Array] | None:
             return None
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
             return dict(arrays)
-    except Exception:  # whatever is wrong with a cache, the answer is to make it again
+    except Exception:  # whatever is wrong with a cache, it is made again
         return None
 
 
@@ -125,7 +125,7 @@ def read_entry(place: Path) -> Entry | None:
         names, sampled = sealed["checks"], sealed["sampled"]
         arrays = {name: np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
         checks = {name: _checks(array, sampled=name in sampled) for name, array in arrays.items()}
-    except Exception:  # whatever is wrong with a cache, the answer is to make it again
+    except Exception:  # whatever is wrong with a cache, it is made again
         return None
     return Entry(arrays, sealed["facts"], checks) if checks == names else None
 

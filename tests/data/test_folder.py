@@ -288,7 +288,7 @@ def test_a_train_folder_alone_is_read_and_the_other_parts_are_named(tmp_path, pl
     root = plant(tmp_path / "d", {name: noise(k) for k, name in enumerate(names)})
     dataset = open_folder(root / "train")
     assert (dataset.class_names, dataset.parts) == (("a", "b"), None)
-    assert dataset.notes == (f"test lies next to this folder and is not used (foveola train {root} uses all)",)
+    assert dataset.notes == (f"test is next to this folder and is not used (foveola train {root} uses all)",)
 
 
 def test_a_single_class_folder_is_refused_with_the_folder_above(two_classes):

@@ -147,7 +147,7 @@ READ = {
     ),
     "another folder next to the parts": (
         images("train|test|extra/cat|dog"),
-        "2 classes at level 2; train and test as the folders give them; extra is not a part of the data and "
+        "2 classes at level 2; train and test as the folders give them; extra does not belong to the data and "
         "is left out (6 images)",
         {(k, part): 3 for k in ("cat", "dog") for part in ("train", "test")},
     ),
@@ -289,7 +289,10 @@ FLAT = {
         [*(f"train/{k}.{i}.jpg" for k in ("cat", "dog") for i in range(3)), "test1/1.jpg"],
         "--label-pattern '(cat|dog)[^/]*$'",
     ),
-    "YOLO": (images("images/train|val"), "train and val look like parts and contain no class folders"),
+    "YOLO": (
+        images("images/train|val"),
+        "train and val are named like a training, validation or test set but contain no class folders",
+    ),
     "pairs in parts": (images("trainA|trainB|testA|testB"), "--label-pattern '(A|B)[^/]*/'"),
 }
 
@@ -308,7 +311,7 @@ def test_data_sets_side_by_side_are_refused():
         + images("bottle|cable/ground_truth/broken")
     )
     assert refused(files) == (
-        "set contains 2 data sets (bottle and cable), each with separate parts. "
+        "set contains 2 data sets (bottle and cable), each with its own training and test set. "
         "Name one of them, for example: foveola train set/bottle or foveola train set/cable"
     )
 

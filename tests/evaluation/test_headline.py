@@ -19,20 +19,20 @@ def result(right, supports, names=("cat", "dog"), **numbers):
 
 def test_an_accuracy_above_the_baseline():
     assert headline(result(38, (20, 20))) == (
-        "test accuracy 95.0 % (95 % interval 83.5 to 98.6 %, n = 40); always answering 'cat' would give 50.0 %"
+        "test accuracy 95.0 % (95 % interval 83.5 to 98.6 %, n = 40); always predicting 'cat' would give 50.0 %"
     )
 
 
 def test_an_accuracy_whose_interval_holds_the_baseline():
     assert headline(result(22, (18, 22))) == (
-        "test accuracy 55.0 % (95 % interval 39.8 to 69.3 %, n = 40): no better than always answering 'dog', which gives "
+        "test accuracy 55.0 % (95 % interval 39.8 to 69.3 %, n = 40): no better than always predicting 'dog', which gives "
         "55.0 %"
     )
 
 
 def test_an_accuracy_below_the_baseline():
     assert headline(result(7, (2, 18))) == (
-        "test accuracy 35.0 % (95 % interval 18.1 to 56.7 %, n = 20): worse than always answering 'dog', which gives 90.0 %"
+        "test accuracy 35.0 % (95 % interval 18.1 to 56.7 %, n = 20): worse than always predicting 'dog', which gives 90.0 %"
     )
 
 

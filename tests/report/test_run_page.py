@@ -135,7 +135,7 @@ def test_the_first_sentence_says_the_evaluations_own_numbers(make_run):
     assert (
         f"This network classified {100 * accuracy:.1f} % of 30 test images correctly, none of which it was trained on. Its "
         f"true accuracy is most likely between {100 * low:.1f} % and {100 * high:.1f} % (95 % Wilson interval). Always "
-        f"answering cat, the most frequent class, would reach {100 * base:.1f} %."
+        f"predicting cat, the most frequent class, would reach {100 * base:.1f} %."
     ) in Page(page_of(run)).text
 
 
@@ -149,11 +149,11 @@ def test_the_first_sentence_by_hand(make_run):
 
 def test_a_network_no_better_than_the_baseline_is_called_so(make_run):
     text = Page(page_of(make_run(wrong_every=2, names=("cat", "dog")))).text
-    assert "No better than always answering cat. The interval contains that baseline" in text
+    assert "No better than always predicting cat. The interval contains that baseline" in text
 
 
 def test_a_network_clearly_better_than_the_baseline_gets_no_warning(make_run):
-    assert "better than always answering" not in page_of(make_run(wrong_every=0))
+    assert "better than always predicting" not in page_of(make_run(wrong_every=0))
 
 
 def test_the_files_are_stated_as_a_sum(make_run):

@@ -8,7 +8,7 @@ from torch import nn
 
 from foveola.training import timing
 from foveola.training.config import FitSpec
-from foveola.training.timing import answer_seconds, mean_step, sizes_of, step_seconds
+from foveola.training.timing import mean_step, prediction_seconds, sizes_of, step_seconds
 
 CPU, FLOAT32 = torch.device("cpu"), torch.float32
 
@@ -87,5 +87,5 @@ def test_an_answer_is_timed_on_as_many_pictures_as_are_answered_at_once(monkeypa
 
     monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     batch = torch.zeros(1000, 3, 32, 32, dtype=torch.uint8), torch.zeros(1000, dtype=torch.int64)
-    assert answer_seconds(nn.Identity(), read, iter([batch]), CPU, FLOAT32) == 0.5 / 256
+    assert prediction_seconds(nn.Identity(), read, iter([batch]), CPU, FLOAT32) == 0.5 / 256
     assert asked == [256] * 4

@@ -1,7 +1,7 @@
 """The course's CIFAR-10 network trained by fastai's Learner. Stand-alone: knows nothing of foveola.
 
 `fastai.learner` and not `fastai.vision.all`: vision imports torchvision, which does not import beside every torch build,
-and the pictures are tensors already. Learner's own defaults otherwise, constant learning rate 1e-3 as the others have it.
+and the images are tensors already. Learner's own defaults otherwise, constant learning rate 1e-3 as the others have it.
 Prints one JSON object an event on stdout.
 """
 
@@ -56,7 +56,7 @@ class Pairs:
 
 
 def accuracy(model: nn.Module, test: Pairs) -> float:
-    """Share of right answers."""
+    """Share of correct predictions."""
     training = model.training
     model.eval()
     with torch.no_grad():
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--limit", type=int, help="train on so many pictures only")
+    parser.add_argument("--limit", type=int, help="train on only this number of images")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--evaluate", choices=["end", "each"], default="end")
     args = parser.parse_args()
@@ -98,7 +98,7 @@ def main() -> None:
     with np.load(args.data) as file:
         train = Pairs(file["x_train"][: args.limit], file["y_train"][: args.limit])
         test = Pairs(file["x_test"], file["y_test"])
-    # Learner measures on a second loader after each epoch: one black picture, since the clock and the test are ours.
+    # Learner measures on a second loader after each epoch: one black image, since the clock and the test are ours.
     black = Pairs(np.zeros((1, 32, 32, 3), np.uint8), np.zeros(1, np.int64))
     loaders = DataLoaders(
         DataLoader(train, bs=args.batch, shuffle=True, drop_last=True, num_workers=0), DataLoader(black, bs=1)

@@ -43,7 +43,7 @@ def network(head_batchnorm: bool) -> keras.Model:
 
 
 class Clock(keras.callbacks.Callback):
-    """Counts training time only: the clock stands still while the test pictures are measured."""
+    """Counts training time only: the clock stands still while the test images are measured."""
 
     def __init__(self, test: tuple[Any, Any], each: bool) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Clock(keras.callbacks.Callback):
 
 
 def accuracy(model: keras.Model, x: Any, y: Any) -> float:
-    """Share of right answers. Not model.evaluate: called within fit, it would mix its numbers with fit's."""
+    """Share of correct predictions. Not model.evaluate: called within fit, it would mix its numbers with fit's."""
     found = [model.predict_on_batch(x[k : k + 500]).argmax(axis=1) for k in range(0, len(x), 500)]
     return float((np.concatenate(found) == y.argmax(axis=1)).mean())
 
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--limit", type=int, help="train on so many pictures only")
+    parser.add_argument("--limit", type=int, help="train on only this number of images")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--evaluate", choices=["end", "each"], default="end")
     parser.add_argument("--mixed", action="store_true", help="mixed_bfloat16")

@@ -25,19 +25,19 @@ def say(event: str, **facts: Any) -> None:
 
 
 def load(folder: Path, limit: int | None) -> tuple[Any, Any, int, int]:
-    """Pictures float32 (n, 224, 224, 3), class numbers (n,), how many classes, how many files TensorFlow refused."""
+    """Images float32 (n, 224, 224, 3), class numbers (n,), how many classes, how many files TensorFlow refused."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-    pictures, labels, refused = [], [], 0
+    images, labels, refused = [], [], 0
     for number, name in enumerate(names):
         for path in sorted((folder / name).iterdir())[: limit and max(1, limit // len(names))]:
             try:
-                picture = tf.image.decode_jpeg(tf.io.read_file(str(path)), channels=3)
+                image = tf.image.decode_jpeg(tf.io.read_file(str(path)), channels=3)
             except tf.errors.InvalidArgumentError:
                 refused += 1
                 continue
-            pictures.append(tf.image.resize_with_pad(picture, 224, 224).numpy())
+            images.append(tf.image.resize_with_pad(image, 224, 224).numpy())
             labels.append(number)
-    return np.stack(pictures), np.array(labels), len(names), refused
+    return np.stack(images), np.array(labels), len(names), refused
 
 
 def network(classes: int) -> keras.Model:
@@ -105,8 +105,8 @@ def main() -> None:
     say("start", versions=versions, threads=threads, parameters=model.count_params())
     clock = Clock()
     model.fit(x[train], y[train], batch_size=args.batch, epochs=args.epochs, verbose=0, callbacks=[clock])
-    answers = model.predict(x[test], verbose=0).argmax(axis=1)
-    found = float((answers == y[test].argmax(axis=1)).mean())
+    predicted = model.predict(x[test], verbose=0).argmax(axis=1)
+    found = float((predicted == y[test].argmax(axis=1)).mean())
     counts = {"epochs": args.epochs, "n_train": len(train), "n_test": len(test), "files_refused": refused}
     say("end", seconds=clock.seconds, reading_seconds=reading, accuracy=found, **counts)
 

@@ -22,7 +22,7 @@ def say(event: str, **facts: Any) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="a folder with pictures, at any depth")
+    parser.add_argument("--data", type=Path, required=True, help="a folder with images, at any depth")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--limit", type=int, help="read so many files only")
     parser.add_argument("--threads", type=int, default=0)
@@ -36,11 +36,11 @@ def main() -> None:
     started, read, refused = time.monotonic(), 0, 0
     for path in sorted(entry for entry in args.data.rglob("*") if entry.is_file())[: args.limit]:
         try:
-            picture = tf.image.decode_jpeg(tf.io.read_file(str(path)), channels=3)
+            image = tf.image.decode_jpeg(tf.io.read_file(str(path)), channels=3)
         except tf.errors.InvalidArgumentError:
             refused += 1
             continue
-        tf.image.resize_with_pad(picture, args.size, args.size).numpy()
+        tf.image.resize_with_pad(image, args.size, args.size).numpy()
         read += 1
     seconds = time.monotonic() - started
     say("end", seconds=seconds, pictures=read, files_refused=refused)

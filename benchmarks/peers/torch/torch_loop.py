@@ -1,6 +1,6 @@
 """The course's CIFAR-10 network in a plain torch loop, as a tutorial would write it. Stand-alone: knows nothing of foveola.
 
-An nn.Module on float32 pictures (n, 3, 32, 32), a DataLoader over a TensorDataset, Adam, batch 64. 552,362 parameters
+An nn.Module on float32 images (n, 3, 32, 32), a DataLoader over a TensorDataset, Adam, batch 64. 552,362 parameters
 counted as Keras counts, 551,466 that learn. Prints one JSON object an event on stdout.
 """
 
@@ -45,13 +45,13 @@ class Net(nn.Module):
 
 
 def tensors(images: Any, labels: Any) -> TensorDataset:
-    """Pictures float32 (n, 3, 32, 32) in 0..1 and class numbers."""
+    """Images float32 (n, 3, 32, 32) in 0..1 and class numbers."""
     x = torch.from_numpy(images).permute(0, 3, 1, 2).float().div(255).contiguous()
     return TensorDataset(x, torch.from_numpy(labels))
 
 
 def accuracy(model: nn.Module, test: TensorDataset) -> float:
-    """Share of right answers."""
+    """Share of correct predictions."""
     model.eval()
     right = 0
     with torch.no_grad():
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--limit", type=int, help="train on so many pictures only")
+    parser.add_argument("--limit", type=int, help="train on only this number of images")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--evaluate", choices=["end", "each"], default="end")
     args = parser.parse_args()

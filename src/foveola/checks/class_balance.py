@@ -49,7 +49,7 @@ def _unequal(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
             "imbalance",
             "warning" if ratio >= VERY_UNEQUAL else "note",
             f"class '{name}' has {ratio:.1f} times as many images as '{printable(dataset.class_names[smallest])}' "
-            f"({counts[largest]:,} and {counts[smallest]:,}): always answering '{name}' is right for {100 * share:.1f} %",
+            f"({counts[largest]:,} and {counts[smallest]:,}): always predicting '{name}' is right for {100 * share:.1f} %",
             "add images to the small classes, and look at the recall of each class: the accuracy hides errors in "
             "small classes",
             about=2,

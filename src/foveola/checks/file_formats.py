@@ -17,13 +17,13 @@ _SUFFIXES = {
 }  # fmt: skip
 
 SAVE_AGAIN = (
-    "no action needed: foveola uses all pixels; save the files again before you share them, because other programs may "
-    "refuse them"
+    "no action needed: foveola uses all pixels; save such a file again before you share it, because other programs may "
+    "refuse it"
 )
 
 _ADVICE = {
-    Note.TURNED: "no action needed: training and prediction both apply the orientation; other programs may show these images "
-    "on their side",
+    Note.TURNED: "no action needed: training and prediction both apply the orientation; other programs may show such an "
+    "image on its side",
     Note.TO_8_BITS: "no action needed: foveola uses the high byte of each sample, or the range that the file declares",
     Note.ON_WHITE: "if only some classes have transparent images, give all images the same background, or the network may "
     "learn the background",
@@ -52,7 +52,7 @@ def _damaged(dataset: Dataset) -> list[Finding]:
             "damaged",
             "warning",
             f"{len(problems):,} of {count(dataset.files_found, 'file')} can't be used: {causes}",
-            "repair, convert or delete them, depending on the reason given for each file; foveola uses all other images",
+            "repair, convert or delete each file, depending on the reason given for it; foveola uses all other images",
             ids,
             captions=tuple(problem.reason for problem in problems),
             leave_out=ids,
@@ -107,7 +107,7 @@ def _misnamed(dataset: Dataset, files: FileFacts) -> list[Finding]:
             "format",
             "note",
             message,
-            "rename them: other programs may refuse them",
+            "give each file the extension of its format: other programs may refuse it otherwise",
             tuple(ids),
             captions=tuple(said),
             topic="file extensions",

@@ -112,7 +112,7 @@ def quality_findings(dataset: Dataset, stats: ImageStats, sizes: NDArray[np.int3
     side = np.sqrt(sizes.astype(np.float64).prod(axis=1))
     shape = sizes.max(axis=1) / np.maximum(sizes.min(axis=1), 1)
     found = [
-        _finding(dataset, blank, side, "warning", "blank: a single colour", "leave them out", drop=True),
+        _finding(dataset, blank, side, "warning", "blank: a single colour", "leave blank images out", drop=True),
         _finding(dataset, ~blank & (grey < DARK), grey, "note", "very dark", _LOOK),
         _finding(dataset, ~blank & (grey > BRIGHT), -grey, "note", "very bright", _LOOK),
         _finding(dataset, blurred, stats.sharpness, "note", "blurred compared with the others", _LOOK),
@@ -122,9 +122,9 @@ def quality_findings(dataset: Dataset, stats: ImageStats, sizes: NDArray[np.int3
     return [finding for finding in found if finding is not None]
 
 
-_LOOK = "look at them: a network can't learn from images in which you recognise nothing"
-_SMALL = "look at them: small images among photos are often previews, icons or failed downloads"
-_LONG = "look at them: in banners and strips the subject has only a few pixels"
+_LOOK = "check by eye: a network can't learn from images in which you recognise nothing"
+_SMALL = "check by eye: small images among photos are often previews, icons or failed downloads"
+_LONG = "check by eye: in banners and strips the subject has only a few pixels"
 
 
 def _finding(

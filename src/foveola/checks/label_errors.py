@@ -103,7 +103,7 @@ def label_error_findings(dataset: Dataset, chances: Chances) -> list[Finding]:
             "warning",
             f"{len(rows):,} of {count(len(labels), 'label')} may be wrong: a classifier that was not trained on these images "
             f"is sure of another class; it classifies {percent(right)} of all images as labelled",
-            "look at them, the most suspicious first, and move wrongly labelled images to the right class",
+            "check by eye, the most suspicious first, and move wrongly labelled images to the right class",
             tuple(dataset.ids[i] for i in rows.tolist()),
             captions=captions,
         )

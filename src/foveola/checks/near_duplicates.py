@@ -201,7 +201,7 @@ def _explained(greys: NDArray[np.uint8], described: Floats, pairs: Indices) -> F
 
 
 VERSION = 3
-"""Raise it with every change that changes what counts as a copy: old answers are then not found any more."""
+"""Raise it with every change that changes what counts as a copy: results in the cache are then not used any more."""
 
 SMALLEST_PX = 32
 """Smaller images have too few details to tell a copy from a similar image. They are compared by content only."""

@@ -99,15 +99,15 @@ def _tally(found: Comparison, k: int) -> _Tally:
     wrong: dict[tuple[int, int], NDArray[np.int64]] = {}
     for side, row in enumerate((found.runs[0], found.runs[k])):
         for run in row:
-            answers = run.evaluation
-            rows = np.array([places[name] for name in answers.ids], np.int64)
-            labels[rows] = answers.labels
+            evaluation = run.evaluation
+            rows = np.array([places[name] for name in evaluation.ids], np.int64)
+            labels[rows] = evaluation.labels
             asked[rows] += side == 0
-            right[side, rows] += answers.correct
-            gain[rows] += (2 * side - 1) * answers.probabilities[np.arange(len(rows)), answers.labels]
-            for i in np.flatnonzero(~answers.correct):
+            right[side, rows] += evaluation.correct
+            gain[rows] += (2 * side - 1) * evaluation.probabilities[np.arange(len(rows)), evaluation.labels]
+            for i in np.flatnonzero(~evaluation.correct):
                 counts = wrong.setdefault((side, int(rows[i])), np.zeros(len(names), np.int64))
-                counts[answers.predicted[i]] += 1
+                counts[evaluation.predicted[i]] += 1
     return _Tally(list(places), labels, names, asked, right, gain, wrong)
 
 

@@ -33,7 +33,7 @@ SLOW_S = 1e-4
 """Seconds per file from which threads pay: large files, or a slow disk. Small ones that the system has in its memory are read
 by Python itself, and threads wait for its lock: 30,000 of 0.9 KB took 0.5 to 0.7 s here and 2.2 to 2.8 in six threads, 400
 of 259 KB 0.11 and 0.09 (three rounds in turns, two cores). Not in its memory, 8,000 small ones took 1.2 and 1.3 s here and
-0.7 in six threads (twice in turns): 20 us per file in memory and 150 not, so 100 tells them apart where the cores are free."""
+0.7 in six threads (twice in turns): 20 us per file in memory and 150 not; 100 tells them apart where the cores are free."""
 
 
 class FileHashes(NamedTuple):

@@ -202,13 +202,13 @@ def _roles_of_classes(tree: Tree) -> _Roles:
 _UNLABELLED, _COMPANION, _OTHER, _NOTES = (
     "has no labels and is left out",
     "belongs to other images and is left out",
-    "is not a part of the data and is left out",
+    "does not belong to the data and is left out",
     "contains no images and is left out",
 )
 _PLURAL = {
     _UNLABELLED: "have no labels and are left out",
     _COMPANION: "belong to other images and are left out",
-    _OTHER: "are not parts of the data and are left out",
+    _OTHER: "do not belong to the data and are left out",
     _NOTES: "contain no images and are left out",
 }
 

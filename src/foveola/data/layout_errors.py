@@ -90,8 +90,8 @@ def data_sets_side_by_side(root: Path, tree: Tree, classes: Classes, base: Base)
         return None
     commands = [f"foveola train {quoted(root / folder)}" for folder in folders[:2]]
     return Refusal(
-        f"{root} contains {count(len(folders), 'data set')} ({listed([name_of(f) for f in folders])}), each with separate "
-        f"parts. Name one of them, for example: {' or '.join(commands)}"
+        f"{root} contains {count(len(folders), 'data set')} ({listed([name_of(f) for f in folders])}), each with its own "
+        f"training and test set. Name one of them, for example: {' or '.join(commands)}"
     )
 
 
@@ -101,9 +101,10 @@ def no_class_folders(root: Path, tree: Tree, ids: Sequence[str], where: Sequence
     train = f"foveola train {quoted(root)}"
     way = f"{train} --labels TABLE.csv, or {train} --label-pattern {pattern or 'REGEX'}"
     if where:
-        is_part = f"{listed(where)} look like {'parts' if len(where) > 1 else 'a part'} and contain no class folders"
-        if len(where) == 1:
-            is_part = is_part.replace("look like", "looks like").replace("and contain ", "and contains ")
+        named, contain = ("is", "contains") if len(where) == 1 else ("are", "contain")
+        is_part = (
+            f"{listed(where)} {named} named like a training, validation or test set but {contain} no class folders"
+        )
         other = f". If they are the classes: {train} --class-level 1" if len(tree.kids("")) > 1 else ""
         return Refusal(
             f"{root} contains {n}: {is_part}. Give the classes with a table or from the file names: {way}{other}",
@@ -240,9 +241,9 @@ def other_parts(root: Path) -> str:
     parts = [path.name for path in _folders_beside(root) if part_of(path.name) in ("val", "test")]
     if not parts:
         return ""
-    lie, are = ("lies", "is") if len(parts) == 1 else ("lie", "are")
+    are = "is" if len(parts) == 1 else "are"
     command = f"foveola train {quoted(root.resolve().parent)}"
-    return f"{listed(parts)} {lie} next to this folder and {are} not used ({command} uses all)"
+    return f"{listed(parts)} {are} next to this folder and {are} not used ({command} uses all)"
 
 
 def _folders_beside(root: Path, most: int = 50) -> list[Path]:

@@ -23,11 +23,11 @@ def headline(r: Mapping[str, Any]) -> str:
     name, baseline = most["name"], most["support"] / n
     match against_baseline(Interval(low, high, 0.95), baseline):
         case "better":
-            return f"{accuracy}; always answering '{name}' would give {percent(baseline)}"
+            return f"{accuracy}; always predicting '{name}' would give {percent(baseline)}"
         case "no_better":
-            return f"{accuracy}: no better than always answering '{name}', which gives {percent(baseline)}"
+            return f"{accuracy}: no better than always predicting '{name}', which gives {percent(baseline)}"
         case "worse":
-            return f"{accuracy}: worse than always answering '{name}', which gives {percent(baseline)}"
+            return f"{accuracy}: worse than always predicting '{name}', which gives {percent(baseline)}"
         case None:
             return f"{accuracy}; all images are of class '{name}'"
 

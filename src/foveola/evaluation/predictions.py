@@ -68,7 +68,7 @@ class Prediction:
         return out if self.label_set is None else {**out, "label_set": self.label_set}
 
     def __repr__(self) -> str:
-        return f"Prediction({self.file!r}: {_answer(self)})"
+        return f"Prediction({self.file!r}: {_in_words(self)})"
 
 
 def labels_by_folder(files: Sequence[str], class_names: Sequence[str]) -> list[int] | None:
@@ -83,7 +83,7 @@ def labels_by_folder(files: Sequence[str], class_names: Sequence[str]) -> list[i
     return labels if len(labels) == len(files) > 1 else None
 
 
-def _answer(one: Prediction) -> str:
+def _in_words(one: Prediction) -> str:
     """The prediction as text."""
     if one.problem:
         return one.problem
@@ -105,12 +105,12 @@ class Predictions(Sequence[Prediction]):
 
     def __init__(
         self,
-        answers: Iterable[Prediction],
+        predictions: Iterable[Prediction],
         class_names: tuple[str, ...],
         run: str = "",
         abstention: Mapping[str, Any] | None = None,
     ) -> None:
-        self._answers = tuple(answers)
+        self._predictions = tuple(predictions)
         self.class_names, self.run, self.abstention = class_names, run, abstention
 
     @overload
@@ -119,14 +119,14 @@ class Predictions(Sequence[Prediction]):
     def __getitem__(self, at: slice) -> Predictions: ...
     def __getitem__(self, at: int | slice) -> Prediction | Predictions:
         if isinstance(at, slice):
-            return Predictions(self._answers[at], self.class_names, self.run, self.abstention)
-        return self._answers[at]
+            return Predictions(self._predictions[at], self.class_names, self.run, self.abstention)
+        return self._predictions[at]
 
     def __iter__(self) -> Iterator[Prediction]:
-        return iter(self._answers)
+        return iter(self._predictions)
 
     def __len__(self) -> int:
-        return len(self._answers)
+        return len(self._predictions)
 
     def by_folder(self) -> Evaluation | None:
         """Evaluate the predictions with the names of the images' folders as true classes.
@@ -218,13 +218,13 @@ class Predictions(Sequence[Prediction]):
         return [header, *rows]
 
     def __repr__(self) -> str:
-        lines = [f"{one.file}: {_answer(one)}" for one in self[:MOST_SHOWN]]
+        lines = [f"{one.file}: {_in_words(one)}" for one in self[:MOST_SHOWN]]
         more = [f"and {len(self) - MOST_SHOWN:,} more"] if len(self) > MOST_SHOWN else []
         return "\n".join([f"Predictions for {count(len(self), 'image')}", *lines, *more])
 
     def _repr_html_(self) -> str:
         """HTML for notebooks: a table of the first predictions."""
-        return html_table(("image", "prediction"), [(one.file, _answer(one)) for one in self])
+        return html_table(("image", "prediction"), [(one.file, _in_words(one)) for one in self])
 
 
 def csv_cell(value: Any) -> str:

@@ -173,7 +173,7 @@ def patches(found: Mapping[int, Sequence[Patch]], stage: str, channels: int = 12
 
 
 def layout(
-    places: NDArray[np.float32], labels: Labels, answers: Labels, class_names: Sequence[str], images: Images, how: str
+    places: NDArray[np.float32], labels: Labels, predicted: Labels, class_names: Sequence[str], images: Images, how: str
 ) -> Plot:
     """Embedding of images in two dimensions, coloured by class, with a cross for each mistake and some thumbnails.
 
@@ -183,7 +183,7 @@ def layout(
     with styled(names):
         figure = plot(COLUMN_INCHES * 0.8, note=note_on(class_names[:MOST_CLASSES]))
         axes = figure.add_subplot()
-        wrong = labels != answers
+        wrong = labels != predicted
         others = labels >= MOST_CLASSES
         if others.any():
             axes.scatter(

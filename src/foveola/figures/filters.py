@@ -136,11 +136,11 @@ def _impulse(axes: Axes, step: Step) -> None:
     side = max(IMPULSE_PX, dict(step.options).get("size", 0) + 4)
     grey = np.full((side, side, 3), 64, np.uint8)
     grey[side // 2, side // 2] = 192
-    answer = step(grey)[..., 0]
-    if answer.min() == answer.max():  # rounded away by a wide mean, or saturated
-        show(axes, answer, "one bright pixel: lost", cmap="gray", vmin=0, vmax=255)
+    response = step(grey)[..., 0]
+    if response.min() == response.max():  # rounded away by a wide mean, or saturated
+        show(axes, response, "one bright pixel: lost", cmap="gray", vmin=0, vmax=255)
     else:
-        show(axes, answer, "one bright pixel", cmap="gray")
+        show(axes, response, "one bright pixel", cmap="gray")
     for spine in axes.spines.values():
         spine.set(visible=True, color=FAINT)
 

@@ -108,9 +108,9 @@ def predictions(run: Run, columns: int = 5) -> Plot:
         for place, row in zip(places, rows.tolist(), strict=False):
             show(place, images.of(row))
             right = bool(found.correct[row])
-            answer, truth = names[found.predicted[row]], names[found.labels[row]]
+            predicted, truth = names[found.predicted[row]], names[found.labels[row]]
             place.set_xlabel(
-                answer if right else f"{answer}\ntrue: {truth}", color=BLUE if right else VERMILION, labelpad=2
+                predicted if right else f"{predicted}\ntrue: {truth}", color=BLUE if right else VERMILION, labelpad=2
             )
             place.xaxis.label.set_fontsize(8)
         hide_axes(places[len(rows) :])
@@ -138,8 +138,8 @@ def probabilities(run: Run, n: int = 8, most: int = 10) -> Plot:
 def _bars(axes: Axes, found: Evaluation, class_names: Sequence[str], row: int, most: int) -> None:
     chances = found.probabilities[row]
     shown = sorted(found.likely_classes(row, most))
-    answer, truth = int(found.predicted[row]), int(found.labels[row])
-    colours = [BLUE if k == truth else VERMILION if k == answer else FAINT for k in shown]
+    predicted, truth = int(found.predicted[row]), int(found.labels[row])
+    colours = [BLUE if k == truth else VERMILION if k == predicted else FAINT for k in shown]
     axes.bar(range(len(shown)), chances[shown], color=colours, width=0.7)
     axes.set(ylim=(0, 1))
     axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
@@ -149,8 +149,8 @@ def _bars(axes: Axes, found: Evaluation, class_names: Sequence[str], row: int, m
         axes.tick_params(axis="x", labelrotation=30)
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
-    word = "right" if answer == truth else f"wrong, true class: {class_names[truth]}"
-    axes.set_title(f"{class_names[answer]}, {chances[answer]:.0%}, {word}", fontsize=8, loc="left")
+    word = "right" if predicted == truth else f"wrong, true class: {class_names[truth]}"
+    axes.set_title(f"{class_names[predicted]}, {chances[predicted]:.0%}, {word}", fontsize=8, loc="left")
 
 
 def paired(found: Comparison) -> Plot:

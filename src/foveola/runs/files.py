@@ -44,8 +44,10 @@ def write_table(path: Path, evaluation: Evaluation) -> None:
     writer = csv.writer(out)
     writer.writerow(["image", "true_class", "predicted_class", "probability"])
     names = [csv_cell(name) for name in evaluation.class_names]
-    answers = zip(evaluation.ids, evaluation.labels, evaluation.predicted, evaluation.confidence, strict=True)
-    writer.writerows([csv_cell(name), names[true], names[said], csv_cell(float(p))] for name, true, said, p in answers)
+    rows = zip(evaluation.ids, evaluation.labels, evaluation.predicted, evaluation.confidence, strict=True)
+    writer.writerows(
+        [csv_cell(name), names[true], names[predicted], csv_cell(float(p))] for name, true, predicted, p in rows
+    )
     write_atomic(path, out.getvalue())
 
 
@@ -70,7 +72,7 @@ def record_test_use(run: Path, by: str) -> int:
     """Record one more use of the test set; return the number of uses.
 
     One line, appended by one write and flushed to the disk: two processes at once leave two lines, and a kill none or one.
-    Raises ResourceError when the folder can't be written: see `workflows.answers.use_test_part` for what follows.
+    Raises ResourceError if the folder can't be written.
     """
     line = json.dumps({"when": datetime.now(UTC).isoformat(timespec="seconds"), "by": by}) + "\n"
     path = run / NAME

@@ -3,7 +3,7 @@
     recipe.toml          what was done            history.jsonl        one line an epoch (head.jsonl: one a penalty)
     data.json            what the data is         weights.safetensors  the network (arrays only, nothing is pickled)
     network.json         its layers               predictions.npz      logits and labels of the test part
-    environment.json     machine and versions     predictions.csv      the test part's answers as a table
+    environment.json     machine and versions     predictions.csv      the test set's predictions as a table
     calibration.npz      held-out logits          test_opened_again.jsonl  one line per use after training
     fingerprints.npz     digests and small grey   images.npz           samples and test images for the report
                          versions of the images   data_preview.npz     preprocessing steps and mean images for it
@@ -141,7 +141,7 @@ class Run:
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """The answers to the test part."""
+        """The predictions for the test set."""
         names, temperature = self.card.class_names, self.calibration.temperature
         with (
             self._reading("predictions.npz") as path,
@@ -240,7 +240,7 @@ class Run:
         return Preprocessing(Size.parse(data.size), data.resize, Chain.parse(data.chain))
 
     def model(self) -> Classifier:
-        """The trained network: a `torch.nn.Module` in eval mode that answers as `predict` does.
+        """The trained network: a `torch.nn.Module` in eval mode that predicts as `predict` does.
 
         It takes images as `preprocessing` makes them, uint8 or float32 (n, 3, H, W), and gives logits float32 (n, K).
 

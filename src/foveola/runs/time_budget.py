@@ -31,9 +31,9 @@ from foveola.training.config import FitSpec
 from foveola.training.features import are_features_cached, has_features
 from foveola.training.timing import (
     CROSS_EVALUATIONS,
-    answer_seconds,
     head_seconds,
     mean_step,
+    prediction_seconds,
     sizes_of,
     step_seconds,
 )
@@ -65,14 +65,14 @@ def measure_costs(trainer: Trainer, steps: Mapping[float, float]) -> StepCosts:
     split = trainer.split
     learned = pass_seconds(trainer, steps)
     model, device, dtype = trainer.ready(), trainer.device, trainer.dtype
-    answer = answer_seconds(model, model, trainer.batches(split.val).in_order(), device, dtype)
+    predicted = prediction_seconds(model, model, trainer.batches(split.val).in_order(), device, dtype)
     before, after = _head_costs(trainer, model) if has_features(model) else (0.0, 0.0)
     rest = CLOSING_SECONDS + after
-    # Test, and val for calibration, are answered on the processor in float32, in all views. Last: it moves the network there.
+    # Test, and val for calibration, are predicted on the CPU in float32, in all views. Last: it moves the network there.
     read_all = averaged_over_views(model.cpu(), trainer.views)
-    exact = answer_seconds(model, read_all, trainer.batches(split.test).in_order(), CPU, FLOAT32)
+    exact = prediction_seconds(model, read_all, trainer.batches(split.test).in_order(), CPU, FLOAT32)
     rest += exact * (len(split.test) + min(len(split.val), MOST))
-    return StepCosts(learned, answer * len(split.val), rest + before, has_features(model), steps, before)
+    return StepCosts(learned, predicted * len(split.val), rest + before, has_features(model), steps, before)
 
 
 def _head_costs(trainer: Trainer, model: nn.Module) -> tuple[float, float]:
@@ -81,7 +81,7 @@ def _head_costs(trainer: Trainer, model: nn.Module) -> tuple[float, float]:
     split, device, dtype, before = trainer.split, trainer.device, trainer.dtype, 0.0
     if not are_features_cached(trainer.prepared, model, device, dtype):
         batches = trainer.batches(split.train).in_order()
-        before = 2 * len(trainer.prepared.pixels) * answer_seconds(model, model.features, batches, device, dtype)
+        before = 2 * len(trainer.prepared.pixels) * prediction_seconds(model, model.features, batches, device, dtype)
     rows = len(split.train) * (2 if trainer.recipe.fit.flip else 1)
     features, classes = model.head.in_features, model.head.out_features
     before += head_seconds(rows, features, classes)
@@ -202,7 +202,7 @@ def _largest(trainers: Iterator[Trainer], planned: Callable[[Recipe, StepCosts],
     # The next size costs about three times as much: it is not worth measuring where it can't fit.
     while found[0].passes >= 3 * LARGER_FROM and (larger := next(trainers, None)) is not None:
         steps = time_steps(larger)
-        # With the answers of the size before, which cost less: timing its own can take longer than its steps.
+        # With the time per prediction of the smaller size: timing its own can take longer than its steps.
         at_best = replace(found[0].costs, train=pass_seconds(larger, steps))
         if planned(larger.recipe, at_best).passes < LARGER_FROM:
             break

@@ -86,7 +86,7 @@ def mean_step(seconds: Mapping[float, float], sizes: Counter[float]) -> float:
     return sum(seconds[nearest[size]] * n for size, n in sizes.items()) / sizes.total()
 
 
-def answer_seconds(
+def prediction_seconds(
     model: nn.Module,
     read: Callable[[Tensor], Tensor],
     batches: Iterator[tuple[Tensor, Tensor]],

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from foveola.workflows.predicting import predict as predict
     from foveola.workflows.showing import show_data as show_data
     from foveola.workflows.training import demo as demo
-    from foveola.workflows.training import reading as reading
     from foveola.workflows.training import train as train
 
 _WHERE = {
@@ -70,7 +69,7 @@ _WHERE = {
     "foveola.workflows.listings": ("catalog", "load_plugin", "runs", "show"),
     "foveola.workflows.predicting": ("predict",),
     "foveola.workflows.showing": ("show_data",),
-    "foveola.workflows.training": ("demo", "reading", "train"),
+    "foveola.workflows.training": ("demo", "train"),
 }  # fmt: skip
 """Module -> the names that it gives."""
 

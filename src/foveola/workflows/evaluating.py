@@ -75,7 +75,7 @@ def evaluate(
         read_as = about.notes
         used_test = about.fingerprint == opened.card.fingerprint or _holds_test_part(opened, seen)
     if used_test:
-        use_test_part(opened, "evaluate", notes.append)
+        use_test_set(opened, "evaluate", notes.append)
     for line in notes:
         progress.note(line)
     return Measurement.of(opened, found, about, (*read_as, *notes), used_test, seen)
@@ -135,7 +135,7 @@ def _require_no_settings(settings: Mapping[str, object] | None) -> None:
         )
 
 
-def use_test_part(run: Run, by: str, note: Callable[[str], None]) -> None:
+def use_test_set(run: Run, by: str, note: Callable[[str], None]) -> None:
     """Count a use of the run's test set before the result is shown, and update the report.
 
     A read-only run (a colleague's, an archive's) can be measured, too: if foveola refused, people would copy it, and the
@@ -244,16 +244,16 @@ class Measurement(Evaluation):
     def of(
         cls,
         run: Run,
-        answers: Evaluation,
+        evaluation: Evaluation,
         data: Dataset | DataSummary,
         notes: Sequence[str],
         used_test: bool = True,
         seen: SeenCounts | None = None,
     ) -> Measurement:
-        """The measurement that these answers of a run to this data make."""
-        copies = seen.of_training if seen else ("",) * len(answers)
+        """The measurement that a run's predictions for this data make."""
+        copies = seen.of_training if seen else ("",) * len(evaluation)
         return cls(
-            **{field.name: getattr(answers, field.name) for field in fields(answers)},
+            **{field.name: getattr(evaluation, field.name) for field in fields(evaluation)},
             run=run.path,
             data=data.name,
             files_found=data.files_found,

@@ -26,7 +26,7 @@ from foveola.storage import new_folder, require_new, require_new_folder
 from foveola.text import printable, unknown
 from foveola.types import Image, Labels
 from foveola.workflows.datasets import open_as, require_there
-from foveola.workflows.evaluating import drop_excluded, held_out_rows, use_test_part
+from foveola.workflows.evaluating import drop_excluded, held_out_rows, use_test_set
 
 if TYPE_CHECKING:
     from foveola.data.dataset import Dataset
@@ -272,7 +272,7 @@ class _Drawing:
     def heatmap(self, image: Image, label: str | None) -> Explained:
         """A heat map over the image, for a class: by default for the predicted one."""
         predictor = self.predictor
-        chances = predictor.probabilities(image[None])[0]  # averaged over the network's views, as `predict` answers
+        chances = predictor.probabilities(image[None])[0]  # averaged over the network's views, as in `predict`
         target = int(chances.argmax()) if label is None else predictor.class_names.index(label)
         at = {"stage": self.stage} if self.stage else {}
         found = EXPLANATIONS[self.method](predictor.model, image, target, **at)
@@ -299,12 +299,12 @@ class _Drawing:
         from foveola.explanations.embedding import embedding
 
         places = embedding(predictor.model, pixels, how, tick=tick)  # type: ignore[arg-type]
-        answers = predictor.logits(pixels).argmax(axis=1)
+        predicted = predictor.logits(pixels).argmax(axis=1)
         if prepared.dataset.fingerprint == run.card.fingerprint:  # now, as a refusal has shown nothing
-            use_test_part(run, "explain --method embedding", self._note)
+            use_test_set(run, "explain --method embedding", self._note)
         names = {"tsne": "t-SNE", "pca": "principal components"}
         class_names = [printable(name) for name in predictor.class_names]
-        return figures.layout(places, labels[rows], answers, class_names, pixels, names[how])
+        return figures.layout(places, labels[rows], predicted, class_names, pixels, names[how])
 
     def _prepared(self, dataset: Dataset) -> tuple[Prepared, Labels]:
         """The images as the network gets them, and their labels as its class numbers."""

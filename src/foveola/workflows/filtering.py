@@ -145,8 +145,8 @@ def _folder(source: Path, out: Path, chain: Chain, overwrite: bool, tick: Tick) 
     levels, written, problems = [], [], [(problem.file, problem.reason) for problem in listing.problems]
     targets = as_png(listing.ids)
     with images.suppress_pillow_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
-        answers = threads.map(one, listing.ids, targets)
-        for k, (name, target, (reason, used)) in enumerate(zip(listing.ids, targets, answers, strict=True), start=1):
+        results = threads.map(one, listing.ids, targets)
+        for k, (name, target, (reason, used)) in enumerate(zip(listing.ids, targets, results, strict=True), start=1):
             levels.append(used)
             if reason:
                 problems.append((name, reason))

@@ -41,8 +41,8 @@ def predict(
 
     Raises UsageError for an invalid run, input or rate. An image that can't be read has a `problem` and no label.
 
-        answers = fv.predict("latest", ["new.jpg", "holiday"])
-        answers[0].label, answers[0].to_dict(), answers.to_dataframe()
+        predictions = fv.predict("latest", ["new.jpg", "holiday"])
+        predictions[0].label, predictions[0].to_dict(), predictions.to_dataframe()
     """
     opened, asked = open_run(run), gather(images)
     if abstain is not None:

@@ -17,7 +17,7 @@ from foveola.errors import UsageError
 from foveola.evaluation.calibration import CalibrationReport
 from foveola.evaluation.metrics import result_numbers
 from foveola.jupyter import shown_in_notebooks
-from foveola.recipes.recipe import parse_option
+from foveola.recipes.recipe import parse_option, read_recipe
 from foveola.report.report_data import ReportData
 from foveola.report.run_page import render
 from foveola.runs.folders import FORMAT
@@ -99,7 +99,9 @@ def train(
     _require_place(out, runs)
     if data is not None:
         require_there(data)
-    progress.tell(reading(data))
+    name = data if isinstance(data, str | os.PathLike) else data.name if data else _named_source(recipe, settings or {})
+    if name:  # before the heavy imports, to show that the command runs
+        progress.tell(f"reading {printable(os.fspath(name))} ...")
     clock = RunTimer(started, budget=budget)
     with adapting(threads, progress.tell):
         trainer = plan_run(
@@ -132,10 +134,11 @@ def train(
         return train_and_report(trainer, clock, progress)
 
 
-def reading(data: Data | None) -> str:
-    """Print the first line of a command before the heavy imports, to show that it runs."""
-    source = data if data is None or isinstance(data, str | os.PathLike) else data.name
-    return "reading the data ..." if source is None else f"reading {printable(os.fspath(source))} ..."
+def _named_source(recipe: str | os.PathLike[str] | None, settings: Mapping[str, object]) -> str:
+    """The data that the settings name, or else the recipe; "" if neither names any."""
+    table = {} if recipe is None else read_recipe(Path(recipe)).get("data")
+    named = settings.get("data.source") or (table.get("source") if isinstance(table, dict) else None)
+    return named if isinstance(named, str) else ""
 
 
 def _require_place(out: str | os.PathLike[str] | None, runs: str | os.PathLike[str]) -> None:
