@@ -19,7 +19,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from foveola.errors import KeywordError, UsageError
-from foveola.text import unknown
+from foveola.text import joined, unknown
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -110,7 +110,7 @@ def allowed_values(hint: Any) -> str:
     >>> allowed_values(Annotated[float, Gt(0), Le(1)]), allowed_values(bool | Literal["auto"])
     ('number above 0, up to 1', 'true, false or auto')
     """
-    return enumerate_words(list(_values(hint)), "or")
+    return joined(_values(hint), "or")
 
 
 def _values(hint: Any) -> Iterator[str]:
@@ -154,12 +154,6 @@ def format_value(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def enumerate_words(names: list[str], last_word: str) -> str:
-    """Words with commas between them, and `last_word` before the last one."""
-    *others, last = names
-    return f"{', '.join(others)} {last_word} {last}" if others else last
 
 
 def parse_setting(text: str) -> tuple[str, object]:

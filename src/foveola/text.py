@@ -98,6 +98,16 @@ def printable(text: str) -> str:
 _DIRECTION_MARKS = frozenset((0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 
 
+def joined(items: Iterable[str], last: str = "and") -> str:
+    """The items with commas between them and the word `last` before the last one; "" if there are none.
+
+    >>> joined(["a"]), joined(["a", "b"]), joined(["a", "b", "c"], "or")
+    ('a', 'a and b', 'a, b or c')
+    """
+    *others, end = list(items) or [""]
+    return f"{', '.join(others)} {last} {end}" if others else end
+
+
 def shorten(text: str, most: int) -> str:
     """Shorten a text to at most `most` letters by removing its middle, because names often differ at their ends.
 

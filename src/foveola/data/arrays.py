@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from foveola.data.dataset import PARTS, Arrays, Dataset, fingerprint_of, natural_key, require_images
 from foveola.errors import DataError, ResourceError
-from foveola.text import count, printable
+from foveola.text import count, joined, printable
 from foveola.types import Images, Labels
 
 Pair: TypeAlias = tuple[ArrayLike, ArrayLike]
@@ -210,7 +210,7 @@ def _keys(path: Path, found: Collection[str]) -> list[str]:
     missing = [key for key in wanted if key not in found]
     if missing:
         raise DataError(
-            f"{path} has no {' and '.join(missing)} (it contains {', '.join(map(printable, sorted(found))) or 'nothing'}): "
+            f"{path} has no {joined(missing)} (it contains {', '.join(map(printable, sorted(found))) or 'nothing'}): "
             "save x_train, y_train, x_test and y_test (and x_val, y_val if you have them), or images and labels, "
             "with or without class_names"
         )

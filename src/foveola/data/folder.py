@@ -29,7 +29,7 @@ from foveola.data.layout import Reading, read_layout
 from foveola.data.layout_errors import Refusal, listed, other_classes, other_parts
 from foveola.data.scan import FolderScan, scan_folder
 from foveola.errors import DataError, FoveolaError, UsageError
-from foveola.text import count
+from foveola.text import count, joined
 from foveola.types import Indices, Tick, no_tick
 
 
@@ -54,9 +54,7 @@ def open_folder(
     ways = {"--labels": labels, "--label-pattern": label_pattern, "--class-level": class_level}
     given = [way for way, value in ways.items() if value is not None]
     if len(given) > 1:
-        raise UsageError(
-            f"{' and '.join(given)} {'both' if len(given) == 2 else 'all'} define the classes: use one of them"
-        )
+        raise UsageError(f"{joined(given)} {'both' if len(given) == 2 else 'all'} define the classes: use one of them")
     listing = scan_folder(root)
     by_rows = labels is not None
     if labels is not None:

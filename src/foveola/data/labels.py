@@ -15,7 +15,7 @@ from foveola.data.folder_names import Tree, parent
 from foveola.data.layout import Reading, companions, part_folders
 from foveola.data.scan import FolderScan
 from foveola.errors import DataError, UsageError
-from foveola.text import count, printable
+from foveola.text import count, joined, printable
 
 
 @dataclass
@@ -61,7 +61,7 @@ def _spellings(reading: Reading) -> tuple[str, ...]:
         if not place.label.isascii():
             found[place.label].update(piece for piece in folder.split("/") if normalise_name(piece) == place.label)
     return tuple(
-        f"the folders {' and '.join(map(ascii, sorted(names)))} differ only in Unicode code points and count as one class: "
+        f"the folders {joined(map(ascii, sorted(names)))} differ only in Unicode code points and count as one class: "
         f"{printable(label)}"
         for label, names in found.items()
         if len(names) > 1

@@ -28,7 +28,7 @@ from foveola.data.folder_names import (
     plausible,
 )
 from foveola.data.scan import FolderScan, looks_like_image
-from foveola.text import count, printable
+from foveola.text import count, joined, printable
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     shown = [printable(name) for name in names]
     if len(shown) > most + 1:
         shown = [*shown[:most], f"{len(names) - most:,} more"]
-    return " and ".join([*([", ".join(shown[:-1])] if shown[1:] else []), *shown[-1:]])
+    return joined(shown)
 
 
 def quoted(path: Path) -> str:

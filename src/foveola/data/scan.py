@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from foveola.data.dataset import Problem
 from foveola.errors import DataError
+from foveola.text import joined
 
 IGNORED_NAMES = ("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "*~", "*.tmp", "*.part", "*.csv.xls")
 _USUAL = (".jpg", ".jpeg", ".JPG", ".JPEG", ".png", ".PNG")
@@ -66,8 +67,7 @@ class FolderScan:
         shown = [f"{n:,} {kind}" for kind, n in kinds[:4]]
         if len(kinds) > 4:
             shown.append(f"{sum(n for _, n in kinds[4:]):,} other")
-        joined = " and ".join([*([", ".join(shown[:-1])] if shown[1:] else []), *shown[-1:]])
-        return f"{joined} file{'s' * (len(self.sides) > 1)}" if joined else ""
+        return f"{joined(shown)} file{'s' * (len(self.sides) > 1)}" if shown else ""
 
 
 def require_folder(root: Path) -> None:

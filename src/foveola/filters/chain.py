@@ -44,6 +44,7 @@ from foveola.filters.ops import (
     upscale,
 )
 from foveola.registry import Registry
+from foveola.text import joined
 from foveola.types import Image, Images
 
 Filter: TypeAlias = Callable[..., Images]
@@ -246,7 +247,7 @@ def _step(node: ast.expr, text: str) -> Step:
     good = _checked(call, name, {key: hints.get(key, Any) for key in known}, text)
     missing = [key for key, p in known.items() if p.default is p.empty and key not in good]
     if missing:
-        _refuse(text, node, f"{name} needs {' and '.join(missing)}: write {name}({missing[0]}=...)")
+        _refuse(text, node, f"{name} needs {joined(missing)}: write {name}({missing[0]}=...)")
     if name in TOGETHER:
         try:
             TOGETHER[name](**{key: good.get(key, p.default) for key, p in known.items()})

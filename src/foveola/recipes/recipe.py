@@ -25,7 +25,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 import tomli_w
 from annotated_types import Ge, Le
 
-from foveola.config import Meaning, allowed_values, build, check_options, enumerate_words, format_value
+from foveola.config import Meaning, allowed_values, build, check_options, format_value
 from foveola.data.split import SplitSpec
 from foveola.errors import UsageError
 from foveola.evaluation.inputs import Views
@@ -34,7 +34,7 @@ from foveola.imaging.resize import Resize
 from foveola.models.registry import MODELS, get_model
 from foveola.recipes.fit_settings import fit_settings, require_unmirrored
 from foveola.storage import digest, require_ordinary
-from foveola.text import unknown
+from foveola.text import joined, unknown
 from foveola.training.config import FitSpec
 from foveola.types import Size
 
@@ -324,5 +324,5 @@ def _defaults(table: str, name: str, default: object) -> str:
             if entry.fit.get(name, default) != default:
                 others[entry.fit[name]].append(network)
     mine = "none" if default == "" else format_value(default)
-    theirs = (f"{format_value(value)} for {enumerate_words(names, 'and')}" for value, names in others.items())
+    theirs = (f"{format_value(value)} for {joined(names)}" for value, names in others.items())
     return "; ".join([mine, *theirs])

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from foveola.config import enumerate_words
 from foveola.report.formatting import Thumbnail, thumbnail
 from foveola.runs.augmentation_preview import AugmentationPreview
-from foveola.text import count
+from foveola.text import count, joined
 
 STRIP_PX = 128
 """Longer side of an image of the strip."""
@@ -50,7 +49,7 @@ def augmentation_section(preview: AugmentationPreview, fit: Mapping[str, Any]) -
         for name, plain, seen in zip(preview.names, preview.plain, preview.seen, strict=True)
     )
     name = fit.get("augment", "auto")
-    return AugmentationSection("" if name == "auto" else name, enumerate_words(changes, "and"), images)
+    return AugmentationSection("" if name == "auto" else name, joined(changes), images)
 
 
 def _changes(fit: Mapping[str, Any]) -> Iterator[str]:

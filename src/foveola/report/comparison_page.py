@@ -30,7 +30,7 @@ from foveola.report.comparison_figures import (
 from foveola.report.comparison_text import cost_of, interval_text, line_of, mean_of, p_value_text, steady
 from foveola.report.curves import Band, banded
 from foveola.report.formatting import Thumbnail, date, environment, thumbnail
-from foveola.text import duration
+from foveola.text import duration, joined
 from foveola.types import Image
 
 SECTIONS = (
@@ -66,7 +66,7 @@ def render(found: Comparison, image_of: ImageOf, *, command: str = "") -> str:
             run=run,
             card=run.card,
             sections=SECTIONS,
-            title=f"{_listed([arm.name for arm in found.arms[1:]])} against {found.arms[0].name}",
+            title=f"{joined(arm.name for arm in found.arms[1:])} against {found.arms[0].name}",
             baseline=found.arms[0].name,
             against=against,
             lines=[line_of(found, one, k + 1) for k, one in enumerate(against)],
@@ -143,15 +143,6 @@ def _curves(found: Comparison) -> tuple[Markup, Markup] | None:
 
     accuracy = banded("Accuracy on val", bands("val_accuracy"), as_percent=True)
     return accuracy, banded("Loss on val", bands("val_loss"))
-
-
-def _listed(names: list[str]) -> str:
-    """Join names with commas and "and".
-
-    >>> _listed(["a"]), _listed(["a", "b", "c"])
-    ('a', 'a, b and c')
-    """
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from foveola.jupyter import shown_in_notebooks
 from foveola.runs.folders import require_format, slug
 from foveola.runs.progress import Progress
 from foveola.storage import digest, require_new_folder, require_writable
+from foveola.text import joined
 from foveola.workflows.comparison_runner import Trials
 from foveola.workflows.comparison_series import Series, TimeLimit
 from foveola.workflows.datasets import Data
@@ -163,7 +164,7 @@ def data_and_recipes(given: Sequence[str]) -> tuple[str | None, list[str]]:
     data = [word for word in given if word not in recipes]
     if len(data) > 1:
         raise UsageError(
-            f"{' and '.join(data)} are {len(data)} data sets, but a comparison takes one: give the arms with --arm"
+            f"{joined(data)} are {len(data)} data sets, but a comparison takes one: give the arms with --arm"
         )
     return (data[0] if data else None), recipes
 
