@@ -18,7 +18,7 @@ import torch
 from benchmarks.ours.events import say, versions
 from foveola.compute.device import autocast_context
 from foveola.compute.threads import adapting
-from foveola.evaluation.predict import predict
+from foveola.evaluation.forward_pass import predict
 from foveola.models.accelerate import accelerated
 from foveola.runs.progress import Progress
 from foveola.runs.trainer import Trainer

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import PIL.Image
 
-from foveola.figures.pixels import heat_over
+from foveola.figures.mosaic import heat_over
 from foveola.report.network_section import network_section, tile
 from foveola.report.report_data import read_report_data
 from foveola.report.run_page import render

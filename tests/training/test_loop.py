@@ -9,8 +9,8 @@ from torch import nn
 from foveola.compute import device as devices
 from foveola.data.loader import Batches
 from foveola.errors import DivergedError, ResourceError, UsageError
+from foveola.evaluation.forward_pass import predict
 from foveola.evaluation.inputs import Views
-from foveola.evaluation.predict import predict
 from foveola.models.build import adapt, build
 from foveola.models.registry import MODELS
 from foveola.training.config import FitSpec, schedule

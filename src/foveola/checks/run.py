@@ -9,7 +9,7 @@ import numpy as np
 from foveola.checks.class_balance import balance_findings
 from foveola.checks.derived_files import derived_file_findings, derived_groups
 from foveola.checks.duplicates import DuplicateGroups, duplicate_findings
-from foveola.checks.file_formats import file_findings
+from foveola.checks.file_problems import file_findings
 from foveola.checks.finding import Finding
 from foveola.checks.image_quality import ImageStats, quality_findings
 from foveola.checks.near_duplicates import near_duplicate_pairs

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
-from foveola.figures.pixels import BLUE, GREEN, VERMILION
+from foveola.figures.palette import BLUE, GREEN, VERMILION
 from foveola.figures.style import (
     COLUMN_INCHES,
     Plot,

@@ -17,7 +17,8 @@ from foveola.explanations.convolutions import ConvolutionArithmetic, Kernels, Pa
 from foveola.explanations.heatmaps import Heatmap
 from foveola.explanations.stages import FeatureMaps
 from foveola.figures.data import MOST_CLASSES
-from foveola.figures.pixels import COLOURS, VERMILION, heat_over, mosaic
+from foveola.figures.mosaic import heat_over, mosaic
+from foveola.figures.palette import COLOURS, VERMILION
 from foveola.figures.style import (
     COLUMN_INCHES,
     DIVERGING,

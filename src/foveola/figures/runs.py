@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from foveola.comparison.result import Comparison
 from foveola.errors import UsageError
 from foveola.evaluation.metrics import Evaluation
-from foveola.figures.pixels import ARM_COLOURS, BLUE, VERMILION, arm_number
+from foveola.figures.palette import ARM_COLOURS, BLUE, VERMILION, arm_number
 from foveola.figures.style import (
     COLUMN_INCHES,
     FAINT,

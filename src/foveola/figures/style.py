@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from foveola.errors import UsageError
-from foveola.figures.pixels import COLOURS
+from foveola.figures.palette import COLOURS
 from foveola.figures.text import MAIN, families_for, width_of
 from foveola.storage import write_atomic
 from foveola.types import Image

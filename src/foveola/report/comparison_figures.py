@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
-from foveola.figures.pixels import arm_number
+from foveola.figures.palette import arm_number
 from foveola.report.svg import short_number, svg, ticks
 from foveola.text import printable, shorten
 

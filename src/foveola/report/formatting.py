@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from foveola.evaluation.headline import with_interval
-from foveola.figures.pixels import ARM_COLOURS, BLUE, VERMILION, rgb
+from foveola.figures.palette import ARM_COLOURS, BLUE, VERMILION, rgb
 from foveola.imaging.decode import encode
 from foveola.imaging.resize import shrink
 from foveola.text import count, duration, percent, printable, shorten

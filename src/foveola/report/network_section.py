@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.evaluation.metrics import Evaluation
-from foveola.figures.pixels import heat_over, mosaic
+from foveola.figures.mosaic import heat_over, mosaic
 from foveola.models.summary import LayerRow, Summary
 from foveola.report.formatting import Thumbnail, exact, shape, thumbnail
 from foveola.runs.previews import NetworkPreview

@@ -21,9 +21,9 @@ from foveola.data.dataset import Dataset, normalise_name
 from foveola.errors import ImageProblem, OtherFormatError, UsageError
 from foveola.evaluation.calibration import require_rate
 from foveola.evaluation.conformal import abstention_numbers, label_sets
+from foveola.evaluation.forward_pass import averaged_over_views, predict
 from foveola.evaluation.inputs import ALONE, Input, Inputs, OneInput, Views, gather
 from foveola.evaluation.metrics import softmax
-from foveola.evaluation.predict import averaged_over_views, predict
 from foveola.evaluation.predictions import Prediction, Predictions, labels_by_folder
 from foveola.filters.chain import UNCHANGED, Chain
 from foveola.imaging import decode as images

@@ -20,7 +20,7 @@ from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import UsageError
 from foveola.evaluation.calibration import ENOUGH, FOLDS, MOST
-from foveola.evaluation.predict import averaged_over_views
+from foveola.evaluation.forward_pass import averaged_over_views
 from foveola.models.build import FeatureNetwork
 from foveola.models.registry import MODELS
 from foveola.recipes.defaults import resolve_defaults

@@ -24,8 +24,8 @@ from foveola.data.prepare import Prepared, describe
 from foveola.data.split import Split
 from foveola.errors import UsageError
 from foveola.evaluation.calibration import ENOUGH, Calibration, sample_rows
+from foveola.evaluation.forward_pass import predict
 from foveola.evaluation.metrics import Evaluation
-from foveola.evaluation.predict import predict
 from foveola.filters.chain import FILTERS, Chain
 from foveola.models.build import adapt, build, summary
 from foveola.models.registry import get_model

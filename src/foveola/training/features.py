@@ -25,7 +25,7 @@ from foveola.data.prepare import Prepared
 from foveola.data.split import Split
 from foveola.errors import DataError
 from foveola.evaluation.calibration import Calibration, assign_folds
-from foveola.evaluation.predict import model_outputs
+from foveola.evaluation.forward_pass import model_outputs
 from foveola.models.build import FeatureNetwork, adapt, build
 from foveola.training.history import ProbeLog
 from foveola.training.linear_probe import STRENGTHS, Features, cross_fit, fit_linear_probe

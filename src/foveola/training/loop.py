@@ -29,7 +29,7 @@ from foveola.compute.device import autocast_context, tune_malloc
 from foveola.compute.threads import Pace
 from foveola.data.loader import Batches
 from foveola.errors import DivergedError, UsageError
-from foveola.evaluation.predict import predict, split_batch
+from foveola.evaluation.forward_pass import predict, split_batch
 from foveola.models.accelerate import accelerated
 from foveola.models.build import AnySize
 from foveola.training.config import FitSpec, scale, schedule

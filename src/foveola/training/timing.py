@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from foveola.data.loader import Batches
-from foveola.evaluation.predict import model_outputs, split_batch
+from foveola.evaluation.forward_pass import model_outputs, split_batch
 from foveola.training.config import FitSpec, scale
 from foveola.training.loop import Stepper
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foveola.checks.file_formats import file_findings
+from foveola.checks.file_problems import file_findings
 from foveola.data.dataset import Problem
 from foveola.data.folder import open_folder
 from foveola.data.prepare import FileKind, prepare
