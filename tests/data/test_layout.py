@@ -98,7 +98,7 @@ READ = {
         {("cat", "train"): 3, ("dog", "train"): 3},
     ),
     **{
-        f"a test part with only {inner}": (
+        f"a test set with only {inner}": (
             images("train/cat|dog") + images(f"test/{inner}", n=6 // (inner.count("|") + 1)),
             "2 classes at level 2; train and test as the folders give them; test has no labels and is left out (6 images)",
             {("cat", "train"): 3, ("dog", "train"): 3},

@@ -1,4 +1,4 @@
-"""A test part without class folders whose labels are in a table, while train has class folders."""
+"""A test set without class folders whose labels are in a table, while train has class folders."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def table(answers=ANSWERS, header="Filename;Width;ClassId", row="t{};30;{}"):
 
 
 def of_test(dataset):
-    """{file name: class} of the test part; None where the data has no parts."""
+    """{file name: class} of the test set; None where the data has no parts."""
     rows = [i for i in range(len(dataset)) if dataset.parts is not None and dataset.parts[i] == PARTS.index("test")]
     return {dataset.ids[i].rpartition("/")[2]: dataset.class_names[dataset.labels[i]] for i in rows}
 

@@ -172,7 +172,7 @@ def test_every_seed_has_its_accuracies_and_difference(make):
 
 
 def test_every_arm_has_its_mean_with_interval_least_and_greatest(make):
-    """Of 60: plain 6, 7, 6, 8, 6 wrong, on one test part; the interval is that of seeds and pictures."""
+    """Of 60: plain 6, 7, 6, 8, 6 wrong, on one test set; the interval is that of seeds and pictures."""
     found = make(WORSE)
     low, high, _ = bootstrap_accuracy(np.stack(found.correct[0]))
     text = Page(render(found, image_of)).text

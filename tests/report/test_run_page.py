@@ -299,7 +299,7 @@ def test_vals_accuracy_has_its_interval_as_a_field_and_it_is_said_why_train_has_
 
 
 @pytest.mark.parametrize(
-    ("turned", "said"), [(0, "a right prediction (<q>"), (1, "a wrong prediction (the true class is <q>")]
+    ("turned", "said"), [(0, "a correct prediction (<q>"), (1, "a wrong prediction (the true class is <q>")]
 )
 def test_the_picture_that_maps_are_of_is_called_right_where_it_is(make_run, turned, said):
     run = make_run(wrong_every=0)

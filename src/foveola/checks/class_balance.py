@@ -10,7 +10,7 @@ from foveola.data.dataset import PARTS, Dataset
 from foveola.text import count, printable
 
 FEW = 20
-"""Images below which a class is tiny: a fifth of them for the test part is so few that its accuracy means nothing."""
+"""Images below which a class is tiny: a fifth of them for the test set is so few that its accuracy means nothing."""
 
 UNEQUAL, VERY_UNEQUAL = 3, 10
 """Largest class by smallest, from which it is a note and a warning."""

@@ -63,14 +63,14 @@ def flatten(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
 
 
 LEAK_ERROR = 0.01
-"""Share of the test part from which a leak is an error: the leak then changes a digit of the reported accuracy."""
+"""Share of the test set from which a leak is an error: the leak then changes a digit of the reported accuracy."""
 
 JUDGES = {1: "val image", 2: "test image"}
 """Names of the parts that measure a network, by their numbers in `Dataset.parts`."""
 
 
 def leaks(dataset: Dataset, duplicates: DuplicateGroups) -> Finding | None:
-    """Images of the official test part with a copy or derived file in the official train or val part."""
+    """Images of the official test set with a copy or derived file in the official train or val set."""
     return _between(
         dataset,
         duplicates,
@@ -84,7 +84,7 @@ def leaks(dataset: Dataset, duplicates: DuplicateGroups) -> Finding | None:
 
 
 def leak_to_val(dataset: Dataset, duplicates: DuplicateGroups) -> Finding | None:
-    """The same for the official val part, on which the epoch is chosen and the confidence is calibrated."""
+    """The same for the official val set, on which the epoch is chosen and the confidence is calibrated."""
     return _between(
         dataset,
         duplicates,

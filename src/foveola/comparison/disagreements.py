@@ -41,7 +41,7 @@ class ChangedPredictions(NamedTuple):
 
 class ClassDifference(NamedTuple):
     """The difference of the recalls of one class, in points; corrected_p: for the number of classes; images: in the
-    test part (of the first seed)."""
+    test set (of the first seed)."""
 
     name: str
     difference: Difference

@@ -77,7 +77,7 @@ def resolution(images: int) -> float:
 
 
 def mcnemar(baseline: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Exact McNemar test of one pair of runs: the p value of a difference between their numbers of right predictions.
+    """Exact McNemar test of one pair of runs: the p value of a difference between their numbers of correct predictions.
 
     baseline, other: bool (images,), whether each prediction is right. Only images that one run gets right and the other
     wrong count. Without a difference, each run is right on half of them (binomial distribution). Q. McNemar, Psychometrika

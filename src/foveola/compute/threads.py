@@ -102,7 +102,7 @@ class Threads:
 
     @property
     def fewer(self) -> int:
-        """The number to try where cores are missing: half, or 1 if half was tried in vain."""
+        """The number to try where cores are missing: half, or 1 if half did not help."""
         half = max(1, self.now // 2)
         return 1 if half == self._vain else half
 
@@ -326,7 +326,7 @@ class _Window:
         return self.size / max(self.wall, 1e-9)
 
     def free_cores(self, idle: float | None) -> float:
-        """How many cores of the computer were idle meanwhile; infinitely many where the system does not tell."""
+        """How many cores of the computer were idle meanwhile; infinite if the system does not report it."""
         if idle is None or self.idle_from is None:
             return float("inf")
         return (idle - self.idle_from) / max(self.wall, 1e-9)

@@ -82,7 +82,7 @@ def part_of(name: str) -> Part | None:
 
 
 def is_evaluation(name: str) -> bool:
-    """Whether a name says "evaluation": the test part, or val where another folder is called test."""
+    """Whether a name says "evaluation": the test set, or val where another folder is called test."""
     return not _EVALUATION.isdisjoint(words(name))
 
 

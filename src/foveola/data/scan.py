@@ -1,6 +1,6 @@
 """List a folder tree: every file is a candidate image, ignored, or a problem with its reason.
 
-Nothing is opened here, so a pipe or a device named x.jpg can't hang us. 60,000 files take 0.3 to 0.5 s.
+Nothing is opened here, so a pipe or a device named x.jpg can't block foveola. 60,000 files take 0.3 to 0.5 s.
 
 Symbolic links are followed, wherever they lead, as other tools do. Each real folder is read once: first those that lie in
 the data folder itself, then those that links lead to, in the order of the links' names; so no link leads in circles.

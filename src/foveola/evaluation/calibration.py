@@ -3,7 +3,7 @@
 Of a hundred predictions with a probability of 80 % about eighty should be right. Everything here is NumPy on logits and
 labels.
 
-The calibration part of a run is a set of predictions on images that the network was not trained on. It is the validation
+The calibration set of a run is a set of predictions on images that the network was not trained on. It is the validation
 set; or, if the last layer is trained on the validation set too, the out-of-fold predictions of 10-fold cross-validation
 over train and val.
 """
@@ -45,7 +45,7 @@ def fit_temperature(logits: NDArray[np.float32], labels: Labels, *, spread: floa
     logits: float32 (n, K); labels: int64 (n,). Minimises the summed cross-entropy plus (log T)^2 / (2 spread^2), T within
     0.05 to 20, six digits. Without the second term (spread = inf) this is the method of C. Guo et al., "On Calibration of
     Modern Neural Networks", ICML 2017, arXiv:1706.04599. The term is a prior that limits the effect of few images: without
-    it, eight right predictions alone would pull T to 0. The prediction does not change.
+    it, eight correct predictions alone would pull T to 0. The prediction does not change.
     """
     if not len(labels):
         return 1.0

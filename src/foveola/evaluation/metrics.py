@@ -110,7 +110,7 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Share of right predictions, 0..1."""
+        """Share of correct predictions, 0..1."""
         return float(self.correct.mean())
 
     @property

@@ -174,7 +174,7 @@ def _axes(square: _Square) -> str:
 
 
 def abstention_bar(one: Abstention) -> Markup:
-    """Stacked bar of all images: right predictions, wrong predictions, abstentions."""
+    """Stacked bar of all images: correct predictions, wrong predictions, abstentions."""
     n, wrong = one.answered.n, one.wrong.many
     parts = (("right", one.answered.many - wrong), ("wrong", wrong), ("none", n - one.answered.many))
     rects, x = [], 0

@@ -164,7 +164,8 @@ def _is_finished(path: Path) -> bool:
 
 
 def _when(path: Path) -> tuple[str, int]:
-    """When a run was finished, or begun if it is not finished: ISO 8601 in UTC, and what tells two of one second apart."""
+    """When a run was finished, or begun if it is not finished, as ISO 8601 in UTC; and the file's time in nanoseconds, which
+    orders runs of the same second."""
     file = path / ("result.json" if _is_finished(path) else "recipe.toml")
     changed = file.stat().st_mtime_ns
     try:

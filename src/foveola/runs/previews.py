@@ -143,7 +143,7 @@ GRID, STRIP, WORST = 25, 8, 24
 
 
 def rows_of_grid(n: int, most: int = GRID) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Which test images the report's grid shows: evenly spread over the test part, so that all classes come up."""
+    """Which test images the report's grid shows: evenly spread over the test set, so that all classes come up."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
 
 
@@ -303,6 +303,6 @@ def pick_samples(prepared: Prepared, split: Split) -> tuple[tuple[int, str, Imag
 
 
 def keep_images(prepared: Prepared, split: Split, rows: Indices) -> KeptImages:
-    """The images a report shows: samples of the classes, and these positions of the test part."""
+    """The images a report shows: samples of the classes, and these positions of the test set."""
     rows = np.unique(rows)
     return KeptImages(pick_samples(prepared, split), rows, np.array(prepared.pixels[split.test[rows]]))

@@ -2,7 +2,7 @@
 
     recipe.toml          what was done            history.jsonl        one line an epoch (head.jsonl: one a penalty)
     data.json            what the data is         weights.safetensors  the network (arrays only, nothing is pickled)
-    network.json         its layers               predictions.npz      logits and labels of the test part
+    network.json         its layers               predictions.npz      logits and labels of the test set
     environment.json     machine and versions     predictions.csv      the test set's predictions as a table
     calibration.npz      held-out logits          test_opened_again.jsonl  one line per use after training
     fingerprints.npz     digests and small grey   images.npz           samples and test images for the report

@@ -220,7 +220,7 @@ class Measurement(Evaluation):
 
     run: the run's folder; data: the data set's name; files_found, files_used, files_ignored and problems: how the files of
     that data set add up; calibration: the run's held-out predictions; test_opened:
-    how often the run's test part has been opened by now; used_test: whether this measurement used it; copy_of: for each image
+    how often the run's test set has been opened by now; used_test: whether this measurement used it; copy_of: for each image
     that was trained on (`trained_on`) the name of the training image that it is or nearly is, "" for the others and where it
     is not known; notes: how the folders were read, and what a reader of the numbers must know.
 
