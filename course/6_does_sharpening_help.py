@@ -58,7 +58,7 @@ for right in (8023, 8131):
 # plain images in the table at the end reach between 80.3 and 81.0 %. Five runs of the course's own network, stopped after
 # four epochs, reach between 62.0 and 65.2 %. One run of each kind can't distinguish a better method from a luckier seed.
 #
-# ## How to ask properly
+# ## A fair comparison
 #
 # 1. Change one thing: here the chain, and nothing else.
 # 2. Run both with several seeds, the *same* seeds on both sides. Run 0 without and run 0 with sharpening have the

@@ -97,7 +97,7 @@ def _list_in_words(found: workflows.Checked, fix: Path) -> str:
     if named:
         return f"{path} lists {count(named, 'image')}: read it, then foveola train DATA --exclude {as_typed(str(fix))}"
     doubtful = any(finding.kind == "suspect_label" for finding in found.findings)
-    return f"{path} lists no image to leave out" + (", only labels to look at, as comments" if doubtful else "")
+    return f"{path} lists no image to leave out" + (", only labels to check, as comments" if doubtful else "")
 
 
 @command("foveola show-data photos figures", name="show-data")

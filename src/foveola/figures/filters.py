@@ -223,7 +223,7 @@ _MIXED = "frequencies\nare mixed"
 _WHY_NONE: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(
         ("bilateral", "canny", "denoise", "equalize", "gamma", "median"),
-        ("not linear:\nno kernel can\nwrite it down", _MIXED),
+        ("not linear:\nit has no\nkernel", _MIXED),
     ),
     "grayscale": ("linear, but it\nmixes the\ncolours", "all pass"),
     "invert": ("kernel -1, and\na constant:\n255 - v", "all pass"),

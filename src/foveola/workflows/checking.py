@@ -226,11 +226,11 @@ def _list(checked: Checked) -> str:
     """Return the text of `--fix`: images that you could leave out, by kind; possibly wrong labels are comments."""
     opening = [
         f"What foveola check would leave out of {printable(checked.name)}. Nothing was deleted or moved.",
-        "Read it, take lines out that should stay, and train with: foveola train DATA --exclude THIS-FILE",
+        "Delete the lines of images that you want to keep, then run: foveola train DATA --exclude THIS-FILE",
     ]
     for finding in checked.findings:
         if finding.kind == "suspect_label":
-            opening += ["", "Labels to look at; take the # away to leave one out:"]
+            opening += ["", "Labels to check. To leave an image out, delete the # before it:"]
             for name, caption in zip(finding.ids, finding.captions, strict=True):
                 opening += [printable(caption), format_line(name)]
     sections = [(f"{finding.kind}: {finding.message}", finding.leave_out) for finding in checked.findings]
