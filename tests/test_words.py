@@ -69,6 +69,8 @@ AVOIDED = {
     "a random split": ("split image by image", "naive split"),
     "uncertain, wrong": ("doubtful",),
     "images": ("picture", "pictures"),
+    "predictions": ("always answering", "right answers", "wrong answers", "right prediction", "right predictions"),
+    "one per line": ("one a line", "one an image", "a line each"),
     "test-set uses": ("openings", "opening of test", "openings of test"),
     "must be X": ("is no comparison", "that is no"),
     "as before": ("as ever", "no longer so"),

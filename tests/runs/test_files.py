@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from foveola.errors import ResourceError
-from foveola.runs.files import NAME, count_test_uses, record_test_use
+from foveola.runs.files import TEST_USES, count_test_uses, record_test_use
 
 
 def test_training_is_the_first_opening(tmp_path):
@@ -15,7 +15,7 @@ def test_training_is_the_first_opening(tmp_path):
 
 def test_every_later_one_leaves_a_line_with_time_and_who(tmp_path):
     assert [record_test_use(tmp_path, "evaluate") for _ in range(3)] == [2, 3, 4]
-    lines = [json.loads(line) for line in (tmp_path / NAME).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / TEST_USES).read_text().splitlines()]
     assert [line["by"] for line in lines] == ["evaluate"] * 3
     assert all(line["when"].endswith("+00:00") for line in lines)
 

@@ -57,13 +57,13 @@ def write_network(path: Path, network: Summary) -> None:
     write_atomic(path, json.dumps({"rows": rows, "parameters": network.parameters, "trainable": network.trainable}))
 
 
-NAME = "test_opened_again.jsonl"
+TEST_USES = "test_opened_again.jsonl"
 
 
 def count_test_uses(run: Path) -> int:
     """Return the number of uses: 1 after training."""
     try:
-        return 1 + (run / NAME).read_bytes().count(b"\n")
+        return 1 + (run / TEST_USES).read_bytes().count(b"\n")
     except FileNotFoundError:
         return 1
 
@@ -75,7 +75,7 @@ def record_test_use(run: Path, by: str) -> int:
     Raises ResourceError if the folder can't be written.
     """
     line = json.dumps({"when": datetime.now(UTC).isoformat(timespec="seconds"), "by": by}) + "\n"
-    path = run / NAME
+    path = run / TEST_USES
     with disk_errors_as_resource_error(path, len(line)):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
