@@ -99,9 +99,8 @@ def train(
     _require_place(out, runs)
     if data is not None:
         require_there(data)
-    name = data if isinstance(data, str | os.PathLike) else data.name if data else _named_source(recipe, settings or {})
-    if name:  # before the heavy imports, to show that the command runs
-        progress.tell(f"reading {printable(os.fspath(name))} ...")
+    if source := _source_name(data, recipe, settings or {}):  # before the heavy imports, to show that the command runs
+        progress.tell(f"reading {printable(source)} ...")
     clock = RunTimer(started, budget=budget)
     with adapting(threads, progress.tell):
         trainer = plan_run(
@@ -134,8 +133,10 @@ def train(
         return train_and_report(trainer, clock, progress)
 
 
-def _named_source(recipe: str | os.PathLike[str] | None, settings: Mapping[str, object]) -> str:
-    """The data that the settings name, or else the recipe; "" if neither names any."""
+def _source_name(data: Data | None, recipe: str | os.PathLike[str] | None, settings: Mapping[str, object]) -> str:
+    """The data as the user names it: in the call, in the settings or in the recipe; "" if it is named nowhere."""
+    if data is not None:
+        return os.fspath(data) if isinstance(data, str | os.PathLike) else data.name
     table = {} if recipe is None else read_recipe(Path(recipe)).get("data")
     named = settings.get("data.source") or (table.get("source") if isinstance(table, dict) else None)
     return named if isinstance(named, str) else ""
