@@ -91,9 +91,10 @@ def test_evaluate_prints_the_number_with_its_interval(finished, call):
     result = json.loads(finished[1].stdout)
     assert code == 0
     assert out.startswith(f"test accuracy {100 * result['test_accuracy']:.1f} % (95 % interval ")
-    assert [line.split()[0] for line in out.splitlines()[3:6]] == ["class", "dark", "light"]
+    assert out.splitlines()[3].startswith("'light' against the rest: area under the ROC curve ")
+    assert [line.split()[0] for line in out.splitlines()[4:7]] == ["class", "dark", "light"]
     assert out.splitlines()[2].startswith("probabilities calibrated on 4 images, temperature ")
-    assert "You have now looked at the test set " in out.splitlines()[6]
+    assert "You have now looked at the test set " in out.splitlines()[7]
 
 
 def test_evaluate_json_agrees_with_train_json(finished, call):

@@ -27,7 +27,7 @@ def test_links_within_the_project_lead_to_a_file(page):
 def test_every_command_is_in_the_readme_or_the_docs():
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     names = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
-    assert len(names) == 14
+    assert len(names) == 15
     assert [name for name in names if f"foveola {name}" not in text] == []
 
 

@@ -7,7 +7,20 @@ import pytest
 import foveola as fv
 from foveola.errors import FoveolaError, KeywordError
 
-VERBS = ("check", "compare", "demo", "evaluate", "explain", "filter", "predict", "report", "runs", "show", "show_data")
+VERBS = (
+    "check",
+    "compare",
+    "demo",
+    "evaluate",
+    "explain",
+    "filter",
+    "predict",
+    "report",
+    "runs",
+    "show",
+    "show_data",
+    "threshold",
+)
 
 
 @pytest.mark.parametrize("name", [*VERBS, "train"])

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from foveola.workflows import show as show
     from foveola.workflows import show_data as show_data
     from foveola.workflows import split as split
+    from foveola.workflows import threshold as threshold
     from foveola.workflows import train as train
     from foveola.workflows import write_course as write_course
 
@@ -94,6 +95,7 @@ _WHERE = {
     "show": "foveola.workflows",
     "show_data": "foveola.workflows",
     "split": "foveola.workflows",
+    "threshold": "foveola.workflows",
     "train": "foveola.workflows",
     "write_course": "foveola.workflows",
 }

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from foveola.evaluation.calibration import Bin, Calibration
-from foveola.evaluation.conformal import Abstention, CoverageShare
+from foveola.evaluation.conformal import Abstention
+from foveola.evaluation.metrics import Proportion
 from foveola.report.report_data import read_report_data
 from foveola.report.results_section import with_interval
 from foveola.report.run_page import render
@@ -80,9 +81,7 @@ def test_a_temperature_that_makes_the_calibration_error_larger_is_said_to(make_r
 
 
 def test_the_bar_of_an_error_rate_is_right_then_wrong_then_not_answered():
-    bar = abstention_bar(
-        Abstention(0.1, CoverageShare(9, 10), CoverageShare(6, 10), CoverageShare(1, 10), CoverageShare(1, 6))
-    )
+    bar = abstention_bar(Abstention(0.1, Proportion(9, 10), Proportion(6, 10), Proportion(1, 10), Proportion(1, 6)))
     assert re.findall(r'class="(\w+)" x="([\d.]+)%" width="([\d.]+)%"', bar) == [
         ("right", "0", "50"),
         ("wrong", "50", "10"),
@@ -92,8 +91,8 @@ def test_the_bar_of_an_error_rate_is_right_then_wrong_then_not_answered():
 
 
 def test_a_share_of_nothing_is_a_dash():
-    assert with_interval(CoverageShare(0, 0)) == "–"
-    assert with_interval(CoverageShare(132, 160)) == "82.5 % (75.9 to 87.6)"
+    assert with_interval(Proportion(0, 0)) == "–"
+    assert with_interval(Proportion(132, 160)) == "82.5 % (75.9 to 87.6)"
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_links_of_the_contents_lead_somewhere(page):
     found = Page(page)
     ids = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
     links = [link["href"][1:] for link in found.all("a")]
-    assert len(links) == 12 and set(links) <= set(ids)
+    assert len(links) == 13 and set(links) <= set(ids)
     assert len(ids) == len(set(ids))
 
 
@@ -388,7 +388,7 @@ def layers(run, names):
 def test_the_layers_of_a_long_network_are_folded_by_stage(make_run):
     names = ["stem.conv", *(f"stage{s}.{b}.conv" for s in (1, 2) for b in range(11)), "head"]
     page = layers(make_run(), names)
-    folded = page.text[page.text.rindex("8 Network") : page.text.rindex("9 Recipe and environment")]
+    folded = page.text[page.text.rindex("9 Network") : page.text.rindex("10 Recipe and environment")]
     assert re.search(r"stem ?1 ?8 × 8 × 4 ?10 .*stage1 ?11 ?8 × 8 × 4 ?110 .*stage2 ?11", folded)
     assert all(f"stage2.{b}.conv" in folded for b in range(11))  # all layers are there
     folds = [a for tag, a in page.elements if tag == "details"]

@@ -22,7 +22,7 @@ from foveola.errors import UsageError
 F = TypeVar("F", bound=Callable[..., Any])
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Train a network and use it": ("demo", "train", "predict", "evaluate", "explain"),
+    "Train a network and use it": ("demo", "train", "predict", "threshold", "evaluate", "explain"),
     "Check your data and compare settings": ("check", "compare", "show-data", "filter"),
     "Look up runs, networks and options": ("runs", "report", "show", "list", "course"),
 }
@@ -208,6 +208,26 @@ Out: TypeAlias = Annotated[
 ]
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace output files that exist. By default this is an error.")
+]
+MinSensitivity: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="RATE",
+        help="Find at least this share of the images of --positive, e.g. 0.95, on new images at 95 % confidence.",
+    ),
+]
+MinSpecificity: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="RATE",
+        help="Leave at least this share of all other images alone, e.g. 0.95, on new images at 95 % confidence.",
+    ),
+]
+CostFalsePositive: TypeAlias = Annotated[
+    float | None, typer.Option(metavar="COST", help="The cost of predicting --positive for an image of another class.")
+]
+CostFalseNegative: TypeAlias = Annotated[
+    float | None, typer.Option(metavar="COST", help="The cost of missing an image of --positive.")
 ]
 GroupBy: TypeAlias = Annotated[
     str | None,

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foveola import workflows
-from foveola.cli.application import Json, Open, Overwrite, Reading, RunPath, command, reads_data
+from foveola.cli.application import (
+    CostFalseNegative,
+    CostFalsePositive,
+    Json,
+    MinSensitivity,
+    MinSpecificity,
+    Open,
+    Overwrite,
+    Reading,
+    RunPath,
+    command,
+    reads_data,
+)
 from foveola.cli.output import (
     open_page,
     print_json,
@@ -88,6 +100,41 @@ def predict(
     unusable = [prediction.file for prediction in predictions if prediction.problem]
     if unusable and (len(unusable) == len(predictions) or {str(path) for path in files} & set(unusable)):
         raise typer.Exit(3)  # not for a damaged file in a folder: it has its row
+
+
+@command(
+    "foveola threshold latest --positive sick --min-sensitivity 0.95",
+    "foveola threshold latest --positive sick --cost-false-positive 1 --cost-false-negative 5",
+    "foveola threshold latest --remove",
+)
+def threshold(
+    run: RunPath,
+    positive: Annotated[str | None, typer.Option(metavar="CLASS", help="The class that the threshold is for.")] = None,
+    min_sensitivity: MinSensitivity = None,
+    min_specificity: MinSpecificity = None,
+    cost_false_positive: CostFalsePositive = None,
+    cost_false_negative: CostFalseNegative = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove the threshold: predict the most probable class again.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Choose the probability from which a class is predicted, for a stated sensitivity, specificity or cost.
+
+    foveola chooses the threshold on images that the network was not trained on, and measures it on the test set.
+    """
+    with progress_on_screen() as screen:
+        found = workflows.threshold(
+            run, positive, min_sensitivity=min_sensitivity, min_specificity=min_specificity,
+            cost_false_positive=cost_false_positive, cost_false_negative=cost_false_negative, remove=remove,
+            progress=screen,
+        )  # fmt: skip
+    print_notes(found.notes)
+    if json_:
+        print_json(found.to_json())
+        return
+    for line in found.lines:
+        print_line(line)
 
 
 @command(
@@ -198,6 +245,8 @@ def _print_measurement(found: Measurement, numbers: Mapping[str, Any], with_file
         print_line(line)
     print_line(f"loss {found.loss:.3f} nats per image")
     print_line(_calibrated(numbers))
+    if numbers["roc"] is not None:
+        print_line(_areas(numbers["roc"]))
     print_table(
         ("class", "precision", "recall (95 % interval)", "F1", "images"),
         [_class_row(one) for one in found.per_class],
@@ -229,6 +278,10 @@ def _print_predictions(predictions: Predictions) -> None:
     print_table(("file", "label", "probability"), [prediction_row(one) for one in predictions])
     if predictions.abstention is not None:
         print_line(_abstention(predictions, predictions.abstention))
+    if predictions.decision is not None:
+        rule, rates = workflows.decided(predictions.decision)
+        print_line(rule)
+        print_line(f"on the test set, {rates}")
     for line in predictions.notes:
         print_line(line)
 
@@ -250,6 +303,15 @@ def _calibrated(numbers: Mapping[str, Any]) -> str:
         f"expected calibration error {100 * numbers['ece']:.1f} % (95 % interval {100 * numbers['ece_low']:.1f} to "
         f"{100 * numbers['ece_high']:.1f} %, {100 * numbers['ece_by_chance']:.1f} % by chance alone)"
     )
+
+
+def _areas(roc: Mapping[str, Any]) -> str:
+    """Describe how well the probability of the positive class separates it from the rest, in one line."""
+    auc, precision = (
+        f"{roc[name]:.3f} (95 % interval {roc[f'{name}_low']:.3f} to {roc[f'{name}_high']:.3f})"
+        for name in ("auc", "average_precision")
+    )
+    return f"'{printable(roc['positive'])}' against the rest: area under the ROC curve {auc}, average precision {precision}"
 
 
 def _abstention(predictions: Sequence[Prediction], measured: Mapping[str, Any]) -> str:

@@ -10,8 +10,12 @@ import typer
 from foveola import workflows
 from foveola.cli.application import (
     DATA,
+    CostFalseNegative,
+    CostFalsePositive,
     GroupBy,
     Json,
+    MinSensitivity,
+    MinSpecificity,
     Open,
     Out,
     Reading,
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     "foveola train photos --budget 5m",
     "foveola train photos --model transfer --epochs 5",
     "foveola train photos --set fit.cutout_px=16",
+    "foveola train scans --positive sick --min-sensitivity 0.95",
 )
 @reads_data
 def train(
@@ -110,6 +115,17 @@ def train(
     precision: Annotated[
         str | None, typer.Option(metavar="TYPE", help="Number format: auto, float32 or bfloat16. [default: auto]")
     ] = None,
+    positive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS",
+            help="Choose a threshold for this class. predict then predicts it if its probability reaches the threshold.",
+        ),
+    ] = None,
+    min_sensitivity: MinSensitivity = None,
+    min_specificity: MinSpecificity = None,
+    cost_false_positive: CostFalsePositive = None,
+    cost_false_negative: CostFalseNegative = None,
     set_: Settings = None,
     threads: Threads = None,
     out: Out = None,
@@ -135,6 +151,8 @@ def train(
     with progress_on_screen() as screen:
         run = workflows.train(
             data, model=model, epochs=epochs, size=size, chain=chain, budget=budget, seed=seed, recipe=recipe,
+            positive=positive, min_sensitivity=min_sensitivity, min_specificity=min_specificity,
+            cost_false_positive=cost_false_positive, cost_false_negative=cost_false_negative,
             settings=settings, out=out, runs=runs, threads=threads, progress=screen,
         )  # fmt: skip
     print_run(run, json_, open_)

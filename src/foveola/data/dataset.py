@@ -18,13 +18,13 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.errors import DataError, ImageProblem, PassingProblem, ProblemKind
+from foveola.errors import DataError, ImageProblem, PassingProblem, ProblemKind, UsageError
 from foveola.imaging import decode as images
 from foveola.imaging import file_formats as opening
 from foveola.imaging.decode import Decoded
 from foveola.imaging.resize import Resize, resize
 from foveola.storage import digest, require_ordinary
-from foveola.text import printable
+from foveola.text import printable, unknown
 from foveola.types import Image, Images, Indices, Labels, Size
 
 
@@ -255,6 +255,14 @@ def normalise_name(name: str) -> str:
     True
     """
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def find_class(name: str, class_names: Sequence[str]) -> str:
+    """The class of this name among `class_names`, whatever its Unicode form. Raises UsageError for an unknown class."""
+    found = [one for one in class_names if normalise_name(one) == normalise_name(name)]
+    if not found:
+        raise UsageError(unknown("class", name, class_names))
+    return name if name in found else found[0]
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.evaluation.metrics import Floats, wilson
+from foveola.evaluation.metrics import Floats, Proportion
 from foveola.types import Interval, Labels
 
 
@@ -83,23 +83,6 @@ def coverage_range(n: int, error: float, level: float = 0.95) -> Interval:
     return Interval(low, high, level)
 
 
-class CoverageShare(NamedTuple):
-    """A number of images out of n, as a share 0..1 with its 95 % Wilson interval."""
-
-    many: int
-    n: int
-
-    @property
-    def share(self) -> float:
-        """many / n; NaN if n is 0."""
-        return self.many / self.n if self.n else math.nan
-
-    @property
-    def interval(self) -> Interval:
-        """The 95 % Wilson interval of the share; 0 to 1 if n is 0."""
-        return wilson(self.many, self.n) if self.n else Interval(0.0, 1.0, 0.95)
-
-
 class Abstention(NamedTuple):
     """The results of abstaining at a stated error rate on labelled images.
 
@@ -109,10 +92,10 @@ class Abstention(NamedTuple):
     """
 
     error: float
-    covered: CoverageShare
-    answered: CoverageShare
-    wrong: CoverageShare
-    wrong_answers: CoverageShare
+    covered: Proportion
+    answered: Proportion
+    wrong: Proportion
+    wrong_answers: Proportion
 
 
 def abstention(probabilities: Floats, labels: Labels, error: float, limit: float) -> Abstention:
@@ -123,10 +106,10 @@ def abstention(probabilities: Floats, labels: Labels, error: float, limit: float
     n, given, wrong = len(labels), int(answered.sum()), int((answered & ~held).sum())
     return Abstention(
         error,
-        CoverageShare(int(held.sum()), n),
-        CoverageShare(given, n),
-        CoverageShare(wrong, n),
-        CoverageShare(wrong, given),
+        Proportion(int(held.sum()), n),
+        Proportion(given, n),
+        Proportion(wrong, n),
+        Proportion(wrong, given),
     )
 
 
@@ -140,8 +123,6 @@ def abstention_numbers(one: Abstention, n_calibration: int) -> dict[str, Any]:
         "wrong_of_answered": one.wrong_answers,
     }
     for name, share in shares.items():
-        low, high, _ = share.interval
-        value = None if math.isnan(share.share) else share.share
-        out |= {name: value, f"{name}_low": low, f"{name}_high": high}
+        out |= share.numbers(name)
     expected = coverage_range(n_calibration, one.error)
     return {**out, "coverage_expected_low": expected.low, "coverage_expected_high": expected.high}

@@ -1,4 +1,4 @@
-"""Summary lines of a result: accuracy with interval and majority baseline, balanced accuracy, images trained on."""
+"""Summary lines of a result: accuracy with interval and baseline, balanced accuracy, images trained on, thresholds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from foveola.evaluation.metrics import against_baseline, is_imbalanced, wilson
-from foveola.text import count, percent
+from foveola.text import count, percent, printable
 from foveola.types import Interval
 
 
@@ -33,8 +33,67 @@ def headline(r: Mapping[str, Any]) -> str:
 
 
 def headlines(r: Mapping[str, Any]) -> tuple[str, ...]:
-    """The main numbers in lines: accuracy, accuracy without training images, and balanced accuracy for unequal classes."""
-    return tuple(filter(None, (headline(r), trained_on(r), balanced(r))))
+    """The main numbers in lines: accuracy, accuracy without training images, balanced accuracy for unequal classes, and
+    the rates of a threshold."""
+    decision = decided(r["decision"]) if r.get("decision") else ()
+    return tuple(filter(None, (headline(r), trained_on(r), balanced(r), *decision)))
+
+
+def decided(d: Mapping[str, Any]) -> tuple[str, str]:
+    """The rule of a threshold, and its rates on some images, in two lines. d: an object `decision` of the JSON output."""
+    name = printable(d["positive"])
+    rates = ", ".join(
+        _rate(d, key, what)
+        for key, what in (
+            ("sensitivity", "sensitivity"),
+            ("specificity", "specificity"),
+            ("precision", "precision"),
+            ("negative_predictive_value", "negative predictive value"),
+            ("accuracy", "accuracy"),
+        )
+    )
+    return f"{rule(d)} ({goal(d)})", f"rates for '{name}' with 95 % intervals: {rates}"
+
+
+def rule(d: Mapping[str, Any]) -> str:
+    """When an image gets the positive class, in one sentence.
+
+    >>> rule({"positive": "sick", "threshold": 0.0834})
+    "foveola predicts 'sick' if its probability is at least 8.34 %, else the most probable other class"
+    """
+    return (
+        f"foveola predicts '{printable(d['positive'])}' if its probability is at least {threshold(d['threshold'])}, else the "
+        "most probable other class"
+    )
+
+
+def threshold(value: float) -> str:
+    """A threshold 0..1 as a percentage with three digits; near 100 % with more, so that it is not rounded up to it.
+
+    >>> threshold(0.08341), threshold(0.0000021), threshold(0.999991)
+    ('8.34 %', '0.00021 %', '99.9991 %')
+    """
+    digits = 3 if value < 0.99 else 6
+    return f"{100 * value:.{digits}g} %"
+
+
+def goal(d: Mapping[str, Any]) -> str:
+    """What a threshold was chosen for, as text.
+
+    >>> goal({"goal": "sensitivity", "min_sensitivity": 0.95, "confidence": 0.95})
+    'chosen for a sensitivity of at least 95 % on new images, at 95 % confidence'
+    """
+    if d["goal"] == "cost":
+        costs = f"a false positive costs {d['cost_false_positive']:g} and a false negative {d['cost_false_negative']:g}"
+        return f"the lowest cost on the held-out images, if {costs}"
+    rate = 100 * d[f"min_{d['goal']}"]
+    return f"chosen for a {d['goal']} of at least {rate:g} % on new images, at {100 * d['confidence']:g} % confidence"
+
+
+def _rate(d: Mapping[str, Any], key: str, what: str) -> str:
+    if d[key] is None:
+        return f"{what} unknown (no such images)"
+    return f"{what} {percent(d[key])} ({100 * d[f'{key}_low']:.1f} to {100 * d[f'{key}_high']:.1f})"
 
 
 def balanced(r: Mapping[str, Any]) -> str:

@@ -231,8 +231,8 @@ def _numbers(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def wilson(right: int, n: int, level: float = 0.95) -> Interval:
-    """Wilson interval of a share (E. Wilson, J. Amer. Stat. Assoc. 22, 209-212, 1927).
+def wilson(right: float, n: int, level: float = 0.95) -> Interval:
+    """Wilson interval of a share right / n (E. Wilson, J. Amer. Stat. Assoc. 22, 209-212, 1927).
 
     Computed by its formula, because SciPy's statistics take a second to import.
 
@@ -247,6 +247,32 @@ def wilson(right: int, n: int, level: float = 0.95) -> Interval:
     low = 0.0 if right == 0 else (middle - half) / whole
     high = 1.0 if right == n else (middle + half) / whole
     return Interval(low, high, level)
+
+
+class Proportion(NamedTuple):
+    """A number of images out of n, as a share 0..1 with its 95 % Wilson interval."""
+
+    many: int
+    n: int
+
+    @property
+    def share(self) -> float:
+        """many / n; NaN if n is 0."""
+        return self.many / self.n if self.n else math.nan
+
+    @property
+    def interval(self) -> Interval:
+        """The 95 % Wilson interval of the share; 0 to 1 if n is 0."""
+        return wilson(self.many, self.n) if self.n else Interval(0.0, 1.0, 0.95)
+
+    def numbers(self, name: str) -> dict[str, float | None]:
+        """The share and its interval for JSON: `name`, `name`_low and `name`_high; a share of no images is null.
+
+        >>> Proportion(0, 0).numbers("recall")
+        {'recall': None, 'recall_low': 0.0, 'recall_high': 1.0}
+        """
+        low, high, _ = self.interval
+        return {name: self.share if self.n else None, f"{name}_low": low, f"{name}_high": high}
 
 
 def against_baseline(interval: tuple[float, float, float], baseline: float) -> Standing | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from foveola.data.dataset import normalise_name
 from foveola.errors import UsageError
+from foveola.evaluation.decisions import Threshold, decision_numbers
 from foveola.evaluation.headline import headlines, seen
 from foveola.evaluation.metrics import Evaluation, result_numbers
 from foveola.storage import write_atomic
@@ -47,7 +48,9 @@ class Prediction:
 
     @property
     def probability(self) -> float:
-        """The probability of the predicted class, 0..1; 0 if there is no prediction."""
+        """The probability of the predicted class, 0..1; the largest without a label, 0 if there is no prediction."""
+        if self.label in self.class_names:
+            return float(self.probabilities[self.class_names.index(self.label)])
         return float(self.probabilities.max(initial=0.0))
 
     def to_dict(self) -> dict[str, float]:
@@ -89,15 +92,18 @@ def _in_words(one: Prediction) -> str:
         return one.problem
     if one.label_set is not None and not one.label:
         return f"don't know ({' or '.join(one.label_set) or 'like none of the classes'})"
-    likeliest = list(one.to_dict().items())[:3]
-    return ", ".join(f"{name} {100 * p:.1f} %" for name, p in likeliest)
+    ranked = one.to_dict()
+    shown = sorted(ranked, key=lambda name: name != one.label)[:3]  # a threshold can choose a less probable class
+    return ", ".join(f"{name} {100 * ranked[name]:.1f} %" for name in shown)
 
 
 class Predictions(Sequence[Prediction]):
     """The predictions for several images, in their order; a sequence with conversions to JSON, CSV, NumPy and pandas.
 
     class_names: the classes in the order of the probabilities; run: the run's folder, "" without a run; abstention: with
-    abstaining, the results of this error rate on the run's test set, under the names of docs/reference/json.md.
+    abstaining, the results of this error rate on the run's test set, under the names of docs/reference/json.md; threshold:
+    the threshold that decided the labels, None for the most probable class; decision: the threshold and its rates on the
+    run's test set, under the names of docs/reference/json.md.
 
         predictions = fv.predict("latest", "holiday")
         predictions[0].label, predictions.to_array(), predictions.to_dataframe()
@@ -109,9 +115,12 @@ class Predictions(Sequence[Prediction]):
         class_names: tuple[str, ...],
         run: str = "",
         abstention: Mapping[str, Any] | None = None,
+        threshold: Threshold | None = None,
+        decision: Mapping[str, Any] | None = None,
     ) -> None:
         self._predictions = tuple(predictions)
         self.class_names, self.run, self.abstention = class_names, run, abstention
+        self.threshold, self.decision = threshold, decision
 
     @overload
     def __getitem__(self, at: int) -> Prediction: ...
@@ -119,7 +128,8 @@ class Predictions(Sequence[Prediction]):
     def __getitem__(self, at: slice) -> Predictions: ...
     def __getitem__(self, at: int | slice) -> Prediction | Predictions:
         if isinstance(at, slice):
-            return Predictions(self._predictions[at], self.class_names, self.run, self.abstention)
+            more = (self.class_names, self.run, self.abstention, self.threshold, self.decision)
+            return Predictions(self._predictions[at], *more)
         return self._predictions[at]
 
     def __iter__(self) -> Iterator[Prediction]:
@@ -129,9 +139,10 @@ class Predictions(Sequence[Prediction]):
         return len(self._predictions)
 
     def by_folder(self) -> Evaluation | None:
-        """Evaluate the predictions with the names of the images' folders as true classes.
+        """Evaluate the probabilities with the names of the images' folders as true classes.
 
-        None unless all folders have the name of a class. Images that could not be read are left out.
+        None unless all folders have the name of a class. Images that could not be read are left out. Its predictions are
+        the most probable classes; `threshold.measure` counts those by a threshold.
         """
         read = [one for one in self if not one.problem]
         labels = labels_by_folder([one.file for one in read], self.class_names)
@@ -159,7 +170,7 @@ class Predictions(Sequence[Prediction]):
         if found is None:
             known = [bool(one.copy_of) for one in self if one.copy_of is not None]
             return (seen(sum(known), len(known)),) if any(known) else ()
-        accuracy, *more = headlines({"n_test": len(found), **result_numbers(found)})
+        accuracy, *more = headlines(self._by_folder_numbers(found))
         return (f"with the folder names as true classes: {accuracy}", *more)
 
     def to_json(self) -> dict[str, Any]:
@@ -169,7 +180,14 @@ class Predictions(Sequence[Prediction]):
         out["predictions"] = [one.to_json() for one in self]
         if self.abstention is not None:
             out["abstain"] = dict(self.abstention)
-        return out if found is None else {**out, "by_folder": {"n_test": len(found), **result_numbers(found)}}
+        if self.decision is not None:
+            out["decision"] = dict(self.decision)
+        return out if found is None else {**out, "by_folder": self._by_folder_numbers(found)}
+
+    def _by_folder_numbers(self, found: Evaluation) -> dict[str, Any]:
+        decision = decision_numbers(self.threshold, found)
+        more = {} if decision is None else {"decision": decision}
+        return {"n_test": len(found), **result_numbers(found), **more}
 
     def to_dataframe(self) -> Any:
         """A pandas DataFrame: file, label, probability, one column for each class, problem; label_set after abstaining.

@@ -56,6 +56,7 @@ def environment() -> Environment:
         "phrases": phrases,
         "counted": count,
         "sentence": sentence,
+        "shell": shell,
     }
     return environment
 

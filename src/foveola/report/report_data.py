@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foveola.evaluation.calibration import CalibrationReport
+from foveola.evaluation.decisions import Threshold
 from foveola.evaluation.metrics import Evaluation
 from foveola.models.summary import Summary
 from foveola.recipes.recipe import read_tables
@@ -24,7 +25,7 @@ class ReportData:
     environment: the entries of environment.json; head: the solutions of the last layer, () if it was not trained alone;
     history: the epochs; best_epoch: the epoch whose weights were kept, 0 if none; seconds: the total time; folder: the
     path of the run's folder, as the page shows it; test_uses: how often the test set has been used, 1 after training;
-    has_csv: whether predictions.csv is next to the page.
+    has_csv: whether predictions.csv is next to the page; threshold: that of one class, None without.
     """
 
     recipe: Mapping[str, Any]
@@ -43,6 +44,7 @@ class ReportData:
     folder: str
     test_uses: int = 1
     has_csv: bool = True
+    threshold: Threshold | None = None
 
 
 def read_report_data(run: Run) -> ReportData:
@@ -64,4 +66,5 @@ def read_report_data(run: Run) -> ReportData:
         folder=str(run.result.get("run", run.path)),
         test_uses=run.test_opened,
         has_csv=(run.path / "predictions.csv").is_file(),
+        threshold=run.threshold,
     )

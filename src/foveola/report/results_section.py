@@ -13,8 +13,8 @@ import numpy as np
 from markupsafe import Markup
 
 from foveola.evaluation.calibration import CalibrationError, CalibrationReport
-from foveola.evaluation.conformal import CoverageShare, coverage_range
-from foveola.evaluation.metrics import Evaluation
+from foveola.evaluation.conformal import coverage_range
+from foveola.evaluation.metrics import Evaluation, Proportion
 from foveola.report.formatting import Thumbnail, thumbnail
 from foveola.report.svg import (
     abstention_bar,
@@ -282,7 +282,7 @@ def _in_words(error: CalibrationError) -> ErrorText:
     return ErrorText(percent(error.value), _range(error.interval.low, error.interval.high))
 
 
-def with_interval(share: CoverageShare) -> str:
+def with_interval(share: Proportion) -> str:
     """A share with its 95 % interval, or "–" if there are no images."""
     low, high, _ = share.interval
     return "–" if math.isnan(share.share) else f"{percent(share.share)} ({_range(low, high)})"

@@ -16,6 +16,7 @@ from foveola.evaluation.metrics import Evaluation, Standing, is_imbalanced, wils
 from foveola.report.augmentation_section import augmentation_section
 from foveola.report.curves import CurveLine, curves
 from foveola.report.data_section import data_section, findings_section
+from foveola.report.decisions_section import decisions_section
 from foveola.report.formatting import date, environment, number, shell, typed, without_home
 from foveola.report.network_section import blocks, network_section
 from foveola.report.report_data import ReportData
@@ -29,6 +30,7 @@ SECTIONS = (
     ("learning", "Training"),
     ("numbers", "Accuracy"),
     ("confidence", "Confidence"),
+    ("decisions", "One class against the rest"),
     ("images", "Test images"),
     ("mistakes", "Worst mistakes"),
     ("activations", "What the network sees"),
@@ -126,6 +128,7 @@ def render(run: ReportData) -> str:
             learning=training_section(run, tables["fit"]),
             predictions=predictions_section(run.evaluation, run.previews.images),
             confidence=confidence_section(run.confidence),
+            decisions=decisions_section(run.evaluation, run.threshold),
             findings=findings_section(run.data, run.evaluation),
             activations=network_section(run.previews.network, run.evaluation),
             command=command(tables, run.seed),

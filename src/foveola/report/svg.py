@@ -26,7 +26,7 @@ LEVELS = 5
 SIDE, LEFT, TOP = 300, 48, 14
 
 WIDTH, HEIGHT = LEFT + SIDE + 16, TOP + SIDE + 44
-"""The square of the reliability diagram, its margins, and the whole figure, in pixels."""
+"""The square of the reliability diagram and of the ROC curve, its margins, and the whole figure, in pixels."""
 
 
 def accuracy_axis(accuracy: float, low: float, high: float, baseline: float, baseline_name: str) -> Markup:
@@ -121,10 +121,10 @@ def _beside(share: float) -> str:
     return 'text-anchor="start" dx="7"' if share < 0.5 else 'text-anchor="end" dx="-7"'
 
 
-class _Square(NamedTuple):
+class Square(NamedTuple):
     """Two axes from `low` to 1 in one square."""
 
-    low: float
+    low: float = 0.0
 
     def x(self, share: float) -> str:
         return short_number(LEFT + (share - self.low) / (1 - self.low) * SIDE)
@@ -138,9 +138,10 @@ def reliability_diagram(bins: Sequence[Bin], before: Sequence[Bin]) -> Markup:
 
     The axes start at a round share below the lowest value, so that the dots of a good network do not overlap.
     """
-    square = _Square(axis_start([*bins, *before]))
+    square = Square(axis_start([*bins, *before]))
     rings = [f'<circle class="ring" cx="{square.x(b.confidence)}" cy="{square.y(b.accuracy)}" r="4"/>' for b in before]
-    body = [_axes(square), *rings, *(_dot(square, one) for one in bins)]
+    diagonal = f'<line class="diagonal" x1="{LEFT}" x2="{LEFT + SIDE}" y1="{TOP + SIDE}" y2="{TOP}"/>'
+    body = [axes(square, "predicted probability"), diagonal, *rings, *(_dot(square, one) for one in bins)]
     said = "; ".join(
         f"probability {percent(one.confidence)}, right {percent(one.accuracy)} of {one.n:,}" for one in bins
     )
@@ -152,7 +153,7 @@ def axis_start(bins: Sequence[Bin]) -> float:
     return min(0.8, math.floor(5 * min(min(one.confidence, one.accuracy) for one in bins)) / 5)
 
 
-def _dot(square: _Square, one: Bin) -> str:
+def _dot(square: Square, one: Bin) -> str:
     x, low, high = square.x(one.confidence), square.y(one.interval.low), square.y(one.interval.high)
     return (
         f'<line class="whisker" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/>'
@@ -160,7 +161,8 @@ def _dot(square: _Square, one: Bin) -> str:
     )
 
 
-def _axes(square: _Square) -> str:
+def axes(square: Square, title: str) -> str:
+    """The grid of a square, its tick labels, and the title of the horizontal axis."""
     out, right, bottom = [], LEFT + SIDE, TOP + SIDE
     for tick in ticks(square.low, 1):
         x, y, label = square.x(tick), square.y(tick), f"{100 * tick:.0f} %"
@@ -168,8 +170,7 @@ def _axes(square: _Square) -> str:
         out.append(f'<text class="muted" x="{LEFT - 8}" y="{y}" dy="4" text-anchor="end">{label}</text>')
         out.append(f'<text class="muted" x="{x}" y="{bottom + 18}" text-anchor="middle">{label}</text>')
     middle = short_number(LEFT + SIDE / 2)
-    out.append(f'<line class="diagonal" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{TOP}"/>')
-    out.append(f'<text class="muted" x="{middle}" y="{bottom + 38}" text-anchor="middle">predicted probability</text>')
+    out.append(f'<text class="muted" x="{middle}" y="{bottom + 38}" text-anchor="middle">{title}</text>')
     return "".join(out)
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from foveola.data.dataset import Dataset, normalise_name
 from foveola.errors import ImageProblem, OtherFormatError, UsageError
 from foveola.evaluation.calibration import require_rate
 from foveola.evaluation.conformal import abstention_numbers, label_sets
+from foveola.evaluation.decisions import Threshold
 from foveola.evaluation.forward_pass import averaged_over_views, predict
 from foveola.evaluation.inputs import ALONE, Input, Inputs, OneInput, Views, gather
 from foveola.evaluation.metrics import softmax
@@ -104,19 +106,21 @@ class Predictor:
     ) -> Predictions:
         """Predict labels and calibrated probabilities of images, in their order: see `foveola.predict`."""
         asked = gather(images)
-        limit = None if abstain is None else self.abstention_limit(abstain)
+        rule = self._rule(abstain)
         known = self._seen_images(asked, recognise)
         prints: list[Fingerprints] | None = None if known is None else []
         out: list[Prediction] = []
         with Pace() as pace:
             for start in range(0, len(asked), CHUNK):
-                out.extend(self._predict_some(asked[start : start + CHUNK], limit, prints, known, pace))
+                out.extend(self._predict_some(asked[start : start + CHUNK], rule, prints, known, pace))
                 tick("Predicting", len(out), len(asked))
         if known is not None and prints:
             copies = iter(known.among(joined(prints), tick=tick).of_training)
             out = [one if one.problem else replace(one, copy_of=next(copies)) for one in out]
         path = "" if self.run is None else str(self.run.path)
-        return Predictions(out, self.class_names, path, None if abstain is None else self._abstention(abstain))
+        abstention = None if abstain is None else self._abstention(abstain)
+        decision = None if self.run is None or rule.threshold is None else self.run.decision
+        return Predictions(out, self.class_names, path, abstention, rule.threshold, decision)
 
     def classifier(self) -> Classifier:
         """The network as a `torch.nn.Module` that averages over the views and divides by the temperature."""
@@ -135,6 +139,16 @@ class Predictor:
             )
         return self.run.calibration.limit(error)
 
+    def _rule(self, abstain: float | None) -> _Rule:
+        """How labels follow from probabilities: by label sets with abstaining, else by the run's threshold if it has one."""
+        if abstain is not None:
+            return _Rule(limit=self.abstention_limit(abstain))
+        return _Rule(threshold=None if self.run is None else self.run.threshold)
+
+    def decide(self, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The predicted classes, int64 (n,), from probabilities float64 (n, K): by the run's threshold if it has one."""
+        return self._rule(None).decide(probabilities, self.class_names)
+
     def _abstention(self, error: float) -> dict[str, object]:
         """The results of abstaining at this rate on the run's test set, under the names of result.json."""
         assert self.run is not None, "`abstention_limit` refuses a network without a run"
@@ -150,7 +164,7 @@ class Predictor:
     def _predict_some(
         self,
         asked: Sequence[Input],
-        limit: float | None,
+        rule: _Rule,
         prints: list[Fingerprints] | None,
         known: SeenImages | None,
         pace: Pace,
@@ -175,16 +189,34 @@ class Predictor:
             if problem:
                 yield Prediction(one.name, "", none, problem, class_names=names)
             else:
-                yield _prediction(one.name, next(answers), names, limit)
+                yield rule.prediction(one.name, next(answers), names)
 
 
-def _prediction(name: str, chances: NDArray[np.float64], names: tuple[str, ...], limit: float | None) -> Prediction:
-    """The prediction from an image's probabilities; limit: the score of `abstention_limit`, None without abstaining."""
-    if limit is None:
-        return Prediction(name, names[int(chances.argmax())], chances, class_names=names)
-    inside = label_sets(chances, limit)
-    found = tuple(names[k] for k in np.argsort(-chances, kind="stable") if inside[k])
-    return Prediction(name, found[0] if len(found) == 1 else "", chances, label_set=found, class_names=names)
+class _Rule(NamedTuple):
+    """How a label follows from an image's probabilities.
+
+    limit: with abstaining the score of `abstention_limit`; threshold: that of the run. Without both it is the most probable
+    class.
+    """
+
+    limit: float | None = None
+    threshold: Threshold | None = None
+
+    def decide(self, probabilities: NDArray[np.float64], names: tuple[str, ...]) -> NDArray[np.int64]:
+        """The predicted classes, int64 (n,), without abstaining."""
+        if self.threshold is not None:
+            return self.threshold.decide(probabilities, names)
+        return np.asarray(probabilities.argmax(axis=1), np.int64)
+
+    def prediction(self, file: str, chances: NDArray[np.float64], names: tuple[str, ...]) -> Prediction:
+        """The prediction from an image's probabilities float64 (K,)."""
+        if self.limit is None:
+            (k,) = self.decide(chances[None], names)
+            return Prediction(file, names[k], chances, class_names=names)
+        inside = label_sets(chances, self.limit)
+        found = tuple(names[k] for k in np.argsort(-chances, kind="stable") if inside[k])
+        label = found[0] if len(found) == 1 else ""
+        return Prediction(file, label, chances, label_set=found, class_names=names)
 
 
 class Classifier(nn.Module):

@@ -11,6 +11,7 @@
                                                   augmentation_preview.npz  training images before and after
                                                                        augmentation, if there was any
     report.html          the page                 result.json          the numbers; written last
+    threshold.json       the threshold of one class, if one was chosen (while training or later)
 
 A folder without result.json is an unfinished run.
 """
@@ -36,10 +37,12 @@ from foveola.checks.fingerprints import NAME as FINGERPRINTS
 from foveola.checks.fingerprints import SeenImages
 from foveola.errors import DamagedRunError, UsageError
 from foveola.evaluation.calibration import Calibration, CalibrationReport
+from foveola.evaluation.decisions import Threshold, decision_numbers, read_threshold
 from foveola.evaluation.headline import headline
 from foveola.evaluation.inputs import Inputs, OneInput, Preprocessing
 from foveola.evaluation.metrics import Evaluation
 from foveola.evaluation.predictions import Predictions
+from foveola.evaluation.roc import Roc, roc_curve
 from foveola.filters.chain import FILTERS, Chain, names_in
 from foveola.models.registry import MODELS
 from foveola.models.summary import LayerRow, Summary
@@ -164,6 +167,23 @@ class Run:
             return found
 
     @cached_property
+    def threshold(self) -> Threshold | None:
+        """The threshold that `predict` decides by; None for the most probable class. `foveola.threshold` chooses one.
+
+        Raises UsageError for a damaged file.
+        """
+        return read_threshold(self.path, self.card.class_names)
+
+    def roc(self, positive: str) -> Roc:
+        """The ROC and the precision-recall curve of a class against the rest on the test set.
+
+        Raises UsageError for an unknown class, and for one without test images.
+
+            run.roc("sick").auc, run.roc("sick").auc_interval
+        """
+        return roc_curve(self.evaluation, positive)
+
+    @cached_property
     def seen_images(self) -> SeenImages:
         """The fingerprints of the run's images, to recognise them in other data."""
         with self._reading(FINGERPRINTS) as path:
@@ -210,7 +230,12 @@ class Run:
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `foveola train --json` prints."""
-        return dict(self.result)
+        return {**self.result, "decision": self.decision}
+
+    @property
+    def decision(self) -> dict[str, Any] | None:
+        """The threshold and its rates on the test set, under the names of docs/reference/json.md; None without one."""
+        return None if self.threshold is None else decision_numbers(self.threshold, self.evaluation)
 
     def predict(self, images: Inputs, *, abstain: float | None = None) -> Predictions:
         """Labels and probabilities of files, folders, Pillow images or arrays: see `foveola.predict`."""
@@ -301,8 +326,9 @@ def require_registered(run: Path, model: str, chain: str) -> None:
 
 
 _FOR_USERS = (
-    "class_names", "confidence", "environment", "evaluate", "evaluation", "explain", "headline", "history", "model", "path",
-    "predict", "preprocessing", "recipe", "report", "result", "seed", "test_opened", "to_json",
+    "class_names", "confidence", "decision", "environment", "evaluate", "evaluation", "explain", "headline", "history",
+    "model", "path", "predict", "preprocessing", "recipe", "report", "result", "roc", "seed", "test_opened", "threshold",
+    "to_json",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from foveola.evaluation.headline import decided as decided
     from foveola.evaluation.headline import headlines as headlines
     from foveola.evaluation.headline import with_interval as with_interval
     from foveola.runs.folders import find_run as find_run
@@ -48,11 +49,12 @@ if TYPE_CHECKING:
     from foveola.workflows.listings import show as show
     from foveola.workflows.predicting import predict as predict
     from foveola.workflows.showing import show_data as show_data
+    from foveola.workflows.thresholds import threshold as threshold
     from foveola.workflows.training import demo as demo
     from foveola.workflows.training import train as train
 
 _WHERE = {
-    "foveola.evaluation.headline": ("headlines", "with_interval"),
+    "foveola.evaluation.headline": ("decided", "headlines", "with_interval"),
     "foveola.runs.folders": ("find_run",),
     "foveola.runs.progress": ("Plan", "Progress", "row_seconds", "row_sentence"),
     "foveola.storage": ("require_new", "require_writable"),
@@ -69,6 +71,7 @@ _WHERE = {
     "foveola.workflows.listings": ("catalog", "load_plugin", "runs", "show"),
     "foveola.workflows.predicting": ("predict",),
     "foveola.workflows.showing": ("show_data",),
+    "foveola.workflows.thresholds": ("threshold",),
     "foveola.workflows.training": ("demo", "train"),
 }  # fmt: skip
 """Module -> the names that it gives."""

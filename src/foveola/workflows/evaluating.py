@@ -19,7 +19,9 @@ from foveola.data.exclude import exclude
 from foveola.data.prepare import apply_filters, prepare
 from foveola.errors import DamagedRunError, ResourceError, UsageError
 from foveola.evaluation.calibration import Calibration, CalibrationReport
+from foveola.evaluation.decisions import Threshold, decision_numbers
 from foveola.evaluation.metrics import Evaluation, result_numbers
+from foveola.evaluation.roc import Roc, main_class, roc_curve, roc_numbers
 from foveola.jupyter import shown_in_notebooks
 from foveola.report.report_data import read_report_data
 from foveola.report.run_page import render
@@ -239,6 +241,11 @@ class Measurement(Evaluation):
     used_test: bool = True
     copy_of: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    threshold: Threshold | None = None
+
+    def roc(self, positive: str) -> Roc:
+        """The ROC and the precision-recall curve of a class against the rest. Raises UsageError for an unknown class."""
+        return roc_curve(self, positive)
 
     @classmethod
     def of(
@@ -265,16 +272,21 @@ class Measurement(Evaluation):
             used_test=used_test,
             copy_of=copies,
             notes=tuple(notes),
+            threshold=run.threshold,
         )
 
     def to_json(self) -> dict[str, Any]:
         """What `foveola evaluate --json` prints."""
+        shown = main_class(self, self.threshold.positive if self.threshold else None)
         return {
             "run": str(self.run),
             "data": self.data,
             "n_test": len(self),
             **result_numbers(self),
             **CalibrationReport(self, self.calibration).numbers(),
+            "one_against_rest": roc_numbers(self),
+            "roc": None if shown is None else self.roc(shown).to_json(),
+            "decision": decision_numbers(self.threshold, self),
             "trained_on": [
                 {"file": printable(name), "copy_of": printable(original)}
                 for name, original, known in zip(self.ids, self.copy_of, self.trained_on, strict=True)

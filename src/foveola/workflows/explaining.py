@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import numpy as np
 from foveola import figures
 from foveola.compute.threads import adapting
 from foveola.config import checks_keywords
-from foveola.data.dataset import normalise_name
+from foveola.data.dataset import find_class
 from foveola.data.prepare import Prepared, apply_filters, prepare
 from foveola.errors import ImageProblem, UsageError
 from foveola.evaluation.inputs import Input, OneInput, gather
@@ -131,7 +131,7 @@ def explain(
     how = how or "tsne"
     if how not in ("tsne", "pca"):
         raise UsageError(unknown("layout", how, ("tsne", "pca")))
-    label = None if label is None else _class_called(label, opened.class_names)
+    label = None if label is None else find_class(label, opened.class_names)
     from foveola.runs.predictor import Predictor
 
     drawing = _Drawing(Predictor.open(opened), method, stage, out, overwrite, progress)
@@ -150,14 +150,6 @@ def explain(
     if method == "one_pixel":
         return drawing.write(drawing.one_pixel(seen, place))
     return drawing.heatmap(seen, label)
-
-
-def _class_called(label: str, class_names: Sequence[str]) -> str:
-    """Find a class by name, whatever its Unicode form. Raises UsageError for an unknown class."""
-    found = [name for name in class_names if normalise_name(name) == normalise_name(label)]
-    if not found:
-        raise UsageError(unknown("class", label, class_names))
-    return label if label in found else found[0]
 
 
 def _methods_with(option: str) -> list[str]:
@@ -273,7 +265,8 @@ class _Drawing:
         """A heat map over the image, for a class: by default for the predicted one."""
         predictor = self.predictor
         chances = predictor.probabilities(image[None])[0]  # averaged over the network's views, as in `predict`
-        target = int(chances.argmax()) if label is None else predictor.class_names.index(label)
+        (decided,) = predictor.decide(chances[None])
+        target = int(decided) if label is None else predictor.class_names.index(label)
         at = {"stage": self.stage} if self.stage else {}
         found = EXPLANATIONS[self.method](predictor.model, image, target, **at)
         found = replace(found, probability=float(chances[target]))

@@ -16,6 +16,7 @@ from foveola.data.builtin import write_digits
 from foveola.errors import UsageError
 from foveola.evaluation.calibration import CalibrationReport
 from foveola.evaluation.metrics import result_numbers
+from foveola.evaluation.roc import roc_numbers
 from foveola.jupyter import shown_in_notebooks
 from foveola.recipes.recipe import parse_option, read_recipe
 from foveola.report.report_data import ReportData
@@ -27,6 +28,7 @@ from foveola.storage import folder_atomic, require_new_folder, require_writable,
 from foveola.text import printable
 from foveola.training.history import best_head
 from foveola.types import Size, SizeLike
+from foveola.workflows import thresholds
 from foveola.workflows.datasets import Data, require_there
 from foveola.workflows.prepare_run import RunTimer, plan_run
 
@@ -61,6 +63,11 @@ def train(
     device: str | None = None,
     precision: str | None = None,
     budget: str | float | None = None,
+    positive: str | None = None,
+    min_sensitivity: float | None = None,
+    min_specificity: float | None = None,
+    cost_false_positive: float | None = None,
+    cost_false_negative: float | None = None,
     seed: int = 0,
     recipe: str | os.PathLike[str] | None = None,
     settings: Mapping[str, object] | None = None,
@@ -89,6 +96,9 @@ def train(
     network and epochs to fill it. threads: compute with exactly this number (default: all cores, and fewer while other
     programs use the computer). Only a run with a constant number of threads can be repeated exactly.
 
+    positive, with one of min_sensitivity, min_specificity or both costs: choose a threshold for this class at the end, as
+    `foveola.threshold` does. `predict` then decides by it.
+
     Raises UsageError, DataError or ResourceError, each with one sentence that says what to do.
 
         run = fv.train("photos", epochs=20)
@@ -97,6 +107,7 @@ def train(
     started = time.monotonic()
     progress = progress or Progress()
     _require_place(out, runs)
+    goal = thresholds.goal_of(positive, min_sensitivity, min_specificity, cost_false_positive, cost_false_negative)
     if data is not None:
         require_there(data)
     if source := _source_name(data, recipe, settings or {}):  # before the heavy imports, to show that the command runs
@@ -130,7 +141,10 @@ def train(
             tick=progress.tick,
             clock=clock,
         )
-        return train_and_report(trainer, clock, progress)
+        if positive is None or goal is None:
+            return train_and_report(trainer, clock, progress)
+        thresholds.require_possible(trainer, positive, goal)
+        return thresholds.conclude(train_and_report(trainer, clock, progress), positive, goal)
 
 
 def _source_name(data: Data | None, recipe: str | os.PathLike[str] | None, settings: Mapping[str, object]) -> str:
@@ -200,6 +214,7 @@ def _result(
         **{f"n_{part}": sum(counts) for part, counts in data.counts.items()},
         **result_numbers(trained.evaluation),
         **confidence.numbers(),
+        "one_against_rest": roc_numbers(trained.evaluation),
         "best_epoch": getattr(trainer.best, "epoch", 0),
         "epochs": len(trained.history),
         "head_penalty": head.strength if head else None,
