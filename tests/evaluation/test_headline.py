@@ -1,6 +1,6 @@
 """The main numbers in words: whole lines."""
 
-from foveola.evaluation.headline import balanced, headline
+from foveola.evaluation.headline import balanced, goal, headline
 from foveola.evaluation.metrics import wilson
 
 
@@ -56,3 +56,8 @@ def test_unequal_classes_get_the_balanced_accuracy():
 def test_equal_classes_and_one_class_alone_get_no_balanced_accuracy():
     assert balanced(result(38, (20, 20), balanced_accuracy=0.95, macro_f1=0.95)) == ""
     assert balanced(result(38, (40, 0), balanced_accuracy=0.95, macro_f1=0.95)) == ""
+
+
+def test_a_threshold_from_cross_validation_has_its_confidence_approximately():
+    d = {"goal": "specificity", "min_specificity": 0.9, "confidence": 0.95, "held_out_part": "cross-fit"}
+    assert goal(d) == "chosen for a specificity of at least 90 % on new images, at about 95 % confidence"

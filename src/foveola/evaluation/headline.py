@@ -80,14 +80,15 @@ def threshold(value: float) -> str:
 def goal(d: Mapping[str, Any]) -> str:
     """What a threshold was chosen for, as text.
 
-    >>> goal({"goal": "sensitivity", "min_sensitivity": 0.95, "confidence": 0.95})
+    >>> goal({"goal": "sensitivity", "min_sensitivity": 0.95, "confidence": 0.95, "held_out_part": "val"})
     'chosen for a sensitivity of at least 95 % on new images, at 95 % confidence'
     """
     if d["goal"] == "cost":
         costs = f"a false positive costs {d['cost_false_positive']:g} and a false negative {d['cost_false_negative']:g}"
         return f"the lowest cost on the held-out images, if {costs}"
     rate = 100 * d[f"min_{d['goal']}"]
-    return f"chosen for a {d['goal']} of at least {rate:g} % on new images, at {100 * d['confidence']:g} % confidence"
+    about = "about " if d["held_out_part"] == "cross-fit" else ""  # a slightly different network made the predictions
+    return f"chosen for a {d['goal']} of at least {rate:g} % on new images, at {about}{100 * d['confidence']:g} % confidence"
 
 
 def _rate(d: Mapping[str, Any], key: str, what: str) -> str:
