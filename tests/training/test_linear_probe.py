@@ -11,6 +11,7 @@ from torch import nn
 
 from foveola.errors import DivergedError
 from foveola.evaluation.metrics import softmax
+from foveola.models.feature_sets import FeatureSet
 from foveola.training import linear_probe as linear
 from foveola.training.linear_probe import STRENGTHS, Features, cross_fit, fit_linear_probe
 
@@ -134,6 +135,46 @@ def test_a_path_repeats_to_the_last_bit_whatever_the_head_began_with():
         assert np.array_equal(weight, weight2) and np.array_equal(bias, bias2)
 
 
+HALVES = (FeatureSet("left", (12,)), FeatureSet("left + right", (12, 8)))
+
+
+def test_each_set_of_features_gets_a_path_and_a_set_that_is_all_features_is_as_without_sets():
+    train, val = clouds(90, 20, 3), clouds(30, 20, 3, seed=1)
+    head = nn.Linear(20, 3)
+    rows = list(fit_linear_probe(head, train, val, (1.0, 0.1), sets=[FeatureSet("all", (20,)), *HALVES]))
+    assert [(row.number, row.total, row.features) for row in rows] == [
+        (k, 6, name) for k, name in enumerate(("all", "all", "left", "left", "left + right", "left + right"), start=1)
+    ]
+    alone = [row for row, *_ in fitted(train, val, (1.0, 0.1))]
+    for row, other in zip(rows, alone, strict=False):
+        assert row[2:-2] == pytest.approx(other[2:-2], abs=1e-5)
+
+
+def test_features_outside_of_the_set_get_no_weight():
+    train = clouds(90, 20, 3)
+    head = nn.Linear(20, 3)
+    (row,) = fit_linear_probe(head, train, train, [0.1], sets=HALVES[:1])
+    left = train._replace(values=train.values[:, :12])
+    ((alone, weight, bias),) = fitted(left, left, [0.1])
+    assert np.array_equal(head.weight[:, 12:].detach(), np.zeros((3, 8)))
+    np.testing.assert_allclose(head.weight[:, :12].detach(), weight, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(head.bias.detach(), bias, rtol=1e-4, atol=1e-5)
+    assert row.val_loss == pytest.approx(alone.val_loss, abs=1e-6)
+
+
+def test_blocks_of_a_set_weigh_the_same():
+    # The oracle gets standardised features, each block divided by the root of its number of columns.
+    train = clouds(150, 20, 3, apart=0.3)
+    head = nn.Linear(20, 3)
+    for _ in fit_linear_probe(head, train, train, [0.1], sets=HALVES[1:], tolerance=1e-7):
+        pass
+    values, deviation = standardised(train)
+    scale = np.repeat(np.sqrt([12 / (2 * 12), 12 / (2 * 8)]), [12, 8])
+    oracle = LogisticRegression(C=1 / (150 * 0.1), tol=1e-10, max_iter=10_000).fit(values * scale, train.labels)
+    found = head.weight.detach().numpy() * deviation / scale
+    np.testing.assert_allclose(found, oracle.coef_, rtol=1e-4, atol=1e-6)
+
+
 def test_the_caller_can_keep_the_best_on_val():
     train, val = clouds(60, 200, 3, apart=0.1), clouds(60, 200, 3, seed=1, apart=0.1)
     head = nn.Linear(200, 3)
@@ -214,6 +255,14 @@ def test_all_folds_at_once_give_what_one_head_after_the_other_gives():
         weight = solution[:, :-1] / deviation
         alone = (data.values[held] - mean) @ weight.T + solution[:, -1]
         assert softmax(found[held]) == pytest.approx(softmax(alone), abs=1e-4)
+
+
+def test_a_cross_fit_uses_the_features_of_its_set_alone():
+    data, folds = rows(), np.arange(60) % 5
+    left = Features(data.values[:, :4], data.labels)
+    expected = cross_fit(left, folds, left, 0.1, 3, used=FeatureSet("left", (3, 1)), tolerance=1e-7)
+    found = cross_fit(data, folds, data, 0.1, 3, used=FeatureSet("left", (3, 1)), tolerance=1e-7)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_rows_own_label_has_no_say_in_its_answer():

@@ -54,7 +54,8 @@ def print_run(run: Run, as_json: bool, open_: bool) -> None:
 def _kept(result: Mapping[str, Any]) -> str:
     if result["best_epoch"]:
         return f"the weights of epoch {result['best_epoch']} of {result['epochs']}"
-    return f"the last layer with regularisation {result['head_penalty']:.2g}"
+    features = workflows.on_features(result.get("head_features") or "")
+    return f"the last layer{features} with regularisation {result['head_penalty']:.2g}"
 
 
 def as_typed(path: str) -> str:

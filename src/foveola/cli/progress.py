@@ -24,6 +24,7 @@ from foveola.workflows import (
     ProbeLog,
     Row,
     StepLog,
+    in_words,
     is_better,
     row_seconds,
     row_sentence,
@@ -176,7 +177,9 @@ class Screen(workflows.Progress):
         kind = type(self.rows[-1][0])
         best = functools.reduce(lambda kept, row: row if is_better(row, kept) else kept, (row for row, _ in self.rows))
         rows = [(row, self._cells(row, seconds)) for row, seconds in self.rows if isinstance(row, kind)]
-        first = "epoch" if kind is EpochLog else "regularisation"
+        first = ["epoch"] if kind is EpochLog else ["regularisation"]
+        if any(isinstance(row, ProbeLog) and row.features for row, _ in rows):
+            first.insert(0, "features of")
         names = _that_fit(first, [cells for _, cells in rows], self.console.width)
         table = Table(box=None, pad_edge=False, padding=(0, 1))
         for name in names:
@@ -188,9 +191,12 @@ class Screen(workflows.Progress):
         return table
 
     def _cells(self, row: EpochLog | ProbeLog, seconds: float) -> dict[str, str]:
-        number = {"epoch": str(row.epoch)} if isinstance(row, EpochLog) else {"regularisation": f"{row.strength:.2g}"}
+        if isinstance(row, EpochLog):
+            first = {"epoch": str(row.epoch)}
+        else:
+            first = {"features of": in_words(row.features), "regularisation": f"{row.strength:.2g}"}
         return {
-            **number,
+            **first,
             "train loss": f"{row.train_loss:.3f}",
             "train acc.": percent(row.train_accuracy),
             "val loss": f"{row.val_loss:.3f}",
@@ -200,11 +206,11 @@ class Screen(workflows.Progress):
         }
 
 
-def _that_fit(first: str, rows: list[dict[str, str]], width: int) -> tuple[str, ...]:
+def _that_fit(first: list[str], rows: list[dict[str, str]], width: int) -> tuple[str, ...]:
     """Return the columns that fit the terminal. A missing column is better than a number that is cut."""
     for others in COLUMNS:
-        names = (first, *others)
+        names = (*first, *others)
         widths = [max(len(name), *(len(cells[name]) for cells in rows)) for name in names]
         if sum(widths) + 2 * (len(names) - 1) <= width:
             return names
-    return (first, *COLUMNS[-1])
+    return (first[-1], *COLUMNS[-1])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from foveola.config import check_options
 from foveola.errors import UsageError
+from foveola.models.feature_sets import FeatureSet
 from foveola.models.layers import Normalise
+from foveola.models.pretrained_weights import PublishedWeights
 from foveola.models.registry import MODELS, get_model
 from foveola.models.summary import LayerRow, Summary
 from foveola.types import Size
@@ -51,6 +55,32 @@ class FeatureNetwork(Protocol):
 
     def features(self, images: Tensor) -> Tensor:
         """Images (b, 3, H, W) to float32 (b, F)."""
+
+
+@runtime_checkable
+class FromPublishedWeights(Protocol):
+    """A network that starts from published weights, whose digests and licences a run records."""
+
+    published: tuple[PublishedWeights, ...]
+
+
+@runtime_checkable
+class SideBySide(Protocol):
+    """A network whose features are those of several others, each of which is cached under its own key.
+
+    places: the columns of the features that each gives.
+    """
+
+    trunks: Sequence[Any]
+    trunk_keys: Sequence[str]
+    places: Sequence[NDArray[np.int64]]
+
+
+@runtime_checkable
+class SelectableFeatures(Protocol):
+    """A network that names sets of its features: its head is fitted on each of them, and the best on val stays."""
+
+    feature_sets: tuple[FeatureSet, ...]
 
 
 def build(
@@ -98,6 +128,11 @@ def declared_stages(model: nn.Module) -> tuple[str, ...]:
     stages = model.stages if isinstance(model, Staged) else ()
     named = isinstance(stages, tuple | list) and all(isinstance(stage, str) for stage in stages)
     return tuple(stages) if named else ()
+
+
+def feature_sets(model: nn.Module) -> tuple[FeatureSet, ...]:
+    """The sets of features that a network names; () if its head takes all features."""
+    return model.feature_sets if isinstance(model, SelectableFeatures) else ()
 
 
 def adapt(model: nn.Module, images: Tensor) -> None:

@@ -13,6 +13,7 @@ import tomli_w
 from markupsafe import Markup
 
 from foveola.evaluation.metrics import Evaluation, Standing, is_imbalanced, wilson
+from foveola.models.feature_sets import in_words
 from foveola.report.augmentation_section import augmentation_section
 from foveola.report.curves import CurveLine, curves
 from foveola.report.data_section import data_section, findings_section
@@ -74,10 +75,20 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class TriedFeatures:
+    """A set of features in words, the best last layer on it, and whether that one is the best of all."""
+
+    words: str
+    best: ProbeLog
+    kept: bool
+
+
+@dataclass(frozen=True)
 class TrainingSection:
     """The stages of training (penalties of the last layer, epochs), and the row that was kept.
 
-    chosen: what the validation images decided; smaller_until: the last epoch that was measured on smaller images, 0 if none.
+    chosen: what the validation images decided; features: the sets of features that the last layer was fitted on, () if there
+    is one; smaller_until: the last epoch that was measured on smaller images, 0 if none.
     """
 
     stages: tuple[Stage, ...]
@@ -85,6 +96,7 @@ class TrainingSection:
     epochs: int
     planned: int
     chosen: str
+    features: tuple[TriedFeatures, ...] = ()
     smaller_until: int = 0
 
 
@@ -119,7 +131,9 @@ def render(run: ReportData) -> str:
             title=tables.get("title") or f"{run.data.name}, {run.model}",
             sections=SECTIONS,
             made=page_footer(run, tables),
-            environment=[(key, value) for key, value in run.environment.items() if key not in ("started", "command")],
+            environment=[
+                (key, value) for key, value in run.environment.items() if key not in ("started", "command", "weights")
+            ],
             predictions_csv="predictions.csv" if run.has_csv else "",
             blocks=blocks(run.network),
             headline=headline(run.evaluation),
@@ -181,21 +195,33 @@ def headline(evaluation: Evaluation) -> Headline:
 
 
 def training_section(run: ReportData, fit: dict[str, Any]) -> TrainingSection:
-    """The curves of a run: the penalties of its last layer first, then its epochs."""
+    """The curves of a run: the penalties of its last layer on the best set of features first, then its epochs."""
     kept_epoch, head_best = run.best_epoch, best_head(run.head)
     n_val = sum(run.data.counts["val"])
     stages = []
     if head_best:
-        strengths = [number(row.strength) for row in run.head]
-        stages.append(_stage("penalty", run.head, 0 if kept_epoch else head_best.number, n_val, strengths))
+        path = tuple(row for row in run.head if row.features == head_best.features)
+        strengths = [number(row.strength) for row in path]
+        stages.append(_stage("penalty", path, 0 if kept_epoch else 1 + path.index(head_best), n_val, strengths))
     if run.history:
         stages.append(_stage("epoch", run.history, kept_epoch, n_val))
     best = run.history[kept_epoch - 1] if kept_epoch else head_best
     assert best is not None, "a run has at least one row"
-    penalty, epoch = "how strongly the last layer is regularised", "which epoch’s weights to keep"
-    chosen = " and ".join([penalty] * bool(head_best) + [epoch] * bool(run.history))
+    tried = _tried_features(run.head)
+    penalty = "how strongly the last layer is regularised"
+    if tried:
+        penalty = f"which features the last layer uses{',' if run.history else ' and'} how strongly it is regularised"
+    chosen = " and ".join([penalty] * bool(head_best) + ["which epoch’s weights to keep"] * bool(run.history))
     smaller = max((row.epoch for row in run.history if row.val_scale < 1), default=0)
-    return TrainingSection(tuple(stages), best, len(run.history), int(fit["epochs"]), chosen, smaller)
+    return TrainingSection(tuple(stages), best, len(run.history), int(fit["epochs"]), chosen, tried, smaller)
+
+
+def _tried_features(head: Sequence[ProbeLog]) -> tuple[TriedFeatures, ...]:
+    kept, names = best_head(head), dict.fromkeys(row.features for row in head)
+    if len(names) < 2:
+        return ()
+    bests = [best_head([row for row in head if row.features == name]) for name in names]
+    return tuple(TriedFeatures(in_words(row.features), row, row is kept) for row in bests if row)
 
 
 def _stage(

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 import PIL
 import torch
+from torch import nn
 
 from foveola.models.accelerate import backend_id
+from foveola.models.build import FromPublishedWeights
 from foveola.storage import digest
 
 
@@ -55,6 +57,16 @@ def origin_of(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     typed = path.stem == "foveola" or path.parts[-2:] == ("foveola", "__main__.py")
     started = datetime.now().astimezone().isoformat(timespec="seconds")
     return {"started": started, "folder": str(Path.cwd()), **({"command": ["foveola", *words]} if typed else {})}
+
+
+def weights_of(model: nn.Module) -> dict[str, Any]:
+    """Under "weights" the origin, the digest and the licence of each file of weights that a network starts from."""
+    published = model.published if isinstance(model, FromPublishedWeights) else ()
+    found = {
+        one.name: {"package": one.package, "version": one.version, "licence": one.licence, "sha256": one.sha256}
+        for one in published
+    }
+    return {"weights": found} if found else {}
 
 
 def own_code(used: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:

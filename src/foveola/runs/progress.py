@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveola.evaluation.headline import with_interval
+from foveola.models.feature_sets import in_words
 from foveola.models.registry import MODELS
 from foveola.text import count, percent
 from foveola.training.history import EpochLog, ProbeLog, Row
@@ -105,12 +106,25 @@ def warn(line: str) -> None:
 
 
 def row_name(row: EpochLog | ProbeLog) -> str:
-    """An epoch by its number, a fit of the last layer by its regularisation.
+    """An epoch by its number, a fit of the last layer by its features and its regularisation.
 
     >>> row_name(ProbeLog(1, 9, 0.1, 0, 0, 0, 0, 0))
     'last layer, regularisation 0.1'
+    >>> row_name(ProbeLog(1, 9, 0.1, 0, 0, 0, 0, 0, "top"))
+    'last layer on features of the last stage, regularisation 0.1'
     """
-    return f"epoch {row.epoch:3d}" if isinstance(row, EpochLog) else f"last layer, regularisation {row.strength:.2g}"
+    if isinstance(row, EpochLog):
+        return f"epoch {row.epoch:3d}"
+    return f"last layer{on_features(row.features)}, regularisation {row.strength:.2g}"
+
+
+def on_features(name: str) -> str:
+    """Words for the set of features that a last layer uses, after "last layer"; "" if there is only one set.
+
+    >>> on_features("top + stage7 + stage5")
+    ' on features of the last stage and two earlier ones'
+    """
+    return f" on features of {in_words(name)}" if name else ""
 
 
 def row_sentence(row: EpochLog | ProbeLog, n_val: int, seconds: float) -> str:

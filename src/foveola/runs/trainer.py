@@ -27,13 +27,13 @@ from foveola.evaluation.calibration import ENOUGH, Calibration, sample_rows
 from foveola.evaluation.forward_pass import predict
 from foveola.evaluation.metrics import Evaluation
 from foveola.filters.chain import FILTERS, Chain
-from foveola.models.build import adapt, build, summary
+from foveola.models.build import adapt, build, feature_sets, summary
 from foveola.models.registry import get_model
 from foveola.models.summary import Summary
 from foveola.recipes.recipe import Recipe
 from foveola.runs.augmentation_preview import augmentation_preview
 from foveola.runs.data_summary import DataSummary, summarise_data
-from foveola.runs.environment import environment_of, origin_of, own_code, own_files, versions_of
+from foveola.runs.environment import environment_of, origin_of, own_code, own_files, versions_of, weights_of
 from foveola.runs.files import write_evaluation, write_network, write_table
 from foveola.runs.predictor import save_network
 from foveola.runs.previews import Previews, make_previews
@@ -154,7 +154,8 @@ class Trainer:
         assert isinstance(head, nn.Linear), "features come with a linear head"
         # Epochs that follow are measured on val as it is, without mirror images: so is the head that they have to beat.
         mirrored = self.views.flips and not self.recipe.fit.epochs
-        return LinearProbe(head, self.prepared, self.split, kept, self.recipe.fit.flip, mirrored)
+        sets = feature_sets(model)
+        return LinearProbe(head, self.prepared, self.split, kept, self.recipe.fit.flip, mirrored, sets)
 
     def _conclude(self, head: LinearProbe) -> None:
         """Only the last layer is trained: calibrate it on val, then fit it again on train and val together."""
@@ -162,8 +163,8 @@ class Trainer:
         self._head = head
         # kept features are of images in their place only, so that answers averaged over shifts are given again
         whole = len(self.split.val) >= ENOUGH or self.views.shift_px
-        self._calibration = self._on_val(self.device) if whole else head.cross_fit(self.best.strength, self.seed)
-        head.refit(self.best.strength)
+        self._calibration = self._on_val(self.device) if whole else head.cross_fit(self.best, self.seed)
+        head.refit(self.best)
         self._best_state = copy.deepcopy(self.model.state_dict())
 
     def _on_val(self, device: torch.device) -> Calibration:
@@ -294,7 +295,8 @@ class Trainer:
     @cached_property
     def environment(self) -> dict[str, Any]:
         """The entries of environment.json."""
-        return {**environment_of(self.device, self.dtype), **self._own, **own_files(self._used), **origin_of()}
+        machine, weights = environment_of(self.device, self.dtype), weights_of(self.model)
+        return {**machine, **weights, **self._own, **own_files(self._used), **origin_of()}
 
     def ready(self) -> nn.Module:
         """The network on its device, initialised from training images where it needs them."""

@@ -6,15 +6,15 @@ for label errors uses out-of-fold probabilities.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from foveola.array_cache import cache_place, cached_entry, create_array
 from foveola.checks.label_errors import FOLDS, has_too_few_images
@@ -26,15 +26,18 @@ from foveola.data.split import Split
 from foveola.errors import DataError
 from foveola.evaluation.calibration import Calibration, assign_folds
 from foveola.evaluation.forward_pass import model_outputs
-from foveola.models.build import FeatureNetwork, adapt, build
+from foveola.models.build import FeatureNetwork, SideBySide, adapt, build, feature_sets
+from foveola.models.feature_sets import FeatureSet
 from foveola.training.history import ProbeLog
 from foveola.training.linear_probe import STRENGTHS, Features, cross_fit, fit_linear_probe
 from foveola.types import Indices, Tick, no_tick
 
-VERSION = 2
+VERSION = 3
 """Raise it with every change that changes features, so that cached ones are computed again."""
 
 BATCH = 32
+
+VIEWS = ("plain", "mirrored")
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -50,30 +53,63 @@ def cached_features(
     """Features of all prepared images as they are and mirrored, each float32 (n, F), mapped from the disk.
 
     They are cached under a key of the images' key, the weights, the precision, the device, torch's version and VERSION. A
-    damaged copy is computed again. Raises ResourceError when the disk is full.
+    damaged copy is computed again. Of networks side by side each has an entry of its own, which `transfer` and
+    `transfer_pair` share; their features are joined in memory. Raises ResourceError when the disk is full.
     """
     assert isinstance(model, FeatureNetwork) and model.features_ready, (
         "adapt must load the weights before features are computed"
     )
     assert isinstance(model.head, nn.Linear), "features have as many columns as a linear head has inputs"
-    shape = (len(prepared.pixels), model.head.in_features)
-    entry = cached_entry(
-        _place(prepared, model, device, dtype),
-        2 * int(np.prod(shape)) * 4 + 4096,
-        lambda folder: _make(folder, shape, prepared, model, device, dtype, tick),
-        usable=lambda entry: all(entry.arrays[name].shape == shape for name in ("plain", "mirrored")),
-    )
-    return entry.arrays["plain"], entry.arrays["mirrored"]
+    sources, n = _sources(model), len(prepared.pixels)
+    found = []
+    for number, source in enumerate(sources):
+        shape = (n, len(source.places))
+        entry = cached_entry(
+            _place(prepared, source, device, dtype),
+            2 * int(np.prod(shape)) * 4 + 4096,
+            lambda folder, shape=shape, source=source, begun=number: _make(  # type: ignore[misc]
+                folder, shape, prepared, model, source, device, dtype, _part_of(tick, begun, len(sources))
+            ),
+            usable=lambda entry, shape=shape: all(entry.arrays[name].shape == shape for name in VIEWS),  # type: ignore[misc]
+        )
+        found.append((entry.arrays["plain"], entry.arrays["mirrored"]))
+    if len(sources) == 1:
+        return found[0]
+    plain, mirrored = (np.empty((n, model.head.in_features), np.float32) for _ in VIEWS)
+    for source, (theirs, theirs_mirrored) in zip(sources, found, strict=True):
+        plain[:, source.places], mirrored[:, source.places] = theirs, theirs_mirrored
+    return plain, mirrored
 
 
 def are_features_cached(prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype) -> bool:
     """Whether features are cached; `cached_features` may still find them damaged."""
-    return (_place(prepared, model, device, dtype) / "facts.json").is_file()
+    return all((_place(prepared, one, device, dtype) / "facts.json").is_file() for one in _sources(model))
 
 
-def _place(prepared: Prepared, model: nn.Module, device: torch.device, dtype: torch.dtype) -> Path:
-    assert isinstance(model, FeatureNetwork), "only such networks have features"
-    what = (prepared.key, model.features_key, str(dtype), device.type, torch.__version__, str(VERSION))
+class _Source(NamedTuple):
+    """A network that gives features: its key, what computes them, and their columns among all features."""
+
+    key: str
+    read: Callable[[Tensor], Tensor]
+    places: NDArray[np.int64]
+
+
+def _sources(model: nn.Module) -> list[_Source]:
+    """The networks side by side in a network, or the network itself."""
+    assert isinstance(model, FeatureNetwork) and isinstance(model.head, nn.Linear), "only such networks have features"
+    if isinstance(model, SideBySide):
+        of = zip(model.trunk_keys, model.trunks, model.places, strict=True)
+        return [_Source(key, trunk.features, places) for key, trunk, places in of]
+    return [_Source(model.features_key, model.features, np.arange(model.head.in_features))]
+
+
+def _part_of(tick: Tick, number: int, parts: int) -> Tick:
+    """A tick for the `number`-th (from 0) of a stage's equal parts."""
+    return lambda stage, done, total: tick(stage, (number * total + done) // parts, total)
+
+
+def _place(prepared: Prepared, source: _Source, device: torch.device, dtype: torch.dtype) -> Path:
+    what = (prepared.key, source.key, str(dtype), device.type, torch.__version__, str(VERSION))
     return cache_place("features", *what)
 
 
@@ -82,22 +118,21 @@ def _make(
     shape: tuple[int, int],
     prepared: Prepared,
     model: nn.Module,
+    source: _Source,
     device: torch.device,
     dtype: torch.dtype,
     tick: Tick,
 ) -> dict[str, Any]:
     """Compute the features into the folder, in float32 arrays of this shape."""
-    assert isinstance(model, FeatureNetwork), "only such networks have features"
-    n, read = len(prepared.pixels), model.features
+    n = len(prepared.pixels)
     batches = Batches(prepared.pixels, prepared.dataset.labels, np.arange(n), BATCH)
-    paths = {name: create_array(folder, name, shape, np.float32) for name in ("plain", "mirrored")}
-    for name, path in paths.items():
-        out = np.load(path, mmap_mode="r+")
-        done, mirrored = 0, name == "mirrored"
-        for some in model_outputs(model, read, batches.in_order(), device, dtype, mirrored=mirrored):
+    for number, name in enumerate(VIEWS):
+        out = np.load(create_array(folder, name, shape, np.float32), mmap_mode="r+")
+        done = 0
+        for some in model_outputs(model, source.read, batches.in_order(), device, dtype, mirrored=name == "mirrored"):
             out[done : done + len(some)] = some
             done += len(some)
-            tick("Computing features", (done + n * mirrored) // 2, n)  # each image, and mirrored
+            tick("Computing features", (done + n * number) // 2, n)  # each image, and mirrored
         out.flush()
     return {}
 
@@ -107,7 +142,8 @@ class LinearProbe:
     """A linear head on cached features. `kept`: the features of all prepared images as they are and mirrored, each (n, F)
     float32.
 
-    learns_mirrored: whether the head is fitted on both; answers_mirrored: whether it predicts from their mean.
+    learns_mirrored: whether the head is fitted on both; answers_mirrored: whether it predicts from their mean; sets: the sets
+    of features that are tried, () for all features at once.
     """
 
     head: nn.Linear
@@ -116,13 +152,17 @@ class LinearProbe:
     kept: tuple[Floats, Floats]
     learns_mirrored: bool
     answers_mirrored: bool
+    sets: tuple[FeatureSet, ...] = ()
 
     def rows(self) -> Iterator[ProbeLog]:
-        """Fit on train with one penalty after another, each measured on val."""
-        yield from fit_linear_probe(self.head, self._learned(self.split.train), self._answered(self.split.val))
+        """Fit on train with one set of features and one penalty after another, each measured on val."""
+        train, val = self._learned(self.split.train), self._answered(self.split.val)
+        yield from fit_linear_probe(self.head, train, val, sets=self.sets)
 
-    def cross_fit(self, strength: float, seed: int) -> Calibration:
+    def cross_fit(self, like: ProbeLog, seed: int) -> Calibration:
         """Predictions for train and val, each by a head like the final one that was fitted on nine tenths without this image.
+
+        like: the head that val chose, whose features and penalty are used.
 
         A small val part says little about confidence, and the final head is fitted on val, too.
         """
@@ -140,7 +180,8 @@ class LinearProbe:
                 units = joined
         answered = self._answered(rows)
         folds = assign_folds(units, answered.labels, seed)
-        found = cross_fit(self._learned(rows), folds, answered, strength, len(dataset.class_names))
+        learned, classes, (used,) = self._learned(rows), len(dataset.class_names), self._sets_of(like) or (None,)
+        found = cross_fit(learned, folds, answered, like.strength, classes, used=used)
         return Calibration.of(found, answered.labels, "cross-fit")
 
     def answers(self, rows: Indices) -> NDArray[np.float32]:
@@ -150,14 +191,17 @@ class LinearProbe:
             logits: NDArray[np.float32] = self.head(values.to(self.head.weight.device)).cpu().numpy()
         return logits
 
-    def refit(self, strength: float) -> None:
-        """Fit once more with the penalty that val chose, on train and val together: val is not needed any more.
+    def refit(self, like: ProbeLog) -> None:
+        """Fit once more with the features and the penalty that val chose, on train and val together: val has done its part.
 
         A tenth more images to learn from helps in a small data set.
         """
         both = self._learned(self._all_but_test())
-        for _ in fit_linear_probe(self.head, both, both, [strength]):
+        for _ in fit_linear_probe(self.head, both, both, [like.strength], sets=self._sets_of(like)):
             pass
+
+    def _sets_of(self, row: ProbeLog) -> tuple[FeatureSet, ...]:
+        return tuple(one for one in self.sets if one.name == row.features)
 
     def _all_but_test(self) -> Indices:
         return np.sort(np.concatenate([self.split.train, self.split.val]))
@@ -179,9 +223,9 @@ def out_of_fold_probabilities(prepared: Prepared, units: Indices, *, tick: Tick 
     """Out-of-sample probabilities of all prepared images: float32 (n, K).
 
     Five times, a linear head on `transfer`'s features is fitted on four fifths of the images and predicts the last fifth.
-    Images of one unit (int64 (n,), such as copies) are in one fold. The penalty is the one with the lowest loss on the first
-    fold: one number chosen from a fifth of the images, for the probabilities of all. Raises DataError if a class has too few
-    units (`has_too_few_images`).
+    Images of one unit (int64 (n,), such as copies) are in one fold. The set of features and the penalty are those with the
+    lowest loss on the first fold: two choices made from a fifth of the images, for the probabilities of all. Raises DataError
+    if a class has too few units (`has_too_few_images`).
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -198,13 +242,13 @@ def out_of_fold_probabilities(prepared: Prepared, units: Indices, *, tick: Tick 
     head = nn.Linear(values.shape[1], classes)
     chances = np.zeros((len(labels), classes), np.float32)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels, units)
-    strengths = list(STRENGTHS)
+    sets, strengths = feature_sets(model), list(STRENGTHS)
     for number, (train, held) in enumerate(folds):
         parts = Features(values[train], labels[train]), Features(values[held], labels[held])
         if not number:
-            rows = list(fit_linear_probe(head, *parts, strengths))
-            strengths = strengths[: 1 + min(range(len(rows)), key=lambda k: rows[k].val_loss)]
-        for _ in fit_linear_probe(head, *parts, strengths):
+            best = min(fit_linear_probe(head, *parts, sets=sets), key=lambda row: row.val_loss)
+            sets, strengths = tuple(one for one in sets if one.name == best.features), [best.strength]
+        for _ in fit_linear_probe(head, *parts, strengths, sets=sets):
             pass
         with torch.no_grad():
             chances[held] = head(torch.from_numpy(np.ascontiguousarray(values[held]))).softmax(1).numpy()

@@ -38,7 +38,7 @@ class ProbeLog(NamedTuple):
     """One solution of a linear head on fixed features, the `number`-th (from 1) of at most `total`.
 
     strength: of the l2 penalty; losses in nats per image, without the penalty; accuracies 0..1; seconds since the
-    fitting began.
+    fitting began; features: the name of the set of features (`FeatureSet`) that the head uses, "" if there is only one.
     """
 
     number: int
@@ -49,6 +49,7 @@ class ProbeLog(NamedTuple):
     val_loss: float
     val_accuracy: float
     seconds: float
+    features: str = ""
 
 
 Row: TypeAlias = StepLog | EpochLog | ProbeLog

@@ -11,20 +11,19 @@ Cross-fitting predicts every image with a probe that was not trained on it; all 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from foveola.compute.threads import Pace, one_thread_in_scipy
 from foveola.errors import DivergedError
+from foveola.models.feature_sets import FeatureSet
 from foveola.training.history import ProbeLog
+from foveola.training.logistic_regression import Floats, LogisticRegression
 from foveola.types import Indices, Labels
-
-Floats: TypeAlias = NDArray[np.float64]
 
 STRENGTHS: tuple[float, ...] = (10, 3.2, 1, 0.32, 0.1, 0.032, 0.01, 3.2e-3, 1e-3, 3.2e-4, 1e-4)
 """The strengths of the l2 penalty, half a power of ten from one to the next. The loss on val was lowest at 1 to 0.1 for 256
@@ -35,12 +34,14 @@ WORSE = 1.05
 """Stop when the loss on val is more than this factor above its lowest value: on average after 6 of 11 strengths on faces and
 flowers, after 9 on hand signs. On 20 splits of each this found the same lowest loss as all 11, with 1.02 and 1.25, too."""
 
+BEFORE = 2
+"""How many strengths before the best of one set of features the path of the next set begins; it ends where the loss on val
+rises. Sets are scaled so that one strength has about the same effect in all of them (see `FeatureSet.scale`)."""
+
 FLOOR = 0.1
 """The smallest deviation of a feature, as a share of the root mean square of all. A feature that is zero in all but a few
 training images can be far off in a new image (47 deviations on faces). Without this floor the test loss on 120 hand signs was
 0.55 nats, with it 0.39. On faces and flowers the two were within 0.01 (means of 10 splits)."""
-
-_MEMORY = 20  # steps that L-BFGS remembers
 
 # The bias has no penalty, so its gradient must be small even if the penalty is strong. Without this limit
 # probabilities differed from scikit-learn's by up to 0.002 at strength 1 (150 rows, 3 classes).
@@ -60,6 +61,7 @@ def fit_linear_probe(
     val: Features,
     strengths: Sequence[float] = STRENGTHS,
     *,
+    sets: Sequence[FeatureSet] = (),
     tolerance: float = 1e-3,
 ) -> Iterator[ProbeLog]:
     """Fit `head` (F inputs, K outputs, with bias) once for each strength; a ProbeLog each, with that solution in `head`.
@@ -71,98 +73,49 @@ def fit_linear_probe(
 
     strengths: above 0, from strong to weak: each solution starts from the one before (J. Friedman, T. Hastie and R.
     Tibshirani, "Regularization Paths for Generalized Linear Models via Coordinate Descent", J. Stat. Softw. 33(1), 2010).
-    The path ends early when val's loss has become clearly worse than its lowest (see WORSE). tolerance: the
-    largest gradient at a solution, in units of the strength (of 0.1 if the strength is above); a tenth of the default took
-    734 evaluations and not 436, for val losses within 0.0001 (3,600 synthetic rows, the whole path). The solver is L-BFGS
-    (D. Liu and J. Nocedal, Math. Programming 45, 503-528, 1989), as SciPy has it.
+    The path ends early when val's loss has become clearly worse than its lowest (see WORSE). sets: each gets a path, all but
+    the first a short one around the best strength of the set before (see BEFORE); features outside the set get weight 0; all
+    features are one set if left out. tolerance: the largest gradient at a solution, in
+    units of the strength (of 0.1 if the strength is above).
 
     Raises DivergedError when a feature is not finite.
     """
     started = time.monotonic()
     for part, features in (("train", train), ("val", val)):
         _check(part, features)
-    values, mean, deviation = standardise(train.values)
-    problem = LogisticRegression(values, train.labels, head.out_features)
-    solution, lowest = problem.start(), np.inf
-    for number, strength in enumerate(strengths, start=1):
-        solution = problem.solve(strength, solution, tolerance * min(strength, FIRM))
-        weight = solution[:, :-1] / deviation
-        bias = solution[:, -1] - weight @ mean
-        with torch.no_grad():
-            head.weight.copy_(torch.from_numpy(weight))
-            head.bias.copy_(torch.from_numpy(bias))
-        measured = (*_measure(weight, bias, train), *_measure(weight, bias, val))
-        yield ProbeLog(number, len(strengths), strength, *measured, time.monotonic() - started)
-        lowest = min(lowest, measured[2])
-        if measured[2] > WORSE * lowest:
-            return
+    sets = sets or [FeatureSet("", (head.in_features,))]
+    largest = max(sets, key=lambda one: one.columns)
+    values, mean, deviation = standardise(train.values[:, : largest.columns], largest.blocks)
+    number, total, best = 0, len(sets) * len(strengths), 0
+    for one in sets:
+        worse = 1.0 if number else WORSE
+        problem = LogisticRegression(values[:, : one.columns], train.labels, head.out_features, one.scale)
+        solution, lowest, first = problem.start(), np.inf, max(0, best - BEFORE)
+        for place, strength in enumerate(strengths[first:], start=first):
+            solution = problem.solve(strength, solution, tolerance * min(strength, FIRM))
+            weight, bias = unstandardised(solution, one.scale, mean, deviation)
+            _set(head, weight, bias)
+            measured = (*_measure(weight, bias, train), *_measure(weight, bias, val))
+            number += 1
+            yield ProbeLog(number, total, strength, *measured, time.monotonic() - started, one.name)
+            if measured[2] < lowest:
+                lowest, best = measured[2], place
+            elif measured[2] > worse * lowest:
+                break
 
 
-class LogisticRegression:
-    """Multinomial logistic regression on standardised features: float64 (n, F).
-
-    A solution is float64 (K, F + 1), the last column the bias. Products are float64: 384 evaluations on 45,000 synthetic
-    rows of 1,280 features and 10 classes took 69 s on one busy core. With float32 389 took 40 s, with the same losses in four
-    digits. But float32 is too coarse for the small gradients of weak penalties: 3,600 rows needed 630 evaluations and not
-    402. With 100 classes an evaluation on 45,000 rows takes 0.65 s.
-    """
-
-    def __init__(self, values: Floats, labels: Labels, classes: int) -> None:
-        self.values, self.labels, self.classes = values, labels, classes
-
-    def start(self) -> Floats:
-        """Zero weights, and biases that predict the frequency of each class.
-
-        One more image of each class keeps the logarithm of an absent class finite.
-        """
-        out = np.zeros((self.classes, self.values.shape[1] + 1))
-        out[:, -1] = np.log(np.bincount(self.labels, minlength=self.classes) + 1) - np.log(len(self.labels))
-        return out
-
-    def solve(self, strength: float, start: Floats, steepest: float) -> Floats:
-        """The minimum for this strength, found from `start`; no gradient there is above `steepest`."""
-        return minimise(self.objective, start, strength, steepest, _MEMORY)
-
-    def objective(self, flat: Floats, strength: float) -> tuple[float, Floats]:
-        """Mean cross-entropy plus penalty at a flattened solution, and the gradient there: float64 (K * (F + 1),)."""
-        solution = flat.reshape(self.classes, -1)
-        weight, n = solution[:, :-1], len(self.labels)
-        rows = np.arange(n)
-        logits = self.values @ weight.T
-        logits += solution[:, -1]
-        logits -= logits.max(axis=1, keepdims=True)
-        own = logits[rows, self.labels]
-        exponentials = np.exp(logits, out=logits)
-        sums = exponentials.sum(axis=1)
-        value = float((np.log(sums) - own).mean()) + strength / 2 * float(np.square(weight).sum())
-        exponentials /= (sums * n)[:, None]
-        exponentials[rows, self.labels] -= 1 / n
-        gradient = np.empty_like(solution)
-        gradient[:, :-1] = exponentials.T @ self.values
-        gradient[:, :-1] += strength * weight
-        gradient[:, -1] = exponentials.sum(axis=0)
-        return value, gradient.ravel()
+def unstandardised(solution: Floats, scale: Floats, mean: Floats, deviation: Floats) -> tuple[Floats, Floats]:
+    """Weight (K, c) and bias (K,) for features as they are, of a solution for standardised ones: (K, c + 1)."""
+    columns = len(scale)
+    weight = solution[:, :-1] * scale / deviation[:columns]
+    return weight, solution[:, -1] - weight @ mean[:columns]
 
 
-def minimise(
-    objective: Callable[[Floats, float], tuple[float, Floats]],
-    start: Floats,
-    strength: float,
-    steepest: float,
-    memory: int,
-) -> Floats:
-    """The minimum of `objective`, found from `start` by L-BFGS; no gradient there is above `steepest`.
-
-    objective: takes a flattened solution and the strength; returns the value and the gradient. memory: the number of steps
-    that L-BFGS remembers.
-    """
-    # This takes 0.3 to 0.9 s, so it is imported only when a head is fitted.
-    from scipy.optimize import minimize
-
-    options = {"maxcor": memory, "gtol": steepest, "ftol": 0.0, "maxiter": 1000, "maxfun": 1500}
-    with one_thread_in_scipy(), Pace() as pace:
-        found = minimize(pace.each(objective), start.ravel(), (strength,), "L-BFGS-B", jac=True, options=options)
-    return np.asarray(found.x, np.float64).reshape(start.shape)
+def _set(head: nn.Linear, weight: Floats, bias: Floats) -> None:
+    with torch.no_grad():
+        head.weight.zero_()
+        head.weight[:, : weight.shape[1]] = torch.from_numpy(weight)
+        head.bias.copy_(torch.from_numpy(bias))
 
 
 def _check(part: str, features: Features) -> None:
@@ -175,87 +128,71 @@ def _check(part: str, features: Features) -> None:
         )
 
 
-def standardise(values: NDArray[np.float32]) -> tuple[Floats, Floats, Floats]:
-    """values minus mean by deviation, float64 (n, F); the mean and the (floored) deviation, float64 (F,)."""
+def standardise(values: NDArray[np.float32], blocks: Sequence[int] = ()) -> tuple[Floats, Floats, Floats]:
+    """values minus mean by deviation, float64 (n, F); the mean and the deviation, float64 (F,), floored in each block.
+
+    blocks: numbers of columns that add up to F; all are one block if left out.
+    """
     mean = values.mean(axis=0, dtype=np.float64)
     constant = values.min(axis=0) == values.max(axis=0)
     mean[constant] = values[0, constant]  # exactly, so that the column becomes 0
     out = np.subtract(values, mean)
     deviation = np.sqrt(np.einsum("nf,nf->f", out, out) / len(values))
-    varying = deviation[~constant]
-    floor = FLOOR * np.sqrt(np.square(varying).mean()) if len(varying) else 1.0
-    deviation = np.maximum(deviation, floor)
+    ends = np.cumsum(blocks or [values.shape[1]])
+    for block in (slice(end - width, end) for end, width in zip(ends, blocks or ends, strict=True)):
+        varying = deviation[block][~constant[block]]
+        floor = FLOOR * np.sqrt(np.square(varying).mean()) if len(varying) else 1.0
+        deviation[block] = np.maximum(deviation[block], floor)
     out /= deviation
     return out, mean, deviation
 
 
 def _measure(weight: Floats, bias: Floats, features: Features) -> tuple[float, float]:
     """Mean cross-entropy in nats, and accuracy, with these weights in float32 as in the head."""
-    logits = (features.values @ weight.T.astype(np.float32) + bias.astype(np.float32)).astype(np.float64)
+    logits = _logits(weight, bias, features.values).astype(np.float64)
     own = logits[np.arange(len(logits)), features.labels]
     peak = logits.max(axis=1)
     loss = np.log(np.exp(logits - peak[:, None]).sum(axis=1)) + peak - own
     return float(loss.mean()), float((logits.argmax(axis=1) == features.labels).mean())
 
 
+def _logits(weight: Floats, bias: Floats, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return values[:, : weight.shape[1]] @ weight.T.astype(np.float32) + bias.astype(np.float32)
+
+
 _COLUMNS = 100  # folds x classes that are solved together: the logits of 10,000 rows then take 8 MB
 
 
 def cross_fit(
-    learning: Features, folds: Indices, answering: Features, strength: float, classes: int, *, tolerance: float = 3e-3
+    learning: Features,
+    folds: Indices,
+    answering: Features,
+    strength: float,
+    classes: int,
+    *,
+    used: FeatureSet | None = None,
+    tolerance: float = 3e-3,
 ) -> NDArray[np.float32]:
     """Logits float32 (n, K): each row's from a head that was fitted on the other folds, as `fit_linear_probe` does.
 
     learning: the features that heads are fitted on, one or more views of the n images, one view after the other; answering:
-    the features that heads predict from; folds: int64 (n,), from 0. All rows standardise the features; this uses no label.
+    the features that heads predict from; folds: int64 (n,), from 0; used: the features to use, all if left out. All rows
+    standardise the features; this uses no label.
 
     All folds are solved together, as the minimum of one sum whose terms share only the features. Ten folds of 3,445 flowers
     in two views take 63 evaluations of 0.06 s; one head after the other takes 503 of 0.03 s. tolerance: as in
     `fit_linear_probe`; a third of it gave the same temperature to 0.0001, three times as much 0.9010 and not 0.9024.
     """
-    values, mean, deviation = standardise(learning.values)
+    used = used or FeatureSet("", (learning.values.shape[1],))
+    values, mean, deviation = standardise(learning.values[:, : used.columns], used.blocks)
     views = len(learning.labels) // len(folds)
     out = np.empty((len(folds), classes), np.float32)
     every = np.arange(folds.max() + 1)
     for some in np.array_split(every, min(len(every), -(-len(every) * classes // _COLUMNS))):
         learns = np.tile(folds, views)[:, None] != some
-        solved = _Folds(values, learning.labels, classes, learns).solve(strength, tolerance)
-        weight = solved[..., :-1] / deviation
-        bias = solved[..., -1] - weight @ mean
-        for fold, w, b in zip(some, weight, bias, strict=True):
+        problem = LogisticRegression(values, learning.labels, classes, used.scale, learns)
+        solved = problem.solve(strength, problem.start(), tolerance * min(strength, FIRM))
+        for fold, solution in zip(some, np.split(solved, len(some)), strict=True):
             held = folds == fold
-            out[held] = answering.values[held] @ w.T.astype(np.float32) + b.astype(np.float32)
+            out[held] = _logits(*unstandardised(solution, used.scale, mean, deviation), answering.values[held])
     return out
-
-
-class _Folds:
-    """The sum of the objectives of `LogisticRegression` over folds; learns: bool (n, J), the training rows of each fold."""
-
-    def __init__(self, values: Floats, labels: Labels, classes: int, learns: NDArray[np.bool_]) -> None:
-        self.values, self.labels, self.classes = values, labels, classes
-        self.shares = learns / learns.sum(axis=0)
-
-    def solve(self, strength: float, tolerance: float) -> Floats:
-        """The minimum: float64 (J, K, F + 1), the last column the bias."""
-        start = LogisticRegression(self.values, self.labels, self.classes).start()
-        starts = np.tile(start, (self.shares.shape[1], 1, 1))
-        return minimise(self.objective, starts, strength, tolerance * min(strength, FIRM), memory=10)
-
-    def objective(self, flat: Floats, strength: float) -> tuple[float, Floats]:
-        """Sum over folds of mean cross-entropy plus penalty, and the gradient: float64 (J * K * (F + 1),)."""
-        n, folds = self.shares.shape
-        solution = flat.reshape(folds * self.classes, -1)
-        weight = solution[:, :-1]
-        logits = (self.values @ weight.T + solution[:, -1]).reshape(n, folds, self.classes)
-        logits -= logits.max(axis=2, keepdims=True)
-        own = logits[np.arange(n), :, self.labels]
-        exponentials = np.exp(logits, out=logits)
-        sums = exponentials.sum(axis=2)
-        value = float(((np.log(sums) - own) * self.shares).sum()) + strength / 2 * float(np.square(weight).sum())
-        exponentials *= (self.shares / sums)[..., None]
-        exponentials[np.arange(n), :, self.labels] -= self.shares
-        gradient = np.empty_like(solution)
-        gradient[:, :-1] = exponentials.reshape(n, -1).T @ self.values
-        gradient[:, :-1] += strength * weight
-        gradient[:, -1] = exponentials.sum(axis=0).ravel()
-        return value, gradient.ravel()

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from foveola.evaluation.headline import decided as decided
     from foveola.evaluation.headline import headlines as headlines
     from foveola.evaluation.headline import with_interval as with_interval
+    from foveola.models.feature_sets import in_words as in_words
     from foveola.runs.folders import find_run as find_run
     from foveola.runs.progress import Plan as Plan
     from foveola.runs.progress import Progress as Progress
+    from foveola.runs.progress import on_features as on_features
     from foveola.runs.progress import row_seconds as row_seconds
     from foveola.runs.progress import row_sentence as row_sentence
     from foveola.storage import require_new as require_new
@@ -55,8 +57,9 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "foveola.evaluation.headline": ("decided", "headlines", "with_interval"),
+    "foveola.models.feature_sets": ("in_words",),
     "foveola.runs.folders": ("find_run",),
-    "foveola.runs.progress": ("Plan", "Progress", "row_seconds", "row_sentence"),
+    "foveola.runs.progress": ("Plan", "Progress", "on_features", "row_seconds", "row_sentence"),
     "foveola.storage": ("require_new", "require_writable"),
     "foveola.training.history": ("EpochLog", "ProbeLog", "Row", "StepLog", "is_better"),
     "foveola.workflows.checking": ("PAGE", "Checked", "check", "require_outputs"),

@@ -218,6 +218,7 @@ def _result(
         "best_epoch": getattr(trainer.best, "epoch", 0),
         "epochs": len(trained.history),
         "head_penalty": head.strength if head else None,
+        "head_features": (head.features or None) if head else None,
         "files_found": data.files_found,
         "files_used": data.files_used,
         "files_ignored": data.files_ignored,
