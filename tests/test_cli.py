@@ -289,7 +289,10 @@ def test_show_json_sums_to_its_total(call):
 
 @pytest.mark.parametrize(
     ("kind", "names"),
-    [("models", ["alexnet_mini", "fast", "fast_l", "fast_m", "transfer", "vgg6"]), ("datasets", ["cifar10", "digits"])],
+    [
+        ("models", ["alexnet_mini", "fast", "fast_l", "fast_m", "transfer", "transfer_pair", "vgg6"]),
+        ("datasets", ["cifar10", "digits"]),
+    ],
 )
 def test_list_names_what_there_is(call, kind, names):
     code, out, _ = call("list", kind, "--json")

@@ -483,7 +483,8 @@ def test_an_unknown_model(two_classes, tmp_path):
         fv.train(two_classes(), model="fats", out=tmp_path / "out")
     assert (
         str(caught.value)
-        == "unknown model 'fats' (did you mean 'fast'?); known: alexnet_mini, fast, fast_l, fast_m, transfer, vgg6"
+        == "unknown model 'fats' (did you mean 'fast'?); known: alexnet_mini, fast, fast_l, fast_m, transfer, "
+        "transfer_pair, vgg6"
     )
     assert not (tmp_path / "out").exists()
 

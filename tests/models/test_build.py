@@ -139,7 +139,8 @@ def test_an_unknown_network_is_named_with_its_nearest():
         build("vgg", Size(32, 32), 3)
     assert (
         str(refusal.value)
-        == "unknown model 'vgg' (did you mean 'vgg6'?); known: alexnet_mini, fast, fast_l, fast_m, transfer, vgg6"
+        == "unknown model 'vgg' (did you mean 'vgg6'?); known: alexnet_mini, fast, fast_l, fast_m, transfer, "
+        "transfer_pair, vgg6"
     )
 
 

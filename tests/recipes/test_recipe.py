@@ -76,7 +76,7 @@ def test_all_mistakes_of_a_table_are_said_at_once():
         ({"fit": 3}, "the recipe: fit must be a table: write [fit] above its options"),
         (
             {"model": {"name": "resnet"}},
-            "unknown model 'resnet'; known: alexnet_mini, fast, fast_l, fast_m, transfer, vgg6",
+            "unknown model 'resnet'; known: alexnet_mini, fast, fast_l, fast_m, transfer, transfer_pair, vgg6",
         ),
         (
             {"fit": {"epochs": -1}},

@@ -48,23 +48,24 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The network: fast, fast_m, fast_l, transfer, alexnet_mini or vgg6. [default: fast for images below "
-            "112 pixels, else transfer]",
+            help="The network: fast, fast_m, fast_l, transfer, transfer_pair, alexnet_mini or vgg6. [default: fast for "
+            "images below 112 pixels, else transfer]",
         ),
     ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
             metavar="N",
-            help="Number of passes over the training images. [default: 8 to 40, fewer for more images; 0 for transfer, "
-            "which then trains only its last layer]",
+            help="Number of passes over the training images. [default: 8 to 40, fewer for more images; 0 for transfer and "
+            "transfer_pair, which then train only their last layer]",
         ),
     ] = None,
     size: Annotated[
         str | None,
         typer.Option(
             metavar="WIDTHxHEIGHT",
-            help="Image size in pixels. [default: a square of the images' typical longer side, 32 to 224; 256 for transfer]",
+            help="Image size in pixels. [default: a square of the images' typical longer side, 32 to 224; 256 for "
+            "transfer and transfer_pair]",
         ),
     ] = None,
     chain: Annotated[

@@ -6,11 +6,11 @@ Nothing here imports torch, so that a recipe is read and an unknown name is refu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from foveola.errors import UsageError
-from foveola.models.pretrained_weights import LITE0
+from foveola.models.pretrained_weights import LITE0, require_pair
 from foveola.registry import Later, Registry
 from foveola.text import unknown
 
@@ -187,6 +187,7 @@ MODELS = ModelRegistry({
         ),
     ),
     "transfer": (Later("foveola.models.transfer"), _TRANSFER),
+    "transfer_pair": (Later("foveola.models.transfer_pair"), replace(_TRANSFER, requires=require_pair)),
 })  # fmt: skip
 
 TIMM = ModelEntry(

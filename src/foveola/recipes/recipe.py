@@ -54,7 +54,7 @@ class DataSpec:
         Meaning(
             "Image size in pixels, 8 to 1024 per side.",
             values="WIDTHxHEIGHT or auto",
-            left_out="a square of the median of the longer sides, rounded, 32 to 224 (256 for transfer)",
+            left_out="a square of the median of the longer sides, rounded, 32 to 224 (256 for transfer and transfer_pair)",
         ),
     ] = "auto"
     resize: Annotated[
@@ -114,7 +114,7 @@ class ModelSpec:
         bool | Literal["auto"],
         Meaning(
             "Average predictions over an image and its mirror image. Takes twice the time.",
-            left_out="true for fast, fast_m, fast_l and transfer if they are trained with fit.flip",
+            left_out="true for fast, fast_m, fast_l, transfer and transfer_pair if they are trained with fit.flip",
         ),
     ] = "auto"
     average_shift_px: Annotated[

@@ -25,7 +25,7 @@ class FitSpec:
         Meaning(
             "Number of passes over the training images. 0 trains only the last layer of a pre-trained network.",
             left_out="8 to 40, to see about 400,000 images (fast, fast_m, fast_l: the pixels of 200,000 images of 32x32); 0 "
-            "for transfer",
+            "for transfer and transfer_pair",
         ),
     ] = "auto"
     epoch_images: Annotated[
