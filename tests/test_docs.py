@@ -55,7 +55,7 @@ def test_an_option_has_its_values_and_the_default_of_every_network():
     assert found == (
         "fit.batch_size",
         "whole number from 1 to 1,000,000",
-        "64; 32 for alexnet_mini, transfer and timm; 250 for fast; 1,000 for fast_m and fast_l",
+        "64; 32 for alexnet_mini, transfer, transfer_pair and timm; 250 for fast; 1,000 for fast_m and fast_l",
         "Number of images in a training step.",
     )
 

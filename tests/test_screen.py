@@ -119,7 +119,7 @@ def test_the_seconds_of_fits_are_each_ones_own():
 def test_fits_on_sets_of_features_say_which():
     rows = [ProbeLog(k, 2, 0.1, 0.5, 0.75, 0.6, 0.7, k, name) for k, name in ((1, "top"), (2, "top + stage7 + stage5"))]
     lines = table_at(120, rows)
-    assert lines[0].split("  ")[0].strip() == "features of"
+    assert lines[0].strip().split("  ")[0] == "features of"
     assert [line.strip().split("  ")[0] for line in lines[1:]] == [
         "the last stage",
         "the last stage and two earlier ones",
