@@ -88,6 +88,6 @@ def test_the_help_names_real_defaults(call):
     from foveola.models.registry import MODELS
 
     out = " ".join(call("train", "--help", columns=120)[1].split())
-    assert "[default: fast for images below 112 pixels, else transfer]" in out
+    assert "[default: the best of several candidates on held-out images]" in out
     assert set(out.split("The network: ")[1].split(". [default")[0].replace(" or ", ", ").split(", ")) == set(MODELS)
     assert "[default: 10; alexnet_mini: 2]" in " ".join(call("show", "--help")[1].split())

@@ -48,8 +48,8 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The network: fast, fast_m, fast_l, transfer, transfer_pair, alexnet_mini or vgg6. [default: fast for "
-            "images below 112 pixels, else transfer]",
+            help="The network: fast, fast_m, fast_l, transfer, transfer_pair, alexnet_mini or vgg6. [default: the best "
+            "of several candidates on held-out images]",
         ),
     ] = None,
     epochs: Annotated[

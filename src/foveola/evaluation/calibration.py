@@ -195,6 +195,16 @@ class Calibration:
         return cls(logits, labels, how, fit_temperature(logits, labels))
 
     @cached_property
+    def accuracy(self) -> float:
+        """The share of correct predictions, 0..1."""
+        return float((self.logits.argmax(axis=1) == self.labels).mean())
+
+    @cached_property
+    def loss(self) -> float:
+        """Mean cross-entropy of the calibrated probabilities, in nats per image."""
+        return mean_loss(self.logits, self.labels, self.temperature)
+
+    @cached_property
     def scores(self) -> Floats:
         """1 - p(true class) of each image, calibrated: float64 (n,)."""
         return conformal.nonconformity_scores(softmax(self.logits, self.temperature), self.labels)

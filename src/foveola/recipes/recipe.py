@@ -106,8 +106,7 @@ class ModelSpec:
         Meaning(
             "The network.",
             values="a name of `foveola list models`, or timm:NAME with the extra foveola[timm]",
-            left_out="fast for images below 112 pixels; else transfer, or alexnet_mini if ImageNet's weights are not "
-            "installed",
+            left_out="the best of several candidates; without any, fast for images below 112 pixels, else transfer",
         ),
     ] = "auto"
     average_flips: Annotated[

@@ -10,6 +10,7 @@ from foveola.evaluation.calibration import CalibrationReport
 from foveola.evaluation.decisions import Threshold
 from foveola.evaluation.metrics import Evaluation
 from foveola.models.summary import Summary
+from foveola.recipes.candidates import CandidateResult, read_results
 from foveola.recipes.recipe import read_tables
 from foveola.runs.data_summary import DataSummary
 from foveola.runs.previews import Previews
@@ -25,7 +26,8 @@ class ReportData:
     environment: the entries of environment.json; head: the solutions of the last layer, () if it was not trained alone;
     history: the epochs; best_epoch: the epoch whose weights were kept, 0 if none; seconds: the total time; folder: the
     path of the run's folder, as the page shows it; test_uses: how often the test set has been used, 1 after training;
-    has_csv: whether predictions.csv is next to the page; threshold: that of one class, None without.
+    has_csv: whether predictions.csv is next to the page; threshold: that of one class, None without; candidates: the networks
+    that were compared on held-out images before this one was chosen.
     """
 
     recipe: Mapping[str, Any]
@@ -45,6 +47,7 @@ class ReportData:
     test_uses: int = 1
     has_csv: bool = True
     threshold: Threshold | None = None
+    candidates: tuple[CandidateResult, ...] = ()
 
 
 def read_report_data(run: Run) -> ReportData:
@@ -67,4 +70,5 @@ def read_report_data(run: Run) -> ReportData:
         test_uses=run.test_opened,
         has_csv=(run.path / "predictions.csv").is_file(),
         threshold=run.threshold,
+        candidates=read_results(run.result.get("candidates", ())),
     )

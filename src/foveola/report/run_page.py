@@ -23,7 +23,7 @@ from foveola.report.network_section import blocks, network_section
 from foveola.report.report_data import ReportData
 from foveola.report.results_section import confidence_section, predictions_section
 from foveola.report.svg import accuracy_axis, baseline_label
-from foveola.text import percent
+from foveola.text import joined, percent
 from foveola.training.history import EpochLog, ProbeLog, best_head
 
 SECTIONS = (
@@ -208,10 +208,13 @@ def training_section(run: ReportData, fit: dict[str, Any]) -> TrainingSection:
     best = run.history[kept_epoch - 1] if kept_epoch else head_best
     assert best is not None, "a run has at least one row"
     tried = _tried_features(run.head)
-    penalty = "how strongly the last layer is regularised"
-    if tried:
-        penalty = f"which features the last layer uses{',' if run.history else ' and'} how strongly it is regularised"
-    chosen = " and ".join([penalty] * bool(head_best) + ["which epoch’s weights to keep"] * bool(run.history))
+    choices = [
+        (bool(run.candidates), "which network to keep"),
+        (bool(tried), "which features the last layer uses"),
+        (bool(head_best), "how strongly the last layer is regularised"),
+        (bool(run.history), "which epoch’s weights to keep"),
+    ]
+    chosen = joined(text for applies, text in choices if applies)
     smaller = max((row.epoch for row in run.history if row.val_scale < 1), default=0)
     return TrainingSection(tuple(stages), best, len(run.history), int(fit["epochs"]), chosen, tried, smaller)
 

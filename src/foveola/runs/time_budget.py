@@ -216,8 +216,9 @@ def _largest(trainers: Iterator[Trainer], planned: Callable[[Recipe, StepCosts],
 def expected_seconds(trainer: Trainer) -> float:
     """What a planned run should take in all, by a few steps of a network like its own."""
     like = Trainer(trainer.prepared, trainer.split, trainer.recipe, trainer.seed, Path())
-    costs, fit = measure_costs(like, time_steps(like)), trainer.recipe.fit
+    fit = trainer.recipe.fit
     assert isinstance(fit.epochs, int), "a planned run has a number of epochs"
+    costs = measure_costs(like, time_steps(like) if fit.epochs else {1.0: 0.0})
     given, size = fit.epoch_images, like.train.epoch_size
     passes = sum(given) / size if isinstance(given, list) else fit.epochs
     return costs.rest + passes * costs.train + fit.epochs * costs.val

@@ -30,6 +30,7 @@ from foveola.filters.chain import FILTERS, Chain
 from foveola.models.build import adapt, build, feature_sets, summary
 from foveola.models.registry import get_model
 from foveola.models.summary import Summary
+from foveola.recipes.candidates import CandidateResult
 from foveola.recipes.recipe import Recipe
 from foveola.runs.augmentation_preview import augmentation_preview
 from foveola.runs.data_summary import DataSummary, summarise_data
@@ -74,7 +75,8 @@ class Trained:
 @dataclass
 class Trainer:
     """Train a run: iterate `rows`, then call `finish`. numbered: foveola chose the folder's name, and adds a number if
-    the folder exists.
+    the folder exists; candidates: the networks that were compared before this one was chosen; logs: where `rows` writes,
+    None for the run's folder.
 
     The weights that are best on val are kept: see `is_better`. With a deadline, the length of each epoch is chosen when it
     begins, and the recipe records the lengths at the end.
@@ -91,6 +93,8 @@ class Trainer:
     deadline: Deadline | None = None
     numbered: bool = False
     fingerprints: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    candidates: tuple[CandidateResult, ...] = ()
+    logs: Path | None = None
 
     def __post_init__(self) -> None:
         fit_spec = self.recipe.fit
@@ -207,7 +211,7 @@ class Trainer:
             write_atomic(self.folder / "recipe.toml", self.recipe.to_toml())
 
     def _kept(self, rows: Iterator[Row], name: str) -> Iterator[Row]:
-        path = self.folder / name
+        path = (self.logs or self.folder) / name
         with disk_errors_as_resource_error(path, 4096), path.open("w") as file:
             for row in rows:
                 if not isinstance(row, StepLog):
@@ -217,12 +221,20 @@ class Trainer:
                     self._keep(row)
                 yield row
 
+    def held_out(self) -> Calibration:
+        """Predictions for images that the best weights were not fitted on, with their temperature. Call it after `rows`.
+
+        Of a network without epochs and with few val images they come from cross-fitting over train and val.
+        """
+        self.model.load_state_dict(self._best_state)
+        self.model.to("cpu")
+        self._calibration = self._calibration or self._on_val(torch.device("cpu"))
+        return self._calibration
+
     def finish(self) -> Trained:
         """Take the best weights, calibrate, measure on the test set once, and write all files except report and result."""
         self._say_lengths()
-        self.model.load_state_dict(self._best_state)
-        self.model.to("cpu")
-        calibration = self._calibration or self._on_val(torch.device("cpu"))
+        calibration = self.held_out()
         calibration.save(self.folder / "calibration.npz")
         evaluation = self._on_test(calibration.temperature)
         names = evaluation.class_names
@@ -281,6 +293,12 @@ class Trainer:
             keep_seen(self.folder / FINGERPRINTS, self.fingerprints, self.prepared.dataset.ids, self.split)
         write_network(self.folder / "network.json", self.network)
         write_atomic(self.folder / "environment.json", json.dumps(self.environment, indent=1))
+
+    def take_logs(self) -> None:
+        """Copy the logs of a training that went before into the run's folder."""
+        assert self.logs is not None, "there are logs in another folder"
+        for path in self.logs.iterdir():
+            write_atomic(self.folder / path.name, path.read_bytes())
 
     @cached_property
     def data_summary(self) -> DataSummary:

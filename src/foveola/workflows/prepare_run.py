@@ -68,6 +68,60 @@ def plan_run(
     clock: RunTimer,
 ) -> Trainer:
     """Prepare a run before its first step: read, decode, split, plan and build. Writes only caches."""
+    request = read_request(
+        data, settings=settings, seed=seed, recipe=recipe, out=out, runs=runs, tick=tick, clock=clock
+    )
+    return request.plan(tick, clock)
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user asks for: a data set that was read, and the settings as they were given.
+
+    tables: of the recipe, checked, with "auto" where foveola chooses; out: the folder of the run, None for a new one below
+    `runs`.
+    """
+
+    dataset: Dataset
+    tables: Mapping[str, Any]
+    where: str
+    source: str | None
+    seed: int
+    out: Path | None
+    runs: Path
+
+    def plan(self, tick: Tick, clock: RunTimer, choice: Mapping[str, object] | None = None) -> Trainer:
+        """Decode, split and choose what is left open. Writes only caches.
+
+        choice: settings that foveola has chosen, such as {"model.name": "fast"}.
+        """
+        from foveola.runs.trainer import Trainer
+
+        tables = merge_tables(self.tables, choice or {}, where=self.where)
+        early = recipe_from_tables(tables, where=self.where)
+        prepared, split, findings, prints = _prepare(leave_out(self.dataset, early), early, self.seed, tick)
+        tables = merge_tables(tables, {"data.source": self.source and printable(self.source)})
+        done, remarks = _complete(tables, prepared, split, self.seed, clock)
+        fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
+        folder = self.out or run_folder(self.runs, prepared.dataset.name, done, fingerprint, self.seed)
+        numbered, deadline = self.out is None, clock.deadline
+        return Trainer(
+            prepared, split, done, self.seed, folder, tick, remarks, findings, deadline, numbered, fingerprints=prints
+        )
+
+
+def read_request(
+    data: Data | None,
+    *,
+    settings: Mapping[str, object],
+    seed: int,
+    recipe: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str] | None,
+    runs: str | os.PathLike[str],
+    tick: Tick,
+    clock: RunTimer,
+) -> RunRequest:
+    """Check the settings and read the data. Raises UsageError, DataError or ResourceError before anything is computed."""
     # What can be refused without torch is refused before it is imported.
     if not 0 <= seed < 2**32:
         raise UsageError(f"seed {seed} is out of range: give a whole number from 0 to {2**32 - 1:,}")
@@ -83,8 +137,8 @@ def plan_run(
     if clock.budget is not None:
         clock.budget = parse_time(clock.budget)
     with _collector_paused():
+        import foveola.runs.trainer  # noqa: F401 - imports torch
         from foveola.runs.time_budget import require_free
-        from foveola.runs.trainer import Trainer
 
     clock.imported = time.monotonic()
     require_model(early.model.name)
@@ -95,12 +149,7 @@ def plan_run(
     if not early.data.source:
         require_plain(early.data, dataset.name)
     require_classes(dataset.name, dataset.class_names, dataset.labels, dataset.problems)
-    prepared, split, findings, prints = _prepare(leave_out(dataset, early), early, seed, tick)
-    tables = merge_tables(tables, {"data.source": source and printable(source)})
-    done, remarks = _complete(tables, prepared, split, seed, clock)
-    fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
-    folder = Path(out) if out is not None else run_folder(Path(runs), prepared.dataset.name, done, fingerprint, seed)
-    return Trainer(prepared, split, done, seed, folder, tick, remarks, findings, clock.deadline, out is None, prints)
+    return RunRequest(dataset, tables, where, source, seed, None if out is None else Path(out), Path(runs))
 
 
 def _require_source(source: str, recipe: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from foveola.config import checks_keywords
 from foveola.data.builtin import write_digits
 from foveola.errors import UsageError
 from foveola.evaluation.calibration import CalibrationReport
+from foveola.evaluation.decisions import Goal
 from foveola.evaluation.metrics import result_numbers
 from foveola.evaluation.roc import roc_numbers
 from foveola.jupyter import shown_in_notebooks
@@ -30,7 +33,8 @@ from foveola.training.history import best_head
 from foveola.types import Size, SizeLike
 from foveola.workflows import thresholds
 from foveola.workflows.datasets import Data, require_there
-from foveola.workflows.prepare_run import RunTimer, plan_run
+from foveola.workflows.prepare_run import RunTimer, read_request
+from foveola.workflows.race import open_candidates, race_and_keep
 
 if TYPE_CHECKING:
     from foveola.runs.trainer import Trained, Trainer
@@ -114,7 +118,7 @@ def train(
         progress.tell(f"reading {printable(source)} ...")
     clock = RunTimer(started, budget=budget)
     with adapting(threads, progress.tell):
-        trainer = plan_run(
+        request = read_request(
             data,
             settings={
                 "data.size": size if size is None or size == "auto" else str(Size.of(size)),
@@ -141,10 +145,20 @@ def train(
             tick=progress.tick,
             clock=clock,
         )
-        if positive is None or goal is None:
-            return train_and_report(trainer, clock, progress)
-        thresholds.require_possible(trainer, positive, goal)
-        return thresholds.conclude(train_and_report(trainer, clock, progress), positive, goal)
+        options = open_candidates(request) if clock.budget is None else ()
+        if len(options) < 2:
+            return _measured(request.plan(progress.tick, clock), clock, progress, positive, goal)
+        with tempfile.TemporaryDirectory() as scratch:
+            winner = race_and_keep(request, options, clock, progress, Path(scratch))
+            return _measured(winner, clock, progress, positive, goal)
+
+
+def _measured(trainer: Trainer, clock: RunTimer, progress: Progress, positive: str | None, goal: Goal | None) -> Run:
+    """Finish a run, and choose its threshold if the user wants one."""
+    if positive is None or goal is None:
+        return train_and_report(trainer, clock, progress)
+    thresholds.require_possible(trainer, positive, goal)
+    return thresholds.conclude(train_and_report(trainer, clock, progress), positive, goal)
 
 
 def _source_name(data: Data | None, recipe: str | os.PathLike[str] | None, settings: Mapping[str, object]) -> str:
@@ -171,14 +185,18 @@ def train_and_report(trainer: Trainer, clock: RunTimer, progress: Progress) -> R
     """
     threads = current()
     assert threads is not None, "verbs train within `adapting`"
-    threads.start_list()
+    if not trainer.logs:
+        threads.start_list()
     trainer.claim_folder()
     try:
         trainer.begin()
         progress.plan(trainer.plan)
-        for row in trainer.rows():
-            clock.first_step = clock.first_step or time.monotonic()
-            progress.row(row)
+        if trainer.logs:
+            trainer.take_logs()
+        else:
+            for row in trainer.rows():
+                clock.first_step = clock.first_step or time.monotonic()
+                progress.row(row)
         return _conclude(trainer, trainer.finish(), clock, threads.used)
     except KeyboardInterrupt as stop:
         stop.add_note(
@@ -219,6 +237,7 @@ def _result(
         "epochs": len(trained.history),
         "head_penalty": head.strength if head else None,
         "head_features": (head.features or None) if head else None,
+        "candidates": [asdict(one) for one in trainer.candidates],
         "files_found": data.files_found,
         "files_used": data.files_used,
         "files_ignored": data.files_ignored,
@@ -247,6 +266,7 @@ def _report_data(
         head=trained.head,
         history=trained.history,
         best_epoch=result["best_epoch"],
+        candidates=trainer.candidates,
         seconds=result["seconds"],
         evaluation=trained.evaluation,
         confidence=confidence,

@@ -1,0 +1,109 @@
+"""The networks that `train` compares on the validation images when the user names none, and how each of them did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from foveola.errors import ResourceError
+from foveola.models.registry import MODELS, require_model
+from foveola.recipes.defaults import PHOTO_PX, choose_size
+from foveola.types import Size
+
+ENLARGED_PX = 160
+"""Small images are enlarged to this side for a network that is pre-trained on larger ones.
+
+300 images, accuracy of `transfer` on 400 others at 96, 160 and 224 px: CIFAR-10 (32 px) 60.0, 66.8 and 64.2 %, hand signs
+(100 px) 82.3, 88.2 and 89.7 %; `fast` on images of their own size 35.8 and 90.0 %. One run each.
+"""
+
+MOST_ENLARGED = 10_000
+"""With more small images than this, training from scratch wins, and features of enlarged images take too long."""
+
+
+Outcome: TypeAlias = Literal["chosen", "compared", "skipped"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network and an image size that may suit the data."""
+
+    model: str
+    size: Size
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """The candidate as settings of `train`."""
+        return {"model.name": self.model, "data.size": str(self.size)}
+
+    def __str__(self) -> str:
+        return f"{self.model}, images of {self.size}"
+
+
+@dataclass(frozen=True)
+class CandidateResult:
+    """How a candidate did on images that it was not fitted on.
+
+    accuracy 0..1, loss in nats per image (of calibrated probabilities), images: on how many images both were measured; None
+    and 0 if it was not trained; seconds: what it cost, with decoding; outcome: "chosen", "compared" or "skipped"; reason: why
+    it was skipped, else "".
+
+    A network that is trained by epochs is measured on val. A classifier on frozen features is measured on train and val by
+    cross-fitting if val is small (see `LinearProbe.cross_fit`).
+    """
+
+    model: str
+    size: str
+    accuracy: float | None
+    loss: float | None
+    images: int
+    seconds: float
+    outcome: Outcome
+    reason: str = ""
+
+    def is_better(self, than: CandidateResult) -> bool:
+        """Whether this one is better: by the lower loss, which says more about few images than the accuracy."""
+        assert self.loss is not None and than.loss is not None, "both were trained"
+        return self.loss < than.loss
+
+
+def read_results(rows: Sequence[Mapping[str, Any]]) -> tuple[CandidateResult, ...]:
+    """The results from the entry "candidates" of result.json."""
+    return tuple(CandidateResult(**row) for row in rows)
+
+
+PRETRAINED = ("transfer", "transfer_pair")
+
+
+def installed() -> tuple[str, ...]:
+    """The pre-trained networks whose weights are on this computer."""
+    return tuple(name for name in PRETRAINED if _has_weights(name))
+
+
+def _has_weights(name: str) -> bool:
+    try:
+        require_model(name)
+    except ResourceError:
+        return False
+    return True
+
+
+def candidates(
+    heights: list[int], widths: list[int], images: int, pretrained: Sequence[str], *, size: Size | None = None
+) -> tuple[Candidate, ...]:
+    """The candidates for images of these heights and widths (up to 500 of them, in pixels).
+
+    images: the number of images; pretrained: the pre-trained networks that can be used; size: if the user has chosen one, it
+    is that of all candidates. The cheapest pre-trained network is the first one.
+    """
+
+    def sized(model: str) -> Size:
+        return size or choose_size(heights, widths, MODELS.entry(model).max_auto_px)
+
+    if max(sized("fast")) >= PHOTO_PX:
+        return tuple(Candidate(name, sized(name)) for name in pretrained)
+    if images > MOST_ENLARGED:
+        return ()
+    enlarged = size or Size(ENLARGED_PX, ENLARGED_PX)
+    return *(Candidate(name, enlarged) for name in pretrained), Candidate("fast", sized("fast"))

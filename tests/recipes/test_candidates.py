@@ -1,0 +1,40 @@
+"""The candidates of `train` for images of some size and number."""
+
+from foveola.recipes.candidates import CandidateResult, candidates
+from foveola.types import Size
+
+BOTH = ("transfer", "transfer_pair")
+
+
+def found(side, images, pretrained=("transfer",), **options):
+    return [str(one) for one in candidates([side], [side], images, pretrained, **options)]
+
+
+def test_few_small_images_are_enlarged_for_the_pretrained_network_or_train_a_small_one():
+    assert found(32, 300) == ["transfer, images of 160x160", "fast, images of 32x32"]
+    assert found(100, 10_000) == ["transfer, images of 160x160", "fast, images of 96x96"]
+
+
+def test_many_small_images_have_nothing_to_compare():
+    assert found(32, 60_000) == []
+
+
+def test_photos_go_to_the_pretrained_networks():
+    assert found(1200, 400) == ["transfer, images of 256x256"]
+    assert found(1200, 400, BOTH) == ["transfer, images of 256x256", "transfer_pair, images of 256x256"]
+
+
+def test_without_weights_there_is_nothing_to_compare():
+    assert found(32, 300, ()) == ["fast, images of 32x32"]
+    assert found(1200, 400, ()) == []
+
+
+def test_the_users_size_is_that_of_all_candidates():
+    assert found(32, 300, size=Size(40, 40)) == ["transfer, images of 40x40", "fast, images of 40x40"]
+
+
+def test_the_lower_loss_is_better_whatever_the_accuracy():
+    sure = CandidateResult("fast", "32x32", 0.7, 0.9, 20, 1.0, "compared")
+    unsure = CandidateResult("transfer", "160x160", 0.6, 0.8, 240, 1.0, "compared")
+    assert unsure.is_better(sure)
+    assert not sure.is_better(unsure)
