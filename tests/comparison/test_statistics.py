@@ -21,7 +21,7 @@ from foveola.comparison.statistics import (
     smallest_half_width,
     verdict,
 )
-from foveola.evaluation.metrics import wilson
+from foveola.evaluation.intervals import wilson
 from foveola.types import Interval
 
 

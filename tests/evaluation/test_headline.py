@@ -1,7 +1,7 @@
 """The main numbers in words: whole lines."""
 
 from foveola.evaluation.headline import balanced, goal, headline
-from foveola.evaluation.metrics import wilson
+from foveola.evaluation.intervals import wilson
 
 
 def result(right, supports, names=("cat", "dog"), **numbers):

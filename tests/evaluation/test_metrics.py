@@ -15,7 +15,8 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from foveola.evaluation.metrics import Evaluation, against_baseline, softmax, wilson
+from foveola.evaluation.intervals import wilson
+from foveola.evaluation.metrics import Evaluation, against_baseline, softmax
 
 
 def evaluation(logits, labels, names=("a", "b", "c")):

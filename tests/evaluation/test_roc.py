@@ -7,7 +7,8 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from foveola.errors import UsageError
-from foveola.evaluation.metrics import Evaluation, wilson
+from foveola.evaluation.intervals import wilson
+from foveola.evaluation.metrics import Evaluation
 from foveola.evaluation.roc import (
     exact_interval,
     main_class,

@@ -12,7 +12,8 @@ import pytest
 from foveola.comparison.arms import Arm
 from foveola.comparison.result import Comparison
 from foveola.comparison.statistics import bootstrap_accuracy, corrected_accuracy, plan_to_settle
-from foveola.evaluation.metrics import Evaluation, result_numbers, wilson
+from foveola.evaluation.intervals import wilson
+from foveola.evaluation.metrics import Evaluation, result_numbers
 from foveola.report.comparison_figures import AgainstZero, against_zero, colour, paired_dots
 from foveola.report.comparison_page import SHOWN_CHANGES, render
 from foveola.report.curves import Band, banded

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from foveola.evaluation.metrics import wilson
+from foveola.evaluation.intervals import wilson
 from foveola.models.build import build
 from foveola.models.summary import LayerRow, Summary
 from foveola.report.report_data import read_report_data

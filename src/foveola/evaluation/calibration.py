@@ -5,7 +5,7 @@ labels.
 
 The calibration set of a run is a set of predictions on images that the network was not trained on. It is the validation
 set; or, if the last layer is trained on the validation set too, the out-of-fold predictions of 10-fold cross-validation
-over train and val.
+over train and val; or, in a run with folds, the out-of-fold predictions of all images.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from foveola.errors import UsageError
 from foveola.evaluation import conformal
-from foveola.evaluation.metrics import Evaluation, Floats, mean_loss, softmax, wilson
+from foveola.evaluation.intervals import wilson
+from foveola.evaluation.metrics import Evaluation, Floats, mean_loss, softmax
 from foveola.storage import write_atomic
 from foveola.text import count
 from foveola.types import Indices, Interval, Labels
@@ -174,7 +175,7 @@ FOLDS = 10
 ERRORS = (0.05, 0.1, 0.2)
 """The error rates for which a run's result includes abstentions."""
 
-How = Literal["val", "cross-fit"]
+How = Literal["val", "cross-fit", "out-of-fold"]
 
 
 @dataclass(frozen=True)
@@ -229,8 +230,15 @@ class Calibration:
         return [self.abstention(evaluation, error) for error in possible]
 
     def abstention(self, evaluation: Evaluation, error: float) -> conformal.Abstention:
-        """The results of abstaining at this error rate on the evaluation's images."""
-        limit = self.limit(error)
+        """The results of abstaining at this error rate on the evaluation's images.
+
+        Those of a cross-validation are the calibration images, too: each fold then has the limit of the other folds.
+        """
+        limit: float | Floats = self.limit(error)
+        evaluation = evaluation.once
+        if origin := evaluation.out_of_fold:
+            scores = conformal.nonconformity_scores(evaluation.probabilities, evaluation.labels)
+            limit = conformal.fold_thresholds(scores, origin.fold, error)
         return conformal.abstention(evaluation.probabilities, evaluation.labels, error, limit)
 
     def save(self, path: Path) -> None:
@@ -284,14 +292,14 @@ def assign_folds(units: Indices, labels: Labels, seed: int) -> Indices:
 
 
 class CalibrationReport:
-    """Calibration of an evaluation's probabilities, with and without the temperature.
+    """Calibration of an evaluation's probabilities, with and without the temperature: one prediction of each image.
 
     calibration: the held-out predictions of the run.
     """
 
     def __init__(self, evaluation: Evaluation, calibration: Calibration) -> None:
-        self.evaluation, self.calibration = evaluation, calibration
-        self.uncalibrated = replace(evaluation, temperature=1.0)
+        self.evaluation, self.calibration = evaluation.once, calibration
+        self.uncalibrated = replace(self.evaluation, temperature=1.0, out_of_fold=None)
 
     @cached_property
     def error(self) -> CalibrationError:

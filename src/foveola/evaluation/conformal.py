@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.evaluation.metrics import Floats, Proportion
-from foveola.types import Interval, Labels
+from foveola.types import Indices, Interval, Labels
 
 
 def nonconformity_scores(probabilities: Floats, labels: Labels) -> Floats:
@@ -63,8 +63,19 @@ def threshold(scores: Floats, error: float) -> float:
     return 1.0 if k > len(scores) else float(np.partition(scores, k - 1)[k - 1])
 
 
-def label_sets(probabilities: Floats, limit: float) -> NDArray[np.bool_]:
-    """The prediction set of each image: bool (n, K), true for classes with a score 1 - p up to the limit."""
+def fold_thresholds(scores: Floats, folds: Indices, error: float) -> Floats:
+    """Each row's `threshold` from the scores of all other folds: float64 (n, 1). folds: int64 (n,)."""
+    out = np.empty((len(scores), 1))
+    for fold in np.unique(folds):
+        out[folds == fold] = threshold(scores[folds != fold], error)
+    return out
+
+
+def label_sets(probabilities: Floats, limit: float | Floats) -> NDArray[np.bool_]:
+    """The prediction set of each image: bool (n, K), true for classes with a score 1 - p up to the limit.
+
+    limit: a number, or float64 (n, 1).
+    """
     return np.less_equal(1 - probabilities, limit)
 
 
@@ -98,8 +109,11 @@ class Abstention(NamedTuple):
     wrong_answers: Proportion
 
 
-def abstention(probabilities: Floats, labels: Labels, error: float, limit: float) -> Abstention:
-    """Count the results: probabilities float64 (n, K), labels int64 (n,), limit: the `threshold` for `error`."""
+def abstention(probabilities: Floats, labels: Labels, error: float, limit: float | Floats) -> Abstention:
+    """Count the results: probabilities float64 (n, K), labels int64 (n,), limit: the `threshold` for `error`.
+
+    Rows may have different limits: float64 (n, 1).
+    """
     sets = label_sets(probabilities, limit)
     held = sets[np.arange(len(labels)), labels]
     answered = sets.sum(axis=1) == 1

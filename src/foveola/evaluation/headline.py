@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from foveola.evaluation.metrics import against_baseline, is_imbalanced, wilson
+from foveola.evaluation.intervals import wilson
+from foveola.evaluation.metrics import against_baseline, is_imbalanced
 from foveola.text import count, percent, printable
 from foveola.types import Interval
 
@@ -34,9 +35,9 @@ def headline(r: Mapping[str, Any]) -> str:
 
 def headlines(r: Mapping[str, Any]) -> tuple[str, ...]:
     """The main numbers in lines: accuracy, accuracy without training images, balanced accuracy for unequal classes, and
-    the rates of a threshold."""
+    the rates of a threshold, and which networks of a cross-validation they are of."""
     decision = decided(r["decision"]) if r.get("decision") else ()
-    return tuple(filter(None, (headline(r), trained_on(r), balanced(r), *decision)))
+    return tuple(filter(None, (headline(r), trained_on(r), balanced(r), *decision, cross_validated(r))))
 
 
 def decided(d: Mapping[str, Any]) -> tuple[str, str]:
@@ -87,7 +88,7 @@ def goal(d: Mapping[str, Any]) -> str:
         costs = f"a false positive costs {d['cost_false_positive']:g} and a false negative {d['cost_false_negative']:g}"
         return f"the lowest cost on the held-out images, if {costs}"
     rate = 100 * d[f"min_{d['goal']}"]
-    about = "about " if d["held_out_part"] == "cross-fit" else ""  # a slightly different network made the predictions
+    about = "about " if d["held_out_part"] != "val" else ""  # a slightly different network made the predictions
     return f"chosen for a {d['goal']} of at least {rate:g} % on new images, at {about}{100 * d['confidence']:g} % confidence"
 
 
@@ -95,6 +96,23 @@ def _rate(d: Mapping[str, Any], key: str, what: str) -> str:
     if d[key] is None:
         return f"{what} unknown (no such images)"
     return f"{what} {percent(d[key])} ({100 * d[f'{key}_low']:.1f} to {100 * d[f'{key}_high']:.1f})"
+
+
+def cross_validated(r: Mapping[str, Any]) -> str:
+    """Which networks the numbers of a cross-validation are of, in one line; "" for a result of one network."""
+    tests = r.get("folds")
+    if not tests:
+        return ""
+    folds, repeats = tests[0]["folds"], tests[0]["repeats"]
+    tested = (
+        f"{repeats} times, each time by one of {folds} networks that were"
+        if repeats > 1
+        else f"by one of {folds} networks that were"
+    )
+    return (
+        f"each image was tested {tested} not trained on it; the network in this folder was trained on all "
+        f"{r['n_test']:,} images, and was not tested itself"
+    )
 
 
 def balanced(r: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Metrics of a classifier: accuracy with its Wilson interval, loss, precision, recall, F1, confusion matrix, worst mistakes.
+"""Metrics of a classifier: accuracy with its interval, loss, precision, recall, F1, confusion matrix, worst mistakes.
 
 Everything is computed from logits and labels. Needs no torch.
 """
@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from statistics import NormalDist
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import Part
+from foveola.evaluation.intervals import wilson
+from foveola.evaluation.out_of_fold import OutOfFold
 from foveola.text import count, html_table, printable
 from foveola.types import Indices, Interval, Labels
 
@@ -31,7 +32,7 @@ UNEQUAL = 1.5
 class ClassNumbers(NamedTuple):
     """Precision, recall, F1 and support (number of images) of one class.
 
-    recall_low, recall_high: 95 % Wilson interval of the recall, 0 to 1 if the class has no images.
+    recall_low, recall_high: 95 % interval of the recall, 0 to 1 if the class has no images.
     """
 
     name: str
@@ -49,7 +50,8 @@ class Evaluation:
 
     logits: float32 (n, K); labels: int64 (n,); ids: n names; class_names: K names; part: the part of the data; temperature:
     the number that logits are divided by before the softmax (see `calibration.fit_temperature`); trained_on: bool (n,),
-    whether an image or a near-duplicate of it is in the training or validation set, None if unknown.
+    whether an image or a near-duplicate of it is in the training or validation set, None if unknown; out_of_fold: for
+    predictions of a cross-validation, which network made each one.
     """
 
     logits: NDArray[np.float32]
@@ -59,6 +61,7 @@ class Evaluation:
     part: Part
     temperature: float = 1.0
     trained_on: NDArray[np.bool_] | None = None
+    out_of_fold: OutOfFold | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -68,11 +71,37 @@ class Evaluation:
         return f"{type(self).__name__}({self.sentence}, {count(len(self.class_names), 'class', 'classes')}: {shown})"
 
     @property
+    def images(self) -> int:
+        """The number of different images: that of the predictions, or of those in one repeat of a cross-validation."""
+        return len(self) if self.repeats == 1 else len(set(self.ids))
+
+    @property
+    def repeats(self) -> int:
+        """How often each image was predicted: more than once in a repeated cross-validation only."""
+        return self.out_of_fold.repeats if self.out_of_fold else 1
+
+    @cached_property
+    def once(self) -> Evaluation:
+        """The same with one prediction of each image: those of the first repeat of a cross-validation."""
+        return self if self.out_of_fold is None else self.take(np.flatnonzero(self.out_of_fold.repeat == 0))
+
+    def take(self, rows: Indices) -> Evaluation:
+        """The evaluation of these predictions only, in this order."""
+        return replace(
+            self,
+            logits=self.logits[rows],
+            labels=self.labels[rows],
+            ids=tuple(self.ids[i] for i in rows),
+            trained_on=None if self.trained_on is None else self.trained_on[rows],
+            out_of_fold=None if self.out_of_fold is None else self.out_of_fold.take(rows),
+        )
+
+    @property
     def sentence(self) -> str:
         """The accuracy with its interval and the number of images, as text."""
         low, high, _ = self.interval
         interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %"
-        return f"accuracy {100 * self.accuracy:.1f} % ({interval}), n = {len(self):,}"
+        return f"accuracy {100 * self.accuracy:.1f} % ({interval}), n = {self.images:,}"
 
     def _repr_html_(self) -> str:
         """HTML for notebooks: the accuracy, and a row for each class."""
@@ -91,7 +120,12 @@ class Evaluation:
     @cached_property
     def probabilities(self) -> Floats:
         """Softmax of logits / temperature: float64 (n, K), rows sum to 1."""
-        return softmax(self.logits, self.temperature)
+        return softmax(self.logits, self.temperatures)
+
+    @property
+    def temperatures(self) -> float | Floats:
+        """The divisor of the logits: one number, or float64 (n, 1) for predictions of several networks."""
+        return self.temperature if self.out_of_fold is None else self.out_of_fold.temperatures[:, None]
 
     @property
     def confidence(self) -> Floats:
@@ -115,8 +149,16 @@ class Evaluation:
 
     @property
     def interval(self) -> Interval:
-        """The 95 % Wilson interval of the accuracy."""
-        return wilson(int(self.correct.sum()), len(self))
+        """The 95 % interval of the accuracy: Wilson's, or for a cross-validation `clustered_wilson`."""
+        return self._interval(np.arange(len(self)))
+
+    def _interval(self, rows: Indices) -> Interval:
+        """The interval of the share of right predictions in some rows; 0 to 1 without any."""
+        if not len(rows):
+            return Interval(0.0, 1.0, 0.95)
+        if self.out_of_fold is not None:
+            return self.out_of_fold.interval(self.correct, rows)
+        return wilson(int(self.correct[rows].sum()), len(rows))
 
     @property
     def balanced_accuracy(self) -> float:
@@ -153,11 +195,11 @@ class Evaluation:
     @property
     def loss(self) -> float:
         """Mean cross-entropy of the probabilities, in nats per image."""
-        return mean_loss(self.logits, self.labels, self.temperature)
+        return mean_loss(self.logits, self.labels, self.temperatures)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
-        """Confusion matrix, int64 (K, K): rows are the true classes, columns the predicted ones."""
+        """Confusion matrix of the predictions, int64 (K, K): rows are the true classes, columns the predicted ones."""
         k = len(self.class_names)
         return np.bincount(self.labels * k + self.predicted, minlength=k * k).reshape(k, k).astype(np.int64)
 
@@ -175,8 +217,8 @@ class Evaluation:
         f1 = _ratio(2 * hits, called + are)
         out = []
         for k, name in enumerate(self.class_names):
-            n = int(are[k])
-            low, high, _ = wilson(int(hits[k]), n) if n else (0.0, 1.0, 0.95)
+            low, high, _ = self._interval(np.flatnonzero(self.labels == k))
+            n = int(are[k]) // self.repeats
             out.append(ClassNumbers(name, float(precision[k]), float(recall[k]), float(f1[k]), n, low, high))
         return tuple(out)
 
@@ -185,9 +227,7 @@ class Evaluation:
         """The evaluation without the images that were trained on; None if there are none of these, or no others."""
         if self.trained_on is None or not self.trained_on.any() or self.trained_on.all():
             return None
-        rows = np.flatnonzero(~self.trained_on)
-        ids = tuple(self.ids[i] for i in rows)
-        return Evaluation(self.logits[rows], self.labels[rows], ids, self.class_names, self.part, self.temperature)
+        return replace(self.take(np.flatnonzero(~self.trained_on)), trained_on=None)
 
     def likely_classes(self, row: int, most: int) -> list[int]:
         """The `most` most probable classes of image `row`, the most probable first.
@@ -210,8 +250,8 @@ def result_numbers(evaluation: Evaluation) -> dict[str, Any]:
     trained_on, rest = evaluation.trained_on, evaluation.without_trained_on
     return {
         **_numbers(evaluation),
-        "n_trained_on": None if trained_on is None else int(trained_on.sum()),
-        "without_trained_on": None if rest is None else {"n_test": len(rest), **_numbers(rest)},
+        "n_trained_on": None if trained_on is None else int(trained_on.sum()) // evaluation.repeats,
+        "without_trained_on": None if rest is None else {"n_test": rest.images, **_numbers(rest)},
     }
 
 
@@ -229,24 +269,6 @@ def _numbers(evaluation: Evaluation) -> dict[str, Any]:
         "per_class": [{**row._asdict(), "name": printable(row.name)} for row in evaluation.per_class],
         "confusion": evaluation.confusion.tolist(),
     }
-
-
-def wilson(right: float, n: int, level: float = 0.95) -> Interval:
-    """Wilson interval of a share right / n (E. Wilson, J. Amer. Stat. Assoc. 22, 209-212, 1927).
-
-    Computed by its formula, because SciPy's statistics take a second to import.
-
-    >>> low, high, level = wilson(132, 160)
-    >>> round(low, 3), round(high, 3)
-    (0.759, 0.876)
-    """
-    z, p = NormalDist().inv_cdf((1 + level) / 2), right / n
-    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    whole = 1 + z * z / n
-    # If none or all are right, one end is exactly 0 or 1, which rounding would miss.
-    low = 0.0 if right == 0 else (middle - half) / whole
-    high = 1.0 if right == n else (middle + half) / whole
-    return Interval(low, high, level)
 
 
 class Proportion(NamedTuple):
@@ -300,7 +322,7 @@ def is_imbalanced(counts: Sequence[int]) -> bool:
     return max(some) >= UNEQUAL * min(some)
 
 
-def mean_loss(logits: NDArray[np.float32], labels: Labels, temperature: float = 1.0) -> float:
+def mean_loss(logits: NDArray[np.float32], labels: Labels, temperature: float | Floats = 1.0) -> float:
     """Mean cross-entropy in nats of softmax(logits / temperature), stable if a probability underflows."""
     scaled = logits.astype(np.float64) / temperature
     peak = scaled.max(axis=1)
@@ -308,8 +330,8 @@ def mean_loss(logits: NDArray[np.float32], labels: Labels, temperature: float = 
     return float((log_sum - scaled[np.arange(len(labels)), labels]).mean())
 
 
-def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> Floats:
-    """Softmax of logits / temperature in float64: (n, K) in, (n, K) out."""
+def softmax(logits: NDArray[np.float32], temperature: float | Floats = 1.0) -> Floats:
+    """Softmax of logits / temperature (a number, or one a row) in float64: (n, K) in, (n, K) out."""
     powers: Floats = np.exp((logits.astype(np.float64) - logits.max(axis=1, keepdims=True)) / temperature)
     powers /= powers.sum(axis=1, keepdims=True)
     return powers

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from foveola.data.dataset import find_class
 from foveola.errors import UsageError
-from foveola.evaluation.metrics import Evaluation, Floats, wilson
+from foveola.evaluation.intervals import wilson
+from foveola.evaluation.metrics import Evaluation, Floats
 from foveola.text import count, printable
 from foveola.types import Interval
 

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from foveola.data.dataset import PARTS, count_causes
-from foveola.evaluation.metrics import Evaluation, wilson
+from foveola.evaluation.metrics import Evaluation
 from foveola.report.formatting import Thumbnail, shape, thumbnail
 from foveola.report.svg import count_bar, histogram
 from foveola.runs.data_summary import DataSummary, FindingLine
@@ -157,7 +157,7 @@ def _samples(card: DataSummary, images: KeptImages) -> tuple[ClassSamples, ...]:
 
 @dataclass(frozen=True)
 class CheckedWithoutFindings:
-    """The accuracy on the test images without a duplicate or derived file in train or val, with its 95 % Wilson interval."""
+    """The accuracy on the test images without a duplicate or derived file in train or val, with its 95 % interval."""
 
     leaked: int
     n: int
@@ -197,10 +197,15 @@ def clean(leaked: tuple[str, ...], evaluation: Evaluation) -> CheckedWithoutFind
     kept = np.array([name not in known for name in evaluation.ids], bool)
     if kept.all() or not kept.any():
         return None
-    right, n = int(evaluation.correct[kept].sum()), int(kept.sum())
-    low, high, _ = wilson(right, n)
+    rest = evaluation.take(np.flatnonzero(kept))
+    low, high, _ = rest.interval
     return CheckedWithoutFindings(
-        len(kept) - n, n, percent(right / n), percent(low), percent(high), percent(evaluation.accuracy)
+        evaluation.images - rest.images,
+        rest.images,
+        percent(rest.accuracy),
+        percent(low),
+        percent(high),
+        percent(evaluation.accuracy),
     )
 
 

@@ -12,12 +12,14 @@ from typing import Any
 import tomli_w
 from markupsafe import Markup
 
-from foveola.evaluation.metrics import Evaluation, Standing, is_imbalanced, wilson
+from foveola.evaluation.intervals import wilson
+from foveola.evaluation.metrics import Evaluation, Standing, is_imbalanced
 from foveola.models.feature_sets import in_words
 from foveola.report.augmentation_section import augmentation_section
 from foveola.report.curves import CurveLine, curves
 from foveola.report.data_section import data_section, findings_section
 from foveola.report.decisions_section import decisions_section
+from foveola.report.folds_section import folds_section
 from foveola.report.formatting import date, environment, number, shell, typed, without_home
 from foveola.report.network_section import blocks, network_section
 from foveola.report.report_data import ReportData
@@ -144,7 +146,8 @@ def render(run: ReportData) -> str:
             confidence=confidence_section(run.confidence),
             decisions=decisions_section(run.evaluation, run.threshold),
             findings=findings_section(run.data, run.evaluation),
-            activations=network_section(run.previews.network, run.evaluation),
+            folds=folds_section(run.folds, run.evaluation),
+            activations=network_section(run.previews.network, run.evaluation.once),
             command=command(tables, run.seed),
             recipe_lines=tomli_w.dumps(tables).splitlines(),
         )
@@ -182,8 +185,8 @@ def headline(evaluation: Evaluation) -> Headline:
         accuracy=percent(evaluation.accuracy),
         low=percent(low),
         high=percent(high),
-        n=len(evaluation),
-        right=int(evaluation.correct.sum()),
+        n=evaluation.images,
+        right=int(evaluation.once.correct.sum()),
         majority=name,
         baseline=percent(majority),
         standing=evaluation.standing,
@@ -231,7 +234,8 @@ def _stage(
     unit: str, rows: tuple[EpochLog | ProbeLog, ...], kept: int, n_val: int, strengths: Sequence[str] = ()
 ) -> Stage:
     loss = [CurveLine("train", [row.train_loss for row in rows]), CurveLine("val", [row.val_loss for row in rows])]
-    known = [wilson(round(row.val_accuracy * n_val), n_val)[:2] for row in rows]
+    # The means over the networks of a cross-validation have no validation set of their own, and no interval.
+    known = [wilson(round(row.val_accuracy * n_val), n_val)[:2] for row in rows] if n_val else []
     shares = [
         CurveLine("train", [row.train_accuracy for row in rows]),
         CurveLine("val", [row.val_accuracy for row in rows], known),

@@ -1,0 +1,70 @@
+"""Confidence intervals of a share of right predictions: of independent images, and of images that belong together."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveola.types import Indices, Interval
+
+
+def wilson(right: float, n: float, level: float = 0.95) -> Interval:
+    """Wilson interval of a share (E. Wilson, J. Amer. Stat. Assoc. 22, 209-212, 1927).
+
+    Computed by its formula, because SciPy's statistics take a second to import.
+
+    >>> low, high, level = wilson(132, 160)
+    >>> round(low, 3), round(high, 3)
+    (0.759, 0.876)
+    """
+    z, p = NormalDist().inv_cdf((1 + level) / 2), right / n
+    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    whole = 1 + z * z / n
+    # If none or all are right, one end is exactly 0 or 1, which rounding would miss.
+    low = 0.0 if right == 0 else (middle - half) / whole
+    high = 1.0 if right == n else (middle + half) / whole
+    return Interval(low, high, level)
+
+
+def clustered_wilson(right: NDArray[np.bool_], images: int, units: Indices, level: float = 0.95) -> Interval:
+    """Wilson interval of the share of right predictions where some predictions belong together.
+
+    right: bool (n,); images: the number of different images, below n if each image was predicted several times; units: int64
+    (n,), equal for predictions that belong together: of one image, of its copies, of one group. Predictions of different
+    units are independent.
+
+    The interval is Wilson's for the effective number of images p (1 - p) / v, where v is the variance of the share between
+    units (J. Rao and A. Scott, "A Simple Method for the Analysis of Clustered Binary Data", Biometrics 48, 577-585, 1992).
+    It is reduced by (z / t)^2, t the quantile of Student's distribution for the number of units less one (E. Korn and B.
+    Graubard, Survey Methodology 24, 193-201, 1998), and never above `images`: predicting an image again adds no image. If
+    all predictions are right, or all wrong, they don't show how similar the images of a unit are, and units are counted.
+
+    >>> single, pairs = np.arange(8), np.repeat(np.arange(4), 2)
+    >>> right = np.array([1, 1, 1, 1, 1, 1, 0, 0], bool)
+    >>> [round(end, 2) for end in clustered_wilson(right, 8, single)[:2]]
+    [0.41, 0.93]
+    >>> [round(end, 2) for end in clustered_wilson(right, 8, pairs)[:2]]
+    [0.13, 0.98]
+    """
+    _, of, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    n, many, share = len(right), len(sizes), float(right.mean())
+    if many == n:  # each prediction is alone
+        return wilson(int(right.sum()), n, level)
+    if share in (0.0, 1.0) or many == 1:
+        return wilson(share * many, many, level)
+    off = np.bincount(of, right - share)
+    variance = many / (many - 1) * float(np.square(off).sum()) / n**2
+    effective = min(images, share * (1 - share) / variance) if variance else images
+    if many < images:
+        effective *= (NormalDist().inv_cdf((1 + level) / 2) / _student(many - 1, (1 + level) / 2)) ** 2
+    return wilson(share * effective, effective, level)
+
+
+def _student(degrees: int, probability: float) -> float:
+    """The quantile of Student's distribution."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, probability))
