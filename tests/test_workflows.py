@@ -494,7 +494,7 @@ def test_an_unknown_option_in_a_recipe(two_classes, tmp_path):
     recipe.write_text("[split]\ntest_share = 0.3\n")
     assert refused(UsageError, two_classes(), tmp_path, recipe=recipe) == (
         f"the recipe {recipe}, [split]: unknown option 'test_share' (did you mean 'test_fraction'?); "
-        "known: near_duplicates_together, test_fraction, val_fraction"
+        "known: folds, near_duplicates_together, repeats, test_fraction, val_fraction"
     )
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from foveola.report.curves import CurveLine, curves
-from foveola.runs.progress import Plan, Progress, row_seconds, row_sentence
-from foveola.training.history import EpochLog, ProbeLog, Row, StepLog, is_better
+from foveola.runs.progress import Plan, Progress, fold_sentence, row_seconds, row_sentence
+from foveola.training.history import EpochLog, FoldLog, ProbeLog, Row, StepLog, is_better
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -113,6 +113,9 @@ class Cell(Progress):
         """Update the bar after a step; add a point to the curves after an epoch."""
         if isinstance(row, StepLog):
             self.tick("training", row.step, row.total_steps)
+            return
+        if isinstance(row, FoldLog):
+            self.tell(fold_sentence(row))
             return
         self._said = row_sentence(row, self.n_val, row_seconds(row, self.rows[-1] if self.rows else None))
         self.rows.append(row)

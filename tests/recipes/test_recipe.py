@@ -65,7 +65,7 @@ def test_an_unknown_option_is_named_with_its_nearest():
 def test_all_mistakes_of_a_table_are_said_at_once():
     assert refusal({"split": {"test_fraction": 2.0, "val_share": 0.1}}) == (
         "the recipe, [split]: test_fraction = 2.0 can't be used: it must be less than 0.9; "
-        "unknown option 'val_share'; known: near_duplicates_together, test_fraction, val_fraction"
+        "unknown option 'val_share'; known: folds, near_duplicates_together, repeats, test_fraction, val_fraction"
     )
 
 

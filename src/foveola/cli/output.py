@@ -40,7 +40,7 @@ def print_run(run: Run, as_json: bool, open_: bool) -> None:
         print_problems(problems, result["files_found"], "; the report lists them")
         for line in workflows.headlines(result):
             print_line(line)
-        print_line(f"kept    {_kept(result)}, the best on val")
+        print_line(f"kept    {_kept(result)}")
         print_line(f"run     {printable(result['run'])}")
         print_line(f"report  {printable(result['report'])}")
         plugins = "".join(f" --plugin {as_typed(file)}" for file in run.plugins)
@@ -52,10 +52,18 @@ def print_run(run: Run, as_json: bool, open_: bool) -> None:
 
 
 def _kept(result: Mapping[str, Any]) -> str:
+    """What was chosen on the validation images."""
+    if result["folds"]:
+        chosen = (
+            f"{count(result['best_epoch'], 'epoch')} of {result['epochs']}"
+            if result["best_epoch"]
+            else f"regularisation {result['head_penalty']:.2g}"
+        )
+        return f"a network trained on all images, with {chosen}: the best on val, on average over the folds"
     if result["best_epoch"]:
-        return f"the weights of epoch {result['best_epoch']} of {result['epochs']}"
+        return f"the weights of epoch {result['best_epoch']} of {result['epochs']}, the best on val"
     features = workflows.on_features(result.get("head_features") or "")
-    return f"the last layer{features} with regularisation {result['head_penalty']:.2g}"
+    return f"the last layer{features} with regularisation {result['head_penalty']:.2g}, the best on val"
 
 
 def as_typed(path: str) -> str:

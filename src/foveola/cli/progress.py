@@ -20,10 +20,12 @@ from foveola import workflows
 from foveola.text import percent, printable
 from foveola.workflows import (
     EpochLog,
+    FoldLog,
     Plan,
     ProbeLog,
     Row,
     StepLog,
+    fold_sentence,
     in_words,
     is_better,
     row_seconds,
@@ -139,6 +141,10 @@ class Screen(workflows.Progress):
         if isinstance(row, StepLog):
             if self._display is not None:
                 self.tick("Training", row.step, row.total_steps)
+            return
+        if isinstance(row, FoldLog):
+            self._line(fold_sentence(row))
+            self._doing("training the next network")
             return
         seconds = row_seconds(row, self.rows[-1][0] if self.rows else None)
         self.rows.append((row, seconds))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     "foveola train photos",
     "foveola train photos --budget 5m",
     "foveola train photos --model transfer --epochs 5",
+    "foveola train photos --folds 5",
     "foveola train photos --set fit.cutout_px=16",
     "foveola train scans --positive sick --min-sensitivity 0.95",
 )
@@ -80,6 +81,18 @@ def train(
             metavar="TIME",
             help="Time limit for the whole command, e.g. 5m. foveola chooses the network and the epochs to use it.",
         ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="Cross-validation for small data: test every image once, with K networks. The run's network then trains on "
+            "all images.",
+        ),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(metavar="R", help="Number of cross-validations, each with other folds. [default: 1]"),
     ] = None,
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Recipe file (TOML). Command-line options override it.")
@@ -151,8 +164,8 @@ def train(
     }
     with progress_on_screen() as screen:
         run = workflows.train(
-            data, model=model, epochs=epochs, size=size, chain=chain, budget=budget, seed=seed, recipe=recipe,
-            positive=positive, min_sensitivity=min_sensitivity, min_specificity=min_specificity,
+            data, model=model, epochs=epochs, size=size, chain=chain, budget=budget, folds=folds, repeats=repeats, seed=seed,
+            recipe=recipe, positive=positive, min_sensitivity=min_sensitivity, min_specificity=min_specificity,
             cost_false_positive=cost_false_positive, cost_false_negative=cost_false_negative,
             settings=settings, out=out, runs=runs, threads=threads, progress=screen,
         )  # fmt: skip

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Le, Lt
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
 from foveola.config import Meaning
 from foveola.data.dataset import Dataset
@@ -19,6 +21,12 @@ from foveola.data.grouping import StratifiedGroupSplit, conflicting_labels, leak
 from foveola.errors import DataError
 from foveola.text import count, printable
 from foveola.types import Indices
+
+
+def _not_one(folds: int) -> int:
+    if folds == 1:
+        raise PydanticCustomError("one_fold", "it must be 2 or more, or 0 for one test set")
+    return folds
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,19 @@ class SplitSpec:
             "stay together."
         ),
     ] = True
+    folds: Annotated[
+        int,
+        Ge(0),
+        AfterValidator(_not_one),
+        Meaning(
+            "Cross-validation: divide all images into this many folds, and test each fold with a network that was trained on "
+            "the others. 0: one test set.",
+            values="0, or a whole number from 2",
+        ),
+    ] = 0
+    repeats: Annotated[
+        int, Ge(1), Le(1_000), Meaning("Number of cross-validations, each with other folds (see split.folds).")
+    ] = 1
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from foveola.recipes.recipe import read_tables
 from foveola.runs.data_summary import DataSummary
 from foveola.runs.previews import Previews
 from foveola.runs.run import Run
-from foveola.training.history import EpochLog, ProbeLog
+from foveola.training.history import EpochLog, FoldLog, ProbeLog
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,10 @@ class ReportData:
     recipe: the tables of recipe.toml, not a `Recipe`, because they may name a network that this process has not registered;
     environment: the entries of environment.json; head: the solutions of the last layer, () if it was not trained alone;
     history: the epochs; best_epoch: the epoch whose weights were kept, 0 if none; seconds: the total time; folder: the
-    path of the run's folder, as the page shows it; test_uses: how often the test set has been used, 1 after training;
-    has_csv: whether predictions.csv is next to the page; threshold: that of one class, None without; candidates: the networks
-    that were compared on held-out images before this one was chosen.
+    path of the run's folder, as the page shows it; folds: the tests of the folds of a cross-validation; test_uses: how often
+    the test set has been used, 1 after training; has_csv: whether predictions.csv is next to the page;
+    threshold: that of one class, None without; candidates: the networks that were compared on held-out images before this one
+    was chosen.
     """
 
     recipe: Mapping[str, Any]
@@ -44,6 +45,7 @@ class ReportData:
     confidence: CalibrationReport
     previews: Previews
     folder: str
+    folds: tuple[FoldLog, ...] = ()
     test_uses: int = 1
     has_csv: bool = True
     threshold: Threshold | None = None
@@ -67,6 +69,7 @@ def read_report_data(run: Run) -> ReportData:
         confidence=run.confidence,
         previews=Previews(run.images, run.data_preview, run.network_preview, run.augmentation_preview),
         folder=str(run.result.get("run", run.path)),
+        folds=run.folds,
         test_uses=run.test_opened,
         has_csv=(run.path / "predictions.csv").is_file(),
         threshold=run.threshold,

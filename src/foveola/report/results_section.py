@@ -108,13 +108,13 @@ class PredictionsSection:
 
 
 def predictions_section(evaluation: Evaluation, images: KeptImages) -> PredictionsSection:
-    """Collect the sections' values."""
-    few = len(evaluation.class_names) <= NUMBERED_CLASSES
-    shown = rows_of_grid(len(evaluation))
+    """Collect the sections' values. Images are shown with their prediction in the first repeat of a cross-validation."""
+    few, once = len(evaluation.class_names) <= NUMBERED_CLASSES, evaluation.once
+    shown = rows_of_grid(len(once))
 
     @cache  # the strip repeats images of the grid
     def prediction(row: int) -> ShownPrediction:
-        return _shown_prediction(evaluation, images, row)
+        return _shown_prediction(once, images, row)
 
     def predictions(rows: Indices) -> tuple[ShownPrediction, ...]:
         return tuple(prediction(int(row)) for row in rows)
@@ -124,10 +124,10 @@ def predictions_section(evaluation: Evaluation, images: KeptImages) -> Predictio
         cells=confusion_cells(evaluation) if few else (),
         matrix=None if few else compact_matrix(evaluation.confusion_shares),
         confusions=() if few else frequent_confusions(evaluation),
-        wrong=int((~evaluation.correct).sum()),
+        wrong=int((~once.correct).sum()),
         grid=predictions(shown),
         strip=predictions(shown[rows_of_grid(len(shown), STRIP)]),
-        worst=predictions(evaluation.worst(WORST)),
+        worst=predictions(once.worst(WORST)),
     )
 
 

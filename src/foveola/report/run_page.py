@@ -144,7 +144,7 @@ def render(run: ReportData) -> str:
             learning=training_section(run, tables["fit"]),
             predictions=predictions_section(run.evaluation, run.previews.images),
             confidence=confidence_section(run.confidence),
-            decisions=decisions_section(run.evaluation, run.threshold),
+            decisions=decisions_section(run.evaluation.once, run.threshold),
             findings=findings_section(run.data, run.evaluation),
             folds=folds_section(run.folds, run.evaluation),
             activations=network_section(run.previews.network, run.evaluation.once),

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.evaluation.metrics import Evaluation
+from foveola.evaluation.out_of_fold import OutOfFold
 from foveola.evaluation.predictions import csv_cell
 from foveola.models.summary import Summary
 from foveola.storage import disk_errors_as_resource_error, write_atomic
@@ -27,27 +29,52 @@ def require_valid_predictions(logits: NDArray[Any], labels: NDArray[Any], classe
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
-    """Save logits, labels and ids as arrays, without pickle."""
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        logits=evaluation.logits,
-        labels=evaluation.labels,
-        ids=np.frombuffer(json.dumps(evaluation.ids).encode(), np.uint8),
-    )
+    """Save logits, labels and ids as arrays, without pickle; for a cross-validation also the networks that made them."""
+    buffer, origin = io.BytesIO(), evaluation.out_of_fold
+    arrays: dict[str, NDArray[Any]] = {"logits": evaluation.logits, "labels": evaluation.labels}
+    arrays["ids"] = np.frombuffer(json.dumps(evaluation.ids).encode(), np.uint8)
+    if origin is not None:
+        arrays |= {name: getattr(origin, name) for name in _ORIGIN}
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     write_atomic(path, buffer.getvalue())
 
 
+_ORIGIN = ("repeat", "fold", "units", "temperatures")
+
+
+def read_evaluation(
+    path: Path, class_names: tuple[str, ...], temperature: float, leaked: Collection[str]
+) -> Evaluation:
+    """Read what `write_evaluation` wrote. leaked: the ids with a copy in train or val.
+
+    Raises OSError, ValueError or others for a missing or damaged file.
+    """
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+        ids, logits, labels = tuple(json.loads(arrays["ids"].tobytes())), arrays["logits"], arrays["labels"]
+        origin = OutOfFold(*(arrays[name] for name in _ORIGIN)) if "fold" in arrays else None
+    require_valid_predictions(logits, labels, len(class_names))
+    lengths = {len(ids), len(labels), *(len(getattr(origin, name)) for name in _ORIGIN if origin)}
+    if len(lengths) > 1:
+        raise ValueError(f"arrays of {lengths} predictions")
+    trained_on = np.array([name in leaked for name in ids], bool)
+    return Evaluation(logits, labels, ids, class_names, "test", temperature, trained_on, origin)
+
+
 def write_table(path: Path, evaluation: Evaluation) -> None:
-    """Write predictions as CSV: image, true class, predicted class and its probability, one row per image."""
+    """Write predictions as CSV: image, true class, predicted class and its probability, one row per prediction.
+
+    Those of a cross-validation also have the repeat and the fold, from 1.
+    """
     out = io.StringIO(newline="")
     writer = csv.writer(out)
-    writer.writerow(["image", "true_class", "predicted_class", "probability"])
+    origin = evaluation.out_of_fold
+    folds = [] if origin is None else (1 + np.stack([origin.repeat, origin.fold], axis=1)).tolist()
+    writer.writerow(["image", "true_class", "predicted_class", "probability", *["repeat", "fold"][: 2 * bool(folds)]])
     names = [csv_cell(name) for name in evaluation.class_names]
-    rows = zip(evaluation.ids, evaluation.labels, evaluation.predicted, evaluation.confidence, strict=True)
-    writer.writerows(
-        [csv_cell(name), names[true], names[predicted], csv_cell(float(p))] for name, true, predicted, p in rows
-    )
+    predictions = zip(evaluation.ids, evaluation.labels, evaluation.predicted, evaluation.confidence, strict=True)
+    for row, (name, true, predicted, p) in enumerate(predictions):
+        cells = (csv_cell(name), names[true], names[predicted], csv_cell(float(p)))
+        writer.writerow([*cells, *(folds[row] if folds else [])])
     write_atomic(path, out.getvalue())
 
 

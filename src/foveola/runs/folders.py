@@ -248,7 +248,7 @@ def _begun(path: Path) -> dict[str, Any]:
         found["model"] = tomllib.loads((path / "recipe.toml").read_text("utf-8"))["model"]["name"]
         card = json.loads((path / "data.json").read_text("utf-8"))
         found |= {"data": card["name"], "classes": len(card["class_names"])}
-        found["images"] = sum(sum(counts) for counts in card["counts"].values())
+        found["images"] = card["files_used"]
     except (OSError, ValueError, KeyError, TypeError):  # not written yet, or damaged: a list shows what there is
         pass
     return found

@@ -16,7 +16,7 @@ from foveola.evaluation.headline import with_interval
 from foveola.models.feature_sets import in_words
 from foveola.models.registry import MODELS
 from foveola.text import count, percent
-from foveola.training.history import EpochLog, ProbeLog, Row
+from foveola.training.history import EpochLog, FoldLog, ProbeLog, Row
 
 if TYPE_CHECKING:
     from foveola.recipes.recipe import Recipe
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class Plan:
     """What is about to be trained, reported before the first step.
 
-    parts: images of train, val and test; ready_features: whether the network begins with the features of a pre-trained
+    folds: the folds of a cross-validation in words, "" for one test set; parts: images of train, val and test (of the first
+    fold); ready_features: whether the network begins with the features of a pre-trained
     one, so that its last layer is fitted first.
     """
 
@@ -40,12 +41,14 @@ class Plan:
     folder: Path
     remarks: tuple[str, ...]
     ready_features: bool = False
+    folds: str = ""
 
     def lines(self) -> Iterator[str]:
         """The plan in words, one statement per line."""
         name, parts = self.recipe.model.name, self.parts
         yield self.data
-        yield f"split: {parts['train']:,} train, {parts['val']:,} val, {parts['test']:,} test, seed {self.seed}"
+        split = f"{parts['train']:,} train, {parts['val']:,} val, {parts['test']:,} test"
+        yield f"split: {f'{self.folds}, the first with ' if self.folds else ''}{split}, seed {self.seed}"
         yield (
             f"network: {name}, {self.parameters:,} parameters, images of {self.recipe.data.size}, on {self.device} in "
             f"{self.precision}"
@@ -90,7 +93,7 @@ class Progress:
         """What is about to be trained, once before the first step."""
 
     def row(self, row: Row) -> None:
-        """A row of training: a step, an epoch or a fit of the last layer."""
+        """A row of training: a step, an epoch, a fit of the last layer, or the test of a fold."""
 
     def runs(self, done: int, total: int, seconds: float | None) -> None:
         """How many runs of a comparison are done; seconds: expected for the others, None if unknown."""
@@ -132,6 +135,21 @@ def row_sentence(row: EpochLog | ProbeLog, n_val: int, seconds: float) -> str:
     return (
         f"{row_name(row)}: train loss {row.train_loss:.3f}, accuracy {percent(row.train_accuracy)}; "
         f"val loss {row.val_loss:.3f}, accuracy {with_interval(row.val_accuracy, n_val)}; {seconds:.1f} s"
+    )
+
+
+def fold_sentence(row: FoldLog) -> str:
+    """The test of a fold as one line of text.
+
+    >>> fold_sentence(FoldLog(1, 1, 2, 5, 288, 32, 80, 74, 0, 0.1, None, 0.52))
+    'fold 2 of 5: accuracy 92.5 % (84.6 to 96.5), n = 80; last layer with regularisation 0.1; 0.5 s'
+    """
+    repeat = f"repeat {row.repeat} of {row.repeats}, " if row.repeats > 1 else ""
+    head = f"last layer{on_features(row.head_features or '')} with regularisation {row.head_penalty or 0.0:.2g}"
+    kept = f"epoch {row.best_epoch}" if row.best_epoch else head
+    accuracy = with_interval(row.right / row.n_test, row.n_test)
+    return (
+        f"{repeat}fold {row.fold} of {row.folds}: accuracy {accuracy}, n = {row.n_test:,}; {kept}; {row.seconds:.1f} s"
     )
 
 

@@ -7,6 +7,8 @@
     calibration.npz      held-out logits          test_opened_again.jsonl  one line per use after training
     fingerprints.npz     digests and small grey   images.npz           samples and test images for the report
                          versions of the images   data_preview.npz     preprocessing steps and mean images for it
+    folds.jsonl          a run with folds: one    folds/               their training logs
+                         line per tested network
                                                   network_preview.npz  kernels, feature maps and heat maps for it
                                                   augmentation_preview.npz  training images before and after
                                                                        augmentation, if there was any
@@ -21,7 +23,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import html
-import io
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -29,8 +30,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 import foveola  # the verbs, which a run offers as methods; they are imported on first use
 from foveola.checks.fingerprints import NAME as FINGERPRINTS
@@ -49,11 +48,11 @@ from foveola.models.summary import LayerRow, Summary
 from foveola.recipes.recipe import Recipe, read_tables, recipe_from_tables
 from foveola.runs.augmentation_preview import AugmentationPreview
 from foveola.runs.data_summary import DataSummary
-from foveola.runs.files import count_test_uses, require_valid_predictions
+from foveola.runs.files import count_test_uses, read_evaluation, require_valid_predictions
 from foveola.runs.folders import find_run, read_result
 from foveola.runs.previews import DataPreview, KeptImages, NetworkPreview
 from foveola.text import printable
-from foveola.training.history import EpochLog, ProbeLog
+from foveola.training.history import EpochLog, FoldLog, ProbeLog
 from foveola.types import Size
 
 if TYPE_CHECKING:
@@ -144,19 +143,15 @@ class Run:
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """The predictions for the test set."""
+        """The predictions for the test set; in a run with folds the out-of-fold predictions for all images."""
         names, temperature = self.card.class_names, self.calibration.temperature
-        with (
-            self._reading("predictions.npz") as path,
-            np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays,
-        ):
-            ids, logits, labels = tuple(json.loads(arrays["ids"].tobytes())), arrays["logits"], arrays["labels"]
-            require_valid_predictions(logits, labels, len(names))
-            if len(ids) != len(labels):
-                raise ValueError(f"{len(ids)} ids and {len(labels)} labels")
-            leaked = set(self.card.leaked)
-            trained_on = np.array([name in leaked for name in ids], bool)
-            return Evaluation(logits, labels, ids, names, "test", temperature, trained_on)
+        with self._reading("predictions.npz") as path:
+            return read_evaluation(path, names, temperature, set(self.card.leaked))
+
+    @property
+    def folds(self) -> tuple[FoldLog, ...]:
+        """The tests of the networks of a run with folds; none for a run with one test set."""
+        return tuple(FoldLog(**row) for row in self.result.get("folds") or ())
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -326,8 +321,8 @@ def require_registered(run: Path, model: str, chain: str) -> None:
 
 
 _FOR_USERS = (
-    "class_names", "confidence", "decision", "environment", "evaluate", "evaluation", "explain", "headline", "history",
-    "model", "path", "predict", "preprocessing", "recipe", "report", "result", "roc", "seed", "test_opened", "threshold",
+    "class_names", "confidence", "decision", "environment", "evaluate", "evaluation", "explain", "folds", "headline",
+    "history", "model", "path", "predict", "preprocessing", "recipe", "report", "result", "roc", "seed", "test_opened", "threshold",
     "to_json",
 )  # fmt: skip
 

@@ -35,14 +35,14 @@ from foveola.recipes.recipe import Recipe
 from foveola.runs.augmentation_preview import augmentation_preview
 from foveola.runs.data_summary import DataSummary, summarise_data
 from foveola.runs.environment import environment_of, origin_of, own_code, own_files, versions_of, weights_of
-from foveola.runs.files import write_evaluation, write_network, write_table
-from foveola.runs.predictor import save_network
-from foveola.runs.previews import Previews, make_previews
+from foveola.runs.files import write_network
+from foveola.runs.previews import make_previews
 from foveola.runs.progress import Plan
+from foveola.runs.trained import Trained, write_trained
 from foveola.storage import claim_folder, disk_errors_as_resource_error, new_folder, require_room, write_atomic
 from foveola.text import count
 from foveola.training.features import LinearProbe, cached_features, has_features
-from foveola.training.history import EpochLog, ProbeLog, Row, StepLog, is_better
+from foveola.training.history import EpochLog, FoldLog, ProbeLog, Row, is_better
 from foveola.training.loop import fit, min_input_size
 from foveola.types import Indices, Tick, no_tick
 
@@ -56,20 +56,6 @@ _SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**27
 
 _BESIDE_WEIGHTS_BYTES = 5_000_000
 """Space of a run folder without the weights: the report and its images."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The values of a finished training. The run's folder has the same as files.
-
-    head: the solutions of the last layer, () if it was not trained alone.
-    """
-
-    head: tuple[ProbeLog, ...]
-    history: tuple[EpochLog, ...]
-    evaluation: Evaluation
-    calibration: Calibration
-    previews: Previews
 
 
 @dataclass
@@ -136,6 +122,11 @@ class Trainer:
             _freeze(model, name)
         return model
 
+    @property
+    def tested(self) -> tuple[FoldLog, ...]:
+        """The networks that have been tested on the folds of a cross-validation; none with one test set."""
+        return ()
+
     def rows(self) -> Iterator[Row]:
         """Train, and yield a row for each step and epoch; history.jsonl gets a line after each epoch.
 
@@ -162,12 +153,12 @@ class Trainer:
         return LinearProbe(head, self.prepared, self.split, kept, self.recipe.fit.flip, mirrored, sets)
 
     def _conclude(self, head: LinearProbe) -> None:
-        """Only the last layer is trained: calibrate it on val, then fit it again on train and val together."""
+        """Only the last layer is trained: calibrate it on val if that is large, then fit it again on train and val."""
         assert isinstance(self.best, ProbeLog)
         self._head = head
         # kept features are of images in their place only, so that answers averaged over shifts are given again
-        whole = len(self.split.val) >= ENOUGH or self.views.shift_px
-        self._calibration = self._on_val(self.device) if whole else head.cross_fit(self.best, self.seed)
+        if len(self.split.val) >= ENOUGH or self.views.shift_px:
+            self._calibration = self._on_val(self.device)
         head.refit(self.best)
         self._best_state = copy.deepcopy(self.model.state_dict())
 
@@ -187,7 +178,7 @@ class Trainer:
         return predict(self.model, self.batches(rows).in_order(), device, views=self.views)
 
     def _epochs(self, model: nn.Module) -> Iterator[Row]:
-        val = self.batches(self.split.val)
+        val = self.batches(self.split.val) if len(self.split.val) else None
         spec = self.recipe.fit
         how: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "seed": self.seed}
         for row in fit(model, self.train, val, spec, **how, images_in=self._images_in):
@@ -214,7 +205,7 @@ class Trainer:
         path = (self.logs or self.folder) / name
         with disk_errors_as_resource_error(path, 4096), path.open("w") as file:
             for row in rows:
-                if not isinstance(row, StepLog):
+                if isinstance(row, EpochLog | ProbeLog):
                     file.write(json.dumps(row._asdict()) + "\n")
                     file.flush()
                     self._rows.append(row)
@@ -226,32 +217,37 @@ class Trainer:
 
         Of a network without epochs and with few val images they come from cross-fitting over train and val.
         """
-        self.model.load_state_dict(self._best_state)
-        self.model.to("cpu")
+        self.take_best()
+        if self._calibration is None and self._head is not None:
+            assert isinstance(self.best, ProbeLog)
+            self._calibration = self._head.cross_fit(self.best, self.seed)
         self._calibration = self._calibration or self._on_val(torch.device("cpu"))
         return self._calibration
+
+    def take_best(self) -> None:
+        """Load the weights that are best on val, and move the network to the processor."""
+        self.model.load_state_dict(self._best_state)
+        self.model.to("cpu")
 
     def finish(self) -> Trained:
         """Take the best weights, calibrate, measure on the test set once, and write all files except report and result."""
         self._say_lengths()
         calibration = self.held_out()
-        calibration.save(self.folder / "calibration.npz")
-        evaluation = self._on_test(calibration.temperature)
-        names = evaluation.class_names
-        save_network(self.folder / "weights.safetensors", self.model, self.recipe, names, calibration.temperature)
-        write_evaluation(self.folder / "predictions.npz", evaluation)
-        write_table(self.folder / "predictions.csv", evaluation)
+        return self.write(self._on_test(calibration.temperature), calibration, self.split)
+
+    def write(self, evaluation: Evaluation, calibration: Calibration, split: Split) -> Trained:
+        """Write the network and its results. split: its test rows are those of the evaluation, in one repeat."""
         changed = augmentation_preview(self.train, self.prepared.dataset) if self.recipe.fit.epochs else None
-        previews = make_previews(self.model, evaluation, self.prepared, self.split, changed)
-        with disk_errors_as_resource_error(self.folder / "images.npz", 0):
-            previews.save(self.folder)
-        head = tuple(row for row in self._rows if isinstance(row, ProbeLog))
-        history = tuple(row for row in self._rows if isinstance(row, EpochLog))
-        return Trained(head, history, evaluation, calibration, previews)
+        previews = make_previews(self.model, evaluation.once, self.prepared, split, changed)
+        return write_trained(self.folder, self.model, self.recipe, self._rows, evaluation, calibration, previews)
+
+    def test_logits(self) -> NDArray[np.float32]:
+        """The network's logits for the test images, float32 (n, K); call `take_best` first."""
+        return self._answers(self.split.test, torch.device("cpu"))
 
     def _on_test(self, temperature: float) -> Evaluation:
         dataset, test = self.prepared.dataset, self.split.test
-        answers = self._answers(test, torch.device("cpu"))
+        answers = self.test_logits()
         ids, trained_on = tuple(dataset.ids[i] for i in test), np.isin(test, self.split.leaked)
         return Evaluation(answers, dataset.labels[test], ids, dataset.class_names, "test", temperature, trained_on)
 

@@ -52,7 +52,29 @@ class ProbeLog(NamedTuple):
     features: str = ""
 
 
-Row: TypeAlias = StepLog | EpochLog | ProbeLog
+class FoldLog(NamedTuple):
+    """The test of one network of a cross-validation, on the images of a fold; repeat and fold from 1.
+
+    right: the number of right predictions; best_epoch: the epoch whose weights were tested, 0: the last layer alone;
+    head_penalty, head_features: the strength of the last layer's l2 penalty and its set of features (see `ProbeLog`), None for
+    networks without a pre-trained part.
+    """
+
+    repeat: int
+    repeats: int
+    fold: int
+    folds: int
+    n_train: int
+    n_val: int
+    n_test: int
+    right: int
+    best_epoch: int
+    head_penalty: float | None
+    head_features: str | None
+    seconds: float
+
+
+Row: TypeAlias = StepLog | EpochLog | ProbeLog | FoldLog
 
 
 def best_head(rows: Sequence[ProbeLog]) -> ProbeLog | None:

@@ -40,7 +40,7 @@ from foveola.training.optim import make_optimizer
 def fit(
     model: nn.Module,
     train: Batches,
-    val: Batches,
+    val: Batches | None,
     spec: FitSpec,
     *,
     device: torch.device,
@@ -48,7 +48,8 @@ def fit(
     seed: int,
     images_in: Callable[[int], int] | None = None,
 ) -> Iterator[Row]:
-    """Train `model` in place on `train`; yield a StepLog a step and an EpochLog an epoch, measured on `val`.
+    """Train `model` in place on `train`; yield a StepLog a step and an EpochLog an epoch, measured on `val`. Without
+    `val` its val_loss and val_accuracy are NaN.
 
     spec.epochs must be a number. images_in: called before each epoch with its number (from 1), returns the number of images
     in this epoch; train.epoch_size by default. Schedules depend on the share of epochs that are done: each epoch is the
@@ -81,8 +82,10 @@ def fit(
             trained, shown = time.monotonic(), shown + n
             share = scale(spec, epoch / spec.epochs)  # as in the steps that follow; whole images after the last epoch
             stepper.update_batch_norm(train, n, share, (seed, epoch, step))
-            on_val = stepper.measure(val, share)
-            if not math.isfinite(on_val[0]):  # the last step caused it, after its own loss was computed
+            on_val = stepper.measure(val, share) if val is not None else (math.nan, math.nan)
+            if val is not None and not math.isfinite(
+                on_val[0]
+            ):  # the last step caused it, after its own loss was computed
                 raise DivergedError(_divergence_advice(spec, dtype, on_val[0], epoch, step))
             seconds = time.monotonic() - started, time.monotonic() - trained
             yield EpochLog(epoch, step, float(loss_sum) / n, int(right) / n, *on_val, lr, *seconds, share)

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from foveola.runs.folders import find_run as find_run
     from foveola.runs.progress import Plan as Plan
     from foveola.runs.progress import Progress as Progress
+    from foveola.runs.progress import fold_sentence as fold_sentence
     from foveola.runs.progress import on_features as on_features
     from foveola.runs.progress import row_seconds as row_seconds
     from foveola.runs.progress import row_sentence as row_sentence
     from foveola.storage import require_new as require_new
     from foveola.storage import require_writable as require_writable
     from foveola.training.history import EpochLog as EpochLog
+    from foveola.training.history import FoldLog as FoldLog
     from foveola.training.history import ProbeLog as ProbeLog
     from foveola.training.history import Row as Row
     from foveola.training.history import StepLog as StepLog
@@ -59,9 +61,9 @@ _WHERE = {
     "foveola.evaluation.headline": ("decided", "headlines", "with_interval"),
     "foveola.models.feature_sets": ("in_words",),
     "foveola.runs.folders": ("find_run",),
-    "foveola.runs.progress": ("Plan", "Progress", "on_features", "row_seconds", "row_sentence"),
+    "foveola.runs.progress": ("Plan", "Progress", "fold_sentence", "on_features", "row_seconds", "row_sentence"),
     "foveola.storage": ("require_new", "require_writable"),
-    "foveola.training.history": ("EpochLog", "ProbeLog", "Row", "StepLog", "is_better"),
+    "foveola.training.history": ("EpochLog", "FoldLog", "ProbeLog", "Row", "StepLog", "is_better"),
     "foveola.workflows.checking": ("PAGE", "Checked", "check", "require_outputs"),
     "foveola.workflows.comparing": ("compare", "data_and_recipes"),
     "foveola.workflows.course": ("write_course",),

@@ -162,6 +162,15 @@ START_SECONDS = 5.0
 """Seconds to start the processes."""
 
 
+def _require_no_folds(tables: Mapping[str, Any]) -> None:
+    """Refuse an arm with folds. Raises UsageError."""
+    folds = tables.get("split", {}).get("folds")
+    if folds:
+        raise UsageError(
+            f"a comparison trains one network for each seed, and split.folds = {folds} trains several: leave out split.folds"
+        )
+
+
 @dataclass
 class Trials:
     """All runs of a comparison.
@@ -195,6 +204,8 @@ class Trials:
         """Read the data, once for all arms. Raises UsageError where their recipes name different data."""
         source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
         tables = [read_recipe(arm.recipe) if arm.recipe else {} for arm in arms]
+        for arm, one in zip(arms, tables, strict=True):
+            _require_no_folds(merge_tables(one, {**common, **arm.settings}))
         if data is None:
             source = _one_source(arms, tables)
         if data is None or source is not None:

@@ -31,6 +31,7 @@ from foveola.runs.progress import Progress
 from foveola.runs.run import Run, open_run
 from foveola.storage import write_atomic
 from foveola.text import count, printable
+from foveola.training.history import FoldLog
 from foveola.types import Indices
 from foveola.workflows.datasets import Data, open_as, require_there
 
@@ -53,8 +54,9 @@ def evaluate(
     """Measure a run on its test set, or on other data; classes are matched by name.
 
     If the data has its own test set, only that is measured. If it is the run's own data, only the run's test set is
-    measured. The run counts each use of its test set, and the report shows the number. If the run folder is not writable,
-    a note says so (a Python warning).
+    measured. The network of a run with folds was trained on all of its data, and `trained_on` says so. The run counts each
+    use of its test set, and the report shows the number. If the run folder is not writable, a note says so (a Python
+    warning).
 
     `trained_on` marks images that the run was trained on and near-duplicates of them, whatever their names, formats and
     sizes. `without_trained_on` is the evaluation without them.
@@ -75,7 +77,8 @@ def evaluate(
     else:
         found, about, seen = _evaluate_on(opened, data, settings, notes.append, progress)
         read_as = about.notes
-        used_test = about.fingerprint == opened.card.fingerprint or _holds_test_part(opened, seen)
+        own = about.fingerprint == opened.card.fingerprint
+        used_test = (own and not opened.folds) or _holds_test_part(opened, seen)
     if used_test:
         use_test_set(opened, "evaluate", notes.append)
     for line in notes:
@@ -97,7 +100,9 @@ def _evaluate_on(
     rows = held_out_rows(run, prepared.dataset)
     ids = tuple(prepared.dataset.ids[i] for i in rows)
     trained_on: NDArray[np.bool_] | None
-    if prepared.dataset.fingerprint == run.card.fingerprint:
+    if run.folds and prepared.dataset.fingerprint == run.card.fingerprint:
+        seen, trained_on = None, np.ones(len(rows), bool)
+    elif prepared.dataset.fingerprint == run.card.fingerprint:
         seen, leaked = None, set(run.card.leaked)
         trained_on = np.array([name in leaked for name in ids], bool)
     else:
@@ -126,7 +131,7 @@ def _holds_test_part(run: Run, seen: SeenCounts | None) -> bool:
     if seen is None:
         return False
     found = {name for name, tested in zip(seen.names, seen.tested_on, strict=True) if tested}
-    return 2 * len(found) >= len(run.evaluation)
+    return not run.folds and 2 * len(found) >= len(run.evaluation)
 
 
 def _require_no_settings(settings: Mapping[str, object] | None) -> None:
@@ -224,7 +229,8 @@ class Measurement(Evaluation):
     that data set add up; calibration: the run's held-out predictions; test_opened:
     how often the run's test set has been opened by now; used_test: whether this measurement used it; copy_of: for each image
     that was trained on (`trained_on`) the name of the training image that it is or nearly is, "" for the others and where it
-    is not known; notes: how the folders were read, and what a reader of the numbers must know.
+    is not known; notes: how the folders were read, and what a reader of the numbers must know; folds: the tested networks, if
+    these are the out-of-fold predictions of a run with folds.
 
         found = fv.evaluate("latest", "other-photos")
         found.accuracy, found.interval, found.per_class
@@ -242,6 +248,7 @@ class Measurement(Evaluation):
     copy_of: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     threshold: Threshold | None = None
+    folds: tuple[FoldLog, ...] = ()
 
     def roc(self, positive: str) -> Roc:
         """The ROC and the precision-recall curve of a class against the rest. Raises UsageError for an unknown class."""
@@ -273,6 +280,7 @@ class Measurement(Evaluation):
             copy_of=copies,
             notes=tuple(notes),
             threshold=run.threshold,
+            folds=run.folds if evaluation.out_of_fold else (),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -281,10 +289,10 @@ class Measurement(Evaluation):
         return {
             "run": str(self.run),
             "data": self.data,
-            "n_test": len(self),
+            "n_test": self.images,
             **result_numbers(self),
             **CalibrationReport(self, self.calibration).numbers(),
-            "one_against_rest": roc_numbers(self),
+            "one_against_rest": roc_numbers(self.once),
             "roc": None if shown is None else self.roc(shown).to_json(),
             "decision": decision_numbers(self.threshold, self),
             "trained_on": [
@@ -294,6 +302,7 @@ class Measurement(Evaluation):
             ]
             if self.trained_on is not None
             else None,
+            "folds": [row._asdict() for row in self.folds] or None,
             "test_opened": self.test_opened,
             "used_test": self.used_test,
             "notes": list(self.notes),

@@ -293,7 +293,11 @@ class _Drawing:
 
         places = embedding(predictor.model, pixels, how, tick=tick)  # type: ignore[arg-type]
         predicted = predictor.logits(pixels).argmax(axis=1)
-        if prepared.dataset.fingerprint == run.card.fingerprint:  # now, as a refusal has shown nothing
+        if prepared.dataset.fingerprint == run.card.fingerprint and run.folds:
+            self._note(
+                "the network of this run was trained on all of these images, so its predictions for them are too good"
+            )
+        elif prepared.dataset.fingerprint == run.card.fingerprint:  # now, as a refusal has shown nothing
             use_test_set(run, "explain --method embedding", self._note)
         names = {"tsne": "t-SNE", "pca": "principal components"}
         class_names = [printable(name) for name in predictor.class_names]

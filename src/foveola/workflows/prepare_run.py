@@ -16,8 +16,9 @@ from foveola.checks.fingerprints import kept_fingerprints
 from foveola.checks.run import find_duplicates, quick_findings
 from foveola.data.builtin import DATASETS
 from foveola.data.dataset import require_classes
+from foveola.data.folds import fold_splits, require_divisible
 from foveola.data.prepare import apply_filters, prepare
-from foveola.data.split import split
+from foveola.data.split import Split, split
 from foveola.errors import UsageError
 from foveola.filters.chain import Chain
 from foveola.models.registry import require_known, require_model
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
     from foveola.checks.finding import Finding
     from foveola.data.dataset import Dataset
+    from foveola.data.folds import Folds
     from foveola.data.prepare import Prepared
-    from foveola.data.split import Split
     from foveola.recipes.recipe import Recipe
     from foveola.runs.time_budget import Deadline
     from foveola.runs.trainer import Trainer
@@ -95,19 +96,21 @@ class RunRequest:
 
         choice: settings that foveola has chosen, such as {"model.name": "fast"}.
         """
+        from foveola.runs.cross_validation import CrossValidation
         from foveola.runs.trainer import Trainer
 
         tables = merge_tables(self.tables, choice or {}, where=self.where)
         early = recipe_from_tables(tables, where=self.where)
-        prepared, split, findings, prints = _prepare(leave_out(self.dataset, early), early, self.seed, tick)
+        prepared, divided, findings, prints = _prepare(leave_out(self.dataset, early), early, self.seed, tick)
+        split = divided if isinstance(divided, Split) else divided.splits[0][0]
         tables = merge_tables(tables, {"data.source": self.source and printable(self.source)})
         done, remarks = _complete(tables, prepared, split, self.seed, clock)
         fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
         folder = self.out or run_folder(self.runs, prepared.dataset.name, done, fingerprint, self.seed)
-        numbered, deadline = self.out is None, clock.deadline
-        return Trainer(
-            prepared, split, done, self.seed, folder, tick, remarks, findings, deadline, numbered, fingerprints=prints
-        )
+        rest = (done, self.seed, folder, tick, remarks, findings, clock.deadline, self.out is None, prints)
+        if isinstance(divided, Split):
+            return Trainer(prepared, divided, *rest)
+        return CrossValidation(prepared, divided.whole, *rest, folds=divided)
 
 
 def read_request(
@@ -134,10 +137,11 @@ def read_request(
         _require_source(early.data.source, Path(recipe))
     if early.model.name != "auto":
         require_known(early.model.name)
+    _require_folds_alone(early, clock)
     if clock.budget is not None:
         clock.budget = parse_time(clock.budget)
     with _collector_paused():
-        import foveola.runs.trainer  # noqa: F401 - imports torch
+        import foveola.runs.cross_validation  # noqa: F401 - imports torch
         from foveola.runs.time_budget import require_free
 
     clock.imported = time.monotonic()
@@ -149,7 +153,21 @@ def read_request(
     if not early.data.source:
         require_plain(early.data, dataset.name)
     require_classes(dataset.name, dataset.class_names, dataset.labels, dataset.problems)
+    if early.split.folds:
+        require_divisible(leave_out(dataset, early), early.split)
     return RunRequest(dataset, tables, where, source, seed, None if out is None else Path(out), Path(runs))
+
+
+def _require_folds_alone(recipe: Recipe, clock: RunTimer) -> None:
+    """Refuse a budget with folds, and repeats without folds. Raises UsageError."""
+    folds, repeats = recipe.split.folds, recipe.split.repeats
+    if folds and clock.budget is not None:
+        raise UsageError(
+            f"--budget plans one network, and --folds {folds} trains {folds * repeats + 1:,}: leave out --budget, and set "
+            "--epochs for less time"
+        )
+    if repeats > 1 and not folds:
+        raise UsageError(f"--repeats {repeats} repeats a cross-validation: add --folds, as in --folds 5")
 
 
 def _require_source(source: str, recipe: Path) -> None:
@@ -180,8 +198,8 @@ def _collector_paused() -> Iterator[None]:
 
 def _prepare(
     dataset: Dataset, recipe: Recipe, seed: int, tick: Tick
-) -> tuple[Prepared, Split, tuple[Finding, ...], Mapping[str, NDArray[Any]]]:
-    """Decode, find duplicates, split with duplicates kept together: images, split, findings and fingerprints."""
+) -> tuple[Prepared, Split | Folds, tuple[Finding, ...], Mapping[str, NDArray[Any]]]:
+    """Decode, find duplicates, split with duplicates kept together: images, split or folds, findings and fingerprints."""
     given = recipe.data.size
     size = Size.parse(given) if given != "auto" else suggest_size(dataset, recipe.model.name)
     prepared = prepare(dataset, size, recipe.data.resize, tick=tick)
@@ -189,7 +207,8 @@ def _prepare(
     require_classes(usable.name, usable.class_names, usable.labels, usable.problems)
     relations = find_duplicates(prepared, tick=tick)  # of the images themselves, before any filter
     findings = sort_findings(quick_findings(prepared, relations))
-    parts = split(prepared.dataset, prepared.content, recipe.split, seed, related=relations.groups)
+    divide = fold_splits if recipe.split.folds else split
+    parts = divide(prepared.dataset, prepared.content, recipe.split, seed, related=relations.groups)
     prints = kept_fingerprints(prepared, tick=tick)
     return apply_filters(prepared, Chain.parse(recipe.data.chain), tick=tick), parts, findings, prints
 

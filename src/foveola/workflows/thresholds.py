@@ -139,6 +139,7 @@ def require_possible(trainer: Trainer, positive: str, goal: Goal) -> None:
 
     Which images will be held out depends on the training: at most those of the training and the validation set.
     """
+    _require_test_set(trainer.recipe.split.folds)
     dataset, split = trainer.prepared.dataset, trainer.split
     name = find_class(positive, dataset.class_names)
     is_positive = dataset.labels == dataset.class_names.index(name)
@@ -161,10 +162,20 @@ def conclude(run: Run, positive: str, goal: Goal) -> Run:
 
 def _choose(run: Run, positive: str, goal: Goal) -> Threshold:
     """Choose a threshold and write it into the run's folder."""
+    _require_test_set(len(run.folds))
     chosen = choose_threshold(run.calibration, run.class_names, positive, goal)
     _require_tested(run.evaluation.labels == run.class_names.index(chosen.positive), chosen.positive)
     chosen.save(run.path / NAME)
     return chosen
+
+
+def _require_test_set(folds: int) -> None:
+    """Raise UsageError for a run with folds."""
+    if folds:
+        raise UsageError(
+            "a run with folds has no test set apart from the images that would choose the threshold, so foveola can't measure "
+            "it: train without --folds"
+        )
 
 
 def _require_tested(is_positive: NDArray[np.bool_], name: str) -> None:

@@ -28,7 +28,7 @@ from foveola.runs.folders import FORMAT
 from foveola.runs.progress import Progress
 from foveola.runs.run import Run
 from foveola.storage import folder_atomic, require_new_folder, require_writable, write_atomic
-from foveola.text import printable
+from foveola.text import count, printable
 from foveola.training.history import best_head
 from foveola.types import Size, SizeLike
 from foveola.workflows import thresholds
@@ -37,7 +37,8 @@ from foveola.workflows.prepare_run import RunTimer, read_request
 from foveola.workflows.race import open_candidates, race_and_keep
 
 if TYPE_CHECKING:
-    from foveola.runs.trainer import Trained, Trainer
+    from foveola.runs.trained import Trained
+    from foveola.runs.trainer import Trainer
 
 
 def _option_of_a_recipe(name: str) -> str:
@@ -72,6 +73,8 @@ def train(
     min_specificity: float | None = None,
     cost_false_positive: float | None = None,
     cost_false_negative: float | None = None,
+    folds: int | None = None,
+    repeats: int | None = None,
     seed: int = 0,
     recipe: str | os.PathLike[str] | None = None,
     settings: Mapping[str, object] | None = None,
@@ -94,6 +97,9 @@ def train(
     column of `labels`, or a regular expression, for groups that must stay in one part of the split; exclude: a list of
     images to leave out, as `foveola.check` writes it. settings: any option of `foveola list options`, such as
     {"fit.momentum": 0.8}.
+
+    folds: cross-validation for small data: divide the images into this many folds, test each with a network that was
+    trained on the others, then train the run's network on all images; repeats: how often, each time with other folds.
 
     recipe: a TOML file; all other arguments override it. The run goes to the folder `out` (default: a new folder below
     `runs`). budget: time for everything, "5m" or seconds, instead of epochs: foveola measures a few steps, then chooses
@@ -129,6 +135,8 @@ def train(
                 "data.group_by": group_by,
                 "data.exclude": None if exclude is None else os.fspath(exclude),
                 "model.name": model,
+                "split.folds": folds,
+                "split.repeats": repeats,
                 "fit.epochs": epochs,
                 "fit.batch_size": batch_size,
                 "fit.lr_peak": lr,
@@ -199,11 +207,17 @@ def train_and_report(trainer: Trainer, clock: RunTimer, progress: Progress) -> R
                 progress.row(row)
         return _conclude(trainer, trainer.finish(), clock, threads.used)
     except KeyboardInterrupt as stop:
-        stop.add_note(
-            f"The unfinished run is in {trainer.folder} and can't be continued: delete that folder, then run the "
-            "command again."
-        )
+        stop.add_note(_unfinished(trainer))
         raise
+
+
+def _unfinished(trainer: Trainer) -> str:
+    """What an interrupt leaves on the disk."""
+    folder = trainer.folder
+    left = f"The unfinished run is in {folder} and can't be continued: delete that folder, then run the command again."
+    if not trainer.tested:
+        return left
+    return f"{left} Until then, {folder / 'folds.jsonl'} has the results of {count(len(trainer.tested), 'fold')}."
 
 
 def _conclude(trainer: Trainer, trained: Trained, clock: RunTimer, threads: list[int]) -> Run:
@@ -230,14 +244,16 @@ def _result(
         "model": trainer.recipe.model.name,
         "seed": trainer.seed,
         **{f"n_{part}": sum(counts) for part, counts in data.counts.items()},
+        "n_test": trained.evaluation.images,
         **result_numbers(trained.evaluation),
         **confidence.numbers(),
-        "one_against_rest": roc_numbers(trained.evaluation),
+        "one_against_rest": roc_numbers(trained.evaluation.once),
         "best_epoch": getattr(trainer.best, "epoch", 0),
         "epochs": len(trained.history),
         "head_penalty": head.strength if head else None,
         "head_features": (head.features or None) if head else None,
         "candidates": [asdict(one) for one in trainer.candidates],
+        "folds": [row._asdict() for row in trainer.tested] or None,
         "files_found": data.files_found,
         "files_used": data.files_used,
         "files_ignored": data.files_ignored,
@@ -272,6 +288,7 @@ def _report_data(
         confidence=confidence,
         previews=trained.previews,
         folder=str(trainer.folder),
+        folds=trainer.tested,
     )
 
 
