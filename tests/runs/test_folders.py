@@ -22,7 +22,14 @@ def make(tmp_path, monkeypatch):
         path.mkdir(parents=True)
         (path / "recipe.toml").write_text('[model]\nname = "fast"\n')
         (path / "data.json").write_text(
-            json.dumps({"name": "pets", "class_names": ["cat", "dog"], "counts": {"train": [5, 6], "test": [2, 1]}})
+            json.dumps(
+                {
+                    "name": "pets",
+                    "class_names": ["cat", "dog"],
+                    "files_used": 14,
+                    "counts": {"train": [5, 6], "test": [2, 1]},
+                }
+            )
         )
         if second is not None:
             numbers = {"test_accuracy": 0.9, "test_accuracy_low": 0.8, "test_accuracy_high": 0.95, "seconds": 12.5}
