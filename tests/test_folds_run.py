@@ -2,14 +2,18 @@
 
 import csv
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as pillow
 
 import foveola as fv
 from foveola.errors import DataError, UsageError
 from foveola.evaluation.intervals import wilson
+from foveola.runs.files import write_evaluation
 
 N, K = 24, 3
 
@@ -17,8 +21,6 @@ N, K = 24, 3
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Two classes of 12 coloured noise images, red and blue."""
-    from PIL import Image as pillow
-
     root = tmp_path_factory.mktemp("folds") / "photos"
     for k in range(N):
         kind, rng = ("red", "blue")[k % 2], np.random.default_rng(k)
@@ -175,6 +177,47 @@ def test_an_interrupt_names_what_is_left(photos, tmp_path, recorder):
     assert len((out / "folds.jsonl").read_text().splitlines()) == 2
 
 
+def test_check_finds_wrong_labels_with_the_predictions_of_the_run(run, photos, tmp_path):
+    """Predictions are planted: all of the own class but one, which both of the images' networks are sure of."""
+    shutil.copytree(run.path, tmp_path / "run")
+    once = run.evaluation
+    logits = np.where(np.arange(2) == once.labels[:, None], 3, -3).astype(np.float32)
+    logits[5] = [9, -9] if once.labels[5] else [-9, 9]
+    origin = replace(once.out_of_fold, temperatures=np.ones(N))
+    write_evaluation(tmp_path / "run" / "predictions.npz", replace(once, logits=logits, out_of_fold=origin))
+    found = fv.check(photos, run=tmp_path / "run")
+    assert [one.ids for one in found.findings if one.kind == "suspect_label"] == [(once.ids[5],)]
+    assert not any("wrong labels" in remark for remark in found.remarks)
+
+
+def checked(photos, run, **options):
+    with pytest.raises(UsageError) as caught:
+        fv.check(photos, run=run, **options)
+    return str(caught.value)
+
+
+def test_check_refuses_a_run_of_other_images(run, photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "fewer")
+    (tmp_path / "fewer" / "red" / "00.png").unlink()
+    assert checked(tmp_path / "fewer", run.path) == (
+        f"the run {run.path} was trained on other images than fewer has now: train again with --folds, or leave out --run"
+    )
+
+
+def test_check_refuses_a_run_without_folds(photos, tmp_path):
+    trained(photos, tmp_path / "plain", folds=None, epochs=1)
+    assert checked(photos, tmp_path / "plain") == (
+        f"the run {tmp_path / 'plain'} has predictions for its test images only, and --run needs one for every image: train "
+        "with --folds, as in foveola train DATA --folds 5"
+    )
+
+
+def test_check_refuses_a_run_when_wrong_labels_are_not_searched_for(run, photos):
+    assert checked(photos, run.path, suspects=False) == (
+        "--run looks for wrong labels, and --no-suspects skips them: leave out one of the two"
+    )
+
+
 def refusal(photos, tmp_path, **options):
     with pytest.raises((UsageError, DataError)) as caught:
         trained(photos, tmp_path / "refused", **options)
@@ -214,6 +257,19 @@ def test_more_folds_than_images_of_a_class_are_refused(photos, tmp_path):
         "class 'blue' has 12 images, and 13 folds need at least 13 different images of each class, one for each fold: give "
         "--folds 12, or remove the class"
     )
+
+
+NO_THRESHOLD = (
+    "a run with folds has no test set apart from the images that would choose the threshold, so foveola can't measure it: "
+    "train without --folds"
+)
+
+
+def test_a_threshold_of_a_run_with_folds_is_refused(run, photos, tmp_path):
+    assert refusal(photos, tmp_path, positive="red", min_sensitivity=0.5) == NO_THRESHOLD
+    with pytest.raises(UsageError) as caught:
+        fv.threshold(run.path, "red", min_sensitivity=0.5)
+    assert str(caught.value) == NO_THRESHOLD
 
 
 def test_a_comparison_with_folds_is_refused(photos, tmp_path):

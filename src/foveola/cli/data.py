@@ -43,6 +43,10 @@ def check(
         bool | None,
         typer.Option(help="Look for wrong labels. [default: only if it takes about a minute or less]"),
     ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Look for wrong labels with the predictions of this run (`train --folds`)."),
+    ] = None,
     reading: Reading,
     set_: Settings = None,
     overwrite: Overwrite = False,
@@ -58,7 +62,7 @@ def check(
     if out is None:
         workflows.require_writable(Path(workflows.PAGE))
     with progress_on_screen() as screen:
-        found = workflows.check(data, settings=settings, suspects=suspects, progress=screen)
+        found = workflows.check(data, settings=settings, suspects=suspects, run=run, progress=screen)
 
     def write() -> None:
         found.write_page(out, overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""Confidence intervals of a share of right predictions: of independent images, and of images that belong together."""
+"""Confidence intervals of a share of correct predictions: of independent images, and of images that belong together."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def wilson(right: float, n: float, level: float = 0.95) -> Interval:
 
 
 def clustered_wilson(right: NDArray[np.bool_], images: int, units: Indices, level: float = 0.95) -> Interval:
-    """Wilson interval of the share of right predictions where some predictions belong together.
+    """Wilson interval of the share of correct predictions where some predictions belong together.
 
     right: bool (n,); images: the number of different images, below n if each image was predicted several times; units: int64
     (n,), equal for predictions that belong together: of one image, of its copies, of one group. Predictions of different

@@ -153,7 +153,7 @@ class Evaluation:
         return self._interval(np.arange(len(self)))
 
     def _interval(self, rows: Indices) -> Interval:
-        """The interval of the share of right predictions in some rows; 0 to 1 without any."""
+        """The interval of the share of correct predictions in some rows; 0 to 1 without any."""
         if not len(rows):
             return Interval(0.0, 1.0, 0.95)
         if self.out_of_fold is not None:

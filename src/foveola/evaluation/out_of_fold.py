@@ -39,5 +39,5 @@ class OutOfFold:
         return OutOfFold(self.repeat[rows], self.fold[rows], self.units[rows], self.temperatures[rows])
 
     def interval(self, right: NDArray[np.bool_], rows: Indices) -> Interval:
-        """The 95 % interval of the share of right predictions, bool (n,), among some rows."""
+        """The 95 % interval of the share of correct predictions, bool (n,), among some rows."""
         return clustered_wilson(right[rows], -(-len(rows) // self.repeats), self.units[rows])

@@ -322,8 +322,8 @@ def require_registered(run: Path, model: str, chain: str) -> None:
 
 _FOR_USERS = (
     "class_names", "confidence", "decision", "environment", "evaluate", "evaluation", "explain", "folds", "headline",
-    "history", "model", "path", "predict", "preprocessing", "recipe", "report", "result", "roc", "seed", "test_opened", "threshold",
-    "to_json",
+    "history", "model", "path", "predict", "preprocessing", "recipe", "report", "result", "roc", "seed", "test_opened",
+    "threshold", "to_json",
 )  # fmt: skip
 
 

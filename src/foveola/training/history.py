@@ -55,9 +55,9 @@ class ProbeLog(NamedTuple):
 class FoldLog(NamedTuple):
     """The test of one network of a cross-validation, on the images of a fold; repeat and fold from 1.
 
-    right: the number of right predictions; best_epoch: the epoch whose weights were tested, 0: the last layer alone;
-    head_penalty, head_features: the strength of the last layer's l2 penalty and its set of features (see `ProbeLog`), None for
-    networks without a pre-trained part.
+    right: the number of correct predictions; best_epoch: the epoch whose weights were tested, 0: the last layer alone;
+    head_penalty, head_features: the strength of the last layer's l2 penalty and its set of features (see `ProbeLog`), None
+    for networks without a pre-trained part.
     """
 
     repeat: int

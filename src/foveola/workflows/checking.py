@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from foveola.checks.duplicates import merged_groups
 from foveola.checks.finding import sort_findings
 from foveola.checks.image_quality import image_stats
@@ -23,12 +25,15 @@ from foveola.jupyter import shown_in_notebooks
 from foveola.recipes.recipe import merge_tables, recipe_from_tables
 from foveola.report.check_page import render
 from foveola.runs.progress import Progress
+from foveola.runs.run import Run, open_run
 from foveola.storage import require_new, write_atomic, write_numbered
 from foveola.text import count, html_table, printable
 from foveola.types import Size, Tick
 from foveola.workflows.datasets import Data, leave_out, open_data, require_there, suggest_size
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from foveola.checks.duplicates import DuplicateGroups
     from foveola.checks.finding import Finding
     from foveola.checks.image_quality import ImageStats
@@ -126,6 +131,7 @@ def check(
     *,
     settings: Mapping[str, object] | None = None,
     suspects: bool | None = None,
+    run: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     fix: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -135,8 +141,9 @@ def check(
     shortcuts, unequal classes, unusual images and wrong labels.
 
     data: as for `train`; settings: how it is read, as in a recipe ({"data.labels": "table.csv"}). suspects: whether to
-    look for wrong labels, with classifiers that did not see them; None: if it takes about a minute or less. out: a new
-    file for a page with thumbnails; fix: a new file for a list of images that could be left out, for
+    look for wrong labels, with classifiers that did not see them; None: if it takes about a minute or less. run: a run with
+    folds of this data (`train(data, folds=5)`), whose out-of-fold predictions are used instead of such classifiers. out: a
+    new file for a page with thumbnails; fix: a new file for a list of images that could be left out, for
     `train(exclude=...)`; overwrite: replace files that exist. (`found.write_page()` and `found.write_list("list.txt")`
     write them later.)
 
@@ -152,6 +159,7 @@ def check(
     source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
     recipe = recipe_from_tables(merge_tables({}, {"data.source": source, **(settings or {})}), where="the settings")
     require_outputs(out, fix, overwrite=overwrite)
+    tested = None if run is None else _run_with_folds(run, suspects)
     dataset = (
         open_data(recipe, tick, for_training=False) if data is None or isinstance(data, str | os.PathLike) else data
     )
@@ -160,7 +168,7 @@ def check(
     looks = image_stats(prepared, tick=tick)
     relations = find_duplicates(prepared, lambda: looks, tick=tick)
     found = [*quick_findings(prepared, relations), *slow_findings(prepared, looks, relations)]
-    more, remarks = _suspects(prepared, relations, suspects, tick)
+    more, remarks = _suspects(prepared, relations, suspects, tested, tick)
     dataset = prepared.dataset
     files = (dataset.files_found, len(dataset), dataset.files_ignored)
     findings, now = sort_findings([*found, *more]), datetime.now().astimezone().isoformat(timespec="seconds")
@@ -176,9 +184,41 @@ def _size(recipe: Recipe, dataset: Any) -> Size:
     return Size.parse(recipe.data.size) if recipe.data.size != "auto" else suggest_size(dataset)
 
 
+def _run_with_folds(run: str | os.PathLike[str], suspects: bool | None) -> Run:
+    """Open a run that predicted every image out of fold. Raises UsageError for other runs."""
+    opened = open_run(run)
+    if suspects is False:
+        raise UsageError("--run looks for wrong labels, and --no-suspects skips them: leave out one of the two")
+    if not opened.folds:
+        raise UsageError(
+            f"the run {opened.path} has predictions for its test images only, and --run needs one for every image: train "
+            "with --folds, as in foveola train DATA --folds 5"
+        )
+    return opened
+
+
+def _out_of_fold(run: Run, prepared: Prepared) -> NDArray[np.float32]:
+    """The run's out-of-fold probabilities of all prepared images, float32 (n, K): their mean over the repeats.
+
+    Raises UsageError if the run was trained on other images.
+    """
+    dataset, found = prepared.dataset, run.evaluation
+    if run.card.fingerprint != dataset.fingerprint:
+        raise UsageError(
+            f"the run {run.path} was trained on other images than {printable(dataset.name)} has now: train again with "
+            "--folds, or leave out --run"
+        )
+    row_of = {name: i for i, name in enumerate(dataset.ids)}
+    out = np.zeros((len(dataset), len(dataset.class_names)))
+    np.add.at(out, [row_of[name] for name in found.ids], found.probabilities)
+    return (out / found.repeats).astype(np.float32)
+
+
 def _suspects(
-    prepared: Prepared, relations: DuplicateGroups, wanted: bool | None, tick: Tick
+    prepared: Prepared, relations: DuplicateGroups, wanted: bool | None, run: Run | None, tick: Tick
 ) -> tuple[list[Finding], tuple[str, ...]]:
+    if run is not None:
+        return label_error_findings(prepared.dataset, _out_of_fold(run, prepared)), ()
     units = merged_groups(prepared.dataset, relations)
     reason = _no_search(prepared, wanted) or has_too_few_images(prepared.dataset, units) or _no_weights(wanted)
     if reason:

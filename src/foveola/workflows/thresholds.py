@@ -173,8 +173,8 @@ def _require_test_set(folds: int) -> None:
     """Raise UsageError for a run with folds."""
     if folds:
         raise UsageError(
-            "a run with folds has no test set apart from the images that would choose the threshold, so foveola can't measure "
-            "it: train without --folds"
+            "a run with folds has no test set apart from the images that would choose the threshold, so foveola can't "
+            "measure it: train without --folds"
         )
 
 
