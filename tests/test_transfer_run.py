@@ -142,6 +142,38 @@ def test_a_head_that_epochs_have_to_beat_is_measured_as_they_are(photos, tmp_pat
     assert answered == [mirrored]
 
 
+@pytest.fixture(scope="module")
+def fine_tuned(photos, tmp_path_factory):
+    how = {"fit.epochs": 2, "model.finetune_stages": 1}
+    return fv.train(photos, finetune=True, settings=how, out=tmp_path_factory.mktemp("finetune") / "run")
+
+
+def test_fine_tuning_trains_on_changed_images_and_says_so(fine_tuned):
+    assert (fine_tuned.recipe.fit.finetune, fine_tuned.recipe.fit.augment) == (True, "photo")
+    assert len(fine_tuned.head) >= 2 and len(fine_tuned.history) == 2
+    assert len(fine_tuned.augmentation_preview.names) == 8
+    assert "<h3>Augmentation</h3>" in fine_tuned.report.read_text("utf-8")
+
+
+def test_fine_tuning_that_does_not_help_gives_the_run_without_it(run, photos, tmp_path):
+    lost = fv.train(
+        photos,
+        finetune=True,
+        settings={"fit.epochs": 1, "fit.lr_peak": 0.3, "model.finetune_stages": 1},
+        out=tmp_path / "r",
+    )
+    assert (lost.result["best_epoch"], lost.result["epochs"]) == (0, 1)
+    before, after = (load_file(one.path / "weights.safetensors") for one in (run, lost))
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert np.array_equal(run.evaluation.logits, lost.evaluation.logits)
+    assert (lost.calibration.how, lost.calibration.temperature) == ("cross-fit", run.calibration.temperature)
+    page = lost.report.read_text("utf-8")
+    assert (
+        "did not improve the validation result, so foveola undid it" in page
+        and "The last layer was then fitted again" in page
+    )
+
+
 def test_of_large_pictures_fewer_are_seen_before_the_first_step(photos, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(training, "_SEEN_PIXELS", 10 * 128 * 128 + 1)

@@ -98,8 +98,8 @@ def test_an_unknown_fact_is_refused():
         MODELS.register("mean", average_flip=True)
     assert str(refused.value) == (
         "a model can't be registered: unknown fact 'average_flip' (did you mean 'average_flips'?); known: any_size, "
-        "average_flips, average_shift_px, epochs_by_pixels, fit, larger, max_auto_px, min_px, pretrained_on, requires, "
-        "show_classes, show_size"
+        "average_flips, average_shift_px, epochs_by_pixels, finetune, finetune_options, fit, larger, max_auto_px, min_px, "
+        "pretrained_on, requires, show_classes, show_size"
     )
     assert "mean" not in MODELS
 

@@ -11,6 +11,7 @@ from torch import nn
 import foveola as fv
 from foveola.errors import ResourceError, UsageError
 from foveola.models.build import adapt, build
+from foveola.models.stage_depths import stage_depths
 from foveola.types import Size
 
 
@@ -64,6 +65,26 @@ def test_a_run_with_it_is_opened_again(timm, tmp_path):
     run = fv.train(data, model="timm:small", epochs=1, out=tmp_path / "run")
     assert run.recipe.fit.optimizer == "adamw"
     assert fv.evaluate(run.path, data) is not None
+
+
+def test_it_is_fine_tuned_with_a_smaller_learning_rate_in_earlier_stages(timm, tmp_path):
+    rng = np.random.default_rng(0)
+    data = fv.from_arrays(rng.integers(0, 256, (40, 16, 16, 3), dtype=np.uint8), np.arange(40) % 2, ("a", "b"))
+    run = fv.train(data, model="timm:small", finetune=True, epochs=1, out=tmp_path / "run")
+    assert (run.recipe.fit.finetune, run.recipe.fit.augment) == (True, "photo")
+    assert stage_depths(build("timm:small", Size(16, 16), 2)) == {
+        "network.conv.weight": 1, "network.conv.bias": 1, "network.fc.weight": 0, "network.fc.bias": 0,
+    }  # fmt: skip
+
+
+def test_fine_tuning_needs_its_pretrained_weights(timm, tmp_path):
+    data = fv.from_arrays(np.zeros((40, 16, 16, 3), np.uint8), np.arange(40) % 2, ("a", "b"))
+    with pytest.raises(UsageError) as refused:
+        fv.train(data, model="timm:small", finetune=True, settings={"model.pretrained": False}, out=tmp_path / "run")
+    assert str(refused.value).startswith(
+        "the settings: fit.finetune = true trains a pre-trained network further, but timm:small with model.pretrained = "
+        "false is trained from scratch: leave out fine-tuning"
+    )
 
 
 def test_a_name_that_timm_does_not_know_is_refused(timm):

@@ -3,6 +3,7 @@
 import pytest
 
 from foveola.errors import UsageError
+from foveola.models.registry import MODELS
 from foveola.recipes.defaults import resolve_defaults
 from foveola.recipes.recipe import recipe_from_tables
 from foveola.types import Size
@@ -77,4 +78,70 @@ def test_changes_that_a_set_excludes_are_refused():
 def test_an_unknown_set_names_the_sets():
     assert refusal({"fit": {"augment": "photos"}}) == (
         "the recipe, [fit]: augment = 'photos' can't be used: it must be 'auto', 'none', 'photo', 'flat' or 'text'"
+    )
+
+
+def test_fine_tuning_sets_what_it_needs_and_gives_way_to_what_is_given():
+    fit = resolve_defaults(
+        {"model": {"name": "transfer"}, "fit": {"finetune": True}}, Size(64, 64), 100, "t"
+    ).recipe.fit
+    settings = MODELS.entry("transfer").finetune
+    assert {name: getattr(fit, name) for name in settings} == settings
+    assert (
+        (fit.augment, fit.flip) == ("photo", True) and fit.epochs > 0 and fit.stage_lr_factor < 1 and fit.patience > 0
+    )
+    fit = completed("transfer", finetune=True, augment="text", lr_peak=0.5).fit
+    assert (fit.epochs, fit.augment, fit.flip, fit.lr_peak, fit.patience) == (
+        1,
+        "text",
+        False,
+        0.5,
+        settings["patience"],
+    )
+
+
+def test_fine_tuning_trains_more_stages_unless_their_number_is_given():
+    tables = {"model": {"name": "transfer"}, "fit": {"finetune": True}}
+    assert recipe_from_tables(tables).model.options == {"finetune_stages": 6}
+    assert recipe_from_tables({**tables, "model": {"name": "transfer", "finetune_stages": 2}}).model.options == {
+        "finetune_stages": 2
+    }
+    assert recipe_from_tables({"model": {"name": "transfer"}}).model.options == {}
+
+
+def test_without_fine_tuning_a_pre_trained_network_trains_as_before():
+    fit = resolve_defaults({"model": {"name": "transfer"}}, Size(64, 64), 100, "t").recipe.fit
+    assert (fit.finetune, fit.epochs, fit.augment, fit.lr_peak, fit.stage_lr_factor) == (False, 0, "auto", 1e-4, 1.0)
+
+
+def test_fine_tuning_chooses_a_pre_trained_network_for_small_images_too():
+    found = resolve_defaults({"fit": {"finetune": True}}, Size(32, 32), 100, "t")
+    assert found.recipe.model.name == "transfer"
+    assert found.remark == "chose the network transfer: fine-tuning needs a pre-trained network"
+
+
+def test_a_completed_recipe_of_fine_tuning_is_read_back_as_it_is():
+    recipe = resolve_defaults({"model": {"name": "transfer"}, "fit": {"finetune": True}}, Size(64, 64), 100, "t").recipe
+    assert recipe_from_tables(recipe.tables()) == recipe
+
+
+def test_fine_tuning_of_a_network_from_scratch_is_refused():
+    others = ", ".join([name for name, entry in MODELS.entries() if entry.finetune][:-1]) + " or timm"
+    assert refusal({"fit": {"finetune": True}, "model": {"name": "fast"}}) == (
+        "the recipe: fit.finetune = true trains a pre-trained network further, but fast is trained from scratch: leave out "
+        f"fine-tuning, or choose another network ({others})"
+    )
+
+
+def test_fine_tuning_without_epochs_is_refused():
+    assert refusal({"fit": {"finetune": True, "epochs": 0}, "model": {"name": "transfer"}}) == (
+        "the recipe: fit.finetune = true trains the last stages for some epochs, but fit.epochs = 0 trains only the last "
+        "layer: leave out one of the two"
+    )
+
+
+def test_learning_rates_by_stage_are_refused_for_muon():
+    assert refusal({"fit": {"stage_lr_factor": 0.5}, "model": {"name": "fast"}}) == (
+        "the recipe: fit.stage_lr_factor = 0.5 has no effect on the convolutions with fit.optimizer = muon: choose adamw, "
+        "adam or sgd"
     )

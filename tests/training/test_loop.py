@@ -352,3 +352,29 @@ def test_views_average_the_picture_half_and_its_two_shifts_a_quarter_each(stripe
     mirrored = [answers(some[:, :, ::-1]) for some in (pixels, padded[:, :16, :16], padded[:, 2:, 2:])]
     expected = (plain + mirrored[0]) / 4 + (up + mirrored[1]) / 8 + (down + mirrored[2]) / 8
     assert np.allclose(answers(pixels, flips=True, shift_px=1), expected, atol=1e-6)
+
+
+def statistics(model):
+    return [norm.running_mean.clone() for norm in model.modules() if isinstance(norm, nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize("finetune", [True, False])
+def test_fine_tuning_keeps_the_statistics_of_batch_norm(stripes, finetune):
+    pixels, labels = stripes
+    model = build("fast", Size(16, 16), 2, {"width1": 8, "width2": 16, "width3": 16})
+    before = statistics(model)
+    train, val = (Batches(pixels, labels, rows, 16) for rows in (np.arange(80), np.arange(80, 120)))
+    spec = FitSpec(epochs=2, batch_size=16, lr_peak=0.01, finetune=finetune)
+    for _ in fit(model, train, val, spec, device=CPU, dtype=torch.float32, seed=0):
+        pass
+    assert all(map(torch.equal, before, statistics(model))) is finetune
+
+
+def test_val_is_measured_in_the_views_that_are_asked_for(stripes):
+    pixels, labels = stripes
+    train, val = (Batches(pixels, labels, rows, 16) for rows in (np.arange(80), np.arange(80, 120)))
+    spec, views = FitSpec(epochs=1, batch_size=16, lr_peak=0.01), Views(flips=True)
+    model = build("fast", Size(16, 16), 2, {"width1": 8, "width2": 16, "width3": 16})
+    *_, row = fit(model, train, val, spec, device=CPU, dtype=torch.float32, seed=0, views=views)
+    logits = torch.from_numpy(predict(model, val.in_order(), CPU, views=views))
+    assert row.val_loss == pytest.approx(float(nn.functional.cross_entropy(logits, torch.from_numpy(labels[80:]))))

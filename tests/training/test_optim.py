@@ -1,5 +1,7 @@
 """Our optimizers against torch.optim over many steps; Muon's steps are orthogonal, and its weights keep their length."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
@@ -172,3 +174,23 @@ def test_a_weight_of_zeros_with_a_bias_can_still_learn():
     layer(torch.ones(1, 1, 1, 1)).sum().backward()
     optimizer.step(0.1)
     assert layer.weight.abs().min() > 0
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_each_stage_has_the_learning_rate_of_the_next_times_the_factor(optimizer):
+    layers = OrderedDict(first=nn.Linear(2, 2), second=nn.Linear(2, 2), last=nn.Linear(2, 2))
+    model, spec = nn.Sequential(layers), FitSpec(optimizer=optimizer, stage_lr_factor=0.5, momentum=0.0)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    make_optimizer(model, spec).step(0.1)
+    for name, parameter in model.named_parameters():
+        share = {"first": 0.25, "second": 0.5, "last": 1.0}[name.partition(".")[0]]
+        torch.testing.assert_close(before[name] - parameter.detach(), torch.full_like(parameter, 0.1 * share))
+
+
+def test_norms_have_the_factor_of_their_stage_and_their_own():
+    model = nn.Sequential(OrderedDict(first=nn.Conv2d(3, 4, 1), norm=nn.BatchNorm2d(4), last=nn.Conv2d(4, 2, 1)))
+    optimizer = make_optimizer(model, FitSpec(optimizer="sgd", stage_lr_factor=0.5, norm_lr_scale=10, weight_decay=0.1))
+    found = [(len(group.parameters), group.lr_scale, group.weight_decay) for group in optimizer.groups]
+    assert found == [(2, 1.0, 0.1), (2, 0.5, 0.1), (2, 5.0, 0.0)]

@@ -113,6 +113,13 @@ def train(
             help="Also train on mirrored images (left and right swapped). [default: yes, except for digits]",
         ),
     ] = None,
+    finetune: Annotated[
+        bool | None,
+        typer.Option(
+            "--finetune",
+            help="Also train the last stages of a pre-trained network, and keep them if they are better on val.",
+        ),
+    ] = None,
     augment: Annotated[
         str | None,
         typer.Option(
@@ -156,6 +163,7 @@ def train(
         "fit.lr_peak": lr,
         "fit.flip": flip,
         "fit.augment": augment,
+        "fit.finetune": finetune or None,
         "fit.device": device,
         "fit.precision": precision,
         "data.group_by": group_by,

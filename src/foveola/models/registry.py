@@ -29,6 +29,8 @@ class ModelEntry:
     """What foveola chooses for a network where the recipe leaves it out.
 
     fit: training settings that differ from those of FitSpec, such as {"lr_peak": 0.01}.
+    finetune: training settings of fine-tuning that differ from `fit`, for a pre-trained network; empty for any other.
+    finetune_options: options of the network itself that fine-tuning sets.
     average_flips: whether predictions are averaged over the image and its mirror image, if it is trained with flips.
     average_shift_px: whether they are averaged over shifted images, too, and by how many pixels.
     min_px: the smallest side of an image in pixels; any_size: whether one network takes images of every size from there on,
@@ -41,6 +43,8 @@ class ModelEntry:
     """
 
     fit: Mapping[str, object] = field(default_factory=dict)
+    finetune: Mapping[str, object] = field(default_factory=dict)
+    finetune_options: Mapping[str, object] = field(default_factory=dict)
     average_flips: bool = False
     average_shift_px: int = 0
     min_px: int = 1
@@ -137,11 +141,27 @@ _FAST: Mapping[str, object] = {
     "start_scale": 0.5,
 }
 
+_FINETUNE: Mapping[str, object] = {
+    "epochs": 5,
+    "patience": 3,
+    "augment": "photo",
+    "lr_peak": 5e-4,
+    "stage_lr_factor": 0.7,
+    "warmup_fraction": 0.1,
+    "weight_decay": 0.05,
+    "label_smoothing": 0.1,
+}
+# 720 flowers of 128x128, one run, 600 other images: three stages at 1e-3, factor 0.4, without decay and smoothing, remember
+# the training images (98.9 % right) and lose 0.2 points against the last layer alone; these settings, with six stages, gain
+# 1.8.
+
 # A network sees objects larger at test than at training size and gains by larger images (H. Touvron et al., "Fixing the
 # train-test resolution discrepancy", 2019, arXiv:1906.06423). 400 photos of faces, seeds 0 to 9: 91.0 % at 224, 92.5 % at
 # 256, 91.6 % at 288.
 _TRANSFER = ModelEntry(
     fit={"epochs": 0, "batch_size": 32, "lr_peak": 1e-4, "optimizer": "adamw", "schedule": "cosine"},
+    finetune=_FINETUNE,
+    finetune_options={"finetune_stages": 6},
     average_flips=True,
     min_px=32,
     any_size=True,
@@ -191,7 +211,8 @@ MODELS = ModelRegistry({
 })  # fmt: skip
 
 TIMM = ModelEntry(
-    fit={"optimizer": "adamw", "lr_peak": 1e-4, "batch_size": 32, "schedule": "cosine", "warmup_fraction": 0.1}
+    fit={"optimizer": "adamw", "lr_peak": 1e-4, "batch_size": 32, "schedule": "cosine", "warmup_fraction": 0.1},
+    finetune=_FINETUNE,
 )
 
 

@@ -94,6 +94,8 @@ def resolve_defaults(
     name, remark = tables.get("model", {}).get("name", "auto"), ""
     if name == "auto":
         name, why = choose_model(size, n_train)
+        if tables.get("fit", {}).get("finetune") is True:
+            name, why = "transfer", "fine-tuning needs a pre-trained network"
         remark = f"chose the network {name}: {why}"
     settings: dict[str, object] = {"model.name": name, "data.size": str(size)}
     if not mirror_safe and "flip" not in tables.get("fit", {}):

@@ -11,21 +11,52 @@ from typing import Any
 from foveola.config import build, format_value
 from foveola.data.augmentation import AUGMENTATIONS
 from foveola.errors import UsageError
+from foveola.models.registry import MODELS
+from foveola.text import joined
 from foveola.training.config import FitSpec
 
 
-def fit_settings(recommended: Mapping[str, object], given: Mapping[str, Any], *, where: str) -> FitSpec:
+def fit_settings(model: str, options: Mapping[str, Any], given: Mapping[str, Any], *, where: str) -> FitSpec:
     """The settings that the table [fit] of a recipe gives, over those that the network recommends.
 
-    A named augmentation set takes the place of the flips, shifts and cutout that a network recommends. Raises UsageError for
-    unknown options, wrong values, and settings that contradict the set.
+    model: the network's name, or "auto"; options: of the network. Fine-tuning has settings of its own. A named augmentation
+    set takes the place of the flips, shifts and cutout that a network recommends. Raises UsageError for unknown options,
+    wrong values, settings that contradict the set, and fine-tuning of a network that is not pre-trained.
     """
+    recommended: dict[str, object] = {}
+    if model != "auto":
+        recommended.update(MODELS.entry(model).fit)
+        if given.get("finetune") is True:
+            recommended.update(_fine_tuning(model, options, where))
     augment = given.get("augment", recommended.get("augment"))
     named = AUGMENTATIONS.get(augment) if isinstance(augment, str) else None
     implied = {"flip": named.mirrors, "translate_px": 0, "cutout_px": 0} if named else {}
     spec = build(FitSpec, {**recommended, **implied, **given}, where=f"{where}, [fit]")
     _require_agreement(spec, where)
+    if spec.finetune and spec.epochs == 0:
+        raise UsageError(
+            f"{where}: fit.finetune = true trains the last stages for some epochs, but fit.epochs = 0 trains only the last "
+            "layer: leave out one of the two"
+        )
+    if spec.optimizer == "muon" and spec.stage_lr_factor < 1:
+        raise UsageError(
+            f"{where}: fit.stage_lr_factor = {spec.stage_lr_factor:g} has no effect on the convolutions with fit.optimizer = "
+            "muon: choose adamw, adam or sgd"
+        )
     return spec
+
+
+def _fine_tuning(model: str, options: Mapping[str, Any], where: str) -> Mapping[str, object]:
+    """The settings of fine-tuning. Raises UsageError for a network that starts from random weights."""
+    settings = MODELS.entry(model).finetune
+    if not settings or options.get("pretrained") is False:
+        others = joined([name for name, entry in MODELS.entries() if entry.finetune], "or")
+        reason = "with model.pretrained = false is" if settings else "is"
+        raise UsageError(
+            f"{where}: fit.finetune = true trains a pre-trained network further, but {model} {reason} trained from scratch: "
+            f"leave out fine-tuning, or choose another network ({others})"
+        )
+    return settings
 
 
 def _require_agreement(spec: FitSpec, where: str) -> None:

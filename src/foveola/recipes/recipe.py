@@ -260,15 +260,15 @@ def recipe_from_tables(tables: Mapping[str, Any], *, where: str = "the recipe") 
     model = dict(tables.get("model", {}))
     own = {key: model.pop(key) for key in _OWN if key in model}
     name = build(ModelSpec, own, where=f"{where}, [model]").name
-    recommended: Mapping[str, object] = {}
     if name != "auto":
         check_options(get_model(name), model, where=f"{where}, model {name}")
-        recommended = MODELS.entry(name).fit
     data = build(DataSpec, tables.get("data", {}), where=f"{where}, [data]")
     if data.size != "auto":
         Size.parse(data.size)
     data = replace(data, chain=str(Chain.parse(data.chain)))
-    fit = fit_settings(recommended, tables.get("fit", {}), where=where)
+    fit = fit_settings(name, model, tables.get("fit", {}), where=where)
+    if fit.finetune and name != "auto":
+        model = {**MODELS.entry(name).finetune_options, **model}
     require_unmirrored(fit, own.get("average_flips"), where)
     return Recipe(
         title=str(tables.get("title", "")),

@@ -90,7 +90,8 @@ class TrainingSection:
     """The stages of training (penalties of the last layer, epochs), and the row that was kept.
 
     chosen: what the validation images decided; features: the sets of features that the last layer was fitted on, () if there
-    is one; smaller_until: the last epoch that was measured on smaller images, 0 if none.
+    is one; smaller_until: the last epoch that was measured on smaller images, 0 if none;
+    refitted: whether the last layer was fitted again on train and val together.
     """
 
     stages: tuple[Stage, ...]
@@ -100,6 +101,7 @@ class TrainingSection:
     chosen: str
     features: tuple[TriedFeatures, ...] = ()
     smaller_until: int = 0
+    refitted: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,8 @@ def training_section(run: ReportData, fit: dict[str, Any]) -> TrainingSection:
     ]
     chosen = joined(text for applies, text in choices if applies)
     smaller = max((row.epoch for row in run.history if row.val_scale < 1), default=0)
-    return TrainingSection(tuple(stages), best, len(run.history), int(fit["epochs"]), chosen, tried, smaller)
+    refitted = not kept_epoch and (not run.history or fit.get("finetune", False))
+    return TrainingSection(tuple(stages), best, len(run.history), int(fit["epochs"]), chosen, tried, smaller, refitted)
 
 
 def _tried_features(head: Sequence[ProbeLog]) -> tuple[TriedFeatures, ...]:

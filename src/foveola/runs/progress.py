@@ -54,6 +54,10 @@ class Plan:
             f"{self.precision}"
         )
         yield f"training: {self._training()}"
+        fit = self.recipe.fit
+        if self.ready_features and not fit.epochs and fit.augment in ("photo", "flat", "text"):
+            seen = "as they are and mirrored" if fit.flip else "as they are"
+            yield f"note: the last layer sees images {seen}; --augment {fit.augment} has its full effect with --finetune"
         for remark in self.remarks:
             yield f"note: {remark}"
 

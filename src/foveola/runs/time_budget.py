@@ -239,7 +239,7 @@ def _forecast(recipe: Recipe, costs: StepCosts, n_train: int, budget: float, spe
         seconds = spent + costs.rest + costs.val + passes * costs.train
     fit = replace(recipe.fit, epochs=epochs, epoch_images=round(max(1.0, passes) * n_train / epochs))
     if passes < 1 and costs.has_head:
-        fit, seconds = replace(recipe.fit, epochs=0), spent + costs.rest
+        fit, seconds = replace(recipe.fit, epochs=0, finetune=False), spent + costs.rest
     return Forecast(replace(recipe, fit=fit), passes, seconds, peak_memory_mb(), costs)
 
 

@@ -25,6 +25,7 @@ from foveola.data.split import Split
 from foveola.errors import UsageError
 from foveola.evaluation.calibration import ENOUGH, Calibration, sample_rows
 from foveola.evaluation.forward_pass import predict
+from foveola.evaluation.inputs import ALONE, Views
 from foveola.evaluation.metrics import Evaluation
 from foveola.filters.chain import FILTERS, Chain
 from foveola.models.build import adapt, build, feature_sets, summary
@@ -50,9 +51,7 @@ if TYPE_CHECKING:
     from foveola.runs.time_budget import Deadline
 
 _SEEN_BEFORE_THE_FIRST_STEP, _SEEN_PIXELS = 2_000, 2**27
-"""The network is initialised from at most this many images, fewer if they are large: 2,000 of
-1024x1024 would take 25 GB as float32."""
-
+"""The network is initialised from at most this many images, fewer if large: 2,000 of 1024x1024 take 25 GB as float32."""
 
 _BESIDE_WEIGHTS_BYTES = 5_000_000
 """Space of a run folder without the weights: the report and its images."""
@@ -131,26 +130,31 @@ class Trainer:
         """Train, and yield a row for each step and epoch; history.jsonl gets a line after each epoch.
 
         If the network has pre-trained features, its last layer is fitted first (head.jsonl, one line for each penalty). The
-        epochs, if there are any, continue from the best last layer.
+        epochs, if there are any, continue from the best last layer. Fine-tuning that did not help is undone.
         """
-        model = self.ready()
-        if has_features(model):
-            head = self._ready_head(model)
+        model, fit = self.ready(), self.recipe.fit
+        head = self._ready_head(model) if has_features(model) else None
+        if head is not None:
             yield from self._kept(head.rows(), "head.jsonl")
             model.load_state_dict(self._best_state)
-            if not self.recipe.fit.epochs:
-                self._conclude(head)
-        epochs = self._epochs(model) if self.recipe.fit.epochs else iter(())
+        epochs = self._epochs(model) if fit.epochs else iter(())
         yield from self._kept(epochs, "history.jsonl")
+        if head is not None and isinstance(self.best, ProbeLog) and (fit.finetune or not fit.epochs):
+            model.load_state_dict(self._best_state)
+            self._conclude(head)
 
     def _ready_head(self, model: nn.Module) -> LinearProbe:
         kept = cached_features(self.prepared, model, self.device, self.dtype, tick=self.tick)
         head = model.head
         assert isinstance(head, nn.Linear), "features come with a linear head"
-        # Epochs that follow are measured on val as it is, without mirror images: so is the head that they have to beat.
-        mirrored = self.views.flips and not self.recipe.fit.epochs
-        sets = feature_sets(model)
-        return LinearProbe(head, self.prepared, self.split, kept, self.recipe.fit.flip, mirrored, sets)
+        mirrored = self.recipe.fit.flip, self._val_views.flips
+        return LinearProbe(head, self.prepared, self.split, kept, *mirrored, feature_sets(model))
+
+    @property
+    def _val_views(self) -> Views:
+        """The views of val, for epochs as for the head that they have to beat: those of predictions in fine-tuning."""
+        fit = self.recipe.fit
+        return Views(self.views.flips) if fit.finetune or not fit.epochs else ALONE
 
     def _conclude(self, head: LinearProbe) -> None:
         """Only the last layer is trained: calibrate it on val if that is large, then fit it again on train and val."""
@@ -180,7 +184,7 @@ class Trainer:
     def _epochs(self, model: nn.Module) -> Iterator[Row]:
         val = self.batches(self.split.val) if len(self.split.val) else None
         spec = self.recipe.fit
-        how: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "seed": self.seed}
+        how: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "seed": self.seed, "views": self._val_views}
         for row in fit(model, self.train, val, spec, **how, images_in=self._images_in):
             yield row
             if isinstance(row, EpochLog) and self._had_enough(row):

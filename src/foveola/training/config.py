@@ -28,6 +28,13 @@ class FitSpec:
             "for transfer and transfer_pair",
         ),
     ] = "auto"
+    finetune: Annotated[
+        bool,
+        Meaning(
+            "Fine-tuning of a pre-trained network: after the last layer, train the last stages, too, and keep them if val "
+            "gets better. It sets other training options, too, unless you do (see the page on fine-tuning)."
+        ),
+    ] = False
     epoch_images: Annotated[
         Annotated[int, Ge(0)] | list[Annotated[int, Ge(1)]],
         Meaning(
@@ -65,6 +72,14 @@ class FitSpec:
     ] = 0.0
     norm_lr_scale: Annotated[
         float, Gt(0), Meaning("Learning rate of the parameters of batch norm, as a multiple of fit.lr_peak.")
+    ] = 1.0
+    stage_lr_factor: Annotated[
+        float,
+        Gt(0),
+        Le(1),
+        Meaning(
+            "Learning rate of each stage of the network, as a multiple of the next stage's. fit.lr_peak is the last layer's."
+        ),
     ] = 1.0
     augment: Annotated[
         AugmentName,

@@ -30,6 +30,7 @@ from foveola.compute.threads import Pace
 from foveola.data.loader import Batches
 from foveola.errors import DivergedError, UsageError
 from foveola.evaluation.forward_pass import predict, split_batch
+from foveola.evaluation.inputs import ALONE, Views
 from foveola.models.accelerate import accelerated
 from foveola.models.build import AnySize
 from foveola.training.config import FitSpec, scale, schedule
@@ -47,13 +48,15 @@ def fit(
     dtype: torch.dtype,
     seed: int,
     images_in: Callable[[int], int] | None = None,
+    views: Views = ALONE,
 ) -> Iterator[Row]:
     """Train `model` in place on `train`; yield a StepLog a step and an EpochLog an epoch, measured on `val`. Without
     `val` its val_loss and val_accuracy are NaN.
 
     spec.epochs must be a number. images_in: called before each epoch with its number (from 1), returns the number of images
     in this epoch; train.epoch_size by default. Schedules depend on the share of epochs that are done: each epoch is the
-    same share, however many images it has. Raises DivergedError at the first loss that is not finite, on train or val.
+    same share, however many images it has. views: of the predictions for val. Raises DivergedError at the first loss that is
+    not finite, on train or val.
     """
     assert isinstance(spec.epochs, int), "the recipe's 'auto' is resolved before training"
     stepper = Stepper(model, spec, device, dtype)
@@ -66,7 +69,7 @@ def fit(
             started = time.monotonic()
             loss_sum = torch.zeros((), dtype=torch.float64)
             right = torch.zeros((), dtype=torch.int64)
-            model.train()
+            stepper.train_mode()
             for number, (images, labels) in enumerate(train.window(shown, n)):
                 step += 1
                 done = ((epoch - 1) * steps + number) / (spec.epochs * steps)
@@ -82,7 +85,7 @@ def fit(
             trained, shown = time.monotonic(), shown + n
             share = scale(spec, epoch / spec.epochs)  # as in the steps that follow; whole images after the last epoch
             stepper.update_batch_norm(train, n, share, (seed, epoch, step))
-            on_val = stepper.measure(val, share) if val is not None else (math.nan, math.nan)
+            on_val = stepper.measure(val, share, views) if val is not None else (math.nan, math.nan)
             if val is not None and not math.isfinite(
                 on_val[0]
             ):  # the last step caused it, after its own loss was computed
@@ -104,6 +107,13 @@ class Stepper:
         tune_malloc()
         self._least_px = min_input_size(self.model, self.spec)
         self._optimizer = make_optimizer(self.model, self.spec, self.dtype)
+
+    def train_mode(self) -> None:
+        """Set the network to training mode. Fine-tuning keeps batch norm in evaluation: its statistics stay pre-trained."""
+        self.model.train()
+        for layer in self.model.modules() if self.spec.finetune else ():
+            if isinstance(layer, Norm):
+                layer.eval()
 
     def take(
         self, images: Tensor, labels: Tensor, lr: float, share: float, key: tuple[int, int, int]
@@ -136,13 +146,13 @@ class Stepper:
             images = resize_batch(images, share, self._least_px)
             recompute_statistics(norms, self.model, images, self.device, self.dtype, first=key[1] == 1)
 
-    def measure(self, val: Batches, share: float) -> tuple[float, float]:
-        """Loss and accuracy on val, with images of this scale and the precision of the training.
+    def measure(self, val: Batches, share: float, views: Views = ALONE) -> tuple[float, float]:
+        """Loss and accuracy on val in these views, with images of this scale and the precision of the training.
 
         These numbers only choose the best epoch. The reported ones are measured on whole images in float32.
         """
         batches = ((resize_batch(images, share, self._least_px), labels) for images, labels in val.in_order())
-        logits = torch.from_numpy(predict(self.model, batches, self.device, self.dtype))
+        logits = torch.from_numpy(predict(self.model, batches, self.device, self.dtype, views=views))
         labels = torch.from_numpy(val.labels[val.rows])
         return float(F.cross_entropy(logits, labels)), float((logits.argmax(dim=1) == labels).double().mean())
 

@@ -12,12 +12,14 @@ https://kellerjordan.github.io/posts/muon/), with the weights' own scale fixed a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from foveola.models.stage_depths import stage_depths
 from foveola.training.config import FitSpec
 
 
@@ -192,7 +194,9 @@ def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.float32, iterations: i
 def make_optimizer(model: nn.Module, spec: FitSpec, dtype: torch.dtype = torch.float32) -> Optimizer:
     """The optimizer of the spec; dtype: the precision of muon's matrix products.
 
-    The parameters of batch norm have no weight decay, and a learning rate of their own. Muon updates the weights of
+    The parameters of batch norm have no weight decay, and a learning rate of their own. Each stage of the network has the
+    learning rate of the next one times `stage_lr_factor` (J. Howard and S. Ruder, "Universal Language Model Fine-tuning for
+    Text Classification", 2018, arXiv:1801.06146, section 3.2: "discriminative fine-tuning"). Muon updates the weights of
     convolutions, but not of depthwise ones: there each kernel is a single row, with no other row to be orthogonal to.
     Weights with a bias keep their length.
     """
@@ -206,9 +210,27 @@ def make_optimizer(model: nn.Module, spec: FitSpec, dtype: torch.dtype = torch.f
     treated = {id(p) for p in [*norms, *convolutions]}
     others: list[Tensor] = [p for p in model.parameters() if p.requires_grad and id(p) not in treated]
     learning_norms: list[Tensor] = [p for p in norms if p.requires_grad]
-    groups = [Group(others, spec.weight_decay), Group(learning_norms, 0.0, spec.norm_lr_scale)]
+    depths = _depths(model, spec)
+    groups = [
+        *(Group(some, spec.weight_decay, scale) for some, scale in _by_stage(others, depths, spec)),
+        *(Group(some, 0.0, spec.norm_lr_scale * scale) for some, scale in _by_stage(learning_norms, depths, spec)),
+    ]
     if spec.optimizer == "muon":
         return Muon(convolutions, Nesterov(groups, spec.momentum), spec.momentum, dtype, with_bias)
     if spec.optimizer == "sgd":
         return Nesterov(groups, spec.momentum)
     return Adam(groups, "gradient" if spec.optimizer == "adam" else "decoupled")
+
+
+def _depths(model: nn.Module, spec: FitSpec) -> dict[int, int]:
+    """The depth of each parameter, by its id; all 0 if all stages have one learning rate."""
+    if spec.stage_lr_factor == 1:
+        return {}
+    depths = stage_depths(model)
+    return {id(parameter): depths[name] for name, parameter in model.named_parameters()}
+
+
+def _by_stage(parameters: list[Tensor], depths: dict[int, int], spec: FitSpec) -> Iterator[tuple[list[Tensor], float]]:
+    """The parameters of each depth, and their learning rate as a multiple of the last layer's."""
+    for depth in sorted({depths.get(id(p), 0) for p in parameters}):
+        yield [p for p in parameters if depths.get(id(p), 0) == depth], spec.stage_lr_factor**depth

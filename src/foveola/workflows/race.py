@@ -38,12 +38,14 @@ def race_and_keep(
 
 
 def open_candidates(request: RunRequest) -> tuple[Candidate, ...]:
-    """The candidates for a request; () if the user has chosen a network, epochs, a budget or folds, so that there is no race.
+    """The candidates for a request; () if the user has chosen a network, epochs, a budget, fine-tuning or folds.
 
     With folds every image is a test image of some network, so none is left to choose by.
     """
     model, fit, data, split = (request.tables.get(table, {}) for table in ("model", "fit", "data", "split"))
     if model.get("name", "auto") != "auto" or fit.get("epochs", "auto") != "auto" or split.get("folds"):
+        return ()
+    if fit.get("finetune"):
         return ()
     size = data.get("size", "auto")
     heights, widths = probe_sizes(request.dataset)

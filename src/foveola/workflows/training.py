@@ -60,6 +60,7 @@ def train(
     lr: float | None = None,
     flip: bool | None = None,
     augment: str | None = None,
+    finetune: bool | None = None,
     labels: str | os.PathLike[str] | None = None,
     label_pattern: str | None = None,
     class_level: int | str | None = None,
@@ -91,7 +92,8 @@ def train(
 
     model, epochs, size (text "WIDTHxHEIGHT" or a pair (height, width)), batch_size, lr (the highest learning rate),
     flip (also train on mirror images), device and precision (None: chosen from the data and the computer). augment: random
-    changes of the training images, "none", "photo", "flat" (for images without up and down) or "text". labels: a CSV
+    changes of the training images, "none", "photo", "flat" (for images without up and down) or "text". finetune:
+    after the last layer of a pre-trained network, train its last stages, too, and keep them if val gets better. labels: a CSV
     table of file and label; label_pattern: a regular expression on the file path whose first group is the class;
     class_level: which folders are the classes, 1 for those directly in `data`, "leaf" for the deepest; group_by: a
     column of `labels`, or a regular expression, for groups that must stay in one part of the split; exclude: a list of
@@ -142,6 +144,7 @@ def train(
                 "fit.lr_peak": lr,
                 "fit.flip": flip,
                 "fit.augment": augment,
+                "fit.finetune": finetune,
                 "fit.device": device,
                 "fit.precision": precision,
                 **(settings or {}),
