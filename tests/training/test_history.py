@@ -38,3 +38,10 @@ def test_an_epoch_measured_on_whole_images_is_better_than_any_on_smaller_ones():
 
 def test_epochs_measured_on_images_of_one_size_are_compared_by_accuracy():
     assert is_better(epoch(0.9, 0.1)._replace(val_scale=0.5), epoch(0.8, 0.1)._replace(val_scale=0.5))
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"), [(epoch(0.9, 0.5), False), (epoch(0.9, 0.3), True), (epoch(0.7, 0.3), False)]
+)
+def test_a_fine_tuned_network_replaces_the_last_layer_alone_only_with_a_lower_loss_too(row, expected):
+    assert is_better(row, head(0.8, 0.4), finetune=True) is expected

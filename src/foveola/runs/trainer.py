@@ -327,7 +327,7 @@ class Trainer:
         return Batches(self.prepared.pixels, self.prepared.dataset.labels, rows, self.recipe.fit.batch_size, **how)
 
     def _keep(self, row: EpochLog | ProbeLog) -> None:
-        if self.best is None or is_better(row, self.best):
+        if self.best is None or is_better(row, self.best, finetune=self.recipe.fit.finetune):
             self.best = row
             self._best_state = copy.deepcopy(self.model.state_dict())
 
