@@ -37,7 +37,9 @@ class TransferPair(nn.Module):
         self.lite2 = EfficientNetLite(LITE2.width, LITE2.depth)
         blocks = [trunk.blocks for trunk in self.trunks]
         self.feature_sets, self.places = feature_sets_of(blocks, LAYERS), places_of(blocks)
-        self.head = zero_head(sum(map(len, self.places)), classes)
+        self.order: Tensor
+        self.register_buffer("order", torch.from_numpy(np.argsort(np.concatenate(self.places))), persistent=False)
+        self.head = zero_head(len(self.order), classes)
         self.stages: tuple[str, ...] = tuple(
             f"{name}.{stage}" for name in ("lite0", "lite2") for stage in self.lite0.stages
         )
@@ -59,8 +61,7 @@ class TransferPair(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """The features of both networks, float32 (b, 3552), in the columns that `places` gives."""
         parts = [trunk.features(images) for trunk in self.trunks]
-        order = torch.from_numpy(np.argsort(np.concatenate(self.places))).to(parts[0].device)
-        return torch.cat(parts, dim=1)[:, order]
+        return torch.cat(parts, dim=1)[:, self.order]
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(images))

@@ -24,8 +24,8 @@ ENOUGH_SECONDS = 2.0
 """After this many seconds of timing one thing, fewer repetitions are enough."""
 
 HEAD_EVALUATIONS = 250
-"""Evaluations of loss and gradient for all sets of features and all penalties of a linear probe (249 on 3,107 flowers in two
-views: see `fit_linear_probe`)."""
+"""Evaluations of loss and gradient for all sets of features and all penalties of a linear probe (about 250 on 3,107 flowers
+in two views: see `fit_linear_probe`)."""
 
 CROSS_EVALUATIONS = 50
 """The same for all folds of `cross_fit` together, with one penalty (50 on 3,453 flowers in two views)."""
