@@ -13,6 +13,7 @@ from PIL import Image as pillow
 import foveola as fv
 from foveola.errors import DataError, UsageError
 from foveola.evaluation.intervals import wilson
+from foveola.evaluation.out_of_fold import SHARED
 from foveola.runs.files import write_evaluation
 
 N, K = 24, 3
@@ -62,7 +63,7 @@ def test_the_result_has_one_accuracy_over_all_images(run):
     assert (r["n_train"], r["n_val"], r["n_test"], r["files_used"]) == (N, 0, N, N)
     right = sum(row.right for row in run.folds)
     assert r["test_accuracy"] == right / N
-    assert (r["test_accuracy_low"], r["test_accuracy_high"]) == wilson(right, N)[:2]
+    assert (r["test_accuracy_low"], r["test_accuracy_high"]) == pytest.approx(wilson(right / SHARED, N / SHARED)[:2])
     assert r["n_calibration"] == N
     assert r["calibration_part"] == "out-of-fold"
     assert [row["fold"] for row in r["folds"]] == [1, 2, 3]

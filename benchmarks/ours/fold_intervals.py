@@ -125,9 +125,7 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=400)
     sets = parser.parse_args().sets
     torch.set_num_threads(1)
-    print(
-        "| data | true accuracy | half-width | tested networks | such networks | final network | Wilson's of all images |"
-    )
+    print("| data | true accuracy | half-width | tested networks | such networks | final network | Wilson's alone |")
     print("|---|---|---|---|---|---|---|")
     for setting in SETTINGS:
         found = [one_set(setting, seed) for seed in range(sets)]

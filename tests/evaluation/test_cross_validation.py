@@ -9,6 +9,7 @@ from foveola.evaluation.conformal import threshold
 from foveola.evaluation.cross_validation import FoldPredictions, join_folds
 from foveola.evaluation.intervals import wilson
 from foveola.evaluation.metrics import result_numbers
+from foveola.evaluation.out_of_fold import SHARED
 
 N = 60
 LABELS = np.arange(N) % 3
@@ -62,9 +63,11 @@ def test_the_loss_is_that_of_the_probabilities():
     assert evaluation.loss == pytest.approx(-np.log(evaluation.probabilities[np.arange(N), LABELS]).mean())
 
 
-def test_without_copies_the_interval_is_wilsons():
+def test_the_interval_is_wilsons_of_fewer_images_because_the_networks_share_training_images():
     evaluation, _ = joined()
-    assert evaluation.interval == wilson(int(evaluation.correct.sum()), N)
+    assert evaluation.interval == wilson(evaluation.accuracy * N / SHARED, N / SHARED)
+    recalls = [row.recall for row in evaluation.per_class]
+    assert evaluation.per_class[0].recall_low == wilson(recalls[0] * 20 / SHARED, 20 / SHARED).low
 
 
 def test_images_that_belong_together_make_the_interval_wider():

@@ -38,6 +38,10 @@ def test_predicting_each_image_again_adds_no_image():
     assert found == wilson(30, 40)
 
 
+def test_a_spread_of_two_is_half_as_many_images():
+    assert clustered_wilson(right(30, 40), 40, np.arange(40), spread=2) == wilson(15, 20)
+
+
 @pytest.mark.parametrize("share", [0, 1])
 def test_if_all_predictions_are_equal_the_groups_count(share):
     found = clustered_wilson(np.full(60, share == 1), 60, np.repeat(np.arange(6), 10))

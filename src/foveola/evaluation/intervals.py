@@ -29,12 +29,14 @@ def wilson(right: float, n: float, level: float = 0.95) -> Interval:
     return Interval(low, high, level)
 
 
-def clustered_wilson(right: NDArray[np.bool_], images: int, units: Indices, level: float = 0.95) -> Interval:
+def clustered_wilson(
+    right: NDArray[np.bool_], images: int, units: Indices, level: float = 0.95, *, spread: float = 1.0
+) -> Interval:
     """Wilson interval of the share of correct predictions where some predictions belong together.
 
     right: bool (n,); images: the number of different images, below n if each image was predicted several times; units: int64
     (n,), equal for predictions that belong together: of one image, of its copies, of one group. Predictions of different
-    units are independent.
+    units are independent. spread: a factor of the variance, above 1 if the predictions vary together in another way.
 
     The interval is Wilson's for the effective number of images p (1 - p) / v, where v is the variance of the share between
     units (J. Rao and A. Scott, "A Simple Method for the Analysis of Clustered Binary Data", Biometrics 48, 577-585, 1992).
@@ -49,18 +51,21 @@ def clustered_wilson(right: NDArray[np.bool_], images: int, units: Indices, leve
     >>> [round(end, 2) for end in clustered_wilson(right, 8, pairs)[:2]]
     [0.13, 0.98]
     """
+    share, effective = float(right.mean()), _effective_images(right, images, units, level) / spread
+    return wilson(share * effective, effective, level)
+
+
+def _effective_images(right: NDArray[np.bool_], images: int, units: Indices, level: float) -> float:
+    """The number of independent images whose share of correct predictions varies as much as this one."""
     _, of, sizes = np.unique(units, return_inverse=True, return_counts=True)
     n, many, share = len(right), len(sizes), float(right.mean())
-    if many == n:  # each prediction is alone
-        return wilson(int(right.sum()), n, level)
-    if share in (0.0, 1.0) or many == 1:
-        return wilson(share * many, many, level)
-    off = np.bincount(of, right - share)
-    variance = many / (many - 1) * float(np.square(off).sum()) / n**2
+    if many == n or share in (0.0, 1.0) or many == 1:
+        return many
+    variance = many / (many - 1) * float(np.square(np.bincount(of, right - share)).sum()) / n**2
     effective = min(images, share * (1 - share) / variance) if variance else images
     if many < images:
         effective *= (NormalDist().inv_cdf((1 + level) / 2) / _student(many - 1, (1 + level) / 2)) ** 2
-    return wilson(share * effective, effective, level)
+    return effective
 
 
 def _student(degrees: int, probability: float) -> float:
