@@ -216,7 +216,7 @@ def training_section(run: ReportData, fit: dict[str, Any]) -> TrainingSection:
     choices = [
         (bool(run.candidates), "which network to keep"),
         (bool(tried), "which features the last layer uses"),
-        (bool(head_best), "how strongly the last layer is regularised"),
+        (bool(head_best), f"how strongly {'it' if tried else 'the last layer'} is regularised"),
         (bool(run.history), "which epoch’s weights to keep"),
     ]
     chosen = joined(text for applies, text in choices if applies)
