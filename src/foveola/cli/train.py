@@ -127,6 +127,14 @@ def train(
             help="Random changes of training images: none, photo, flat (no up or down) or text. [default: by network]",
         ),
     ] = None,
+    class_weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Weights of the classes in the loss. none: all images count the same; balanced: all classes count the same. "
+            "[default: none]",
+        ),
+    ] = None,
     reading: Reading,
     group_by: GroupBy = None,
     device: Annotated[
@@ -162,6 +170,7 @@ def train(
         "fit.batch_size": batch_size,
         "fit.lr_peak": lr,
         "fit.flip": flip,
+        "fit.class_weights": class_weights,
         "fit.augment": augment,
         "fit.finetune": finetune or None,
         "fit.device": device,

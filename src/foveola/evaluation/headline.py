@@ -120,9 +120,11 @@ def balanced(r: Mapping[str, Any]) -> str:
     counts = [row["support"] for row in r["per_class"]]
     if sum(n > 0 for n in counts) < 2 or not is_imbalanced(counts):
         return ""
+    accuracy = f"{100 * r['balanced_accuracy_low']:.1f} to {percent(r['balanced_accuracy_high'])}"
+    f1 = f"{r['macro_f1_low']:.3f} to {r['macro_f1_high']:.3f}"
     return (
-        f"balanced accuracy {percent(r['balanced_accuracy'])} (the mean recall of the classes), macro F1 "
-        f"{r['macro_f1']:.3f}: these give each class the same weight, even if it has few images"
+        f"balanced accuracy {percent(r['balanced_accuracy'])} (95 % interval {accuracy}; the mean recall of the classes), "
+        f"macro F1 {r['macro_f1']:.3f} ({f1}): these give each class the same weight, even if it has few images"
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveola.data.dataset import Part
+from foveola.evaluation.class_averages import ClassAverageIntervals, class_average_intervals
 from foveola.evaluation.intervals import wilson
 from foveola.evaluation.out_of_fold import OutOfFold
 from foveola.text import count, html_table, printable
@@ -172,6 +173,11 @@ class Evaluation:
         occurring = self.counts + self.confusion.sum(axis=0) > 0
         return float(np.array([row.f1 for row in self.per_class])[occurring].mean())
 
+    @cached_property
+    def class_average_intervals(self) -> ClassAverageIntervals:
+        """The 95 % intervals of `balanced_accuracy` and `macro_f1`: see `class_averages`."""
+        return class_average_intervals(self.confusion)
+
     @property
     def counts(self) -> NDArray[np.int64]:
         """Images of each class: int64 (K,)."""
@@ -257,6 +263,7 @@ def result_numbers(evaluation: Evaluation) -> dict[str, Any]:
 
 def _numbers(evaluation: Evaluation) -> dict[str, Any]:
     low, high, _ = evaluation.interval
+    balanced, macro_f1 = evaluation.class_average_intervals
     return {
         "test_accuracy": evaluation.accuracy,
         "test_accuracy_low": low,
@@ -264,7 +271,11 @@ def _numbers(evaluation: Evaluation) -> dict[str, Any]:
         "majority_accuracy": evaluation.majority_accuracy,
         "against_majority": evaluation.standing,
         "balanced_accuracy": evaluation.balanced_accuracy,
+        "balanced_accuracy_low": balanced.low,
+        "balanced_accuracy_high": balanced.high,
         "macro_f1": evaluation.macro_f1,
+        "macro_f1_low": macro_f1.low,
+        "macro_f1_high": macro_f1.high,
         "test_loss": evaluation.loss,
         "per_class": [{**row._asdict(), "name": printable(row.name)} for row in evaluation.per_class],
         "confusion": evaluation.confusion.tolist(),

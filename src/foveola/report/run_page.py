@@ -61,7 +61,9 @@ class Headline:
     standing: Standing | None
     unequal: bool
     balanced: str
+    balanced_interval: str
     macro_f1: str
+    macro_f1_interval: str
     figure: Markup
 
 
@@ -183,6 +185,7 @@ def headline(evaluation: Evaluation) -> Headline:
     low, high, _ = evaluation.interval
     name = evaluation.class_names[evaluation.majority]
     majority = evaluation.majority_accuracy
+    balanced, macro_f1 = evaluation.class_average_intervals
     return Headline(
         accuracy=percent(evaluation.accuracy),
         low=percent(low),
@@ -194,7 +197,9 @@ def headline(evaluation: Evaluation) -> Headline:
         standing=evaluation.standing,
         unequal=is_imbalanced(evaluation.counts.tolist()),
         balanced=percent(evaluation.balanced_accuracy),
+        balanced_interval=f"{100 * balanced.low:.1f} to {percent(balanced.high)}",
         macro_f1=f"{evaluation.macro_f1:.3f}",
+        macro_f1_interval=f"{macro_f1.low:.3f} to {macro_f1.high:.3f}",
         figure=accuracy_axis(evaluation.accuracy, low, high, majority, baseline_label(name)),
     )
 

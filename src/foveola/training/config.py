@@ -70,6 +70,13 @@ class FitSpec:
     label_smoothing: Annotated[
         Share, Meaning("Label smoothing: share of the target that is spread over all classes.")
     ] = 0.0
+    class_weights: Annotated[
+        Literal["none", "balanced"],
+        Meaning(
+            "Weights of the training images in the loss. none: all images count the same; balanced: all classes count the "
+            "same, so that rare ones are not neglected. The probabilities are then those for equally frequent classes."
+        ),
+    ] = "none"
     norm_lr_scale: Annotated[
         float, Gt(0), Meaning("Learning rate of the parameters of batch norm, as a multiple of fit.lr_peak.")
     ] = 1.0

@@ -33,6 +33,7 @@ from foveola.evaluation.forward_pass import predict, split_batch
 from foveola.evaluation.inputs import ALONE, Views
 from foveola.models.accelerate import accelerated
 from foveola.models.build import AnySize
+from foveola.training.class_weights import balanced_weights, weighted_cross_entropy, weighted_measure
 from foveola.training.config import FitSpec, scale, schedule
 from foveola.training.history import EpochLog, Row, StepLog
 from foveola.training.optim import make_optimizer
@@ -59,7 +60,7 @@ def fit(
     not finite, on train or val.
     """
     assert isinstance(spec.epochs, int), "the recipe's 'auto' is resolved before training"
-    stepper = Stepper(model, spec, device, dtype)
+    stepper = Stepper(model, spec, device, dtype, _class_weights(train, spec))
     step, shown = 0, 0
     with Pace(device.type) as pace:
         for epoch in range(1, spec.epochs + 1):
@@ -96,17 +97,20 @@ def fit(
 
 @dataclass
 class Stepper:
-    """Takes the training steps of a run: a network, its FitSpec and the optimizer's state."""
+    """Takes the training steps of a run: a network, its FitSpec, the optimizer's state, and the weights of the classes in
+    the loss, float32 (K,), if they differ."""
 
     model: nn.Module
     spec: FitSpec
     device: torch.device
     dtype: torch.dtype
+    class_weights: Tensor | None = None
 
     def __post_init__(self) -> None:
         tune_malloc()
         self._least_px = min_input_size(self.model, self.spec)
         self._optimizer = make_optimizer(self.model, self.spec, self.dtype)
+        self._weights = None if self.class_weights is None else self.class_weights.to(self.device)
 
     def train_mode(self) -> None:
         """Set the network to training mode. Fine-tuning keeps batch norm in evaluation: its statistics stay pre-trained."""
@@ -127,7 +131,7 @@ class Stepper:
         parts = self.spec.parts(len(images), images.shape[2] * images.shape[3] / whole_px)
         with _seeded(self.device, key), _single_values_named():
             loss, logits = _forward_backward(
-                self.model, images.to(self.device), labels.to(self.device), self.spec, self.dtype, parts
+                self.model, images.to(self.device), labels.to(self.device), self.spec, self.dtype, parts, self._weights
             )
         value = float(loss)
         if math.isfinite(value):
@@ -147,18 +151,25 @@ class Stepper:
             recompute_statistics(norms, self.model, images, self.device, self.dtype, first=key[1] == 1)
 
     def measure(self, val: Batches, share: float, views: Views = ALONE) -> tuple[float, float]:
-        """Loss and accuracy on val in these views, with images of this scale and the precision of the training.
+        """Loss and accuracy on val in these views, with images of this scale and the precision of the training; both with
+        class weights if there are any.
 
         These numbers only choose the best epoch. The reported ones are measured on whole images in float32.
         """
         batches = ((resize_batch(images, share, self._least_px), labels) for images, labels in val.in_order())
         logits = torch.from_numpy(predict(self.model, batches, self.device, self.dtype, views=views))
         labels = torch.from_numpy(val.labels[val.rows])
-        return float(F.cross_entropy(logits, labels)), float((logits.argmax(dim=1) == labels).double().mean())
+        return weighted_measure(logits, labels, self.class_weights)
 
 
 def _forward_backward(
-    model: nn.Module, images: Tensor, labels: Tensor, spec: FitSpec, dtype: torch.dtype, parts: int
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    spec: FitSpec,
+    dtype: torch.dtype,
+    parts: int,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy and logits of a batch, computed in parts; the gradients are stored in the parameters.
 
@@ -168,13 +179,20 @@ def _forward_backward(
     for some, their_labels in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
         with autocast_context(images.device, dtype), accelerated(model, images.device, dtype):
             logits = model(some)
-        loss = F.cross_entropy(logits.float(), their_labels, label_smoothing=spec.label_smoothing)
+        loss = weighted_cross_entropy(logits.float(), their_labels, weights, spec.label_smoothing)
         (loss * (len(some) / len(images)) if parts > 1 else loss).backward()
         answers.append(logits.detach().float())
     if parts == 1 and not spec.label_smoothing:
         return loss.detach(), answers[0]
     logits = torch.cat(answers)
-    return F.cross_entropy(logits, labels), logits
+    return weighted_cross_entropy(logits, labels, weights), logits
+
+
+def _class_weights(train: Batches, spec: FitSpec) -> Tensor | None:
+    """The weights of the classes by their training images; None if all images count the same."""
+    if spec.class_weights == "none":
+        return None
+    return torch.from_numpy(balanced_weights(train.labels[train.rows], int(train.labels.max()) + 1)).float()
 
 
 def resize_batch(images: Tensor, share: float, min_px: int) -> Tensor:

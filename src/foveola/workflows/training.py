@@ -59,6 +59,7 @@ def train(
     batch_size: int | None = None,
     lr: float | None = None,
     flip: bool | None = None,
+    class_weights: str | None = None,
     augment: str | None = None,
     finetune: bool | None = None,
     labels: str | os.PathLike[str] | None = None,
@@ -91,7 +92,8 @@ def train(
     whenever the network is used, such as "blur(size=3)|sharpen".
 
     model, epochs, size (text "WIDTHxHEIGHT" or a pair (height, width)), batch_size, lr (the highest learning rate),
-    flip (also train on mirror images), device and precision (None: chosen from the data and the computer). augment: random
+    flip (also train on mirror images), class_weights ("balanced": rare classes count as much in the loss as frequent
+    ones), device and precision (None: chosen from the data and the computer). augment: random
     changes of the training images, "none", "photo", "flat" (for images without up and down) or "text". finetune:
     after the last layer of a pre-trained network, train its last stages, too, and keep them if val gets better. labels: a CSV
     table of file and label; label_pattern: a regular expression on the file path whose first group is the class;
@@ -143,6 +145,7 @@ def train(
                 "fit.batch_size": batch_size,
                 "fit.lr_peak": lr,
                 "fit.flip": flip,
+                "fit.class_weights": class_weights,
                 "fit.augment": augment,
                 "fit.finetune": finetune,
                 "fit.device": device,
