@@ -19,7 +19,8 @@ from foveola.evaluation.decisions import (
     min_images,
     tolerance_rank,
 )
-from foveola.evaluation.metrics import Evaluation, Proportion, softmax
+from foveola.evaluation.intervals import Proportion
+from foveola.evaluation.metrics import Evaluation, softmax
 
 NAMES = ("healthy", "sick")
 

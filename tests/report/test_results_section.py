@@ -8,7 +8,7 @@ import pytest
 
 from foveola.evaluation.calibration import Bin, Calibration
 from foveola.evaluation.conformal import Abstention
-from foveola.evaluation.metrics import Proportion
+from foveola.evaluation.intervals import Proportion
 from foveola.report.report_data import read_report_data
 from foveola.report.results_section import with_interval
 from foveola.report.run_page import render

@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from foveola.data.loader import Batches
+from foveola.evaluation.metrics import softmax
 from foveola.training.class_weights import balanced_weights, weighted_cross_entropy, weighted_measure
 from foveola.training.config import FitSpec
+from foveola.training.linear_probe import Features, cross_fit, fit_linear_probe
 from foveola.training.loop import fit
 
 
@@ -42,6 +46,44 @@ def test_the_weighted_measure_is_the_mean_over_classes():
     _, accuracy = weighted_measure(logits, labels, torch.from_numpy(balanced_weights(labels.numpy(), 2)).float())
     assert accuracy == pytest.approx(0.5)  # the mean of the recalls 1 and 0
     assert weighted_measure(logits, labels, None)[1] == 0.75
+
+
+def unequal(n=200):
+    """Overlapping clouds of three classes, the last one rare."""
+    rng = np.random.default_rng(1)
+    labels = rng.choice(3, n, p=[0.6, 0.32, 0.08])
+    return Features((rng.normal(size=(n, 20)) + np.eye(3, 20)[labels]).astype(np.float32), labels)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.01])
+def test_the_weighted_head_is_scikit_learns(strength):
+    plain = unequal()
+    train = plain._replace(weights=balanced_weights(plain.labels, 3)[plain.labels])
+    head = nn.Linear(20, 3)
+    (row,) = fit_linear_probe(head, train, train, [strength], tolerance=1e-7)
+    values = train.values.astype(np.float64)
+    deviation = values.std(axis=0)
+    values = (values - values.mean(axis=0)) / deviation
+    n = len(values)
+    oracle = LogisticRegression(C=1 / (n * strength), class_weight="balanced", tol=1e-10, max_iter=10_000)
+    oracle.fit(values, train.labels)
+    np.testing.assert_allclose(head.weight.detach().numpy() * deviation, oracle.coef_, rtol=1e-3, atol=1e-5)
+    chances = oracle.predict_proba(values)
+    weights = train.weights / train.weights.sum()
+    assert row.train_loss == pytest.approx(-(weights @ np.log(chances[np.arange(n), train.labels])), rel=1e-5)
+    assert row.train_accuracy == pytest.approx(balanced_accuracy_score(train.labels, chances.argmax(axis=1)))
+
+
+def test_cross_fitting_uses_the_weights():
+    plain = unequal(120)
+    weights = balanced_weights(plain.labels, 3)[plain.labels]
+    folds = np.arange(120) % 4
+    found = cross_fit(plain._replace(weights=weights), folds, plain, 0.1, 3, tolerance=1e-6)
+    unweighted = cross_fit(plain, folds, plain, 0.1, 3, tolerance=1e-6)
+    assert softmax(found)[:, 2].mean() > softmax(unweighted)[:, 2].mean() + 0.05
+    twice = Features(np.concatenate([plain.values] * 2), np.concatenate([plain.labels] * 2), np.tile(weights, 2))
+    doubled = cross_fit(twice, folds, plain, 0.1, 3, tolerance=1e-6)
+    assert softmax(doubled) == pytest.approx(softmax(found), abs=1e-3)
 
 
 class Colours(nn.Module):

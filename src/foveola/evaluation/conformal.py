@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.evaluation.metrics import Floats, Proportion
+from foveola.evaluation.intervals import Proportion
+from foveola.evaluation.metrics import Floats
 from foveola.types import Indices, Interval, Labels
 
 

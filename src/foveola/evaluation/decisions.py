@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from foveola.data.dataset import find_class
 from foveola.errors import OtherFormatError, UsageError
 from foveola.evaluation.calibration import Calibration, How
-from foveola.evaluation.metrics import Evaluation, Floats, Proportion, softmax
+from foveola.evaluation.intervals import Proportion
+from foveola.evaluation.metrics import Evaluation, Floats, softmax
 from foveola.storage import write_atomic
 from foveola.text import count, joined, printable
 from foveola.types import Labels

@@ -5,7 +5,6 @@ Everything is computed from logits and labels. Needs no torch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -280,32 +279,6 @@ def _numbers(evaluation: Evaluation) -> dict[str, Any]:
         "per_class": [{**row._asdict(), "name": printable(row.name)} for row in evaluation.per_class],
         "confusion": evaluation.confusion.tolist(),
     }
-
-
-class Proportion(NamedTuple):
-    """A number of images out of n, as a share 0..1 with its 95 % Wilson interval."""
-
-    many: int
-    n: int
-
-    @property
-    def share(self) -> float:
-        """many / n; NaN if n is 0."""
-        return self.many / self.n if self.n else math.nan
-
-    @property
-    def interval(self) -> Interval:
-        """The 95 % Wilson interval of the share; 0 to 1 if n is 0."""
-        return wilson(self.many, self.n) if self.n else Interval(0.0, 1.0, 0.95)
-
-    def numbers(self, name: str) -> dict[str, float | None]:
-        """The share and its interval for JSON: `name`, `name`_low and `name`_high; a share of no images is null.
-
-        >>> Proportion(0, 0).numbers("recall")
-        {'recall': None, 'recall_low': 0.0, 'recall_high': 1.0}
-        """
-        low, high, _ = self.interval
-        return {name: self.share if self.n else None, f"{name}_low": low, f"{name}_high": high}
 
 
 def against_baseline(interval: tuple[float, float, float], baseline: float) -> Standing | None:

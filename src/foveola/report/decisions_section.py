@@ -11,7 +11,8 @@ from markupsafe import Markup
 from foveola.evaluation.calibration import How
 from foveola.evaluation.decisions import CONFIDENCE, Goal, Rates, Threshold
 from foveola.evaluation.headline import threshold as in_percent
-from foveola.evaluation.metrics import Evaluation, Floats, Proportion
+from foveola.evaluation.intervals import Proportion
+from foveola.evaluation.metrics import Evaluation, Floats
 from foveola.evaluation.roc import Band, Roc, main_class, one_against_rest, roc_curve
 from foveola.report.results_section import with_interval
 from foveola.report.svg import HEIGHT, LEFT, SIDE, TOP, WIDTH, Square, axes, svg

@@ -14,7 +14,8 @@ from markupsafe import Markup
 
 from foveola.evaluation.calibration import CalibrationError, CalibrationReport
 from foveola.evaluation.conformal import coverage_range
-from foveola.evaluation.metrics import Evaluation, Proportion
+from foveola.evaluation.intervals import Proportion
+from foveola.evaluation.metrics import Evaluation
 from foveola.report.formatting import Thumbnail, thumbnail
 from foveola.report.svg import (
     abstention_bar,

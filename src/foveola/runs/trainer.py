@@ -148,7 +148,8 @@ class Trainer:
         head = model.head
         assert isinstance(head, nn.Linear), "features come with a linear head"
         mirrored = self.recipe.fit.flip, self._val_views.flips
-        return LinearProbe(head, self.prepared, self.split, kept, *mirrored, feature_sets(model))
+        balanced = self.recipe.fit.class_weights == "balanced"
+        return LinearProbe(head, self.prepared, self.split, kept, *mirrored, feature_sets(model), balanced)
 
     @property
     def _val_views(self) -> Views:

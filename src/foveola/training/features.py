@@ -28,9 +28,10 @@ from foveola.evaluation.calibration import Calibration, assign_folds
 from foveola.evaluation.forward_pass import model_outputs
 from foveola.models.build import FeatureNetwork, SideBySide, adapt, build, feature_sets
 from foveola.models.feature_sets import FeatureSet
+from foveola.training.class_weights import balanced_weights
 from foveola.training.history import ProbeLog
 from foveola.training.linear_probe import STRENGTHS, Features, cross_fit, fit_linear_probe
-from foveola.types import Indices, Tick, no_tick
+from foveola.types import Indices, Labels, Tick, no_tick
 
 VERSION = 3
 """Raise it with every change that changes features, so that cached ones are computed again."""
@@ -143,7 +144,8 @@ class LinearProbe:
     float32.
 
     learns_mirrored: whether the head is fitted on both; answers_mirrored: whether it predicts from their mean; sets: the sets
-    of features that are tried, () for all features at once.
+    of features that are tried, () for all features at once; balanced: whether all classes count the
+    same, else all images.
     """
 
     head: nn.Linear
@@ -153,6 +155,7 @@ class LinearProbe:
     learns_mirrored: bool
     answers_mirrored: bool
     sets: tuple[FeatureSet, ...] = ()
+    balanced: bool = False
 
     def rows(self) -> Iterator[ProbeLog]:
         """Fit on train with one set of features and one penalty after another, each measured on val."""
@@ -210,13 +213,20 @@ class LinearProbe:
         """What predictions use: the rows' features, or the mean of the features of images and mirror images."""
         plain, mirrored = self.kept
         values = (plain[rows] + mirrored[rows]) * np.float32(0.5) if self.answers_mirrored else plain[rows]
-        return Features(values, self.prepared.dataset.labels[rows])
+        return self._weighted(values, self.prepared.dataset.labels[rows])
 
     def _learned(self, rows: Indices) -> Features:
         """What a head is fitted on: the rows' features, and those of their mirror images if `learns_mirrored`."""
         parts = self.kept if self.learns_mirrored else self.kept[:1]
         labels = np.tile(self.prepared.dataset.labels[rows], len(parts))
-        return Features(np.concatenate([part[rows] for part in parts]), labels)
+        return self._weighted(np.concatenate([part[rows] for part in parts]), labels)
+
+    def _weighted(self, values: Floats, labels: Labels) -> Features:
+        if not self.balanced:
+            return Features(values, labels)
+        dataset = self.prepared.dataset
+        weights = balanced_weights(dataset.labels[self._all_but_test()], len(dataset.class_names))
+        return Features(values, labels, weights[labels])
 
 
 def out_of_fold_probabilities(prepared: Prepared, units: Indices, *, tick: Tick = no_tick) -> NDArray[np.float32]:

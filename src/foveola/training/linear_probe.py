@@ -49,10 +49,12 @@ FIRM = 0.1
 
 
 class Features(NamedTuple):
-    """Features of a part of the data: values float32 (n, F), finite; labels int64 (n,), 0..K-1."""
+    """Features of a part of the data: values float32 (n, F), finite; labels int64 (n,), 0..K-1; weights float64 (n,): how
+    much each row counts in losses and accuracies, all the same if None."""
 
     values: NDArray[np.float32]
     labels: Labels
+    weights: Floats | None = None
 
 
 def fit_linear_probe(
@@ -89,7 +91,9 @@ def fit_linear_probe(
     number, total, best = 0, len(sets) * len(strengths), 0
     for one in sets:
         worse = 1.0 if number else WORSE
-        problem = LogisticRegression(values[:, : one.columns], train.labels, head.out_features, one.scale)
+        problem = LogisticRegression(
+            values[:, : one.columns], train.labels, head.out_features, one.scale, weights=train.weights
+        )
         solution, lowest, first = problem.start(), np.inf, max(0, best - BEFORE)
         for place, strength in enumerate(strengths[first:], start=first):
             solution = problem.solve(strength, solution, tolerance * min(strength, FIRM))
@@ -148,12 +152,16 @@ def standardise(values: NDArray[np.float32], blocks: Sequence[int] = ()) -> tupl
 
 
 def _measure(weight: Floats, bias: Floats, features: Features) -> tuple[float, float]:
-    """Mean cross-entropy in nats, and accuracy, with these weights in float32 as in the head."""
+    """Mean cross-entropy in nats, and accuracy, with this weight and bias in float32 as in the head."""
     logits = _logits(weight, bias, features.values).astype(np.float64)
     own = logits[np.arange(len(logits)), features.labels]
     peak = logits.max(axis=1)
     loss = np.log(np.exp(logits - peak[:, None]).sum(axis=1)) + peak - own
-    return float(loss.mean()), float((logits.argmax(axis=1) == features.labels).mean())
+    right = logits.argmax(axis=1) == features.labels
+    if features.weights is None:
+        return float(loss.mean()), float(right.mean())
+    shares = features.weights / features.weights.sum()
+    return float(loss @ shares), float(right @ shares)
 
 
 def _logits(weight: Floats, bias: Floats, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -189,7 +197,7 @@ def cross_fit(
     every = np.arange(folds.max() + 1)
     for some in np.array_split(every, min(len(every), -(-len(every) * classes // _COLUMNS))):
         learns = np.tile(folds, views)[:, None] != some
-        problem = LogisticRegression(values, learning.labels, classes, used.scale, learns)
+        problem = LogisticRegression(values, learning.labels, classes, used.scale, learns, learning.weights)
         solved = problem.solve(strength, problem.start(), tolerance * min(strength, FIRM))
         for fold, solution in zip(some, np.split(solved, len(some)), strict=True):
             held = folds == fold

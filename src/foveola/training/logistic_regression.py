@@ -28,7 +28,8 @@ class LogisticRegression:
 
     labels: 0..K-1; scale: float64 (F,), factors of the columns: the penalty acts on the weights of the scaled columns;
     learns: bool (n, J), the training rows of each of J folds. All folds are solved together, as the minimum of one sum whose
-    terms share only the features; without `learns` there is one fold of all rows. A solution is float64 (J * K, F + 1), the
+    terms share only the features; without `learns` there is one fold of all rows; weights: float64 (n,), how much each row
+    counts, all the same if left out. A solution is float64 (J * K, F + 1), the
     last column the bias.
 
     With fewer rows than features the search is among the weights that the rows span, where the minimum lies.
@@ -44,6 +45,7 @@ class LogisticRegression:
         classes: int,
         scale: Floats | None = None,
         learns: NDArray[np.bool_] | None = None,
+        weights: Floats | None = None,
     ) -> None:
         self.values, self.labels, self.classes = values, labels, classes
         self.features = values.shape[1]
@@ -54,7 +56,8 @@ class LogisticRegression:
             self.basis = np.linalg.qr(scaled.T)[0]
             self.values, self.scale = scaled @ self.basis, np.ones(len(values))
         learns = np.ones((len(labels), 1), bool) if learns is None else learns
-        self.shares = learns / learns.sum(axis=0)
+        counted = learns if weights is None else learns * weights[:, None]
+        self.shares = counted / counted.sum(axis=0)
         self._gram: Floats | None = None
 
     def start(self) -> Floats:
