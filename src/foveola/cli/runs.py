@@ -104,7 +104,7 @@ def predict(
 
 @command(
     "foveola threshold latest --positive sick --min-sensitivity 0.95",
-    "foveola threshold latest --positive sick --cost-false-positive 1 --cost-false-negative 5",
+    "foveola threshold latest --positive sick --min-specificity 0.9",
     "foveola threshold latest --remove",
 )
 def threshold(
