@@ -36,10 +36,7 @@ def run(photos, tmp_path_factory):
 def test_photos_take_transfer_and_the_plan_says_why(photos, tmp_path, recorder):
     plans = []
     fv.train(photos, out=tmp_path / "r", progress=recorder(plan=plans.append))
-    assert plans[0].remarks[0] == (
-        "chose the network transfer: a network that is pre-trained on ImageNet classifies photos best "
-        "(44 training images of 128x128)"
-    )
+    assert plans[0].remarks[0].startswith("chose transfer, images of 128x128: the best of ")
 
 
 def test_the_head_alone_tells_them_apart(run):
