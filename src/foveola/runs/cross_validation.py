@@ -150,12 +150,13 @@ class CrossValidation(Trainer):
 
 
 def mean_heads(heads: Sequence[Sequence[ProbeLog]]) -> list[ProbeLog]:
-    """The mean fits of the last layer of several networks, for each set of features that all of them tried."""
-    tried = [dict.fromkeys(row.features for row in rows) for rows in heads]
-    shared = [name for name in tried[0] if all(name in names for names in tried)]
-    return [
-        row for name in shared for row in mean_rows([[one for one in rows if one.features == name] for rows in heads])
-    ]
+    """The mean fits of the last layer of several networks, for the features and penalties that all of them tried.
+
+    A network stops trying weaker penalties when they have become clearly worse for it, so they can't be the best for all.
+    """
+    fits = [{(row.features, row.strength): row for row in rows} for rows in heads]
+    shared = [key for key in fits[0] if all(key in one for one in fits)]
+    return [_mean(fits[0][key], [one[key] for one in fits]) for key in shared]
 
 
 def mean_rows(rows: Sequence[Sequence[R]]) -> list[R]:
