@@ -8,17 +8,9 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
 from foveola.errors import UsageError
-from foveola.evaluation.calibration import (
-    Calibration,
-    CalibrationReport,
-    assign_folds,
-    bin_numbers,
-    calibration_error,
-    fit_temperature,
-    reliability,
-    sample_rows,
-)
+from foveola.evaluation.calibration import Calibration, CalibrationReport, assign_folds, fit_temperature, sample_rows
 from foveola.evaluation.metrics import Evaluation, softmax
+from foveola.evaluation.reliability import bin_numbers, calibration_error, reliability
 
 
 def answers(n, classes=4, scale=1.0, seed=0):

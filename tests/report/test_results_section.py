@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foveola.evaluation.calibration import Bin, Calibration
+from foveola.evaluation.calibration import Calibration
 from foveola.evaluation.conformal import Abstention
 from foveola.evaluation.intervals import Proportion
+from foveola.evaluation.reliability import Bin
 from foveola.report.report_data import read_report_data
 from foveola.report.results_section import with_interval
 from foveola.report.run_page import render

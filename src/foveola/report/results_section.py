@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from foveola.evaluation.calibration import CalibrationError, CalibrationReport
+from foveola.evaluation.calibration import CalibrationReport
 from foveola.evaluation.conformal import coverage_range
 from foveola.evaluation.intervals import Proportion
 from foveola.evaluation.metrics import Evaluation
+from foveola.evaluation.reliability import CalibrationError
 from foveola.report.formatting import Thumbnail, thumbnail
 from foveola.report.svg import (
     abstention_bar,

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from foveola.text import count, percent, printable, shorten
 
 if TYPE_CHECKING:
-    from foveola.evaluation.calibration import Bin
     from foveola.evaluation.conformal import Abstention
+    from foveola.evaluation.reliability import Bin
 
 LEVELS = 5
 """Shades of the compact matrix: with one path for each shade, 100 x 100 cells take a few kilobytes."""

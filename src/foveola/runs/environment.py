@@ -18,8 +18,11 @@ import PIL
 import torch
 from torch import nn
 
+from foveola.filters.chain import FILTERS, Chain
 from foveola.models.accelerate import backend_id
 from foveola.models.build import FromPublishedWeights
+from foveola.models.registry import get_model
+from foveola.recipes.recipe import Recipe
 from foveola.storage import digest
 
 
@@ -67,6 +70,12 @@ def weights_of(model: nn.Module) -> dict[str, Any]:
         for one in published
     }
     return {"weights": found} if found else {}
+
+
+def parts_of(recipe: Recipe) -> dict[str, Callable[..., Any]]:
+    """The network and the filters that a recipe uses, by their names."""
+    chain, name = Chain.parse(recipe.data.chain), recipe.model.name
+    return {name: get_model(name), **{step.name: FILTERS[step.name] for step in chain.steps}}
 
 
 def own_code(used: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,22 +27,20 @@ from foveola.evaluation.calibration import ENOUGH, Calibration, sample_rows
 from foveola.evaluation.forward_pass import predict
 from foveola.evaluation.inputs import ALONE, Views
 from foveola.evaluation.metrics import Evaluation
-from foveola.filters.chain import FILTERS, Chain
 from foveola.models.build import adapt, build, feature_sets, summary
-from foveola.models.registry import get_model
 from foveola.models.summary import Summary
 from foveola.recipes.candidates import CandidateResult
 from foveola.recipes.recipe import Recipe
 from foveola.runs.augmentation_preview import augmentation_preview
 from foveola.runs.data_summary import DataSummary, summarise_data
-from foveola.runs.environment import environment_of, origin_of, own_code, own_files, versions_of, weights_of
+from foveola.runs.environment import environment_of, origin_of, own_code, own_files, parts_of, versions_of, weights_of
 from foveola.runs.files import write_network
 from foveola.runs.previews import make_previews
 from foveola.runs.progress import Plan
 from foveola.runs.trained import Trained, write_trained
 from foveola.storage import claim_folder, disk_errors_as_resource_error, new_folder, require_room, write_atomic
 from foveola.text import count
-from foveola.training.features import LinearProbe, cached_features, has_features
+from foveola.training.features import LinearProbe, cached_features, freeze_all_but_head, has_features
 from foveola.training.history import EpochLog, FoldLog, ProbeLog, Row, is_better
 from foveola.training.loop import fit, min_input_size
 from foveola.types import Indices, Tick, no_tick
@@ -118,7 +116,7 @@ class Trainer:
         model = build(name, self.prepared.size, classes, self.recipe.model.options, seed=self.seed)
         min_input_size(model, self.recipe.fit)
         if not self.recipe.fit.epochs:
-            _freeze(model, name)
+            freeze_all_but_head(model, name)
         return model
 
     @property
@@ -315,7 +313,7 @@ class Trainer:
     def environment(self) -> dict[str, Any]:
         """The entries of environment.json."""
         machine, weights = environment_of(self.device, self.dtype), weights_of(self.model)
-        return {**machine, **weights, **self._own, **own_files(self._used), **origin_of()}
+        return {**machine, **weights, **self._own, **own_files(parts_of(self.recipe)), **origin_of()}
 
     def ready(self) -> nn.Module:
         """The network on its device, initialised from training images where it needs them."""
@@ -344,22 +342,4 @@ class Trainer:
 
     @property
     def _own(self) -> dict[str, Any]:
-        return {**own_code(self._used), **self.prepared.dataset.grouping}
-
-    @property
-    def _used(self) -> dict[str, Callable[..., Any]]:
-        """The network and the filters in use, by their names."""
-        chain = Chain.parse(self.recipe.data.chain)
-        name = self.recipe.model.name
-        return {name: get_model(name), **{step.name: FILTERS[step.name] for step in chain.steps}}
-
-
-def _freeze(model: nn.Module, name: str) -> None:
-    """Freeze all layers except the last; the layer table then shows it."""
-    if not has_features(model):
-        raise UsageError(
-            f"fit.epochs = 0 trains only the last layer of a pre-trained network, and {name} is not one: "
-            "give 1 or more epochs"
-        )
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith("head."))
+        return {**own_code(parts_of(self.recipe)), **self.prepared.dataset.grouping}

@@ -23,7 +23,7 @@ from foveola.data.grouping import conflicting_labels, merge_groups
 from foveola.data.loader import Batches
 from foveola.data.prepare import Prepared
 from foveola.data.split import Split
-from foveola.errors import DataError
+from foveola.errors import DataError, UsageError
 from foveola.evaluation.calibration import Calibration, assign_folds
 from foveola.evaluation.forward_pass import model_outputs
 from foveola.models.build import FeatureNetwork, SideBySide, adapt, build, feature_sets
@@ -46,6 +46,20 @@ Floats: TypeAlias = NDArray[np.float32]
 def has_features(model: nn.Module) -> bool:
     """Whether a network offers features, and a linear head that can be fitted on them."""
     return isinstance(model, FeatureNetwork) and isinstance(model.head, nn.Linear)
+
+
+def freeze_all_but_head(model: nn.Module, name: str) -> None:
+    """Freeze all layers except the last; the layer table then shows it. name: the network's, for the error.
+
+    Raises UsageError for a network without features.
+    """
+    if not has_features(model):
+        raise UsageError(
+            f"fit.epochs = 0 trains only the last layer of a pre-trained network, and {name} is not one: "
+            "give 1 or more epochs"
+        )
+    for parameter_name, parameter in model.named_parameters():
+        parameter.requires_grad_(parameter_name.startswith("head."))
 
 
 def cached_features(
