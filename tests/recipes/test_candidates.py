@@ -12,7 +12,11 @@ def found(side, images, pretrained=("transfer",), **options):
 
 def test_few_small_images_are_enlarged_for_the_pretrained_network_or_train_a_small_one():
     assert found(32, 300) == ["transfer, images of 160x160", "fast, images of 32x32"]
-    assert found(100, 10_000) == ["transfer, images of 160x160", "fast, images of 96x96"]
+
+
+def test_the_network_that_is_trained_from_scratch_comes_first_from_1000_images_on():
+    assert found(100, 999, BOTH)[:2] == ["transfer, images of 160x160", "fast, images of 96x96"]
+    assert found(100, 1_000, BOTH)[:2] == ["fast, images of 96x96", "transfer, images of 160x160"]
 
 
 def test_many_small_images_have_nothing_to_compare():
