@@ -11,7 +11,7 @@ import foveola as fv
 
 VERBS = (
     "catalog", "check", "compare", "demo", "evaluate", "explain", "filter", "predict", "report", "runs", "show", "show_data",
-    "train", "write_course",
+    "threshold", "train", "write_course",
 )  # fmt: skip
 DATA = ("Dataset", "Size", "from_arrays", "open_dataset", "prepare", "read_image", "resize", "split")
 RUNS = ("Predictor", "Progress", "Run", "build", "open_run")
