@@ -30,7 +30,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(photos, tmp_path_factory):
-    return fv.train(photos, out=tmp_path_factory.mktemp("transfer") / "run")
+    return fv.train(photos, model="transfer", out=tmp_path_factory.mktemp("transfer") / "run")
 
 
 def test_photos_take_transfer_and_the_plan_says_why(photos, tmp_path, recorder):
@@ -61,7 +61,7 @@ def test_the_head_is_calibrated_on_what_it_had_not_seen_of_train_and_val(run):
 
 
 def test_with_views_that_no_features_are_kept_of_val_answers_before_it_is_learned_from(photos, tmp_path):
-    run = fv.train(photos, settings={"model.average_shift_px": 1}, out=tmp_path / "r")
+    run = fv.train(photos, model="transfer", settings={"model.average_shift_px": 1}, out=tmp_path / "r")
     assert (run.calibration.how, len(run.calibration)) == ("val", run.result["n_val"])
 
 
@@ -72,7 +72,7 @@ def test_only_the_head_counts_as_trainable(run):
 def test_features_that_val_did_not_choose_have_no_weight_in_the_network(photos, tmp_path, monkeypatch):
     one = FeatureSet("top + stage7", (1280, 320))
     monkeypatch.setattr(training, "feature_sets", lambda model: (one,))
-    run = fv.train(photos, out=tmp_path / "r")
+    run = fv.train(photos, model="transfer", out=tmp_path / "r")
     head = load_file(run.path / "weights.safetensors")["head.weight"]
     assert head.shape == (2, 1752)
     assert head[:, :1600].abs().min(dim=0).values.median() > 0
@@ -91,16 +91,16 @@ def test_test_pictures_with_kept_features_do_not_go_through_the_network_again(ph
 
     monkeypatch.setattr(training, "predict", refuse)
     how = {"fit.precision": "float32"}
-    assert fv.train(photos, settings=how, out=tmp_path / "r").evaluation.accuracy >= 0.9
+    assert fv.train(photos, model="transfer", settings=how, out=tmp_path / "r").evaluation.accuracy >= 0.9
     with pytest.raises(AssertionError, match="the network is run again"):
-        fv.train(photos, settings=how | {"model.average_shift_px": 1}, out=tmp_path / "s")
+        fv.train(photos, model="transfer", settings=how | {"model.average_shift_px": 1}, out=tmp_path / "s")
 
 
 def test_features_of_another_precision_are_no_answers(photos, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(training, "cached_features", lambda *a, **k: asked.append(a[3]) or cached_features(*a, **k))
     monkeypatch.setattr(training, "choose_precision", lambda *_: torch.bfloat16)
-    run = fv.train(photos, out=tmp_path / "r")
+    run = fv.train(photos, model="transfer", out=tmp_path / "r")
     rows = [photos.ids.index(name) for name in run.evaluation.ids]
     again = Predictor.open(run.path).logits(photos.source.pixels[rows])
     assert asked == [torch.bfloat16]
@@ -116,7 +116,7 @@ def test_the_report_tells_of_penalties_and_not_of_epochs(run):
 
 
 def test_one_seed_repeats_the_head_to_the_last_bit(run, photos, tmp_path):
-    again = fv.train(photos, out=tmp_path / "again")
+    again = fv.train(photos, model="transfer", out=tmp_path / "again")
     assert (run.path / "weights.safetensors").read_bytes() == (again.path / "weights.safetensors").read_bytes()
 
 
