@@ -20,7 +20,7 @@ from benchmarks.summary import spread, straight_line, total_of
 
 from foveola.errors import UsageError
 from foveola.types import no_tick
-from foveola.workflows.prepare_run import RunTimer, plan_run
+from foveola.workflows.prepare_run import RunTimer, read_request
 
 COUNTS = """
 import json, pathlib, sys
@@ -336,7 +336,7 @@ def session(tmp_path, monkeypatch):
         "tick": no_tick,
         "clock": RunTimer(0.0),
     }
-    session = plan_run("digits", settings=settings, **how)
+    session = read_request("digits", settings=settings, **how).plan(no_tick, how["clock"])
     session.ready()
     return session
 

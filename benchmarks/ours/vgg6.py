@@ -24,7 +24,7 @@ from foveola.runs.progress import Progress
 from foveola.runs.trainer import Trainer
 from foveola.training.history import EpochLog, Row
 from foveola.types import no_tick
-from foveola.workflows.prepare_run import RunTimer, plan_run
+from foveola.workflows.prepare_run import RunTimer, read_request
 from foveola.workflows.training import train_and_report
 
 RECIPE = Path("examples/course_cifar10.toml")
@@ -40,9 +40,10 @@ def main() -> None:
     args = parser.parse_args()
     clock = RunTimer(time.monotonic())
     settings = {"fit.epochs": args.epochs, "split.val_fraction": 0.02}
-    session = plan_run(
+    request = read_request(
         args.data, settings=settings, seed=args.seed, recipe=RECIPE, out=args.out, runs="runs", tick=no_tick, clock=clock
     )  # fmt: skip
+    session = request.plan(no_tick, clock)
     say("start", versions=versions("foveola", "torch"), threads=torch.get_num_threads())
     numbers = {"seconds": 0.0}
 

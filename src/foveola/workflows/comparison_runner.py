@@ -34,7 +34,7 @@ from foveola.runs.run import open_run
 from foveola.text import printable
 from foveola.types import Image, Tell, Tick, no_tick, tell_nobody
 from foveola.workflows.datasets import Data, open_data
-from foveola.workflows.prepare_run import RunTimer, plan_run
+from foveola.workflows.prepare_run import RunTimer, read_request
 from foveola.workflows.training import train_and_report
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def plan_one(
     settings = {**common, **arm.settings}
     if source is not None:
         settings["data.source"] = printable(source)
-    planned = plan_run(
+    request = read_request(
         dataset, settings=settings, seed=seed, recipe=arm.recipe, out=None, runs=runs, tick=tick, clock=clock
     )
-    return planned, clock
+    return request.plan(tick, clock), clock
 
 
 def finished_like(planned: Trainer, tell: Tell = tell_nobody) -> Run | None:

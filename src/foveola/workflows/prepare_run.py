@@ -57,24 +57,6 @@ class RunTimer:
     own_memory: bool = True
 
 
-def plan_run(
-    data: Data | None,
-    *,
-    settings: Mapping[str, object],
-    seed: int,
-    recipe: str | os.PathLike[str] | None,
-    out: str | os.PathLike[str] | None,
-    runs: str | os.PathLike[str],
-    tick: Tick,
-    clock: RunTimer,
-) -> Trainer:
-    """Prepare a run before its first step: read, decode, split, plan and build. Writes only caches."""
-    request = read_request(
-        data, settings=settings, seed=seed, recipe=recipe, out=out, runs=runs, tick=tick, clock=clock
-    )
-    return request.plan(tick, clock)
-
-
 @dataclass(frozen=True)
 class RunRequest:
     """What the user asks for: a data set that was read, and the settings as they were given.
