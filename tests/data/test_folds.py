@@ -192,4 +192,5 @@ def test_data_with_its_own_test_or_validation_set_is_refused(part, what):
 
 def test_train_folders_alone_can_be_divided():
     dataset = data([0, 1] * 20)
-    numbers(folds_of(replace(dataset, parts=np.zeros(40, np.int64))), 40)
+    found = numbers(folds_of(replace(dataset, parts=np.zeros(40, np.int64))), 40)
+    assert np.bincount(found).tolist() == [8] * 5

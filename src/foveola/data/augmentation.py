@@ -83,7 +83,7 @@ class Augmentation:
         """Where each pixel comes from: float64 (b, 2, 3), from (x, y) of the new image to (x, y) of the old one."""
         smallest, largest = np.log(self.smallest_zoom), np.log(self.largest_zoom)
         zoom = np.exp(smallest + draws[:, 0] * (largest - smallest))
-        # A side of an image that is not square stays as long as it is: such an image is turned by 0 or 180 degrees.
+        # An image that is not square keeps its width and height: it is turned by 0 or 180 degrees only.
         turns = np.floor(4 * draws[:, 7]) if height == width else 2 * np.floor(2 * draws[:, 7])
         angle = np.deg2rad(_around_0(draws[:, 1], self.rotation_degrees)) + np.pi / 2 * turns * self.quarter_turns
         cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom

@@ -134,7 +134,7 @@ class EfficientNetLite(nn.Module):
         self.blocks = tuple(Block(name, widths[name]) for name in ("top", *EARLIER))
 
     def load(self, published: PublishedWeights) -> None:
-        """Load ImageNet weights for this width and depth; a head stays as it is. Raises ResourceError without them."""
+        """Load ImageNet weights for this width and depth; a head is not changed. Raises ResourceError without them."""
         weights = lite_weights(published)
         self.load_state_dict({name: one for name, one in weights.items() if not name.startswith("head.")}, strict=False)
 

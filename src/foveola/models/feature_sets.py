@@ -57,7 +57,7 @@ _WORDS = {
 
 
 def in_words(name: str) -> str:
-    """What a set's features come from, in words; a name that foveola did not give stays as it is.
+    """What a set's features come from, in words; any other name is returned unchanged.
 
     >>> in_words("top + stage7 + stage5")
     'the last stage and two earlier ones'

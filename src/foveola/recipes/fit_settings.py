@@ -19,7 +19,7 @@ from foveola.training.config import FitSpec
 def fit_settings(model: str, options: Mapping[str, Any], given: Mapping[str, Any], *, where: str) -> FitSpec:
     """The settings that the table [fit] of a recipe gives, over those that the network recommends.
 
-    model: the network's name, or "auto"; options: of the network. Fine-tuning has settings of its own. A named augmentation
+    model: the network's name, or "auto"; options: of the network. Fine-tuning has its own settings. A named augmentation
     set takes the place of the flips, shifts and cutout that a network recommends. Raises UsageError for unknown options,
     wrong values, settings that contradict the set, and fine-tuning of a network that is not pre-trained.
     """

@@ -23,7 +23,7 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ChangedImage:
-    """A training image as it is, and as the network saw it."""
+    """A training image without augmentation, and as the network saw it."""
 
     name: str
     plain: Thumbnail

@@ -31,7 +31,7 @@ R = TypeVar("R", EpochLog, ProbeLog)
 class CrossValidation(Trainer):
     """Train a run with folds: iterate `rows`, then call `finish`, as for any `Trainer`; `split` is `folds.whole`.
 
-    Each fold is tested by a network that a Trainer of its own trained on the other folds. The run's network is trained on all
+    Each fold is tested by a network that a separate Trainer trained on the other folds. The run's network is trained on all
     images, with the penalty of the last layer or the number of epochs that was best on val on average over these networks:
     `rows` writes these averages to head.jsonl and history.jsonl. No image is left to test it, so the run's test numbers are
     those of the other networks.

@@ -68,8 +68,8 @@ def cached_features(
     """Features of all prepared images as they are and mirrored, each float32 (n, F), mapped from the disk.
 
     They are cached under a key of the images' key, the weights, the precision, the device, torch's version and VERSION. A
-    damaged copy is computed again. Of networks side by side each has an entry of its own, which `transfer` and
-    `transfer_pair` share; their features are joined in memory. Raises ResourceError when the disk is full.
+    damaged copy is computed again. Networks side by side have separate entries, so that `transfer` and
+    `transfer_pair` share one; their features are joined in memory. Raises ResourceError when the disk is full.
     """
     assert isinstance(model, FeatureNetwork) and model.features_ready, (
         "adapt must load the weights before features are computed"
