@@ -260,17 +260,36 @@ def test_more_folds_than_images_of_a_class_are_refused(photos, tmp_path):
     )
 
 
-NO_THRESHOLD = (
-    "a run with folds has no test set apart from the images that would choose the threshold, so foveola can't measure it: "
-    "train without --folds"
-)
+def test_a_threshold_is_chosen_on_the_images_of_all_folds_and_decides_new_ones(run, photos, tmp_path):
+    shutil.copytree(run.path, tmp_path / "run")
+    found = fv.threshold(tmp_path / "run", "red", min_sensitivity=0.5)
+    opened = fv.open_run(tmp_path / "run")
+    assert (found.threshold.part, found.threshold.n_positive, found.threshold.n_negative) == ("out-of-fold", 12, 12)
+    assert len(found.decision["fold_thresholds"]) == K
+    assert opened.decision == found.decision
+    assert ", each fold decided by a threshold that the other folds gave: sensitivity " in found.lines[1]
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "with a threshold for each fold, chosen in the same way on the other folds" in page
+    for one in opened.predict(photos / "blue"):
+        assert one.label == ("red" if one.to_dict()["red"] >= found.threshold.value else "blue")
 
 
-def test_a_threshold_of_a_run_with_folds_is_refused(run, photos, tmp_path):
-    assert refusal(photos, tmp_path, positive="red", min_sensitivity=0.5) == NO_THRESHOLD
+def test_train_chooses_a_threshold_with_folds(photos, tmp_path):
+    run = trained(photos, tmp_path / "run", epochs=1, positive="red", min_sensitivity=0.5)
+    assert run.threshold == fv.threshold(run.path, "red", min_sensitivity=0.5).threshold
+
+
+def test_a_threshold_that_the_images_outside_a_fold_can_not_give_is_refused_before_training(run, photos, tmp_path):
+    text = (
+        "min-sensitivity 0.8 needs at least 14 independent images of 'red' outside each fold, where copies and images of one "
+        "group count as one, but outside one fold there are 8: give 0.687 or less, or train with more images, or with more "
+        "folds"
+    )
+    assert refusal(photos, tmp_path, positive="red", min_sensitivity=0.8) == text
     with pytest.raises(UsageError) as caught:
-        fv.threshold(run.path, "red", min_sensitivity=0.5)
-    assert str(caught.value) == NO_THRESHOLD
+        fv.threshold(run.path, "red", min_sensitivity=0.8)
+    assert str(caught.value) == text
+    assert not (run.path / "threshold.json").exists()
 
 
 def test_a_comparison_with_folds_is_refused(photos, tmp_path):

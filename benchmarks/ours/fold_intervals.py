@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from foveola.data.dataset import Arrays, Dataset
-from foveola.data.folds import fold_splits
+from foveola.data.folds import Folds, fold_splits
 from foveola.data.split import SplitSpec
 from foveola.evaluation.cross_validation import FoldPredictions, join_folds
 from foveola.evaluation.intervals import wilson
@@ -94,26 +94,31 @@ def logits(head: nn.Linear, x: np.ndarray) -> np.ndarray:
         return head(torch.from_numpy(x)).numpy()
 
 
+def divided(setting: Setting, y: np.ndarray, unit: np.ndarray, seed: int) -> tuple[Dataset, Folds]:
+    """The data set of these labels and units, without pixels, and its folds."""
+    names, ids = tuple(f"c{k}" for k in range(setting.classes)), tuple(map(str, range(len(y))))
+    source = Arrays(np.zeros((len(y), 1, 1, 3), np.uint8))
+    dataset = Dataset("simulated", names, ids, y, source, "", None, unit if setting.images > 1 else None)
+    spec = SplitSpec(folds=setting.folds, repeats=setting.repeats)
+    return dataset, fold_splits(dataset, np.arange(len(y)), spec, seed)
+
+
 def one_set(setting: Setting, seed: int) -> tuple[tuple[float, float], tuple[float, float], float, float]:
     """The interval, Wilson's interval of all images, the true accuracy of the tested networks and of the final one."""
     rng = np.random.default_rng([seed, 7])
     x, y, unit = draw(setting, setting.units, rng)
     new_x, new_y, _ = draw(setting, NEW // setting.images, np.random.default_rng([seed, 8]))
-    names, ids = tuple(f"c{k}" for k in range(setting.classes)), tuple(map(str, range(len(y))))
-    source = Arrays(np.zeros((len(y), 1, 1, 3), np.uint8))
-    dataset = Dataset("simulated", names, ids, y, source, "", None, unit if setting.images > 1 else None)
-    spec = SplitSpec(folds=setting.folds, repeats=setting.repeats)
-    made = fold_splits(dataset, np.arange(len(y)), spec, seed)
+    dataset, made = divided(setting, y, unit, seed)
     head = nn.Linear(setting.features, setting.classes)
-    answers, truths, chosen = [], [], []
+    predictions, truths, chosen = [], [], []
     for repeat, several in enumerate(made.splits):
         for fold, split in enumerate(several):
             chosen.append(fitted(head, x, y, split.train, split.val))
-            answers.append(FoldPredictions(repeat, fold, split.test, logits(head, x[split.test])))
+            predictions.append(FoldPredictions(repeat, fold, split.test, logits(head, x[split.test])))
             truths.append(float((logits(head, new_x).argmax(axis=1) == new_y).mean()))
     refit(head, x, y, np.arange(len(y)), float(np.median(chosen)))
     final = float((logits(head, new_x).argmax(axis=1) == new_y).mean())
-    found, _ = join_folds(dataset, answers, made.units, made.whole.leaked)
+    found, _ = join_folds(dataset, predictions, made.units, made.whole.leaked)
     low, high, _ = found.interval
     plain = wilson(found.accuracy * len(y), len(y))
     return (low, high), (plain.low, plain.high), float(np.mean(truths)), final

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foveola.evaluation.decisions import Goal, Threshold
+from foveola.evaluation.decisions import Threshold
 from foveola.evaluation.metrics import Evaluation
 from foveola.evaluation.roc import roc_of
+from foveola.evaluation.threshold_choice import Goal
 from foveola.report.decisions_section import decisions_section, precision_figure, roc_figure
 from foveola.report.report_data import read_report_data
 from foveola.report.run_page import render

@@ -281,7 +281,9 @@ def _print_predictions(predictions: Predictions) -> None:
     if predictions.decision is not None:
         rule, rates = workflows.decided(predictions.decision)
         print_line(rule)
-        print_line(f"on the test set, {rates}")
+        print_line(
+            f"{'in cross-validation' if predictions.decision['fold_thresholds'] else 'on the test set'}, {rates}"
+        )
     for line in predictions.notes:
         print_line(line)
 

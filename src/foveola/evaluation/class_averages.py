@@ -26,7 +26,9 @@ class ClassAverageIntervals(NamedTuple):
     macro_f1: Interval
 
 
-def class_average_intervals(confusion: NDArray[np.int64], level: float = 0.95) -> ClassAverageIntervals:
+def class_average_intervals(
+    confusion: NDArray[np.int64], level: float = 0.95, independent: Floats | None = None
+) -> ClassAverageIntervals:
     """Intervals from a confusion matrix int64 (K, K), rows true, with a fixed seed.
 
     Each row is a sample of the predictions for one class. Its probabilities get their posterior distribution, a Dirichlet
@@ -34,12 +36,16 @@ def class_average_intervals(confusion: NDArray[np.int64], level: float = 0.95) -
     Brodersen et al., "The balanced accuracy and its posterior distribution", ICPR 2010; C. Goutte and E. Gaussier, "A
     probabilistic interpretation of precision, recall and F-score", ECIR 2005. Unlike a bootstrap it has a width for a class
     without mistakes. The numbers of images of the classes are taken as given. The interval always contains the estimate.
+
+    independent: float64 (K,), the numbers of independent images of the classes, see `clustered_wilson`; None for all of them.
+    The posterior then counts only those.
     """
     k, counts = len(confusion), confusion.sum(axis=1)
     prior = np.full((k, k), WRONG / max(1, k - 1))
     np.fill_diagonal(prior, RIGHT)
     draws = max(100, min(DRAWS, MOST_NUMBERS // k**2))
-    shares = np.random.default_rng(0).standard_gamma(confusion + prior, (draws, k, k))
+    weight = np.ones(k) if independent is None else independent / np.maximum(counts, 1)
+    shares = np.random.default_rng(0).standard_gamma(confusion * weight[:, None] + prior, (draws, k, k))
     shares /= shares.sum(axis=2, keepdims=True)
     drawn, observed = shares * counts[:, None], confusion[None].astype(np.float64)
     occurring = counts + confusion.sum(axis=0) > 0

@@ -53,7 +53,8 @@ def decided(d: Mapping[str, Any]) -> tuple[str, str]:
             ("accuracy", "accuracy"),
         )
     )
-    return f"{rule(d)} ({goal(d)})", f"rates for '{name}' with 95 % intervals: {rates}"
+    fitted = ", each fold decided by a threshold that the other folds gave" if d["fold_thresholds"] else ""
+    return f"{rule(d)} ({goal(d)})", f"rates for '{name}' with 95 % intervals{fitted}: {rates}"
 
 
 def rule(d: Mapping[str, Any]) -> str:
@@ -88,7 +89,7 @@ def goal(d: Mapping[str, Any]) -> str:
         costs = f"a false positive costs {d['cost_false_positive']:g} and a false negative {d['cost_false_negative']:g}"
         return f"the lowest cost on the held-out images, if {costs}"
     rate = 100 * d[f"min_{d['goal']}"]
-    about = "about " if d["held_out_part"] != "val" else ""  # a slightly different network made the predictions
+    about = "about " if d["held_out_part"] != "val" else ""  # slightly different networks made the predictions
     return f"chosen for a {d['goal']} of at least {rate:g} % on new images, at {about}{100 * d['confidence']:g} % confidence"
 
 

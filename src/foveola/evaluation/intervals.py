@@ -52,12 +52,15 @@ def clustered_wilson(
     >>> [round(end, 2) for end in clustered_wilson(right, 8, pairs)[:2]]
     [0.13, 0.98]
     """
-    share, effective = float(right.mean()), _effective_images(right, images, units, level) / spread
+    share, effective = float(right.mean()), effective_images(right, images, units, level) / spread
     return wilson(share * effective, effective, level)
 
 
-def _effective_images(right: NDArray[np.bool_], images: int, units: Indices, level: float) -> float:
-    """The number of independent images whose share of correct predictions varies as much as this one."""
+def effective_images(right: NDArray[np.bool_], images: int, units: Indices, level: float = 0.95) -> float:
+    """The number of independent images whose share of correct predictions varies as much as this one.
+
+    See `clustered_wilson`.
+    """
     _, of, sizes = np.unique(units, return_inverse=True, return_counts=True)
     n, many, share = len(right), len(sizes), float(right.mean())
     if many == n or share in (0.0, 1.0) or many == 1:
@@ -76,11 +79,31 @@ def _student(degrees: int, probability: float) -> float:
     return float(stdtrit(degrees, probability))
 
 
+def independent_images(among: NDArray[np.bool_], units: Indices | None) -> int:
+    """The number of independent images among some, bool (n,), if images of one unit are alike: Kish's n^2 / sum of m^2.
+
+    m: the sizes of the units. For units of equal size it is the number of units (L. Kish, "Survey Sampling", Wiley 1965,
+    section 8.2). units: int64 (n,); None if all images are independent.
+
+    >>> independent_images(np.ones(6, bool), np.array([0, 0, 1, 1, 2, 2])), independent_images(np.ones(6, bool), None)
+    (3, 6)
+    """
+    n = int(among.sum())
+    if units is None or not n:
+        return n
+    sizes = np.unique(units[among], return_counts=True)[1]
+    return n * n // int(np.square(sizes).sum())
+
+
 class Proportion(NamedTuple):
-    """A number of images out of n, as a share 0..1 with its 95 % Wilson interval."""
+    """A number of images out of n, as a share 0..1 with its 95 % Wilson interval.
+
+    independent: the number of independent images that the interval is for, see `clustered_wilson`; None for n.
+    """
 
     many: int
     n: int
+    independent: float | None = None
 
     @property
     def share(self) -> float:
@@ -90,7 +113,11 @@ class Proportion(NamedTuple):
     @property
     def interval(self) -> Interval:
         """The 95 % Wilson interval of the share; 0 to 1 if n is 0."""
-        return wilson(self.many, self.n) if self.n else Interval(0.0, 1.0, 0.95)
+        if not self.n:
+            return Interval(0.0, 1.0, 0.95)
+        if self.independent is None:
+            return wilson(self.many, self.n)
+        return wilson(self.share * self.independent, self.independent)
 
     def numbers(self, name: str) -> dict[str, float | None]:
         """The share and its interval for JSON: `name`, `name`_low and `name`_high; a share of no images is null.

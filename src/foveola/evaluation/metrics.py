@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from foveola.data.dataset import Part
 from foveola.evaluation.class_averages import ClassAverageIntervals, class_average_intervals
-from foveola.evaluation.intervals import wilson
+from foveola.evaluation.intervals import Proportion, wilson
 from foveola.evaluation.out_of_fold import OutOfFold
 from foveola.text import count, html_table, printable
 from foveola.types import Indices, Interval, Labels
@@ -160,6 +160,12 @@ class Evaluation:
             return self.out_of_fold.interval(self.correct, rows)
         return wilson(int(self.correct[rows].sum()), len(rows))
 
+    def proportion(self, hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Proportion:
+        """The images with `hits` among some, both bool (n,), with the interval for these predictions; see `interval`."""
+        rows = np.flatnonzero(among)
+        origin = self.out_of_fold if len(rows) else None
+        return Proportion(int(hits[rows].sum()), len(rows), None if origin is None else origin.independent(hits, rows))
+
     @property
     def balanced_accuracy(self) -> float:
         """The mean recall of the classes that occur in the labels, 0..1: each class has the same weight."""
@@ -175,7 +181,11 @@ class Evaluation:
     @cached_property
     def class_average_intervals(self) -> ClassAverageIntervals:
         """The 95 % intervals of `balanced_accuracy` and `macro_f1`: see `class_averages`."""
-        return class_average_intervals(self.confusion)
+        if self.out_of_fold is None:
+            return class_average_intervals(self.confusion)
+        rows = [np.flatnonzero(self.labels == k) for k in range(len(self.class_names))]
+        independent = [self.out_of_fold.independent(self.correct, some) if len(some) else 0.0 for some in rows]
+        return class_average_intervals(self.confusion, independent=np.array(independent))
 
     @property
     def counts(self) -> NDArray[np.int64]:

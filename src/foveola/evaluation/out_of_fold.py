@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.evaluation.intervals import clustered_wilson
+from foveola.evaluation.intervals import clustered_wilson, effective_images
 from foveola.types import Indices, Interval
 
 SHARED = 1.5
@@ -47,6 +47,11 @@ class OutOfFold:
     def take(self, rows: Indices) -> OutOfFold:
         """The origin of these predictions only, in this order."""
         return OutOfFold(self.repeat[rows], self.fold[rows], self.units[rows], self.temperatures[rows])
+
+    def independent(self, right: NDArray[np.bool_], rows: Indices) -> float:
+        """The number of independent images for the interval of the share of `right`, bool (n,), among some rows."""
+        images = -(-len(rows) // self.repeats)
+        return effective_images(right[rows], images, self.units[rows]) / SHARED
 
     def interval(self, right: NDArray[np.bool_], rows: Indices) -> Interval:
         """The 95 % interval of the share of correct predictions, bool (n,), among some rows."""

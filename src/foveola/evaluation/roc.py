@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from foveola.data.dataset import find_class
 from foveola.errors import UsageError
-from foveola.evaluation.intervals import wilson
+from foveola.evaluation.intervals import independent_images, wilson
 from foveola.evaluation.metrics import Evaluation, Floats
+from foveola.evaluation.out_of_fold import SHARED
 from foveola.text import count, printable
-from foveola.types import Interval
+from foveola.types import Indices, Interval
 
 LEVEL = 0.95
 """Of intervals and bands."""
@@ -34,7 +35,8 @@ class Roc:
 
     positive: the class; thresholds: float64 (m,), falling, the first is infinite: an image is called positive if its
     probability is at least the threshold; true_positives, false_positives: int64 (m,), the images of the class and of
-    others that are called positive; n_positive, n_negative: the numbers of these images, both at least 1.
+    others that are called positive; n_positive, n_negative: the numbers of these images, both at least 1;
+    independent_positive, independent_negative: how many of them the intervals and bands count.
 
         roc = fv.open_run("latest").roc("sick")
         roc.auc, roc.auc_interval, roc.average_precision
@@ -46,6 +48,8 @@ class Roc:
     false_positives: NDArray[np.int64]
     n_positive: int
     n_negative: int
+    independent_positive: float
+    independent_negative: float
 
     def __repr__(self) -> str:
         return f"Roc({self.positive!r}, AUC {self.auc:.3f}, average precision {self.average_precision:.3f})"
@@ -83,7 +87,7 @@ class Roc:
         Statistics 28, 1957). Hanley and McNeil's variance covered the true area in 77 of 100 simulations where a tenth of
         the class looks like the others; DeLong's and a bootstrap have no width for an area of 1.
         """
-        n = min(self.n_positive, self.n_negative)
+        n = min(self.independent_positive, self.independent_negative)
         return wilson(self.auc * n, n)
 
     @cached_property
@@ -98,7 +102,7 @@ class Roc:
         The binomial interval of K. Boyd, K. Eng and C. Page, "Area under the precision-recall curve: point estimates and
         confidence intervals", ECML PKDD 2013, in Wilson's form. It covers at 95 % or more (docs/results.md).
         """
-        return wilson(self.average_precision * self.n_positive, self.n_positive)
+        return wilson(self.average_precision * self.independent_positive, self.independent_positive)
 
     def roc_band(self, false_positive_rate: Floats) -> Band:
         """The 95 % band of the true positive rate at these false positive rates, float64 (m,).
@@ -134,8 +138,8 @@ class Roc:
         """Exact intervals at 97.5 % of the true and the false positive rate at each threshold."""
         level = (1 + LEVEL) / 2
         return (
-            exact_interval(self.true_positives, self.n_positive, level),
-            exact_interval(self.false_positives, self.n_negative, level),
+            exact_interval(self.true_positive_rate * self.independent_positive, self.independent_positive, level),
+            exact_interval(self.false_positive_rate * self.independent_negative, self.independent_negative, level),
         )
 
     def numbers(self) -> dict[str, Any]:
@@ -183,14 +187,25 @@ def roc_curve(evaluation: Evaluation, positive: str) -> Roc:
 
     Raises UsageError for an unknown class, and if there are no images of it, or only images of it.
     """
-    name = find_class(positive, evaluation.class_names)
-    k = evaluation.class_names.index(name)
-    return roc_of(evaluation.probabilities[:, k], evaluation.labels == k, name)
+    name, evaluation = find_class(positive, evaluation.class_names), evaluation.once
+    k, origin = evaluation.class_names.index(name), evaluation.out_of_fold
+    scores, is_positive = evaluation.probabilities[:, k], evaluation.labels == k
+    return (
+        roc_of(scores, is_positive, name) if origin is None else roc_of(scores, is_positive, name, origin.units, SHARED)
+    )
 
 
-def roc_of(scores: Floats, is_positive: NDArray[np.bool_], positive: str = "positive") -> Roc:
-    """The curve of scores float64 (n,) for images of which `is_positive`, bool (n,), are of the class. Raises UsageError
-    if all are of one kind.
+def roc_of(
+    scores: Floats,
+    is_positive: NDArray[np.bool_],
+    positive: str = "positive",
+    units: Indices | None = None,
+    spread: float = 1.0,
+) -> Roc:
+    """The curve of scores float64 (n,) for images of which `is_positive`, bool (n,), are of the class.
+
+    units: int64 (n,), equal for images that belong together, as if their scores were equal; spread: a factor of the variance
+    (see `clustered_wilson`). Raises UsageError if all images are of one kind.
 
     >>> roc = roc_of(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True]))
     >>> roc.auc, roc.average_precision.__round__(3)
@@ -212,6 +227,8 @@ def roc_of(scores: Floats, is_positive: NDArray[np.bool_], positive: str = "posi
         false_positives=np.append(0, ends + 1 - hits[ends]).astype(np.int64),
         n_positive=n,
         n_negative=total - n,
+        independent_positive=independent_images(is_positive, units) / spread,
+        independent_negative=independent_images(~is_positive, units) / spread,
     )
 
 
@@ -238,13 +255,16 @@ def main_class(evaluation: Evaluation, chosen: str | None) -> str | None:
     return chosen if chosen is not None and 0 < counts[names.index(chosen)] < len(evaluation) else None
 
 
-def exact_interval(counts: NDArray[np.int64], n: int, level: float = LEVEL) -> Band:
-    """Exact binomial intervals of the shares counts / n: C. Clopper and E. Pearson, Biometrika 26, 404-413, 1934."""
+def exact_interval(counts: Floats | NDArray[np.int64], n: float, level: float = LEVEL) -> Band:
+    """Exact binomial intervals of the shares counts / n: C. Clopper and E. Pearson, Biometrika 26, 404-413, 1934.
+
+    With an effective number of images, counts and n need not be whole (E. Korn and B. Graubard, Survey Methodology 24, 1998).
+    """
     from scipy.special import betaincinv
 
-    tail, most = (1 - level) / 2, np.maximum
-    low = np.where(counts == 0, 0.0, betaincinv(most(counts, 1), n - counts + 1, tail))
-    high = np.where(counts == n, 1.0, betaincinv(counts + 1, most(n - counts, 1), 1 - tail))
+    tail, none, all_ = (1 - level) / 2, counts <= 0, counts >= n
+    low = np.where(none, 0.0, betaincinv(np.where(none, 1, counts), n - counts + 1, tail))
+    high = np.where(all_, 1.0, betaincinv(counts + 1, np.where(all_, 1, n - counts), 1 - tail))
     return Band(low, high)
 
 

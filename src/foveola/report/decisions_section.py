@@ -9,11 +9,12 @@ import numpy as np
 from markupsafe import Markup
 
 from foveola.evaluation.calibration import How
-from foveola.evaluation.decisions import CONFIDENCE, Goal, Rates, Threshold
+from foveola.evaluation.decisions import Rates, Threshold
 from foveola.evaluation.headline import threshold as in_percent
 from foveola.evaluation.intervals import Proportion
 from foveola.evaluation.metrics import Evaluation, Floats
 from foveola.evaluation.roc import Band, Roc, main_class, one_against_rest, roc_curve
+from foveola.evaluation.threshold_choice import CONFIDENCE, Goal
 from foveola.report.results_section import with_interval
 from foveola.report.svg import HEIGHT, LEFT, SIDE, TOP, WIDTH, Square, axes, svg
 from foveola.text import percent
@@ -61,7 +62,7 @@ class RateRow:
 
 @dataclass(frozen=True)
 class ThresholdSection:
-    """The threshold and its rates on the test set, as text; part: see `Calibration.how`."""
+    """The threshold and its measured rates, as text; part: see `Calibration.how`."""
 
     positive: str
     value: str
@@ -98,6 +99,7 @@ def decisions_section(evaluation: Evaluation, threshold: Threshold | None) -> De
 
 
 def _areas(evaluation: Evaluation) -> tuple[AreaLine, ...]:
+    evaluation = evaluation.once
     rocs = zip(evaluation.class_names, evaluation.counts.tolist(), one_against_rest(evaluation), strict=True)
     return tuple(AreaLine(name, *(_areas_as_text(roc) if roc else ("–", "–")), n) for name, n, roc in rocs)
 

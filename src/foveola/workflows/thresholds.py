@@ -15,13 +15,14 @@ from foveola.data.dataset import find_class
 from foveola.errors import UsageError
 from foveola.evaluation.decisions import (
     NAME,
-    Goal,
     Threshold,
+    choose_by_folds,
     choose_threshold,
     decision_numbers,
-    require_held_out,
+    require_outside_folds,
 )
 from foveola.evaluation.headline import decided
+from foveola.evaluation.threshold_choice import Goal, require_held_out
 from foveola.jupyter import shown_in_notebooks
 from foveola.runs.progress import Progress
 from foveola.runs.run import Run, open_run
@@ -85,7 +86,8 @@ def threshold(
     run: as for `open_run`. positive: the class. The goal is one of these: min_sensitivity or min_specificity, 0..1, which
     the threshold reaches on new images like those of the run at 95 % confidence; or both costs, which the threshold makes
     as low as possible. foveola chooses on predictions for images that the network was not trained on, never on the test
-    set, and measures the rates on the test set, which counts as one use of it.
+    set, and measures the rates on the test set, which counts as one use of it. In a run with folds it chooses on the
+    out-of-fold predictions of all images, and measures the rates by cross-fitting: see `Threshold.measure`.
 
     remove: remove the threshold, so that `predict` predicts the most probable class again.
 
@@ -139,13 +141,20 @@ def require_possible(trainer: Trainer, positive: str, goal: Goal) -> None:
 
     Which images will be held out depends on the training: at most those of the training and the validation set.
     """
-    _require_test_set(trainer.recipe.split.folds)
+    from foveola.runs.cross_validation import CrossValidation  # imports torch
+
     dataset, split = trainer.prepared.dataset, trainer.split
     name = find_class(positive, dataset.class_names)
     is_positive = dataset.labels == dataset.class_names.index(name)
+    if isinstance(trainer, CrossValidation):
+        fold = np.empty(len(dataset), np.int64)
+        for number, one in enumerate(trainer.folds.splits[0]):
+            fold[one.test] = number
+        require_outside_folds(is_positive, fold, trainer.folds.units, name, goal)
+        return
     _require_tested(is_positive[split.test], name)
     rows = split.val if trainer.recipe.fit.epochs else np.concatenate([split.train, split.val])
-    require_held_out(int(is_positive[rows].sum()), len(rows), name, goal)
+    require_held_out(is_positive[rows], name, goal)
 
 
 def conclude(run: Run, positive: str, goal: Goal) -> Run:
@@ -162,20 +171,14 @@ def conclude(run: Run, positive: str, goal: Goal) -> Run:
 
 def _choose(run: Run, positive: str, goal: Goal) -> Threshold:
     """Choose a threshold and write it into the run's folder."""
-    _require_test_set(len(run.folds))
-    chosen = choose_threshold(run.calibration, run.class_names, positive, goal)
-    _require_tested(run.evaluation.labels == run.class_names.index(chosen.positive), chosen.positive)
+    evaluation = run.evaluation
+    if evaluation.out_of_fold is not None:
+        chosen = choose_by_folds(evaluation, run.calibration, positive, goal)
+    else:
+        chosen = choose_threshold(run.calibration, run.class_names, positive, goal)
+        _require_tested(evaluation.labels == run.class_names.index(chosen.positive), chosen.positive)
     chosen.save(run.path / NAME)
     return chosen
-
-
-def _require_test_set(folds: int) -> None:
-    """Raise UsageError for a run with folds."""
-    if folds:
-        raise UsageError(
-            "a run with folds has no test set apart from the images that would choose the threshold, so foveola can't "
-            "measure it: train without --folds"
-        )
 
 
 def _require_tested(is_positive: NDArray[np.bool_], name: str) -> None:

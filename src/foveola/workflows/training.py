@@ -17,9 +17,9 @@ from foveola.config import checks_keywords
 from foveola.data.builtin import write_digits
 from foveola.errors import UsageError
 from foveola.evaluation.calibration import CalibrationReport
-from foveola.evaluation.decisions import Goal
 from foveola.evaluation.metrics import result_numbers
 from foveola.evaluation.roc import roc_numbers
+from foveola.evaluation.threshold_choice import Goal
 from foveola.jupyter import shown_in_notebooks
 from foveola.recipes.recipe import parse_option, read_recipe
 from foveola.report.report_data import ReportData
