@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,10 +17,13 @@ from benchmarks import measure as bench
 from benchmarks.contestants import Contestant, Suite, numbers_of, read_events, read_run
 from benchmarks.environments import Environment, key_of, last_line
 from benchmarks.ours import vgg6
+from benchmarks.ours.keras_steps import take_weights
+from benchmarks.ours.split_arrays import split_arrays
 from benchmarks.summary import spread, straight_line, total_of
 
 from foveola.errors import UsageError
-from foveola.types import no_tick
+from foveola.models.course import alexnet_mini
+from foveola.types import Size, no_tick
 from foveola.workflows.prepare_run import RunTimer, read_request
 
 COUNTS = """
@@ -358,3 +362,42 @@ def test_measuring_the_last_weights_leaves_the_network_and_torchs_random_state_a
     vgg6.last_weights(session)
     assert all(torch.equal(value, before[name]) for name, value in session.model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_parts_of_a_run_as_arrays_are_those_that_it_trains_on(session):
+    arrays = split_arrays(session)
+    for part in ("train", "val", "test"):
+        rows = getattr(session.split, part)
+        theirs = [
+            (image.tobytes(), label) for image, label in zip(arrays[f"x_{part}"], arrays[f"y_{part}"], strict=True)
+        ]
+        ours = [(session.prepared.pixels[row].tobytes(), session.prepared.dataset.labels[row]) for row in rows]
+        assert sorted(theirs) == sorted(ours)
+
+
+def test_weights_of_keras_give_what_its_formulas_give():
+    """Keras has kernels (height, width, inputs, outputs), and flattens rows, columns, channels."""
+    model = alexnet_mini(size=Size(32, 32), classes=2, pixels="raw").eval()
+    random = np.random.default_rng(0)
+    weights = []
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            shape = (*layer.kernel_size, layer.in_channels, layer.out_channels)
+            weights += [random.normal(size=shape).astype(np.float32), random.normal(size=shape[-1]).astype(np.float32)]
+        elif isinstance(layer, torch.nn.Linear):
+            shape = (layer.in_features, layer.out_features)
+            weights += [random.normal(size=shape).astype(np.float32), random.normal(size=shape[-1]).astype(np.float32)]
+        elif isinstance(layer, torch.nn.BatchNorm2d):
+            weights += [random.uniform(1, 2, layer.num_features).astype(np.float32) for _ in range(4)]
+    take_weights(model, weights)
+
+    impulse = torch.zeros(1, 3, 32, 32)
+    impulse[0, 1, 16, 16] = 1  # "same" padding of 11 by 4 has three rows before: output row 4 sees rows 13 to 23
+    with torch.no_grad():
+        seen = model.conv1(impulse)[0, :, 4, 4].numpy()
+        maps = torch.rand(1, 32, 2, 2)
+        dense = model.dense1(model.flatten(maps))[0].numpy()
+    assert seen == pytest.approx(weights[0][3, 3, 1] + weights[1], abs=1e-5)
+    flat = maps[0].permute(1, 2, 0).flatten().numpy()  # rows, columns, channels
+    first_dense = next(k for k, weight in enumerate(weights) if weight.ndim == 2)
+    assert dense == pytest.approx(flat @ weights[first_dense] + weights[first_dense + 1], abs=1e-4)

@@ -43,11 +43,11 @@ def network(head_batchnorm: bool) -> keras.Model:
 
 
 class Clock(keras.callbacks.Callback):
-    """Counts training time only: the clock stands still while the test images are measured."""
+    """Counts training time only: the clock stands still while images are measured. parts: those measured each epoch."""
 
-    def __init__(self, test: tuple[Any, Any], each: bool) -> None:
+    def __init__(self, parts: dict[str, tuple[Any, Any]]) -> None:
         super().__init__()
-        self.test, self.each, self.seconds, self.started = test, each, 0.0, 0.0
+        self.parts, self.seconds, self.started = parts, 0.0, 0.0
         self.train_accuracy = 0.0  # mean over the last epoch's batches, as they were learned from
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -56,14 +56,19 @@ class Clock(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.seconds += time.monotonic() - self.started
         self.train_accuracy = float((logs or {})["accuracy"])
-        measured = {"accuracy": accuracy(self.model, *self.test)} if self.each else {}
-        say("epoch", epoch=epoch + 1, seconds=self.seconds, **measured)
+        measured = {name: accuracy(self.model, *images) for name, images in self.parts.items()}
+        say("epoch", epoch=epoch + 1, seconds=self.seconds, train_accuracy=self.train_accuracy, **measured)
 
 
 def accuracy(model: keras.Model, x: Any, y: Any) -> float:
     """Share of correct predictions. Not model.evaluate: called within fit, it would mix its numbers with fit's."""
     found = [model.predict_on_batch(x[k : k + 500]).argmax(axis=1) for k in range(0, len(x), 500)]
     return float((np.concatenate(found) == y.argmax(axis=1)).mean())
+
+
+def pair(images: Any, labels: Any) -> tuple[Any, Any]:
+    """Pixels from 0 to 1, and labels as one column for each class."""
+    return images.astype("float32") / 255.0, keras.utils.to_categorical(labels, 10)
 
 
 def settle(model: keras.Model, x: Any, batches: int, size: int, seed: int) -> None:
@@ -76,7 +81,9 @@ def settle(model: keras.Model, x: Any, batches: int, size: int, seed: int) -> No
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True, help="an .npz file with x_train, y_train, x_test, y_test")
+    parser.add_argument(
+        "--data", required=True, help="an .npz file with x_train, y_train, x_test, y_test, and x_val, y_val if any"
+    )
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=64)
@@ -97,16 +104,17 @@ def main() -> None:
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
 
     with np.load(args.data) as file:
-        x_train, y_train = file["x_train"][: args.limit], file["y_train"][: args.limit]
-        x_test, y_test = file["x_test"], file["y_test"]
-    x_train, x_test = x_train.astype("float32") / 255.0, x_test.astype("float32") / 255.0
-    y_train, y_test = keras.utils.to_categorical(y_train, 10), keras.utils.to_categorical(y_test, 10)
+        x_train, y_train = pair(file["x_train"][: args.limit], file["y_train"][: args.limit])
+        x_test, y_test = pair(file["x_test"], file["y_test"])
+        parts = {"accuracy": (x_test, y_test)} if args.evaluate == "each" else {}
+        if parts and "x_val" in file:
+            parts["val_accuracy"] = pair(file["x_val"], file["y_val"])
 
     model = network(args.head_batchnorm)
     versions = {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__}
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     say("start", versions=versions, threads=threads, parameters=model.count_params())
-    clock = Clock((x_test, y_test), args.evaluate == "each")
+    clock = Clock(parts)
     model.fit(x_train, y_train, batch_size=args.batch, epochs=args.epochs, verbose=0, callbacks=[clock])
     found = accuracy(model, x_test, y_test)
     numbers = {"accuracy": found, "last_accuracy": found, "train_accuracy": clock.train_accuracy}
