@@ -27,8 +27,8 @@ Runs = Mapping[int, Mapping[str, Row]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The choice on subsets of one data set and size. runs: of the seeds that have all candidates, and others' runs too;
-    before: the candidate that foveola took before it compared any."""
+    """The choice on subsets of one data set and size. runs: the seeds that have all candidates, with all runs they have;
+    before: the candidate that foveola took before it compared any, which some of them may lack."""
 
     data: str
     images: int
@@ -49,8 +49,8 @@ class Comparison:
         return [accuracy(self.runs[seed][name]) for seed, name in self.chosen.items()]
 
     def accuracies(self, name: str) -> list[float]:
-        """The accuracies of a candidate, for each seed."""
-        return [accuracy(runs[name]) for runs in self.runs.values()]
+        """The accuracies of a candidate, for each seed that has it."""
+        return [accuracy(runs[name]) for runs in self.runs.values() if name in runs]
 
     @property
     def best(self) -> str:
@@ -92,12 +92,14 @@ def grouped(rows: Iterable[Row]) -> dict[tuple[str, int], dict[int, dict[str, Ro
 
 
 def comparison(data: str, images: int, runs: Runs, raced: Sequence[str]) -> Comparison | None:
-    """The comparison on these subsets; None if no seed has two candidates and the network of before."""
+    """The comparison on the seeds that have all candidates; None without two candidates or the network of before."""
     present = {name for some in runs.values() for name in some}
     candidates = tuple(name for name in raced if name in present)
     before = "fast" if "fast" in present else "transfer, last stage"
-    whole = {seed: some for seed, some in runs.items() if {*candidates, before} <= some.keys()}
-    return Comparison(data, images, candidates, before, whole) if whole and len(candidates) > 1 else None
+    whole = {seed: some for seed, some in runs.items() if set(candidates) <= some.keys()}
+    if len(candidates) < 2 or not any(before in some for some in whole.values()):
+        return None
+    return Comparison(data, images, candidates, before, whole)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -134,7 +136,8 @@ def choice_table(found: Sequence[Comparison]) -> str:
         votes = [f"{name} {times}" for name in one.candidates if (times := list(one.chosen.values()).count(name))]
         before, now = one.accuracies(one.before), one.chosen_accuracies
         rows.append([
-            one.data, str(one.images or "all"), str(len(one.runs)), ", ".join(votes), spread(now), spread(before),
+            one.data, str(one.images or "all"), str(len(now)), ", ".join(votes), spread(now),
+            f"{spread(before)}, {one.before}, {len(before)}",
             f"{one.best}, {100 * mean(one.accuracies(one.best)):.1f}", f"{100 * one.regret:.1f}",
             f"{100 * one.regret_of_seeds:.1f}", f"{100 * (1 - mean(now)):.1f}, {100 * (1 - mean(before)):.1f}",
         ])  # fmt: skip
@@ -147,7 +150,7 @@ def choice_table(found: Sequence[Comparison]) -> str:
         f"{100 * now:.1f}, {100 * before:.1f}: {lower:.0f} % lower",
     ])  # fmt: skip
     head = [
-        "data", "images", "seeds", "chosen", "accuracy of the choice", "accuracy before", "best by its mean",
+        "data", "images", "seeds", "chosen", "accuracy of the choice", "accuracy before, network, seeds", "best by its mean",
         "regret, to the best by its mean", "regret, to the best of each seed", "error now, before",
     ]  # fmt: skip
     return table(head, rows)
