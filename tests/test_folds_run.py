@@ -14,7 +14,10 @@ import foveola as fv
 from foveola.errors import DataError, UsageError
 from foveola.evaluation.intervals import wilson
 from foveola.evaluation.out_of_fold import SHARED
+from foveola.runs.cross_validation import kept_row, mean_rows
 from foveola.runs.files import write_evaluation
+from foveola.runs.progress import fold_sentence
+from foveola.training.history import EpochLog, FoldLog, ProbeLog
 
 N, K = 24, 3
 
@@ -140,9 +143,6 @@ def test_repeats_test_each_image_again_with_other_folds(photos, tmp_path, record
     assert first.ids == second.ids
     assert not np.array_equal(first.out_of_fold.fold, second.out_of_fold.fold)
     assert run.result["test_accuracy"] == pytest.approx((first.accuracy + second.accuracy) / 2)
-    from foveola.runs.progress import fold_sentence
-    from foveola.training.history import FoldLog
-
     tests = [fold_sentence(row) for row in rows if isinstance(row, FoldLog)]
     assert len(tests) == 6
     assert tests[4].startswith("repeat 2 of 2, fold 2 of 3: accuracy ")
@@ -152,15 +152,50 @@ def test_repeats_test_each_image_again_with_other_folds(photos, tmp_path, record
 
 
 def test_a_training_that_stopped_early_keeps_its_last_row_in_the_mean():
-    from foveola.runs.cross_validation import mean_rows
-    from foveola.training.history import ProbeLog
-
     long = [ProbeLog(k, 3, 1 / k, 0.0, 1.0, loss, 0.5, 0.0) for k, loss in enumerate((0.6, 0.4, 0.2), start=1)]
     short = [ProbeLog(k, 3, 1 / k, 0.0, 1.0, loss, 1.0, 0.0) for k, loss in enumerate((0.2, 0.6), start=1)]
     found = mean_rows([short, long])
     assert [row.strength for row in found] == [1, 1 / 2, 1 / 3]
     assert [row.val_loss for row in found] == pytest.approx([0.4, 0.5, 0.4])
     assert [row.val_accuracy for row in found] == [0.75, 0.75, 0.75]
+
+
+def head(strength, loss, accuracy=0.5):
+    return ProbeLog(1, 1, strength, 0.0, 1.0, loss, accuracy, 0.0)
+
+
+def epoch(number, loss, accuracy):
+    return EpochLog(number, 1, 0.0, 1.0, loss, accuracy, 0.1, 0.0)
+
+
+def networks_that_kept(*best_epochs):
+    """The networks of the folds with the epochs that they kept, 0 for the last layer alone."""
+    return [
+        FoldLog(1, 1, k + 1, len(best_epochs), 9, 3, 3, 3, best, 1.0, None, 0.0) for k, best in enumerate(best_epochs)
+    ]
+
+
+HEADS, EPOCHS = [head(1.0, 0.5), head(0.1, 0.4)], [epoch(1, 0.6, 0.8), epoch(2, 0.3, 0.9), epoch(3, 0.7, 0.7)]
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        ((0, 0, 3, 0, 1), HEADS[1]),  # fine-tuning helped in two of five, although it is better on average
+        ((1, 0, 3, 3, 0), EPOCHS[1]),  # in three of five: for the epochs that are best on average
+        ((2, 2, 2), EPOCHS[1]),
+        ((0, 0, 0), HEADS[1]),
+        ((0, 2), EPOCHS[1]),  # equally often: the better one
+    ],
+)
+def test_the_network_is_fine_tuned_if_most_networks_of_the_folds_were(kept, expected):
+    assert kept_row(HEADS, EPOCHS, networks_that_kept(*kept), finetune=True) == expected
+
+
+def test_if_both_are_kept_equally_often_fine_tuning_must_have_the_lower_loss_too():
+    worse = [epoch(1, 0.9, 0.95)]
+    assert kept_row(HEADS, worse, networks_that_kept(0, 1), finetune=True) == HEADS[1]
+    assert kept_row(HEADS, worse, networks_that_kept(0, 1), finetune=False) == worse[0]
 
 
 def test_an_interrupt_names_what_is_left(photos, tmp_path, recorder):
@@ -327,3 +362,19 @@ def test_a_last_layer_alone_is_cross_validated(photos, tmp_path):
         min(one, key=lambda row: row["val_loss"])["strength"] for one in heads
     ]
     assert Path(run.report).is_file()
+
+
+def test_fine_tuning_is_cross_validated(photos, tmp_path):
+    """The run's network is fine-tuned for the best epochs, or not at all, as most of the networks of the folds."""
+    from foveola.models.pretrained_weights import has_weights
+
+    if not has_weights():
+        pytest.skip("needs the ImageNet weights")
+    run = trained(
+        photos, tmp_path / "run", model="transfer", epochs=1, size="32x32", finetune=True,
+        settings={"model.finetune_stages": 1},
+    )  # fmt: skip
+    tuned = sum(row.best_epoch > 0 for row in run.folds)
+    assert run.result["best_epoch"] == (1 if tuned >= 2 else 0)
+    text = run.report.read_text("utf-8")
+    assert ("did not fine-tune the network in this folder" in text) == (tuned < 2)

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from foveola.evaluation.calibration import Calibration
 from foveola.evaluation.decisions import Threshold
 from foveola.evaluation.metrics import Evaluation
 from foveola.evaluation.roc import roc_of
 from foveola.evaluation.threshold_choice import Goal
-from foveola.report.decisions_section import decisions_section, precision_figure, roc_figure
+from foveola.report.decisions_section import Example, decisions_section, precision_figure, roc_figure
 from foveola.report.report_data import read_report_data
 from foveola.report.run_page import render
 
@@ -23,9 +24,16 @@ def evaluation_of(probabilities, labels, names):
     return Evaluation(logits, labels, tuple(map(str, range(len(labels)))), names, "test")
 
 
+def held_out(*counts):
+    """Held-out predictions of these numbers of images of the classes."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return Calibration(np.zeros((len(labels), len(counts)), np.float32), labels, "val", 1.0)
+
+
 def two(threshold=None):
     p = np.array([0.1, 0.4, 0.35, 0.8])
-    return decisions_section(evaluation_of(np.stack([1 - p, p], axis=1), [0, 0, 1, 1], ("healthy", "sick")), threshold)
+    evaluation = evaluation_of(np.stack([1 - p, p], axis=1), [0, 0, 1, 1], ("healthy", "sick"))
+    return decisions_section(evaluation, threshold, held_out(30, 30))
 
 
 def rule(value, goal=None, part="val", positive="sick"):
@@ -78,11 +86,11 @@ def test_thousands_of_points_that_look_alike_are_drawn_once():
 def test_several_classes_have_a_table_of_areas_and_curves_only_with_a_threshold():
     rng = np.random.default_rng(0)
     found = evaluation_of(rng.dirichlet(np.ones(4), 30), np.arange(30) % 3, ("cat", "dog", "owl", "yak"))
-    section = decisions_section(found, None)
+    section = decisions_section(found, None, held_out(9, 9, 9, 9))
     assert section.curves is None
     assert [line.name for line in section.areas] == ["cat", "dog", "owl", "yak"]
     assert (section.areas[3].auc, section.areas[3].average_precision, section.areas[3].support) == ("–", "–", 0)
-    assert decisions_section(found, rule(0.5, positive="dog")).curves.positive == "dog"
+    assert decisions_section(found, rule(0.5, positive="dog"), held_out(9, 9, 9, 9)).curves.positive == "dog"
 
 
 @pytest.mark.parametrize(
@@ -107,3 +115,14 @@ def test_without_a_threshold_the_page_has_the_command_that_chooses_one(make_run)
     page = render(read_report_data(make_run(("healthy", "very <sick>"))))
     assert "--positive &#39;very &lt;sick&gt;&#39;" in page
     assert "very <sick>" not in page
+
+
+@pytest.mark.parametrize(("images", "rate"), [(59, 0.95), (58, 0.9), (29, 0.9), (28, 0.8), (14, 0.8), (13, None)])
+def test_the_page_suggests_a_sensitivity_that_the_held_out_images_can_guarantee(images, rate):
+    evaluation = evaluation_of([[0.9, 0.1], [0.2, 0.8]], [0, 1], ("healthy", "sick"))
+    assert decisions_section(evaluation, None, held_out(100, images)).example == Example("sick", rate)
+
+
+def test_a_class_without_held_out_images_has_no_suggestion():
+    evaluation = evaluation_of([[0.9, 0.1], [0.2, 0.8]], [0, 1], ("healthy", "sick"))
+    assert decisions_section(evaluation, None, held_out(100, 0)).example is None

@@ -298,6 +298,17 @@ def test_vals_accuracy_has_its_interval_as_a_field_and_it_is_said_why_train_has_
     assert "The training accuracy has no interval, because it says nothing about new images." in page
 
 
+def test_accuracies_with_class_weights_have_no_interval_because_they_are_no_shares_of_images(make_run):
+    run = make_run()
+    recipe = run.path / "recipe.toml"
+    text = recipe.read_text("utf-8").replace('class_weights = "none"', 'class_weights = "balanced"')
+    recipe.write_text(text, "utf-8")
+    page = page_of(Run(run.path, run.result))
+    assert "so these accuracies have no interval." in page
+    assert '<polygon class="band val"' not in page
+    assert ">val accuracy</th>" in page
+
+
 @pytest.mark.parametrize(
     ("turned", "said"), [(0, "a correct prediction (<q>"), (1, "a wrong prediction (the true class is <q>")]
 )
@@ -360,7 +371,7 @@ def test_the_features_that_val_chose_are_named_and_the_others_are_in_a_table(mak
         in text
     )
     assert "fitted again with these features and this penalty" in text
-    rows = re.findall(r'<tr><th scope="row">(the last stage[^<]*)</th><td class="num">([^<]+)</td>', page)
+    rows = re.findall(r'<tr><th scope="row" class="long">(the last stage[^<]*)</th><td class="num">([^<]+)</td>', page)
     assert rows == [("the last stage", "0.1"), ("the last stage and two earlier ones (kept)", "10")]
 
 

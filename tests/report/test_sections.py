@@ -115,8 +115,8 @@ def test_a_quotient_of_nothing_is_a_dash():
     # c is never predicted and has no test image; b is never predicted
     lines = class_lines(evaluation_of([0, 0, 1], [0, 0, 0], ("a", "b", "c")))
     assert [(x.precision, x.recall, x.f1) for x in lines] == [
-        ("66.7 %", "100.0 %", "80.0 %"),
-        ("–", "0.0 %", "0.0 %"),
+        ("66.7 %", "100.0 %", "0.800"),
+        ("–", "0.0 %", "0.000"),
         ("–", "–", "–"),
     ]
 

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from foveola.evaluation.calibration import How
+from foveola.evaluation.calibration import Calibration, How
 from foveola.evaluation.decisions import Rates, Threshold
 from foveola.evaluation.headline import threshold as in_percent
-from foveola.evaluation.intervals import Proportion
+from foveola.evaluation.intervals import Proportion, independent_images
 from foveola.evaluation.metrics import Evaluation, Floats
 from foveola.evaluation.roc import Band, Roc, main_class, one_against_rest, roc_curve
-from foveola.evaluation.threshold_choice import CONFIDENCE, Goal
+from foveola.evaluation.threshold_choice import CONFIDENCE, Goal, min_images
 from foveola.report.results_section import with_interval
 from foveola.report.svg import HEIGHT, LEFT, SIDE, TOP, WIDTH, Square, axes, svg
 from foveola.text import percent
+
+EXAMPLES = (0.95, 0.9, 0.8)
+"""The sensitivities that the page suggests, the first one that the held-out images can guarantee."""
 
 PLACES = np.linspace(0, 1, 201)
 """Where the bands are drawn: more would not be visible."""
@@ -76,17 +79,28 @@ class ThresholdSection:
 
 
 @dataclass(frozen=True)
+class Example:
+    """A threshold that the run could have: its class and the least sensitivity, None if only costs are possible."""
+
+    positive: str
+    rate: float | None
+
+
+@dataclass(frozen=True)
 class DecisionsSection:
-    """Values of the section. Curves are None for several classes without a threshold; areas are () for two classes."""
+    """Values of the section. Curves are None for several classes without a threshold; areas are () for two classes.
+
+    example: a threshold that the reader could choose; None if there is one, or if the run has no images to choose it on.
+    """
 
     curves: Curves | None
     threshold: ThresholdSection | None
     areas: tuple[AreaLine, ...]
-    example: str
+    example: Example | None
 
 
-def decisions_section(evaluation: Evaluation, threshold: Threshold | None) -> DecisionsSection:
-    """Collect the section's values."""
+def decisions_section(evaluation: Evaluation, threshold: Threshold | None, held_out: Calibration) -> DecisionsSection:
+    """Collect the section's values; held_out: the predictions that a threshold would be chosen on."""
     shown = main_class(evaluation, threshold.positive if threshold else None)
     rates = threshold.measure(evaluation) if threshold else None
     two = len(evaluation.class_names) == 2
@@ -94,12 +108,25 @@ def decisions_section(evaluation: Evaluation, threshold: Threshold | None) -> De
         curves=None if shown is None else _curves(roc_curve(evaluation, shown), rates),
         threshold=None if threshold is None or rates is None else _threshold(threshold, rates),
         areas=() if two and shown else _areas(evaluation),
-        example=shown or evaluation.class_names[int(evaluation.counts.argmin())],
+        example=None if threshold else _example(evaluation, held_out, shown),
     )
 
 
+def _example(evaluation: Evaluation, held_out: Calibration, shown: str | None) -> Example | None:
+    """A threshold for the class of the curves, or for the rarest one, with a sensitivity that the run can guarantee."""
+    positive = shown or evaluation.class_names[int(evaluation.counts.argmin())]
+    is_positive, origin = held_out.labels == evaluation.class_names.index(positive), evaluation.out_of_fold
+    if origin is None:
+        images = int(is_positive.sum())
+    else:
+        outside = [origin.fold != fold for fold in range(origin.folds)]
+        images = min(independent_images(is_positive[rows], origin.units[rows]) for rows in outside)
+    if not images or is_positive.all():
+        return None
+    return Example(positive, next((rate for rate in EXAMPLES if images >= min_images(rate)), None))
+
+
 def _areas(evaluation: Evaluation) -> tuple[AreaLine, ...]:
-    evaluation = evaluation.once
     rocs = zip(evaluation.class_names, evaluation.counts.tolist(), one_against_rest(evaluation), strict=True)
     return tuple(AreaLine(name, *(_areas_as_text(roc) if roc else ("–", "–")), n) for name, n, roc in rocs)
 

@@ -34,7 +34,8 @@ class FoldsSection:
     """Values of the section.
 
     networks: how many were tested; units: the number of images or groups that are independent, 0 if all images are; lowest,
-    highest: the accuracies of the folds.
+    highest: the accuracies of the folds; fine_tuned: how many of the tested networks have the weights of an epoch, not the
+    last layer alone.
     """
 
     folds: int
@@ -44,6 +45,7 @@ class FoldsSection:
     units: int
     lowest: str
     highest: str
+    fine_tuned: int
     lines: tuple[FoldLine, ...]
 
 
@@ -61,6 +63,7 @@ def folds_section(tests: Sequence[FoldLog], evaluation: Evaluation) -> FoldsSect
         units=units if units < evaluation.images else 0,
         lowest=percent(min(shares)),
         highest=percent(max(shares)),
+        fine_tuned=sum(row.best_epoch > 0 for row in tests),
         lines=tuple(map(_line, tests)),
     )
 

@@ -134,13 +134,13 @@ def predictions_section(evaluation: Evaluation, images: KeptImages) -> Predictio
 
 
 def class_lines(evaluation: Evaluation) -> tuple[ClassLine, ...]:
-    """Precision, recall and F1 of each class as percentages."""
+    """Precision and recall of each class as percentages, and F1."""
     called = evaluation.confusion.sum(axis=0)
     out = []
     for row, n_called in zip(evaluation.per_class, called, strict=True):
         precision = percent(row.precision) if n_called else "–"
         recall = percent(row.recall) if row.support else "–"
-        f1 = percent(row.f1) if row.support or n_called else "–"
+        f1 = f"{row.f1:.3f}" if row.support or n_called else "–"
         interval = f"{100 * row.recall_low:.1f} to {100 * row.recall_high:.1f}" if row.support else "–"
         bar = probability_bar(row.recall, "right")
         out.append(ClassLine(row.name, precision, recall, interval, f1, row.support, bar))

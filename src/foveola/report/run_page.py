@@ -92,8 +92,9 @@ class TrainingSection:
     """The stages of training (penalties of the last layer, epochs), and the row that was kept.
 
     chosen: what the validation images decided; features: the sets of features that the last layer was fitted on, () if there
-    is one; smaller_until: the last epoch that was measured on smaller images, 0 if none;
-    refitted: whether the last layer was fitted again on train and val together.
+    is one; n_val: the validation images that intervals are for, 0 if the accuracies are means over networks, or weighted;
+    smaller_until: the last epoch that was measured on smaller images, 0 if none; refitted: whether the last layer was fitted
+    again on train and val together.
     """
 
     stages: tuple[Stage, ...]
@@ -101,6 +102,7 @@ class TrainingSection:
     epochs: int
     planned: int
     chosen: str
+    n_val: int
     features: tuple[TriedFeatures, ...] = ()
     smaller_until: int = 0
     refitted: bool = False
@@ -148,7 +150,7 @@ def render(run: ReportData) -> str:
             learning=training_section(run, tables["fit"]),
             predictions=predictions_section(run.evaluation, run.previews.images),
             confidence=confidence_section(run.confidence),
-            decisions=decisions_section(run.evaluation.once, run.threshold),
+            decisions=decisions_section(run.evaluation.once, run.threshold, run.confidence.calibration),
             findings=findings_section(run.data, run.evaluation),
             folds=folds_section(run.folds, run.evaluation),
             activations=network_section(run.previews.network, run.evaluation.once),
@@ -207,7 +209,8 @@ def headline(evaluation: Evaluation) -> Headline:
 def training_section(run: ReportData, fit: dict[str, Any]) -> TrainingSection:
     """The curves of a run: the penalties of its last layer on the best set of features first, then its epochs."""
     kept_epoch, head_best = run.best_epoch, best_head(run.head)
-    n_val = sum(run.data.counts["val"])
+    # a weighted accuracy is not a share of images, and a mean over networks has no validation set
+    n_val = 0 if fit.get("class_weights") == "balanced" else sum(run.data.counts["val"])
     stages = []
     if head_best:
         path = tuple(row for row in run.head if row.features == head_best.features)
@@ -227,7 +230,9 @@ def training_section(run: ReportData, fit: dict[str, Any]) -> TrainingSection:
     chosen = joined(text for applies, text in choices if applies)
     smaller = max((row.epoch for row in run.history if row.val_scale < 1), default=0)
     refitted = not kept_epoch and (not run.history or fit.get("finetune", False))
-    return TrainingSection(tuple(stages), best, len(run.history), int(fit["epochs"]), chosen, tried, smaller, refitted)
+    return TrainingSection(
+        tuple(stages), best, len(run.history), int(fit["epochs"]), chosen, n_val, tried, smaller, refitted
+    )
 
 
 def _tried_features(head: Sequence[ProbeLog]) -> tuple[TriedFeatures, ...]:
@@ -242,7 +247,6 @@ def _stage(
     unit: str, rows: tuple[EpochLog | ProbeLog, ...], kept: int, n_val: int, strengths: Sequence[str] = ()
 ) -> Stage:
     loss = [CurveLine("train", [row.train_loss for row in rows]), CurveLine("val", [row.val_loss for row in rows])]
-    # The means over the networks of a cross-validation have no validation set of their own, and no interval.
     known = [wilson(round(row.val_accuracy * n_val), n_val)[:2] for row in rows] if n_val else []
     shares = [
         CurveLine("train", [row.train_accuracy for row in rows]),

@@ -33,7 +33,8 @@ class CrossValidation(Trainer):
 
     Each fold is tested by a network that a separate Trainer trained on the other folds. The run's network is trained on all
     images, with the penalty of the last layer or the number of epochs that was best on val on average over these networks:
-    `rows` writes these averages to head.jsonl and history.jsonl. No image is left to test it, so the run's test numbers are
+    `rows` writes these averages to head.jsonl and history.jsonl. After fine-tuning it is the fine-tuned network or the last
+    layer alone, whichever more of these networks kept. No image is left to test it, so the run's test numbers are
     those of the other networks.
     """
 
@@ -111,7 +112,7 @@ class CrossValidation(Trainer):
         heads = mean_heads([[one for one in rows if isinstance(one, ProbeLog)] for rows in self._learned])
         epochs = mean_rows([[one for one in rows if isinstance(one, EpochLog)] for rows in self._learned])
         self._rows = [*heads, *epochs]
-        self.best = functools.reduce(lambda kept, row: row if is_better(row, kept) else kept, self._rows)
+        self.best = kept_row(heads, epochs, self._tested, finetune=self.recipe.fit.finetune)
         if heads:
             self._write_rows("head.jsonl", heads)
         self._write_rows("history.jsonl", epochs)
@@ -147,6 +148,22 @@ class CrossValidation(Trainer):
         times = f", {count(len(self.folds.splits), 'time')}" if len(self.folds.splits) > 1 else ""
         parts = {"train": len(first[0].train), "val": len(first[0].val), "test": len(first[0].test)}
         return replace(super().plan, parts=parts, folds=f"{len(first)} folds{times}")
+
+
+def kept_row(
+    heads: Sequence[ProbeLog], epochs: Sequence[EpochLog], tested: Sequence[FoldLog], *, finetune: bool
+) -> EpochLog | ProbeLog:
+    """The mean row that decides how the run's network is trained: the best on val of the kind that most of them kept.
+
+    heads, epochs: mean rows; tested: the networks of the folds, `best_epoch` 0 if one kept its last layer alone. So the
+    accuracy of the folds is that of networks of the same kind. If both kinds were kept equally often, the better one wins
+    (`is_better`, with `finetune`).
+    """
+    tuned = sum(row.best_epoch > 0 for row in tested)
+    rows: Sequence[EpochLog | ProbeLog] = [*heads, *epochs]
+    if 2 * tuned != len(tested):
+        rows = epochs if 2 * tuned > len(tested) else heads
+    return functools.reduce(lambda kept, row: row if is_better(row, kept, finetune=finetune) else kept, rows)
 
 
 def mean_heads(heads: Sequence[Sequence[ProbeLog]]) -> list[ProbeLog]:
