@@ -119,7 +119,7 @@ def test_copies_of_each_image_give_the_threshold_of_the_images(goal):
     assert again == choose_value(scores, positive, None, goal)
 
 
-@pytest.mark.parametrize("kind", ["sensitivity", "balanced accuracy", "area", "band"])
+@pytest.mark.parametrize("kind", ["sensitivity", "balanced accuracy", "area", "band", "abstaining"])
 def test_images_of_one_group_make_every_interval_wider(kind):
     """Each image has three copies with the same predictions: not narrower than without the copies, but for rounding."""
     rng, labels = np.random.default_rng(4), np.arange(120) % 2
@@ -132,6 +132,9 @@ def test_images_of_one_group_make_every_interval_wider(kind):
             low, high, _ = chosen(evaluation, Goal(min_sensitivity=0.8)).measure(evaluation).sensitivity.interval
         elif kind == "balanced accuracy":
             low, high, _ = evaluation.class_average_intervals.balanced_accuracy
+        elif kind == "abstaining":
+            held_out = Calibration(evaluation.logits, evaluation.labels, "out-of-fold", 1.0)
+            low, high, _ = held_out.abstention(evaluation, 0.2).covered.interval
         elif kind == "area":
             low, high, _ = roc_curve(evaluation, "sick").auc_interval
         else:

@@ -135,10 +135,11 @@ class Calibration:
         """
         limit: float | Floats = self.limit(error)
         evaluation = evaluation.once
-        if origin := evaluation.out_of_fold:
+        origin = evaluation.out_of_fold
+        if origin is not None:
             scores = conformal.nonconformity_scores(evaluation.probabilities, evaluation.labels)
             limit = conformal.fold_thresholds(scores, origin.fold, error)
-        return conformal.abstention(evaluation.probabilities, evaluation.labels, error, limit)
+        return conformal.abstention(evaluation.probabilities, evaluation.labels, error, limit, origin)
 
     def save(self, path: Path) -> None:
         """Write it as an .npz file (arrays only)."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from foveola.evaluation.intervals import Proportion
 from foveola.evaluation.metrics import Floats
+from foveola.evaluation.out_of_fold import OutOfFold, proportion
 from foveola.types import Indices, Interval, Labels
 
 
@@ -110,21 +111,23 @@ class Abstention(NamedTuple):
     wrong_answers: Proportion
 
 
-def abstention(probabilities: Floats, labels: Labels, error: float, limit: float | Floats) -> Abstention:
+def abstention(
+    probabilities: Floats, labels: Labels, error: float, limit: float | Floats, origin: OutOfFold | None = None
+) -> Abstention:
     """Count the results: probabilities float64 (n, K), labels int64 (n,), limit: the `threshold` for `error`.
 
-    Rows may have different limits: float64 (n, 1).
+    Rows may have different limits: float64 (n, 1). origin: of out-of-fold predictions, for the intervals of the shares.
     """
     sets = label_sets(probabilities, limit)
     held = sets[np.arange(len(labels)), labels]
     answered = sets.sum(axis=1) == 1
-    n, given, wrong = len(labels), int(answered.sum()), int((answered & ~held).sum())
+    wrong, everything = answered & ~held, np.ones(len(labels), bool)
     return Abstention(
         error,
-        Proportion(int(held.sum()), n),
-        Proportion(given, n),
-        Proportion(wrong, n),
-        Proportion(wrong, given),
+        proportion(held, everything, origin),
+        proportion(answered, everything, origin),
+        proportion(wrong, everything, origin),
+        proportion(wrong, answered, origin),
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from foveola.data.dataset import Part
 from foveola.evaluation.class_averages import ClassAverageIntervals, class_average_intervals
 from foveola.evaluation.intervals import Proportion, wilson
-from foveola.evaluation.out_of_fold import OutOfFold
+from foveola.evaluation.out_of_fold import OutOfFold, proportion
 from foveola.text import count, html_table, printable
 from foveola.types import Indices, Interval, Labels
 
@@ -161,10 +161,8 @@ class Evaluation:
         return wilson(int(self.correct[rows].sum()), len(rows))
 
     def proportion(self, hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Proportion:
-        """The images with `hits` among some, both bool (n,), with the interval for these predictions; see `interval`."""
-        rows = np.flatnonzero(among)
-        origin = self.out_of_fold if len(rows) else None
-        return Proportion(int(hits[rows].sum()), len(rows), None if origin is None else origin.independent(hits, rows))
+        """The images with `hits` among some, both bool (n,), with the interval for these predictions."""
+        return proportion(hits, among, self.out_of_fold)
 
     @property
     def balanced_accuracy(self) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foveola.evaluation.intervals import clustered_wilson, effective_images
+from foveola.evaluation.intervals import Proportion, clustered_wilson, effective_images
 from foveola.types import Indices, Interval
 
 SHARED = 1.5
@@ -57,3 +57,13 @@ class OutOfFold:
         """The 95 % interval of the share of correct predictions, bool (n,), among some rows."""
         images = -(-len(rows) // self.repeats)
         return clustered_wilson(right[rows], images, self.units[rows], spread=SHARED)
+
+
+def proportion(hits: NDArray[np.bool_], among: NDArray[np.bool_], origin: OutOfFold | None) -> Proportion:
+    """The images with `hits` among some, both bool (n,), with the interval for these predictions.
+
+    origin: of out-of-fold predictions; None if all images are independent.
+    """
+    rows = np.flatnonzero(among)
+    independent = origin.independent(hits, rows) if origin is not None and len(rows) else None
+    return Proportion(int(hits[rows].sum()), len(rows), independent)
