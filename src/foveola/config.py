@@ -85,6 +85,8 @@ _REQUIREMENTS = {
     "tuple_type": "a valid list",
     "dict_type": "a valid table",
     "none_required": "left out",
+    "too_short": "a list of {min_length} or more values",
+    "too_long": "a list of {max_length} values or fewer",
     "literal_error": "{expected}",
     "greater_than": "greater than {gt}",
     "greater_than_equal": "greater than or equal to {ge}",

@@ -53,6 +53,14 @@ def train(
             "of several candidates on held-out images]",
         ),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Your own weights to start from: .safetensors of an architecture of timm, or an .onnx network that gives "
+            "features.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -181,10 +189,10 @@ def train(
     }
     with progress_on_screen() as screen:
         run = workflows.train(
-            data, model=model, epochs=epochs, size=size, chain=chain, budget=budget, folds=folds, repeats=repeats, seed=seed,
-            recipe=recipe, positive=positive, min_sensitivity=min_sensitivity, min_specificity=min_specificity,
-            cost_false_positive=cost_false_positive, cost_false_negative=cost_false_negative,
-            settings=settings, out=out, runs=runs, threads=threads, progress=screen,
+            data, model=model, weights=weights, epochs=epochs, size=size, chain=chain, budget=budget, folds=folds,
+            repeats=repeats, seed=seed, recipe=recipe, positive=positive, min_sensitivity=min_sensitivity,
+            min_specificity=min_specificity, cost_false_positive=cost_false_positive,
+            cost_false_negative=cost_false_negative, settings=settings, out=out, runs=runs, threads=threads, progress=screen,
         )  # fmt: skip
     print_run(run, json_, open_)
 

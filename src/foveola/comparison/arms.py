@@ -19,6 +19,7 @@ SHORT = {
     "size": "data.size",
     "resize": "data.resize",
     "model": "model.name",
+    "weights": "model.weights",
     "epochs": "fit.epochs",
 }
 """Settings that need no table name."""
@@ -115,6 +116,8 @@ def require_fair(
         asked = set(found)
     if "model.name" in asked:
         asked.add("model")  # another network has other options
+    if "model.weights" in asked:
+        asked.update(("model", "data.size"))  # a file names its network and the size of its images
     if question and not any(_names(asked, key) for key in found):
         raise UsageError(
             f"all arms have the same {', '.join(sorted(asked))}, so there is nothing to compare: change it in one arm, or "

@@ -17,6 +17,7 @@ from foveola.models.layers import Normalise
 from foveola.models.pretrained_weights import PublishedWeights
 from foveola.models.registry import MODELS, get_model
 from foveola.models.summary import LayerRow, Summary
+from foveola.models.weights_file import UNKNOWN
 from foveola.types import Size
 
 
@@ -62,6 +63,16 @@ class FromPublishedWeights(Protocol):
     """A network that starts from published weights, whose digests and licences a run records."""
 
     published: tuple[PublishedWeights, ...]
+
+
+@runtime_checkable
+class FromUsersWeights(Protocol):
+    """A network that starts from a file of the user.
+
+    origins: what a run records about the file, by its name: see `WeightsFile.origin`.
+    """
+
+    origins: Mapping[str, Mapping[str, object]]
 
 
 @runtime_checkable
@@ -133,6 +144,17 @@ def declared_stages(model: nn.Module) -> tuple[str, ...]:
 def feature_sets(model: nn.Module) -> tuple[FeatureSet, ...]:
     """The sets of features that a network names; () if its head takes all features."""
     return model.feature_sets if isinstance(model, SelectableFeatures) else ()
+
+
+def licence_notes(model: nn.Module) -> list[str]:
+    """A note for each file of the user's weights that states no licence."""
+    origins = model.origins if isinstance(model, FromUsersWeights) else {}
+    return [
+        f"the licence of {name} is unknown, because the file and the config.json next to it state none: look it up before "
+        "you share the run"
+        for name, origin in origins.items()
+        if origin["licence"] == UNKNOWN
+    ]
 
 
 def adapt(model: nn.Module, images: Tensor) -> None:

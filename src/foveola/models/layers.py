@@ -7,6 +7,7 @@ layer, so a network always gets pixels of the scale that it was trained with.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import torch
@@ -40,6 +41,14 @@ class Normalise(nn.Module):
         mean, deviation = _FIXED[scale]
         self.register_buffer("mean", torch.full((1, 3, 1, 1), float(mean)))
         self.register_buffer("deviation", torch.full((1, 3, 1, 1), float(deviation)))
+
+    @classmethod
+    def of_unit_pixels(cls, mean: Sequence[float], deviation: Sequence[float]) -> Normalise:
+        """The layer for weights whose mean and deviation, three numbers each, are stated for pixels 0..1."""
+        layer = cls("raw")
+        layer.mean.copy_(255 * torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
+        layer.deviation.copy_(255 * torch.tensor(deviation, dtype=torch.float32).view(1, 3, 1, 1))
+        return layer
 
     def adapt(self, images: Tensor) -> None:
         """Take mean and deviation from images: uint8 (n, 3, H, W)."""

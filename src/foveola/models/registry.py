@@ -23,6 +23,9 @@ Factory: TypeAlias = "Callable[..., nn.Module]"
 PREFIX = "timm:"
 """What the names of timm's networks begin with here."""
 
+FILE_PREFIX, ONNX_PREFIX = "weights:", "onnx:"
+"""What the names of networks from a file of the user begin with: an architecture of timm follows, or the file's name."""
+
 
 @dataclass(frozen=True)
 class ModelEntry:
@@ -107,15 +110,16 @@ class ModelRegistry(Registry[Factory]):
         del self._entries[name]
 
     def entry(self, name: str) -> ModelEntry:
-        """What is known about a network, or about any of timm where the name begins with "timm:".
+        """What is known about a network, about any of timm ("timm:NAME"), or about any from a file of the user.
 
         Raises UsageError for an unknown name.
 
         >>> MODELS.entry("fast").min_px
         10
         """
-        if name.startswith(PREFIX):
-            return TIMM
+        for prefix, entry in ((PREFIX, TIMM), (FILE_PREFIX, FROM_FILE), (ONNX_PREFIX, FROM_ONNX)):
+            if name.startswith(prefix):
+                return entry
         self.require(name)
         return self._entries[name]
 
@@ -215,6 +219,13 @@ TIMM = ModelEntry(
     finetune=_FINETUNE,
 )
 
+FROM_FILE = replace(
+    _TRANSFER, finetune_options={}, min_px=1, any_size=False, max_auto_px=1024, pretrained_on="", requires=None
+)
+"""The settings are those of `transfer`; `recipes/from_weights.py` chooses the images' size."""
+
+FROM_ONNX = replace(FROM_FILE, finetune={})
+
 
 def require_known(name: str) -> None:
     """Refuse a name that is neither in the table nor one of timm's; nothing is imported. Raises UsageError."""
@@ -227,6 +238,14 @@ def get_model(name: str) -> Factory:
         from foveola.models.timm_adapter import timm_factory  # imports torch
 
         return timm_factory(name.removeprefix(PREFIX))
+    if name.startswith(FILE_PREFIX):
+        from foveola.models.timm_from_file import file_factory  # imports torch
+
+        return file_factory(name.removeprefix(FILE_PREFIX))
+    if name.startswith(ONNX_PREFIX):
+        from foveola.models.onnx_network import onnx_network  # imports torch
+
+        return onnx_network
     return MODELS[name]
 
 

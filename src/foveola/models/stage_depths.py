@@ -40,9 +40,14 @@ def _children(model: nn.Module, prefix: str = "") -> list[str]:
     """The children with weights, in order.
 
     An only child is looked into, and so is a sequence that holds most of the parameters, such as the blocks of a
-    transformer. A norm is no stage: it is as deep as the child before it.
+    transformer. A network and a linear layer after it are those of the network, then the layer. A norm is no stage: it is
+    as deep as the child before it.
     """
     children = [(name, child) for name, child in model.named_children() if _size(child)]
+    if len(children) == 2 and isinstance(children[1][1], nn.Linear) and any(True for _ in children[0][1].children()):
+        (name, child), (last, _) = children
+        if not isinstance(child, nn.Sequential | nn.ModuleList):
+            return [*_children(child, f"{prefix}{name}."), f"{prefix}{last}"]
     if len(children) == 1 and any(True for _ in children[0][1].children()):
         return _children(children[0][1], f"{prefix}{children[0][0]}.")
     whole = sum(_size(child) for _, child in children)

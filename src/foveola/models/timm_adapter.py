@@ -10,12 +10,13 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from foveola.errors import ResourceError, UsageError
 from foveola.models.layers import Normalise
 from foveola.models.registry import PREFIX
+from foveola.models.weights_file import IMAGENET_MEAN, IMAGENET_STD
+from foveola.text import printable
 from foveola.types import Size
 
 
@@ -25,14 +26,9 @@ class Timm(nn.Module):
     def __init__(self, name: str, classes: int, pretrained: bool) -> None:
         super().__init__()
         self.name, self.classes, self.pretrained = name, classes, pretrained
-        self.network: nn.Module = _timm().create_model(name, pretrained=False, num_classes=classes)
+        self.network: nn.Module = import_timm().create_model(name, pretrained=False, num_classes=classes)
         facts = getattr(self.network, "pretrained_cfg", None) or {}
-        self.normalise = Normalise("raw")
-        for mine, theirs, usual in (
-            (self.normalise.mean, "mean", (0.485, 0.456, 0.406)),
-            (self.normalise.deviation, "std", (0.229, 0.224, 0.225)),
-        ):
-            mine.copy_(255 * torch.tensor(facts.get(theirs, usual), dtype=torch.float32).view(1, 3, 1, 1))
+        self.normalise = Normalise.of_unit_pixels(facts.get("mean", IMAGENET_MEAN), facts.get("std", IMAGENET_STD))
 
     def adapt(self, images: Tensor) -> None:
         """Take the pretrained weights, whatever the images; timm downloads them where it has not yet.
@@ -42,7 +38,7 @@ class Timm(nn.Module):
         if not self.pretrained:
             return
         try:
-            ready = _timm().create_model(self.name, pretrained=True, num_classes=self.classes)
+            ready = import_timm().create_model(self.name, pretrained=True, num_classes=self.classes)
         except Exception as error:  # no network, no such weights, no room: timm and its hub raise all kinds
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ResourceError(
@@ -58,9 +54,7 @@ class Timm(nn.Module):
 
 def timm_factory(name: str) -> Callable[..., nn.Module]:
     """The factory of timm:`name`. Raises ResourceError without timm, UsageError for a name that it does not know."""
-    known = _timm().list_models()
-    if name.split(".")[0] not in known:
-        raise UsageError(f"timm has no model '{name}': python -c 'import timm; print(timm.list_models())' lists them")
+    require_architecture(name)
 
     def make(*, size: Size, classes: int, pretrained: bool = True) -> Timm:
         return Timm(name, classes, pretrained)
@@ -68,7 +62,17 @@ def timm_factory(name: str) -> Callable[..., nn.Module]:
     return make
 
 
-def _timm() -> Any:
+def require_architecture(name: str) -> None:
+    """Raise UsageError for a name that timm does not know, ResourceError without timm."""
+    known = import_timm().list_models()
+    if name.split(".")[0] not in known:
+        raise UsageError(
+            f"timm has no model '{printable(name)}': python -c 'import timm; print(timm.list_models())' lists them"
+        )
+
+
+def import_timm() -> Any:
+    """The package timm. Raises ResourceError if it can't be imported."""
     try:
         return importlib.import_module("timm")
     except Exception as error:  # a torchvision that does not fit raises more than ImportError

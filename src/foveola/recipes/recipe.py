@@ -109,6 +109,13 @@ class ModelSpec:
             left_out="the best of several candidates; without any, fast for images below 112 pixels, else transfer",
         ),
     ] = "auto"
+    weights: Annotated[
+        str,
+        Meaning(
+            "Weights to start from: .safetensors of an architecture of timm, or a network that gives features (.onnx).",
+            values="a file",
+        ),
+    ] = ""
     average_flips: Annotated[
         bool | Literal["auto"],
         Meaning(
@@ -126,8 +133,13 @@ class ModelSpec:
     ] = "auto"
     options: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def starting(self) -> Mapping[str, object]:
+        """The options of the factory for a training: with the file of weights. A trained network does not need it."""
+        return {**self.options, "weights": self.weights} if self.weights else self.options
 
-_OWN = ("name", "average_flips", "average_shift_px")
+
+_OWN = ("name", "weights", "average_flips", "average_shift_px")
 
 
 SPECS: Mapping[str, type] = {"data": DataSpec, "split": SplitSpec, "model": ModelSpec, "fit": FitSpec}
@@ -136,7 +148,7 @@ SPECS: Mapping[str, type] = {"data": DataSpec, "split": SplitSpec, "model": Mode
 
 @dataclass(frozen=True)
 class Recipe:
-    """The specs of the rooms, composed. Its fingerprint leaves out the title and where the data lies."""
+    """The specs of the rooms, composed. Its fingerprint leaves out the title, and where the data and the weights are."""
 
     title: str
     data: DataSpec
@@ -150,11 +162,12 @@ class Recipe:
         tables = self.tables()
         del tables["title"]
         tables["data"].pop("source", None)
+        tables["model"].pop("weights", None)  # their digest is an option of the network
         return digest(tomli_w.dumps(_sorted(tables)))
 
     def tables(self) -> dict[str, Any]:
         """The recipe as nested tables, the model's options next to its name."""
-        own = {key: getattr(self.model, key) for key in _OWN}
+        own = {key: getattr(self.model, key) for key in _OWN if key != "weights" or self.model.weights}
         model = {**own, **self.model.options}
         return {
             "title": self.title,
@@ -204,11 +217,10 @@ def read_recipe(path: Path) -> dict[str, Any]:
     there; those of other recipes start here, else in the recipe's own folder.
     """
     tables = read_tables(path)
-    data = tables.get("data")
-    if isinstance(data, dict):
-        for key in ("source", "labels", "exclude"):
-            if isinstance(data.get(key), str) and data[key]:
-                data[key] = _found(data[key], [*_begun(path), Path(), path.parent])
+    for name, key in (("data", "source"), ("data", "labels"), ("data", "exclude"), ("model", "weights")):
+        table = tables.get(name)
+        if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
+            table[key] = _found(table[key], [*_begun(path), Path(), path.parent])
     return tables
 
 

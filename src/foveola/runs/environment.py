@@ -20,7 +20,7 @@ from torch import nn
 
 from foveola.filters.chain import FILTERS, Chain
 from foveola.models.accelerate import backend_id
-from foveola.models.build import FromPublishedWeights
+from foveola.models.build import FromPublishedWeights, FromUsersWeights
 from foveola.models.registry import get_model
 from foveola.recipes.recipe import Recipe
 from foveola.storage import digest
@@ -65,10 +65,11 @@ def origin_of(arguments: Sequence[str] | None = None) -> dict[str, Any]:
 def weights_of(model: nn.Module) -> dict[str, Any]:
     """Under "weights" the origin, the digest and the licence of each file of weights that a network starts from."""
     published = model.published if isinstance(model, FromPublishedWeights) else ()
-    found = {
+    found: dict[str, Any] = {
         one.name: {"package": one.package, "version": one.version, "licence": one.licence, "sha256": one.sha256}
         for one in published
     }
+    found.update(model.origins if isinstance(model, FromUsersWeights) else {})
     return {"weights": found} if found else {}
 
 

@@ -27,7 +27,7 @@ from foveola.evaluation.calibration import ENOUGH, Calibration, sample_rows
 from foveola.evaluation.forward_pass import predict
 from foveola.evaluation.inputs import ALONE, Views
 from foveola.evaluation.metrics import Evaluation
-from foveola.models.build import adapt, build, feature_sets, summary
+from foveola.models.build import adapt, build, feature_sets, licence_notes, summary
 from foveola.models.summary import Summary
 from foveola.recipes.candidates import CandidateResult
 from foveola.recipes.recipe import Recipe
@@ -113,7 +113,7 @@ class Trainer:
         Raises UsageError for options that the network does not have, and for images that are too small for it.
         """
         name, classes = self.recipe.model.name, len(self.prepared.dataset.class_names)
-        model = build(name, self.prepared.size, classes, self.recipe.model.options, seed=self.seed)
+        model = build(name, self.prepared.size, classes, self.recipe.model.starting, seed=self.seed)
         min_input_size(model, self.recipe.fit)
         if not self.recipe.fit.epochs:
             freeze_all_but_head(model, name)
@@ -274,7 +274,7 @@ class Trainer:
             device=str(self.device),
             precision=str(self.dtype).removeprefix("torch."),
             folder=self.folder,
-            remarks=(*self.remarks, *dataset.notes, *split.notes, *unequal),
+            remarks=(*self.remarks, *licence_notes(self.model), *dataset.notes, *split.notes, *unequal),
             ready_features=has_features(self.model),
         )
 

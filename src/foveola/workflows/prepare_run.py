@@ -23,6 +23,7 @@ from foveola.errors import UsageError
 from foveola.filters.chain import Chain
 from foveola.models.registry import require_known, require_model
 from foveola.recipes.defaults import resolve_defaults
+from foveola.recipes.from_weights import settings_from_weights
 from foveola.recipes.recipe import merge_tables, read_recipe, recipe_from_tables
 from foveola.runs.folders import run_folder
 from foveola.storage import digest
@@ -114,6 +115,7 @@ def read_request(
     where = f"the recipe {recipe}" if recipe is not None else "the settings"
     source = os.fspath(data) if isinstance(data, str | os.PathLike) else None
     tables = merge_tables(tables, {"data.source": source, **settings}, where=where)
+    tables = merge_tables(tables, settings_from_weights(tables, where=where), where=where)
     early = recipe_from_tables(tables, where=where)
     if data is None and recipe is not None:
         _require_source(early.data.source, Path(recipe))

@@ -53,6 +53,7 @@ def train(
     data: Data | None = None,
     *,
     model: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
     epochs: int | None = None,
     size: SizeLike | None = None,
     chain: str | None = None,
@@ -90,6 +91,9 @@ def train(
     data: a folder with one sub-folder per class (or with train/ and test/), an .npz file, "cifar10", "digits", or a
     Dataset such as `from_arrays` gives. chain: filters that all images go through once they have their size, here and
     whenever the network is used, such as "blur(size=3)|sharpen".
+
+    weights: a file of weights that the user brings, .safetensors of an architecture of timm or an .onnx network that gives
+    features; it names the network, and a new classifier is fitted on its features.
 
     model, epochs, size (text "WIDTHxHEIGHT" or a pair (height, width)), batch_size, lr (the highest learning rate),
     flip (also train on mirror images), class_weights ("balanced": rare classes count as much in the loss as frequent
@@ -139,6 +143,7 @@ def train(
                 "data.group_by": group_by,
                 "data.exclude": None if exclude is None else os.fspath(exclude),
                 "model.name": model,
+                "model.weights": None if weights is None else os.fspath(weights),
                 "split.folds": folds,
                 "split.repeats": repeats,
                 "fit.epochs": epochs,
