@@ -56,7 +56,7 @@ def test_data_with_a_test_folder_is_measured_on_it(folder, tmp_path):
 
 def run(name, seed, held_loss, accuracy):
     row = {"data": "pets", "images": 100, "seed": seed, "contender": name, "held_loss": held_loss}
-    return row | {"outside_accuracy": accuracy, "cpu_seconds": 1.0, "peak_memory_mb": 9.0}
+    return row | {"small": True, "outside_accuracy": accuracy, "cpu_seconds": 1.0, "peak_memory_mb": 9.0}
 
 
 RUNS = [
@@ -88,7 +88,15 @@ def test_regret_by_hand(compared):
 
 def test_small_images_are_compared_with_fast_as_before(compared):
     assert compared.before == "fast"
-    assert "28.7, 32.0: 10 % lower" in regret.choice_table([compared])
+    assert regret.error_sentence([compared]).endswith("28.7 %, before 32.0 %, 10 % lower.")
+
+
+def test_the_network_of_before_that_was_not_measured_is_not_replaced_by_another():
+    rows = [*RUNS[:1], {**RUNS[1], "contender": "transfer_pair"}, {**RUNS[1], "contender": "transfer, last stage"}]
+    (((data, images), runs),) = regret.grouped(rows).items()
+    found = regret.comparison(data, images, runs, ["transfer", "transfer_pair"])
+    assert "not measured" in regret.choice_table([found])
+    assert regret.error_sentence([found]) == "The network that foveola took before has not been measured."
 
 
 def test_one_candidate_is_no_choice():

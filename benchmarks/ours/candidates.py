@@ -224,7 +224,7 @@ def main() -> None:
                     continue
                 made = material(name, args.data, images, seed, args.work)
                 measure = measured_peer if known[which].flags else measured
-                row = about | in_own_process(measure, known[which], made)
+                row = about | {"small": args.small} | in_own_process(measure, known[which], made)
                 with args.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 print(json.dumps(row), flush=True)

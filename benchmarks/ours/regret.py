@@ -92,14 +92,13 @@ def grouped(rows: Iterable[Row]) -> dict[tuple[str, int], dict[int, dict[str, Ro
 
 
 def comparison(data: str, images: int, runs: Runs, raced: Sequence[str]) -> Comparison | None:
-    """The comparison on the seeds that have all candidates; None without two candidates or the network of before."""
+    """The comparison on the seeds that have all candidates; None without two candidates."""
     present = {name for some in runs.values() for name in some}
     candidates = tuple(name for name in raced if name in present)
-    before = "fast" if "fast" in present else "transfer, last stage"
+    small = any(row["small"] for some in runs.values() for row in some.values())
+    before = "fast" if small else "transfer, last stage"
     whole = {seed: some for seed, some in runs.items() if set(candidates) <= some.keys()}
-    if len(candidates) < 2 or not any(before in some for some in whole.values()):
-        return None
-    return Comparison(data, images, candidates, before, whole)
+    return Comparison(data, images, candidates, before, whole) if whole and len(candidates) > 1 else None
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -137,23 +136,28 @@ def choice_table(found: Sequence[Comparison]) -> str:
         before, now = one.accuracies(one.before), one.chosen_accuracies
         rows.append([
             one.data, str(one.images or "all"), str(len(now)), ", ".join(votes), spread(now),
-            f"{spread(before)}, {one.before}, {len(before)}",
-            f"{one.best}, {100 * mean(one.accuracies(one.best)):.1f}", f"{100 * one.regret:.1f}",
-            f"{100 * one.regret_of_seeds:.1f}", f"{100 * (1 - mean(now)):.1f}, {100 * (1 - mean(before)):.1f}",
+            f"{spread(before)}, {one.before}, {len(before)}" if before else "not measured",
+            f"{one.best}, {100 * mean(one.accuracies(one.best)):.1f}",
+            f"{100 * one.regret:.1f}", f"{100 * one.regret_of_seeds:.1f}",
         ])  # fmt: skip
-    errors = [(1 - mean(one.chosen_accuracies), 1 - mean(one.accuracies(one.before))) for one in found]
-    now, before = (mean(some) for some in zip(*errors, strict=True))
-    lower = 100 * (1 - now / before)
-    rows.append([
-        "mean", "", "", "", f"{100 * (1 - now):.1f}", f"{100 * (1 - before):.1f}", "",
-        f"{100 * mean(one.regret for one in found):.2f}", f"{100 * mean(one.regret_of_seeds for one in found):.2f}",
-        f"{100 * now:.1f}, {100 * before:.1f}: {lower:.0f} % lower",
-    ])  # fmt: skip
+    regrets = [f"{100 * mean(some):.2f}" for some in zip(*((o.regret, o.regret_of_seeds) for o in found), strict=True)]
+    rows.append(["mean", "", "", "", "", "", "", *regrets])
     head = [
         "data", "images", "seeds", "chosen", "accuracy of the choice", "accuracy before, network, seeds", "best by its mean",
-        "regret, to the best by its mean", "regret, to the best of each seed", "error now, before",
+        "regret, to the best by its mean", "regret, to the best of each seed",
     ]  # fmt: skip
     return table(head, rows)
+
+
+def error_sentence(found: Sequence[Comparison]) -> str:
+    """The mean error of the choice next to that of the network of before, where both were measured."""
+    both = [one for one in found if one.accuracies(one.before)]
+    if not both:
+        return "The network that foveola took before has not been measured."
+    now = 1 - mean(mean(one.chosen_accuracies) for one in both)
+    before = 1 - mean(mean(one.accuracies(one.before)) for one in both)
+    change = f"{100 * (1 - now / before):.0f} % lower"
+    return f"Mean error on {len(both)} kinds of subsets: {100 * now:.1f} %, before {100 * before:.1f} %, {change}."
 
 
 def cost_table(groups: Mapping[tuple[str, int], Runs]) -> str:
@@ -183,7 +187,7 @@ def main() -> None:
     print("Accuracy in percent: mean (lowest to highest), seeds\n")
     print(accuracy_table(groups))
     if found:
-        print("\nThe choice\n\n" + choice_table(found))
+        print("\nThe choice\n\n" + choice_table(found) + "\n\n" + error_sentence(found))
     print("\nCost\n\n" + cost_table(groups))
 
 
