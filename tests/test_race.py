@@ -1,6 +1,8 @@
 """`train` without a network's name: candidates are compared on the validation images, and the best one becomes the run."""
 
 import json
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 import foveola as fv
 from foveola.recipes.candidates import Candidate
 from foveola.runs.progress import Progress
+from foveola.runs.time_budget import epochs_within
 from foveola.types import Size
 from foveola.workflows.prepare_run import RunTimer, read_request
 from foveola.workflows.race import Race, open_candidates
@@ -127,3 +130,125 @@ def test_the_run_lists_its_candidates_in_result_and_report(shades, tmp_path):
     assert page.count('<td class="long">chosen</td>') == 1
     fv.report(run.path)
     assert run.report.read_text("utf-8") == page
+
+
+@pytest.fixture
+def faint():
+    """A pre-trained network that sees what tells the classes apart only faintly, until its one weight is trained."""
+    import torch
+    from torch import nn
+
+    from foveola.models.layers import Normalise
+
+    class Faint(nn.Module):
+        features_key, features_ready = "faint", True
+
+        def __init__(self, classes, weight):
+            super().__init__()
+            self.normalise = Normalise("half")
+            self.weight, self.head = nn.Parameter(torch.tensor(weight)), nn.Linear(2, classes)
+
+        def features(self, images):
+            means = self.normalise(images).mean(dim=(2, 3))
+            return torch.stack([means[:, 1] + self.weight * means[:, 0], means[:, 2]], dim=1)
+
+        def forward(self, images):
+            return self.head(self.features(images))
+
+    tuned = {"epochs": 20, "lr_peak": 0.1, "augment": "none", "patience": 0}
+
+    @fv.MODELS.register("faint", fit={"epochs": 0, "batch_size": 32}, finetune=tuned, pretrained_on="nothing")
+    def make(*, size, classes, weight: float = 0.1):
+        return Faint(classes, weight)
+
+    yield Candidate("faint", Size(16, 16))
+    fv.MODELS.unregister("faint")
+
+
+@pytest.fixture
+def tinted():
+    """Images of 8x8 whose red decides the class, between noise in green: 200 for training, 100 each for val and test."""
+    rng = np.random.default_rng(0)
+
+    def part(n):
+        labels = np.arange(n) % 2
+        means = rng.uniform(40, 200, (n, 1, 1, 3))
+        means[..., 0] = (90 + 60 * labels + rng.uniform(-5, 5, n))[:, None, None]
+        return (means + rng.integers(0, 4, (n, 8, 8, 3))).astype(np.uint8), labels
+
+    return fv.from_arrays(*part(200), class_names=["dark", "red"], val=part(100), test=part(100))
+
+
+def test_fine_tuning_of_the_best_candidate_wins_if_it_helps_on_val(race, faint, tinted):
+    winner = race(faint, data=tinted, settings={"data.size": "8x8"}).run()
+    assert [(one.title, one.outcome) for one in winner.candidates] == [
+        ("faint", "compared"),
+        ("faint, fine-tuned", "chosen"),
+    ]
+    assert winner.recipe.fit.finetune
+    assert winner.candidates[1].accuracy > winner.candidates[0].accuracy + 0.1
+    assert winner.remarks[0] == "chose faint, fine-tuned, images of 16x16: the best of 2 candidates on held-out images"
+
+
+def test_fine_tuning_that_does_not_help_on_val_is_listed_with_the_reason(race, faint, tinted):
+    winner = race(faint, data=tinted, settings={"fit.lr_peak": 1e-9}).run()
+    assert not winner.recipe.fit.finetune
+    assert winner.candidates[1].reason == "no epoch was better than the last layer alone on the 100 validation images"
+
+
+def test_fine_tuning_needs_enough_validation_images(race, faint):
+    assert race(faint).run().candidates == ()
+
+
+def test_fine_tuning_takes_no_more_epochs_than_the_time_leaves(race, faint, tinted):
+    request = race(faint, data=tinted).request
+    trainer = request.plan(Progress().tick, RunTimer(0.0), replace(faint, finetune=True).settings)
+    assert epochs_within(trainer, 1e9)[0] == 20
+    none, one_epoch = epochs_within(trainer, 0.0)
+    assert (none, one_epoch > 0) == (0, True)
+
+
+def test_class_weights_are_tried_where_classes_are_unequal_and_said_to_help_or_not(race, shades):
+    rare = np.r_[0:12:2, 1:80:2]  # 6 dark images and 40 light ones
+    data = fv.from_arrays(shades.source.pixels[rare], shades.labels[rare], class_names=["dark", "light"])
+    winner = race(CORNERS, data=data).run()
+    plain, weighted = winner.candidates
+    assert (plain.title, plain.outcome, weighted.title, weighted.outcome) == (
+        "corners",
+        "chosen",
+        "corners, with class weights",
+        "compared",
+    )
+    assert winner.recipe.fit.class_weights == "none"
+    assert winner.remarks[-1] == (
+        f"with class weights the balanced accuracy on held-out images is {100 * weighted.balanced_accuracy:.1f} % instead of "
+        f"{100 * plain.balanced_accuracy:.1f} %, and the accuracy {100 * weighted.accuracy:.1f} % instead of "
+        f"{100 * plain.accuracy:.1f} %: to use them, add --class-weights balanced"
+    )
+
+
+def test_class_weights_are_not_tried_if_the_user_decided(race, shades):
+    rare = np.r_[0:12:2, 1:80:2]
+    data = fv.from_arrays(shades.source.pixels[rare], shades.labels[rare], class_names=["dark", "light"])
+    assert race(CORNERS, data=data, settings={"fit.class_weights": "balanced"}).run().candidates == ()
+
+
+def test_with_a_budget_the_network_that_can_use_all_the_time_comes_last(race, monkeypatch):
+    monkeypatch.setattr("foveola.workflows.race.installed", lambda: ("transfer",))
+    request = race(settings={"data.size": "32x32"}).request
+    assert [one.model for one in open_candidates(request, budget=True)] == ["transfer", "fast"]
+
+
+def test_a_network_that_is_trained_by_epochs_fills_the_budget(race):
+    compared = race(CORNERS)
+    compared.clock.started, compared.clock.budget = time.monotonic(), 8.0
+    winner = compared.run()
+    assert winner.recipe.fit.epochs > 8  # its own number of epochs takes a fraction of a second
+    assert time.monotonic() < compared.clock.started + 2 * 8
+
+
+def test_a_budget_that_is_too_small_for_every_candidate_is_refused(race):
+    compared = race(CORNERS)
+    compared.clock.started, compared.clock.budget = time.monotonic(), 0.01
+    with pytest.raises(fv.UsageError, match="a budget of 0s is too small: "):
+        compared.run()

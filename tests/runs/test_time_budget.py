@@ -1,5 +1,6 @@
 """A budget of time: what it becomes, when it is refused, and a run that ends in time."""
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,8 @@ from foveola.runs import time_budget as deadlines
 from foveola.runs.time_budget import Deadline, StepCosts, _forecast, require_free
 from foveola.text import parse_time, show_time
 from foveola.training.config import FitSpec
+from foveola.types import no_tick
+from foveola.workflows.prepare_run import RunTimer, read_request
 
 RECIPE = recipe_from_tables({"model": {"name": "fast"}, "data": {"size": "32x32"}, "fit": {"epochs": 1}})
 
@@ -136,21 +139,14 @@ def costs(monkeypatch, per_pass):
         ({"fast": 1, "fast_m": 10, "fast_l": 100}, "fast_l", 3),
     ],
 )
-def test_the_largest_network_that_passes_often_enough_is_taken(
-    monkeypatch, noise, tmp_path, per_pass, chosen, answered, recorder
-):
-    class Enough(Exception):
-        pass
-
-    def stop(plan):
-        raise Enough(plan.recipe.model.name, plan.remarks[1])
-
+def test_the_largest_network_that_passes_often_enough_is_taken(monkeypatch, noise, tmp_path, per_pass, chosen, answered):
     timed = costs(monkeypatch, per_pass)
-    with pytest.raises(Enough) as seen:
-        fv.train(noise, budget="1000s", out=tmp_path / "run", progress=recorder(plan=stop))
-    assert seen.value.args[0] == chosen
+    clock = RunTimer(time.monotonic(), budget="1000s")
+    how = {"settings": {}, "seed": 0, "recipe": None, "out": tmp_path / "run", "runs": tmp_path, "tick": no_tick}
+    trainer = read_request(noise, **how, clock=clock).plan(no_tick, clock, {"model.name": "fast"})
+    assert trainer.recipe.model.name == chosen
     assert timed == ["fast", "fast_m", "fast_l"][:answered]
-    assert seen.value.args[1].startswith(f"budget 16m40s: {chosen}, ")
+    assert trainer.remarks[0].startswith(f"budget 16m40s: {chosen}, ")
 
 
 def test_the_chosen_network_is_timed_again_for_a_fiftieth_of_the_budget(monkeypatch, noise, tmp_path, recorder):
@@ -180,6 +176,7 @@ def test_the_chosen_network_is_timed_again_for_a_fiftieth_of_the_budget(monkeypa
 
 def test_a_budget_too_small_for_one_epoch_is_refused_before_a_folder_is_made(monkeypatch, noise, tmp_path):
     costs(monkeypatch, {"fast": 50})
+    monkeypatch.setattr("foveola.workflows.race.installed", lambda: ())
     monkeypatch.setattr(budgets.time, "monotonic", lambda: 0.0)
     with pytest.raises(UsageError) as refused:
         fv.train(noise, budget=20, out=tmp_path / "run")

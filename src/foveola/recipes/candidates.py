@@ -30,22 +30,47 @@ MOST_ENLARGED = 10_000
 
 
 Outcome: TypeAlias = Literal["chosen", "compared", "skipped"]
+ClassWeights: TypeAlias = Literal["none", "balanced"]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network and an image size that may suit the data."""
+    """A network and an image size that may suit the data, and a way to train it.
+
+    finetune: the last stages of a pre-trained network are trained, too; class_weights: as the setting of this name.
+    """
 
     model: str
     size: Size
+    finetune: bool = False
+    class_weights: ClassWeights = "none"
 
     @property
     def settings(self) -> Mapping[str, object]:
-        """The candidate as settings of `train`."""
-        return {"model.name": self.model, "data.size": str(self.size)}
+        """The candidate as settings of `train`: those that differ from the default's."""
+        out: dict[str, object] = {"model.name": self.model, "data.size": str(self.size)}
+        if self.finetune:
+            out["fit.finetune"] = True
+        if self.class_weights != "none":
+            out["fit.class_weights"] = self.class_weights
+        return out
+
+    @property
+    def title(self) -> str:
+        """The network, and how it is trained.
+
+        >>> Candidate("transfer", Size(256, 256), finetune=True, class_weights="balanced").title
+        'transfer, fine-tuned, with class weights'
+        """
+        return _title(self.model, self.finetune, self.class_weights)
 
     def __str__(self) -> str:
-        return f"{self.model}, images of {self.size}"
+        return f"{self.title}, images of {self.size}"
+
+
+def _title(model: str, finetune: bool, class_weights: ClassWeights) -> str:
+    fine = ", fine-tuned" if finetune else ""
+    return f"{model}{fine}" + (", with class weights" if class_weights != "none" else "")
 
 
 @dataclass(frozen=True)
@@ -54,7 +79,8 @@ class CandidateResult:
 
     accuracy 0..1, loss in nats per image (of calibrated probabilities), images: on how many images both were measured; None
     and 0 if it was not trained; seconds: what it cost, with decoding; outcome: "chosen", "compared" or "skipped"; reason: why
-    it was skipped, else "".
+    it was skipped, or why a fine-tuned network was not kept, else ""; finetune, class_weights: as in `Candidate`;
+    balanced_accuracy, macro_f1: on the same images.
 
     A network that is trained by epochs is measured on val. A classifier on frozen features is measured on train and val by
     cross-fitting if val is small (see `LinearProbe.cross_fit`).
@@ -68,6 +94,15 @@ class CandidateResult:
     seconds: float
     outcome: Outcome
     reason: str = ""
+    finetune: bool = False
+    class_weights: ClassWeights = "none"
+    balanced_accuracy: float | None = None
+    macro_f1: float | None = None
+
+    @property
+    def title(self) -> str:
+        """The network, and how it was trained, as in `Candidate.title`."""
+        return _title(self.model, self.finetune, self.class_weights)
 
     def is_better(self, than: CandidateResult) -> bool:
         """Whether this one is better: by the lower loss, which says more about few images than the accuracy."""

@@ -215,13 +215,27 @@ def _largest(trainers: Iterator[Trainer], planned: Callable[[Recipe, StepCosts],
 
 def expected_seconds(trainer: Trainer) -> float:
     """What a planned run should take in all, by a few steps of a network like its own."""
+    epochs, costs = _planned_costs(trainer)
+    return costs.rest + epochs * (costs.train + costs.val)
+
+
+def epochs_within(trainer: Trainer, seconds: float) -> tuple[int, float]:
+    """How many of the planned epochs fit this time, and what these should take; 0 and the time of one if none fits."""
+    epochs, costs = _planned_costs(trainer)
+    epoch = costs.train + costs.val
+    fit = min(epochs, int(max(0.0, seconds - costs.rest) / epoch))
+    return fit, costs.rest + max(1, fit) * epoch
+
+
+def _planned_costs(trainer: Trainer) -> tuple[int, StepCosts]:
+    """The number of epochs of a planned run and what they cost; `train` is that of an average epoch."""
     like = Trainer(trainer.prepared, trainer.split, trainer.recipe, trainer.seed, Path())
     fit = trainer.recipe.fit
     assert isinstance(fit.epochs, int), "a planned run has a number of epochs"
     costs = measure_costs(like, time_steps(like) if fit.epochs else {1.0: 0.0})
     given, size = fit.epoch_images, like.train.epoch_size
-    passes = sum(given) / size if isinstance(given, list) else fit.epochs
-    return costs.rest + passes * costs.train + fit.epochs * costs.val
+    passes = sum(given) / size / fit.epochs if isinstance(given, list) else 1.0
+    return fit.epochs, replace(costs, train=passes * costs.train)
 
 
 def _forecast(recipe: Recipe, costs: StepCosts, n_train: int, budget: float, spent: float) -> Forecast:

@@ -74,10 +74,18 @@ class RunRequest:
     out: Path | None
     runs: Path
 
-    def plan(self, tick: Tick, clock: RunTimer, choice: Mapping[str, object] | None = None) -> Trainer:
+    @property
+    def names_no_model(self) -> bool:
+        """Whether the user leaves the choice of the network to foveola."""
+        return bool(self.tables.get("model", {}).get("name", "auto") == "auto")
+
+    def plan(
+        self, tick: Tick, clock: RunTimer, choice: Mapping[str, object] | None = None, *, fill_budget: bool = True
+    ) -> Trainer:
         """Decode, split and choose what is left open. Writes only caches.
 
-        choice: settings that foveola has chosen, such as {"model.name": "fast"}.
+        choice: settings that foveola has chosen, such as {"model.name": "fast"}. fill_budget: if there is a budget, plan as
+        many epochs as fill what is left of it.
         """
         from foveola.runs.cross_validation import CrossValidation
         from foveola.runs.trainer import Trainer
@@ -87,10 +95,14 @@ class RunRequest:
         prepared, divided, findings, prints = _prepare(leave_out(self.dataset, early), early, self.seed, tick)
         split = divided if isinstance(divided, Split) else divided.splits[0][0]
         tables = merge_tables(tables, {"data.source": self.source and printable(self.source)})
-        done, remarks = _complete(tables, prepared, split, self.seed, clock)
+        fills = fill_budget and clock.budget is not None
+        done, remarks = _complete(
+            tables, prepared, split, self.seed, clock if fills else None, larger=self.names_no_model
+        )
+        deadline = clock.deadline if fills else None
         fingerprint = digest(done.fingerprint, prepared.dataset.fingerprint)
         folder = self.out or run_folder(self.runs, prepared.dataset.name, done, fingerprint, self.seed)
-        rest = (done, self.seed, folder, tick, remarks, findings, clock.deadline, self.out is None, prints)
+        rest = (done, self.seed, folder, tick, remarks, findings, deadline, self.out is None, prints)
         if isinstance(divided, Split):
             return Trainer(prepared, divided, *rest)
         return CrossValidation(prepared, divided.whole, *rest, folds=divided)
@@ -198,18 +210,22 @@ def _prepare(
 
 
 def _complete(
-    tables: Mapping[str, Any], prepared: Prepared, split: Split, seed: int, clock: RunTimer
+    tables: Mapping[str, Any], prepared: Prepared, split: Split, seed: int, clock: RunTimer | None, *, larger: bool
 ) -> tuple[Recipe, tuple[str, ...]]:
-    """Replace every "auto" of the recipe; return it with remarks on the chosen network and budget plan."""
+    """Replace every "auto" of the recipe; return it with remarks on the chosen network and budget plan.
+
+    clock: with the budget to fill; None to fill none. larger: a larger version of the network may fill it.
+    """
     from foveola.runs.time_budget import deadline, fit_to_budget
 
     n_train, title = len(split.train), printable(prepared.dataset.name)
     found = resolve_defaults(tables, prepared.size, n_train, title, mirror_safe=prepared.dataset.mirror_safe)
     remarks = (found.remark,) if found.remark else ()
-    if clock.budget is None:
+    if clock is None:
         return found.recipe, remarks
+    assert clock.budget is not None, "there is a budget to fill"
     budget, tables = float(clock.budget), merge_tables(tables, {"model.name": found.recipe.model.name})
-    forecast = fit_to_budget(budget, clock.started, tables, prepared, split, seed, name=title, sizes=bool(found.remark))
+    forecast = fit_to_budget(budget, clock.started, tables, prepared, split, seed, name=title, sizes=larger)
     clock.predicted = forecast.seconds
     clock.deadline = deadline(forecast, budget, clock.started, n_train)
     return forecast.recipe, (*remarks, forecast.sentence(budget))

@@ -164,8 +164,8 @@ def train(
             tick=progress.tick,
             clock=clock,
         )
-        options = open_candidates(request) if clock.budget is None else ()
-        if len(options) < 2:
+        options = open_candidates(request, budget=clock.budget is not None)
+        if not options:
             return _measured(request.plan(progress.tick, clock), clock, progress, positive, goal)
         with tempfile.TemporaryDirectory() as scratch:
             winner = race_and_keep(request, options, clock, progress, Path(scratch))
