@@ -42,3 +42,17 @@ def test_the_lower_loss_is_better_whatever_the_accuracy():
     unsure = CandidateResult("transfer", "160x160", 0.6, 0.8, 240, 1.0, "compared")
     assert unsure.is_better(sure)
     assert not sure.is_better(unsure)
+
+
+def result(model, loss):
+    return CandidateResult(model, "160x160", 0.6, loss, 80, 1.0, "compared")
+
+
+def test_of_two_losses_that_are_almost_equal_the_pair_of_networks_wins():
+    assert result("transfer_pair", 0.913).is_better(result("transfer", 0.905))
+    assert not result("transfer", 0.905).is_better(result("transfer_pair", 0.913))
+
+
+def test_a_clearly_lower_loss_beats_the_pair_of_networks():
+    assert result("transfer", 0.88).is_better(result("transfer_pair", 0.913))
+    assert not result("transfer_pair", 0.913).is_better(result("transfer", 0.88))

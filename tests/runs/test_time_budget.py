@@ -139,7 +139,9 @@ def costs(monkeypatch, per_pass):
         ({"fast": 1, "fast_m": 10, "fast_l": 100}, "fast_l", 3),
     ],
 )
-def test_the_largest_network_that_passes_often_enough_is_taken(monkeypatch, noise, tmp_path, per_pass, chosen, answered):
+def test_the_largest_network_that_passes_often_enough_is_taken(
+    monkeypatch, noise, tmp_path, per_pass, chosen, answered
+):
     timed = costs(monkeypatch, per_pass)
     clock = RunTimer(time.monotonic(), budget="1000s")
     how = {"settings": {}, "seed": 0, "recipe": None, "out": tmp_path / "run", "runs": tmp_path, "tick": no_tick}
