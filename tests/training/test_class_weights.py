@@ -60,7 +60,7 @@ def test_the_weighted_head_is_scikit_learns(strength):
     plain = unequal()
     train = plain._replace(weights=balanced_weights(plain.labels, 3)[plain.labels])
     head = nn.Linear(20, 3)
-    (row,) = fit_linear_probe(head, train, train, [strength], tolerance=1e-7)
+    (row,) = fit_linear_probe(head, train, train, [strength], tolerance=1e-12)
     values = train.values.astype(np.float64)
     deviation = values.std(axis=0)
     values = (values - values.mean(axis=0)) / deviation
@@ -78,11 +78,11 @@ def test_cross_fitting_uses_the_weights():
     plain = unequal(120)
     weights = balanced_weights(plain.labels, 3)[plain.labels]
     folds = np.arange(120) % 4
-    found = cross_fit(plain._replace(weights=weights), folds, plain, 0.1, 3, tolerance=1e-6)
-    unweighted = cross_fit(plain, folds, plain, 0.1, 3, tolerance=1e-6)
+    found = cross_fit(plain._replace(weights=weights), folds, plain, 0.1, 3, tolerance=1e-11)
+    unweighted = cross_fit(plain, folds, plain, 0.1, 3, tolerance=1e-11)
     assert softmax(found)[:, 2].mean() > softmax(unweighted)[:, 2].mean() + 0.05
     twice = Features(np.concatenate([plain.values] * 2), np.concatenate([plain.labels] * 2), np.tile(weights, 2))
-    doubled = cross_fit(twice, folds, plain, 0.1, 3, tolerance=1e-6)
+    doubled = cross_fit(twice, folds, plain, 0.1, 3, tolerance=1e-11)
     assert softmax(doubled) == pytest.approx(softmax(found), abs=1e-3)
 
 

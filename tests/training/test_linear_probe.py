@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.optimize import brentq
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from torch import nn
 
 from foveola.errors import DivergedError
@@ -26,7 +27,7 @@ def clouds(n, features, classes, seed=0, apart=1.0):
     return Features((values * scale + 3 * scale).astype(np.float32), labels.astype(np.int64))
 
 
-def fitted(train, val, strengths, tolerance=1e-3, classes=None):
+def fitted(train, val, strengths, tolerance=5e-7, classes=None):
     """[(row, weight, bias)] along the path."""
     head = nn.Linear(train.values.shape[1], classes or int(train.labels.max()) + 1)
     return [
@@ -49,7 +50,7 @@ def logits(weight, bias, values):
 @pytest.mark.parametrize("strength", [1.0, 0.01])
 def test_the_solution_is_scikit_learns(n, strength):
     train = clouds(n, 40, 3, apart=0.3)
-    ((_, weight, bias),) = fitted(train, train, [strength], tolerance=1e-7)
+    ((_, weight, bias),) = fitted(train, train, [strength], tolerance=1e-12)
     values, deviation = standardised(train)
     oracle = LogisticRegression(C=1 / (n * strength), tol=1e-10, max_iter=10_000).fit(values, train.labels)
     # The weights of all classes sum to 0 in both, so they can be compared one by one.
@@ -71,7 +72,7 @@ def test_two_pictures_of_two_classes_by_hand():
     # Standardised the pictures lie at -1 and 1. By symmetry the weights are -w and w, the biases 0, and the loss is
     # log(1 + exp(-2 w)) + strength * w^2: its slope is 0 where strength * w = 1 / (1 + exp(2 w)).
     train = Features(np.array([[3.0], [7.0]], np.float32), np.array([0, 1]))
-    ((row, weight, bias),) = fitted(train, train, [0.5], tolerance=1e-9)
+    ((row, weight, bias),) = fitted(train, train, [0.5], tolerance=1e-13)
     w = brentq(lambda w: 0.5 * w - 1 / (1 + np.exp(2 * w)), 0, 2)
     np.testing.assert_allclose(weight[:, 0], [-w / 2, w / 2], rtol=1e-6)  # the deviation is 2
     np.testing.assert_allclose(bias, [5 * w / 2, -5 * w / 2], rtol=1e-6)  # the mean is 5
@@ -81,9 +82,9 @@ def test_two_pictures_of_two_classes_by_hand():
 
 def test_a_warm_start_ends_where_a_cold_one_does():
     train = clouds(90, 30, 3, apart=0.3)
-    path = fitted(train, train, (10.0, 1.0, 0.1, 0.01), tolerance=1e-7)
+    path = fitted(train, train, (10.0, 1.0, 0.1, 0.01), tolerance=1e-12)
     for row, weight, bias in path:
-        ((_, cold_weight, cold_bias),) = fitted(train, train, [row.strength], tolerance=1e-7)
+        ((_, cold_weight, cold_bias),) = fitted(train, train, [row.strength], tolerance=1e-12)
         np.testing.assert_allclose(weight, cold_weight, rtol=1e-4, atol=1e-6 * np.abs(cold_weight).max())
         np.testing.assert_allclose(bias, cold_bias, rtol=1e-4, atol=1e-5)
 
@@ -93,7 +94,7 @@ def test_a_feature_that_is_almost_constant_counts_as_a_tenth_as_wide_as_the_othe
     values, wide = train.values.copy(), standardised(train)[1]
     values[:, 0] = np.arange(90) % 30 == 0  # silent but for three pictures, all of class 0
     values[:, 0] *= 1e-3
-    ((_, weight, _),) = fitted(train._replace(values=values), train, [0.1], tolerance=1e-7)
+    ((_, weight, _),) = fitted(train._replace(values=values), train, [0.1], tolerance=1e-12)
     width = np.concatenate([[values[:, 0].std()], wide[1:]])
     width[0] = 0.1 * np.sqrt(np.square(width).mean())
     centred = (values - values.mean(axis=0, dtype=np.float64)) / width
@@ -166,7 +167,7 @@ def test_blocks_of_a_set_weigh_the_same():
     # The oracle gets standardised features, each block divided by the root of its number of columns.
     train = clouds(150, 20, 3, apart=0.3)
     head = nn.Linear(20, 3)
-    for _ in fit_linear_probe(head, train, train, [0.1], sets=HALVES[1:], tolerance=1e-7):
+    for _ in fit_linear_probe(head, train, train, [0.1], sets=HALVES[1:], tolerance=1e-12):
         pass
     values, deviation = standardised(train)
     scale = np.repeat(np.sqrt([12 / (2 * 12), 12 / (2 * 8)]), [12, 8])
@@ -189,10 +190,38 @@ def test_the_caller_can_keep_the_best_on_val():
 
 def test_the_path_ends_when_val_has_become_clearly_worse():
     train, val = clouds(60, 200, 3, apart=0.1), clouds(60, 200, 3, seed=1, apart=0.1)
-    losses = [row.val_loss for row, _, _ in fitted(train, val, STRENGTHS)]
-    assert len(losses) < len(STRENGTHS)
+    tried = [row for row, _, _ in fitted(train, val, STRENGTHS)]
+    assert tried[0].strength == linear.BEGIN
+    losses = [row.val_loss for row in tried if row.strength <= linear.BEGIN]
+    assert len(losses) < len(STRENGTHS) / 2
     assert losses[-1] > linear.WORSE * min(losses)
     assert all(loss <= linear.WORSE * min(losses[: k + 1]) for k, loss in enumerate(losses[:-1]))
+
+
+def test_stronger_penalties_are_tried_if_the_first_is_the_best():
+    train, val = clouds(60, 200, 3, apart=0.02), clouds(60, 200, 3, seed=1, apart=0.02)
+    tried = {row.strength: row.val_loss for row, _, _ in fitted(train, val, STRENGTHS)}
+    alone = {strength: fitted(train, val, [strength])[0][0].val_loss for strength in STRENGTHS}
+    best = min(alone, key=alone.__getitem__)
+    assert best > linear.BEGIN
+    assert min(tried, key=tried.__getitem__) == best
+    assert tried[best] == pytest.approx(alone[best], abs=2e-4)
+
+
+@pytest.mark.parametrize("n", [600, 90])  # more images than features, and fewer
+def test_extrapolated_starts_give_scikit_learns_losses_also_with_weak_penalties(n):
+    train, val = clouds(n, 120, 4, apart=0.25), clouds(200, 120, 4, seed=1, apart=0.25)
+    values, deviation = standardised(train)
+    others = (val.values - train.values.mean(axis=0, dtype=np.float64)) / deviation
+    strengths = (1.0, 0.1, 0.01, 0.001, 0.0001)
+    head = nn.Linear(120, 4)
+    for row in fit_linear_probe(head, train, train, strengths):  # as val, train makes all strengths worth a try
+        oracle = LogisticRegression(C=1 / (n * row.strength), tol=1e-10, max_iter=10_000).fit(values, train.labels)
+        expected = log_loss(val.labels, oracle.predict_proba(others))
+        with torch.no_grad():
+            found = nn.functional.cross_entropy(head(torch.from_numpy(val.values)), torch.from_numpy(val.labels))
+        assert float(found) == pytest.approx(expected, rel=1e-3)
+    assert row.strength == strengths[-1]
 
 
 def test_a_class_that_train_lacks_is_never_the_answer():
@@ -246,12 +275,12 @@ def rows(n=60, features=6, classes=3, seed=0):
 
 def test_all_folds_at_once_give_what_one_head_after_the_other_gives():
     data, folds = rows(), np.arange(60) // 6 % 5
-    found = cross_fit(data, folds, data, 0.1, 3, tolerance=1e-7)
+    found = cross_fit(data, folds, data, 0.1, 3, tolerance=1e-12)
     values, mean, deviation = linear.standardise(data.values)
     for fold in range(5):
         held = folds == fold
         problem = linear.LogisticRegression(values[~held], data.labels[~held], 3)
-        solution = problem.solve(0.1, problem.start(), 1e-8)
+        solution = problem.solve(0.1, problem.start(), 1e-12)
         weight = solution[:, :-1] / deviation
         alone = (data.values[held] - mean) @ weight.T + solution[:, -1]
         assert softmax(found[held]) == pytest.approx(softmax(alone), abs=1e-4)
@@ -260,18 +289,18 @@ def test_all_folds_at_once_give_what_one_head_after_the_other_gives():
 def test_a_cross_fit_uses_the_features_of_its_set_alone():
     data, folds = rows(), np.arange(60) % 5
     left = Features(data.values[:, :4], data.labels)
-    expected = cross_fit(left, folds, left, 0.1, 3, used=FeatureSet("left", (3, 1)), tolerance=1e-7)
-    found = cross_fit(data, folds, data, 0.1, 3, used=FeatureSet("left", (3, 1)), tolerance=1e-7)
+    expected = cross_fit(left, folds, left, 0.1, 3, used=FeatureSet("left", (3, 1)), tolerance=1e-12)
+    found = cross_fit(data, folds, data, 0.1, 3, used=FeatureSet("left", (3, 1)), tolerance=1e-12)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_rows_own_label_has_no_say_in_its_answer():
     data, folds = rows(), np.arange(60) % 5
-    before = cross_fit(data, folds, data, 0.1, 3, tolerance=1e-7)
+    before = cross_fit(data, folds, data, 0.1, 3, tolerance=1e-12)
     labels = data.labels.copy()
     labels[folds == 2] = (labels[folds == 2] + 1) % 3
     changed = Features(data.values, labels)
-    after = cross_fit(changed, folds, changed, 0.1, 3, tolerance=1e-7)
+    after = cross_fit(changed, folds, changed, 0.1, 3, tolerance=1e-12)
     assert np.abs(after - before)[folds == 2].max() < 1e-3
     assert np.abs(after - before)[folds != 2].max() > 0.1
 
@@ -283,13 +312,13 @@ def test_both_views_of_a_picture_are_held_out_together():
     found = []
     for some in (data.labels, labels):
         twice = Features(np.concatenate([data.values, data.values[:, ::-1]]), np.tile(some, 2))
-        found.append(cross_fit(twice, folds, Features(data.values, some), 0.1, 3, tolerance=1e-7))
+        found.append(cross_fit(twice, folds, Features(data.values, some), 0.1, 3, tolerance=1e-12))
     assert np.abs(found[0] - found[1])[folds == 1].max() < 1e-3
 
 
 @pytest.mark.parametrize("columns", [6, 2])  # two folds at a time; and one, whose classes alone are more
 def test_many_classes_go_in_groups_of_folds(columns, monkeypatch):
     data, folds = rows(), np.arange(60) % 5
-    whole = cross_fit(data, folds, data, 0.1, 3, tolerance=1e-6)
+    whole = cross_fit(data, folds, data, 0.1, 3, tolerance=1e-11)
     monkeypatch.setattr("foveola.training.linear_probe._COLUMNS", columns)
-    assert cross_fit(data, folds, data, 0.1, 3, tolerance=1e-6) == pytest.approx(whole, abs=1e-3)
+    assert cross_fit(data, folds, data, 0.1, 3, tolerance=1e-11) == pytest.approx(whole, abs=1e-3)

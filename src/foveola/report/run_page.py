@@ -213,7 +213,8 @@ def training_section(run: ReportData, fit: dict[str, Any]) -> TrainingSection:
     n_val = 0 if fit.get("class_weights") == "balanced" else sum(run.data.counts["val"])
     stages = []
     if head_best:
-        path = tuple(row for row in run.head if row.features == head_best.features)
+        same = [row for row in run.head if row.features == head_best.features]
+        path = tuple(sorted(same, key=lambda row: -row.strength))
         strengths = [number(row.strength) for row in path]
         stages.append(_stage("penalty", path, 0 if kept_epoch else 1 + path.index(head_best), n_val, strengths))
     if run.history:
