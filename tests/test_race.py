@@ -204,8 +204,15 @@ def test_fine_tuning_takes_no_more_epochs_than_the_time_leaves(race, faint, tint
     request = race(faint, data=tinted).request
     trainer = request.plan(Progress().tick, RunTimer(0.0), replace(faint, finetune=True).settings)
     assert epochs_within(trainer, 1e9)[0] == 20
-    none, one_epoch = epochs_within(trainer, 0.0)
-    assert (none, one_epoch > 0) == (0, True)
+    none, least = epochs_within(trainer, 0.0, 3)
+    assert (none, least > 0) == (0, True)
+
+
+def test_fine_tuning_that_would_get_too_few_epochs_is_skipped(race, faint, tinted):
+    lines = []
+    winner = race(faint, data=tinted, limit_seconds=0.0, lines=lines).run()
+    assert [one.outcome for one in winner.candidates] == ["chosen", "skipped"]
+    assert lines[-1].startswith("faint, fine-tuned, 16x16: skipped: 3 epochs would take ")
 
 
 def test_class_weights_are_tried_where_classes_are_unequal_and_said_to_help_or_not(race, shades):

@@ -219,12 +219,14 @@ def expected_seconds(trainer: Trainer) -> float:
     return costs.rest + epochs * (costs.train + costs.val)
 
 
-def epochs_within(trainer: Trainer, seconds: float) -> tuple[int, float]:
-    """How many of the planned epochs fit this time, and what these should take; 0 and the time of one if none fits."""
+def epochs_within(trainer: Trainer, seconds: float, least: int = 1) -> tuple[int, float]:
+    """How many of the planned epochs fit this time, and what these should take; 0 and the time of the least if fewer fit."""
     epochs, costs = _planned_costs(trainer)
     epoch = costs.train + costs.val
     fit = min(epochs, int(max(0.0, seconds - costs.rest) / epoch))
-    return fit, costs.rest + max(1, fit) * epoch
+    if fit < min(least, epochs):
+        return 0, costs.rest + min(least, epochs) * epoch
+    return fit, costs.rest + fit * epoch
 
 
 def _planned_costs(trainer: Trainer) -> tuple[int, StepCosts]:
