@@ -78,6 +78,9 @@ def test_a_candidate_that_would_take_too_long_is_skipped(race):
     winner = race(BLIND, CORNERS, limit_seconds=0.0, lines=lines).run()
     assert winner.recipe.model.name == "blind"
     assert winner.candidates[1].outcome == "skipped"
+    assert winner.remarks == (
+        "chose blind, images of 16x16: the only candidate that could be trained within the time limit",
+    )
     assert lines[-1].startswith("corners, 16x16: skipped: it would take ")
     assert lines[-1].endswith(", and the time limit leaves 0s")
 
@@ -227,6 +230,7 @@ def test_class_weights_are_tried_where_classes_are_unequal_and_said_to_help_or_n
         "compared",
     )
     assert winner.recipe.fit.class_weights == "none"
+    assert winner.remarks[0] == "chose corners, images of 16x16: the only candidate"
     assert winner.remarks[-1] == (
         f"with class weights the balanced accuracy on held-out images is {100 * weighted.balanced_accuracy:.1f} % instead of "
         f"{100 * plain.balanced_accuracy:.1f} %, and the accuracy {100 * weighted.accuracy:.1f} % instead of "

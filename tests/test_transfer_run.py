@@ -33,10 +33,11 @@ def run(photos, tmp_path_factory):
     return fv.train(photos, model="transfer", out=tmp_path_factory.mktemp("transfer") / "run")
 
 
-def test_photos_take_transfer_and_the_plan_says_why(photos, tmp_path, recorder):
+def test_photos_take_transfer_and_the_plan_says_why(photos, tmp_path, recorder, monkeypatch):
+    monkeypatch.setattr("foveola.workflows.race.installed", lambda: ("transfer",))
     plans = []
     fv.train(photos, out=tmp_path / "r", progress=recorder(plan=plans.append))
-    assert plans[0].remarks[0].startswith("chose transfer, images of 128x128: the best of ")
+    assert plans[0].remarks[0] == "chose transfer, images of 128x128: the only candidate"
 
 
 def test_the_head_alone_tells_them_apart(run):

@@ -110,14 +110,19 @@ class Race:
             raise
         assert self._best is not None, "one candidate is trained in any case"
         option, kept, place = self._best
-        compared = sum(one.outcome == "compared" for one in self._results)
         if len(self._results) > 1:
             self._results[place] = replace(self._results[place], outcome="chosen")
             kept.candidates = tuple(self._results)
-        if compared > 1:
-            chose = f"chose {option}: the best of {compared} candidates on held-out images"
-            kept.remarks = (chose, *kept.remarks, *self._weights_advice())
+        kept.remarks = (f"chose {option}: {self._reason()}", *kept.remarks, *self._weights_advice())
         return kept
+
+    def _reason(self) -> str:
+        """Why the best candidate was chosen. Class weights are not among those that could be."""
+        outcomes = [one.outcome for one in self._results if one.class_weights == "none"]
+        trained = len(outcomes) - outcomes.count("skipped")
+        if trained > 1:
+            return f"the best of {trained} candidates on held-out images"
+        return "the only candidate" + (" that could be trained within the time limit" if len(outcomes) > 1 else "")
 
     def _compare(self, option: Candidate, *, needed: bool) -> None:
         """Train a candidate, and keep it if it has the lowest loss so far."""
