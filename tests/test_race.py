@@ -130,7 +130,7 @@ def test_the_run_lists_its_candidates_in_result_and_report(shades, tmp_path):
     chosen = next(row for row in rows if row["outcome"] == "chosen")
     assert chosen["model"] == run.result["model"]
     page = run.report.read_text("utf-8")
-    assert page.count('<td class="long">chosen</td>') == 1
+    assert page.count("<td><strong>chosen</strong></td>") == 1
     fv.report(run.path)
     assert run.report.read_text("utf-8") == page
 
