@@ -85,6 +85,12 @@ def test_a_candidate_that_would_take_too_long_is_skipped(race):
     assert lines[-1].endswith(", and the time limit leaves 0s")
 
 
+def test_candidates_after_the_first_may_get_a_smaller_share_of_the_time(race):
+    compared = race(BLIND, CORNERS)
+    compared.later_share = 0.0
+    assert [one.outcome for one in compared.run().candidates] == ["chosen", "skipped"]
+
+
 def test_a_candidate_that_cant_be_trained_is_skipped_with_the_reason(race):
     found = race(CORNERS, Candidate("fast", Size(8, 8))).run().candidates
     assert found[1].reason == "model fast needs images of at least 10x10; got 8x8: choose a larger --size"
