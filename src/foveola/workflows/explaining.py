@@ -225,9 +225,7 @@ class _Drawing:
 
     def all_stages(self, image: Image) -> Explained:
         """One file for each stage, in a new folder."""
-        from foveola.explanations.stages import feature_maps
-
-        found = feature_maps(self.predictor.model, image)
+        found = EXPLANATIONS["feature_maps"](self.predictor.model, image)
         new_folder(self.out, overwrite=self.overwrite)
         written = []
         for number, one in enumerate(found, start=1):
@@ -238,28 +236,23 @@ class _Drawing:
 
     def one_stage(self, image: Image) -> Plot:
         """Every channel of a stage."""
-        from foveola.explanations.stages import feature_maps
-
-        return figures.feature_maps(feature_maps(self.predictor.model, image, [self.stage])[0])
+        return figures.feature_maps(EXPLANATIONS["feature_maps"](self.predictor.model, image, [self.stage])[0])
 
     def kernels(self) -> Plot:
         """The learned kernels of a convolution, of the first by default."""
-        from foveola.explanations.convolutions import kernels
-
-        return figures.kernels(kernels(self.predictor.model, self.stage))
+        return figures.kernels(EXPLANATIONS["kernels"](self.predictor.model, self.stage))
 
     def one_pixel(self, image: Image, place: tuple[int, int, int] | None) -> Plot:
         """The arithmetic of one number of a convolution: the largest by default."""
-        from foveola.explanations.convolutions import one_pixel
-        from foveola.explanations.stages import convolutions_of, feature_maps
+        from foveola.explanations.stages import convolutions_of
 
         model = self.predictor.model
         layer = self.stage or next(iter(convolutions_of(model)), "")
         if place is None and layer in convolutions_of(model):
-            maps = feature_maps(model, image, [layer])[0].values
+            maps = EXPLANATIONS["feature_maps"](model, image, [layer])[0].values
             channel, row, column = (int(k) for k in np.unravel_index(maps.argmax(), maps.shape))
             place = (channel, row, column)
-        return figures.one_pixel(one_pixel(model, image, layer, *(place or (0, 0, 0))), image)
+        return figures.one_pixel(EXPLANATIONS["one_pixel"](model, image, layer, *(place or (0, 0, 0))), image)
 
     def heatmap(self, image: Image, label: str | None) -> Explained:
         """A heat map over the image, for a class: by default for the predicted one."""
@@ -284,14 +277,11 @@ class _Drawing:
             rows = rows[np.unique(np.linspace(0, len(rows) - 1, MOST_EMBEDDED).round().astype(np.int64))]
         pixels = prepared.pixels[rows]
         if self.method == "max_activating":
-            from foveola.explanations.convolutions import max_activating
             from foveola.explanations.stages import stages_of
 
             stage = self.stage or stages_of(predictor.model)[-1]
-            return figures.patches(max_activating(predictor.model, pixels, stage, tick=tick), stage)
-        from foveola.explanations.embedding import embedding
-
-        places = embedding(predictor.model, pixels, how, tick=tick)  # type: ignore[arg-type]
+            return figures.patches(EXPLANATIONS["max_activating"](predictor.model, pixels, stage, tick=tick), stage)
+        places = EXPLANATIONS["embedding"](predictor.model, pixels, how, tick=tick)
         predicted = predictor.logits(pixels).argmax(axis=1)
         if prepared.dataset.fingerprint == run.card.fingerprint and run.folds:
             self._note(
