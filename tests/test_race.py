@@ -1,6 +1,7 @@
 """`train` without a network's name: candidates are compared on the validation images, and the best one becomes the run."""
 
 import json
+import re
 import time
 from dataclasses import replace
 
@@ -268,3 +269,14 @@ def test_a_budget_that_is_too_small_for_every_candidate_is_refused(race):
     compared.clock.started, compared.clock.budget = time.monotonic(), 0.01
     with pytest.raises(fv.UsageError, match="a budget of 0s is too small: "):
         compared.run()
+
+
+def test_a_budget_that_is_too_small_for_the_only_pretrained_network_is_refused(race, faint, tinted):
+    compared = race(faint, data=tinted, limit_seconds=0.01)
+    compared.clock.started, compared.clock.budget = time.monotonic(), 0.01
+    with pytest.raises(fv.UsageError) as refused:
+        compared.run()
+    text = re.sub(r"\d+s in all: give --budget \d+s", "TIME in all: give --budget TIME", str(refused.value))
+    assert text == (
+        "a budget of 0s is too small: faint on 400 images would take about TIME in all: give --budget TIME or more"
+    )

@@ -6,6 +6,7 @@ the winner is measured on it, later, by `train`.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from foveola.errors import ResourceError, UsageError
 from foveola.evaluation.headline import with_interval
 from foveola.evaluation.metrics import Evaluation
 from foveola.models.registry import MODELS
-from foveola.recipes.candidates import PRETRAINED, Candidate, CandidateResult, candidates, installed
+from foveola.recipes.candidates import Candidate, CandidateResult, candidates, installed
 from foveola.runs.progress import Progress
 from foveola.text import count, percent, show_time
 from foveola.training.history import EpochLog, StepLog
@@ -75,7 +76,7 @@ def open_candidates(request: RunRequest, *, budget: bool = False) -> tuple[Candi
 
 def _takes_the_rest(option: Candidate) -> bool:
     """Whether a candidate can be trained for as long as a budget lasts."""
-    return option.finetune or option.model not in PRETRAINED
+    return option.finetune or MODELS.entry(option.model).fit.get("epochs") != 0
 
 
 @dataclass
@@ -84,8 +85,10 @@ class Race:
 
     options: the candidates to begin with. After them come fine-tuning of the best one, if it is pre-trained, and class
     weights for it, if the classes are unequal. scratch: a folder for the logs of the candidates; limit_seconds: a
-    candidate that is not expected to end within this time is skipped. One is trained in any case: the first, or with a
-    budget the last; later_share: the share of the limit for candidates after the first that do not fill a budget.
+    candidate that is not expected to end within this time is skipped. Without a budget the first is trained in any case;
+    later_share: the share of the limit for candidates after the first that do not fill a budget.
+
+    `run` raises UsageError for a budget in which nothing can be trained.
     """
 
     request: RunRequest
@@ -104,8 +107,8 @@ class Race:
         self._started = time.monotonic() if self.clock.budget is None else self.clock.started
         try:
             for number, option in enumerate(self.options):
-                last = number == len(self.options) - 1
-                self._compare(option, needed=self._best is None and (self.clock.budget is None or last))
+                later = self.clock.budget is not None and any(map(_takes_the_rest, self.options[number + 1 :]))
+                self._compare(option, needed=self._best is None and not later)
             self._compare_finetuning()
             self._compare_class_weights()
         except KeyboardInterrupt as stop:
@@ -191,7 +194,9 @@ class Race:
             if not epochs:
                 return f"{FINETUNE_EPOCHS} epochs would take {show_time(expected)}{leaves}"
             trainer = self._plan({**option.settings, "fit.epochs": epochs})
-        elif not needed and (expected := expected_seconds(trainer)) > left:
+        elif (not needed or self.clock.budget is not None) and (expected := expected_seconds(trainer)) > left:
+            if needed:
+                raise self._too_small(option, expected)
             return f"it would take {show_time(expected)}{leaves}"
         trainer.logs = self.scratch / str(len(list(self.scratch.iterdir())))
         trainer.logs.mkdir()
@@ -200,6 +205,15 @@ class Race:
             if isinstance(row, StepLog):
                 self.progress.row(row)
         return trainer
+
+    def _too_small(self, option: Candidate, expected: float) -> UsageError:
+        """The error for a budget in which not even the only candidate can be trained."""
+        whole = 5 * math.ceil((time.monotonic() - self._started + expected) / 5)
+        return UsageError(
+            f"a budget of {show_time(self.limit_seconds)} is too small: {option.model} on "
+            f"{count(len(self.request.dataset), 'image')} would take about {show_time(whole)} in all: give --budget "
+            f"{show_time(whole)} or more"
+        )
 
     def _plan(self, settings: Mapping[str, object], *, fills: bool = False) -> Trainer:
         return self.request.plan(self.progress.tick, self.clock, settings, fill_budget=fills)
