@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-# torchvision's compiled operators do not load beside a torch from another index. No image operation of fastai needs them.
+# torchvision's compiled operators do not load if torch comes from another index. No image operation of fastai needs them.
 LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
 for operator in ("nms", "qnms"):
     LIBRARY.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

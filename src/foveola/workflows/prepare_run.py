@@ -85,7 +85,7 @@ class RunRequest:
         """Decode, split and choose what is left open. Writes only caches.
 
         choice: settings that foveola has chosen, such as {"model.name": "fast"}. fill_budget: if there is a budget, plan as
-        many epochs as fill what is left of it.
+        many epochs as fit in the remaining time.
         """
         from foveola.runs.cross_validation import CrossValidation
         from foveola.runs.trainer import Trainer

@@ -36,8 +36,8 @@ SECONDS_PER_IMAGE, LEAST_SECONDS = 0.06, 120.0
 
 LATER_SHARE = 1 / 2
 """With a budget for small images, the first pre-trained network may take all of it, and later ones may run until this share
-of it is used. The network that is trained from scratch takes what is left. With too little time it is far worse: one epoch
-on 2,062 hand signs gave 62 %, on a busy computer."""
+of it is used. The network that is trained from scratch uses the remaining time. One epoch is not enough: on 2,062
+hand signs it gave 62 %."""
 
 FINETUNE_VAL, FINETUNE_EPOCHS = 100, 3
 """Fine-tuning is tried if at least this many validation images can tell whether it helped, and this many epochs fit the time.
